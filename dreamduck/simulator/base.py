@@ -1,0 +1,146 @@
+"""What a simulator is: N cars, arrays in and out.
+
+Flow: [simulator] -> recordings. Two stand behind this protocol: `native` (our own core, many cars
+a call) and `gym-duckietown` (the reference, one car a process). A simulator knows Duckietown's
+own physics, reward and end; what an episode is worth to us is decided in `road`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.config import check, option
+from dreamduck.errors import ConfigError
+
+FloatArray = npt.NDArray[np.float64]
+Frames = npt.NDArray[np.uint8]
+
+SIMULATORS = ("native", "gym-duckietown")
+SIMULATION_RATE = 30.0  # steps of physics a second, upstream's frame_rate
+INVALID_POSE_REWARD = -1000.0  # upstream's reward at an end
+
+END_NONE, END_OFF_ROAD, END_COLLISION = 0, 1, 2
+ENDS = ("", "off-road", "collision")  # by code; "time" is a truncation, which the worlds add
+
+
+@dataclasses.dataclass(frozen=True)
+class SimulatorConfig:
+    """What a simulator is built from; the same words in `make`, in the classes and as flags."""
+
+    map_name: str = option("loop_empty", "Duckietown map, by name or as a path to a .yaml file")
+    domain_rand: bool = option(False, "draw light, colours, camera and wheels anew at every reset")
+    distortion: bool = option(False, "bend the picture as the Duckiebot's fish-eye lens does")
+    frame_skip: int = option(3, "steps of physics for each step of the world", unit="1/30 s", low=1)
+    camera_width: int = option(64, "width of the camera's picture", unit="pixels", low=8, high=1920)
+    camera_height: int = option(64, "height of the camera's picture", unit="pixels", low=8, high=1080)
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not self.map_name:
+            raise ConfigError("map_name: expected a map's name, got ''")
+
+
+@dataclasses.dataclass(frozen=True)
+class CarState:
+    """Where N cars are after a reset or a step; every array has N rows.
+
+    Attributes:
+        pose: (N, 3) float64, x [m], z [m], heading [rad]; upstream's coordinates: heading 0
+            along +x, direction (cos, -sin) in (x, z).
+        speed: (N,) float64 [m/s], upstream's `speed`.
+        lane_dist: (N,) float64 [m], offset from the centre of the right-hand lane with upstream's
+            sign; nan where there is no lane below the car.
+        lane_angle: (N,) float64 [rad], heading relative to the lane, upstream's sign; nan likewise.
+        lane_tangent: (N, 2) float64, unit direction of the lane in (x, z); nan likewise.
+        tile: (N, 2) int64, (i, j).
+        simulator_reward: (N,) float64, upstream's own reward of this step (0 after a reset).
+        proximity_penalty: (N,) float64, upstream's, 0 or less.
+        end: (N,) int8, one of END_NONE, END_OFF_ROAD, END_COLLISION.
+    """
+
+    pose: FloatArray
+    speed: FloatArray
+    lane_dist: FloatArray
+    lane_angle: FloatArray
+    lane_tangent: FloatArray
+    tile: npt.NDArray[np.int64]
+    simulator_reward: FloatArray
+    proximity_penalty: FloatArray
+    end: npt.NDArray[np.int8]
+
+
+class Simulator(Protocol):
+    """N cars, each alone in its own copy of one map, stepped together."""
+
+    config: SimulatorConfig
+    num_cars: int
+
+    def reset(
+        self,
+        seeds: Sequence[int],
+        starts: FloatArray | None = None,
+        cars: npt.NDArray[np.int64] | None = None,
+    ) -> CarState:
+        """Begin an episode for the given cars.
+
+        Args:
+            seeds: one seed for each car that is reset; the same seed gives the same episode,
+                bit for bit, whatever came before.
+            starts: (n, 3) x [m], z [m], heading [rad]; a row of nan, or None for all, is drawn
+                as upstream draws it.
+            cars: (n,) indices of the cars to reset; all by default.
+        Returns:
+            The state of all N cars; those not reset are as they were.
+        Raises:
+            StartError: a start is not on a drivable tile, or touches an object.
+        """
+        ...
+
+    def step(self, actions: FloatArray) -> CarState:
+        """Drive every car for `frame_skip` steps of physics.
+
+        Args:
+            actions: (N, 2) [throttle, steering] as upstream's `DuckietownEnv.step` takes them.
+        """
+        ...
+
+    def frames(self, out: Frames | None = None) -> Frames:
+        """What each car's camera sees now, (N, camera_height, camera_width, 3) uint8 RGB."""
+        ...
+
+    def view(self, mode: str, width: int, height: int, car: int = 0) -> Frames:
+        """A picture for people, (height, width, 3) uint8.
+
+        Args:
+            mode: "camera" or "top_down".
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what is held; calling it twice is harmless."""
+        ...
+
+
+def make_simulator(
+    simulator: str, config: SimulatorConfig, num_cars: int = 1, **settings: Any
+) -> Simulator:
+    """Build one of `SIMULATORS`.
+
+    Args:
+        settings: for native only: `threads`, the number of cores to use.
+    Raises:
+        ConfigError: an unknown name. MapError: an unknown map.
+    """
+    if simulator == "native":
+        from dreamduck.simulator.native import NativeSimulator
+
+        return NativeSimulator(config, num_cars, **settings)
+    if simulator == "gym-duckietown":
+        from dreamduck.simulator.upstream import UpstreamSimulator
+
+        return UpstreamSimulator(config, num_cars)
+    raise ConfigError(f"simulator: expected one of {', '.join(SIMULATORS)}, got {simulator!r}")

@@ -1,0 +1,181 @@
+"""The road: N cars in a simulator, what a step is worth, and what is told about it.
+
+Flow: simulator -> [road] -> recordings. This is the one place where actions are scaled and
+rewards are made; the Gym worlds, the recorder and the search all drive through it.
+
+The reward "progress" pays metres along the lane. Upstream's own pays 1.2 a step for standing
+still aligned with the lane, so that agents learn to stop; it stays available as "simulator"."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.config import check, option
+from dreamduck.errors import ActionError
+from dreamduck.simulator.base import (
+    END_NONE,
+    ENDS,
+    SIMULATION_RATE,
+    SIMULATORS,
+    CarState,
+    FloatArray,
+    Frames,
+    SimulatorConfig,
+    make_simulator,
+)
+
+REWARDS = ("progress", "simulator")
+HALF_LANE = 0.105  # [m] farther from the centre than this, the car is out of its lane
+OUT_OF_LANE_COST = 0.3  # [m/s] taken off while out of the lane
+ASKEW_COST = 0.3  # [m/s] times sin^2 of the lane angle: circling on the spot must not pay
+CRASH_COST = 1.0  # [m] taken off when the episode ends on the grass or in something
+
+
+@dataclasses.dataclass(frozen=True)
+class RoadConfig(SimulatorConfig):
+    """A simulator's settings, and what the worlds add to them."""
+
+    simulator: str = option("native", "which simulator drives", choices=SIMULATORS)
+    reward: str = option("progress", "metres along the lane, or upstream's own", choices=REWARDS)
+    steering_gain: float = option(
+        3.14, "steering is multiplied by this; 3.14 gives the yaw rate of 2019's simulator", above=0.0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self)
+
+    @property
+    def step_time(self) -> float:
+        """Duration of one step of the world [s]."""
+        return self.frame_skip / SIMULATION_RATE
+
+
+class RoadStep(NamedTuple):
+    """What one step of N cars gave."""
+
+    state: CarState
+    reward: npt.NDArray[np.float32]  # (N,)
+    terminated: npt.NDArray[np.bool_]  # (N,)
+
+
+class Road:
+    """N cars on one map.
+
+    Args:
+        config: the world's settings.
+        num_cars: N.
+        settings: handed to the simulator, for example `threads`.
+    """
+
+    def __init__(self, config: RoadConfig, num_cars: int = 1, **settings: Any) -> None:
+        self.config = config
+        self.num_cars = num_cars
+        plain = SimulatorConfig(
+            **{f.name: getattr(config, f.name) for f in dataclasses.fields(SimulatorConfig)}
+        )
+        self.simulator = make_simulator(config.simulator, plain, num_cars, **settings)
+        self._last_position = np.zeros((num_cars, 2))
+
+    def reset(
+        self,
+        seeds: Sequence[int],
+        starts: FloatArray | None = None,
+        cars: npt.NDArray[np.int64] | None = None,
+    ) -> CarState:
+        """Begin episodes; see `Simulator.reset`."""
+        state = self.simulator.reset(seeds, starts, cars)
+        chosen = slice(None) if cars is None else cars
+        self._last_position[chosen] = state.pose[chosen, :2]
+        return state
+
+    def step(self, actions: npt.ArrayLike) -> RoadStep:
+        """Drive every car one step.
+
+        Args:
+            actions: (N, 2) in [-1, 1]: throttle, steering. Values outside are clipped.
+        Raises:
+            ActionError: the shape is wrong or a number is not finite.
+        """
+        checked = check_actions(actions, self.num_cars)
+        state = self.simulator.step(checked * (1.0, self.config.steering_gain))
+        moved = state.pose[:, :2] - self._last_position
+        self._last_position = state.pose[:, :2].copy()
+        terminated = state.end != END_NONE
+        if self.config.reward == "simulator":
+            reward = state.simulator_reward
+        else:
+            reward = progress_reward(state, moved, self.config.step_time)
+        return RoadStep(state, reward.astype(np.float32), terminated)
+
+    def frames(self, out: Frames | None = None) -> Frames:
+        """What each camera sees now, (N, H, W, 3) uint8."""
+        return self.simulator.frames(out)
+
+    def view(self, mode: str, width: int = 640, height: int = 480, car: int = 0) -> Frames:
+        """A picture for people; see `Simulator.view`."""
+        return self.simulator.view(mode, width, height, car)
+
+    def close(self) -> None:
+        """Free the simulator."""
+        self.simulator.close()
+
+
+def check_actions(actions: npt.ArrayLike, count: int) -> FloatArray:
+    """The actions as (count, 2) float64, clipped to [-1, 1].
+
+    Raises:
+        ActionError: the shape is wrong or a number is not finite.
+    """
+    try:
+        array = np.asarray(actions, dtype=np.float64)
+    except (TypeError, ValueError) as err:
+        raise ActionError(f"action: expected numbers [throttle, steering], got {actions!r}") from err
+    if array.shape != (count, 2):
+        raise ActionError(
+            f"action: expected shape {(count, 2)} ([throttle, steering] for each car), got {array.shape}"
+        )
+    if not np.isfinite(array).all():
+        raise ActionError(f"action: expected finite numbers in [-1, 1], got {array.tolist()}")
+    return np.clip(array, -1.0, 1.0)
+
+
+def in_lane(state: CarState) -> npt.NDArray[np.bool_]:
+    """(N,) whether each car's centre is inside the right-hand lane, heading along it."""
+    return (np.abs(state.lane_dist) <= HALF_LANE) & (np.cos(state.lane_angle) > 0)
+
+
+def lane_progress(state: CarState, moved: FloatArray) -> FloatArray:
+    """(N,) metres moved along the lane; 0 where there is no lane. `moved` is (N, 2) [m]."""
+    return np.nan_to_num((moved * state.lane_tangent).sum(axis=1), nan=0.0)
+
+
+def progress_reward(state: CarState, moved: FloatArray, step_time: float) -> FloatArray:
+    """Metres along the lane, less what leaving it, standing askew and crashing cost, (N,)."""
+    inside = in_lane(state)
+    progress = lane_progress(state, moved)
+    paid = np.where(inside, progress, np.minimum(progress, 0.0))
+    askew = np.nan_to_num(np.sin(state.lane_angle) ** 2, nan=1.0)
+    cost = step_time * (OUT_OF_LANE_COST * ~inside + ASKEW_COST * askew)
+    return paid - cost - CRASH_COST * (state.end != END_NONE)
+
+
+def car_info(state: CarState, car: int = 0) -> dict[str, Any]:
+    """What `info` says of one car; the truncation "time" is added by the worlds."""
+    x, z, heading = (float(v) for v in state.pose[car])
+    return {
+        "lane_dist": float(state.lane_dist[car]),
+        "lane_angle": float(state.lane_angle[car]),
+        "in_lane": bool(in_lane(state)[car]),
+        "speed": float(state.speed[car]),
+        "pose": (x, z, heading),
+        "tile": (int(state.tile[car, 0]), int(state.tile[car, 1])),
+        "simulator_reward": float(state.simulator_reward[car]),
+        "proximity_penalty": float(state.proximity_penalty[car]),
+        "end": ENDS[state.end[car]],
+    }
