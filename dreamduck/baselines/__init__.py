@@ -1,0 +1,1 @@
+"""The command of 2019, on a maintained engine."""

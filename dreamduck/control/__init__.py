@@ -1,0 +1,1 @@
+"""Controllers, the search for good ones, and their judges."""

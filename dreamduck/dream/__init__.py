@@ -1,0 +1,1 @@
+"""Driving inside the memory."""

@@ -1,0 +1,1 @@
+"""The three worlds, and the scripts that are run by path."""

@@ -1,0 +1,1 @@
+"""The MDN-RNN: what comes next."""

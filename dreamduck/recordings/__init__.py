@@ -1,0 +1,1 @@
+"""Episodes on disk: who drives them, how they are kept, whether they are good enough."""

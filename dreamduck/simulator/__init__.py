@@ -1,0 +1,1 @@
+"""The road, and the two simulators that can stand behind it."""

@@ -1,0 +1,1 @@
+"""The variational autoencoder: a frame becomes a small vector, and back."""
