@@ -12,6 +12,7 @@ import json
 import os
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -74,15 +75,14 @@ def write_npz(path: PathLike, arrays: Mapping[str, np.ndarray], compress: bool =
 
 def read_npz(path: PathLike, error: type[Exception] = ValueError) -> dict[str, np.ndarray]:
     """Read all arrays of an `.npz` file, or raise `error` naming the file; never unpickles."""
+    damage = (ValueError, EOFError, KeyError, AttributeError, TypeError, NotImplementedError)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError as err:
         raise error(f"{path}: no such file") from err
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, KeyError, AttributeError) as err:
+    except (OSError, MemoryError, zipfile.BadZipFile, zlib.error, *damage) as err:
         raise error(f"{path}: not a readable .npz file ({err})") from err
-    except (TypeError, NotImplementedError, MemoryError, OverflowError, zipfile.zlib.error) as err:  # type: ignore[attr-defined]
-        raise error(f"{path}: damaged .npz file ({err})") from err
 
 
 def fingerprint(path: PathLike) -> str:

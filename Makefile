@@ -1,0 +1,47 @@
+# What people use; .ci/run calls the same targets. Without make: `make -n TARGET` prints the commands,
+# and the README lists them.
+PYTHON := $(if $(VIRTUAL_ENV),$(VIRTUAL_ENV)/bin/python,.venv/bin/python)
+NICE ?=
+
+.PHONY: help setup format lint type test test-slow test-browser demo bench media reproduce clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+setup:  ## system GL libraries where that is allowed, then everything from pip into .venv or the active environment
+	bash scripts/setup
+
+format:  ## rewrite the sources in the project's format
+	$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .
+
+lint:  ## check format and style
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+
+type:  ## check types
+	$(PYTHON) -m mypy
+
+test:  ## the quick tests
+	$(PYTHON) -m pytest
+
+test-slow:  ## parity on many maps, training quality: an hour or so
+	$(PYTHON) -m pytest -m slow
+
+test-browser:  ## the page, in a real Chromium
+	$(PYTHON) -m pytest -m browser
+
+demo:  ## the whole way, small, in under 10 minutes: writes demo/
+	$(PYTHON) scripts/demo.py
+
+bench:  ## every benchmark; writes benchmarks/results/*.json
+	$(PYTHON) -m benchmarks
+
+media:  ## make the pictures of the README anew from the running system
+	$(PYTHON) scripts/media.py
+
+reproduce:  ## from nothing to a controller trained in the dream; goes on where it was
+	$(PYTHON) -m dreamduck.control.reproduce
+
+clean:  ## remove what tools leave behind
+	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,77 @@
+import argparse
+import dataclasses
+
+import pytest
+
+from dreamduck import config
+from dreamduck.config import option
+from dreamduck.errors import ConfigError, DreamDuckError
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    map_name: str = option("loop", "the map")
+    rate: float = option(0.5, "a rate", unit="1/s", above=0.0, high=1.0)
+    count: int = option(3, "how many", low=1)
+    fast: bool = option(False, "hurry")
+    mode: str = option("a", "which", choices=("a", "b"))
+    limit: float | None = option(None, "at most, 100% of it", low=0.0)
+    maps: tuple[str, ...] = option(("x", "y"), "several", flags=("-m",))
+
+    def __post_init__(self):
+        config.check(self)
+
+
+def parse(*flags):
+    parser = argparse.ArgumentParser()
+    config.add_arguments(parser, Sample)
+    return config.from_arguments(Sample, parser.parse_args(flags))
+
+
+def test_no_flags_give_the_defaults():
+    assert parse() == Sample()
+
+
+def test_flags_of_every_kind():
+    got = parse("--map-name", "udem1", "--rate=1", "--count", "7", "--fast", "--mode=b", "--limit", "2")
+    assert got == Sample("udem1", 1.0, 7, True, "b", 2.0)
+    assert parse("--no-fast").fast is False
+    assert parse("-m", "p, q,").maps == ("p", "q")
+    assert parse("--map_name", "udem1").map_name == "udem1"
+
+
+def test_help_tells_default_and_unit():
+    parser = argparse.ArgumentParser()
+    config.add_arguments(parser, Sample)
+    text = " ".join(parser.format_help().split())
+    assert "a rate [1/s] (default: 0.5)" in text
+    assert "at most, 100% of it" in text
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"rate": 0.0}, "rate: expected more than 0.0 1/s, got 0.0"),
+        ({"rate": 1.5}, "at most 1.0"),
+        ({"rate": float("nan")}, "got nan"),
+        ({"count": 0}, "count: expected at least 1, got 0"),
+        ({"count": True}, "count: expected a whole number, got True"),
+        ({"count": 2.5}, "whole number"),
+        ({"map_name": 3}, "map_name: expected a text, got 3"),
+        ({"mode": "c"}, "mode: expected one of a, b, got 'c'"),
+        ({"limit": -1.0}, "limit: expected at least"),
+    ],
+)
+def test_bad_values_are_refused(values, message):
+    with pytest.raises(ConfigError) as caught:
+        Sample(**values)
+    assert message in str(caught.value)
+    assert isinstance(caught.value, DreamDuckError)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_mapping_round_trip_and_unknown_keys():
+    sample = Sample(maps=("u",), limit=1.0)
+    assert config.from_mapping(Sample, {**config.to_dict(sample), "maps": ["u"]}) == sample
+    with pytest.raises(ConfigError, match=r"unknown speed; expected some of map_name, rate"):
+        config.from_mapping(Sample, {"speed": 1})

@@ -1,0 +1,106 @@
+import os
+import signal
+import stat
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from dreamduck import storage
+from dreamduck.errors import RecordError
+
+
+def test_json_round_trip(tmp_path):
+    path = tmp_path / "new" / "a.json"
+    storage.write_json(path, {"a": [1, 2.5, None, "ü"]})
+    assert storage.read_json(path) == {"a": [1, 2.5, None, "ü"]}
+    assert [p.name for p in path.parent.iterdir()] == ["a.json"]
+    mask = os.umask(0)
+    os.umask(mask)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o666 & ~mask
+
+
+def test_what_is_not_a_number_is_not_json(tmp_path):
+    path = tmp_path / "a.json"
+    storage.write_json(path, 1)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        storage.write_json(path, float("nan"))
+    assert storage.read_json(path) == 1
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_damaged_json_is_named(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('{"a":\n 1,}')
+    with pytest.raises(RecordError, match=r"a\.json: not JSON, line 2"):
+        storage.read_json(path, RecordError)
+    with pytest.raises(RecordError, match="no such file"):
+        storage.read_json(tmp_path / "b.json", RecordError)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecordError, match="cannot be read"):
+        storage.read_json(path, RecordError)
+
+
+def test_npz_round_trip_and_damage(tmp_path):
+    path = tmp_path / "a.npz"
+    arrays = {"x": np.arange(6).reshape(2, 3), "t": np.array("text")}
+    storage.write_npz(path, arrays)
+    back = storage.read_npz(path)
+    assert set(back) == {"x", "t"}
+    np.testing.assert_array_equal(back["x"], arrays["x"])
+    whole = path.read_bytes()
+    for damaged in (b"", b"hello", whole[: len(whole) // 2], whole[:70] + b"\0" * 40 + whole[110:]):
+        path.write_bytes(damaged)
+        with pytest.raises(RecordError, match=r"a\.npz"):
+            storage.read_npz(path, RecordError)
+
+
+def test_a_pickle_is_never_opened(tmp_path):
+    path = tmp_path / "a.npz"
+    np.savez(path, x=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(RecordError, match="allow_pickle"):
+        storage.read_npz(path, RecordError)
+
+
+def test_an_error_while_writing_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+
+    def write_half() -> None:
+        with storage.replacing(path) as temporary:
+            temporary.write_text("ne")
+            raise RuntimeError("half done")
+
+    with pytest.raises(RuntimeError, match="half"):
+        write_half()
+    assert path.read_text() == "old"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_a_kill_while_writing_leaves_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    code = (
+        "import os, signal, sys; from dreamduck.storage import replacing\n"
+        "with replacing(sys.argv[1]) as t:\n"
+        "    t.write_text('ne'); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert path.read_text() == "old"
+
+
+def test_weights_keep_their_double_suffix(tmp_path):
+    with storage.replacing(tmp_path / "vae.weights.h5") as temporary:
+        assert temporary.name.endswith(".weights.h5")
+        temporary.write_bytes(b"x")
+    assert (tmp_path / "vae.weights.h5").read_bytes() == b"x"
+
+
+def test_fingerprint_tells_contents_apart(tmp_path):
+    for name, text in (("a", "1"), ("b", "1"), ("c", "2")):
+        (tmp_path / name).write_text(text)
+    a, b, c = (storage.fingerprint(tmp_path / n) for n in "abc")
+    assert a == b != c
+    assert len(a) == 16
