@@ -58,6 +58,10 @@ class DisplayError(DreamDuckError, RuntimeError):
     """There is no display for a window."""
 
 
+class VideoError(DreamDuckError, RuntimeError):
+    """The encoder could not write a film."""
+
+
 class ResetNeeded(DreamDuckError, RuntimeError):
     """`step` or `render` came before `reset`."""
 
