@@ -1,0 +1,131 @@
+"""Duckietown's own maps, textures and meshes, found where pip installed them.
+
+Flow: [assets] -> maps -> native, camera. The data belongs to `duckietown-world-daffy`, which is never
+imported here (importing it is slow, noisy and fails on newer Pythons): only its folder is looked up."""
+
+from __future__ import annotations
+
+import importlib.util
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.errors import DependencyError, MapError
+
+PACKAGE = "duckietown_world"
+DISTRIBUTION = "duckietown-world-daffy"
+TEXTURE_STYLE = "photos"  # upstream's default `style`
+TEXTURE_SUFFIXES = (".jpg", ".png", ".tga", ".bmp")
+
+
+@lru_cache(maxsize=1)
+def data_folder() -> Path:
+    """The folder `gd1` of the installed Duckietown data, with `maps`, `textures` and `meshes`.
+
+    Raises:
+        DependencyError: the package is not installed, or has no such folder.
+    """
+    spec = importlib.util.find_spec(PACKAGE)  # finds the folder, does not run the package
+    if spec is None or not spec.submodule_search_locations:
+        raise DependencyError(
+            f"Duckietown's data is missing: expected the package {DISTRIBUTION} (module {PACKAGE}), "
+            f"found none; install it with: pip install {DISTRIBUTION}"
+        )
+    folder = Path(next(iter(spec.submodule_search_locations))) / "data" / "gd1"
+    missing = [part for part in ("maps", "textures", "meshes") if not (folder / part).is_dir()]
+    if missing:
+        raise DependencyError(
+            f"{folder}: expected the folders maps, textures and meshes, {', '.join(missing)} missing; "
+            f"install it again with: pip install --force-reinstall {DISTRIBUTION}"
+        )
+    return folder
+
+
+def map_names() -> list[str]:
+    """The names of all installed maps, in alphabetical order."""
+    return sorted(path.stem for path in (data_folder() / "maps").glob("*.yaml"))
+
+
+def map_path(name: str) -> Path:
+    """The file of a map.
+
+    Args:
+        name: an installed map's name, with or without `.yaml`, or a path to a map file.
+    Raises:
+        MapError: there is no such map.
+    """
+    if name.endswith((".yaml", ".yml")) and Path(name).is_file():
+        return Path(name)
+    installed = data_folder() / "maps" / f"{Path(name).stem if name.endswith('.yaml') else name}.yaml"
+    if "/" not in name and installed.is_file():
+        return installed
+    raise MapError(
+        f"map_name: expected a path to a .yaml file or one of {', '.join(map_names())}; got {name!r}"
+    )
+
+
+@lru_cache(maxsize=1)
+def _resources() -> dict[str, Path]:
+    """Every data file by its base name; of two with one name the alphabetically first path."""
+    found: dict[str, Path] = {}
+    for path in sorted(data_folder().rglob("*")):
+        if path.is_file():
+            found.setdefault(path.name, path)
+    return found
+
+
+def resource(name: str) -> Path | None:
+    """The data file with this base name (`duckie.obj`), or None."""
+    return _resources().get(name)
+
+
+def tile_kinds() -> list[str]:
+    """The kinds of tile that have a picture."""
+    folder = data_folder() / "textures" / "tiles-processed" / TEXTURE_STYLE
+    return sorted(path.name for path in folder.iterdir() if path.is_dir())
+
+
+def tile_texture(kind: str) -> Path | None:
+    """The picture of a kind of tile, or None where there is none."""
+    folder = data_folder() / "textures" / "tiles-processed" / TEXTURE_STYLE / kind
+    paths = (folder / f"texture{suffix}" for suffix in TEXTURE_SUFFIXES)
+    return next((path for path in paths if path.is_file()), None)
+
+
+@lru_cache(maxsize=64)
+def mesh_extent(name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """The smallest and largest coordinates of a mesh, after it was centred as upstream centres it.
+
+    The base is put at y = 0. In x and z upstream takes for the far side the least of the largest
+    first, second and third corners of the triangles; the meshes are nearly symmetrical, so it hardly
+    shows, but collisions depend on it.
+
+    Returns:
+        (3,), (3,) float32.
+    Raises:
+        MapError: there is no such mesh, or its file cannot be read.
+    """
+    path = resource(f"{name}.obj")
+    if path is None:
+        raise MapError(
+            f"mesh {name!r}: expected a file {name}.obj in {data_folder() / 'meshes'}, found none"
+        )
+    vertices: list[list[str]] = []
+    corners: list[str] = []
+    try:
+        with path.open(encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if line.startswith("v "):
+                    vertices.append(line.split()[1:4])
+                elif line.startswith("f "):
+                    corners.extend(token.partition("/")[0] for token in line.split()[1:4])
+        points = np.array(vertices, dtype=np.float64).astype(np.float32)
+        triangles = points[np.array(corners, dtype=np.int64) - 1].reshape(-1, 3, 3)  # (F, corner, xyz)
+        low = triangles.min(axis=(0, 1))
+        middle = (low + triangles.max(axis=0).min(axis=0)) / np.float32(2)
+    except (ValueError, IndexError) as err:
+        raise MapError(f"{path}: expected triangles in OBJ form ({err}); reinstall {DISTRIBUTION}") from err
+    shift = np.array([middle[0], low[1], middle[2]], dtype=np.float32)
+    return low - shift, triangles.max(axis=(0, 1)) - shift

@@ -1,0 +1,308 @@
+"""A Duckietown map: its tiles with their lanes, and the objects on it.
+
+Flow: assets -> [maps] -> native, camera. Reads upstream's map format (daffy, version 1), with the places
+of objects exactly as gym-duckietown computes them, and says in which file and where something is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from dreamduck.errors import MapError
+from dreamduck.simulator import assets
+from dreamduck.simulator.base import FloatArray
+from dreamduck.simulator.lanes import tile_curves
+from dreamduck.simulator.places import number, place
+
+DRIVABLE = ("straight", "curve_left", "curve_right", "3way_left", "3way_right", "4way")
+DIRECTIONS = ("S", "E", "N", "W")  # the index is the tile's angle in quarter turns
+EMPTY = "empty"  # no tile at all
+CHASSIS_COLORS = {  # of duckiebots, by upstream's names
+    "green": (0.0, 0.5, 0.0),
+    "red": (0.5, 0.0, 0.0),
+    "grey": (0.3, 0.3, 0.3),
+    "blue": (0.0, 0.0, 0.5),
+}
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where libyaml is there
+STATIC, DUCKIEBOT, DUCKIE, CHECKERBOARD, TRAFFICLIGHT = 0, 1, 2, 3, 4  # how an object behaves
+MOVING_KINDS = {"duckiebot": DUCKIEBOT, "duckie": DUCKIE, "checkerboard": CHECKERBOARD}
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tile:
+    """One square of road, or of what lies beside it.
+
+    Attributes:
+        i, j: column and row; the tile covers x from i to i + 1 and z from j to j + 1 tile sizes.
+        kind: for example "straight", "floor".
+        angle: quarter turns, 0 to 3; upstream draws the texture turned by `angle * 90 + 180` degrees.
+        drivable: whether cars may be on it.
+        texture: the picture.
+        curves: (K, 4, 2) [m], x and z of the control points of each lane; K = 0 if not drivable.
+    """
+
+    i: int
+    j: int
+    kind: str
+    angle: int
+    drivable: bool
+    texture: Path
+    curves: FloatArray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class MapObject:
+    """A thing that stands, or moves, on the map.
+
+        Attributes:
+            name: its key in the map file.
+            kind: for example "duckie".
+            mesh: base name of the OBJ file.
+            texture: a picture that replaces that of the material "April_Tag" (signs), or None.
+            color: replaces Kd of the chassis materials of a duckiebot, or None.
+            pos: (3,) x, y, z [m] at the start.
+            angle: [rad] about y at the start.
+            scale: of the mesh; a float32 in upstream when it comes from `height`.
+            optional: may be absent under domain randomisation.
+            behaviour: one of LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where libyaml is there
+    STATIC, DUCKIEBOT, DUCKIE, CHECKERBOARD, TRAFFICLIGHT.
+            low, high: (3,) float32, the mesh's extent before scaling.
+    """
+
+    name: str
+    kind: str
+    mesh: str
+    texture: Path | None
+    color: tuple[float, float, float] | None
+    pos: FloatArray
+    angle: float
+    scale: float
+    optional: bool
+    behaviour: int
+    low: np.ndarray[Any, np.dtype[np.float32]]
+    high: np.ndarray[Any, np.dtype[np.float32]]
+
+    @property
+    def moving(self) -> bool:
+        """Whether it can change its place."""
+        return self.behaviour in (DUCKIEBOT, DUCKIE, CHECKERBOARD)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Map:
+    """A map, read and checked.
+
+    Attributes:
+        name: without `.yaml`.
+        path: its file.
+        tile_size: [m].
+        width, height: of the grid, in tiles.
+        tiles: `width * height` tiles, row by row: tile (i, j) is at `j * width + i`; None is no tile.
+        objects: in the file's order (which is the order of upstream's random numbers).
+        start_tile: (i, j) where every car starts, or None.
+        start_pose: x and z from the start tile's corner [m], and heading [rad], or None.
+    """
+
+    name: str
+    path: Path
+    tile_size: float
+    width: int
+    height: int
+    tiles: tuple[Tile | None, ...]
+    objects: tuple[MapObject, ...]
+    start_tile: tuple[int, int] | None
+    start_pose: tuple[float, float, float] | None
+
+    def tile(self, i: int, j: int) -> Tile | None:
+        """The tile in column i and row j; None outside the grid."""
+        inside = 0 <= i < self.width and 0 <= j < self.height
+        return self.tiles[j * self.width + i] if inside else None
+
+    @property
+    def drivable_tiles(self) -> list[Tile]:
+        """The tiles that cars may be on, row by row."""
+        return [tile for tile in self.tiles if tile is not None and tile.drivable]
+
+    @property
+    def moving_objects(self) -> list[int]:
+        """Indices into `objects` of those that move."""
+        return [k for k, thing in enumerate(self.objects) if thing.moving]
+
+
+@lru_cache(maxsize=64)
+def _load(path: Path, modified: int) -> Map:
+    """A map file; kept as long as it does not change on disk."""
+    try:
+        data = yaml.load(
+            path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        )
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as err:
+        where = " ".join(str(err).split())
+        raise MapError(f"{path}: expected a map in YAML ({where}); correct the file") from err
+    if not isinstance(data, dict):
+        raise MapError(f"{path}: expected a mapping with tiles and tile_size, got {type(data).__name__}")
+    tile_size = number(data.get("tile_size"), f"{path}: tile_size [m]")
+    if tile_size <= 0:
+        raise MapError(f"{path}: tile_size: expected more than 0 m, got {tile_size}")
+    rows = _rows(path, data.get("tiles"))
+    tiles = tuple(
+        _tile(path, text, i, j, tile_size) for j, row in enumerate(rows) for i, text in enumerate(row)
+    )
+    grid = (len(rows[0]), len(rows))
+    objects = _objects(path, data.get("objects"), grid, tile_size)
+    start_tile, start_pose = _start(path, data, grid, tiles)
+    if start_tile is None and not any(tile is not None and tile.drivable for tile in tiles):
+        raise MapError(
+            f"{path}: expected at least one drivable tile ({', '.join(DRIVABLE)}), found none; "
+            "choose another map, or put a road on this one"
+        )
+    return Map(path.stem, path, tile_size, *grid, tiles, objects, start_tile, start_pose)
+
+
+def load_map(name: str) -> Map:
+    """Read a map.
+
+    Args:
+        name: an installed map's name, or a path to a .yaml file.
+    Raises:
+        MapError: there is no such map, or the file is malformed; names the file, the place in it
+            and what to do.
+        DependencyError: Duckietown's data is not installed.
+    """
+    path = assets.map_path(name)
+    return _load(path, path.stat().st_mtime_ns)
+
+
+def _rows(path: Path, rows: Any) -> list[list[str]]:
+    """The grid of the file, every row of the same length, every tile a text."""
+    if not isinstance(rows, list) or not rows or not all(isinstance(row, list) and row for row in rows):
+        raise MapError(f"{path}: tiles: expected a list of rows, each a list of tiles, got {rows!r:.80}")
+    for j, row in enumerate(rows):
+        if len(row) != len(rows[0]):
+            raise MapError(
+                f"{path}: tiles, row {j}: expected {len(rows[0])} tiles as in row 0, got {len(row)}; "
+                f"fill it up with '{EMPTY}' or 'floor'"
+            )
+        for i, text in enumerate(row):
+            if not isinstance(text, str):
+                raise MapError(f"{path}: tiles, row {j}, column {i}: expected a text, got {text!r}")
+    return rows
+
+
+def _tile(path: Path, text: str, i: int, j: int, tile_size: float) -> Tile | None:
+    """One tile from its text, for example "curve_left/W"."""
+    text = text.strip()
+    if text == EMPTY:
+        return None
+    where = f"{path}: tiles, row {j}, column {i}"
+    kind, slash, direction = (part.strip() for part in text.partition("/"))
+    direction = direction if slash else "E"
+    if direction not in DIRECTIONS:
+        raise MapError(f"{where}: expected a direction of {', '.join(DIRECTIONS)} after '/', got {text!r}")
+    if not slash and "4" in kind:
+        kind = "4way"
+    texture = assets.tile_texture(kind)
+    if texture is None:
+        raise MapError(
+            f"{where}: expected a tile of {EMPTY}, {', '.join(assets.tile_kinds())}; got {text!r}"
+        )
+    angle = DIRECTIONS.index(direction)
+    drivable = kind in DRIVABLE
+    curves = tile_curves(kind, angle, i, j, tile_size) if drivable else np.zeros((0, 4, 2))
+    return Tile(i, j, kind, angle, drivable, texture, curves)
+
+
+def _objects(path: Path, listed: Any, grid: tuple[int, int], tile_size: float) -> tuple[MapObject, ...]:
+    """All objects that stand on the map; floor tags are not drawn, and left out."""
+    if listed is None:
+        return ()
+    if isinstance(listed, list):
+        named = [(f"{k}", desc) for k, desc in enumerate(listed)]
+    elif isinstance(listed, dict):
+        named = [(str(key), desc) for key, desc in listed.items()]
+    else:
+        raise MapError(f"{path}: objects: expected a list or a mapping, got {type(listed).__name__}")
+    found = []
+    for name, desc in named:
+        where = f"{path}: objects, {name}"
+        if not isinstance(desc, dict) or not isinstance(desc.get("kind"), str):
+            raise MapError(f"{where}: expected a mapping with a kind, got {desc!r:.80}")
+        if desc["kind"] != "floor_tag":
+            found.append(_object(where, name, desc, grid, tile_size))
+    return tuple(found)
+
+
+def _object(
+    where: str, name: str, desc: dict[str, Any], grid: tuple[int, int], tile_size: float
+) -> MapObject:
+    """One object from its entry."""
+    kind = desc["kind"]
+    static, optional = desc.get("static", True), desc.get("optional", False)
+    x, z, angle = place(where, desc, grid, tile_size)
+    mesh, texture, color = kind, None, None
+    if kind.startswith("sign"):
+        mesh, texture = "sign_generic", assets.resource(f"{kind}.png")
+    if assets.resource(f"{mesh}.obj") is None or (kind.startswith("sign") and texture is None):
+        raise MapError(f"{where}: kind: expected one of {', '.join(_kinds())}; got {kind!r}")
+    if kind == "duckiebot":
+        named = desc.get("color", "red")
+        if named not in CHASSIS_COLORS:
+            raise MapError(f"{where}: color: expected one of {', '.join(CHASSIS_COLORS)}; got {named!r}")
+        color = CHASSIS_COLORS[named]
+    if not static and kind not in MOVING_KINDS:
+        raise MapError(
+            f"{where}: static: only {', '.join(MOVING_KINDS)} can move, got {kind!r}; write static: true"
+        )
+    behaviour = MOVING_KINDS[kind] if not static else TRAFFICLIGHT if kind == "trafficlight" else STATIC
+    low, high = assets.mesh_extent(mesh)
+    scale = _scale(where, desc, high)
+    pos = np.array([x, 0.0, z])
+    return MapObject(
+        name, kind, mesh, texture, color, pos, angle, scale, bool(optional), behaviour, low, high
+    )
+
+
+def _kinds() -> list[str]:
+    """Every kind of object that can be put on a map."""
+    meshes = assets.data_folder() / "meshes"
+    signs = {path.stem for path in meshes.rglob("sign_*.png")}
+    others = {path.stem for path in meshes.rglob("*.obj") if not path.stem.startswith("sign")}
+    return ["floor_tag", *sorted(others), *sorted(signs)]
+
+
+def _scale(where: str, desc: dict[str, Any], high: np.ndarray[Any, np.dtype[np.float32]]) -> float:
+    """How much the mesh is enlarged; a height is divided in float32, as upstream does."""
+    if "height" in desc and "scale" in desc:
+        raise MapError(f"{where}: expected height or scale, got both; take one away")
+    key = "height" if "height" in desc else "scale"
+    value = number(desc.get(key, 1.0), f"{where}: {key}")
+    if value <= 0:
+        raise MapError(f"{where}: {key}: expected more than 0, got {value}")
+    return float(np.float32(value) / high[1]) if key == "height" else value
+
+
+def _start(
+    path: Path, data: dict[str, Any], grid: tuple[int, int], tiles: tuple[Tile | None, ...]
+) -> tuple[tuple[int, int] | None, tuple[float, float, float] | None]:
+    """The start tile and pose of the file; a tile outside the grid counts as none, as upstream."""
+    tile, pose = data.get("start_tile"), data.get("start_pose")
+    start_tile = None
+    if tile is not None:
+        if not (isinstance(tile, list) and len(tile) == 2 and all(isinstance(v, int) for v in tile)):
+            raise MapError(f"{path}: start_tile: expected [column, row], got {tile!r}")
+        i, j = tile
+        inside = 0 <= i < grid[0] and 0 <= j < grid[1] and tiles[j * grid[0] + i] is not None
+        start_tile = (i, j) if inside else None
+    if pose is None:
+        return start_tile, None
+    where = f"{path}: start_pose"
+    if not (isinstance(pose, list) and len(pose) == 2 and isinstance(pose[0], list) and len(pose[0]) == 3):
+        raise MapError(f"{where}: expected [[x, y, z], heading], got {pose!r}")
+    values = (pose[0][0], pose[0][2], pose[1])
+    x, z, heading = (number(value, where) for value in values)
+    return start_tile, (x, z, heading)
