@@ -6,7 +6,7 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from dreamduck.drive.video import side_by_side, write_video
+from dreamduck.video import side_by_side, write_video
 from dreamduck.errors import ConfigError
 
 
