@@ -59,19 +59,18 @@ class Tile:
 class MapObject:
     """A thing that stands, or moves, on the map.
 
-        Attributes:
-            name: its key in the map file.
-            kind: for example "duckie".
-            mesh: base name of the OBJ file.
-            texture: a picture that replaces that of the material "April_Tag" (signs), or None.
-            color: replaces Kd of the chassis materials of a duckiebot, or None.
-            pos: (3,) x, y, z [m] at the start.
-            angle: [rad] about y at the start.
-            scale: of the mesh; a float32 in upstream when it comes from `height`.
-            optional: may be absent under domain randomisation.
-            behaviour: one of LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where libyaml is there
-    STATIC, DUCKIEBOT, DUCKIE, CHECKERBOARD, TRAFFICLIGHT.
-            low, high: (3,) float32, the mesh's extent before scaling.
+    Attributes:
+        name: its key in the map file.
+        kind: for example "duckie".
+        mesh: base name of the OBJ file.
+        texture: a picture that replaces that of the material "April_Tag" (signs), or None.
+        color: replaces Kd of the chassis materials of a duckiebot, or None.
+        pos: (3,) x, y, z [m] at the start.
+        angle: [rad] about y at the start.
+        scale: of the mesh; a float32 in upstream when it comes from `height`.
+        optional: may be absent under domain randomisation.
+        behaviour: one of STATIC, DUCKIEBOT, DUCKIE, CHECKERBOARD, TRAFFICLIGHT.
+        low, high: (3,) float32, the mesh's extent before scaling.
     """
 
     name: str
@@ -132,6 +131,11 @@ class Map:
     def moving_objects(self) -> list[int]:
         """Indices into `objects` of those that move."""
         return [k for k, thing in enumerate(self.objects) if thing.moving]
+
+    @property
+    def traffic_lights(self) -> list[int]:
+        """Indices into `objects` of the traffic lights."""
+        return [k for k, thing in enumerate(self.objects) if thing.behaviour == TRAFFICLIGHT]
 
 
 @lru_cache(maxsize=64)
