@@ -12,6 +12,11 @@ VECTOR_ENTRY_POINTS = {
     "DreamDuck-v0": "dreamduck.envs.vector:DuckVectorEnv",
     "DreamDuck-v2": "dreamduck.envs.vector:DreamVectorEnv",
 }
+LEGACY_ENTRY_POINTS = {
+    "DreamDuck-v0": "dreamduck.envs.legacy:LegacyDuckEnv",
+    "DreamDuck-v1": "dreamduck.envs.legacy:LegacyRealEnv",
+    "DreamDuck-v2": "dreamduck.envs.legacy:LegacyDreamEnv",
+}
 
 
 def register() -> None:
@@ -25,4 +30,21 @@ def register() -> None:
                 entry_point=entry_point,
                 vector_entry_point=VECTOR_ENTRY_POINTS.get(name),
                 max_episode_steps=MAX_EPISODE_STEPS,
+            )
+
+
+def register_legacy() -> None:
+    """Register the worlds with legacy gym; `import gym` calls this by the entry point in setup.py.
+
+    gym's environment checker is switched off: it uses `numpy.bool8`, which numpy 2 no longer has.
+    """
+    from gym.envs.registration import register, registry
+
+    for name, entry_point in LEGACY_ENTRY_POINTS.items():
+        if name not in registry:
+            register(
+                id=name,
+                entry_point=entry_point,
+                max_episode_steps=MAX_EPISODE_STEPS,
+                disable_env_checker=True,
             )
