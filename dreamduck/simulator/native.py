@@ -1,0 +1,296 @@
+"""Our own simulator core: N cars, each in its own copy of one map, stepped in one compiled call.
+
+Flow: maps, dynamics, objects, starts, camera -> [native] -> road. It does what gym-duckietown does, number
+for number (tests/simulator/test_parity.py holds the two together), with neither GL nor a process of its
+own. Differences, all of them faults of upstream that are mended, are listed in docs/simulator.md."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.errors import ActionError, ConfigError, ResetNeeded, StartError
+from dreamduck.simulator import objects, starts
+from dreamduck.simulator.base import CarState, FloatArray, Frames, SimulatorConfig
+from dreamduck.simulator.cars import Cars, drive, make_cars, observe, place_car
+from dreamduck.simulator.collisions import on_road, static_boxes
+from dreamduck.simulator.dynamics import command_ages
+from dreamduck.simulator.lanes import make_lanes
+from dreamduck.simulator.maps import DUCKIE, load_map
+from dreamduck.simulator.randomization import Looks, draw_looks, standard_looks
+
+if TYPE_CHECKING:
+    from dreamduck.simulator.camera import Camera
+
+FIRST_STEPS = 4096  # for so many steps the ages of commands are known from the beginning
+CARS_A_SLICE = 8  # fewer are not worth a thread
+LEGACY_SEEDS = 2**32  # numpy's old generator, which upstream's moving objects draw from, takes no more
+
+
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class NativeSimulator:
+    """N cars on one map; see `dreamduck.simulator.base.Simulator` for what each method does.
+
+    The result for a car depends neither on N nor on the number of threads.
+
+    Args:
+        config: the settings.
+        num_cars: N, at least 1.
+        threads: cores to use; by default as many as this process may.
+    Raises:
+        ConfigError: a setting is out of its range. MapError: the map is unknown or malformed.
+        DependencyError: Duckietown's data is not installed.
+    """
+
+    def __init__(self, config: SimulatorConfig, num_cars: int = 1, threads: int | None = None) -> None:
+        for name, value in (("num_cars", num_cars), ("threads", threads)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+                raise ConfigError(f"{name}: expected a whole number of at least 1, got {value!r}")
+        self.config = config
+        self.num_cars = num_cars
+        self.threads = usable_cores() if threads is None else threads
+        self.map = load_map(config.map_name)
+        curves = [np.zeros((0, 4, 2)) if tile is None else tile.curves for tile in self.map.tiles]
+        self._lanes = make_lanes(self.map.tile_size, self.map.width, self.map.height, curves)
+        self._boxes = static_boxes(self.map)
+        self._circles = starts.keep_away(self.map)
+        self._template = objects.template(self.map)
+        self._ages = command_ages(FIRST_STEPS)
+        walkers = sum(thing.behaviour == DUCKIE for thing in self.map.objects)
+        # A walk and the wait after it take 3 seconds at least.
+        walks = walkers * (2 + config.frame_skip // 90) if config.domain_rand else 0
+        self._cars: Cars = make_cars(num_cars, self._template, walks)
+        self._streams: list[np.random.RandomState | None] = [None] * num_cars
+        self._looks = standard_looks(self.map, num_cars)
+        self._ready = np.zeros(num_cars, dtype=np.bool_)
+        self._camera: Camera | None = None
+        self._views: dict[tuple[int, int], Camera] = {}
+        self._pool: tuple[int, ThreadPoolExecutor] | None = None
+
+    # ---------------------------------------------------------------- driving
+
+    def reset(
+        self,
+        seeds: Sequence[int],
+        starts: FloatArray | None = None,
+        cars: npt.NDArray[np.int64] | None = None,
+    ) -> CarState:
+        """Begin an episode for the given cars; see `Simulator.reset`.
+
+        Raises:
+            ConfigError: seeds or cars do not fit. StartError: a start cannot be driven from.
+        """
+        chosen = self._chosen(seeds, cars)
+        poses = self._given_starts(starts, len(chosen))
+        for car, seed, pose in zip(chosen, seeds, poses, strict=True):
+            self._begin(int(car), int(seed), pose)
+        self._ready[chosen] = True
+        return self._state()
+
+    def step(self, actions: FloatArray) -> CarState:
+        """Drive every car for `frame_skip` steps of physics; see `Simulator.step`.
+
+        Raises:
+            ResetNeeded: a car was never reset. ActionError: the shape is wrong or a number not finite.
+        """
+        self._need_reset()
+        array = np.ascontiguousarray(actions, dtype=np.float64)
+        if array.shape != (self.num_cars, 2) or not np.isfinite(array).all():
+            raise ActionError(
+                f"action: expected finite numbers of shape {(self.num_cars, 2)}, got shape {array.shape}"
+            )
+        longest = int(self._cars.steps.max()) + self.config.frame_skip
+        if longest > len(self._ages):
+            self._ages = command_ages(2 * longest)
+
+        def run(begin: int, stop: int) -> None:
+            drive(
+                self._lanes, self._boxes, self._cars, self._ages, array, self.config.frame_skip, begin, stop
+            )
+
+        self._on_threads(run)
+        self._refill_walks()
+        return self._state()
+
+    def _on_threads(self, run: Callable[[int, int], None]) -> None:
+        """Call `run(begin, stop)` on slices of the cars, on as many threads as are worth it.
+
+        Plain threads around code that holds no lock of Python's: unlike OpenMP they survive a fork.
+        """
+        parts = min(self.threads, -(-self.num_cars // CARS_A_SLICE))
+        if parts <= 1:
+            run(0, self.num_cars)
+            return
+        if self._pool is None or self._pool[0] != os.getpid():
+            self._pool = os.getpid(), ThreadPoolExecutor(self.threads, "dreamduck-simulator")
+        edges = [self.num_cars * part // parts for part in range(parts + 1)]
+        waiting = [self._pool[1].submit(run, edges[k], edges[k + 1]) for k in range(1, parts)]
+        run(edges[0], edges[1])
+        for task in waiting:
+            task.result()
+
+    def _refill_walks(self) -> None:
+        """Put new random walks in the place of those that were used up in this step."""
+        for car in np.flatnonzero(self._cars.walks_used):
+            used, stream = int(self._cars.walks_used[car]), self._streams[car]
+            if stream is not None:
+                walks = self._cars.walks[car]
+                walks[:] = np.concatenate([walks[used:], objects.draw_walks(stream, used)])
+            self._cars.walks_used[car] = 0
+
+    # ---------------------------------------------------------------- starting
+
+    def _chosen(self, seeds: Sequence[int], cars: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
+        """The indices of the cars to reset, checked together with their seeds."""
+        chosen = np.arange(self.num_cars) if cars is None else np.asarray(cars, dtype=np.int64)
+        if chosen.ndim != 1 or ((chosen < 0) | (chosen >= self.num_cars)).any():
+            raise ConfigError(
+                f"cars: expected indices from 0 to {self.num_cars - 1}, got {chosen.tolist()}"
+            )
+        if len(set(chosen.tolist())) != len(chosen):
+            raise ConfigError(f"cars: expected each index once, got {chosen.tolist()}")
+        if len(seeds) != len(chosen):
+            raise ConfigError(f"seeds: expected {len(chosen)}, one for each car, got {len(seeds)}")
+        for seed in seeds:
+            if not isinstance(seed, (int, np.integer)) or seed < 0:
+                raise ConfigError(f"seeds: expected whole numbers of at least 0, got {seed!r}")
+        return chosen
+
+    def _given_starts(self, poses: FloatArray | None, count: int) -> FloatArray:
+        """The given starts (count, 3), nan where one is to be drawn, checked before anything changes."""
+        array = np.full((count, 3), np.nan) if poses is None else np.array(poses, dtype=np.float64)
+        if array.shape != (count, 3):
+            raise StartError(f"start: expected shape {(count, 3)} (x, z, heading), got {array.shape}")
+        for x, z, heading in array[~np.isnan(array).all(axis=1)]:
+            given = f"({x:g}, {z:g}, {heading:g})"
+            if not np.isfinite((x, z, heading)).all():
+                raise StartError(f"start: expected finite numbers (x, z, heading), got {given}")
+            if not on_road(self._lanes, x, z, heading, 1.0):
+                raise StartError(
+                    f"start: expected a pose on the road of {self.map.name}, got {given}; give x and z in "
+                    f"metres (tiles are {self.map.tile_size:g} m) and the heading in radians"
+                )
+            if starts.touches(self._boxes, self._template, x, z, heading):
+                raise StartError(f"start: {given} touches an object on {self.map.name}; move it away")
+        return array
+
+    def _begin(self, car: int, seed: int, pose: FloatArray) -> None:
+        """Begin the episode of one car."""
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
+        rows, domain_rand = self._cars.things[car], self.config.domain_rand
+        rows[:] = self._template
+        if len(rows):
+            stream = np.random.RandomState(seed % LEGACY_SEEDS)
+            objects.draw(rows, stream, domain_rand)
+            self._cars.walks[car] = objects.draw_walks(stream, self._cars.walks.shape[1])
+            self._cars.walks_used[car] = 0
+            self._streams[car] = stream if self._cars.walks.shape[1] else None
+        wheel_distance = draw_looks(rng, self.map, domain_rand, self._looks, car)
+        if np.isnan(pose).all():
+            circles = starts.visible(self._circles, self._looks.object_visible[car])
+            pose = np.array(starts.draw_start(rng, self.map, self._lanes, self._boxes, rows, circles))
+        place_car(self._cars, car, self.map.height * self.map.tile_size, wheel_distance, *pose)
+        observe(self._lanes, self._boxes, self._cars, car, False)
+
+    def _need_reset(self) -> None:
+        if not self._ready.all():
+            missing = np.flatnonzero(~self._ready).tolist()
+            raise ResetNeeded(f"expected reset() before anything else, cars {missing} were never reset")
+
+    def _state(self) -> CarState:
+        """What callers see, in arrays of their own."""
+        cars = self._cars
+        return CarState(
+            pose=cars.pose.copy(),
+            speed=cars.speed.copy(),
+            lane_dist=cars.lane[:, 0].copy(),
+            lane_angle=cars.lane[:, 1].copy(),
+            lane_tangent=cars.lane[:, 2:].copy(),
+            tile=cars.tile.copy(),
+            simulator_reward=cars.reward.copy(),
+            proximity_penalty=cars.penalty.copy(),
+            end=cars.end.copy(),
+        )
+
+    # ---------------------------------------------------------------- looking
+
+    @property
+    def looks(self) -> Looks:
+        """How the world looks to each car; not to be changed."""
+        return self._looks
+
+    @property
+    def moving(self) -> FloatArray:
+        """(N, M, 4) x, y, z [m], yaw [rad] of the moving objects, in the map's order."""
+        return objects.moving_poses(self._cars.things)
+
+    @property
+    def signals(self) -> npt.NDArray[np.int8]:
+        """(N, S) the pattern, 0 or 1, of each traffic light."""
+        return objects.light_patterns(self._cars.things)
+
+    def frames(self, out: Frames | None = None) -> Frames:
+        """What each car's camera sees now; see `Simulator.frames`.
+
+        Raises:
+            ResetNeeded: a car was never reset.
+            ConfigError: `out` has the wrong shape or kind.
+        """
+        self._need_reset()
+        shape = (self.num_cars, self.config.camera_height, self.config.camera_width, 3)
+        if out is None:
+            out = np.empty(shape, dtype=np.uint8)
+        elif out.shape != shape or out.dtype != np.uint8 or not out.flags.c_contiguous:
+            raise ConfigError(f"out: expected contiguous uint8 {shape}, got {out.dtype} {out.shape}")
+        if self._camera is None:
+            self._camera = self._make_camera(self.config.camera_width, self.config.camera_height)
+        self._camera.render(self._cars.pose, self._looks, self.moving, self.signals, out)
+        return out
+
+    def view(self, mode: str, width: int, height: int, car: int = 0) -> Frames:
+        """A picture for people; see `Simulator.view`.
+
+        Raises:
+            ConfigError: an unknown mode or car. ResetNeeded: a car was never reset.
+        """
+        self._need_reset()
+        if mode not in ("camera", "top_down"):
+            raise ConfigError(f"mode: expected camera or top_down, got {mode!r}")
+        if not 0 <= car < self.num_cars:
+            raise ConfigError(f"car: expected 0 to {self.num_cars - 1}, got {car}")
+        size = (width, height)
+        if size not in self._views:
+            self._views[size] = self._make_camera(*size)
+        camera = self._views[size]
+        if mode == "top_down":
+            return camera.top_down(
+                self._cars.pose[car], self._looks, car, self.moving, self.signals, width, height
+            )
+        row = slice(car, car + 1)
+        looks = Looks._make(part[row] for part in self._looks)
+        out = np.empty((1, height, width, 3), dtype=np.uint8)
+        camera.render(self._cars.pose[row], looks, self.moving[row], self.signals[row], out)
+        return out[0]
+
+    def _make_camera(self, width: int, height: int) -> Any:
+        """A camera of this size; what it needs is only loaded by those who look."""
+        from dreamduck.simulator.camera import Camera
+
+        return Camera(self.map, width, height, distortion=self.config.distortion, threads=self.threads)
+
+    def close(self) -> None:
+        """Free the threads and the cameras; calling it twice is harmless."""
+        if self._pool is not None and self._pool[0] == os.getpid():
+            self._pool[1].shutdown()
+        self._pool = None
+        self._camera = None
+        self._views.clear()
