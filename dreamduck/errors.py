@@ -34,6 +34,10 @@ class SeriesError(DreamDuckError, ValueError):
     """A series file is missing, damaged or of another form."""
 
 
+class FrameError(DreamDuckError, ValueError):
+    """Frames or latents of the wrong shape or kind."""
+
+
 class WeightsError(DreamDuckError, ValueError):
     """A weights file is missing, damaged or of another form."""
 

@@ -1,1 +1,87 @@
-"""The variational autoencoder: a frame becomes a small vector, and back."""
+"""The variational autoencoder: a frame becomes a small vector, and back.
+
+Flow: recordings -> [vision] -> series. Looking needs numpy only (`quick`); TensorFlow is loaded
+for training (`model`, `training`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.errors import FrameError
+from dreamduck.storage import PathLike, fingerprint
+from dreamduck.vision import files
+from dreamduck.vision.layout import FRAME_SHAPE, FloatArray, Frames, Parameters
+from dreamduck.vision.legacy import read_legacy
+from dreamduck.vision.quick import QuickVAE
+
+__all__ = ["Vision", "load"]
+
+
+class Vision:
+    """A trained VAE that looks at frames; the same input gives the same output.
+
+    Args:
+        parameters: as `layout.shapes` names them.
+        card: what is known about the weights.
+        weights: their fingerprint.
+    """
+
+    def __init__(
+        self, parameters: Parameters, card: dict[str, Any] | None = None, weights: str = ""
+    ) -> None:
+        self._network = QuickVAE(parameters)
+        self.card = card or {}
+        self.weights = weights
+
+    @property
+    def z_size(self) -> int:
+        """Size of the latent vector."""
+        return self._network.z_size
+
+    def encode(self, frames: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """What the encoder makes of frames.
+
+        Args:
+            frames: (B, 64, 64, 3) uint8, RGB.
+        Returns:
+            mu and logvar, each (B, Z) float32.
+        Raises:
+            FrameError: another shape or type.
+        """
+        given = np.asarray(frames)
+        if given.dtype != np.uint8 or given.ndim != 4 or given.shape[1:] != FRAME_SHAPE:
+            raise FrameError(f"frames: expected uint8 (B, 64, 64, 3), got {given.dtype} {given.shape}")
+        return self._network.encode(given)
+
+    def decode(self, z: npt.ArrayLike) -> Frames:
+        """The pictures that latents stand for.
+
+        Args:
+            z: (B, Z).
+        Returns:
+            (B, 64, 64, 3) uint8, RGB.
+        Raises:
+            FrameError: another shape, or a number that is not finite.
+        """
+        given = np.asarray(z, dtype=np.float32)
+        if given.ndim != 2 or given.shape[1] != self.z_size:
+            raise FrameError(f"z: expected (B, {self.z_size}), got {given.shape}")
+        if not np.isfinite(given).all():
+            raise FrameError("z: expected finite numbers")
+        return np.rint(self._network.decode(given) * 255).astype(np.uint8)
+
+
+def load(folder: PathLike) -> Vision:
+    """The VAE in a folder: `vae.weights.h5` with its card, or else a `vae.json` of 2019.
+
+    Raises:
+        WeightsError: there is none, or it is damaged.
+    """
+    weights, card = Path(folder) / files.WEIGHTS, Path(folder) / files.CARD
+    if not weights.is_file() and card.is_file() and card.read_bytes()[:64].lstrip().startswith(b"["):
+        return Vision(read_legacy(card), weights=fingerprint(card))
+    return Vision(files.read_parameters(weights), files.read_card(folder), fingerprint(weights))
