@@ -1,0 +1,112 @@
+"""Searches under a real `mpiexec`, with a world that needs no model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from dreamduck.control.mpi import SIZE_VARIABLES, Team, launched, team
+
+ROOT = Path(__file__).parents[2]
+MPIEXEC = Path(sys.executable).with_name("mpiexec")
+PROGRAM = """
+import os, sys, time
+from pathlib import Path
+from dreamduck.control import mpi
+from dreamduck.control.files import RunFiles
+from dreamduck.control.search import Search
+from tests.control.fakes import CONFIG, FORM, Sphere
+
+folder, mode = Path(sys.argv[1]), sys.argv[2]
+
+class Judge(Sphere):
+    def __call__(self, task):
+        if self.calls == 5 and crew.rank == 1 and mode != "plain":
+            if mode == "raise":
+                raise ValueError("the wheel came off")
+            (folder / "victim").write_text(str(os.getpid()))
+            time.sleep(60)
+        return super().__call__(task)
+
+with mpi.team() as crew:
+    judge = Judge()
+    if crew.rank:
+        crew.serve(judge)
+    else:
+        Search(CONFIG, FORM, judge, RunFiles.of(folder, "rnnenv", 2, 6), crew).run()
+        assert ("mpi4py.MPI" in sys.modules) == (crew.size > 1)
+"""
+
+
+def start(folder, ranks, mode="plain"):
+    folder.mkdir(exist_ok=True)
+    clean = {k: v for k, v in os.environ.items() if k not in SIZE_VARIABLES}
+    return subprocess.Popen(
+        [MPIEXEC, "-n", str(ranks), sys.executable, "-c", PROGRAM, folder, mode],
+        cwd=ROOT,
+        env={**clean, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def files(folder):
+    found = {}
+    for path in sorted(folder.glob("*.json")):
+        if path.name.endswith((".card.json", ".config.json")):
+            continue
+        value = json.loads(path.read_text())
+        found[path.name] = [[row[0], *row[2:]] for row in value] if ".hist" in path.name else value
+    return found
+
+
+def test_the_number_of_ranks_leaves_no_trace(tmp_path):
+    for ranks in (1, 2, 3):
+        run = start(tmp_path / str(ranks), ranks)
+        output, _ = run.communicate(timeout=60)
+        assert run.returncode == 0, output
+    assert len(files(tmp_path / "1")) == 5
+    assert files(tmp_path / "1") == files(tmp_path / "2") == files(tmp_path / "3")
+
+
+def test_a_rank_that_raises_ends_the_run_with_its_traceback(tmp_path):
+    run = start(tmp_path, 3, "raise")
+    output, _ = run.communicate(timeout=60)
+    assert run.returncode != 0
+    assert "rank 1 of 3 failed" in output
+    assert "ValueError: the wheel came off" in output
+    # One block a generation falls to rank 1, and one an evaluation: it fails in the fifth generation.
+    assert len(files(tmp_path)["rnnenv.cma.2.6.hist.json"]) == 4
+
+
+def test_a_rank_that_dies_ends_the_run(tmp_path):
+    run = start(tmp_path, 2, "die")
+    victim = tmp_path / "victim"
+    deadline = time.monotonic() + 60
+    while not victim.exists() or not victim.read_text():
+        assert run.poll() is None, run.communicate()[0]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.kill(int(victim.read_text()), signal.SIGKILL)
+    output, _ = run.communicate(timeout=30)
+    assert run.returncode != 0, output
+    assert len(files(tmp_path)["rnnenv.cma.2.6.hist.json"]) >= 3
+
+
+def test_alone_there_is_no_mpi(monkeypatch):
+    for name in SIZE_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    assert not launched()
+    alone = team()
+    assert type(alone) is Team
+    assert alone.map(lambda task: task * 2, [1, 2, 3]) == [2, 4, 6]
+    with pytest.raises(ZeroDivisionError), alone:
+        alone.map(lambda task: 1 // task, [0])
