@@ -362,7 +362,7 @@ def _start_poses(starts: FloatArray | None, count: int) -> list[list[float] | No
         raise StartError(
             f"starts: expected shape {(count, 3)} (x [m], z [m], heading [rad]), got {array.shape}"
         )
-    drawn = np.isnan(array).all(axis=1)
+    drawn: npt.NDArray[np.bool_] = np.isnan(array).all(axis=1)
     if not np.isfinite(array[~drawn]).all():
         raise StartError(f"starts: expected finite numbers or rows of nan, got {array.tolist()}")
     return [None if draw else row.tolist() for draw, row in zip(drawn, array, strict=True)]

@@ -31,7 +31,7 @@ LEGACY_SEEDS = 2**32  # numpy's global generator takes no larger seed
 SIZES_KEPT = 4  # frame buffers of other sizes; they are never freed by upstream
 
 
-class UpstreamCar(DuckietownEnv):  # type: ignore[misc]  # it has no types
+class UpstreamCar(DuckietownEnv):
     """Gym-duckietown's environment with our map look-up, determinism and lens.
 
     Args:
@@ -94,7 +94,7 @@ class UpstreamCar(DuckietownEnv):  # type: ignore[misc]  # it has no types
     def _check_start(self, x: float, z: float, heading: float) -> None:
         pos = np.array([x, 0.0, z])
         at = f"start: ({x:.3f} m, {z:.3f} m, {heading:.3f} rad) on map {self.map_name}"
-        if not all(self._drivable_pos(point) for point in self._footprint(pos, heading)):
+        if not self._on_road(pos, heading):
             tiles = ", ".join(str(tile["coords"]) for tile in self.drivable_tiles[:12])
             raise StartError(
                 f"{at} is not on the road; expected a place whose wheels and nose are on drivable tiles, "
@@ -121,14 +121,16 @@ class UpstreamCar(DuckietownEnv):  # type: ignore[misc]  # it has no types
         self.end = END_NONE
         if done:
             self.last_reward = INVALID_POSE_REWARD
-            self.end = END_COLLISION if self._touches(self.cur_pos, self.cur_angle) else END_OFF_ROAD
+            on_road = self._on_road(self.cur_pos, self.cur_angle)
+            self.end = END_COLLISION if on_road else END_OFF_ROAD  # off the road counts first
 
-    def _footprint(self, pos: Any, heading: float) -> list[Any]:
-        """The four points that must be on the road: centre, left, right, front."""
+    def _on_road(self, pos: Any, heading: float) -> bool:
+        """Whether the four points that must be on drivable tiles are: centre, left, right, front."""
         centre = upstream._actual_center(pos, heading)
         ahead, right = upstream.get_dir_vec(heading), upstream.get_right_vec(heading)
         side, nose = 0.5 * upstream.ROBOT_WIDTH * right, 0.5 * upstream.ROBOT_LENGTH * ahead
-        return [centre, centre - side, centre + side, centre + nose]
+        points = (centre, centre - side, centre + side, centre + nose)
+        return all(self._drivable_pos(point) for point in points)
 
     def _touches(self, pos: Any, heading: float) -> bool:
         """Whether upstream counts the pose as a collision; it shifts the centre twice, so does this."""
