@@ -1,1 +1,8 @@
-"""Episodes on disk: who drives them, how they are kept, whether they are good enough."""
+"""Episodes on disk: who drives them, how they are kept, whether they are good enough.
+
+Flow: simulator -> [recordings] -> vision."""
+
+from dreamduck.recordings.files import TELEMETRY, Episode, read_episode, write_episode
+from dreamduck.recordings.folder import Recordings, held_out, scan
+
+__all__ = ["TELEMETRY", "Episode", "Recordings", "held_out", "read_episode", "scan", "write_episode"]

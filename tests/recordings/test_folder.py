@@ -1,0 +1,84 @@
+"""Folders of recordings: what is whole, what is held out."""
+
+import os
+
+import numpy as np
+import pytest
+
+from dreamduck.errors import RecordError
+from dreamduck.recordings import folder, held_out, scan, write_episode
+from tests.recordings.helpers import episode, folder_of_episodes
+
+
+def test_whole_episodes_are_found_in_the_order_of_seeds(tmp_path):
+    folder_of_episodes(tmp_path, [3] * 12)
+    found = scan(tmp_path)
+    assert found.seeds == tuple(range(12))
+    assert found.lengths.tolist() == [3] * 12
+    assert not found.skipped
+    assert found.chosen([4, 2]).seeds == (4, 2)
+
+
+def test_damaged_and_foreign_files_are_named_and_counted(tmp_path):
+    folder_of_episodes(tmp_path, [3, 4, 5])
+    (tmp_path / "1.npz").write_bytes(b"half")
+    (tmp_path / "notes.txt").write_text("hello")
+    (tmp_path / "9.npz").mkdir()
+    (tmp_path / ".tmp-5-abc.npz").write_bytes(b"left by a kill")
+    found = scan(tmp_path)
+    assert found.seeds == (0, 2)
+    assert [path.name for path, _ in found.skipped] == ["1.npz", "9.npz", "notes.txt"]
+    assert "not a readable" in found.skipped[0][1]
+
+
+def test_a_second_scan_reads_only_what_changed(tmp_path, monkeypatch):
+    folder_of_episodes(tmp_path, [3, 4, 5])
+    scan(tmp_path)
+    read = []
+
+    def reader(path):
+        read.append(path.name)
+        return episode(6)
+
+    monkeypatch.setattr(folder, "read_episode", reader)
+    write_episode(tmp_path / "1.npz", episode(6))
+    assert scan(tmp_path).lengths.tolist() == [3, 6, 5]
+    assert read == ["1.npz"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"0.npz": 3}', '{"0.npz": [1, 2, -5]}'])
+def test_an_odd_index_counts_as_none(tmp_path, text):
+    folder_of_episodes(tmp_path, [3])
+    (tmp_path / folder.INDEX).write_text(text)
+    assert scan(tmp_path).lengths.tolist() == [3]
+
+
+def test_a_missing_folder_says_what_to_do(tmp_path):
+    with pytest.raises(RecordError, match=r"no such folder; record episodes with extract\.py"):
+        scan(tmp_path / "records")
+    assert scan(tmp_path).seeds == ()
+
+
+def test_a_folder_that_cannot_be_written_is_read(tmp_path, monkeypatch):
+    folder_of_episodes(tmp_path, [3])
+
+    def refuse(*_, **__):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(folder, "write_json", refuse)
+    assert scan(tmp_path).lengths.tolist() == [3]
+    assert os.listdir(tmp_path) == ["0.npz"]
+
+
+def test_held_out_goes_by_seed_alone():
+    many = held_out(range(2000))
+    assert 0.03 < many.mean() < 0.07
+    np.testing.assert_array_equal(held_out(range(1000, 2000)), many[1000:])
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 10])
+def test_few_episodes_are_split_too(count):
+    out = held_out(range(count))
+    assert out.shape == (count,)
+    assert out.sum() == (1 if count > 1 else 0) or count == 10
+    assert count == 0 or not out.all()
