@@ -21,6 +21,8 @@ BASE = {
     "pretrained",
     "registration",
     "video",
+    "pipe",
+    "workers",
 }
 STANDARD = sys.stdlib_module_names
 

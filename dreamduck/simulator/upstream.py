@@ -1,52 +1,32 @@
 """Gym-duckietown itself, the reference simulator, one spawned process for each car.
 
 Flow: maps -> [upstream] -> road. Its renderer and TensorFlow crash together in one process, so it runs
-in workers of its own, started anew (not forked) without running the caller's main module again. A
-worker is used again over resets; if it dies, the error says how, and the next reset starts another.
-It ends when the simulator is closed or collected, and when this process ends in whatever way."""
+in workers of its own. A worker is used again over resets; if it dies, the error says how, and the next
+reset starts another."""
 
 from __future__ import annotations
 
 import dataclasses
-import json
-import os
-import signal
-import subprocess
-import sys
-import tempfile
-import weakref
 from collections.abc import Sequence
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dreamduck import errors
 from dreamduck.errors import ConfigError, ResetNeeded, SimulatorError, StartError
-from dreamduck.simulator import upstream_pipe as pipe
 from dreamduck.simulator.base import CarState, FloatArray, Frames, SimulatorConfig
 from dreamduck.simulator.maps import load_map
+from dreamduck.workers import Reply, Worker
 
 START_TIMEOUT = 180.0  # [s] to import gym-duckietown and load a map
 REPLY_TIMEOUT = 120.0  # [s] for anything else; a reset may try 5,000 start poses
-CLOSE_TIMEOUT = 5.0  # [s] to end by itself
-STDERR_TOLD = 1500  # characters of what the worker last wrote
 VIEWS = ("camera", "top_down")
-
-# The module search path comes from here, so that the worker finds the same dreamduck.
-BOOT = """import json, sys
-sys.path[:] = json.loads(sys.argv[2])
-from dreamduck.simulator.upstream_worker import main
-main(int(sys.argv[1]))
-"""
-# One thread each: the workers are many, and what they compute is small.
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
-
-Reply = tuple[dict[str, Any], bytearray]
+MODULE = "dreamduck.simulator.upstream_worker"
 
 
-class Worker:
-    """One process with one car in it.
+class CarWorker(Worker):
+    """A process with one car in it.
 
     Args:
         map_path: the map's file, absolute.
@@ -54,121 +34,14 @@ class Worker:
     """
 
     def __init__(self, map_path: str, config: SimulatorConfig) -> None:
-        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  (closed by close)
-        self._owner = os.getpid()
-        self.process = subprocess.Popen(
-            [
-                sys.executable,
-                "-P",
-                "-c",
-                BOOT,
-                str(self._owner),
-                json.dumps([os.path.abspath(p) for p in sys.path]),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            env={**os.environ, **ENVIRONMENT},
-            cwd="/",
-            bufsize=0,
-        )
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self._stdin, self._stdout = self.process.stdin, self.process.stdout
-        self.close = weakref.finalize(
-            self, _end, self.process, self._stdin, self._stdout, self._stderr, self._owner
-        )
+        super().__init__(MODULE, "gym-duckietown's worker", "reset to start another")
         self._timeout = START_TIMEOUT
         self.send("make", map_path, dataclasses.asdict(config))
 
-    def send(self, call: str, *arguments: Any) -> None:
-        """Ask for something; the answer is fetched with `receive`.
-
-        Raises:
-            SimulatorError: the worker is dead, or belongs to another process.
-        """
-        if os.getpid() != self._owner:
-            raise SimulatorError(
-                "this gym-duckietown simulator was made in another process, and a fork shares its pipe; "
-                "expected one of its own, make the environment inside the new process"
-            )
-        try:
-            pipe.send(self._stdin.fileno(), {"call": call, "arguments": arguments})
-        except (pipe.Closed, ValueError) as err:
-            raise self._died() from err
-
-    def receive(self) -> Reply:
-        """The answer to the last `send`.
-
-        Raises:
-            SimulatorError: the worker died or hangs. Other errors as the worker had them.
-        """
+    def answer(self) -> Reply:
+        """The answer to the last `send`; see `Worker.receive`."""
         timeout, self._timeout = self._timeout, REPLY_TIMEOUT
-        try:
-            message, blob = pipe.receive(self._stdout.fileno(), timeout)
-        except (pipe.Closed, ValueError) as err:
-            raise self._died() from err
-        except pipe.Silent as err:
-            text = self._last_words()
-            self.close()
-            raise SimulatorError(
-                f"gym-duckietown's worker gave no answer in {timeout:.0f} s and was ended; reset to start "
-                f"another{text}"
-            ) from err
-        if "error" in message:
-            raise getattr(errors, message["error"])(message["text"])
-        return message, blob
-
-    @property
-    def alive(self) -> bool:
-        """Whether it can be asked."""
-        return self.close.alive and self.process.poll() is None
-
-    def _died(self) -> SimulatorError:
-        """What happened, as an error; the remains are cleared away."""
-        try:
-            code = self.process.wait(CLOSE_TIMEOUT)
-            how = f"by signal {_signal_name(-code)}" if code < 0 else f"with exit code {code}"
-        except subprocess.TimeoutExpired:
-            how = "by closing its pipe"
-        text = self._last_words()
-        self.close()
-        return SimulatorError(
-            f"gym-duckietown's worker (process {self.process.pid}) ended {how}; "
-            f"reset to start another{text}"
-        )
-
-    def _last_words(self) -> str:
-        """What it last wrote to its standard error, or nothing."""
-        try:
-            end = self._stderr.seek(0, os.SEEK_END)
-            self._stderr.seek(max(0, end - STDERR_TOLD))
-            text = self._stderr.read().decode(errors="replace").strip()
-        except ValueError:  # closed
-            return ""
-        return f"; its last words:\n{text}" if text else ""
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return str(number)
-
-
-def _end(
-    process: subprocess.Popen[bytes], stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes], owner: int
-) -> None:
-    """End the worker, kindly first; a forked copy of us only closes its own copies of the pipe."""
-    for file in (stdin, stdout, stderr):
-        file.close()
-    if os.getpid() != owner:
-        return
-    try:
-        process.wait(CLOSE_TIMEOUT)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+        return self.receive(timeout)
 
 
 class UpstreamSimulator:
@@ -193,9 +66,9 @@ class UpstreamSimulator:
         self._map_path = str(load_map(config.map_name).path.resolve())
         self._rows: list[dict[str, Any] | None] = [None] * num_cars
         self._closed = False
-        self._workers: list[Worker] = []
+        self._workers: list[CarWorker] = []
         try:
-            self._workers = [Worker(self._map_path, config) for _ in range(num_cars)]
+            self._workers = [CarWorker(self._map_path, config) for _ in range(num_cars)]
             self._collect(range(num_cars))
         except BaseException:
             self.close()
@@ -216,21 +89,19 @@ class UpstreamSimulator:
         renewed = [car for car in chosen if not self._workers[car].alive]
         for car in renewed:
             self._workers[car].close()
-            self._workers[car] = Worker(self._map_path, self.config)
+            self._workers[car] = CarWorker(self._map_path, self.config)
         self._collect(renewed)
         for car in chosen:
             self._rows[car] = None
-        for car, seed, pose in zip(chosen, seeds, poses, strict=True):
-            self._workers[car].send("reset", int(seed), pose)
-        self._update(chosen)
+        self._ask_cars(
+            chosen, "reset", [(int(seed), pose) for seed, pose in zip(seeds, poses, strict=True)]
+        )
         return self._state()
 
     def step(self, actions: FloatArray) -> CarState:
         """Drive every car; see `Simulator.step`."""
         self._check_ready()
-        for worker, action in zip(self._workers, np.asarray(actions, dtype=np.float64), strict=True):
-            worker.send("step", *action.tolist())
-        self._update(range(self.num_cars))
+        self._ask_cars(range(self.num_cars), "step", np.asarray(actions, dtype=np.float64).tolist())
         return self._state()
 
     def frames(self, out: Frames | None = None) -> Frames:
@@ -239,9 +110,8 @@ class UpstreamSimulator:
         shape = (self.config.camera_height, self.config.camera_width, 3)
         if out is None:
             out = np.empty((self.num_cars, *shape), dtype=np.uint8)
-        for worker in self._workers:
-            worker.send("frame")
-        for car, (_, blob) in enumerate(self._collect(range(self.num_cars))):
+        replies = self._ask_cars(range(self.num_cars), "frame", [()] * self.num_cars)
+        for car, (_, blob) in enumerate(replies):
             out[car] = np.frombuffer(blob, dtype=np.uint8).reshape(shape)
         return out
 
@@ -282,26 +152,36 @@ class UpstreamSimulator:
 
     def _ask(self, car: int, call: str, *arguments: Any) -> Reply:
         self._check_ready()
-        self._workers[car].send(call, *arguments)
-        return self._collect([car])[0]
+        return self._ask_cars([car], call, [arguments])[0]
 
-    def _collect(self, cars: Sequence[int]) -> list[Reply]:
-        """One answer from each; all are fetched before the first error is raised."""
-        replies: list[Reply] = []
-        failure: Exception | None = None
-        for car in cars:
+    def _ask_cars(self, cars: Sequence[int], call: str, arguments: Sequence[Sequence[Any]]) -> list[Reply]:
+        """Ask several workers at once; all answer before the first error is raised."""
+        asked, failures = [], []
+        for car, given in zip(cars, arguments, strict=True):
             try:
-                replies.append(self._workers[car].receive())
+                self._workers[car].send(call, *given)
+                asked.append(car)
             except errors.DreamDuckError as err:
                 self._rows[car] = None
-                failure = failure or err
-        if failure is not None:
-            raise failure
+                failures.append(err)
+        replies = self._collect(asked, failures)
+        for car, (message, _) in zip(cars, replies, strict=True):
+            if "state" in message:
+                self._rows[car] = message["state"]
         return replies
 
-    def _update(self, cars: Sequence[int]) -> None:
-        for car, (message, _) in zip(cars, self._collect(cars), strict=True):
-            self._rows[car] = message["state"]
+    def _collect(self, cars: Sequence[int], failures: Sequence[Exception] = ()) -> list[Reply]:
+        """An answer from each; a car whose worker had an error needs a reset."""
+        replies, failures = [], list(failures)
+        for car in cars:
+            try:
+                replies.append(self._workers[car].answer())
+            except errors.DreamDuckError as err:
+                self._rows[car] = None
+                failures.append(err)
+        if failures:
+            raise failures[0]
+        return replies
 
     def _check_open(self) -> None:
         if self._closed:
@@ -362,7 +242,7 @@ def _start_poses(starts: FloatArray | None, count: int) -> list[list[float] | No
         raise StartError(
             f"starts: expected shape {(count, 3)} (x [m], z [m], heading [rad]), got {array.shape}"
         )
-    drawn: npt.NDArray[np.bool_] = np.isnan(array).all(axis=1)
-    if not np.isfinite(array[~drawn]).all():
+    drawn = [bool(np.isnan(row).all()) for row in array]
+    if not np.isfinite(array[np.logical_not(drawn)]).all():
         raise StartError(f"starts: expected finite numbers or rows of nan, got {array.tolist()}")
     return [None if draw else row.tolist() for draw, row in zip(drawn, array, strict=True)]

@@ -1,7 +1,7 @@
-"""Messages between the simulator's process and its worker: a JSON object and, after it, raw bytes.
+"""Messages between a process and its worker: a JSON object and, after it, raw bytes.
 
-Flow: [upstream_pipe] -> upstream, upstream_worker. No pickle; numbers survive exactly, because JSON
-writes the shortest text that reads back as the same float."""
+Flow: [pipe] -> workers. No pickle; numbers survive exactly, because JSON writes the shortest text
+that reads back as the same float."""
 
 from __future__ import annotations
 
@@ -51,6 +51,13 @@ def receive(fd: int, timeout: float | None = None) -> tuple[dict[str, Any], byte
     text_length, blob_length = HEADER.unpack(_read(fd, HEADER.size, deadline))
     text = _read(fd, text_length, deadline)
     return json.loads(text), _read(fd, blob_length, deadline)
+
+
+def waiting(fd: int, seconds: float) -> bool:
+    """Whether something can be read within so many seconds (an end of file counts)."""
+    waiter = select.poll()
+    waiter.register(fd, select.POLLIN)
+    return bool(waiter.poll(seconds * 1000))
 
 
 def _read(fd: int, count: int, deadline: float | None) -> bytearray:
