@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
 from dreamduck.simulator.base import FloatArray
+
+if TYPE_CHECKING:
+    from dreamduck.simulator.maps import Map
 
 SEARCH_DEPTH = 8  # halvings; what is left is 1/256 of the curve
 
@@ -96,6 +99,13 @@ def make_lanes(tile_size: float, width: int, height: int, curves: Sequence[Float
     return Lanes(
         tile_size, width, height, first, number, points, np.ascontiguousarray(np.concatenate(scaled))
     )
+
+
+def map_lanes(map: Map) -> Lanes:
+    """The flat form of the lanes of a map."""
+    nothing = np.zeros((0, 4, 2))
+    curves = [nothing if tile is None else tile.curves for tile in map.tiles]
+    return make_lanes(map.tile_size, map.width, map.height, curves)
 
 
 @njit(cache=True)

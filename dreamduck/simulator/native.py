@@ -20,7 +20,7 @@ from dreamduck.simulator.base import CarState, FloatArray, Frames, SimulatorConf
 from dreamduck.simulator.cars import Cars, drive, make_cars, observe, place_car
 from dreamduck.simulator.collisions import on_road, static_boxes
 from dreamduck.simulator.dynamics import command_ages
-from dreamduck.simulator.lanes import make_lanes
+from dreamduck.simulator.lanes import map_lanes
 from dreamduck.simulator.maps import DUCKIE, load_map
 from dreamduck.simulator.randomization import Looks, draw_looks, standard_looks
 
@@ -59,8 +59,7 @@ class NativeSimulator:
         self.num_cars = num_cars
         self.threads = usable_cores() if threads is None else threads
         self.map = load_map(config.map_name)
-        curves = [np.zeros((0, 4, 2)) if tile is None else tile.curves for tile in self.map.tiles]
-        self._lanes = make_lanes(self.map.tile_size, self.map.width, self.map.height, curves)
+        self._lanes = map_lanes(self.map)
         self._boxes = static_boxes(self.map)
         self._circles = starts.keep_away(self.map)
         self._template = objects.template(self.map)
