@@ -66,6 +66,10 @@ class VideoError(DreamDuckError, RuntimeError):
     """The encoder could not write a film."""
 
 
+class MessageError(DreamDuckError, ValueError):
+    """A message to the page's server is not one that it knows."""
+
+
 class ResetNeeded(DreamDuckError, RuntimeError):
     """`step` or `render` came before `reset`."""
 

@@ -1,0 +1,282 @@
+"""One drive: a world, who drives it, and every moment of it so far.
+
+Flow: start -> [session] -> server. Nothing here knows of browsers. A drive is a row of moments; any
+of them can be gone back to, and driving on from there drops what came after."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.errors import ActionError, ConfigError
+from dreamduck.drive.start import MAX_STEPS, Script, Start, on_grid
+
+Frame = npt.NDArray[np.uint8]
+Action = npt.NDArray[np.float32]
+
+PERSON, CONTROLLER, EXPERT = "person", "controller", "expert"
+REPLAY = "replay"  # nobody drives: what lies ahead is shown again
+DRIVERS = (PERSON, CONTROLLER, EXPERT, REPLAY)
+MAX_TEMPERATURE = 3.0
+MAX_PULL = 10.0  # latents are roughly standard normal
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What one step of a world gave.
+
+    Attributes:
+        reward: of the step; in the dream, the predicted one.
+        end: "" while the drive goes on, otherwise why it ended.
+    """
+
+    reward: float
+    end: str = ""
+
+
+class World(Protocol):
+    """One of the three worlds, with one car in it.
+
+    Attributes:
+        start: what it was begun with; its `z` is filled in where the world drew it.
+        drivers: who can drive in it.
+    """
+
+    start: Start
+    drivers: tuple[str, ...]
+
+    def step(self, action: Action, temperature: float) -> Outcome:
+        """Go on by one step; `action` (2,) in [-1, 1], throttle and steering."""
+        ...
+
+    def mark(self) -> Any:
+        """What `back` needs to return to this moment; small, and never changed afterwards."""
+        ...
+
+    def back(self, mark: Any, actions: npt.NDArray[np.float32]) -> None:
+        """Return to a moment; `actions` (n, 2) are all that led to it from the start."""
+        ...
+
+    def act(self, driver: str) -> Action:
+        """What the controller or the expert would do now, (2,)."""
+        ...
+
+    def pull(self, latent: int, value: float) -> None:
+        """Set one latent of this moment."""
+        ...
+
+    def frame(self) -> Frame:
+        """What is recorded of this moment, (64, 64, 3)."""
+        ...
+
+    def look(self, ahead: Action, temperature: float) -> tuple[dict[str, Frame], dict[str, Any]]:
+        """Pictures and facts for people.
+
+        Args:
+            ahead: the action now held, for what the dream expects next.
+        """
+        ...
+
+    def close(self) -> None:
+        """Free what is held; calling it twice is harmless."""
+        ...
+
+
+@dataclasses.dataclass
+class Moment:
+    """A point in a drive.
+
+    Attributes:
+        mark: how to return to it.
+        frame: (64, 64, 3) uint8.
+        action, temperature, outcome: of the step that led here; of no meaning for the first.
+        pulls: latents that were pulled here, and to what.
+    """
+
+    mark: Any
+    frame: Frame
+    action: Action
+    temperature: float
+    outcome: Outcome
+    pulls: dict[int, float] = dataclasses.field(default_factory=dict)
+
+
+class Session:
+    """A drive.
+
+    Args:
+        world: just begun.
+        temperature: of the dream, for a start.
+    """
+
+    def __init__(self, world: World, temperature: float = 1.0) -> None:
+        self.world = world
+        self.temperature = temperature
+        self.driver = PERSON
+        self.hand: Action = np.zeros(2, np.float32)  # what the person holds
+        nothing = np.zeros(2, np.float32)
+        self.moments = [Moment(world.mark(), world.frame(), nothing, temperature, Outcome(0.0))]
+        self.at = 0
+
+    @property
+    def now(self) -> Moment:
+        """The moment that is shown."""
+        return self.moments[self.at]
+
+    @property
+    def over(self) -> bool:
+        """Whether there is no going on from here."""
+        if self.driver == REPLAY:
+            return self.at >= len(self.moments) - 1
+        return bool(self.now.outcome.end) or self.at >= MAX_STEPS
+
+    @property
+    def total(self) -> float:
+        """The sum of rewards up to here."""
+        return sum(moment.outcome.reward for moment in self.moments[1 : self.at + 1])
+
+    def choose_driver(self, driver: str) -> None:
+        """Hand the wheel over.
+
+        Raises:
+            ConfigError: nobody of that name can drive in this world.
+        """
+        known = (*self.world.drivers, REPLAY)
+        if driver not in known:
+            raise ConfigError(f"driver: expected one of {', '.join(known)}, got {driver!r}")
+        self.driver = driver
+
+    def hold(self, throttle: float, steering: float) -> None:
+        """What the person holds now; numbers outside [-1, 1] are clipped."""
+        if not np.isfinite((throttle, steering)).all():
+            raise ActionError(f"action: expected finite numbers, got {(throttle, steering)}")
+        self.hand = on_grid((throttle, steering))
+
+    def heat(self, temperature: float) -> None:
+        """Set the temperature, from the next step on.
+
+        Raises:
+            ConfigError: out of range.
+        """
+        if not 0 <= temperature <= MAX_TEMPERATURE:
+            raise ConfigError(f"temperature: expected 0 to {MAX_TEMPERATURE}, got {temperature}")
+        self.temperature = float(temperature)
+
+    def advance(self) -> bool:
+        """Drive one step on from this moment; whatever lay ahead of it is dropped.
+
+        While REPLAY drives, go on to the next moment instead, and drop nothing.
+
+        Returns:
+            Whether there was a step to drive.
+        """
+        if self.over:
+            return False
+        if self.driver == REPLAY:
+            self._show_next()
+            return True
+        action = self._action()
+        del self.moments[self.at + 1 :]
+        outcome = self.world.step(action, self.temperature)
+        mark, frame = self.world.mark(), self.world.frame()
+        self.moments.append(Moment(mark, frame, action, self.temperature, outcome))
+        self.at += 1
+        return True
+
+    def seek(self, step: int) -> None:
+        """Go to a moment of this drive; one outside it means the nearest."""
+        target = min(max(step, 0), len(self.moments) - 1)
+        self.at = target
+        self.world.back(self.now.mark, self.actions())
+
+    def pull(self, latent: int, value: float) -> None:
+        """Set a latent of this moment; what lay ahead is dropped, since it no longer follows.
+
+        Raises:
+            ConfigError: no such latent, or a value out of range.
+        """
+        if not abs(value) <= MAX_PULL:
+            raise ConfigError(f"latent: expected -{MAX_PULL} to {MAX_PULL}, got {value}")
+        value = float(np.float32(value))
+        self.world.pull(latent, value)
+        del self.moments[self.at + 1 :]
+        self.now.pulls[latent] = value
+        self.now.mark, self.now.frame = self.world.mark(), self.world.frame()
+
+    def actions(self) -> npt.NDArray[np.float32]:
+        """The actions that led to this moment, (at, 2)."""
+        taken = [moment.action for moment in self.moments[1 : self.at + 1]]
+        return np.array(taken, np.float32).reshape(-1, 2)
+
+    def look(self) -> tuple[dict[str, Frame], dict[str, Any]]:
+        """Pictures of this moment, and what is known about it."""
+        pictures, facts = self.world.look(self._action(), self.temperature)
+        outcome = self.now.outcome
+        told = {
+            "step": self.at,
+            "length": len(self.moments) - 1,
+            "driver": self.driver,
+            "action": [float(v) for v in self.now.action],
+            "reward": outcome.reward,
+            "total": self.total,
+            "end": outcome.end or ("full" if self.at >= MAX_STEPS else ""),
+            "temperature": self.temperature,
+        }
+        return pictures, {**told, **facts}
+
+    def script(self) -> Script:
+        """All that is needed to drive this drive again, up to this moment."""
+        upto = self.moments[: self.at + 1]
+        pulls = [(step, *pull) for step, moment in enumerate(upto) for pull in moment.pulls.items()]
+        temperatures = tuple(moment.temperature for moment in upto[1:])
+        return Script(self.world.start, self.actions(), temperatures, tuple(pulls))
+
+    def close(self) -> None:
+        """End the world."""
+        self.world.close()
+
+    def _action(self) -> Action:
+        """What the driver does at this moment."""
+        if self.driver == PERSON:
+            return self.hand
+        if self.driver == REPLAY:
+            return self.moments[min(self.at + 1, len(self.moments) - 1)].action
+        return on_grid(self.world.act(self.driver))
+
+    def _show_next(self) -> None:
+        """Go on to the next moment as it was."""
+        self.at += 1
+        self.world.step(self.now.action, self.now.temperature)
+        for latent, value in self.now.pulls.items():
+            self.world.pull(latent, value)
+
+
+def replay(make: Callable[[Start], World], script: Script) -> Session:
+    """Drive a script again; the session stands at its beginning, ready to show it.
+
+    Raises:
+        ConfigError: a latent is pulled that this world has not.
+    """
+    session = Session(make(script.start), script.temperatures[0] if script.temperatures else 1.0)
+    try:
+        pulls: dict[int, list[tuple[int, float]]] = {}
+        for moment, latent, value in script.pulls:
+            pulls.setdefault(moment, []).append((latent, value))
+        for step in range(len(script.actions) + 1):
+            for latent, value in pulls.get(step, ()):
+                session.pull(latent, value)
+            if step < len(script.actions):
+                session.temperature = script.temperatures[step]
+                session.hand = script.actions[step]
+                if not session.advance():
+                    break
+        session.hand = np.zeros(2, np.float32)
+        session.seek(0)
+    except BaseException:
+        session.close()
+        raise
+    return session

@@ -1,0 +1,130 @@
+"""How a drive begins, and the link that lets it be driven again.
+
+Flow: page -> [start] -> session. A link holds the start, every action, the temperature of every
+step and every pulled latent; the worlds are deterministic, so that nothing else is needed."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import json
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.config import check, from_mapping, option
+from dreamduck.errors import ConfigError
+
+WORLDS = ("road", "seen", "dream")
+MAX_STEPS = 3000  # of one drive: five minutes of the road's time
+MAX_LINK = 60_000  # characters; a full drive with noise in every action needs about 20,000
+MAX_UNPACKED = 400_000  # bytes, so that a small link cannot fill the memory
+GRID = 32767  # actions are whole multiples of 1 / GRID, so that a link carries them exactly
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """What a drive begins with.
+
+    Attributes:
+        z: the dream's first latents, (Z,) numbers; empty: drawn from the shipped first frames.
+    """
+
+    world: str = option("dream", "which world", choices=WORLDS)
+    map_name: str = option("loop_empty", "Duckietown map, by name")
+    seed: int = option(0, "of the start, of the map's traffic and of the dream", low=0, high=2**31 - 1)
+    domain_rand: bool = option(False, "draw light, colours, camera and wheels by the seed")
+    z: tuple[float, ...] = option((), "first latents of the dream")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if not all(isinstance(v, (int, float)) and abs(v) < 1e3 for v in self.z):
+            raise ConfigError("z: expected finite numbers of sensible size")
+
+
+@dataclasses.dataclass(frozen=True)
+class Script:
+    """All that is needed to drive a drive again.
+
+    Attributes:
+        actions: (T, 2) float32, on the grid of `on_grid`.
+        temperatures: T numbers, one a step.
+        pulls: (moment, latent, value): what was pulled, and when.
+    """
+
+    start: Start
+    actions: npt.NDArray[np.float32]
+    temperatures: tuple[float, ...]
+    pulls: tuple[tuple[int, int, float], ...] = ()
+
+
+def on_grid(action: Sequence[float] | npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """An action (2,) clipped to [-1, 1] and rounded to a multiple of 1 / GRID."""
+    return (np.rint(np.clip(np.asarray(action, np.float64), -1, 1) * GRID) / GRID).astype(np.float32)
+
+
+def to_link(script: Script) -> str:
+    """A script as letters that may stand in an address."""
+    start = dataclasses.asdict(script.start)
+    start["z"] = base64.b64encode(np.asarray(script.start.z, "<f4").tobytes()).decode()
+    runs: list[list[float]] = []
+    for temperature in script.temperatures:
+        if runs and runs[-1][1] == temperature:
+            runs[-1][0] += 1
+        else:
+            runs.append([1, temperature])
+    head = {"v": 1, "start": start, "temperatures": runs, "pulls": script.pulls}
+    whole = np.rint(script.actions.astype(np.float64) * GRID).astype("<i2")
+    data = json.dumps(head, separators=(",", ":")).encode() + b"\0" + whole.tobytes()
+    return base64.urlsafe_b64encode(zlib.compress(data, 9)).decode().rstrip("=")
+
+
+def from_link(link: str) -> Script:
+    """The script in a link.
+
+    Raises:
+        ConfigError: the link is damaged, too long, or holds a value out of range.
+    """
+    if len(link) > MAX_LINK:
+        raise ConfigError(f"link: expected at most {MAX_LINK} characters, got {len(link)}")
+    try:
+        packed = base64.urlsafe_b64decode(link.encode("ascii") + b"=" * (-len(link) % 4))
+        unpacker = zlib.decompressobj()
+        data = unpacker.decompress(packed, MAX_UNPACKED)
+        if unpacker.unconsumed_tail or not unpacker.eof:
+            raise ConfigError("link: expected a whole drive, got one cut short or far too long")
+        text, _, raw = data.partition(b"\0")
+        head = json.loads(text)
+        actions = np.frombuffer(raw, "<i2").reshape(-1, 2) / np.float64(GRID)
+        return _script(head, actions.astype(np.float32))
+    except ConfigError:
+        raise
+    except (ValueError, TypeError, KeyError, IndexError, zlib.error, binascii.Error, RecursionError) as err:
+        raise ConfigError(f"link: not one of ours, or damaged ({err}); copy it again") from err
+
+
+def _script(head: Any, actions: npt.NDArray[np.float32]) -> Script:
+    """A script from the parts of a link; everything is checked, since anybody may write a link."""
+    if not isinstance(head, dict) or head.get("v") != 1:
+        raise ConfigError("link: expected version 1; it may come from another version of dreamduck")
+    if len(actions) > MAX_STEPS or not (np.abs(actions) <= 1).all():
+        raise ConfigError(f"link: expected at most {MAX_STEPS} actions in [-1, 1]")
+    start = dict(head["start"])
+    z = np.frombuffer(base64.b64decode(start.pop("z")), "<f4")
+    if not np.isfinite(z).all():
+        raise ConfigError("link: z is not finite")
+    temperatures: list[float] = []
+    for count, temperature in head["temperatures"]:
+        if not 0 < count <= MAX_STEPS or not 0 <= temperature <= 10:
+            raise ConfigError("link: a temperature is out of range")
+        temperatures += [float(temperature)] * int(count)
+    if len(temperatures) != len(actions):
+        raise ConfigError(f"link: {len(temperatures)} temperatures for {len(actions)} actions")
+    pulls = tuple((int(moment), int(latent), float(value)) for moment, latent, value in head["pulls"])
+    if len(pulls) > 100_000 or not all(0 <= p[0] <= len(actions) and abs(p[2]) <= 100 for p in pulls):
+        raise ConfigError("link: a pulled latent is out of range")
+    return Script(from_mapping(Start, {**start, "z": tuple(map(float, z))}), actions, tuple(temperatures), pulls)
