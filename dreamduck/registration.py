@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
+from typing import Any
+
 MAX_EPISODE_STEPS = 1000
 ENTRY_POINTS = {
     "DreamDuck-v0": "dreamduck.envs.env:DuckEnv",
@@ -31,6 +34,7 @@ def register() -> None:
                 vector_entry_point=VECTOR_ENTRY_POINTS.get(name),
                 max_episode_steps=MAX_EPISODE_STEPS,
             )
+    _are_worlds_not_versions(gymnasium.registry)
 
 
 def register_legacy() -> None:
@@ -48,3 +52,10 @@ def register_legacy() -> None:
                 max_episode_steps=MAX_EPISODE_STEPS,
                 disable_env_checker=True,
             )
+    _are_worlds_not_versions(registry)
+
+
+def _are_worlds_not_versions(registry: MutableMapping[str, Any]) -> None:
+    """Keep `make` from warning that DreamDuck-v0 is out of date and v2 better: they are three worlds."""
+    for name in ENTRY_POINTS:
+        registry[name].version = None

@@ -164,11 +164,7 @@ class UpstreamSimulator:
             except errors.DreamDuckError as err:
                 self._rows[car] = None
                 failures.append(err)
-        replies = self._collect(asked, failures)
-        for car, (message, _) in zip(cars, replies, strict=True):
-            if "state" in message:
-                self._rows[car] = message["state"]
-        return replies
+        return self._collect(asked, failures)
 
     def _collect(self, cars: Sequence[int], failures: Sequence[Exception] = ()) -> list[Reply]:
         """An answer from each; a car whose worker had an error needs a reset."""
@@ -176,6 +172,7 @@ class UpstreamSimulator:
         for car in cars:
             try:
                 replies.append(self._workers[car].answer())
+                self._rows[car] = replies[-1][0].get("state", self._rows[car])
             except errors.DreamDuckError as err:
                 self._rows[car] = None
                 failures.append(err)

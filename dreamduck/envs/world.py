@@ -1,0 +1,197 @@
+"""What the three worlds have in common: episodes, seeds, options, the step limit, pictures.
+
+Flow: simulator, dream, ... -> [world] -> env, realenv, rnnenv."""
+
+from __future__ import annotations
+
+import abc
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from dreamduck.errors import ConfigError, ResetNeeded, SimulatorError, StartError
+from dreamduck.simulator.base import FloatArray, Frames
+from dreamduck.simulator.road import check_actions
+
+RENDER_MODES = ("human", "rgb_array")
+PICTURE_WIDTH, PICTURE_HEIGHT = 640, 480  # of `render` [pixels]
+SEEDS = 2**31  # episodes that are given no seed draw one below this
+
+
+class World(gymnasium.Env[Any, Any], abc.ABC):
+    """A world with one car; a subclass says how an episode begins and goes on.
+
+    Args:
+        render_mode: None, "rgb_array" (`render` returns a picture) or "human" (a window).
+        fps: steps of the world a second, for films and the window.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES), "render_fps": 10}  # type: ignore[misc]
+    options: ClassVar[tuple[str, ...]] = ("start",)  # what `reset` takes
+
+    def __init__(self, render_mode: str | None, fps: float) -> None:
+        if render_mode is not None and render_mode not in RENDER_MODES:
+            raise ConfigError(f"render_mode: expected None or one of {RENDER_MODES}, got {render_mode!r}")
+        self.render_mode = render_mode
+        self.metadata = {**type(self).metadata, "render_fps": fps}  # type: ignore[misc]
+        self.action_space = spaces.Box(-1.0, 1.0, (2,), dtype=np.float32)
+        self._running = self._closed = False
+        self._steps = 0
+        self._limit: int | None = None
+        self._window: Any = None
+        self._last: tuple[float, dict[str, Any]] = (0.0, {})  # reward and info, for the window
+
+    @abc.abstractmethod
+    def _begin(self, seed: int, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Begin the episode of this seed; gives the observation and info."""
+
+    @abc.abstractmethod
+    def _advance(self, action: FloatArray) -> tuple[Any, float, bool, dict[str, Any]]:
+        """Take an action (2,), checked; gives observation, reward, terminated, info."""
+
+    @abc.abstractmethod
+    def _picture(self) -> Frames:
+        """What `render` shows, (H, W, 3) uint8."""
+
+    @abc.abstractmethod
+    def _free(self) -> None:
+        """Free what is held."""
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode.
+
+        Args:
+            seed: of this episode, and of those that follow without one.
+            options: see the class.
+        Raises:
+            ConfigError: an unknown option. StartError: a start that cannot be driven from.
+        """
+        super().reset(seed=seed)
+        self._check_open()
+        checked = check_options(options, self.options)
+        self._running = False
+        episode = int(self.np_random.integers(SEEDS)) if seed is None else int(seed)
+        observation, info = self._begin(episode, checked)
+        self._running, self._steps, self._limit = True, 0, step_limit()
+        self._show(0.0, info)
+        return observation, info
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Drive one step; see the class for what it gives.
+
+        Raises:
+            ActionError: the action has the wrong shape or is not finite.
+            ResetNeeded: before the first reset, or after an episode has ended.
+        """
+        self._check_running()
+        observation, reward, terminated, info = self._advance(one_action(action))
+        self._steps += 1
+        truncated = not terminated and self._limit is not None and self._steps >= self._limit
+        if truncated:
+            info["end"] = "time"
+        self._running = not terminated
+        self._show(reward, info)
+        return observation, reward, terminated, truncated, info
+
+    def render(self) -> Any:
+        """The picture in mode "rgb_array", (H, W, 3) uint8; in mode "human" the window shows it already."""
+        self._check_open()
+        if self.render_mode is None:
+            raise ConfigError("render: expected render_mode='rgb_array' or 'human' when the world is made")
+        if not self._last[1]:
+            raise ResetNeeded("expected a reset before render; call reset")
+        if self.render_mode == "rgb_array":
+            return self._picture()
+        return None
+
+    def close(self) -> None:
+        """Free everything; calling it twice is harmless."""
+        if not self._closed:
+            self._closed = True
+            if self._window is not None:
+                self._window.close()
+            self._free()
+
+    def _show(self, reward: float, info: dict[str, Any]) -> None:
+        """Bring the window up to date, in mode "human"."""
+        self._last = (reward, info)
+        if self.render_mode != "human":
+            return
+        from dreamduck.drive.window import Window, status
+
+        if self._window is None:
+            self._window = Window(type(self).__name__)
+        self._window.show(self._picture(), status(reward, info, self._steps))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SimulatorError("this world is closed; expected an open one, make another")
+
+    def _check_running(self) -> None:
+        self._check_open()
+        if not self._running:
+            when = "the episode has ended" if self._steps else "there is no episode yet"
+            raise ResetNeeded(f"expected a reset before step ({when}); call reset")
+
+
+def one_action(action: Any) -> FloatArray:
+    """A single action as (2,) float64, clipped to [-1, 1].
+
+    Raises:
+        ActionError: the shape is wrong or a number is not finite.
+    """
+    shape = np.shape(action) if isinstance(action, np.ndarray) else None
+    rows: npt.ArrayLike = action[np.newaxis] if shape is not None else [action]
+    return check_actions(rows, 1)[0]
+
+
+def check_options(options: dict[str, Any] | None, known: Sequence[str]) -> dict[str, Any]:
+    """The options of a reset, with "start" as (3,) float64.
+
+    Raises:
+        ConfigError: an unknown key. StartError: a start that is not three finite numbers.
+    """
+    checked = dict(options or {})
+    unknown = sorted(set(checked) - set(known))
+    if unknown:
+        raise ConfigError(
+            f"options: expected some of {', '.join(known)}, got {', '.join(map(repr, unknown))}"
+        )
+    if checked.get("start") is not None:
+        try:
+            start = np.asarray(checked["start"], dtype=np.float64)
+        except (TypeError, ValueError) as err:
+            raise _bad_start(checked["start"]) from err
+        if start.shape != (3,) or not np.isfinite(start).all():
+            raise _bad_start(checked["start"])
+        checked["start"] = start
+    return checked
+
+
+def _bad_start(got: Any) -> StartError:
+    return StartError(f"start: expected three finite numbers (x [m], z [m], heading [rad]), got {got!r}")
+
+
+def step_limit() -> int | None:
+    """The limit of the `TimeLimit` wrapper that is just now resetting the caller, or None.
+
+    Gymnasium and gym cut an episode in a wrapper outside the world, which is told nothing of it; but
+    `info["end"]` must say why an episode ended. A reset always comes through that wrapper, so it is
+    found among the callers, whatever limit was given to `make` and whoever put the wrapper there.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if any(kind.__name__ == "TimeLimit" for kind in type(caller).__mro__):
+            limit = getattr(caller, "_max_episode_steps", None)
+            return int(limit) if limit is not None else None
+        frame = frame.f_back
+    return None
