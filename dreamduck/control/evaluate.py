@@ -20,7 +20,6 @@ from dreamduck.simulator.base import CarState
 from dreamduck.simulator.road import RoadStep
 
 Frames = npt.NDArray[np.uint8]
-Watcher = Callable[[RoadStep, npt.NDArray[np.bool_]], None]
 DREAMS_IN_A_CALL = 256  # above this a bigger batch is hardly faster; see benchmarks/search.py
 
 
@@ -84,6 +83,18 @@ class Driver(Protocol):
         ...
 
 
+class Watcher(Protocol):
+    """Somebody who takes notes while cars drive."""
+
+    def start(self, state: CarState) -> None:
+        """An episode has begun for every car."""
+        ...
+
+    def update(self, step: RoadStep) -> None:
+        """A step was made; cars whose episode ended before stand still."""
+        ...
+
+
 class DreamJudge:
     """Candidates tried in the dream: each block is one compiled call.
 
@@ -117,8 +128,9 @@ class RoadJudge:
 
     Args:
         make_road: builds a road for so many cars.
-        make_perception: builds the `Perception` of so many cars; None where the candidates need none.
+        make_perception: builds the `Perception` of so many cars.
         form: of the candidates.
+        most_cars: drive no more at a time; all of a block together by default.
     """
 
     def __init__(
@@ -126,24 +138,38 @@ class RoadJudge:
         make_road: Callable[[int], Drivable],
         make_perception: Callable[[int], Any],
         form: ControllerForm,
+        most_cars: int | None = None,
     ) -> None:
         self._make_road, self._make_perception, self.form = make_road, make_perception, form
+        self._most_cars = most_cars
         self._cars = 0
         self._road: Drivable | None = None
         self._perception: Any = None
 
     def __call__(self, task: Task) -> Scores:
         """Drive P * E cars."""
-        cars = len(task.theta) * task.episodes
-        if self._road is None or cars != self._cars:
-            self.close()
-            self._road, self._perception = self._make_road(cars), self._make_perception(cars)
-            self._cars = cars
-        seeds = [seeding.derive(seed, episode) for seed in task.seeds for episode in range(task.episodes)]
-        driver = ControllerDriver(self.form, task.theta, self._perception)
-        scores = drive(self._road, driver, seeds, task.steps)
+        episodes = range(task.episodes)
+        seeds = [seeding.derive(seed, episode) for seed in task.seeds for episode in episodes]
+        count = len(seeds)
+        if self._most_cars is None or count <= self._most_cars:
+            scores = self._drive(task.theta, seeds, task.steps)
+        else:
+            parts = []
+            for at in range(0, count, self._most_cars):
+                # The last ones drive more than once, so that the same cars do all.
+                rows = [min(at + i, count - 1) for i in range(self._most_cars)]
+                theta = task.theta[[row // task.episodes for row in rows]]
+                parts.append(self._drive(theta, [seeds[row] for row in rows], task.steps))
+            scores = Scores(*(np.concatenate(column)[:count] for column in zip(*parts, strict=True)))
         shape = (len(task.theta), task.episodes)
         return Scores(scores.reward.reshape(shape), scores.length.reshape(shape))
+
+    def _drive(self, theta: Floats, seeds: list[int], steps: int) -> Scores:
+        if self._road is None or len(seeds) != self._cars:
+            self.close()
+            self._cars = len(seeds)
+            self._road, self._perception = self._make_road(self._cars), self._make_perception(self._cars)
+        return drive(self._road, ControllerDriver(self.form, theta, self._perception), seeds, steps)
 
     def close(self) -> None:
         """Free the simulator."""
@@ -191,12 +217,14 @@ def drive(
 
     Args:
         seeds: one a car.
-        watch: called after each step with what it gave and with which cars still drove.
+        watch: takes notes.
     Returns:
         The scores with P = N cars and E = 1.
     """
     state = road.reset(seeds)
     driver.start(seeds)
+    if watch is not None:
+        watch.start(state)
     alive = np.ones(road.num_cars, dtype=np.bool_)
     reward = np.zeros(road.num_cars, dtype=np.float64)
     length = np.zeros(road.num_cars, dtype=np.int64)
@@ -206,7 +234,7 @@ def drive(
         reward += np.where(alive, step.reward, 0.0)
         length += alive
         if watch is not None:
-            watch(step, alive)
+            watch.update(step)
         alive &= ~step.terminated
         state = step.state
         if not alive.any():

@@ -57,7 +57,7 @@ PATHS = (
 class EvolutionConfig:
     """Settings of the strategy itself."""
 
-    sigma_init: float = option(0.1, "step size at the start", above=0.0, flags=("--sigma_init",))
+    sigma_init: float = option(0.1, "step size at the start", above=0.0)
     covariance: str = option("diagonal", "learn all covariances, or variances alone", choices=COVARIANCES)
     weight_decay: float = option(
         0.01, "taken off a candidate's return for each unit of its mean squared weight", low=0.0

@@ -35,7 +35,7 @@ TRAINING, EVALUATION = 1, 2  # places of the random streams under a run's seed
 STATE_FORMAT = 1
 PLOT_SECONDS = 15.0  # the picture is drawn anew no more often than this
 # Settings that may differ when a run goes on: they say how long and where, not what.
-FREE = ("generations", "time_limit", "optimizer", "sigma_decay", "retrain")
+FREE = ("generations", "time_limit")
 
 
 @dataclasses.dataclass(frozen=True)

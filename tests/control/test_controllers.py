@@ -46,7 +46,7 @@ def test_theta_is_bias_first_then_weights_row_by_row():
 
 def test_a_hidden_layer_is_laid_out_as_the_original_has_it():
     form = ControllerForm("z", hidden=2, z_size=3, hidden_size=0)
-    theta = np.arange(form.size, dtype=np.float32) / 10
+    theta = (np.arange(form.size) / 10).astype(np.float32)
     bias, weight = theta[:2], theta[2:8].reshape(3, 2)
     out_bias, out_weight = theta[8:10], theta[10:].reshape(2, 2)
     seen = np.array([[0.3, -0.2, 0.1]], dtype=np.float32)

@@ -45,24 +45,36 @@ class Fixed:
         return self.actions
 
 
+class Notes:
+    def __init__(self):
+        self.steps = []
+
+    def start(self, state):
+        self.began = state
+
+    def update(self, step):
+        self.steps.append(step)
+
+
 def test_ended_cars_count_no_more():
     road = FakeRoad(2)
     driver = Fixed([[1.0, 0.0], [1.0, 0.1]])
-    alive = []
-    scores = drive(road, driver, [3, 4], 40, lambda step, driving: alive.append(driving.copy()))
+    notes = Notes()
+    scores = drive(road, driver, [3, 4], 40, notes)
     assert driver.started == road.seeds == [3, 4]
     assert scores.length[0, 0] == 40
     assert scores.reward[0, 0] == pytest.approx(40 * 0.05)
     ended = scores.length[1, 0]
     assert ended < 40
     assert scores.reward[1, 0] == pytest.approx(0.05 * ended)
-    assert np.array(alive)[:, 1].sum() == ended
+    assert len(notes.steps) == 40
+    assert notes.began.pose[:, 0].tolist() == [0.0, 0.0]
 
 
 def test_it_stops_when_all_have_ended():
-    steps = []
-    scores = drive(FakeRoad(1), Fixed([[1.0, 0.1]]), [0], 1000, lambda step, driving: steps.append(1))
-    assert len(steps) == scores.length[0, 0] < 30
+    notes = Notes()
+    scores = drive(FakeRoad(1), Fixed([[1.0, 0.1]]), [0], 1000, notes)
+    assert len(notes.steps) == scores.length[0, 0] < 30
 
 
 def test_a_steering_controller_stays_on_the_road():
@@ -83,6 +95,14 @@ def test_a_steering_controller_stays_on_the_road():
     judge(Task(thetas(1.0), (5,), episodes=3, steps=2))
     assert roads[0].closed
     assert len(roads) == 2
+
+
+def test_few_cars_drive_as_many_episodes_as_all_together():
+    task = Task(thetas(1.0, -1.0, 0.3), (5, 6, 7), episodes=3, steps=60)
+    together = RoadJudge(FakeRoad, FakePerception, FORM)(task)
+    few = RoadJudge(FakeRoad, FakePerception, FORM, most_cars=2)(task)
+    np.testing.assert_allclose(few.reward, together.reward, rtol=1e-5)
+    assert np.array_equal(few.length, together.length)
 
 
 def test_candidates_with_one_seed_drive_the_same_episodes():

@@ -1,0 +1,105 @@
+"""Who may sit at the wheel: nobody, chance, the expert, controllers, any policy on frames.
+
+Flow: simulator, controllers -> [drivers] -> scoreboard. All drive N cars at once through the same
+two calls, see `dreamduck.control.evaluate.Driver`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck import seeding
+from dreamduck.errors import ActionError
+from dreamduck.simulator.base import CarState, FloatArray
+from dreamduck.simulator.expert import Expert, ExpertConfig
+from dreamduck.simulator.maps import Map
+
+Frames = npt.NDArray[np.uint8]
+STRAIGHT_THROTTLE = 0.5  # [-1, 1], about 0.35 m/s: no faster than who must take the curves
+
+
+class Still:
+    """Does nothing: what standing still is worth."""
+
+    needs_frames = False
+
+    def start(self, seeds: Sequence[int]) -> None:
+        """Nothing to prepare."""
+
+    def act(self, state: CarState, frames: Frames | None) -> FloatArray:
+        """No throttle, no steering."""
+        return np.zeros((len(state.pose), 2))
+
+
+class Straight(Still):
+    """Drives on without steering."""
+
+    def act(self, state: CarState, frames: Frames | None) -> FloatArray:
+        """Half throttle, no steering."""
+        return np.tile([STRAIGHT_THROTTLE, 0.0], (len(state.pose), 1))
+
+
+class Random:
+    """A new action drawn evenly at every step, for each car from its own seed."""
+
+    needs_frames = False
+
+    def __init__(self) -> None:
+        self._generators: list[np.random.Generator] = []
+
+    def start(self, seeds: Sequence[int]) -> None:
+        """One stream for each car."""
+        self._generators = [seeding.generator(seed, 0) for seed in seeds]
+
+    def act(self, state: CarState, frames: Frames | None) -> FloatArray:
+        """Anything in [-1, 1]."""
+        return np.stack([generator.uniform(-1.0, 1.0, 2) for generator in self._generators])
+
+
+class PurePursuit(Still):
+    """The expert, which knows the true pose."""
+
+    def __init__(self, map: Map, steering_gain: float) -> None:
+        self._expert = Expert(map, ExpertConfig(steering_gain=steering_gain))
+
+    def act(self, state: CarState, frames: Frames | None) -> FloatArray:
+        """Follow the lane."""
+        return self._expert(state)
+
+
+class FramePolicy:
+    """Any function from frames (N, H, W, 3) uint8 to actions (N, 2), for example a PPO agent's.
+
+    Args:
+        predict: the function; a recurrent one keeps its own state.
+        restart: called before each round of episodes.
+    """
+
+    needs_frames = True
+
+    def __init__(
+        self, predict: Callable[[Frames], Any], restart: Callable[[Sequence[int]], None] | None = None
+    ) -> None:
+        self._predict, self._restart = predict, restart
+
+    def start(self, seeds: Sequence[int]) -> None:
+        """Tell the policy that episodes begin."""
+        if self._restart is not None:
+            self._restart(seeds)
+
+    def act(self, state: CarState, frames: Frames | None) -> FloatArray:
+        """Ask the policy.
+
+        Raises:
+            ActionError: it gave something else than (N, 2) numbers.
+        """
+        assert frames is not None
+        actions = np.asarray(self._predict(frames), dtype=np.float64)
+        if actions.shape != (len(state.pose), 2):
+            raise ActionError(
+                f"policy: expected actions of shape {(len(state.pose), 2)}, got {actions.shape}"
+            )
+        return actions

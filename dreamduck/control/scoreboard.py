@@ -1,0 +1,346 @@
+"""The scoreboard: everybody drives the same episodes, and is measured as the AI Driving Olympics do.
+
+Flow: drivers, metrics -> [scoreboard] -> scores.json, scores.md, paths.png. Each row drives the same
+starts on each map and in each simulator, those it was trained on and those it never saw. What is
+measured already is not measured again: a stopped run goes on. Under `mpiexec` the ranks share the
+work; the result does not depend on their number."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import json
+import logging
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dreamduck import cli, config, seeding
+from dreamduck.config import check, option
+from dreamduck.control import mpi, report
+from dreamduck.control.drivers import FramePolicy, PurePursuit, Random, Still, Straight
+from dreamduck.control.evaluate import ControllerDriver, Driver, drive
+from dreamduck.control.files import read_controller
+from dreamduck.control.trace import Recorder
+from dreamduck.control.worlds import WorldConfig, cores, model_sizes, perception_maker, road_maker, versions
+from dreamduck.errors import ConfigError
+from dreamduck.simulator.base import SIMULATORS
+from dreamduck.simulator.maps import load_map
+from dreamduck.storage import fingerprint, read_json, write_json
+
+log = logging.getLogger(__name__)
+
+TRAINING_MAP = "loop_empty"
+UNSEEN_MAPS = ("udem1", "zigzag_dists", "small_loop")
+BUILT_IN = ("standing still", "straight", "random", "pure pursuit")
+PATHS_KEPT = 8  # episodes of each row whose path is drawn
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreConfig:
+    """How the board is made."""
+
+    episodes: int = option(100, "for each row, map and simulator", low=1)
+    seconds: float = option(60.0, "an episode is cut after so long", unit="s", above=0.0)
+    seed: int = option(0, "of the episodes", low=0)
+    maps: tuple[str, ...] = option((TRAINING_MAP, *UNSEEN_MAPS), "maps to drive on")
+    simulators: tuple[str, ...] = option(SIMULATORS[:1], "native, gym-duckietown or both")
+    cars: int = option(
+        0, "cars that drive together; 0: 50 in native, a core's worth in gym-duckietown", low=0
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+        for name in self.simulators:
+            if name not in SIMULATORS:
+                raise ConfigError(f"simulators: expected some of {', '.join(SIMULATORS)}, got {name!r}")
+        for name in self.maps:
+            load_map(name)  # an unknown one is told now, not after an hour
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One who is judged.
+
+    Attributes:
+        name: as the table shows it.
+        kind: "built-in", "controller" or "policy".
+        source: the controller's file, or MODULE:FUNCTION:ARGUMENT of a policy.
+    """
+
+    name: str
+    kind: str = "built-in"
+    source: str = ""
+
+    def fingerprint(self) -> str:
+        """Changes when the file does; empty for what has none."""
+        path = Path(self.source.rsplit(":", 1)[-1])
+        return fingerprint(path) if self.source and path.is_file() else ""
+
+
+class Drive(NamedTuple):
+    """One round of cars: the task that ranks share out."""
+
+    row: Row
+    simulator: str
+    map_name: str
+    seeds: tuple[int, ...]
+
+
+class Runner:
+    """Drives rounds of cars; keeps roads and models for the next round."""
+
+    def __init__(self, world: WorldConfig, settings: ScoreConfig, threads: int | None = None) -> None:
+        self.world, self.settings, self.threads = world, settings, threads
+        self._roads: dict[tuple[str, str, int], Any] = {}
+        self._perception_maker: Any = None
+
+    def __call__(self, task: Drive) -> dict[str, Any]:
+        """Drive one round; the measures of each episode, and the paths of the first."""
+        world = dataclasses.replace(self.world, map_name=task.map_name, simulator=task.simulator)
+        road = self._road(world, len(task.seeds))
+        recorder = Recorder(world.step_time)
+        steps = max(1, round(self.settings.seconds / world.step_time))
+        driver = self._driver(task.row, world, len(task.seeds))
+        scores = drive(road, driver, task.seeds, steps, recorder)
+        episodes = recorder.episodes()
+        for car, episode in enumerate(episodes):
+            episode["seed"], episode["return"] = task.seeds[car], round(float(scores.reward[car, 0]), 6)
+        return {"episodes": episodes, "paths": recorder.paths(PATHS_KEPT)}
+
+    def _road(self, world: WorldConfig, cars: int) -> Any:
+        key = (world.simulator, world.map_name, cars)
+        if key not in self._roads:
+            self.close()  # one at a time: a car of gym-duckietown takes 336 MB
+            self._roads[key] = road_maker(world, self.threads)(cars)
+        return self._roads[key]
+
+    def _driver(self, row: Row, world: WorldConfig, cars: int) -> Driver:
+        if row.kind == "controller":
+            controller = read_controller(row.source, *model_sizes(world.folder))
+            if self._perception_maker is None:
+                self._perception_maker = perception_maker(world)
+            return ControllerDriver(controller.form, controller.theta, self._perception_maker(cars))
+        if row.kind == "policy":
+            return FramePolicy(*load_policy(row.source, cars))
+        plain: dict[str, Callable[[], Driver]] = {
+            "standing still": Still,
+            "straight": Straight,
+            "random": Random,
+        }
+        if row.name in plain:
+            return plain[row.name]()
+        return PurePursuit(load_map(world.map_name), world.steering_gain)
+
+    def close(self) -> None:
+        """Free the simulators."""
+        for road in self._roads.values():
+            road.close()
+        self._roads.clear()
+
+
+def load_policy(source: str, cars: int) -> tuple[Any, ...]:
+    """A policy on frames from MODULE:FUNCTION or MODULE:FUNCTION:ARGUMENT.
+
+    The function is called with the argument, if there is one, and `num_cars`; it returns a function
+    from frames to actions, or that and one to call when episodes begin.
+
+    Raises:
+        ConfigError: there is no such function.
+    """
+    module, _, rest = source.partition(":")
+    name, _, argument = rest.partition(":")
+    try:
+        function = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as err:
+        raise ConfigError(
+            f"policy: expected MODULE:FUNCTION or MODULE:FUNCTION:ARGUMENT, got {source!r} ({err})"
+        ) from err
+    made = function(*([argument] if argument else []), num_cars=cars)
+    return made if isinstance(made, tuple) else (made,)
+
+
+class Board:
+    """The rows, and what is measured of them so far.
+
+    Args:
+        folder: where `scores.json` and what is made from it lie.
+    """
+
+    def __init__(self, folder: Path, settings: ScoreConfig, world: WorldConfig) -> None:
+        self.folder, self.settings, self.world = folder, settings, world
+        self.path = folder / "scores.json"
+        self.entries: list[dict[str, Any]] = []
+        if self.path.exists():
+            found = read_json(self.path, ConfigError)
+            if not isinstance(found, dict) or not isinstance(found.get("entries"), list):
+                raise ConfigError(f"{self.path}: expected a scoreboard; choose another --out")
+            self.entries = found["entries"]
+
+    def key(self, row: Row, simulator: str, map_name: str) -> dict[str, Any]:
+        """What must be the same for a measurement to stand."""
+        world = config.to_dict(dataclasses.replace(self.world, simulator=simulator, map_name=map_name))
+        world.pop("temperature")
+        weights = self.world.folder if row.kind == "controller" else None
+        world.pop("weights")
+        return {
+            "row": row.name,
+            "kind": row.kind,
+            "source": row.source,
+            "fingerprint": row.fingerprint(),
+            "weights": "" if weights is None else fingerprint(weights / "rnn.weights.h5"),
+            "world": world,
+            "episodes": self.settings.episodes,
+            "seconds": self.settings.seconds,
+            "seed": self.settings.seed,
+        }
+
+    def measured(self, key: dict[str, Any]) -> bool:
+        """Whether this was measured already."""
+        return any(entry["key"] == key for entry in self.entries)
+
+    def add(self, key: dict[str, Any], parts: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+        """Add a measurement, in the place of an older one of the same row, map and simulator."""
+        episodes = [episode for part in parts for episode in part["episodes"]][: self.settings.episodes]
+        paths = [path for part in parts for path in part["paths"]][:PATHS_KEPT]
+        place = _place(key)
+        self.entries = [entry for entry in self.entries if _place(entry["key"]) != place]
+        entry = {
+            "key": key,
+            "summary": report.summarize_episodes(episodes, self.settings.seed),
+            "wall_seconds": round(seconds, 1),
+            "versions": versions(),
+            "episodes": episodes,
+            "paths": paths,
+        }
+        self.entries.append(entry)
+        self.write()
+        return entry
+
+    def write(self) -> None:
+        """Write the raw figures, the table and the picture."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        write_json(self.path, {"entries": self.entries}, indent=None)
+        report.write_table(self.folder / "scores.md", self.entries)
+        report.draw_paths(self.folder / "paths.png", self.entries)
+
+    def rounds(self, row: Row, simulator: str, map_name: str) -> list[Drive]:
+        """The rounds of cars that make up one measurement; the last is filled up."""
+        cars = self.settings.cars or (50 if simulator == "native" else cores())
+        cars = min(cars, self.settings.episodes)
+        count = self.settings.episodes
+        tasks = []
+        for at in range(0, count, cars):
+            numbers = [min(at + car, count - 1) for car in range(cars)]
+            # The map is no part of a seed's place: it is its own randomness already.
+            seeds = tuple(seeding.derive(self.settings.seed, number) for number in numbers)
+            tasks.append(Drive(row, simulator, map_name, seeds))
+        return tasks
+
+
+def _place(key: dict[str, Any]) -> tuple[str, str, str]:
+    return key["row"], key["world"]["simulator"], key["world"]["map_name"]
+
+
+def fill(board: Board, rows: Sequence[Row], team: mpi.Team, runner: Runner) -> None:
+    """Measure what is not measured yet, the quick rows first."""
+    places = [
+        (simulator, map_name, row)
+        for simulator in board.settings.simulators
+        for map_name in board.settings.maps
+        for row in rows
+    ]
+    for simulator, map_name, row in cli.progress(places, desc="rows"):
+        key = board.key(row, simulator, map_name)
+        if board.measured(key):
+            continue
+        started = time.monotonic()
+        parts = team.map(runner, board.rounds(row, simulator, map_name))
+        entry = board.add(key, parts, time.monotonic() - started)
+        log.info("%s, %s, %s: %s", simulator, map_name, row.name, report.one_line(entry["summary"]))
+
+
+def parse_rows(arguments: argparse.Namespace) -> list[Row]:
+    """The rows that the command line asks for; the names must differ.
+
+    Raises:
+        ConfigError: a name twice, an unknown built-in row, or no NAME=SOURCE.
+    """
+    rows = []
+    for name in arguments.rows.split(",") if arguments.rows else []:
+        if name not in BUILT_IN:
+            raise ConfigError(f"rows: expected some of {', '.join(BUILT_IN)}, got {name!r}")
+        rows.append(Row(name))
+    for kind, given in (("controller", arguments.controller), ("policy", arguments.policy)):
+        for text in given:
+            name, found, source = text.partition("=")
+            if not (name and found and source):
+                raise ConfigError(f"{kind}: expected NAME=SOURCE, got {text!r}")
+            rows.append(Row(name, kind, source))
+    names = [row.name for row in rows]
+    if len(set(names)) < len(names) or not names:
+        raise ConfigError(
+            f"rows: expected one or more with different names, got {', '.join(names) or 'none'}"
+        )
+    return rows
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = cli.parser(
+        "Measure drivers as the AI Driving Olympics do: survival, distance along the lane, deviations.",
+        "example:\n  python -m dreamduck.control.scoreboard --simulators native,gym-duckietown \\\n"
+        "      --controller 'evolved in the dream=log/dream.json' --out scores",
+    )
+    parser.add_argument("--out", default="scores", help="folder to write to (default: scores)")
+    parser.add_argument(
+        "--rows", default=",".join(BUILT_IN), help=f"built-in rows (default: {','.join(BUILT_IN)})"
+    )
+    parser.add_argument(
+        "--controller", action="append", default=[], metavar="NAME=FILE", help="a controller's row; repeat"
+    )
+    parser.add_argument(
+        "--policy",
+        action="append",
+        default=[],
+        metavar="NAME=MODULE:FUNCTION[:ARGUMENT]",
+        help="a policy on frames; repeat",
+    )
+    parser.add_argument(
+        "--threads", type=int, default=0, help="cores for each process (default: its share)"
+    )
+    config.add_arguments(parser, ScoreConfig)
+    skip = ("map_name", "simulator", "temperature")
+    config.add_arguments(parser.add_argument_group("world"), WorldConfig, skip)  # type: ignore[arg-type]
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Fill the board and print the table."""
+    arguments = build_parser().parse_args(argv)
+    cli.start_logging(arguments)
+    settings = config.from_arguments(ScoreConfig, arguments)
+    world = config.from_arguments(WorldConfig, arguments)
+    rows = parse_rows(arguments)
+    for row in rows:
+        if row.kind == "controller":
+            read_controller(row.source, *model_sizes(world.folder))  # told now, not after an hour
+    with mpi.team() as team:
+        runner = Runner(world, settings, arguments.threads or max(1, cores() // team.size))
+        try:
+            if team.rank:
+                team.serve(runner)
+                return
+            board = Board(Path(arguments.out), settings, world)
+            fill(board, rows, team, runner)
+            board.write()
+        finally:
+            runner.close()
+    print((Path(arguments.out) / "scores.md").read_text(encoding="utf-8"))
+    log.info("%s", json.dumps({"scores": str(board.path)}))
+
+
+if __name__ == "__main__":
+    cli.run(main)

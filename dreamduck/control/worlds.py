@@ -1,0 +1,136 @@
+"""The three worlds as places to judge controllers in, built from settings.
+
+Flow: dream, simulator, memory -> [worlds] -> search, gap, ablations, scoreboard. The name of a world
+is the original's: "rnnenv" is the dream, "realenv" the simulator seen through the world model, and
+"env" the simulator with frames alone, where a controller looks through the world model as well."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import os
+import platform
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from dreamduck import __version__
+from dreamduck.config import check, option, to_dict
+from dreamduck.control.controllers import FEATURES, ControllerForm
+from dreamduck.control.evaluate import DreamJudge, Judge, RoadJudge
+from dreamduck.pretrained import FOLDER
+from dreamduck.simulator.road import Road, RoadConfig
+from dreamduck.storage import fingerprint
+
+ENVS = ("rnnenv", "realenv", "env")
+WEIGHT_FILES = ("vae.weights.h5", "rnn.weights.h5", "initial_z.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class WorldConfig(RoadConfig):
+    """A world's settings: the road's, the model's, and how the dream is dreamt."""
+
+    weights: str = option("", "folder of the world model; the one that ships by default", flags=("-w",))
+    temperature: float = option(1.0, "uncertainty of the dream", above=0.0, flags=("--temp",))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self)
+
+    @property
+    def folder(self) -> Path:
+        """Where the weights lie."""
+        return Path(self.weights) if self.weights else FOLDER
+
+
+@dataclasses.dataclass(frozen=True)
+class FormConfig:
+    """What a controller looks at."""
+
+    features: str = option("zch", "what the controller sees of [z, c, h]", choices=FEATURES)
+    hidden: int = option(0, "units of its hidden layer; 0 for a linear one", low=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def form(self, z_size: int, hidden_size: int) -> ControllerForm:
+        """The form for a world model of these sizes."""
+        return ControllerForm(self.features, self.hidden, z_size=z_size, hidden_size=hidden_size)
+
+
+def model_sizes(folder: Path) -> tuple[int, int]:
+    """(Z, H) of the world model in a folder, from its card alone.
+
+    Raises:
+        WeightsError: the card is missing or damaged.
+    """
+    from dreamduck import memory
+
+    config = memory.read_config(folder)
+    return config.z_size, config.hidden_size
+
+
+def make_judge(env: str, config: WorldConfig, form: ControllerForm, threads: int | None = None) -> Judge:
+    """A world to try controllers in.
+
+    Args:
+        env: one of `ENVS`.
+        threads: cores to use; all by default.
+    """
+    if env == "rnnenv":
+        return DreamJudge(make_dream(config), form, config.temperature)
+    native = config.simulator == "native"
+    # Each car of gym-duckietown is a process of 336 MB.
+    most_cars = None if native else threads or cores()
+    return RoadJudge(road_maker(config, threads), perception_maker(config), form, most_cars)
+
+
+def road_maker(config: RoadConfig, threads: int | None = None) -> Callable[[int], Road]:
+    """A function that builds a road for so many cars."""
+    plain = RoadConfig(**{f.name: getattr(config, f.name) for f in dataclasses.fields(RoadConfig)})
+    settings = {"threads": threads} if config.simulator == "native" and threads else {}
+    return lambda cars: Road(plain, cars, **settings)
+
+
+def make_dream(config: WorldConfig) -> Any:
+    """The dream of a folder's world model."""
+    from dreamduck.dream import load_dream
+
+    return load_dream(config.folder)
+
+
+def perception_maker(config: WorldConfig) -> Any:
+    """A function that builds the perception of so many cars; the models are loaded once."""
+    from dreamduck import memory, vision
+    from dreamduck.dream.perception import Perception
+
+    eye, mind = vision.load(config.folder), memory.load(config.folder)
+    return lambda cars: Perception(eye, mind, cars)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def world_facts(env: str, config: WorldConfig) -> dict[str, Any]:
+    """What a card says of the world: its settings, the model's fingerprints, the versions."""
+    settings = to_dict(config)
+    settings.pop("weights")
+    if env != "rnnenv":
+        settings.pop("temperature")
+    weights = {
+        name: fingerprint(config.folder / name) for name in WEIGHT_FILES if (config.folder / name).exists()
+    }
+    return {"world": {"env": env, **settings}, "weights": weights, "versions": versions()}
+
+
+def versions() -> dict[str, str]:
+    """The versions of what results depend on."""
+    found = {"dreamduck": __version__, "python": platform.python_version()}
+    for name in ("numpy", "tensorflow-cpu", "tensorflow", "keras", "cma", "numba"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,130 @@
+"""Evolve a controller by CMA-ES: `python dreamduck/envs/train.py`, alone or under `mpiexec`.
+
+Flow: world model -> [train.py] -> log/<env>.cma.<episodes>.<population>.json -> model.py."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import shlex
+import sys
+from collections.abc import Sequence
+
+from dreamduck import cli, config
+from dreamduck.control import mpi
+from dreamduck.control.files import RunFiles, read_controller
+from dreamduck.control.search import Search, SearchConfig
+from dreamduck.control.worlds import (
+    ENVS,
+    FormConfig,
+    WorldConfig,
+    cores,
+    make_judge,
+    model_sizes,
+    world_facts,
+)
+from dreamduck.errors import ConfigError
+
+log = logging.getLogger("dreamduck.train")
+
+EPILOG = """\
+examples:
+  python dreamduck/envs/train.py                             evolve in the dream, 64 candidates
+  python dreamduck/envs/train.py -n 2 --generations 10       the file log/rnnenv.cma.16.2.json
+  python dreamduck/envs/train.py --env realenv --map-name loop_empty
+  mpiexec -n 2 python dreamduck/envs/train.py                the same result, in half the time
+
+Started again, it goes on where it was. The population is -n times -t, whatever the number of
+processes."""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line: the original's flags, and the settings of the world and the search."""
+    parser = cli.parser("Evolve a controller by CMA-ES, in the dream or in the simulator.", EPILOG)
+    parser.add_argument("world", nargs="?", choices=ENVS, help="the same as --env")
+    parser.add_argument("--env", choices=ENVS, help=f"where to evolve (default: {ENVS[0]})")
+    parser.add_argument("-o", "--optimizer", default="cma", help="cma; the original's others are not kept")
+    parser.add_argument(
+        "--antithetic", type=int, choices=(0, 1), help="1: --seeds antithetic, 0: independent"
+    )
+    parser.add_argument("--retrain", type=int, default=0, help="of no effect with cma, as in the original")
+    parser.add_argument(
+        "--sigma-decay", "--sigma_decay", type=float, help="of no effect with cma, likewise"
+    )
+    parser.add_argument("--log", default="log", help="folder to write to (default: log)")
+    parser.add_argument("--start", help="a controller file to start from, instead of zeros")
+    parser.add_argument("--fresh", action="store_true", help="start anew, over a run that lies there")
+    parser.add_argument(
+        "--threads", type=int, default=0, help="cores for each process (default: its share)"
+    )
+    config.add_arguments(parser.add_argument_group("search"), SearchConfig)  # type: ignore[arg-type]
+    config.add_arguments(parser.add_argument_group("controller"), FormConfig)  # type: ignore[arg-type]
+    config.add_arguments(parser.add_argument_group("world"), WorldConfig)  # type: ignore[arg-type]
+    return parser
+
+
+def settings(arguments: argparse.Namespace) -> SearchConfig:
+    """The search's settings; a clear word about flags that have no meaning here.
+
+    Raises:
+        ConfigError: another optimizer than cma, or a bad value.
+    """
+    if arguments.optimizer != "cma":
+        raise ConfigError(
+            f"optimizer: expected cma, got {arguments.optimizer!r}; the original's ses, pepg, openes "
+            "and ga are not kept (--covariance diagonal is CMA-ES for many parameters)"
+        )
+    if arguments.antithetic is not None:
+        arguments.seeds = "antithetic" if arguments.antithetic else "independent"
+    if arguments.retrain:
+        log.warning("--retrain: CMA-ES is never set back, neither here nor in the original; ignored")
+    if arguments.sigma_decay is not None:
+        log.warning("--sigma_decay: CMA-ES adapts its own step size, here and in the original; ignored")
+    return config.from_arguments(SearchConfig, arguments)
+
+
+def choose_world(arguments: argparse.Namespace) -> str:
+    """The world, from the flag or the first argument.
+
+    Raises:
+        ConfigError: they name different ones.
+    """
+    if arguments.env and arguments.world and arguments.env != arguments.world:
+        raise ConfigError(f"env: expected one world, got {arguments.world} and --env {arguments.env}")
+    return arguments.env or arguments.world or ENVS[0]
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Search until the generations or the time are used up."""
+    arguments = build_parser().parse_args(argv)
+    cli.start_logging(arguments)
+    search_config, env = settings(arguments), choose_world(arguments)
+    world = config.from_arguments(WorldConfig, arguments)
+    with mpi.team() as team:
+        threads = arguments.threads or max(1, cores() // team.size)
+        if env == "rnnenv" or world.simulator == "native":
+            from dreamduck.backend import set_threads
+
+            set_threads(threads)
+        sizes = model_sizes(world.folder)
+        start = None
+        if arguments.start:
+            controller = read_controller(arguments.start, *sizes)
+            form, start = controller.form, controller.theta
+        else:
+            form = config.from_arguments(FormConfig, arguments).form(*sizes)
+        judge = make_judge(env, world, form, threads)
+        if team.rank:
+            team.serve(judge)
+            return
+        files = RunFiles.of(arguments.log, env, search_config.num_episode, search_config.population)
+        command = shlex.join(["train.py", *(sys.argv[1:] if argv is None else argv)])
+        facts = {"command": command, "start": arguments.start, **world_facts(env, world)}
+        log.info("%s: %s; population %d", env, form, search_config.population)
+        search = Search(search_config, form, judge, files, team, facts, start, arguments.fresh)
+        search.run(lambda row: log.debug("%s %s", env, row))
+        log.info("%s: best evaluation %.2f", files.path(".best.json"), search.best_reward)
+
+
+if __name__ == "__main__":
+    cli.run(main)
