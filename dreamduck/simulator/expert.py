@@ -238,7 +238,7 @@ def _point_ahead(routes: Routes, curve: int, distance: float, offset: float) -> 
     while distance > routes.along[curve, last] and routes.after[curve] >= 0:
         distance -= routes.along[curve, last]
         curve = routes.after[curve]
-    k = min(max(np.searchsorted(routes.along[curve], distance), 1), last)
+    k = min(max(int(np.searchsorted(routes.along[curve], distance)), 1), last)
     ax, az = routes.points[curve, k - 1, 0], routes.points[curve, k - 1, 1]
     length = routes.along[curve, k] - routes.along[curve, k - 1]
     ux, uz = (routes.points[curve, k, 0] - ax) / length, (routes.points[curve, k, 1] - az) / length

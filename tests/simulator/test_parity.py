@@ -1,0 +1,158 @@
+"""The native simulator against gym-duckietown itself, from the same seeds with the same actions."""
+
+import numpy as np
+import pytest
+
+from dreamduck.simulator.base import END_NONE, SimulatorConfig
+from dreamduck.simulator.expert import Expert
+from dreamduck.simulator.native import NativeSimulator
+from dreamduck.simulator.upstream import UpstreamSimulator
+
+CLOSE = 1e-6
+STATES = (
+    "pose",
+    "speed",
+    "lane_dist",
+    "lane_angle",
+    "lane_tangent",
+    "simulator_reward",
+    "proximity_penalty",
+)
+SOME_MAPS = ("loop_dyn_duckiebots", "loop_pedestrians", "4way")
+MANY_MAPS = (
+    "4way",
+    "calibration_map_int",
+    "ETH_large_intersect",
+    "ETHZ_autolab_technical_track",
+    "ETU_autolab_track",
+    "loop_dyn_duckiebots",
+    "loop_empty",
+    "loop_obstacles",
+    "loop_pedestrians",
+    "MOOC_modcon",
+    "regress_4way_adam",
+    "robotarium2",
+    "small_loop_cw",
+    "straight_road_down",
+    "TTIC_ripltown",
+    "udem1",
+    "zigzag_dists",
+)
+
+
+class Driver:
+    """Mostly the expert, with bursts of anything; some seeds drive wildly from the beginning to the end."""
+
+    def __init__(self, expert, seed):
+        self.expert, self.rng, self.wild = expert, np.random.default_rng(seed), seed % 3 == 0
+        self.burst, self.action = 0, np.zeros(2)
+
+    def __call__(self, state):
+        if self.burst == 0 and (self.wild or self.rng.random() < 0.02):
+            self.burst = int(self.rng.integers(3, 15))
+            self.action = self.rng.uniform((-0.3, -3.5), (1.0, 3.5))
+        if self.burst > 0:
+            self.burst -= 1
+            return self.action[None]
+        return self.expert(state) * (1.0, 3.14)
+
+
+def assert_same(native, upstream, ours, theirs, where):
+    for name in STATES:
+        got, expected = getattr(ours, name), getattr(theirs, name)
+        if name == "pose":
+            got, expected = (np.c_[a[:, :2], np.cos(a[:, 2]), np.sin(a[:, 2])] for a in (got, expected))
+        np.testing.assert_allclose(got, expected, rtol=0, atol=CLOSE, err_msg=f"{name}, {where}")
+    np.testing.assert_array_equal(ours.tile, theirs.tile, err_msg=where)
+    np.testing.assert_array_equal(ours.end, theirs.end, err_msg=where)
+    if native.map.moving_objects or native.map.traffic_lights:
+        things = upstream.objects()
+        for place, k in zip(native.moving[0], native.map.moving_objects, strict=True):
+            np.testing.assert_allclose(place[:3], things[k]["pos"], rtol=0, atol=CLOSE, err_msg=where)
+            turned = place[3] - np.deg2rad(things[k]["y_rot"])
+            assert abs(np.sin(turned / 2)) < CLOSE, where
+        for pattern, k in zip(native.signals[0], native.map.traffic_lights, strict=True):
+            assert pattern == things[k]["pattern"], where
+
+
+def compare(map_name, seeds, steps, frame_skip=3, domain_rand=False):
+    """How many steps were compared, and how many of the episodes ended."""
+    config = SimulatorConfig(map_name=map_name, frame_skip=frame_skip, domain_rand=domain_rand)
+    native, upstream = NativeSimulator(config), UpstreamSimulator(config)
+    ended = 0
+    try:
+        expert = Expert(native.map)
+        for seed in seeds:
+            ours, theirs = native.reset([seed]), upstream.reset([seed])
+            assert_same(native, upstream, ours, theirs, f"{map_name}, seed {seed}, start")
+            driver = Driver(expert, seed)
+            over = False
+            for step in range(steps):
+                action = driver(ours)
+                ours, theirs = native.step(action), upstream.step(action)
+                assert_same(native, upstream, ours, theirs, f"{map_name}, seed {seed}, step {step}")
+                over = (
+                    over or ours.end[0] != END_NONE
+                )  # and on it goes: the physics have to agree there too
+            ended += over
+    finally:
+        upstream.close()
+        native.close()
+    return ended
+
+
+@pytest.mark.parametrize("map_name", SOME_MAPS)
+def test_drives_like_upstream(map_name):
+    ended = compare(map_name, seeds=range(3), steps=60)
+    assert ended > 0, "no end was compared"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("map_name", MANY_MAPS)
+def test_drives_like_upstream_everywhere(map_name):
+    assert compare(map_name, seeds=range(20), steps=500, frame_skip=1) > 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("map_name", ["loop_dyn_duckiebots", "loop_pedestrians", "4way", "robotarium1"])
+def test_drives_like_upstream_with_domain_randomisation(map_name):
+    compare(map_name, seeds=range(10), steps=500, domain_rand=True)
+
+
+def test_draws_what_upstream_draws():
+    config = SimulatorConfig(map_name="regress_4way_adam", domain_rand=True)
+    native, upstream = NativeSimulator(config), UpstreamSimulator(config)
+    try:
+        for seed in (0, 7, 2**33 + 5):
+            ours, theirs = native.reset([seed]), upstream.reset([seed])
+            assert_same(native, upstream, ours, theirs, f"seed {seed}")
+            looks, drawn = native.looks, upstream.looks()
+            for name in (
+                *("horizon", "ground", "ambient", "diffuse", "camera_height", "camera_pitch"),
+                *("camera_fov", "camera_noise", "light_pos"),
+            ):
+                np.testing.assert_allclose(getattr(looks, name)[0], drawn[name], rtol=1e-5, err_msg=name)
+            np.testing.assert_allclose(looks.tile_color[0], np.array(drawn["tile_color"])[:, :3], rtol=1e-5)
+            things = upstream.objects()
+            assert [thing["visible"] for thing in things] == looks.object_visible[0].tolist()
+            np.testing.assert_allclose(
+                looks.object_color[0], [thing["color"][:3] for thing in things], rtol=1e-5
+            )
+    finally:
+        upstream.close()
+
+
+def test_given_starts_are_the_same():
+    config = SimulatorConfig(map_name="udem1", frame_skip=2)
+    native, upstream = NativeSimulator(config), UpstreamSimulator(config)
+    try:
+        drawn = native.reset([11]).pose
+        start = drawn + (0.01, -0.01, 0.1)
+        ours, theirs = native.reset([3], start), upstream.reset([3], start)
+        assert_same(native, upstream, ours, theirs, "start")
+        for step in range(40):
+            action = np.array([[0.4, np.sin(step / 3)]])
+            ours, theirs = native.step(action), upstream.step(action)
+            assert_same(native, upstream, ours, theirs, f"step {step}")
+    finally:
+        upstream.close()
