@@ -147,7 +147,7 @@ def test_given_starts_are_the_same():
     native, upstream = NativeSimulator(config), UpstreamSimulator(config)
     try:
         drawn = native.reset([11]).pose
-        start = drawn + (0.01, -0.01, 0.1)
+        start = drawn + np.array([0.01, -0.01, 0.1])
         ours, theirs = native.reset([3], start), upstream.reset([3], start)
         assert_same(native, upstream, ours, theirs, "start")
         for step in range(40):

@@ -1,0 +1,266 @@
+import os
+import resource
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from dreamduck.errors import ActionError, ConfigError, ResetNeeded, StartError
+from dreamduck.simulator.base import END_COLLISION, END_NONE, END_OFF_ROAD, SimulatorConfig
+from dreamduck.simulator.dynamics import NO_COMMAND, command_ages
+from dreamduck.simulator.expert import Expert
+from dreamduck.simulator.native import NativeSimulator
+
+
+def simulator(map_name="loop_empty", num_cars=1, threads=1, **settings):
+    return NativeSimulator(SimulatorConfig(map_name=map_name, **settings), num_cars, threads)
+
+
+def arrays(state):
+    return {name: getattr(state, name) for name in state.__dataclass_fields__}
+
+
+def assert_equal(one, two, rows=slice(None)):
+    for name, values in arrays(one).items():
+        np.testing.assert_array_equal(values[rows], getattr(two, name)[rows], err_msg=name)
+
+
+def test_the_same_seed_is_the_same_episode_whatever_came_before():
+    fresh, used = (simulator("loop_pedestrians", domain_rand=True) for _ in range(2))
+    used.reset([99])
+    for _ in range(200):
+        used.step(np.array([[0.3, 1.0]]))
+    one, two = fresh.reset([7]), used.reset([7])
+    assert_equal(one, two)
+    np.testing.assert_array_equal(fresh.moving, used.moving)
+    for a, b in zip(fresh.looks, used.looks, strict=True):
+        np.testing.assert_array_equal(a, b)
+    for step in range(300):
+        action = np.array([[0.3, np.sin(step / 5)]])
+        assert_equal(fresh.step(action), used.step(action))
+    np.testing.assert_array_equal(fresh.moving, used.moving)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_car_does_not_notice_the_others(threads):
+    n = 40
+    many = simulator("loop_dyn_duckiebots", n, threads)
+    alone = simulator("loop_dyn_duckiebots", 1)
+    rng = np.random.default_rng(0)
+    actions = rng.uniform((0, -2), (0.8, 2), size=(60, n, 2))
+    seeds = list(range(n))
+    states = [many.reset(seeds)] + [many.step(a) for a in actions]
+    for car in (0, 17, n - 1):
+        rows = [alone.reset([seeds[car]])] + [alone.step(a[car : car + 1]) for a in actions]
+        for all_cars, one in zip(states, rows, strict=True):
+            for name, values in arrays(all_cars).items():
+                np.testing.assert_array_equal(values[car : car + 1], getattr(one, name), err_msg=name)
+    many.close()
+    many.close()
+
+
+def test_resetting_some_cars_leaves_the_others():
+    one, two = (simulator("loop_pedestrians", 4, domain_rand=True) for _ in range(2))
+    one.reset([1, 2, 3, 4])
+    two.reset([1, 2, 3, 4])
+    action = np.tile((0.3, 0.5), (4, 1))
+    for _ in range(30):
+        one.step(action)
+        two.step(action)
+    before = one.step(action)
+    two.step(action)
+    after = one.reset([9, 8], cars=np.array([3, 1]))
+    assert_equal(before, after, [0, 2])
+    assert not np.array_equal(before.pose[[1, 3]], after.pose[[1, 3]])
+    for _ in range(30):
+        mine, other = one.step(action), two.step(action)
+        assert_equal(mine, other, [0, 2])
+    np.testing.assert_array_equal(one.moving[[0, 2]], two.moving[[0, 2]])
+    fresh = simulator("loop_pedestrians", 1, domain_rand=True).reset([8])
+    np.testing.assert_array_equal(fresh.pose[0], after.pose[1])
+
+
+def test_states_are_snapshots():
+    sim = simulator()
+    first = sim.reset([0])
+    pose = first.pose.copy()
+    sim.step(np.array([[1.0, 0.0]]))
+    np.testing.assert_array_equal(first.pose, pose)
+
+
+def test_motion_starts_after_the_delay_and_settles():
+    sim = simulator("straight_road", frame_skip=1)
+    start = np.array([[1.0, 0.41, 0.0]])
+    sim.reset([0], start)
+    speeds = [float(sim.step(np.array([[0.4, 0.0]])).speed[0]) for _ in range(90)]
+    assert speeds[3] == pytest.approx(0, abs=1e-9)
+    assert speeds[4] > 0.01
+    assert speeds[-1] == pytest.approx(0.4 * 0.6988, rel=1e-3)
+
+
+def test_which_command_the_motors_follow():
+    ages = command_ages(500)
+    assert (ages[:4] == NO_COMMAND).all()
+    assert set(ages[4:].tolist()) == {4, 5} or set(ages[4:].tolist()) == {3, 4}
+    np.testing.assert_array_equal(ages[:200], command_ages(200))
+
+
+def test_long_episodes_do_not_run_out_of_delays(monkeypatch):
+    monkeypatch.setattr("dreamduck.simulator.native.FIRST_STEPS", 50)
+    short, long = simulator(frame_skip=7), None
+    monkeypatch.undo()
+    long = simulator(frame_skip=7)
+    short.reset([0])
+    long.reset([0])
+    for _ in range(40):
+        assert_equal(short.step(np.array([[0.1, 3.0]])), long.step(np.array([[0.1, 3.0]])))
+
+
+def test_ends():
+    sim = simulator("loop_obstacles", 2)
+    # Straight at the tile's edge, and straight at the duckiebot that stands on the road.
+    starts = np.array([[2.5 * 0.585, 1.3 * 0.585, np.pi / 2], [3.3 * 0.585, 5.7 * 0.585, 0.0]])
+    state = sim.reset([0, 0], starts)
+    ends = np.zeros(2, dtype=int)
+    for _ in range(60):
+        state = sim.step(np.tile((0.5, 0.0), (2, 1)))
+        ends = np.where(ends == END_NONE, state.end, ends)
+        over = state.end != END_NONE
+        np.testing.assert_array_equal(state.simulator_reward[over], -1000)
+    assert ends.tolist() == [END_OFF_ROAD, END_COLLISION]
+    assert state.speed[0] > 0.3, "the physics goes on after an end"
+
+
+def test_things_move_and_come_back():
+    sim = simulator("loop_pedestrians")
+    sim.reset([0])
+    home = sim.moving
+    for _ in range(120):
+        sim.step(np.zeros((1, 2)))
+    assert np.abs(sim.moving - home).max() > 0.3
+    sim.reset([0])
+    np.testing.assert_array_equal(sim.moving, home)
+
+
+def test_traffic_lights_change_every_five_seconds():
+    sim = simulator("4way", frame_skip=30)
+    sim.reset([0])
+    patterns = [int(sim.step(np.zeros((1, 2))) is not None and sim.signals[0, 0]) for _ in range(20)]
+    assert patterns == [0] * 4 + [1] * 5 + [0] * 5 + [1] * 5 + [0]
+
+
+def test_invisible_things_are_rare_only_under_randomisation():
+    shown = simulator("regress_4way_adam", 30, domain_rand=True)
+    shown.reset(list(range(30)))
+    optional = [thing.optional for thing in shown.map.objects]
+    if any(optional):
+        assert 0.2 < shown.looks.object_visible[:, optional].mean() < 0.8
+    plain = simulator("regress_4way_adam")
+    plain.reset([0])
+    assert plain.looks.object_visible.all()
+
+
+@pytest.mark.parametrize(
+    ("start", "told"),
+    [
+        ((0.1, 0.1, 0.0), "expected a pose on the road"),
+        ((-5.0, 0.1, 0.0), "expected a pose on the road"),
+        ((np.inf, 0.1, 0.0), "expected finite numbers"),
+        ((1.0, np.nan, 0.0), "expected finite numbers"),
+        ((4.5 * 0.585, 5.75 * 0.585, 0.0), "touches an object"),
+    ],
+)
+def test_bad_starts(start, told):
+    sim = simulator("loop_obstacles")
+    before = sim.reset([5])
+    with pytest.raises(StartError, match=told):
+        sim.reset([0], np.array([start]))
+    after = sim.reset([5])
+    assert_equal(before, after)
+
+
+def test_bad_shapes_and_order():
+    sim = simulator(num_cars=2)
+    with pytest.raises(ResetNeeded):
+        sim.step(np.zeros((2, 2)))
+    with pytest.raises(ResetNeeded):
+        sim.frames()
+    sim.reset([0], cars=np.array([1]))
+    with pytest.raises(ResetNeeded, match=r"\[0\]"):
+        sim.step(np.zeros((2, 2)))
+    sim.reset([0, 1])
+    for bad in (np.zeros((1, 2)), np.zeros((2, 3)), np.full((2, 2), np.nan)):
+        with pytest.raises(ActionError, match="expected finite numbers of shape"):
+            sim.step(bad)
+    for seeds, cars in (([1], None), ([1, 2], [0, 0]), ([1], [2]), ([-1, 0], None), ([1.5, 0], None)):
+        with pytest.raises(ConfigError):
+            sim.reset(seeds, cars=None if cars is None else np.array(cars))
+    with pytest.raises(StartError, match="shape"):
+        sim.reset([0, 1], np.zeros((1, 3)))
+    with pytest.raises(ConfigError, match="mode"):
+        sim.view("sideways", 64, 64)
+    for number in (0, -1, 1.5, True):
+        with pytest.raises(ConfigError, match="num_cars"):
+            simulator(num_cars=number)
+    with pytest.raises(ConfigError, match="threads"):
+        simulator(threads=0)
+
+
+def test_only_nan_rows_are_drawn():
+    sim = simulator(num_cars=2)
+    drawn = sim.reset([4, 4]).pose
+    start = drawn[0] + (0.02, 0.0, 0.0)
+    mixed = sim.reset([4, 4], np.array([start, [np.nan] * 3])).pose
+    np.testing.assert_allclose(mixed[0], start)
+    np.testing.assert_array_equal(mixed[1], drawn[1])
+
+
+def test_it_survives_a_fork():
+    sim = simulator(num_cars=32, threads=2)
+    sim.reset(list(range(32)))
+    actions = np.tile((0.3, 0.0), (32, 1))
+    sim.step(actions)
+    child = os.fork()
+    if child == 0:  # pragma: no cover
+        signal.alarm(20)
+        sim.step(actions)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    sim.close()
+
+
+def test_many_resets_take_no_memory():
+    sim = simulator("loop_pedestrians")
+    for seed in range(500):
+        sim.reset([seed])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for seed in range(10_000):
+        sim.reset([seed])
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    assert after - before < 4 * 1024, "kilobytes more at the peak than before"
+
+
+def test_needs_neither_gl_nor_upstream():
+    code = (
+        "import sys; sys.modules['pyglet'] = None; sys.modules['gym_duckietown'] = None\n"
+        "import numpy as np; from dreamduck.simulator.base import SimulatorConfig, make_simulator\n"
+        "sim = make_simulator('native', SimulatorConfig()); sim.reset([0]); sim.step(np.zeros((1, 2)))\n"
+        "bad = {'duckietown_world', 'geometry', 'tensorflow', 'gym'} & set(sys.modules)\n"
+        "sys.exit(str(bad) if bad else 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_cars_of_one_map_share_it():
+    assert simulator().map is simulator().map
+
+
+def test_the_expert_goes_on_for_long():
+    sim = simulator("robotarium1", 8)
+    expert = Expert(sim.map)
+    state = sim.reset(list(range(8)))
+    for _ in range(300):
+        state = sim.step(expert(state) * (1.0, 3.14))
+        assert (state.end == END_NONE).all()
