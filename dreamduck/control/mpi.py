@@ -13,10 +13,12 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from dreamduck.cli import USAGE
 from dreamduck.errors import DependencyError, DreamDuckError
+
+T = TypeVar("T")
 
 # What the launchers of MPICH, Open MPI, MVAPICH and Slurm set in each rank's environment.
 SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_SIZE")
@@ -41,7 +43,11 @@ class Team:
         """Work on what rank 0 hands out until it lets go; only the other ranks call this."""
 
     def release(self) -> None:
-        """Let the other ranks go; only rank 0 calls this."""
+        """Let the other ranks come back from `serve`; only rank 0 calls this."""
+
+    def agree(self, value: T) -> T:
+        """Rank 0's value, on every rank; all call this."""
+        return value
 
     def __enter__(self) -> Team:
         return self
@@ -49,8 +55,7 @@ class Team:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if kind is None and self.rank == 0:
-            self.release()
+        """Alone, an exception goes its way."""
 
 
 class MPITeam(Team):
@@ -79,9 +84,17 @@ class MPITeam(Team):
             self._world.send([function(task) for task in tasks], dest=0)
 
     def release(self) -> None:
-        """Tell the other ranks that there is nothing left to do."""
+        """Tell the other ranks that there is nothing left to do for now."""
         for rank in range(1, self.size):
             self._world.send(STOP, dest=rank)
+
+    def agree(self, value: T) -> T:
+        """Send rank 0's value to all."""
+        if self.rank:
+            return cast("T", self._receive(0))
+        for rank in range(1, self.size):
+            self._world.send(value, dest=rank)
+        return value
 
     def _receive(self, source: int) -> Any:
         while not self._world.iprobe(source=source):
@@ -91,8 +104,8 @@ class MPITeam(Team):
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        """An exception ends every rank."""
         if value is None:
-            super().__exit__(kind, value, trace)
             return
         if isinstance(value, DreamDuckError):
             print(f"rank {self.rank}: error: {value}", file=sys.stderr)

@@ -204,7 +204,7 @@ class Board:
     def add(self, key: dict[str, Any], parts: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
         """Add a measurement, in the place of an older one of the same row, map and simulator."""
         episodes = [episode for part in parts for episode in part["episodes"]][: self.settings.episodes]
-        paths = [path for part in parts for path in part["paths"]][:PATHS_KEPT]
+        paths = [path for part in parts for path in part["paths"]][: min(PATHS_KEPT, len(episodes))]
         place = _place(key)
         self.entries = [entry for entry in self.entries if _place(entry["key"]) != place]
         entry = {
@@ -336,6 +336,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             board = Board(Path(arguments.out), settings, world)
             fill(board, rows, team, runner)
             board.write()
+            team.release()
         finally:
             runner.close()
     print((Path(arguments.out) / "scores.md").read_text(encoding="utf-8"))

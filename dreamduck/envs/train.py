@@ -9,20 +9,14 @@ import logging
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from dreamduck import cli, config
 from dreamduck.control import mpi
-from dreamduck.control.files import RunFiles, read_controller
-from dreamduck.control.search import Search, SearchConfig
-from dreamduck.control.worlds import (
-    ENVS,
-    FormConfig,
-    WorldConfig,
-    cores,
-    make_judge,
-    model_sizes,
-    world_facts,
-)
+from dreamduck.control.files import read_controller
+from dreamduck.control.runs import Plan, evolve
+from dreamduck.control.search import SearchConfig
+from dreamduck.control.worlds import ENVS, FormConfig, WorldConfig, model_sizes
 from dreamduck.errors import ConfigError
 
 log = logging.getLogger("dreamduck.train")
@@ -98,32 +92,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Search until the generations or the time are used up."""
     arguments = build_parser().parse_args(argv)
     cli.start_logging(arguments)
-    search_config, env = settings(arguments), choose_world(arguments)
+    search, env = settings(arguments), choose_world(arguments)
     world = config.from_arguments(WorldConfig, arguments)
+    sizes = model_sizes(world.folder)
+    form = config.from_arguments(FormConfig, arguments).form(*sizes)
+    if arguments.start:
+        form = read_controller(arguments.start, *sizes).form
+    plan = Plan(
+        *(env, world, search, form, Path(arguments.log), arguments.start or ""),
+        command=shlex.join(["train.py", *(sys.argv[1:] if argv is None else argv)]),
+        threads=arguments.threads,
+        fresh=arguments.fresh,
+    )
     with mpi.team() as team:
-        threads = arguments.threads or max(1, cores() // team.size)
-        if env == "rnnenv" or world.simulator == "native":
-            from dreamduck.backend import set_threads
-
-            set_threads(threads)
-        sizes = model_sizes(world.folder)
-        start = None
-        if arguments.start:
-            controller = read_controller(arguments.start, *sizes)
-            form, start = controller.form, controller.theta
-        else:
-            form = config.from_arguments(FormConfig, arguments).form(*sizes)
-        judge = make_judge(env, world, form, threads)
-        if team.rank:
-            team.serve(judge)
-            return
-        files = RunFiles.of(arguments.log, env, search_config.num_episode, search_config.population)
-        command = shlex.join(["train.py", *(sys.argv[1:] if argv is None else argv)])
-        facts = {"command": command, "start": arguments.start, **world_facts(env, world)}
-        log.info("%s: %s; population %d", env, form, search_config.population)
-        search = Search(search_config, form, judge, files, team, facts, start, arguments.fresh)
-        search.run(lambda row: log.debug("%s %s", env, row))
-        log.info("%s: best evaluation %.2f", files.path(".best.json"), search.best_reward)
+        found = evolve(plan, team)
+    if found is not None:
+        log.info("%s: best evaluation %.2f", plan.files.path(".best.json"), found.best_reward)
 
 
 if __name__ == "__main__":

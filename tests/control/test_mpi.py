@@ -37,10 +37,12 @@ class Judge(Sphere):
 
 with mpi.team() as crew:
     judge = Judge()
+    assert crew.agree(crew.rank) == 0
     if crew.rank:
         crew.serve(judge)
     else:
         Search(CONFIG, FORM, judge, RunFiles.of(folder, "rnnenv", 2, 6), crew).run()
+        crew.release()
         assert ("mpi4py.MPI" in sys.modules) == (crew.size > 1)
 """
 
