@@ -194,6 +194,11 @@ def picture(data: bytes) -> Frame:
     return np.frombuffer(data, np.uint8).reshape(64, 64, 3)
 
 
+def to_json(value: Mapping[str, Any]) -> str:
+    """A message to the page; browsers know no NaN, so there must be none."""
+    return json.dumps(value, separators=(",", ":"), allow_nan=False)
+
+
 def pack(facts: Mapping[str, Any], pictures: Mapping[str, Frame]) -> bytes:
     """One moment as a binary message: length of the header, header, pictures.
 
@@ -207,7 +212,7 @@ def pack(facts: Mapping[str, Any], pictures: Mapping[str, Frame]) -> bytes:
         data = np.ascontiguousarray(frame).tobytes() if coding == "rgb" else _jpeg(frame)
         listed.append([name, width, height, coding, len(data)])
         parts.append(data)
-    header = json.dumps({**facts, "pictures": listed}, separators=(",", ":"), allow_nan=False).encode()
+    header = to_json({**facts, "pictures": listed}).encode()
     return b"".join([struct.pack("<I", len(header)), header, *parts])
 
 

@@ -44,9 +44,11 @@ class World(Protocol):
     Attributes:
         start: what it was begun with; its `z` is filled in where the world drew it.
         drivers: who can drive in it.
+        simulator: "native", "gym-duckietown" or "dream".
     """
 
     start: Start
+    simulator: str
     drivers: tuple[str, ...]
 
     def step(self, action: Action, temperature: float) -> Outcome:

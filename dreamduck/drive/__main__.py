@@ -1,0 +1,58 @@
+"""`python -m dreamduck.drive`: drive in a browser."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Sequence
+
+from dreamduck import cli
+from dreamduck.config import add_arguments, from_arguments
+from dreamduck.drive.server import Server, ServerConfig, is_loopback
+from dreamduck.drive.workshop import Workshop, WorkshopConfig
+
+DESCRIPTION = """Drive in a browser: on the road, on the road as the world model sees it, or in the dream.
+
+Prints the address to open and serves it until Ctrl-C. Only this machine can reach it, unless
+--host says otherwise; the address then holds a token, without which nobody gets in."""
+EXAMPLES = """examples:
+  python -m dreamduck.drive
+  python -m dreamduck.drive --port 0 --map-name loop_obstacles
+  python -m dreamduck.drive --host 0.0.0.0        # from other machines, with the token
+  python -m dreamduck.drive.static_export dream.html  # the dream as one file, with no server"""
+SKIPPED = ("camera_width", "camera_height")  # the page has its own
+
+
+def main(argv: Sequence[str] | None = None) -> int | None:
+    """Serve the page until it is interrupted."""
+    parser = cli.parser(DESCRIPTION, EXAMPLES)
+    add_arguments(parser, ServerConfig)
+    add_arguments(parser, WorkshopConfig, skip=SKIPPED)
+    arguments = parser.parse_args(argv)
+    cli.start_logging(arguments)
+    config = from_arguments(ServerConfig, arguments)
+    workshop = Workshop(from_arguments(WorkshopConfig, arguments))
+    asyncio.run(serve(Server(config, workshop)))
+    return None
+
+
+async def serve(server: Server) -> None:
+    """Serve until SIGINT or SIGTERM; every world is ended before this returns."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows has none of these
+            loop.add_signal_handler(number, stopped.set)
+    address = await server.start()
+    print(f"Drive at {address}", flush=True)
+    if not is_loopback(server.config.host):
+        print("Whoever has this address can drive; other machines need this one's name in it.", flush=True)
+    try:
+        await stopped.wait()
+    finally:
+        await server.stop()
+
+
+if __name__ == "__main__":
+    cli.run(main)

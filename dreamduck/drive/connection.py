@@ -1,0 +1,270 @@
+"""One browser tab: its messages in, its moments out, its world ended when it goes.
+
+Flow: session, messages -> [connection] -> server. Worlds compute on a thread, one call at a time for
+each tab, so that a slow world holds up neither the others nor the answers to other tabs."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
+from typing import Any, Protocol, TypeVar
+
+from aiohttp import WSMsgType, web
+
+from dreamduck.drive import messages, saving
+from dreamduck.drive.session import PERSON, REPLAY, Session, World, replay
+from dreamduck.drive.start import Start, from_link, to_link
+from dreamduck.errors import ConfigError, DreamDuckError, MessageError
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+MAX_COMPLAINTS = 20  # so many bad messages, and the connection is closed
+PAUSED_RATE = 30.0  # looks a second while paused, when something is being changed
+
+
+class Workshop(Protocol):
+    """What makes worlds; see `dreamduck.drive.workshop.Workshop`."""
+
+    def describe(self) -> dict[str, Any]:
+        """What the page has to know: worlds, maps, controller, latents."""
+        ...
+
+    def outline(self, name: str) -> dict[str, Any]:
+        """A map from above."""
+        ...
+
+    def make(self, start: Start) -> World:
+        """Begin a world."""
+        ...
+
+    def latents(self, frame: messages.Frame) -> tuple[float, ...]:
+        """What the VAE sees in a frame."""
+        ...
+
+    @property
+    def recorder(self) -> saving.Recorder:
+        """Where drives are kept."""
+        ...
+
+
+class Connection:
+    """What happens between one tab and its world.
+
+    Args:
+        socket: open.
+        workshop: makes the worlds.
+        threads: where they compute.
+    """
+
+    def __init__(self, socket: web.WebSocketResponse, workshop: Workshop, threads: Executor) -> None:
+        self._socket = socket
+        self._workshop = workshop
+        self._threads = threads
+        self._lock = asyncio.Lock()  # one call of the world at a time
+        self._session: Session | None = None
+        self._picture: messages.Frame | None = None
+        self._running = False
+        self._pace = 10.0
+        self._changed = asyncio.Event()  # something to show, or running
+        self._complaints = 0
+
+    async def serve(self) -> None:
+        """Answer until the tab is closed; then end its world."""
+        ticker = asyncio.create_task(self._tick())
+        try:
+            await self._say("hello", **await self._think(self._workshop.describe))
+            async for received in self._socket:
+                if received.type == WSMsgType.ERROR or not await self._hear(received.type, received.data):
+                    break
+        finally:
+            ticker.cancel()
+            await asyncio.gather(ticker, return_exceptions=True)
+            async with self._lock:
+                if self._session:
+                    await self._think(self._session.close)
+                    self._session = None
+
+    async def _hear(self, kind: WSMsgType, data: Any) -> bool:
+        """Take one message; False closes the connection."""
+        try:
+            if kind == WSMsgType.BINARY:
+                self._picture = messages.picture(data)
+                await self._say("picture")
+            elif kind == WSMsgType.TEXT:
+                await self._handle(messages.parse(data))
+        except DreamDuckError as err:
+            await self._say("error", message=str(err))
+            self._complaints += isinstance(err, MessageError | ConfigError)
+            if self._complaints >= MAX_COMPLAINTS:
+                await self._socket.close(code=1008, message=b"too many bad messages")
+                return False
+        return True
+
+    async def _handle(self, message: messages.Message) -> None:
+        handlers: dict[type, Callable[[Any], Awaitable[None]]] = {
+            messages.Begin: self._begin,
+            messages.Again: self._again,
+            messages.Seek: self._seek,
+            messages.Pull: self._pull,
+            messages.Step: self._step,
+            messages.Save: self._save,
+            messages.Link: self._link,
+            messages.Records: self._records,
+            messages.Peek: self._peek,
+        }
+        handler = handlers.get(type(message))
+        if handler is not None:
+            await handler(message)
+        else:
+            self._turn(message)
+        self._changed.set()
+
+    def _turn(self, message: messages.Message) -> None:
+        """What takes effect at once, between two steps."""
+        if isinstance(message, messages.Pace):
+            self._pace = message.rate
+            return
+        session = self._driven()
+        if isinstance(message, messages.Hold):
+            session.hold(message.throttle, message.steering)
+        elif isinstance(message, messages.Temperature):
+            session.heat(message.value)
+        elif isinstance(message, messages.Driver):
+            session.choose_driver(message.driver)
+        elif isinstance(message, messages.Run):
+            self._running = message.on
+
+    # ---------------------------------------------------------------- driving
+
+    async def _begin(self, message: messages.Begin) -> None:
+        def begin() -> Session:
+            z: tuple[float, ...] = ()
+            if message.picture:
+                if self._picture is None:
+                    raise MessageError("begin: no picture was sent before")
+                z = self._workshop.latents(self._picture)
+            elif message.record:
+                z = self._workshop.latents(self._workshop.recorder.frame(message.record, message.frame)[0])
+            return Session(self._workshop.make(message.start(z)), message.temperature)
+
+        await self._replace(begin, message.run)
+
+    async def _again(self, message: messages.Again) -> None:
+        def drive() -> Session:
+            session = replay(self._workshop.make, from_link(message.link))
+            if message.resume:
+                session.seek(len(session.moments) - 1)
+            else:
+                session.choose_driver(REPLAY)
+            return session
+
+        await self._replace(drive, run=not message.resume)
+
+    async def _replace(self, make: Callable[[], Session], run: bool) -> None:
+        """End the world that is, and begin another."""
+        self._running = False
+        async with self._lock:
+            old, self._session = self._session, None
+            if old:
+                await self._think(old.close)
+            self._session = session = await self._think(make)
+            start = dataclasses.asdict(session.world.start)
+            outline = None
+            if start["world"] != "dream":
+                outline = await self._think(lambda: self._workshop.outline(start["map_name"]))
+            start["z"] = list(start["z"])
+            drivers = list(session.world.drivers)
+            await self._say("world", start=start, drivers=drivers, map=outline)
+        self._running = run
+
+    async def _seek(self, message: messages.Seek) -> None:
+        session = self._driven()
+        self._running = False
+        async with self._lock:
+            await self._think(lambda: session.seek(message.step))
+
+    async def _pull(self, message: messages.Pull) -> None:
+        session = self._driven()
+        async with self._lock:
+            await self._think(lambda: session.pull(message.latent, message.value))
+
+    async def _step(self, message: messages.Step) -> None:
+        session = self._driven()
+        self._running = False
+        async with self._lock:
+            await self._think(session.advance)
+
+    async def _tick(self) -> None:
+        """Drive while it runs, and show every moment."""
+        clock = asyncio.get_running_loop().time
+        due = clock()
+        while True:
+            if not self._running:
+                await self._changed.wait()
+            self._changed.clear()
+            async with self._lock:
+                if self._session is None:
+                    self._running = False
+                    continue
+                try:
+                    moment = await self._think(self._moment)
+                except DreamDuckError as err:
+                    self._running = False
+                    await self._say("error", message=str(err))
+                    continue
+            await self._socket.send_bytes(moment)
+            # A late moment is not made up for: the drive slows down, it does not jump.
+            due = max(due + 1 / (self._pace if self._running else PAUSED_RATE), clock())
+            await asyncio.sleep(due - clock())
+
+    def _moment(self) -> bytes:
+        """Drive one step if it runs; then the moment as it is."""
+        session = self._driven()
+        if self._running:
+            session.advance()
+            if session.over:
+                self._running = False
+                if session.driver == REPLAY:
+                    session.choose_driver(PERSON)
+        pictures, facts = session.look()
+        return messages.pack({"running": self._running, **facts}, pictures)
+
+    # ---------------------------------------------------------------- keeping
+
+    async def _save(self, message: messages.Save) -> None:
+        session = self._driven()
+        async with self._lock:
+            saved = await self._think(lambda: self._workshop.recorder.save(session))
+        await self._say("saved", **saved)
+
+    async def _link(self, message: messages.Link) -> None:
+        session = self._driven()
+        async with self._lock:
+            link = await self._think(lambda: to_link(session.script()))
+        await self._say("link", link=link, tag=message.tag)
+
+    async def _records(self, message: messages.Records) -> None:
+        await self._say("records", records=await self._think(self._workshop.recorder.names))
+
+    async def _peek(self, message: messages.Peek) -> None:
+        recorder = self._workshop.recorder
+        frame, length = await self._think(lambda: recorder.frame(message.record, message.frame))
+        facts = {"peek": message.record, "frame": message.frame, "length": length}
+        await self._socket.send_bytes(messages.pack(facts, {"record": frame}))
+
+    # ---------------------------------------------------------------- helpers
+
+    def _driven(self) -> Session:
+        if self._session is None:
+            raise MessageError("message: expected a drive to be begun first")
+        return self._session
+
+    async def _say(self, type: str, **values: Any) -> None:
+        await self._socket.send_str(messages.to_json({"type": type, **values}))
+
+    async def _think(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)

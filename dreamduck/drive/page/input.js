@@ -1,0 +1,101 @@
+// Hands: keys, a round pad for fingers and mice, a gamepad. What they want becomes throttle and steering.
+
+const KEYS = {
+  ArrowUp: "up", KeyW: "up", ArrowDown: "down", KeyS: "down",
+  ArrowLeft: "left", KeyA: "left", ArrowRight: "right", KeyD: "right",
+  ShiftLeft: "boost", ShiftRight: "boost",
+};
+const FORWARD = 0.5;
+const TURNING = 0.35; // slower while steering: at half throttle the car does not get round a right-hand bend
+const RAMP = 7; // a second: a key's effect grows to the full in 1/7 s
+const DEAD = 0.12; // of a stick
+
+export class Hands {
+  /** @param {HTMLElement} pad  the round pad; its first child is the knob */
+  constructor(pad) {
+    this.pressed = new Set();
+    this.value = { throttle: 0, steering: 0 };
+    this.stick = null; // of the pad, while it is held
+    addEventListener("keydown", (event) => this.key(event, true));
+    addEventListener("keyup", (event) => this.key(event, false));
+    addEventListener("blur", () => this.release());
+    document.addEventListener("visibilitychange", () => document.hidden && this.release());
+    this.watchPad(pad);
+  }
+
+  key(event, down) {
+    const meaning = KEYS[event.code];
+    if (!meaning || event.ctrlKey || event.metaKey || event.altKey || (down && typing(event.target))) return;
+    if (down) this.pressed.add(meaning);
+    else this.pressed.delete(meaning);
+    if (event.code.startsWith("Arrow")) event.preventDefault(); // the page must not scroll
+  }
+
+  release() {
+    this.pressed.clear();
+    this.stick = null;
+  }
+
+  watchPad(pad) {
+    const knob = pad.firstElementChild;
+    const move = (event) => {
+      const box = pad.getBoundingClientRect();
+      let x = (event.clientX - box.left) / box.width * 2 - 1;
+      let y = 1 - (event.clientY - box.top) / box.height * 2;
+      const far = Math.max(1, Math.hypot(x, y));
+      x /= far;
+      y /= far;
+      this.stick = { throttle: dead(y), steering: -dead(x) };
+      knob.style.transform = `translate(${x * box.width * 0.34}px, ${-y * box.height * 0.34}px)`;
+    };
+    const end = () => {
+      this.stick = null;
+      knob.style.transform = "";
+    };
+    pad.addEventListener("pointerdown", (event) => {
+      pad.setPointerCapture(event.pointerId);
+      move(event);
+    });
+    pad.addEventListener("pointermove", (event) => this.stick && move(event));
+    for (const type of ["pointerup", "pointercancel", "lostpointercapture"]) pad.addEventListener(type, end);
+  }
+
+  /** What the hands want now; to be called once a picture, `seconds` after the last time. */
+  update(seconds) {
+    const direct = this.stick ?? gamepad();
+    if (direct) return (this.value = direct);
+    const p = this.pressed;
+    const steer = p.has("left") - p.has("right");
+    const boost = p.has("boost") ? 2 : 1;
+    const target = {
+      throttle: clip((p.has("up") - p.has("down")) * (steer ? TURNING : FORWARD) * boost),
+      steering: clip(steer * 0.8 * boost),
+    };
+    const most = RAMP * seconds;
+    for (const name of ["throttle", "steering"]) {
+      const missing = target[name] - this.value[name];
+      // Letting go counts at once: a car that steers on after the key is up cannot be held.
+      this.value[name] = target[name] === 0 ? 0 : this.value[name] + Math.max(-most, Math.min(most, missing));
+    }
+    return this.value;
+  }
+}
+
+/** Whether keys belong to this element rather than to the car. */
+export function typing(element) {
+  return element instanceof Element && element.matches("input:not([type=checkbox]), select, textarea");
+}
+
+function gamepad() {
+  for (const pad of navigator.getGamepads?.() ?? []) {
+    if (!pad?.connected) continue;
+    const pulled = (pad.buttons[7]?.value ?? 0) - (pad.buttons[6]?.value ?? 0); // triggers
+    const throttle = pulled || dead(-(pad.axes[1] ?? 0));
+    const steering = -dead(pad.axes[0] ?? 0);
+    if (throttle || steering) return { throttle: clip(throttle), steering: clip(steering) };
+  }
+  return null;
+}
+
+const clip = (value) => Math.max(-1, Math.min(1, value));
+const dead = (value) => (Math.abs(value) < DEAD ? 0 : (value - Math.sign(value) * DEAD) / (1 - DEAD));

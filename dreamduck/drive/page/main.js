@@ -1,0 +1,308 @@
+// The page: what is clicked, pressed and pulled goes to the server; its moments are shown.
+
+import { connect } from "./connection.js";
+import { Hands, typing } from "./input.js";
+import { Latents } from "./latents.js";
+import { RoadMap } from "./map.js";
+import { Chart, ENDS, paint, showFacts, showPictures } from "./view.js";
+
+const $ = (id) => document.getElementById(id);
+const all = (selector) => [...document.querySelectorAll(selector)];
+const KEPT_LINK = 3000; // milliseconds between links that are kept for when the server goes away
+
+const state = {
+  about: null, // what the server said of itself
+  start: null, // of the drive that is on
+  moment: null, // the last one shown
+  link: "", // of this drive, kept for a lost connection
+  seeking: false, // a seek is on its way
+  wanted: null, // the moment to seek to after that
+  held: "", // what the server knows of the hands
+  shown: [], // times of the last moments, for the rate
+};
+
+const hands = new Hands($("pad"));
+const chart = new Chart($("chart"));
+const map = new RoadMap($("map"));
+const latents = new Latents($("latents"), (latent, value) => server.send("pull", { latent, value }));
+const server = connect({ open: () => {}, lost, answer, moment });
+
+// ------------------------------------------------------------------ what the server says
+
+function lost(reason) {
+  $("status").className = "";
+  $("status").lastElementChild.textContent = reason || "no server; trying again";
+  state.moment = state.moment && { ...state.moment, running: false };
+  state.seeking = false;
+  state.held = "";
+  showRunning();
+}
+
+function answer(message) {
+  const handlers = { hello, world, error: ({ message: text }) => notice(text), saved, link, records, picture: () => {} };
+  handlers[message.type]?.(message);
+}
+
+function hello(about) {
+  const again = state.about !== null;
+  state.about = about;
+  $("status").className = "open";
+  for (const button of all("#worlds button")) {
+    const missing = about.worlds[button.dataset.world];
+    button.disabled = Boolean(missing);
+    if (missing) button.title = missing;
+  }
+  if (!again) {
+    $("map_name").replaceChildren(...about.maps.map((name) => new Option(name)));
+    $("map_name").value = about.map_name;
+    $("temperature").value = about.temperature;
+    $("temperature").dispatchEvent(new Event("input"));
+    latents.begin(about.latents);
+  }
+  const shared = new URLSearchParams(location.hash.slice(1)).get("drive");
+  if (again && state.link) server.send("again", { link: state.link, resume: true });
+  else if (shared) server.send("again", { link: shared });
+  else begin(state.start?.world ?? about.world);
+}
+
+function world({ start, drivers, map: outline }) {
+  const other = state.start?.world !== start.world;
+  state.start = start;
+  state.link = "";
+  $("seed").value = start.seed;
+  $("map_name").value = start.map_name;
+  $("domain_rand").checked = start.domain_rand;
+  $("pictures").dataset.world = start.world;
+  for (const button of all("#worlds button")) button.ariaPressed = button.dataset.world === start.world;
+  for (const button of all("#drivers button")) button.disabled = !drivers.includes(button.dataset.driver);
+  const dream = start.world === "dream";
+  $("map_row").hidden = $("rand_row").hidden = dream;
+  $("from").hidden = !dream;
+  $("map_card").hidden = !outline;
+  $("latents_card").hidden = start.world === "road";
+  $("kept").textContent = "";
+  $("link").hidden = true;
+  if (other) setPace(dream ? state.about.dream_pace : state.about.road_pace);
+  else setPace(Number($("pace").value));
+  map.begin(outline);
+  chart.clear();
+}
+
+function moment(header, pictures) {
+  if ("peek" in header) return peeked(header, pictures.record);
+  state.moment = header;
+  state.seeking = false;
+  if (state.wanted !== null) seek(state.wanted);
+  showPictures(pictures);
+  showFacts(header);
+  chart.add(header);
+  map.show(header);
+  if (header.z && $("latents_card").open) latents.show(header.z, header.pulled ?? []);
+  if (document.activeElement !== $("timeline") || header.running) {
+    $("timeline").max = Math.max(header.length, 1);
+    $("timeline").value = header.step;
+  }
+  $("moment").textContent = `${header.step} / ${header.length}`;
+  for (const button of all("#drivers button")) button.ariaPressed = button.dataset.driver === header.driver;
+  $("pad").classList.toggle("off", header.driver !== "person");
+  $("over").hidden = !header.end;
+  if (header.end) $("over").textContent = `${ENDS[header.end] ?? header.end} Go back, or begin again.`;
+  showRunning();
+  showRate();
+}
+
+function showRunning() {
+  const { running = false, step = 0, length = 0, end = "" } = state.moment ?? {};
+  $("run").textContent = running ? "Pause" : "Drive";
+  $("run").disabled = $("step").disabled = Boolean(end) && step === length && !running;
+  $("back").disabled = step === 0;
+  $("replay").disabled = step >= length && length === 0;
+}
+
+function showRate() {
+  const now = performance.now();
+  state.shown.push(now);
+  while (now - state.shown[0] > 2000) state.shown.shift();
+  const rate = (state.shown.length - 1) / (now - state.shown[0]) * 1000;
+  $("status").lastElementChild.textContent = state.moment.running && rate > 0 ? `${rate.toFixed(0)} frames/s` : "ready";
+}
+
+// ------------------------------------------------------------------ driving
+
+function begin(name, more = {}) {
+  server.send("begin", {
+    world: name,
+    map_name: $("map_name").value,
+    domain_rand: $("domain_rand").checked,
+    seed: Math.max(0, Math.floor(Number($("seed").value))) || 0,
+    temperature: Number($("temperature").value),
+    ...more,
+  });
+}
+
+function run(on) {
+  if (on && state.moment?.driver === "replay") server.send("driver", { driver: "person" });
+  server.send("run", { on });
+}
+
+function seek(step) {
+  // One at a time: pulling the slider asks for more moments than a road can be driven again to.
+  if (state.seeking) return void (state.wanted = step);
+  state.wanted = null;
+  state.seeking = true;
+  server.send("seek", { step });
+}
+
+function setPace(rate) {
+  $("pace").value = rate;
+  const times = rate * state.about.step_time;
+  $("pace_value").textContent = `${rate} steps/s`;
+  $("pace").title = `${times.toFixed(1)} times as fast as the car's own clock`;
+  server.send("pace", { rate });
+}
+
+let last = performance.now();
+function watchHands(now) {
+  const { throttle, steering } = hands.update(Math.min((now - last) / 1000, 0.1));
+  last = now;
+  const wanted = { throttle: round(throttle), steering: round(steering) };
+  const text = JSON.stringify(wanted);
+  if (state.moment && server.isOpen() && text !== (state.held || '{"throttle":0,"steering":0}')) {
+    state.held = text;
+    server.send("hold", wanted);
+  }
+  requestAnimationFrame(watchHands);
+}
+const round = (value) => Math.round(value * 100) / 100 || 0;
+requestAnimationFrame(watchHands);
+
+const click = (id, act) => $(id).addEventListener("click", act);
+click("run", () => run(!state.moment?.running));
+click("step", () => server.send("step"));
+click("back", () => seek(Math.max(0, state.moment.step - 1)));
+click("replay", () => {
+  if (state.moment.step >= state.moment.length) server.send("seek", { step: 0 });
+  server.send("driver", { driver: "replay" });
+  server.send("run", { on: true });
+});
+click("begin", () => begin(state.start.world, { run: state.moment?.running ?? false }));
+click("other", () => {
+  $("seed").value = Math.floor(Math.random() * 1e6);
+  begin(state.start.world, { run: state.moment?.running ?? false });
+});
+for (const button of all("#worlds button")) button.addEventListener("click", () => begin(button.dataset.world));
+for (const button of all("#drivers button"))
+  button.addEventListener("click", () => server.send("driver", { driver: button.dataset.driver }));
+$("timeline").addEventListener("input", ({ target }) => seek(Number(target.value)));
+$("map_name").addEventListener("change", () => begin(state.start.world));
+$("domain_rand").addEventListener("change", () => begin(state.start.world));
+$("pace").addEventListener("input", ({ target }) => setPace(Number(target.value)));
+$("temperature").addEventListener("input", ({ target }) => {
+  $("temperature_value").textContent = Number(target.value).toFixed(2);
+  server.send("temperature", { value: Number(target.value) });
+});
+$("latents_card").addEventListener("toggle", () => state.moment?.z && latents.show(state.moment.z, []));
+
+const SHORTCUTS = {
+  Space: () => $("run").click(), Period: () => $("step").click(), Comma: () => $("back").click(), KeyR: () => $("begin").click(),
+  Digit1: () => choose("person"), Digit2: () => choose("controller"), Digit3: () => choose("expert"),
+};
+const choose = (driver) => $("drivers").querySelector(`[data-driver=${driver}]`).click();
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || typing(event.target)) return;
+  if (!SHORTCUTS[event.code] || (event.code === "Space" && event.target.closest?.("button, summary, .button"))) return;
+  event.preventDefault();
+  SHORTCUTS[event.code]();
+});
+// After a click the keys drive again, instead of going to what was clicked.
+addEventListener("pointerup", ({ target }) => {
+  if (target.closest?.("button, input[type=range], input[type=checkbox], summary")) document.activeElement?.blur();
+});
+
+// ------------------------------------------------------------------ keeping and sharing
+
+click("save", () => server.send("save"));
+click("share", () => server.send("link", { tag: "share" }));
+setInterval(() => state.moment && server.send("link", { tag: "keep" }), KEPT_LINK);
+
+function saved({ episode, film, steps }) {
+  const link = Object.assign(document.createElement("a"), { href: `/films/${film}`, target: "_blank", textContent: "Watch the film" });
+  $("kept").replaceChildren(`${steps} steps kept as ${episode}. `, link);
+}
+
+function link({ link: letters, tag }) {
+  state.link = letters;
+  if (tag !== "share") return;
+  const address = new URL(location.href);
+  address.search = "";
+  address.hash = `drive=${letters}`;
+  $("link").value = address.href;
+  $("link").hidden = false;
+  $("link").select();
+  history.replaceState(null, "", address);
+  navigator.clipboard?.writeText(address.href).then(
+    () => ($("kept").textContent = "The link is on the clipboard."),
+    () => ($("kept").textContent = "Copy this link:"),
+  );
+}
+
+addEventListener("hashchange", () => {
+  const shared = new URLSearchParams(location.hash.slice(1)).get("drive");
+  if (shared) server.send("again", { link: shared });
+});
+
+// ------------------------------------------------------------------ dreaming from a picture
+
+$("from").addEventListener("toggle", () => $("from").open && server.send("records"));
+$("record").addEventListener("change", () => peek(0));
+$("frame").addEventListener("input", ({ target }) => peek(Number(target.value)));
+click("dream_on", () => begin("dream", { record: $("record").value, frame: Number($("frame").value) }));
+$("file").addEventListener("change", async ({ target }) => {
+  const [file] = target.files;
+  target.value = "";
+  if (!file) return;
+  try {
+    server.sendPicture(await small(file));
+    begin("dream", { picture: true });
+  } catch {
+    notice("This file is not a picture that the browser can read.");
+  }
+});
+
+function records({ records: names }) {
+  $("recorded").hidden = names.length === 0;
+  $("record").replaceChildren(...names.map((name) => new Option(name)));
+  if (names.length) peek(0);
+}
+
+function peek(frame) {
+  $("frame").value = frame;
+  $("frame_value").textContent = frame;
+  server.send("peek", { record: $("record").value, frame });
+}
+
+function peeked({ length }, picture) {
+  $("frame").max = length - 1;
+  paint($("preview"), picture);
+}
+
+/** The middle of a picture as 64 x 64 pixels of plain RGB: no more leaves the browser, however large it is. */
+async function small(file) {
+  const bitmap = await createImageBitmap(file);
+  const side = Math.min(bitmap.width, bitmap.height);
+  const canvas = new OffscreenCanvas(64, 64);
+  const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(bitmap, (bitmap.width - side) / 2, (bitmap.height - side) / 2, side, side, 0, 0, 64, 64);
+  bitmap.close();
+  const { data } = context.getImageData(0, 0, 64, 64);
+  return Uint8Array.from({ length: 64 * 64 * 3 }, (_, k) => data[Math.floor(k / 3) * 4 + (k % 3)]);
+}
+
+let hiding = 0;
+function notice(text) {
+  $("notice").textContent = text;
+  $("notice").hidden = false;
+  clearTimeout(hiding);
+  hiding = setTimeout(() => ($("notice").hidden = true), 6000);
+}

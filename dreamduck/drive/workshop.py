@@ -1,0 +1,140 @@
+"""Where worlds are made: models are loaded once, each tab gets a world of its own.
+
+Flow: simulator, vision, memory, control -> [workshop] -> connection."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck import __version__
+from dreamduck.config import check, option
+from dreamduck.control.controllers import Controller
+from dreamduck.control.files import read_controller
+from dreamduck.drive.dream import DreamWorld
+from dreamduck.drive.mind import Mind, Model, load_model
+from dreamduck.drive.road import RoadWorld, map_outline
+from dreamduck.drive.saving import Recorder
+from dreamduck.drive.session import MAX_TEMPERATURE, World
+from dreamduck.drive.start import WORLDS, Start
+from dreamduck.errors import ConfigError, ControllerError, WeightsError
+from dreamduck.pretrained import FOLDER
+from dreamduck.simulator.assets import map_names
+from dreamduck.simulator.road import RoadConfig
+
+log = logging.getLogger(__name__)
+
+DREAM_PACE = 30.0  # steps a second: smooth to look at, three times the car's own clock
+
+
+@dataclasses.dataclass(frozen=True)
+class WorkshopConfig(RoadConfig):
+    """What worlds are made of."""
+
+    weights: str = option("", "folder of the world model; the one that ships by default", flags=("-w",))
+    controller: str = option("", "controller file; the one that ships by default")
+    records: str = option("records", "folder of recordings")
+    films: str = option("films", "folder for films of drives")
+    temperature: float = option(1.0, "of the dream, for a start", low=0.0, high=MAX_TEMPERATURE)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self)
+
+
+class Workshop:
+    """Makes worlds.
+
+    Args:
+        config: what of. Without weights there is only the road; without a controller only people
+            and the expert drive; the page says why.
+    Raises:
+        WeightsError, ControllerError: a folder or file that was named cannot be used.
+    """
+
+    def __init__(self, config: WorkshopConfig) -> None:
+        self.config = config
+        self.recorder = Recorder(Path(config.records), Path(config.films), config.step_time)
+        self._model, self._missing = self._load_model()
+        self._controller, self._no_controller = self._load_controller()
+        self._maps = tuple(dict.fromkeys([*map_names(), config.map_name]))
+
+    def _load_model(self) -> tuple[Model | None, str]:
+        try:
+            return load_model(Path(self.config.weights or FOLDER)), ""
+        except WeightsError as err:
+            if self.config.weights:
+                raise
+            log.warning("no world model, so there is only the road: %s", err)
+            return None, f"There is no world model: {err}"
+
+    def _load_controller(self) -> tuple[Controller | None, str]:
+        if self._model is None:
+            return None, self._missing
+        path = self.config.controller or next(map(str, sorted(FOLDER.glob("controller*.json"))), "")
+        if not path:
+            return None, "No controller was given; name one with --controller."
+        try:
+            return read_controller(path, self._model.z_size, self._model.hidden_size), ""
+        except ControllerError:
+            if self.config.controller:
+                raise
+            return None, "The controller that ships belongs to other weights."
+
+    def describe(self) -> dict[str, Any]:
+        """What the page has to know."""
+        return {
+            "version": __version__,
+            "worlds": {world: "" if world == "road" else self._missing for world in WORLDS},
+            "world": "road" if self._model is None else "dream",
+            "controller": self._no_controller,
+            "maps": list(self._maps),
+            "map_name": self.config.map_name,
+            "temperature": self.config.temperature,
+            "step_time": self.config.step_time,
+            "road_pace": round(1 / self.config.step_time),
+            "dream_pace": DREAM_PACE,
+            "latents": self._model.latent_order if self._model else [],
+        }
+
+    def outline(self, name: str) -> dict[str, Any]:
+        """A map from above."""
+        return map_outline(self._known(name))
+
+    def make(self, start: Start) -> World:
+        """Begin a world.
+
+        Raises:
+            ConfigError: a map that is not installed, or latents of another size.
+            WeightsError: the world needs weights, and there are none.
+        """
+        mind = Mind(self._model, self._controller, start.seed) if self._model else None
+        if start.world == "dream":
+            if mind is None:
+                raise WeightsError(self._missing)
+            return DreamWorld(start, mind)
+        self._known(start.map_name)
+        if start.world == "seen" and mind is None:
+            raise WeightsError(self._missing)
+        return RoadWorld(start, self.config, mind, start.world == "seen")
+
+    def latents(self, frame: npt.NDArray[np.uint8]) -> tuple[float, ...]:
+        """What the VAE sees in a frame (64, 64, 3).
+
+        Raises:
+            WeightsError: there is no VAE.
+        """
+        if self._model is None:
+            raise WeightsError(self._missing)
+        return tuple(map(float, self._model.vision.encode(frame[None])[0][0]))
+
+    def _known(self, name: str) -> str:
+        """The name of an installed map; a browser must not open files by naming them."""
+        if name not in self._maps:
+            raise ConfigError(f"map_name: expected one of {', '.join(self._maps)}, got {name!r:.60}")
+        return name
