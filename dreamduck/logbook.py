@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -77,6 +78,15 @@ def read_logbook(path: PathLike) -> list[dict[str, Any]]:
 
 def _tensorboard_writer(folder: Path) -> Any:
     """A scalar writer that needs neither TensorFlow nor a graph."""
-    from tensorboardX import SummaryWriter
+    # It imports torch where there is one, for tensors that are never given here; that takes
+    # seconds and 200 MB in every process that trains.
+    hidden = "torch" not in sys.modules
+    if hidden:
+        sys.modules["torch"] = None  # type: ignore[assignment]
+    try:
+        from tensorboardX import SummaryWriter
+    finally:
+        if hidden:
+            del sys.modules["torch"]
 
     return SummaryWriter(str(folder))
