@@ -38,6 +38,10 @@ class World(gymnasium.Env[Any, Any], abc.ABC):
     def __init__(self, render_mode: str | None, fps: float) -> None:
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise ConfigError(f"render_mode: expected None or one of {RENDER_MODES}, got {render_mode!r}")
+        if render_mode == "human":
+            from dreamduck.drive.window import check_display
+
+            check_display()
         self.render_mode = render_mode
         self.metadata = {**type(self).metadata, "render_fps": fps}  # type: ignore[misc]
         self.action_space = spaces.Box(-1.0, 1.0, (2,), dtype=np.float32)
@@ -129,7 +133,7 @@ class World(gymnasium.Env[Any, Any], abc.ABC):
 
         if self._window is None:
             self._window = Window(type(self).__name__)
-        self._window.show(self._picture(), status(reward, info, self._steps))
+        self._window.show(self._picture(), status(reward, info, self._steps), self.metadata["render_fps"])
 
     def _check_open(self) -> None:
         if self._closed:
