@@ -6,12 +6,14 @@ the paper's code made its variables, kernels in the paper's layout."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
 
 from dreamduck.errors import WeightsError
+from dreamduck.seeding import generator
 
 FloatArray = npt.NDArray[np.float32]
 Frames = npt.NDArray[np.uint8]
@@ -51,6 +53,17 @@ def shapes(z_size: int = Z_SIZE) -> dict[str, tuple[int, ...]]:
         found[f"{name}/kernel"] = shape
         found[f"{name}/bias"] = (units,)
     return found
+
+
+def initial_parameters(z_size: int, seed: int) -> Parameters:
+    """First weights: kernels as Glorot and Bengio (2010) draw them, uniformly; biases 0."""
+    random = generator(seed, z_size)
+    made: Parameters = {}
+    for name, shape in shapes(z_size).items():
+        fans = (shape[-1] + shape[-2]) * math.prod(shape[:-2]) if len(shape) > 1 else 0
+        limit = math.sqrt(6 / fans) if fans else 0.0
+        made[name] = random.uniform(-limit, limit, shape).astype(np.float32)
+    return made
 
 
 def check_parameters(arrays: Mapping[str, npt.NDArray[np.generic]], source: str = "weights") -> Parameters:
