@@ -24,7 +24,15 @@ from dreamduck.control.drivers import FramePolicy, PurePursuit, Random, Still, S
 from dreamduck.control.evaluate import ControllerDriver, Driver, drive
 from dreamduck.control.files import read_controller
 from dreamduck.control.trace import Recorder
-from dreamduck.control.worlds import WorldConfig, cores, model_sizes, perception_maker, road_maker, versions
+from dreamduck.control.worlds import (
+    WorldConfig,
+    cores,
+    model_sizes,
+    perception_maker,
+    road_maker,
+    versions,
+    weights_fingerprints,
+)
 from dreamduck.errors import ConfigError
 from dreamduck.simulator.base import SIMULATORS
 from dreamduck.simulator.maps import load_map
@@ -183,14 +191,13 @@ class Board:
         """What must be the same for a measurement to stand."""
         world = config.to_dict(dataclasses.replace(self.world, simulator=simulator, map_name=map_name))
         world.pop("temperature")
-        weights = self.world.folder if row.kind == "controller" else None
         world.pop("weights")
         return {
             "row": row.name,
             "kind": row.kind,
             "source": row.source,
             "fingerprint": row.fingerprint(),
-            "weights": "" if weights is None else fingerprint(weights / "rnn.weights.h5"),
+            "weights": weights_fingerprints(self.world.folder) if row.kind == "controller" else {},
             "world": world,
             "episodes": self.settings.episodes,
             "seconds": self.settings.seconds,

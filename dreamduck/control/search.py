@@ -117,7 +117,7 @@ class Search:
         self.best_theta: list[float] = []
         self.seconds = 0.0  # over all starts
         self.steps = 0  # steps of the world, over all starts
-        self._drawn = 0.0
+        self._drawn = time.monotonic()
         self._block = block_size(config.population, config.num_episode, config.block)
         if self.state_path.exists() and not fresh:
             self._load()

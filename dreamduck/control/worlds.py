@@ -23,7 +23,9 @@ from dreamduck.simulator.road import Road, RoadConfig
 from dreamduck.storage import fingerprint
 
 ENVS = ("rnnenv", "realenv", "env")
+# Of ours; of the original's form where those are missing.
 WEIGHT_FILES = ("vae.weights.h5", "rnn.weights.h5", "initial_z.json")
+LEGACY_FILES = ("vae.json", "rnn.json")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,10 +121,17 @@ def world_facts(env: str, config: WorldConfig) -> dict[str, Any]:
     settings.pop("weights")
     if env != "rnnenv":
         settings.pop("temperature")
-    weights = {
-        name: fingerprint(config.folder / name) for name in WEIGHT_FILES if (config.folder / name).exists()
+    return {
+        "world": {"env": env, **settings},
+        "weights": weights_fingerprints(config.folder),
+        "versions": versions(),
     }
-    return {"world": {"env": env, **settings}, "weights": weights, "versions": versions()}
+
+
+def weights_fingerprints(folder: Path) -> dict[str, str]:
+    """The fingerprint of each file of a world model."""
+    names = WEIGHT_FILES if (folder / "rnn.weights.h5").exists() else (*WEIGHT_FILES, *LEGACY_FILES)
+    return {name: fingerprint(folder / name) for name in names if (folder / name).exists()}
 
 
 def versions() -> dict[str, str]:

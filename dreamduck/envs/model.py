@@ -93,7 +93,7 @@ def make_env(env: str, world: WorldConfig, render_mode: str) -> Any:
         settings.update(camera_width=world.camera_width, camera_height=world.camera_height)
     else:
         settings.update(weights=str(world.folder), temperature=world.temperature)
-    return gymnasium.make(f"dreamduck:{IDS[env]}", render_mode=render_mode, **settings)
+    return gymnasium.make(IDS[env], render_mode=render_mode, disable_env_checker=True, **settings)
 
 
 def make_policy(env: str, world: WorldConfig, controller: Controller) -> Callable[[Any], Any]:
@@ -138,7 +138,7 @@ def show(
     if video:
         from dreamduck.video import write_video
 
-        write_video(video, frames, fps=10)
+        write_video(video, frames, fps=gym.unwrapped.metadata["render_fps"])
     print(f"terminal reward {total:.4f} average steps taken {taken}")
 
 

@@ -1,0 +1,187 @@
+"""Ablations: does the memory earn its keep, and does a hidden layer?
+
+Flow: runs -> [ablations] -> ablations.json, ablations.md. The same search for each controller: on z
+alone, on z with an untrained memory of random weights, on z with the trained one; linear and with a
+hidden layer; evolved on the road and in the dream; all judged on the road. ctallec/world-models found
+an untrained memory to score as well as a trained one on CarRacing: without this table nobody should
+believe a result."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dreamduck import cli, config
+from dreamduck.config import check, option
+from dreamduck.control import mpi
+from dreamduck.control.controllers import ControllerForm
+from dreamduck.control.files import read_controller
+from dreamduck.control.runs import Plan, VerdictConfig, evolve, judge_on_road
+from dreamduck.control.search import SearchConfig
+from dreamduck.control.worlds import WorldConfig, model_sizes
+from dreamduck.errors import ConfigError
+from dreamduck.storage import read_json, replacing, write_json
+
+log = logging.getLogger(__name__)
+
+MEMORIES = ("none", "untrained", "trained")
+WORLDS = ("realenv", "rnnenv")
+VISION_FILES = ("vae.weights.h5", "vae.json", "initial_z.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class AblationConfig(VerdictConfig):
+    """What is compared."""
+
+    worlds: tuple[str, ...] = option(WORLDS, "where to evolve")
+    memories: tuple[str, ...] = option(MEMORIES, "none: z alone; untrained: random weights")
+    hidden_units: int = option(16, "of the controllers with a hidden layer; 0 leaves them out", low=0)
+    features: str = option("zch", "what the controllers with a memory see", choices=("zh", "zc", "zch"))
+    memory_seed: int = option(0, "of the untrained memory", low=0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self)
+        for name, given, known in (("worlds", self.worlds, WORLDS), ("memories", self.memories, MEMORIES)):
+            for value in given:
+                if value not in known:
+                    raise ConfigError(f"{name}: expected some of {', '.join(known)}, got {value!r}")
+
+
+class Case(NamedTuple):
+    """One controller of the table."""
+
+    env: str
+    memory: str
+    form: ControllerForm
+
+    @property
+    def name(self) -> str:
+        """Of its folder."""
+        return f"{self.env}-{self.memory}-{'hidden' if self.form.hidden else 'linear'}"
+
+
+def cases(settings: AblationConfig, sizes: tuple[int, int]) -> list[Case]:
+    """All that are compared.
+
+    Args:
+        sizes: (Z, H) of the world model.
+    """
+    layers = [0, settings.hidden_units] if settings.hidden_units else [0]
+    found = []
+    for env, memory, hidden in itertools.product(settings.worlds, settings.memories, layers):
+        features = "z" if memory == "none" else settings.features
+        form = ControllerForm(features, hidden, z_size=sizes[0], hidden_size=sizes[1])
+        found.append(Case(env, memory, form))
+    return found
+
+
+def forget(source: Path, target: Path, seed: int) -> Path:
+    """A copy of a world model whose memory was never trained.
+
+    Args:
+        source: a folder of weights.
+        target: where the copy goes.
+        seed: of the random weights.
+    """
+    from dreamduck import memory
+    from dreamduck.memory.files import CARD, save
+    from dreamduck.memory.layout import initial_parameters
+
+    if not (target / CARD).exists():
+        target.mkdir(parents=True, exist_ok=True)
+        for name in VISION_FILES:
+            if (source / name).exists():
+                shutil.copyfile(source / name, target / name)
+        sizes = memory.read_config(source)
+        card = {"trained": False, "seed": seed, "made_by": "dreamduck.control.ablations"}
+        save(target, initial_parameters(sizes, seed), sizes, card)
+    return target
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The comparison as Markdown."""
+    lines = [
+        "# Ablations",
+        "",
+        "The same search for each; judged on the road. Return: mean ± standard deviation over "
+        f"{rows[0]['road']['episodes']} episodes; the rest: share or median with 95% interval.",
+        "",
+        "| evolved | memory | controller | parameters | return | alive at the end | along the lane [m] |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        road = row["road"]
+        alive, distance = road["alive"], road["distance"]
+        kind = f"hidden layer of {row['hidden']}" if row["hidden"] else "linear"
+        lines.append(
+            f"| {'on the road' if row['env'] == 'realenv' else 'in the dream'} | {row['memory']} | "
+            f"{kind} | {row['parameters']} | "
+            f"{road['return'][0]:.2f} ± {road['return'][1]:.2f} | "
+            f"{100 * alive[0]:.0f}% ({100 * alive[1]:.0f} to {100 * alive[2]:.0f}) | "
+            f"{distance[0]:.2f} ({distance[1]:.2f} to {distance[2]:.2f}) |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def run(
+    settings: AblationConfig, world: WorldConfig, search: SearchConfig, folder: Path, team: mpi.Team
+) -> list[dict[str, Any]]:
+    """Evolve and judge every case; every rank calls this, rank 0 gets the rows.
+
+    What is done already is taken from the files.
+    """
+    rows: list[dict[str, Any]] = []
+    sizes = model_sizes(world.folder)
+    if team.rank == 0:
+        forget(world.folder, folder / "untrained", settings.memory_seed)
+    team.agree(0)  # nobody reads the copy before it is there
+    for case in cases(settings, sizes):
+        here = world
+        if case.memory == "untrained":
+            here = dataclasses.replace(world, weights=str(folder / "untrained"))
+        plan = Plan(case.env, here, search, case.form, folder / case.name)
+        done = plan.folder / "verdict.json"
+        missing = team.agree(not done.exists())
+        if missing:
+            evolve(plan, team)
+        if team.rank:
+            continue
+        if missing:
+            controller = read_controller(plan.files.path(".best.json"), *sizes)
+            row = {"env": case.env, "memory": case.memory, "hidden": case.form.hidden}
+            row |= {"parameters": case.form.size, "road": judge_on_road(here, controller, settings)}
+            write_json(done, row)
+        rows.append(read_json(done))
+        log.info("%s: %s", case.name, rows[-1])
+        write_json(folder / "ablations.json", rows)
+        with replacing(folder / "ablations.md") as temporary:
+            temporary.write_text(table(rows), encoding="utf-8")
+    return rows
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Make the table."""
+    parser = cli.parser("Compare controllers on z alone, with an untrained and with a trained memory.")
+    parser.add_argument("--out", default="ablations", help="folder to write to (default: ablations)")
+    config.add_arguments(parser, AblationConfig)
+    config.add_arguments(parser.add_argument_group("search"), SearchConfig)  # type: ignore[arg-type]
+    config.add_arguments(parser.add_argument_group("world"), WorldConfig)  # type: ignore[arg-type]
+    arguments = parser.parse_args(argv)
+    cli.start_logging(arguments)
+    settings = config.from_arguments(AblationConfig, arguments)
+    world = config.from_arguments(WorldConfig, arguments)
+    search = config.from_arguments(SearchConfig, arguments)
+    with mpi.team() as team:
+        rows = run(settings, world, search, Path(arguments.out), team)
+        if team.rank == 0:
+            print(table(rows))
+
+
+if __name__ == "__main__":
+    cli.run(main)
