@@ -1,1 +1,69 @@
-"""The MDN-RNN: what comes next."""
+"""The MDN-RNN: what comes next, what it is worth, and whether it is the end.
+
+Flow: series -> [memory] -> dream. Using it needs numpy only (`step`); TensorFlow is loaded for
+training (`model`, `trainer`, `training`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from dreamduck.errors import WeightsError
+from dreamduck.memory import files
+from dreamduck.memory.initial import InitialZ, read_initial
+from dreamduck.memory.layout import MemoryConfig
+from dreamduck.memory.legacy import is_legacy, read_legacy
+from dreamduck.memory.step import LSTMState, Memory, Prediction
+from dreamduck.storage import PathLike, fingerprint
+
+__all__ = [
+    "InitialZ",
+    "LSTMState",
+    "Memory",
+    "MemoryConfig",
+    "Prediction",
+    "load",
+    "load_initial",
+    "read_config",
+]
+
+
+def load(folder: PathLike) -> Memory:
+    """The memory in a folder: `rnn.weights.h5` with its card, or else an `rnn.json` of 2019.
+
+    Raises:
+        WeightsError: there is none, or it is damaged.
+    """
+    path = Path(folder) / files.WEIGHTS
+    if not path.is_file() and is_legacy(Path(folder) / files.CARD):
+        parameters, config = read_legacy(Path(folder) / files.CARD)
+        return Memory(parameters, config, weights=fingerprint(Path(folder) / files.CARD))
+    card = files.read_card(folder)
+    config = files.config_of(card, str(Path(folder) / files.CARD))
+    return Memory(files.read_parameters(path, config), config, card, fingerprint(path))
+
+
+def read_config(folder: PathLike) -> MemoryConfig:
+    """The sizes of the memory in a folder, from its card alone.
+
+    Raises:
+        WeightsError: there is none, or it is damaged.
+    """
+    path = Path(folder) / files.CARD
+    if not (Path(folder) / files.WEIGHTS).is_file() and is_legacy(path):
+        return read_legacy(path)[1]
+    return files.config_of(files.read_card(folder), str(path))
+
+
+def load_initial(folder: PathLike, z_size: int) -> InitialZ:
+    """The first latents of recorded episodes, from `initial_z.json`.
+
+    Raises:
+        WeightsError: the file is missing, damaged or of another size.
+    """
+    initial = read_initial(Path(folder) / files.INITIAL)
+    if initial.mu.shape[1] != z_size:
+        raise WeightsError(
+            f"{Path(folder) / files.INITIAL}: latents of {initial.mu.shape[1]} numbers, expected {z_size}; "
+            "write it again with rnn_train.py"
+        )
+    return initial

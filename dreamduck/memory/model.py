@@ -1,0 +1,102 @@
+"""The paper's MDN-RNN, in Keras, with heads for the reward and for the end of the episode.
+
+Flow: series -> [memory] -> dream. Source: Ha & Schmidhuber 2018, App. A.2; Bishop 1994 for the
+likelihood. `step` runs the same model in numpy."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dreamduck.backend import keras
+from dreamduck.memory.layout import MemoryConfig, Parameters, check_parameters, shapes
+
+ops = keras.ops
+Tensor = Any
+
+
+class Outputs(NamedTuple):
+    """What the model says at every step."""
+
+    logmix: Tensor  # (B, T, K, Z), normalised over K
+    mix_mu: Tensor  # (B, T, K, Z)
+    mix_logstd: Tensor  # (B, T, K, Z)
+    reward: Tensor  # (B, T, 2): where the episode goes on, where it ends
+    end_logit: Tensor  # (B, T)
+    h: Tensor  # (B, H), after the last step
+    c: Tensor  # (B, H)
+
+
+class MDNRNN(keras.Model):
+    """LSTM and heads.
+
+    Args:
+        config: the sizes.
+    """
+
+    def __init__(self, config: MemoryConfig, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        layers = keras.layers
+        self.sizes = config
+        # An attribute for each layer, since Keras names them so in a weights file.
+        self.core = layers.LSTM(config.hidden_size, return_sequences=True, return_state=True, name="core")
+        self.head_mixture = layers.Dense(config.mixture_size, name="head_mixture")
+        self.head_reward = layers.Dense(2, name="head_reward")
+        self.head_end = layers.Dense(1, name="head_end")
+        self.core.build((None, None, config.input_size))
+        for head in (self.head_mixture, self.head_reward, self.head_end):
+            head.build((None, None, config.hidden_size))
+        self.built = True
+
+    def call(self, z: Tensor, action: Tensor, h: Tensor, c: Tensor) -> Outputs:
+        """Run over T steps.
+
+        Args:
+            z: (B, T, Z). action: (B, T, A). h, c: (B, H), the state before the first step.
+        """
+        config = self.sizes
+        hidden, h, c = self.core(ops.concatenate([z, action], axis=-1), initial_state=[h, c])
+        shape = (-1, hidden.shape[1] or ops.shape(hidden)[1], 3, config.mixtures, config.z_size)
+        parts = ops.reshape(self.head_mixture(hidden), shape)
+        logmix, mix_mu, mix_logstd = (parts[:, :, i] for i in range(3))
+        if config.residual:
+            mix_mu = mix_mu + z[:, :, None]
+        logmix = logmix - ops.logsumexp(logmix, axis=2, keepdims=True)
+        return Outputs(
+            logmix, mix_mu, mix_logstd, self.head_reward(hidden), self.head_end(hidden)[..., 0], h, c
+        )
+
+    def parameters(self) -> Parameters:
+        """The weights as arrays; see `layout.shapes`."""
+        found = {}
+        for layer in (self.core, self.head_mixture, self.head_reward, self.head_end):
+            for variable in layer.weights:
+                found[f"{layer.name}/{variable.name}"] = ops.convert_to_numpy(variable)
+        return {name: found[name] for name in shapes(self.sizes)}
+
+    def set_parameters(self, parameters: Parameters) -> None:
+        """Take weights over from arrays.
+
+        Raises:
+            WeightsError: they do not fit.
+        """
+        checked = check_parameters(parameters, self.sizes)
+        for layer in (self.core, self.head_mixture, self.head_reward, self.head_end):
+            for variable in layer.weights:
+                variable.assign(checked[f"{layer.name}/{variable.name}"])
+
+
+def negative_log_likelihood(outputs: Outputs, z_next: Tensor) -> Tensor:
+    """Minus log p(z_next) of each step, mean over the latents [nats].
+
+    Args:
+        z_next: (B, T, Z).
+    Returns:
+        (B, T).
+    """
+    scaled = (z_next[:, :, None] - outputs.mix_mu) * ops.exp(-outputs.mix_logstd)
+    constant = np.float32(0.5 * math.log(2 * math.pi))
+    parts = outputs.logmix - 0.5 * ops.square(scaled) - outputs.mix_logstd - constant
+    return -ops.mean(ops.logsumexp(parts, axis=2), axis=-1)

@@ -1,0 +1,105 @@
+"""One step of the memory in plain numpy.
+
+Flow: series -> [memory] -> dream. For one car this is quicker than any graph (`benchmarks/dream.py`
+measures it), and it runs inside anybody's session, or beside OpenGL, where TensorFlow cannot."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.memory.layout import ALIVE, ENDED, FloatArray, MemoryConfig, Parameters, check_parameters
+from dreamduck.memory.mixture import Mixture, log_softmax
+
+
+class LSTMState(NamedTuple):
+    """What the memory carries from step to step."""
+
+    h: FloatArray  # (B, H), the LSTM's output
+    c: FloatArray  # (B, H), its cell
+
+
+class Prediction(NamedTuple):
+    """What follows the action just taken."""
+
+    mixture: Mixture  # of the next latent
+    reward: FloatArray  # (B,), of this action, if the episode goes on
+    end_reward: FloatArray  # (B,), if the episode ends with it
+    end: FloatArray  # (B,), probability that it ends
+
+
+class Memory:
+    """A trained MDN-RNN, step by step, for B cars at once.
+
+    Args:
+        parameters: as `layout.shapes` names them.
+        config: its sizes.
+        card: what is known about the weights.
+        weights: their fingerprint.
+    Raises:
+        WeightsError: the parameters do not fit the sizes.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        config: MemoryConfig,
+        card: dict[str, Any] | None = None,
+        weights: str = "",
+    ) -> None:
+        self.config = config
+        self.card = card or {}
+        self.weights = weights
+        self.parameters = p = check_parameters(parameters, config)
+        # sigmoid(x) = tanh(x / 2) / 2 + 1/2: with halved gates one tanh serves all four.
+        halves = np.full(4 * config.hidden_size, 0.5, np.float32)
+        halves[2 * config.hidden_size : 3 * config.hidden_size] = 1.0  # the candidate's is a tanh
+        self._gates = np.concatenate([p["core/kernel"], p["core/recurrent_kernel"]]) * halves
+        self._gates_bias = p["core/bias"] * halves
+        heads = ("head_mixture", "head_reward", "head_end")
+        self._heads = np.concatenate([p[f"{head}/kernel"] for head in heads], axis=1)
+        self._heads_bias = np.concatenate([p[f"{head}/bias"] for head in heads])
+
+    def start(self, count: int = 1) -> LSTMState:
+        """The state at the beginning of `count` episodes: zeros."""
+        shape = (count, self.config.hidden_size)
+        return LSTMState(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+
+    def advance(self, z: FloatArray, action: npt.ArrayLike, state: LSTMState) -> LSTMState:
+        """Take in what was seen and done.
+
+        Args:
+            z: (B, Z). action: (B, A).
+        """
+        hidden = self.config.hidden_size
+        inputs = np.concatenate([z, np.asarray(action, dtype=np.float32), state.h], axis=1)
+        gates = inputs @ self._gates
+        gates += self._gates_bias
+        np.tanh(gates, out=gates)
+        keep = gates[:, hidden : 2 * hidden] * np.float32(0.5) + np.float32(0.5)
+        write = gates[:, :hidden] * np.float32(0.5) + np.float32(0.5)
+        show = gates[:, 3 * hidden :] * np.float32(0.5) + np.float32(0.5)
+        c = keep * state.c + write * gates[:, 2 * hidden : 3 * hidden]
+        return LSTMState(show * np.tanh(c), c)
+
+    def predict(self, z: FloatArray, state: LSTMState) -> Prediction:
+        """What follows, after `advance`.
+
+        Args:
+            z: (B, Z), the latent that `advance` took in.
+        """
+        config = self.config
+        out = state.h @ self._heads
+        out += self._heads_bias
+        width = config.mixture_size
+        parts = out[:, :width].reshape(-1, 3, config.mixtures, config.z_size)
+        mix_mu = parts[:, 1] + z[:, None] if config.residual else parts[:, 1]
+        end = 0.5 * np.tanh(0.5 * out[:, width + 2]) + 0.5
+        return Prediction(
+            Mixture(log_softmax(parts[:, 0]), mix_mu, parts[:, 2]),
+            out[:, width + ALIVE],
+            out[:, width + ENDED],
+            end,
+        )

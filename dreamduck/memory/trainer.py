@@ -1,0 +1,207 @@
+"""The memory's training step: model, optimizer, losses.
+
+Flow: series -> [memory] -> dream. Source: Ha & Schmidhuber 2018, App. A.2, and its Doom agent for the
+end of the episode. What chance decides follows from (seed, step), so that weights, the optimizer's
+variables and the lanes' LSTM states are the whole state."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dreamduck.backend import keras, tf
+from dreamduck.config import check, option
+from dreamduck.memory.data import Batch
+from dreamduck.memory.layout import (
+    ACTION_SIZE,
+    ALIVE,
+    ENDED,
+    HIDDEN_SIZE,
+    MIXTURES,
+    Z_SIZE,
+    FloatArray,
+    MemoryConfig,
+    Parameters,
+    initial_parameters,
+)
+from dreamduck.memory.model import MDNRNN, Outputs, negative_log_likelihood
+from dreamduck.memory.series_file import Series
+
+COSINE_END = 0.02  # of the learning rate
+WARM_UP = 50  # steps until the learning rate is whole
+PREFIX = "weight/"
+SMALLEST_SPREAD = 1e-3  # rewards that hardly differ are not blown up
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """How the memory is trained."""
+
+    series: str = option("series", "folder with series.npz, or the file")
+    weights: str = option("weights", "folder that the weights, their card and the checkpoint go to")
+    log: str = option("log", "folder for metrics")
+    steps: int = option(2000, "batches to learn from", low=1)
+    batch_size: int = option(100, "episodes side by side", low=1)
+    sequence: int = option(50, "steps of each that are learned from at a time", low=1)
+    learning_rate: float = option(0.001, "of Adam; rises for 50 steps, then falls as a cosine", above=0.0)
+    grad_clip: float = option(1.0, "longest gradient, over all weights", above=0.0)
+    end_weight: float = option(10.0, "how much an end counts against a step that is none", above=0.0)
+    reward_weight: float = option(0.1, "of the reward's loss beside the latent's", low=0.0)
+    hidden_size: int = option(HIDDEN_SIZE, "units of the LSTM", low=1, high=8192)
+    mixtures: int = option(MIXTURES, "Gaussians for each latent", low=1, high=64)
+    residual: bool = option(True, "predict the change of the latent, not the latent")
+    seed: int = option(0, "decides first weights, order and noise", low=0)
+    limit: int | None = option(None, "use only so many episodes", low=1)
+    evaluate_every: int = option(200, "steps between looks at the held-out episodes", low=1)
+    checkpoint_every: int = option(50, "steps between checkpoints", low=1)
+    fresh: bool = option(False, "start anew, whatever checkpoint there is")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def arithmetic(self) -> dict[str, Any]:
+        """The settings that a resumed run must share with the checkpoint's."""
+        free = {"series", "weights", "log", "checkpoint_every", "fresh"}
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in free}
+
+    def sizes(self, z_size: int = Z_SIZE, action_size: int = ACTION_SIZE) -> MemoryConfig:
+        """The sizes of the memory to train."""
+        return MemoryConfig(z_size, action_size, self.hidden_size, self.mixtures, self.residual)
+
+
+class RewardScale(NamedTuple):
+    """Mean and spread of rewards, (2,): where the episode goes on, where it ends."""
+
+    mean: FloatArray
+    spread: FloatArray
+
+
+class Losses(NamedTuple):
+    """What a step's errors were, each a mean."""
+
+    nll: float  # [nats a latent]
+    reward: float  # squared error over its variance
+    end: float  # weighted cross-entropy [nats]
+    norm: float  # of the gradient before clipping
+
+    @property
+    def finite(self) -> bool:
+        """Whether all are numbers."""
+        return all(math.isfinite(value) for value in self)
+
+
+class Trainer:
+    """The model, its optimizer, the lanes' states, and one compiled step.
+
+    Args:
+        config: the settings. sizes: of the memory.
+        scale: of the rewards to learn from.
+    """
+
+    def __init__(self, config: TrainingConfig, sizes: MemoryConfig, scale: RewardScale) -> None:
+        self.config, self.sizes, self.scale = config, sizes, scale
+        self.model = MDNRNN(sizes)
+        self.model.set_parameters(initial_parameters(sizes, config.seed))
+        self.optimizer = keras.optimizers.Adam(config.learning_rate)
+        self.optimizer.build(self.model.trainable_variables)
+        lanes = (config.batch_size, sizes.hidden_size)
+        self._lanes = [tf.Variable(np.zeros(lanes, np.float32), trainable=False) for _ in "hc"]
+        self._step = tf.function(self._train_step)
+
+    def learning_rate(self, step: int) -> float:
+        """Of a step, by the schedule."""
+        part = 0.5 * (1 + math.cos(math.pi * step / self.config.steps))
+        rise = min(1.0, (step + 1) / WARM_UP)
+        return self.config.learning_rate * rise * (COSINE_END + (1 - COSINE_END) * part)
+
+    def train(self, batch: Batch, step: int) -> Losses:
+        """Learn from one batch; returns the losses before the step."""
+        self.optimizer.learning_rate.assign(self.learning_rate(step))
+        found = self._step(*(tf.constant(part) for part in batch), tf.constant(step))
+        return Losses(*(float(value) for value in found.numpy()))
+
+    def _train_step(self, *given: Any) -> Any:
+        batch, step = Batch(*given[:-1]), given[-1]
+        noise = tf.random.stateless_normal(
+            tf.shape(batch.mu), tf.stack([tf.constant(self.config.seed % 2**31), step])
+        )
+        z = batch.mu + tf.exp(batch.logvar / 2) * noise
+        h, c = (state * batch.goes_on[:, None] for state in self._lanes)
+        with tf.GradientTape() as tape:
+            outputs = self.model(z[:, :-1], batch.action, h, c)
+            parts = self._losses(outputs, z[:, 1:], batch)
+            loss = parts[0] + self.config.reward_weight * parts[1] + parts[2]
+        variables = self.model.trainable_variables
+        gradients, norm = tf.clip_by_global_norm(tape.gradient(loss, variables), self.config.grad_clip)
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        for state, value in zip(self._lanes, (outputs.h, outputs.c), strict=True):
+            state.assign(value)
+        return tf.stack([*parts, norm])
+
+    def _losses(self, outputs: Outputs, z_next: Any, batch: Batch) -> tuple[Any, Any, Any]:
+        """The three losses, each a mean over the steps that count for it."""
+        nll = negative_log_likelihood(outputs, z_next) * batch.follows
+        lives = batch.step * (1 - batch.done)
+        squared = [
+            ((batch.reward - self.scale.mean[i]) / self.scale.spread[i] - outputs.reward[..., i]) ** 2
+            for i in (ALIVE, ENDED)
+        ]
+        weight = self.config.end_weight
+        rewards = squared[ALIVE] * lives + weight * squared[ENDED] * batch.done
+        crossed = (
+            tf.nn.weighted_cross_entropy_with_logits(batch.done, outputs.end_logit, weight) * batch.step
+        )
+        steps = tf.maximum(tf.reduce_sum(batch.step), 1.0)
+        return (
+            tf.reduce_sum(nll) / tf.maximum(tf.reduce_sum(batch.follows), 1.0),
+            tf.reduce_sum(rewards) / steps,
+            tf.reduce_sum(crossed) / steps,
+        )
+
+    def parameters(self) -> Parameters:
+        """The weights to be used: rewards in their own unit, ends as often as they happen.
+
+        Counting an end `end_weight` times adds the logarithm of that to its logit; here it is taken off
+        again, so that the logit is that of the probability.
+        """
+        made = {name: array.copy() for name, array in self.model.parameters().items()}
+        made["head_reward/kernel"] *= self.scale.spread
+        made["head_reward/bias"] = made["head_reward/bias"] * self.scale.spread + self.scale.mean
+        made["head_end/bias"] -= np.float32(math.log(self.config.end_weight))
+        return made
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Weights, the optimizer's variables and the lanes' states, as arrays."""
+        arrays: dict[str, np.ndarray] = {PREFIX + n: a for n, a in self.model.parameters().items()}
+        for i, variable in enumerate(self.optimizer.variables):
+            arrays[f"optimizer/{i}"] = keras.ops.convert_to_numpy(variable)
+        for i, variable in enumerate(self._lanes):
+            arrays[f"lanes/{i}"] = variable.numpy()
+        return arrays
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take over what `state` gave.
+
+        Raises:
+            WeightsError, KeyError, ValueError: it does not fit.
+        """
+        weights = {n.removeprefix(PREFIX): a for n, a in arrays.items() if n.startswith(PREFIX)}
+        self.model.set_parameters(weights)
+        for i, variable in enumerate(self.optimizer.variables):
+            variable.assign(arrays[f"optimizer/{i}"])
+        for i, variable in enumerate(self._lanes):
+            variable.assign(arrays[f"lanes/{i}"])
+
+
+def reward_scale(series: Series, episodes: Any) -> RewardScale:
+    """Mean and spread of the rewards of some episodes; without ends, those of the other steps stand in."""
+    rows = np.concatenate([np.arange(*series.offsets[[e, e + 1]]) for e in episodes])
+    reward, done = series.reward[rows].astype(np.float64), series.done[rows]
+    groups = [reward[~done] if (~done).any() else reward, reward[done] if done.any() else reward]
+    return RewardScale(
+        np.array([group.mean() for group in groups], np.float32),
+        np.array([max(group.std(), SMALLEST_SPREAD) for group in groups], np.float32),
+    )

@@ -1,0 +1,235 @@
+"""Training the memory from a series to a folder of weights.
+
+Flow: series -> [memory] -> dream. A run that was killed goes on from its newest checkpoint as if it had
+never stopped, to the same weights bit for bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import dreamduck
+from dreamduck.backend import keras, tf
+from dreamduck.cli import progress
+from dreamduck.config import to_dict
+from dreamduck.errors import CheckpointError, TrainingError, WeightsError
+from dreamduck.logbook import Logbook
+from dreamduck.memory import data, files
+from dreamduck.memory.initial import InitialZ, write_initial
+from dreamduck.memory.layout import ALIVE, ENDED
+from dreamduck.memory.measures import one_step_metrics
+from dreamduck.memory.series_file import Series, read_series
+from dreamduck.memory.step import Memory
+from dreamduck.memory.trainer import Losses, RewardScale, Trainer, TrainingConfig, reward_scale
+from dreamduck.storage import read_npz, write_npz
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT = "rnn.checkpoint.npz"
+LOG_EVERY = 10  # steps
+TEST_STEPS = 20_000  # what each look judges by; the card's figures are of all held-out episodes
+
+
+@dataclasses.dataclass
+class Position:
+    """Where a training stands: the next step's number, the best loss so far and its step, seconds spent."""
+
+    step: int = 0
+    best: float = math.inf
+    best_step: int = 0
+    seconds: float = 0.0
+
+
+def train(config: TrainingConfig, command: str = "") -> dict[str, Any]:
+    """Train, or go on with a training, and leave the best weights with their card and `initial_z.json`.
+
+    Args:
+        command: the command line, for the card.
+    Returns:
+        The card.
+    Raises:
+        SeriesError: no series, or a damaged one. TrainingError: a loss that is not a number.
+        CheckpointError: the checkpoint in `config.weights` is of another training.
+    """
+    run = _Run(config, read_series(config.series))
+    if config.fresh:
+        run.checkpoint.unlink(missing_ok=True)
+    run.resume()
+    log.info(
+        "%d steps of %d episodes to learn from, %d episodes held out; batches %d to %d",
+        int(run.series.lengths[run.learning].sum()), len(run.learning), len(run.testing),
+        run.position.step, config.steps,
+    )  # fmt: skip
+    with (
+        Logbook(config.log, "rnn", to_dict(config), resume_step=run.position.step) as logbook,
+        progress(total=config.steps, initial=run.position.step, desc="memory") as bar,
+    ):
+        while run.position.step < config.steps:
+            run.step(logbook, bar)
+    return run.finish(command)
+
+
+class _Run:
+    """One training on its way."""
+
+    def __init__(self, config: TrainingConfig, series: Series) -> None:
+        self.config, self.series = config, series
+        learning, testing = data.split(series)
+        self.learning, self.testing = learning[: config.limit], testing[: config.limit]
+        self.places = data.plan(
+            series.offsets, self.learning, config.batch_size, config.sequence, config.steps, config.seed
+        )
+        self.scale = reward_scale(series, self.learning)
+        self.sizes = config.sizes(series.mu.shape[1], series.action.shape[1])
+        self.trainer = Trainer(config, self.sizes, self.scale)
+        self.checkpoint = Path(config.weights) / CHECKPOINT
+        self.position = Position()
+        kept = np.cumsum(series.lengths[self.testing]) <= TEST_STEPS
+        self.quick = self.testing[: max(1, int(kept.sum()))]
+        self._since = time.monotonic()
+
+    def step(self, logbook: Logbook, bar: Any) -> None:
+        """Learn from one batch; judge and save when it is time."""
+        position, config = self.position, self.config
+        batch = data.batch(self.series, self.places, position.step, config.sequence)
+        losses = self.trainer.train(batch, position.step)
+        if not losses.finite:
+            self._refuse(f"the losses are {tuple(losses)}")
+        if position.step % LOG_EVERY == 0:
+            self._log(logbook, losses)
+            bar.set_postfix(nll=f"{losses.nll:.3f}", refresh=False)
+        bar.update()
+        position.step += 1
+        last = position.step == config.steps
+        if last or position.step % config.evaluate_every == 0:
+            self._judge(logbook)
+        if last or position.step % config.checkpoint_every == 0:
+            self.save()
+
+    def _log(self, logbook: Logbook, losses: Losses) -> None:
+        step = self.position.step
+        logbook.write(step, **losses._asdict(), learning_rate=self.trainer.learning_rate(step))
+
+    def _judge(self, logbook: Logbook) -> None:
+        """Measure the weights as they would be shipped; keep them where they are the best so far."""
+        parameters = files.rounded(self.trainer.parameters())
+        try:
+            memory = Memory(parameters, self.sizes)
+        except WeightsError:
+            self._refuse("the weights are not finite")
+        metrics = one_step_metrics(memory, self.series, self.quick.tolist())
+        loss = metrics["nll"] + metrics["end_cross_entropy"]
+        if math.isfinite(metrics["reward_error"]):
+            loss += self.config.reward_weight * metrics["reward_error"]
+        logbook.write(self.position.step - 1, **{f"held_out/{k}": v for k, v in metrics.items()})
+        log.info(
+            "step %d: held-out nll %.4f, reward correlation %.3f, end AUC %.3f",
+            self.position.step, metrics["nll"], metrics["reward_correlation"], metrics["end_auc"],
+        )  # fmt: skip
+        if not loss >= self.position.best:  # also where it is no number, for want of data
+            self.position.best, self.position.best_step = loss, self.position.step
+            steps = {"step": self.position.step, "total_steps": self.config.steps}
+            found = {k: v for k, v in metrics.items() if math.isfinite(v)}
+            files.save(
+                self.config.weights, parameters, self.sizes, {"metrics": {"held_out": found}, **steps}
+            )
+
+    def _refuse(self, what: str) -> None:
+        kept = f"the checkpoint before it stays in {self.checkpoint}"
+        kept = kept if self.checkpoint.is_file() else "no checkpoint was written before it"
+        raise TrainingError(
+            f"step {self.position.step}: {what}; {kept}; lower --learning-rate and start again with --fresh"
+        )
+
+    def save(self) -> None:
+        """Write the checkpoint, unless the weights are spoilt."""
+        state = self.trainer.state()
+        if not all(np.isfinite(array).all() for array in state.values()):
+            self._refuse("the weights are not finite")
+        now = time.monotonic()
+        self.position.seconds, self._since = self.position.seconds + now - self._since, now
+        for name, value in dataclasses.asdict(self.position).items():
+            state[f"position/{name}"] = np.array(value)
+        state["run"] = np.array(self._identity())
+        write_npz(self.checkpoint, state, compress=False)
+
+    def resume(self) -> None:
+        """Go on from the checkpoint, if there is one.
+
+        Raises:
+            CheckpointError: it is damaged, or of another training.
+        """
+        if not self.checkpoint.is_file():
+            return
+        advice = "train into another --weights folder, or start anew with --fresh"
+        state = read_npz(self.checkpoint, CheckpointError)
+        if str(state.get("run", "")) != self._identity():
+            raise CheckpointError(
+                f"{self.checkpoint}: of another training ({state.get('run', '')}), "
+                f"expected {self._identity()}; {advice}"
+            )
+        try:
+            self.trainer.restore(state)
+            fields = {name: state[f"position/{name}"].item() for name in dataclasses.asdict(self.position)}
+            self.position = Position(**fields)
+        except (KeyError, ValueError) as err:
+            raise CheckpointError(f"{self.checkpoint}: damaged ({err}); {advice}") from err
+        log.info("going on from step %d", self.position.step)
+
+    def _identity(self) -> str:
+        settings = {**self.config.arithmetic(), "data": self.series.fingerprint}
+        return ", ".join(f"{name}={value}" for name, value in sorted(settings.items()))
+
+    def finish(self, command: str) -> dict[str, Any]:
+        """Measure the best weights at length; write their card and where dreams begin."""
+        folder = self.config.weights
+        parameters = files.read_parameters(Path(folder) / files.WEIGHTS, self.sizes)
+        metrics = one_step_metrics(Memory(parameters, self.sizes), self.series, self.testing.tolist())
+        card = {
+            "config": to_dict(self.config),
+            "data": self._describe(),
+            "best_step": self.position.best_step,
+            "steps": self.position.step,
+            "seconds": round(self.position.seconds, 1),
+            "metrics": {
+                "held_out": {k: round(v, 5) if math.isfinite(v) else None for k, v in metrics.items()}
+            },
+            "command": command,
+            "versions": {
+                "dreamduck": dreamduck.__version__,
+                "python": platform.python_version(),
+                "numpy": np.__version__,
+                "tensorflow": tf.__version__,
+                "keras": keras.__version__,
+            },
+        }
+        files.save(folder, parameters, self.sizes, card)
+        first = self.series.offsets[:-1][self.learning]
+        initial = InitialZ(self.series.mu[first], self.series.logvar[first])
+        write_initial(Path(folder) / files.INITIAL, initial)
+        return files.read_card(folder)
+
+    def _describe(self) -> dict[str, Any]:
+        lengths = self.series.lengths
+        mean, spread = (part.tolist() for part in self.scale)
+        return {
+            "fingerprint": self.series.fingerprint,
+            "episodes": len(self.learning),
+            "held_out_episodes": len(self.testing),
+            "steps": int(lengths[self.learning].sum()),
+            "ends": int(self.series.done[self.series.offsets[1:][self.learning] - 1].sum()),
+            "reward": {
+                name: {"mean": mean[i], "spread": spread[i]}
+                for name, i in (("step", ALIVE), ("end", ENDED))
+            },
+        }
+
+
+__all__ = ["RewardScale", "train"]
