@@ -1,3 +1,85 @@
-"""placeholder."""
+"""The dream as a world to drive in: `DreamDuck-v2`.
+
+Flow: mind -> [dream] -> session. What is drawn at a step depends on the seed and on the step's number,
+so that going back and doing the same gives the same, and doing something else gives something else."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck import seeding
+from dreamduck.drive.mind import Mind, Thought
+from dreamduck.drive.session import CONTROLLER, PERSON, Action, Frame, Outcome
+from dreamduck.drive.start import Start
+from dreamduck.errors import ConfigError
+
+END = "dream"  # how a dream ends
+END_KEY = 1  # a stream of its own for it
+
+
 class DreamWorld:
-    def __init__(self, *a): ...
+    """The world model alone.
+
+    Args:
+        start: how the dream begins.
+        mind: dreams.
+    Raises:
+        ConfigError: the first latents are not as many as the model has.
+    """
+
+    simulator: str = "dream"
+
+    def __init__(self, start: Start, mind: Mind) -> None:
+        z = np.array(start.z, np.float32) if start.z else mind.first()
+        if z.shape != (mind.model.z_size,):
+            raise ConfigError(
+                f"z: expected {mind.model.z_size} latents, got {len(z)}; other weights made them"
+            )
+        self.start = dataclasses.replace(start, z=tuple(map(float, z)))
+        self.drivers: tuple[str, ...] = (PERSON, CONTROLLER) if mind.controller else (PERSON,)
+        self._mind = mind
+        self._steps = 0
+        mind.begin(z)
+
+    def step(self, action: Action, temperature: float) -> Outcome:
+        """Dream one step on."""
+        self._steps += 1
+        self._mind.thought = thought = self._mind.foresee(action, self._steps, temperature)
+        prediction = thought.prediction
+        assert prediction is not None
+        ended = seeding.generator(self.start.seed, self._steps, END_KEY).random() < prediction.end[0]
+        reward = prediction.end_reward if ended else prediction.reward
+        return Outcome(float(reward[0]), END if ended else "")
+
+    def mark(self) -> tuple[int, Thought]:
+        """What `back` needs to return to this moment."""
+        return self._steps, self._mind.thought
+
+    def back(self, mark: tuple[int, Thought], actions: npt.NDArray[np.float32]) -> None:
+        """Return to a moment."""
+        self._steps, self._mind.thought = mark
+
+    def act(self, driver: str) -> Action:
+        """What the controller would do now."""
+        return self._mind.act()
+
+    def pull(self, latent: int, value: float) -> None:
+        """Set one latent; the dream goes on from there."""
+        self._mind.pull(latent, value)
+
+    def frame(self) -> Frame:
+        """The picture of this moment."""
+        return self._mind.picture()
+
+    def look(self, ahead: Action, temperature: float) -> tuple[dict[str, Frame], dict[str, Any]]:
+        """The dream, and what would most likely come next."""
+        coming = self._mind.foresee(ahead, self._steps + 1, 0.0)
+        pictures = {"dream": self.frame(), "next": self._mind.picture(coming.z)}
+        return pictures, self._mind.facts()
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -11,59 +11,171 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dreamduck import memory, seeding, vision
 from dreamduck.control.controllers import Controller
 from dreamduck.drive.session import Action, Frame
-from dreamduck.errors import ConfigError, WeightsError
+from dreamduck.errors import ConfigError
+from dreamduck.memory import InitialZ, LSTMState, Memory, Prediction
+from dreamduck.memory.mixture import Mixture, sample
+from dreamduck.vision import Vision
 
 Floats = npt.NDArray[np.float32]
-SHOWN_DECIMALS = 4  # of latents that go to the page
+SHOWN_DECIMALS = 3  # of latents that go to the page
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
     """A world model, loaded once and shared; it holds no state of any drive."""
 
-    vision: Any
-    memory: Any
+    vision: Vision
+    memory: Memory
+    initial: InitialZ
 
     @property
     def z_size(self) -> int:
+        """Latents."""
         return self.memory.config.z_size
 
     @property
     def hidden_size(self) -> int:
+        """Units of the memory."""
         return self.memory.config.hidden_size
 
-    @property
     def latent_order(self) -> list[int]:
-        return list(range(self.z_size))
+        """The latents, those first that differ most between the beginnings of episodes."""
+        return [int(k) for k in np.argsort(-self.initial.mu.std(axis=0), kind="stable")]
 
 
 def load_model(folder: Path) -> Model:
-    """The world model in a folder."""
-    raise WeightsError(f"{folder}: memory not there yet")
+    """The world model in a folder.
+
+    Raises:
+        WeightsError: a part is missing or damaged, or they do not fit each other.
+    """
+    eye, mind = vision.load(folder), memory.load(folder)
+    return Model(eye, mind, memory.load_initial(folder, mind.config.z_size))
 
 
 @dataclasses.dataclass(frozen=True)
 class Thought:
-    """Everything a mind holds at a moment; never changed."""
+    """Everything a mind holds at a moment; never changed.
+
+    Attributes:
+        z: (Z,) what is seen, or dreamt.
+        state: of the memory, before this moment's action.
+        foreseen: (Z,) what was expected to be seen now; None at the beginning.
+        prediction: from which `foreseen` was drawn.
+        pulled: latents that were pulled at this moment.
+    """
 
     z: Floats
+    state: LSTMState
+    foreseen: Floats | None = None
+    prediction: Prediction | None = None
+    pulled: tuple[int, ...] = ()
 
 
 class Mind:
-    """placeholder until memory lands."""
+    """Looks, remembers, expects; for one drive.
 
-    controller: Controller | None
-    thought: Thought
+    Args:
+        model: shared.
+        controller: drives from [z, c, h]; None: nobody does.
+        seed: of what it draws.
+    """
 
     def __init__(self, model: Model, controller: Controller | None, seed: int) -> None:
-        raise ConfigError("no")
+        self.model = model
+        self.controller = controller
+        self.seed = seed
+        self.thought = Thought(np.zeros(model.z_size, np.float32), model.memory.start())
+        self._decoded: tuple[Floats | None, Frame] = (None, np.zeros((64, 64, 3), np.uint8))
 
-    def begin(self, frame: Frame) -> None: ...
-    def watch(self, frame: Frame, action: Action) -> None: ...
+    def begin(self, z: Floats) -> None:
+        """Forget everything, and see `z` (Z,)."""
+        self.thought = Thought(z, self.model.memory.start())
+
+    def first(self) -> Floats:
+        """A first latent (Z,), drawn by the seed as the recorded ones are spread."""
+        random = seeding.generator(self.seed)
+        uniform = random.random()
+        return self.model.initial.draw(uniform, random.standard_normal(self.model.z_size, np.float32))
+
+    def see(self, frame: Frame) -> Floats:
+        """What the VAE sees in a frame, (Z,)."""
+        return self.model.vision.encode(frame[None])[0][0]
+
+    def foresee(self, action: Action, step: int, temperature: float) -> Thought:
+        """What is expected after an action, as if it were then seen.
+
+        Args:
+            step: number of the action; together with the seed it decides what is drawn.
+            temperature: 0 is the likeliest.
+        """
+        z = self.thought.z[None]
+        state = self.model.memory.advance(z, action[None], self.thought.state)
+        prediction = self.model.memory.predict(z, state)
+        if temperature > 0:
+            random = seeding.generator(self.seed, step)
+            uniform = random.random(z.shape, np.float32)
+            normal = random.standard_normal(z.shape, np.float32)
+            drawn = sample(prediction.mixture, uniform, normal, temperature)[0]
+        else:
+            drawn = likeliest(prediction.mixture)[0]
+        return Thought(drawn, state, drawn, prediction)
+
     def act(self) -> Action:
-        raise ConfigError("no")
-    def pull(self, latent: int, value: float) -> None: ...
-    def look(self) -> tuple[dict[str, Frame], dict[str, Any]]:
-        raise ConfigError("no")
+        """What the controller does now.
+
+        Raises:
+            ConfigError: there is no controller.
+        """
+        if self.controller is None:
+            raise ConfigError("driver: expected a controller; name one with --controller")
+        h, c = self.thought.state
+        return self.controller(np.concatenate([self.thought.z, c[0], h[0]]))
+
+    def pull(self, latent: int, value: float) -> None:
+        """Set one latent.
+
+        Raises:
+            ConfigError: no such latent.
+        """
+        if not 0 <= latent < self.model.z_size:
+            raise ConfigError(f"latent: expected 0 to {self.model.z_size - 1}, got {latent}")
+        z = self.thought.z.copy()
+        z[latent] = value
+        pulled = tuple(dict.fromkeys((*self.thought.pulled, latent)))
+        self.thought = dataclasses.replace(self.thought, z=z, pulled=pulled)
+
+    def picture(self, z: Floats | None = None) -> Frame:
+        """The picture of latents (Z,), by default those of this moment, (64, 64, 3)."""
+        if z is not None:
+            return self.model.vision.decode(z[None])[0]
+        if self._decoded[0] is not self.thought.z:
+            self._decoded = self.thought.z, self.model.vision.decode(self.thought.z[None])[0]
+        return self._decoded[1]
+
+    def facts(self) -> dict[str, Any]:
+        """What the page tells of this moment."""
+        told: dict[str, Any] = {
+            "z": [round(float(v), SHOWN_DECIMALS) for v in self.thought.z],
+            "pulled": list(self.thought.pulled),
+        }
+        if self.thought.prediction is not None:
+            prediction = self.thought.prediction
+            told["predicted_reward"] = float(prediction.reward[0])
+            told["end_probability"] = float(prediction.end[0])
+            told["entropy"] = entropy(prediction.mixture)
+        return told
+
+
+def likeliest(mixture: Mixture) -> Floats:
+    """The mean of each latent's heaviest Gaussian, (B, Z): what temperature 0 draws."""
+    chosen = mixture.logmix.argmax(axis=1)[:, None]
+    return np.take_along_axis(mixture.mix_mu, chosen, axis=1)[:, 0]
+
+
+def entropy(mixture: Mixture) -> float:
+    """How undecided the mixture is between its Gaussians [nats], the mean over the latents."""
+    return float(-(np.exp(mixture.logmix) * mixture.logmix).sum(axis=1).mean())

@@ -54,10 +54,14 @@ class RoadWorld:
             camera_width=64,
             camera_height=64,
         )
-        self.simulator = self.config.simulator
+        self.simulator: str = self.config.simulator
         self._mind = mind
         self._seen = seen
-        self.drivers = (PERSON, *([CONTROLLER] if mind and mind.controller else []), EXPERT)
+        self.drivers: tuple[str, ...] = (
+            PERSON,
+            *([CONTROLLER] if mind and mind.controller else []),
+            EXPERT,
+        )
         # One car is one thread's work; more would only get in the way of other tabs.
         settings: dict[str, Any] = {"threads": 1} if self.config.simulator == SIMULATORS[0] else {}
         self._road = Road(self.config, 1, **settings)
@@ -68,8 +72,9 @@ class RoadWorld:
         self._state: CarState
         self._distance = 0.0
         self._begin()
+        self._steps = 0
         if mind:
-            mind.begin(self._frame)
+            mind.begin(mind.see(self._frame))
 
     def _begin(self) -> None:
         self._state = self._road.reset([self.start.seed])
@@ -80,8 +85,11 @@ class RoadWorld:
         """Drive one step; the temperature is that of what the mind expects."""
         reward = self._drive(action)
         self._frame = self._road.frames()[0].copy()
+        self._steps += 1
         if self._mind:
-            self._mind.watch(self._frame, action)
+            # What was expected is kept beside what came: the two are shown side by side.
+            expected = self._mind.foresee(action, self._steps, temperature)
+            self._mind.thought = dataclasses.replace(expected, z=self._mind.see(self._frame))
         return Outcome(reward, ENDS[self._state.end[0]])
 
     def mark(self) -> Passage:
@@ -94,7 +102,7 @@ class RoadWorld:
         for action in actions:
             self._drive(action)
         self._frame = self._road.frames()[0].copy()
-        self._distance = mark.distance
+        self._distance, self._steps = mark.distance, len(actions)
         if self._mind and mark.thought is not None:
             self._mind.thought = mark.thought
 
@@ -124,8 +132,11 @@ class RoadWorld:
         facts = {key: _told(value) for key, value in info.items() if key != "end"}
         facts["distance"] = self._distance
         if self._seen and self._mind:
-            pictures, thoughts = self._mind.look()
-            return {"camera": self._frame, **pictures}, {**facts, **thoughts}
+            pictures = {"camera": self._frame, "reconstruction": self._mind.picture()}
+            foreseen = self._mind.thought.foreseen
+            if foreseen is not None:
+                pictures["foreseen"] = self._mind.picture(foreseen)
+            return pictures, {**facts, **self._mind.facts()}
         return {"camera": self._road.view("camera", *WIDE)}, facts
 
     def close(self) -> None:
@@ -165,5 +176,3 @@ def map_outline(name: str) -> dict[str, Any]:
         "lanes": [np.round(curve, 4).tolist() for tile in tiles for curve in tile.curves],
         "things": [[t.kind, round(float(t.pos[0]), 3), round(float(t.pos[2]), 3)] for t in found.objects],
     }
-
-

@@ -122,7 +122,9 @@ class Server:
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self._check_host(request)
         if self.token and not self._knows_token(request):
-            raise web.HTTPForbidden(text="The address that the server printed holds a token; open that one.\n")
+            raise web.HTTPForbidden(
+                text="The address that the server printed holds a token; open that one.\n"
+            )
         response = await handler(request)
         if not response.prepared:
             response.headers.update(HEADERS)
@@ -195,7 +197,8 @@ class Server:
 
     async def _shut_sockets(self, app: web.Application) -> None:
         closing = [
-            socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server stops") for socket in self._sockets
+            socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server stops")
+            for socket in self._sockets
         ]
         await asyncio.gather(*closing, return_exceptions=True)
 

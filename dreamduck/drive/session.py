@@ -12,8 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.errors import ActionError, ConfigError
 from dreamduck.drive.start import MAX_STEPS, Script, Start, on_grid
+from dreamduck.errors import ActionError, ConfigError
 
 Frame = npt.NDArray[np.uint8]
 Action = npt.NDArray[np.float32]

@@ -95,7 +95,7 @@ def from_link(link: str) -> Script:
         packed = base64.urlsafe_b64decode(link.encode("ascii") + b"=" * (-len(link) % 4))
         unpacker = zlib.decompressobj()
         data = unpacker.decompress(packed, MAX_UNPACKED)
-        if unpacker.unconsumed_tail or not unpacker.eof:
+        if unpacker.unconsumed_tail or unpacker.unused_data or not unpacker.eof:
             raise ConfigError("link: expected a whole drive, got one cut short or far too long")
         text, _, raw = data.partition(b"\0")
         head = json.loads(text)
@@ -127,4 +127,6 @@ def _script(head: Any, actions: npt.NDArray[np.float32]) -> Script:
     pulls = tuple((int(moment), int(latent), float(value)) for moment, latent, value in head["pulls"])
     if len(pulls) > 100_000 or not all(0 <= p[0] <= len(actions) and abs(p[2]) <= 100 for p in pulls):
         raise ConfigError("link: a pulled latent is out of range")
-    return Script(from_mapping(Start, {**start, "z": tuple(map(float, z))}), actions, tuple(temperatures), pulls)
+    return Script(
+        from_mapping(Start, {**start, "z": tuple(map(float, z))}), actions, tuple(temperatures), pulls
+    )

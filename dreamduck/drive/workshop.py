@@ -99,7 +99,7 @@ class Workshop:
             "step_time": self.config.step_time,
             "road_pace": round(1 / self.config.step_time),
             "dream_pace": DREAM_PACE,
-            "latents": self._model.latent_order if self._model else [],
+            "latents": self._model.latent_order() if self._model else [],
         }
 
     def outline(self, name: str) -> dict[str, Any]:

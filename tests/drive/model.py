@@ -1,0 +1,28 @@
+"""A world model made up for tests: right in form, and it knows nothing."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dreamduck import vision
+from dreamduck.memory import InitialZ, MemoryConfig, files, initial
+from dreamduck.memory.layout import initial_parameters
+from dreamduck.vision.files import save
+from tests.vision.helpers import parameters
+
+
+def write_model(folder: Path, seed: int = 0) -> Path:
+    """Write weights of every kind into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save(folder, parameters(seed=seed), {})
+    assert vision.load(folder).z_size == 64
+    config = MemoryConfig()
+    made = initial_parameters(config, seed)
+    made["head_end/bias"][:] = -6.0  # dreams that last
+    # Heads at full strength, so that actions and the past matter to what is foreseen.
+    made["head_mixture/kernel"] *= 10
+    files.save(folder, files.rounded(made), config, {})
+    random = np.random.default_rng(seed)
+    mu = random.standard_normal((10, 64)).astype(np.float32)
+    initial.write_initial(folder / files.INITIAL, InitialZ(mu, np.full_like(mu, -4.0)))
+    return folder
