@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from dreamduck.simulator.camera import Camera
 
 FIRST_STEPS = 4096  # for so many steps the ages of commands are known from the beginning
+VIEWS_KEPT = 4  # cameras of other sizes
 CARS_A_SLICE = 8  # fewer are not worth a thread
 LEGACY_SEEDS = 2**32  # numpy's old generator, which upstream's moving objects draw from, takes no more
 
@@ -268,6 +269,8 @@ class NativeSimulator:
             raise ConfigError(f"car: expected 0 to {self.num_cars - 1}, got {car}")
         size = (width, height)
         if size not in self._views:
+            if len(self._views) >= VIEWS_KEPT:
+                self._views.clear()
             self._views[size] = self._make_camera(*size)
         camera = self._views[size]
         if mode == "top_down":
