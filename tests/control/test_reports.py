@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ def road(mean):
 @pytest.fixture
 def worlds(monkeypatch):
     """What was evolved, and judged: the road likes a temperature of 1 best."""
-    seen = {"evolved": [], "judged": []}
+    seen: dict[str, list[Any]] = {"evolved": [], "judged": []}
 
     def make_judge(env, world, form, threads=None):
         seen["evolved"].append((env, world.temperature, world.weights, form))

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+import sys
+
+import pytest
+
+from dreamduck.control.stages import Stage, run_stages
+from dreamduck.errors import TrainingError
+
+HELPER = "tests.control.stage_helper"
+
+
+def pipeline(folder, text="one"):
+    first, second = folder / "first.txt", folder / "second.txt"
+    return [
+        Stage("first", (HELPER, "write", str(first), text), outputs=(first,)),
+        Stage("second", (HELPER, "copy", str(first), str(second)), (first,), (second,)),
+    ]
+
+
+def test_stages_run_once(tmp_path, monkeypatch):
+    run_stages(pipeline(tmp_path), tmp_path)
+    assert (tmp_path / "second.txt").read_text() == "one"
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    seconds = run_stages(pipeline(tmp_path), tmp_path)
+    assert set(seconds) == {"first", "second"}
+    assert all(value > 0 for value in seconds.values())
+
+
+def test_a_changed_command_makes_all_after_it_run_again(tmp_path):
+    run_stages(pipeline(tmp_path), tmp_path)
+    run_stages(pipeline(tmp_path, "two"), tmp_path)
+    assert (tmp_path / "second.txt").read_text() == "two"
+
+
+def test_a_missing_output_is_made_again(tmp_path):
+    run_stages(pipeline(tmp_path), tmp_path)
+    (tmp_path / "second.txt").unlink()
+    run_stages(pipeline(tmp_path), tmp_path)
+    assert (tmp_path / "second.txt").exists()
+
+
+def test_a_stage_that_fails_stops_the_pipeline_and_is_run_again(tmp_path):
+    bad = Stage("bad", (HELPER, "fail"))
+    first, second = pipeline(tmp_path)
+    with pytest.raises(TrainingError, match=r"stage bad: .* ended with exit code 3"):
+        run_stages([first, bad, second], tmp_path)
+    assert (tmp_path / "first.txt").exists()
+    assert not (tmp_path / "second.txt").exists()
+    stamp = json.loads((tmp_path / "stamps" / "bad.json").read_text())
+    assert "seconds" not in stamp
+    assert stamp["seconds_before"] > 0
+    run_stages([first, second], tmp_path)
+    assert (tmp_path / "second.txt").exists()
+
+
+def test_a_stage_that_makes_nothing_is_told(tmp_path):
+    stage = Stage("idle", (HELPER, "write", str(tmp_path / "a"), "x"), outputs=(tmp_path / "b",))
+    with pytest.raises(TrainingError, match=r"expected .*b from"):
+        run_stages([stage], tmp_path)
