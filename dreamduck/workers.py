@@ -82,8 +82,8 @@ class Worker:
         """
         if os.getpid() != self._owner:
             raise SimulatorError(
-                f"{self.name} was made in another process, and a fork shares its pipe; expected one of "
-                "its own, make the environment inside the new process"
+                f"{self.name} belongs to the process that forked this one, expected one of its own; "
+                f"{self.remedy}"
             )
         self._asked += 1
         message = {"id": self._asked, "call": call, "arguments": arguments}

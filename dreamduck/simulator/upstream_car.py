@@ -162,6 +162,12 @@ class UpstreamCar(DuckietownEnv):
             "end": self.end,
         }
 
+    def _render_img(self, *arguments: Any, **options: Any) -> Frames:
+        """Upstream's drawing; its read-out writes past the array where a row is no multiple of 4 bytes."""
+        self.shadow_window.switch_to()
+        gl.glPixelStorei(gl.GL_PACK_ALIGNMENT, 1)
+        return super()._render_img(*arguments, **options)
+
     def render_obs(self, segment: bool = False) -> Frames | None:
         """The camera's frame; upstream's own calls in the middle of a step are skipped."""
         if self._quiet:
