@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 
+Z_LIMIT = 50.0  # no latent is drawn beyond it, so that no dream runs off to infinity
 LOG_SQRT_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -70,4 +71,5 @@ def sample(mixture: Mixture, uniform: FloatArray, normal: FloatArray, temperatur
     chosen = (point[:, None] > steps[:, :-1]).sum(axis=1)[:, None]  # (B, 1, Z)
     mean = np.take_along_axis(mixture.mix_mu, chosen, axis=1)[:, 0]
     logstd = np.take_along_axis(mixture.mix_logstd, chosen, axis=1)[:, 0]
-    return mean + np.exp(logstd) * normal * np.float32(math.sqrt(temperature))
+    drawn = mean + np.exp(logstd) * normal * np.float32(math.sqrt(temperature))
+    return np.clip(drawn, -Z_LIMIT, Z_LIMIT)

@@ -62,6 +62,12 @@ class Memory:
         self._heads = np.concatenate([p[f"{head}/kernel"] for head in heads], axis=1)
         self._heads_bias = np.concatenate([p[f"{head}/bias"] for head in heads])
 
+    def merged(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """The weights as one step uses them: gates (Z + A + H, 4H), halved but for the candidate's, their
+        bias, all heads side by side (H, 3KZ + 3), their bias.
+        """
+        return self._gates, self._gates_bias, self._heads, self._heads_bias
+
     def start(self, count: int = 1) -> LSTMState:
         """The state at the beginning of `count` episodes: zeros."""
         shape = (count, self.config.hidden_size)

@@ -1,0 +1,142 @@
+"""Compiled dreams: the same numbers as stepping, whatever runs beside them."""
+
+import numpy as np
+import pytest
+
+from dreamduck.backend import tf
+from dreamduck.dream import load_dream
+from dreamduck.dream.rollout import CHUNK, Dream
+from dreamduck.dream.stepper import Dreams
+from dreamduck.errors import ConfigError, WeightsError
+from dreamduck.memory import InitialZ, Memory, MemoryConfig
+from tests.memory.helpers import SMALL, random_parameters, write_memory
+
+RESIDUAL = MemoryConfig(z_size=4, hidden_size=16, mixtures=3, residual=True)
+STEPS = CHUNK + 9
+
+
+def policy(theta, z, c, h):
+    """Linear on [z, h]; theta (P, 2 (Z + H))."""
+    candidates, inputs = theta.shape[0] or tf.shape(theta)[0], z.shape[1] + h.shape[1]
+    seen = tf.reshape(tf.concat([z, h], 1), [candidates, -1, inputs])
+    return tf.reshape(tf.tanh(tf.matmul(seen, tf.reshape(theta, [candidates, inputs, 2]))), [-1, 2])
+
+
+def in_numpy(theta, z, h):
+    return np.tanh(np.concatenate([z, h], 1) @ theta.reshape(-1, 2))
+
+
+def make(config=SMALL, end=-3.0, spread=0.3):
+    parameters = random_parameters(config, spread=spread)
+    parameters["head_end/bias"][:] = end
+    mu = np.random.default_rng(1).standard_normal((6, config.z_size)).astype(np.float32)
+    return Memory(parameters, config), InitialZ(mu, np.full_like(mu, -3.0))
+
+
+def thetas(count, config=SMALL, seed=0):
+    size = 2 * (config.z_size + config.hidden_size)
+    return np.random.default_rng(seed).normal(0, 0.5, (count, size)).astype(np.float32)
+
+
+@pytest.mark.parametrize("config", [SMALL, RESIDUAL])
+@pytest.mark.parametrize("temperature", [0.3, 1.0, 1.3])
+def test_same_numbers_as_stepping_one_at_a_time(config, temperature):
+    memory, initial = make(config, end=-3.0)
+    theta = thetas(3, config)
+    found = Dream(memory, initial).rollout(policy, theta, 2, STEPS, [5, 0, 9], temperature, trace=True)
+    for candidate, seed in enumerate([5, 0, 9]):
+        for episode in range(2):
+            single = Dreams(memory, initial, 1, temperature)
+            single.reset([seed], episode=episode)
+            total, length = 0.0, 0
+            for t in range(STEPS):
+                np.testing.assert_allclose(single.z[0], found.trace.z[candidate, episode, t], atol=1e-4)
+                action = in_numpy(theta[candidate], single.z, single.state.h)
+                np.testing.assert_allclose(action[0], found.trace.action[candidate, episode, t], atol=1e-4)
+                step = single.step(action)
+                np.testing.assert_allclose(step.reward[0], found.trace.reward[candidate, episode, t], atol=1e-4)
+                np.testing.assert_allclose(
+                    step.probability[0], found.trace.end[candidate, episode, t], atol=1e-5
+                )
+                total, length = total + float(step.reward[0]), length + 1
+                if step.ended[0]:
+                    break
+            assert length == found.length[candidate, episode]
+            assert bool(step.ended[0]) == found.ended[candidate, episode]
+            np.testing.assert_allclose(total, found.reward[candidate, episode], atol=1e-3)
+    assert 0 < found.ended.sum()
+
+
+def test_batching_changes_no_bit():
+    memory, initial = make(end=-2.5)
+    dream, theta, seeds = Dream(memory, initial), thetas(7), list(range(7))
+    whole = dream.rollout(policy, theta, 3, 100, seeds)
+    assert whole.length.min() < CHUNK < whole.length.max()  # some dropped out
+    for part in (slice(0, 1), slice(2, 5), slice(6, 7)):
+        again = dream.rollout(policy, theta[part], 3, 100, seeds[part])
+        np.testing.assert_array_equal(again.reward, whole.reward[part])
+        np.testing.assert_array_equal(again.length, whole.length[part])
+    traced = dream.rollout(policy, theta, 3, 100, seeds, trace=True)
+    np.testing.assert_array_equal(traced.reward, whole.reward)
+
+
+def test_the_same_seed_gives_the_same_dreams_and_another_does_not():
+    memory, initial = make()
+    theta = thetas(2)
+    one, two = (Dream(memory, initial).rollout(policy, theta, 2, 20, 0) for _ in range(2))
+    np.testing.assert_array_equal(one.reward, two.reward)
+    other = Dream(memory, initial).rollout(policy, theta, 2, 20, 1)
+    assert not np.array_equal(one.reward, other.reward)
+    assert one.reward.shape == one.length.shape == (2, 2)
+
+
+def test_ends_come_as_often_as_the_memory_says():
+    memory, initial = make()
+    parameters = dict(memory.parameters)
+    parameters["head_end/kernel"] = np.zeros_like(parameters["head_end/kernel"])
+    parameters["head_end/bias"] = np.log([0.05 / 0.95]).astype(np.float32)
+    dream = Dream(Memory(parameters, SMALL), initial)
+    found = dream.rollout(policy, thetas(8), 50, 400, 3)
+    assert found.ended.mean() > 0.99
+    assert abs(found.length.mean() - 20) < 3
+
+
+def test_a_dream_that_never_ends_is_cut():
+    memory, initial = make(end=-60.0, spread=0.05)
+    found = Dream(memory, initial).rollout(policy, thetas(2), 1, 10, 0)
+    assert not found.ended.any()
+    np.testing.assert_array_equal(found.length, 10)
+
+
+def test_wild_weights_leave_finite_rewards():
+    parameters = random_parameters(spread=8.0)
+    parameters["head_end/bias"][:] = -1e4
+    memory, initial = make()
+    found = Dream(Memory(parameters, SMALL), initial).rollout(policy, thetas(2), 2, 30, 0, temperature=3.0)
+    assert np.isfinite(found.reward).all()
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf"), True])
+def test_bad_temperatures(temperature):
+    memory, initial = make()
+    with pytest.raises(ConfigError, match="temperature: expected a finite number more than 0"):
+        Dream(memory, initial).rollout(policy, thetas(1), 1, 5, 0, temperature)
+
+
+def test_bad_sizes():
+    memory, initial = make()
+    dream = Dream(memory, initial)
+    with pytest.raises(ConfigError, match="theta"):
+        dream.rollout(policy, thetas(1)[0], 1, 5, 0)
+    with pytest.raises(ConfigError, match="episodes"):
+        dream.rollout(policy, thetas(1), 0, 5, 0)
+    with pytest.raises(ConfigError, match="seed"):
+        dream.rollout(policy, thetas(2), 1, 5, [1])
+
+
+def test_from_a_folder(tmp_path):
+    write_memory(tmp_path)
+    found = load_dream(tmp_path).rollout(policy, thetas(2), 2, 5, 0)
+    assert found.reward.shape == (2, 2)
+    with pytest.raises(WeightsError, match="rnn_train"):
+        load_dream(tmp_path / "nothing")
