@@ -4,7 +4,10 @@ import sys
 from dreamduck.simulator.compiled import STAMP, forget_stale
 
 INNER = "from numba import njit\n@njit(cache=True)\ndef inner(x):\n    return x + {}\n"
-OUTER = "from numba import njit\nfrom inner import inner\n@njit(cache=True)\ndef outer(x):\n    return inner(x)\n"
+OUTER = (
+    "from numba import njit\nfrom inner import inner\n"
+    "@njit(cache=True)\ndef outer(x):\n    return inner(x)\n"
+)
 RUN = "import sys; sys.path.insert(0, sys.argv[1]); from outer import outer; print(outer(1))"
 
 
