@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Record episodes in many processes at once: 64 of them, or as many as the first argument says.
+#   bash dreamduck/envs/extract.bash                        64 workers, 200 episodes each
+#   bash dreamduck/envs/extract.bash 4 --max-trials 2000    4 workers, 2,000 episodes together
+# All further arguments go to extract.py. The files are the same whatever the number of workers; a
+# second start makes only what is missing. One process of extract.py uses all cores by itself.
+set -u
+workers=64
+if [[ "${1:-}" =~ ^[0-9]+$ ]]; then
+  workers=$1
+  shift
+fi
+if ((workers < 1)); then
+  echo "error: expected at least 1 worker, got $workers" >&2
+  exit 2
+fi
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+python=${PYTHON:-python}
+arguments=("$@")
+if [[ " $* " != *" --max-trials"* && " $* " != *" --max_trials"* ]]; then
+  arguments+=(--max-trials $((200 * workers)))
+fi
+# One thread each, or the workers stand in one another's way.
+export OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1
+
+pids=()
+trap 'kill "${pids[@]}" 2>/dev/null; wait; exit 130' INT TERM
+for ((worker = 0; worker < workers; worker++)); do
+  "$python" "$here/extract.py" "${arguments[@]}" --worker "$worker" --workers "$workers" &
+  pids+=($!)
+done
+failed=0
+for pid in "${pids[@]}"; do
+  wait "$pid" || failed=$((failed + 1))
+done
+if ((failed)); then
+  echo "error: $failed of $workers workers failed; start again to record what is missing" >&2
+  exit 1
+fi
+exec "$python" "$here/extract.py" "${arguments[@]}" --report

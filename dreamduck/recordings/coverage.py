@@ -1,0 +1,224 @@
+"""Is the data good enough to learn from? What a world model never saw, it cannot dream.
+
+Flow: simulator -> [recordings] -> vision."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import logging
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.errors import MapError, RecordError
+from dreamduck.recordings.files import TELEMETRY, Episode, read_episode
+from dreamduck.recordings.folder import Recordings
+from dreamduck.simulator.maps import load_map
+from dreamduck.simulator.road import HALF_LANE
+from dreamduck.storage import PathLike, replacing, write_json
+
+log = logging.getLogger(__name__)
+
+NAME = "coverage"
+# quantity: lowest and highest edge of its histogram, and its unit
+RANGES = {
+    "lane_dist": (-0.4, 0.4, "m"),
+    "lane_angle": (-np.pi, np.pi, "rad"),
+    "speed": (-0.4, 0.8, "m/s"),
+    "throttle": (-1.0, 1.0, ""),
+    "steering": (-1.0, 1.0, ""),
+}
+BINS = 40
+CURVES = ("curve_left", "curve_right")
+
+
+@dataclasses.dataclass(frozen=True)
+class Coverage:
+    """What a folder of recordings holds.
+
+    Attributes:
+        episodes, frames: how many.
+        histograms: for each of `RANGES`, frames in each bin; the outermost bins take what lies outside.
+        tiles: frames on each kind of tile. endings: episodes by how they ended.
+        maps, policies: episodes of each.
+        shares: the figures that the warnings go by, in [0, 1].
+        warnings: what is missing, in words; empty where the data is good enough.
+    """
+
+    episodes: int
+    frames: int
+    histograms: dict[str, list[int]]
+    tiles: dict[str, int]
+    endings: dict[str, int]
+    maps: dict[str, int]
+    policies: dict[str, int]
+    shares: dict[str, float]
+    warnings: tuple[str, ...]
+
+
+def measure(recordings: Recordings) -> Coverage:
+    """Count what the recordings hold; frames themselves are not read."""
+    columns: dict[str, list[npt.NDArray[np.float32]]] = {name: [] for name in RANGES}
+    counts = {name: collections.Counter[str]() for name in ("tiles", "endings", "maps", "policies")}
+    frames = 0
+    for path in recordings.paths:
+        try:
+            episode = read_episode(path, frames=False)
+        except RecordError as err:
+            log.warning("skipped %s", err)
+            continue
+        frames += len(episode)
+        _count(episode, columns, counts)
+    joined = {name: np.concatenate(parts or [np.empty(0, np.float32)]) for name, parts in columns.items()}
+    shares = _shares(joined, counts)
+    return Coverage(
+        episodes=sum(counts["endings"].values()),
+        frames=frames,
+        histograms={name: _histogram(name, values) for name, values in joined.items()},
+        **{name: dict(sorted(found.items())) for name, found in counts.items()},
+        shares={name: round(share, 4) for name, share in shares.items()},
+        warnings=tuple(_warnings(frames, shares)),
+    )
+
+
+def report(folder: PathLike, coverage: Coverage) -> Path:
+    """Write `coverage.json` and `coverage.png` into a folder; returns the picture's path."""
+    edges = {name: [low, high] for name, (low, high, _) in RANGES.items()}
+    write_json(Path(folder) / f"{NAME}.json", {**dataclasses.asdict(coverage), "ranges": edges})
+    picture = Path(folder) / f"{NAME}.png"
+    _draw(picture, coverage)
+    return picture
+
+
+def _count(
+    episode: Episode,
+    columns: dict[str, list[npt.NDArray[np.float32]]],
+    counts: dict[str, collections.Counter[str]],
+) -> None:
+    """Add one episode."""
+    end = episode.meta.get("end") or ("ended" if episode.done[-1] else "time")
+    counts["endings"][str(end)] += 1
+    counts["maps"][str(episode.meta.get("map_name", "unknown"))] += 1
+    counts["policies"][str(episode.meta.get("policy", "unknown"))] += 1
+    columns["throttle"].append(episode.action[:, 0])
+    columns["steering"].append(episode.action[:, 1])
+    if episode.telemetry is not None:
+        for name in ("lane_dist", "lane_angle", "speed"):
+            columns[name].append(episode.telemetry[:, TELEMETRY.index(name)])
+        counts["tiles"].update(_tile_kinds(episode))
+
+
+def _tile_kinds(episode: Episode) -> collections.Counter[str]:
+    """Frames on each kind of tile; nothing where the map is not to be had."""
+    assert episode.telemetry is not None
+    places = episode.telemetry[:, [TELEMETRY.index("tile_i"), TELEMETRY.index("tile_j")]]
+    found: collections.Counter[str] = collections.Counter()
+    try:
+        road = load_map(str(episode.meta.get("map_name")))
+    except MapError:
+        return found
+    tiles, numbers = np.unique(
+        places[np.isfinite(places).all(axis=1)].astype(int), axis=0, return_counts=True
+    )
+    for (i, j), number in zip(tiles, numbers, strict=True):
+        tile = road.tile(int(i), int(j))
+        found[tile.kind if tile else "none"] += int(number)
+    return found
+
+
+def _histogram(name: str, values: npt.NDArray[np.float32]) -> list[int]:
+    low, high, _ = RANGES[name]
+    inside = np.clip(values[np.isfinite(values)], low, high)
+    return [int(n) for n in np.histogram(inside, BINS, (low, high))[0]]
+
+
+def _shares(
+    values: dict[str, npt.NDArray[np.float32]], counts: dict[str, collections.Counter[str]]
+) -> dict[str, float]:
+    """The figures that the warnings go by."""
+
+    def share(mask: npt.NDArray[np.bool_]) -> float:
+        return float(mask.mean()) if len(mask) else 0.0
+
+    tiles, endings = counts["tiles"], counts["endings"]
+    ended = sum(number for end, number in endings.items() if end != "time")
+    return {
+        "beside the lane": share(~(np.abs(values["lane_dist"]) <= HALF_LANE)),
+        "in the lane": share(np.abs(values["lane_dist"]) <= HALF_LANE),
+        "askew": share(np.abs(values["lane_angle"]) > 0.4),
+        "slow": share(np.abs(values["speed"]) < 0.1),
+        "fast": share(values["speed"] > 0.35),
+        "steering left": share(values["steering"] > 0.2),
+        "steering right": share(values["steering"] < -0.2),
+        "on curves": sum(tiles[kind] for kind in CURVES) / max(sum(tiles.values()), 1),
+        "episodes that end": ended / max(sum(endings.values()), 1),
+    }
+
+
+# figure: at least this share, and what its lack means
+LEAST = {
+    "beside the lane": (0.05, "the model will not know what the road looks like from beside the lane"),
+    "in the lane": (0.20, "the model will hardly know ordinary driving"),
+    "askew": (0.08, "the model will not know what turning away from the lane looks like"),
+    "slow": (0.02, "the model will not know standing and starting"),
+    "fast": (0.05, "the model will not know speed"),
+    "steering left": (0.08, "the model will not learn what steering left does"),
+    "steering right": (0.08, "the model will not learn what steering right does"),
+    "on curves": (0.10, "the model will not know curves"),
+    "episodes that end": (0.10, "the model will not learn when a drive ends"),
+}
+MOST_ENDS = 0.85
+LEAST_FRAMES = 20_000
+
+
+def _warnings(frames: int, shares: dict[str, float]) -> list[str]:
+    """What is missing, and what that means."""
+    found = []
+    if frames < LEAST_FRAMES:
+        found.append(f"{frames} frames, expected {LEAST_FRAMES} or more: good for trying out only")
+    for name, (least, meaning) in LEAST.items():
+        if shares[name] < least:
+            found.append(f"{name}: {shares[name]:.1%}, expected {least:.0%} or more; {meaning}")
+    if shares["episodes that end"] > MOST_ENDS:
+        found.append(
+            f"episodes that end: {shares['episodes that end']:.1%}, expected {MOST_ENDS:.0%} or less; "
+            "the model will expect every drive to end soon"
+        )
+    return found
+
+
+def _draw(path: Path, coverage: Coverage) -> None:
+    """The picture: five histograms and four bar charts."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(13, 10), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(3, 3).ravel()
+    for axis, (name, (low, high, unit)) in zip(axes, RANGES.items(), strict=False):
+        edges = np.linspace(low, high, BINS + 1)
+        axis.stairs(coverage.histograms[name], edges, fill=True, color="tab:blue")
+        axis.set_title(name.replace("_", " ") + (f" [{unit}]" if unit else ""))
+        axis.set_yticks([])
+    bars: dict[str, dict[str, int]] = {
+        "frames on kinds of tile": coverage.tiles,
+        "how episodes end": coverage.endings,
+        "episodes by map": coverage.maps,
+        "episodes by driver": coverage.policies,
+    }
+    for axis, (title, found) in zip(axes[len(RANGES) :], bars.items(), strict=True):
+        axis.barh(list(found), list(found.values()), color="tab:orange")
+        axis.set_title(title)
+    text = "\n".join(coverage.warnings) or "nothing is missing"
+    figure.suptitle(f"{coverage.frames} frames in {coverage.episodes} episodes\n{text}", fontsize=10)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=80)
+
+
+def log_report(coverage: Coverage, picture: Path) -> None:
+    """Tell the result to the log."""
+    log.info("%d frames in %d episodes; see %s", coverage.frames, coverage.episodes, picture)
+    for warning in coverage.warnings:
+        log.warning("coverage: %s", warning)

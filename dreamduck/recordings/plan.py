@@ -1,0 +1,124 @@
+"""What is to be recorded: settings, the episodes' files, and which of them are still missing.
+
+Flow: simulator -> [recordings] -> vision."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dreamduck.config import option
+from dreamduck.errors import ConfigError, RecordError
+from dreamduck.recordings.files import MAX_FRAMES, read_episode
+from dreamduck.recordings.policies import DEFAULT_MIX, parse_mix
+from dreamduck.registration import MAX_EPISODE_STEPS
+from dreamduck.simulator.road import RoadConfig
+
+log = logging.getLogger(__name__)
+
+BATCH, BATCH_UPSTREAM = 16, 2  # upstream takes a process for each car
+EPISODES_A_SEED = 1_000_000
+ATTEMPTS = 20  # to drive for `min_frames`
+
+
+@dataclasses.dataclass(frozen=True)
+class RecorderConfig(RoadConfig):
+    """What is recorded, and where to."""
+
+    records: str = option("records", "folder to record to")
+    maps: tuple[str, ...] = option((), "several maps, in turn; by default the one of --map-name")
+    max_trials: int = option(200, "episodes, of all processes together", low=1, high=EPISODES_A_SEED)
+    max_frames: int = option(150, "steps of an episode at most", low=1, high=MAX_FRAMES)
+    min_frames: int = option(
+        50, f"shorter episodes are driven anew, up to {ATTEMPTS} times, and the longest kept", low=1
+    )
+    full_episode: bool = option(False, f"episodes of up to {MAX_EPISODE_STEPS} steps")
+    policies: tuple[str, ...] = option(DEFAULT_MIX, "who drives, and how often: name=weight")
+    any_start: float = option(
+        0.5, "share of episodes that start anywhere on the lane, at any angle", low=0.0, high=1.0
+    )
+    seed: int = option(0, "decides everything; episodes of other seeds may lie in the same folder", low=0)
+    batch: int = option(
+        0, f"cars that drive at once; 0: {BATCH}, or {BATCH_UPSTREAM} with gym-duckietown", low=0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        parse_mix(self.policies)
+        if (self.camera_width, self.camera_height) != (64, 64):
+            raise ConfigError("camera_width, camera_height: recordings are 64 x 64")
+
+    @property
+    def map_names(self) -> tuple[str, ...]:
+        """The maps that episodes take in turn."""
+        return self.maps or (self.map_name,)
+
+    @property
+    def cars(self) -> int:
+        """Cars that drive at once."""
+        return self.batch or (BATCH if self.simulator == "native" else BATCH_UPSTREAM)
+
+    @property
+    def frames(self) -> int:
+        """Steps after which an episode is cut."""
+        return MAX_EPISODE_STEPS if self.full_episode else self.max_frames
+
+    def road(self, map_name: str) -> RoadConfig:
+        """The settings of the road for one map."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(RoadConfig)}
+        return RoadConfig(**{**values, "map_name": map_name})
+
+
+def episode_seed(config: RecorderConfig, episode: int) -> int:
+    """The number that names an episode's file."""
+    return config.seed * EPISODES_A_SEED + episode
+
+
+def path_of(config: RecorderConfig, episode: int) -> Path:
+    """Where an episode is kept."""
+    return Path(config.records) / f"{episode_seed(config, episode)}.npz"
+
+
+def share(config: RecorderConfig, worker: int, workers: int) -> range:
+    """The episodes that one of several processes records: a run of them, which meets every map."""
+    return range(config.max_trials * worker // workers, config.max_trials * (worker + 1) // workers)
+
+
+def missing(config: RecorderConfig, episodes: Sequence[int]) -> list[int]:
+    """The episodes that are not yet recorded; a damaged file is named and counts as missing.
+
+    Raises:
+        ConfigError: an episode was recorded with other settings.
+    """
+    found = []
+    for episode in episodes:
+        path = path_of(config, episode)
+        if path.exists():
+            try:
+                made = read_episode(path).meta.get("recorder")
+            except RecordError as err:
+                log.warning("%s; it is recorded again", err)
+            else:
+                if made != settings(config):
+                    raise ConfigError(
+                        f"{path}: recorded with other settings; expected {settings(config)}, got {made}; "
+                        "choose another --records folder or another --seed"
+                    )
+                continue
+        found.append(episode)
+    return found
+
+
+def settings(config: RecorderConfig) -> dict[str, Any]:
+    """What shapes an episode, as its file tells it."""
+    unimportant = ("records", "max_trials", "batch", "map_name", "max_frames", "full_episode")
+    values = {k: v for k, v in dataclasses.asdict(config).items() if k not in unimportant}
+    return {
+        **values,
+        "maps": list(config.map_names),
+        "policies": list(config.policies),
+        "frames": config.frames,
+    }

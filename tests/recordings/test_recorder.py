@@ -1,0 +1,204 @@
+"""Recording with the native simulator: the same files, however they are made."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import dreamduck.envs
+from dreamduck.errors import ConfigError
+from dreamduck.recordings import plan, read_episode, recorder, scan
+from dreamduck.recordings.plan import RecorderConfig
+from dreamduck.recordings.recorder import anywhere
+from dreamduck.simulator.road import Road
+
+SCRIPTS = Path(dreamduck.envs.__file__).parent
+SMALL: dict[str, Any] = {
+    "maps": ("loop_empty", "udem1"),
+    "max_trials": 7,
+    "max_frames": 24,
+    "min_frames": 8,
+    "batch": 3,
+}
+FLAGS = [
+    "--maps=loop_empty,udem1", "--max-trials=7", "--max-frames=24", "--min-frames=8", "--batch=3", "-q",
+]  # fmt: skip
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.glob("*.npz"))}
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory) -> RecorderConfig:
+    config = RecorderConfig(records=str(tmp_path_factory.mktemp("records")), **SMALL)
+    assert len(list(recorder.record(config, range(7)))) == 7
+    return config
+
+
+def test_episodes_are_whole_and_tell_what_they_are(recorded):
+    found = scan(recorded.records)
+    assert found.seeds == tuple(range(7))
+    assert not found.skipped
+    for number, path in enumerate(found.paths):
+        episode = read_episode(path)
+        assert episode.meta["map_name"] == ("loop_empty", "udem1")[number % 2]
+        assert episode.meta["episode"] == number
+        assert episode.meta["end"] == ("time" if not episode.done[-1] else episode.meta["end"])
+        assert 8 <= len(episode) <= 24
+        assert episode.telemetry is not None
+        assert np.isfinite(episode.telemetry[:, 3:]).all()
+        assert episode.obs.std() > 10
+        json.dumps(episode.meta)
+
+
+def test_what_is_kept_is_what_was_driven(recorded):
+    """Driving the kept actions again from the kept pose gives the kept frames and rewards."""
+    episode = read_episode(Path(recorded.records) / "2.npz")
+    assert episode.telemetry is not None
+    road = Road(recorded.road("loop_empty"), 1)
+    # float32 poses are not the exact ones, so frames may differ by a hair
+    road.reset([0], episode.telemetry[:1, 3:6].astype(np.float64))
+    for step, action in enumerate(episode.action):
+        assert np.abs(road.frames()[0].astype(int) - episode.obs[step]).mean() < 2
+        found = road.step(action[None])
+        assert found.reward[0] == pytest.approx(episode.reward[step], abs=1e-3)
+        assert found.terminated[0] == episode.done[step]
+    road.close()
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_the_number_of_cars_changes_nothing(recorded, tmp_path, batch):
+    config = RecorderConfig(records=str(tmp_path), **{**SMALL, "batch": batch})
+    list(recorder.record(config, range(7), threads=1))
+    assert contents(tmp_path) == contents(Path(recorded.records))
+
+
+def test_the_order_of_recording_changes_nothing(recorded, tmp_path):
+    config = RecorderConfig(records=str(tmp_path), **SMALL)
+    list(recorder.record(config, [5]))
+    list(recorder.record(config, plan.missing(config, range(7))))
+    assert contents(tmp_path) == contents(Path(recorded.records))
+
+
+def test_processes_under_mpi_leave_the_same_files(recorded, tmp_path):
+    mpiexec = Path(sys.executable).with_name("mpiexec")  # pip puts it beside the interpreter
+    command = [str(mpiexec), "-n", "3", sys.executable, str(SCRIPTS / "extract.py"), *FLAGS]
+    records = ["--records", str(tmp_path / "r"), "--log", str(tmp_path / "log")]
+    done = subprocess.run([*command, *records], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert "in 7 episodes" in done.stdout
+    assert contents(tmp_path / "r") == contents(Path(recorded.records))
+
+
+def test_extract_bash_leaves_the_same_files(recorded, tmp_path):
+    records = ["--records", str(tmp_path / "r"), "--log", str(tmp_path / "log")]
+    command = ["bash", str(SCRIPTS / "extract.bash"), "2", *FLAGS, *records]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, env={**os.environ, "PYTHON": sys.executable}
+    )
+    assert done.returncode == 0, done.stderr
+    assert "in 7 episodes" in done.stdout
+    assert contents(tmp_path / "r") == contents(Path(recorded.records))
+    assert (tmp_path / "log" / "coverage.png").stat().st_size > 10_000
+
+
+def test_a_kill_leaves_whole_files_and_a_second_start_makes_the_rest(recorded, tmp_path):
+    command = [sys.executable, str(SCRIPTS / "extract.py"), *FLAGS, "--batch=1"]
+    records = ["--records", str(tmp_path / "r"), "--log", str(tmp_path / "log")]
+    process = subprocess.Popen([*command, *records], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    with process:
+        until = time.monotonic() + 120
+        while not list((tmp_path / "r").glob("[0-9]*.npz")) and time.monotonic() < until:
+            time.sleep(0.001)
+        os.kill(process.pid, signal.SIGKILL)
+    left = contents(tmp_path / "r")
+    whole = contents(Path(recorded.records))
+    assert left
+    assert all(whole[name] == data for name, data in left.items() if not name.startswith("."))
+    # damage one, and let a foreign file lie beside it
+    first = next(tmp_path.glob("r/[0-9]*.npz"))
+    first.write_bytes(first.read_bytes()[:1000])
+    (tmp_path / "r" / "notes.txt").write_text("not a recording")
+    done = subprocess.run([*command, *records], capture_output=True, text=True, timeout=300, check=True)
+    assert first.name in done.stderr
+    assert "notes.txt" in done.stderr
+    assert "1 files skipped" in done.stdout
+    assert {n: d for n, d in contents(tmp_path / "r").items() if n[0] != "."} == whole
+
+
+def test_only_what_is_missing_is_made(recorded):
+    assert plan.missing(recorded, range(7)) == []
+    assert plan.missing(recorded, range(9)) == [7, 8]
+
+
+def test_other_settings_do_not_mix(recorded):
+    other = RecorderConfig(records=recorded.records, **{**SMALL, "max_frames": 25})
+    with pytest.raises(ConfigError, match="recorded with other settings"):
+        plan.missing(other, range(7))
+    seed = RecorderConfig(records=recorded.records, seed=1, **{**SMALL, "max_frames": 25})
+    assert plan.missing(seed, range(2)) == [0, 1]
+    assert plan.path_of(seed, 3).name == "1000003.npz"
+
+
+def test_short_episodes_are_driven_anew(tmp_path):
+    config = RecorderConfig(
+        records=str(tmp_path), max_trials=6, max_frames=60, min_frames=60, policies=("walk",), batch=6
+    )
+    made = list(recorder.record(config, range(6)))
+    assert any(episode.meta["attempt"] > 0 for episode in made)
+    assert sum(len(episode) == 60 for episode in made) >= 5
+
+
+def test_a_watcher_sees_every_step(tmp_path):
+    seen: list[np.ndarray] = []
+    config = RecorderConfig(records=str(tmp_path), max_frames=5, min_frames=1, policies=("expert",))
+    (made,) = recorder.record(config, [0], lambda frame: seen.append(frame.copy()))
+    np.testing.assert_array_equal(np.array(seen), made.obs)
+
+
+def test_a_start_anywhere_is_beside_the_lane():
+    random = np.random.default_rng(0)
+    heading = 0.7
+    tangent = np.array([np.cos(heading), -np.sin(heading)])
+    right = np.array([np.sin(heading), np.cos(heading)])
+    centre = np.array([2.0, 3.0])
+    poses = np.array(
+        [anywhere(np.array([*(centre + 0.1 * right), 9.0]), 0.1, tangent, random) for _ in range(500)]
+    )
+    across, along = (poses[:, :2] - centre) @ right, (poses[:, :2] - centre) @ tangent
+    np.testing.assert_allclose(along, 0, atol=1e-12)
+    assert -0.22 <= across.min() < -0.2
+    assert 0.2 < across.max() <= 0.22
+    turns = poses[:, 2] - heading
+    assert turns.min() < -2
+    assert turns.max() > 2
+    assert np.abs(np.median(turns)) < 0.2
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"max_trials": 0},
+        {"policies": ("pilot",)},
+        {"any_start": 2.0},
+        {"camera_width": 32},
+        {"max_frames": 0},
+    ],
+)
+def test_bad_settings_are_refused(bad):
+    with pytest.raises(ConfigError):
+        RecorderConfig(**bad)
+
+
+def test_workers_share_all_episodes():
+    config = RecorderConfig(max_trials=11)
+    shares = [plan.share(config, worker, 4) for worker in range(4)]
+    assert [episode for share in shares for episode in share] == list(range(11))
