@@ -3,7 +3,7 @@
 PYTHON := $(if $(VIRTUAL_ENV),$(VIRTUAL_ENV)/bin/python,.venv/bin/python)
 NICE ?=
 
-.PHONY: help setup format lint type test test-slow test-browser demo bench media reproduce clean
+.PHONY: help setup format lint type test test-slow test-browser page demo bench media reproduce clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,8 +28,15 @@ test:  ## the quick tests
 test-slow:  ## parity on many maps, training quality: an hour or so
 	$(PYTHON) -m pytest -m slow
 
-test-browser:  ## the page, in a real Chromium
+test-browser: page  ## the page, in a real Chromium (which the system must have)
 	$(PYTHON) -m pytest -m browser
+
+VENDOR := dreamduck/drive/page/vendor
+RUNTIME := node_modules/onnxruntime-web/dist
+page:  ## what the dream as one file needs from npm, into the package
+	npm ci --ignore-scripts --no-audit --no-fund
+	mkdir -p $(VENDOR)
+	cp $(RUNTIME)/ort.wasm.bundle.min.mjs $(RUNTIME)/ort-wasm-simd-threaded.wasm $(VENDOR)/
 
 demo:  ## the whole way, small, in under 10 minutes: writes demo/
 	$(PYTHON) scripts/demo.py

@@ -11,14 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck import seeding
 from dreamduck.drive.mind import Mind, Thought
 from dreamduck.drive.session import CONTROLLER, PERSON, Action, Frame, Outcome
 from dreamduck.drive.start import Start
 from dreamduck.errors import ConfigError
 
 END = "dream"  # how a dream ends
-END_KEY = 1  # a stream of its own for it
 
 
 class DreamWorld:
@@ -51,7 +49,7 @@ class DreamWorld:
         self._mind.thought = thought = self._mind.foresee(action, self._steps, temperature)
         prediction = thought.prediction
         assert prediction is not None
-        ended = seeding.generator(self.start.seed, self._steps, END_KEY).random() < prediction.end[0]
+        ended = self._mind.chance(self._steps)[0][-1] < prediction.end[0]
         reward = prediction.end_reward if ended else prediction.reward
         return Outcome(float(reward[0]), END if ended else "")
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck import memory, seeding, vision
+from dreamduck import memory, vision
 from dreamduck.control.controllers import Controller
+from dreamduck.dream.noise import Noise
 from dreamduck.drive.session import Action, Frame
 from dreamduck.errors import ConfigError
 from dreamduck.memory import InitialZ, LSTMState, Memory, Prediction
@@ -87,7 +88,8 @@ class Mind:
     def __init__(self, model: Model, controller: Controller | None, seed: int) -> None:
         self.model = model
         self.controller = controller
-        self.seed = seed
+        self._noise = Noise(seed, 0, model.z_size)
+        self._drawn: list[tuple[Floats, Floats]] = []
         self.thought = Thought(np.zeros(model.z_size, np.float32), model.memory.start())
         self._decoded: tuple[Floats | None, Frame] = (None, np.zeros((64, 64, 3), np.uint8))
 
@@ -97,9 +99,19 @@ class Mind:
 
     def first(self) -> Floats:
         """A first latent (Z,), drawn by the seed as the recorded ones are spread."""
-        random = seeding.generator(self.seed)
-        uniform = random.random()
-        return self.model.initial.draw(uniform, random.standard_normal(self.model.z_size, np.float32))
+        return self.model.initial.draw(*self._noise.begin())
+
+    def chance(self, step: int) -> tuple[Floats, Floats]:
+        """What chance says at a step, counted from 1: (Z + 1,) uniform and (Z,) normal.
+
+        The numbers are those of `DreamDuck-v2`; the last uniform one decides whether the dream ends.
+        """
+        while len(self._drawn) < step:
+            size = self.model.z_size
+            uniform, normal = np.empty((1, size + 1), np.float32), np.empty((1, size), np.float32)
+            self._noise.draw(uniform, normal)
+            self._drawn.append((uniform[0], normal[0]))
+        return self._drawn[step - 1]
 
     def see(self, frame: Frame) -> Floats:
         """What the VAE sees in a frame, (Z,)."""
@@ -109,17 +121,15 @@ class Mind:
         """What is expected after an action, as if it were then seen.
 
         Args:
-            step: number of the action; together with the seed it decides what is drawn.
+            step: number of the action, from 1; together with the seed it decides what is drawn.
             temperature: 0 is the likeliest.
         """
         z = self.thought.z[None]
         state = self.model.memory.advance(z, action[None], self.thought.state)
         prediction = self.model.memory.predict(z, state)
         if temperature > 0:
-            random = seeding.generator(self.seed, step)
-            uniform = random.random(z.shape, np.float32)
-            normal = random.standard_normal(z.shape, np.float32)
-            drawn = sample(prediction.mixture, uniform, normal, temperature)[0]
+            uniform, normal = self.chance(step)
+            drawn = sample(prediction.mixture, uniform[None, :-1], normal[None], temperature)[0]
         else:
             drawn = likeliest(prediction.mixture)[0]
         return Thought(drawn, state, drawn, prediction)

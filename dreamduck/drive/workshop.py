@@ -53,6 +53,11 @@ class Workshop:
     Args:
         config: what of. Without weights there is only the road; without a controller only people
             and the expert drive; the page says why.
+
+    Attributes:
+        model: None where there is none; `missing` then says why.
+        controller: None where there is none.
+
     Raises:
         WeightsError, ControllerError: a folder or file that was named cannot be used.
     """
@@ -60,8 +65,8 @@ class Workshop:
     def __init__(self, config: WorkshopConfig) -> None:
         self.config = config
         self.recorder = Recorder(Path(config.records), Path(config.films), config.step_time)
-        self._model, self._missing = self._load_model()
-        self._controller, self._no_controller = self._load_controller()
+        self.model, self.missing = self._load_model()
+        self.controller, self._no_controller = self._load_controller()
         self._maps = tuple(dict.fromkeys([*map_names(), config.map_name]))
 
     def _load_model(self) -> tuple[Model | None, str]:
@@ -74,13 +79,13 @@ class Workshop:
             return None, f"There is no world model: {err}"
 
     def _load_controller(self) -> tuple[Controller | None, str]:
-        if self._model is None:
-            return None, self._missing
+        if self.model is None:
+            return None, self.missing
         path = self.config.controller or next(map(str, sorted(FOLDER.glob("controller*.json"))), "")
         if not path:
             return None, "No controller was given; name one with --controller."
         try:
-            return read_controller(path, self._model.z_size, self._model.hidden_size), ""
+            return read_controller(path, self.model.z_size, self.model.hidden_size), ""
         except ControllerError:
             if self.config.controller:
                 raise
@@ -90,8 +95,8 @@ class Workshop:
         """What the page has to know."""
         return {
             "version": __version__,
-            "worlds": {world: "" if world == "road" else self._missing for world in WORLDS},
-            "world": "road" if self._model is None else "dream",
+            "worlds": {world: "" if world == "road" else self.missing for world in WORLDS},
+            "world": "road" if self.model is None else "dream",
             "controller": self._no_controller,
             "maps": list(self._maps),
             "map_name": self.config.map_name,
@@ -99,7 +104,7 @@ class Workshop:
             "step_time": self.config.step_time,
             "road_pace": round(1 / self.config.step_time),
             "dream_pace": DREAM_PACE,
-            "latents": self._model.latent_order() if self._model else [],
+            "latents": self.model.latent_order() if self.model else [],
         }
 
     def outline(self, name: str) -> dict[str, Any]:
@@ -113,14 +118,14 @@ class Workshop:
             ConfigError: a map that is not installed, or latents of another size.
             WeightsError: the world needs weights, and there are none.
         """
-        mind = Mind(self._model, self._controller, start.seed) if self._model else None
+        mind = Mind(self.model, self.controller, start.seed) if self.model else None
         if start.world == "dream":
             if mind is None:
-                raise WeightsError(self._missing)
+                raise WeightsError(self.missing)
             return DreamWorld(start, mind)
         self._known(start.map_name)
         if start.world == "seen" and mind is None:
-            raise WeightsError(self._missing)
+            raise WeightsError(self.missing)
         return RoadWorld(start, self.config, mind, start.world == "seen")
 
     def latents(self, frame: npt.NDArray[np.uint8]) -> tuple[float, ...]:
@@ -129,9 +134,9 @@ class Workshop:
         Raises:
             WeightsError: there is no VAE.
         """
-        if self._model is None:
-            raise WeightsError(self._missing)
-        return tuple(map(float, self._model.vision.encode(frame[None])[0][0]))
+        if self.model is None:
+            raise WeightsError(self.missing)
+        return tuple(map(float, self.model.vision.encode(frame[None])[0][0]))
 
     def _known(self, name: str) -> str:
         """The name of an installed map; a browser must not open files by naming them."""

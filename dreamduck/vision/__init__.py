@@ -33,6 +33,7 @@ class Vision:
     def __init__(
         self, parameters: Parameters, card: dict[str, Any] | None = None, weights: str = ""
     ) -> None:
+        self.parameters = parameters
         self._network = QuickVAE(parameters)
         self.card = card or {}
         self.weights = weights

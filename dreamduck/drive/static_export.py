@@ -1,0 +1,199 @@
+"""The dream as one HTML file: `python -m dreamduck.drive.static_export dream.html`.
+
+Flow: vision, memory, control -> [static_export] -> a file that any browser opens, with no server and no
+network. The memory and the decoder become ONNX graphs, which ONNX Runtime Web runs in the browser; of
+the two libraries for that, it is the quicker one (docs/drive.md). The file also holds a hundred steps that
+Python dreamt, so that the page can compare its numbers with ours."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import gzip
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck import cli, seeding
+from dreamduck.config import add_arguments, from_arguments
+from dreamduck.control.controllers import CRUISE_THROTTLE, Controller
+from dreamduck.drive.graphs import decoder_graph, memory_graph
+from dreamduck.drive.mind import Model
+from dreamduck.drive.server import PAGE
+from dreamduck.drive.workshop import Workshop, WorkshopConfig
+from dreamduck.errors import DependencyError, WeightsError
+from dreamduck.memory.mixture import sample
+from dreamduck.storage import PathLike, replacing
+
+log = logging.getLogger(__name__)
+
+VENDOR = PAGE / "vendor"
+RUNTIME, WASM = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"
+MODULES = ("static.js", "dream.js", "input.js", "latents.js", "view.js")
+CHECK_STEPS, CHECK_EVERY = 100, 10
+FIRST_ROWS = 100  # beginnings of dreams that the file holds
+DESCRIPTION = """Write the dream as one HTML file, which any browser opens with no server and no network."""
+
+
+def main(argv: Sequence[str] | None = None) -> int | None:
+    """Write the file."""
+    parser = cli.parser(DESCRIPTION)
+    parser.add_argument("path", help="the file to write, for example dream.html")
+    add_arguments(parser, WorkshopConfig, skip=_SKIPPED)
+    arguments = parser.parse_args(argv)
+    cli.start_logging(arguments)
+    size = export(arguments.path, from_arguments(WorkshopConfig, arguments))
+    print(f"wrote {arguments.path}, {size / 1e6:.1f} MB; open it in a browser")
+    return None
+
+
+_SKIPPED = tuple(
+    field.name
+    for field in dataclasses.fields(WorkshopConfig)
+    if field.name not in ("weights", "controller", "temperature")
+)
+
+
+def export(path: PathLike, config: WorkshopConfig) -> int:
+    """Write the dream as one file.
+
+    Returns:
+        Its size [bytes].
+    Raises:
+        WeightsError: there is no world model.
+        DependencyError: the browser's runtime has not been fetched yet.
+    """
+    workshop = Workshop(config)
+    if workshop.model is None:
+        raise WeightsError(workshop.missing)
+    html = render(workshop.model, workshop.controller, config.temperature)
+    with replacing(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return len(html.encode())
+
+
+def render(model: Model, controller: Controller | None, temperature: float = 1.0) -> str:
+    """The file's text.
+
+    Raises:
+        DependencyError: the browser's runtime has not been fetched yet.
+    """
+    arrays, check = reference(model)
+    initial = model.initial
+    rows = np.linspace(0, len(initial.mu) - 1, min(len(initial.mu), FIRST_ROWS)).astype(int)
+    arrays |= {"mu": initial.mu[rows], "logvar": initial.logvar[rows]}
+    layout, numbers = pack(arrays)
+    config = model.memory.config
+    about = {
+        "z_size": config.z_size,
+        "hidden_size": config.hidden_size,
+        "mixtures": config.mixtures,
+        "latents": model.latent_order(),
+        "temperature": temperature,
+        "weights": {"vae": model.vision.weights, "memory": model.memory.weights},
+        "controller": _controller(controller),
+        "check": check,
+        "numbers": layout,
+    }
+    blocks = {
+        "runtime": _vendored(RUNTIME),
+        "wasm": _vendored(WASM),
+        "memory": memory_graph(model.memory),
+        "decoder": decoder_graph(model.vision),
+        "numbers": numbers,
+    }
+    data = [
+        f'<script type="text/plain" id="{name}">{_letters(block)}</script>'
+        for name, block in blocks.items()
+    ]
+    data += [f'<script type="text/plain" id="module-{name}">{_page(name)}</script>' for name in MODULES]
+    html = _page("static.html")
+    for mark, text in {
+        "/*{style}*/": _page("style.css"),
+        "<!--{duck}-->": _page("duck.svg").replace("<svg ", '<svg width="28" height="28" ', 1),
+        "/*{about}*/": json.dumps(about, separators=(",", ":"), allow_nan=False),
+        "<!--{data}-->": "\n".join(data),
+    }.items():
+        html = html.replace(mark, text, 1)
+    return html
+
+
+def reference(model: Model) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+    """A hundred steps as Python dreams them, with all random numbers, for the page to repeat.
+
+    Returns:
+        Arrays by name, and what the page has to know about them.
+    """
+    memory, size = model.memory, model.z_size
+    random = seeding.generator(0)
+    steps = np.arange(CHECK_STEPS)
+    action = np.stack([0.5 + 0.3 * np.sin(steps / 9), 0.8 * np.sin(steps / 5)], axis=1).astype(np.float32)
+    uniform = random.random((CHECK_STEPS, size), np.float32)
+    normal = random.standard_normal((CHECK_STEPS, size), np.float32)
+    first = model.initial.mu[:1]
+    z, state = first, memory.start()
+    rows: dict[str, list[npt.NDArray[Any]]] = {"z": [], "reward": [], "end": [], "frames": []}
+    for t in steps:
+        state = memory.advance(z, action[t][None], state)
+        said = memory.predict(z, state)
+        z = sample(said.mixture, uniform[t][None], normal[t][None], 1.0)
+        for name, value in (("z", z), ("reward", said.reward), ("end", said.end)):
+            rows[name].append(value)
+        if (t + 1) % CHECK_EVERY == 0:
+            rows["frames"].append(model.vision.decode(z))
+    arrays = {name: np.concatenate(values) for name, values in rows.items()}
+    given = {"action": action, "uniform": uniform, "normal": normal, "first": first[0]}
+    return {**given, **arrays}, {"steps": CHECK_STEPS, "every": CHECK_EVERY, "temperature": 1.0}
+
+
+def pack(arrays: Mapping[str, npt.NDArray[Any]]) -> tuple[dict[str, list[Any]], bytes]:
+    """Arrays one after the other, and where each lies: kind, first byte, how many numbers."""
+    layout: dict[str, list[Any]] = {}
+    parts, at = [], 0
+    for name, array in arrays.items():
+        kind = "u1" if array.dtype == np.uint8 else "f4"
+        data = np.ascontiguousarray(array).astype("<f4" if kind == "f4" else "u1").tobytes()
+        data += b"\0" * (-len(data) % 4)  # floats must begin at a multiple of four
+        layout[name] = [kind, at, array.size]
+        parts.append(data)
+        at += len(data)
+    return layout, b"".join(parts)
+
+
+def _controller(controller: Controller | None) -> dict[str, Any] | None:
+    if controller is None:
+        return None
+    form = controller.form
+    described = {
+        "features": form.features,
+        "layers": form.layers,
+        "bias": form.bias,
+        "actions": form.actions,
+        "cruise": CRUISE_THROTTLE,
+    }
+    return {"form": described, "theta": [float(v) for v in controller.theta]}
+
+
+def _vendored(name: str) -> bytes:
+    path = VENDOR / name
+    if not path.is_file():
+        raise DependencyError(
+            f"{path}: no such file; fetch the browser's runtime with `make page` (needs npm)"
+        )
+    return path.read_bytes()
+
+
+def _page(name: str) -> str:
+    return (PAGE / name).read_text(encoding="utf-8")
+
+
+def _letters(data: bytes) -> str:
+    return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
+
+
+if __name__ == "__main__":
+    cli.run(main)
