@@ -1,0 +1,315 @@
+"""What `python -m baselines.run` does, from its words to a saved agent.
+
+Flow: arguments -> worlds -> plan -> agents -> training -> saves -> play. Nothing on disk is touched
+before everything that can be refused has been looked at."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from dreamduck import cli, seeding
+from dreamduck.baselines import agents, algorithms, engine, logs, recipes, saves, worlds
+from dreamduck.baselines.arguments import Flags, parse
+from dreamduck.baselines.engine import BaseAlgorithm, VecEnv
+from dreamduck.baselines.films import FilmNowAndThen
+from dreamduck.baselines.plan import Plan, resolve
+from dreamduck.baselines.play import has_display, play
+from dreamduck.baselines.saves import Save
+from dreamduck.baselines.training import Account, Keeper, Trainer, newest, prepare_resume
+from dreamduck.baselines.worlds import EpisodeWatch
+from dreamduck.errors import CheckpointError, ConfigError
+from dreamduck.video import SUFFIXES
+
+log = logging.getLogger(__name__)
+DEFAULT_ENV = "DreamDuck-v0"
+RANKS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS")
+# What a file says of its agent stands in for what the command line leaves open.
+FROM_CARD = ("value_network", "normalize_observations", "normalize_returns")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Train, save and play as the command line says.
+
+    Returns:
+        The exit code.
+    Raises:
+        DreamDuckError: something in the command line, a file or a world does not fit.
+    """
+    flags, keys, namespace = parse(argv)
+    cli.start_logging(namespace)
+    if any(os.environ.get(name, "1") not in ("", "0", "1") for name in RANKS):
+        raise ConfigError("mpiexec: this trains in one process; leave it out and use --num_env")
+    if flags.gamestate is not None:
+        log.warning("--gamestate: belongs to Gym Retro's games, and changes nothing here")
+    Run(flags, keys, namespace.quiet).go()
+    return 0
+
+
+class Run:
+    """One run of the command.
+
+    Args:
+        flags: the flags. keys: what else was said, by names of 2019. quiet: no tables.
+    """
+
+    def __init__(self, flags: Flags, keys: Mapping[str, Any], quiet: bool = False) -> None:
+        self.flags, self.keys, self.quiet = flags, dict(keys), quiet
+        self.total = int(flags.num_timesteps)
+        self.checkpoint = self._find_checkpoint()
+        self.save = self._read_save()
+        said = self._said_by_save()
+        self.algorithm = algorithms.find(flags.alg or str(said.get("alg", "ppo2")))
+        self.env_id = flags.env or str(said.get("env", DEFAULT_ENV))
+        self.spec = worlds.find(self.env_id)
+        self.env_kwargs = flags.world_arguments() or dict(said.get("env_kwargs", {}))
+        recipe = recipes.recipe(self.algorithm.name, self.env_id) if flags.recipe else {}
+        self.num_env = flags.num_env or int(recipe.pop("num_env", 1))
+        self.network = flags.network or said.get("network") or recipe.pop("network", None)
+        kind = flags.env_type or worlds.env_type(self.spec)
+        self.values = {**algorithms.defaults(self.algorithm, kind), **recipe, **said.get("values", {})}
+        self.dressed: VecEnv | None = None
+        self.film: FilmNowAndThen | None = None
+
+    def go(self) -> None:
+        """Do it all."""
+        self._check_paths()
+        model = self._train() if self.total else self._load()
+        if self.flags.play:
+            self._play(model)
+
+    def _train(self) -> BaseAlgorithm:
+        filmed = "rgb_array" if self.flags.save_video_interval else None
+        raw = worlds.make(self.spec, self.env_id, self.num_env, self.env_kwargs, self.flags.vec_env, filmed)
+        try:
+            plan = self._plan(raw)
+            model = self._agent(plan, raw, training=True)
+            account = self._account(model)
+            settings = self._settings(plan)
+            folder = logs.folder(self.flags.log_path)
+            resumed = self.checkpoint is not None
+            aside = None if resumed else logs.set_aside(folder)
+            step = account.step if resumed else None
+            with logs.Progress(folder, resume_step=step, quiet=self.quiet) as progress:
+                if aside is not None:
+                    progress.note(f"The logs of an earlier run are now in {aside}")
+                progress.note(f"Logging to {folder}")
+                progress.note(f"Training {plan.algorithm.name} on {self.env_id} with\n{settings}")
+                keeper = Keeper(folder / "checkpoints", plan, self.env_id, self.env_kwargs, settings)
+                self._learn(model, plan, account, progress, keeper)
+                self._save(keeper, model, account, progress.note)
+        finally:
+            (self.dressed or raw).close()
+        return model
+
+    def _learn(
+        self, model: BaseAlgorithm, plan: Plan, account: Account, progress: logs.Progress, keeper: Keeper
+    ) -> None:
+        self.watch.write_to(progress.path / "monitor.csv", append=self.checkpoint is not None)
+        if self.film is not None:
+            self.film.folder = progress.path / "videos"
+        account.total = self.total
+        if account.step >= self.total:
+            progress.note(f"Nothing to do: the checkpoint is at {account.step} steps of {self.total}")
+            return
+        trainer = Trainer(
+            plan, progress, keeper, account, self.flags.checkpoint_seconds, self.flags.progress
+        )
+        left, fresh = self.total - account.step, self.checkpoint is None
+        try:
+            # The rows are the trainer's; the engine's own would come every 2**60 updates.
+            model.learn(left, callback=trainer, log_interval=1 << 60, reset_num_timesteps=fresh)
+        except KeyboardInterrupt:
+            progress.note(f"Stopped; --resume --log_path={progress.path} goes on from the last checkpoint")
+            raise
+        if self.flags.checkpoint_seconds:
+            keeper.checkpoint(model, account, keep=False)
+
+    def _plan(self, venv: VecEnv) -> Plan:
+        plan = resolve(
+            self.algorithm,
+            self.values,
+            self.keys,
+            self.network,
+            self.num_env,
+            venv.observation_space,
+            venv.action_space,
+        )
+        if self.save is not None:
+            self._check_save(self.save, plan, venv)
+        return plan
+
+    def _check_save(self, save: Save, plan: Plan, venv: VecEnv) -> None:
+        """Refuse a file from another network, algorithm or world."""
+        saves.check_spaces(save, venv.observation_space, venv.action_space)
+        if save.card is None:
+            return
+        theirs, ours = save.card["plan"], plan.described()
+        for key in ("engine", "network", "network_options"):
+            if theirs.get(key) != ours[key]:
+                flag = {"engine": "--alg"}.get(key, "--network")
+                raise CheckpointError(
+                    f"{save.path}: trained with {key} {theirs.get(key)}, and this run has {ours[key]}; "
+                    f"leave {flag} and its options out to take the file's"
+                )
+        settings = save.card["training"].get("settings") if self.checkpoint else None
+        if settings is not None and settings != self._settings(plan):
+            mine = self._settings(plan)
+            changed = sorted(k for k in {*settings, *mine} if settings.get(k) != mine.get(k))
+            raise CheckpointError(
+                f"--resume: {', '.join(changed)} changed since {save.path}; say what was said then, or "
+                f"start a new run from it with --load_path={save.path}"
+            )
+
+    def _agent(self, plan: Plan, raw: VecEnv, training: bool) -> BaseAlgorithm:
+        """The agent, filled from the file if there is one."""
+        engine.set_threads(agents.uses_pictures(plan))
+        self.watch = EpisodeWatch(raw, self.env_id)
+        venv: VecEnv = self.watch
+        if training and self.flags.save_video_interval:
+            self.film = FilmNowAndThen(venv, self.flags.save_video_interval, self.flags.save_video_length)
+            venv = self.film
+        if self.flags.reward_scale != 1.0:
+            venv = worlds.RewardScale(venv, self.flags.reward_scale)
+        gamma = float(plan.arguments.get("gamma", 0.99))
+        venv = worlds.normalized(venv, plan.normalize_observations, plan.normalize_returns, gamma, training)
+        self.dressed = venv
+        model = agents.build(plan, venv, self._seed())
+        if self.save is not None:
+            saves.fill(model, self.save, model.get_vec_normalize_env())
+        return model
+
+    def _account(self, model: BaseAlgorithm) -> Account:
+        if self.checkpoint is None or self.save is None or self.save.card is None:
+            return Account()
+        account = Account.from_card(self.save.card, self.save.path)
+        prepare_resume(model, account, self.checkpoint)
+        return account
+
+    def _load(self) -> BaseAlgorithm:
+        """An agent that learns nothing: one environment, no room for what it would learn from."""
+        raw = worlds.make(self.spec, self.env_id, 1, self.env_kwargs, "dummy")
+        try:
+            plan = self._plan(raw)
+            small = dict(plan.arguments)
+            if "n_steps" in small and "batch_size" in small:
+                small["batch_size"] = small["n_steps"]
+            if not self.algorithm.on_policy:
+                small["buffer_size"] = 1
+            model = self._agent(dataclasses.replace(plan, arguments=small), raw, training=False)
+            keeper = Keeper(Path(), plan, self.env_id, self.env_kwargs, self._settings(plan))
+            card = None if self.save is None else self.save.card
+            account = (
+                Account() if card is None or self.save is None else Account.from_card(card, self.save.path)
+            )
+            self._save(keeper, model, account, self._tell)
+            return model
+        finally:
+            raw.close()
+
+    def _save(
+        self, keeper: Keeper, model: BaseAlgorithm, account: Account, tell: Callable[[str], None]
+    ) -> None:
+        if self.flags.save_path is not None:
+            path = Path(self.flags.save_path).expanduser()
+            keeper.save(path, model, account)
+            tell(f"Saved to {path}")
+
+    def _play(self, model: BaseAlgorithm) -> None:
+        film = self._film_path()
+        mode = "human" if film is None else "rgb_array"
+        venv = worlds.make(self.spec, self.env_id, 1, self.env_kwargs, "dummy", mode)
+        try:
+            venv.seed(self._seed())
+            trained = model.get_vec_normalize_env()
+            venv = EpisodeWatch(venv, self.env_id)
+            if trained is not None and trained.norm_obs:
+                venv = worlds.normalized(venv, True, False, 0.99, training=False)
+                venv.obs_rms = trained.obs_rms  # type: ignore[attr-defined]
+            play(model, venv, self.flags.play_episodes, self._tell, film)
+        finally:
+            venv.close()
+
+    def _film_path(self) -> Path | None:
+        """Where to film: as said, or without a display beside the logs; None is a window."""
+        if self.flags.video is not None:
+            return Path(self.flags.video).expanduser()
+        if has_display():
+            return None
+        path = logs.folder(self.flags.log_path) / "play.mp4"
+        self._tell(f"There is no display: filming to {path} (--video names another file)")
+        return path
+
+    def _tell(self, line: str) -> None:
+        if not self.quiet:
+            print(line, flush=True)
+
+    def _seed(self) -> int | None:
+        """The seed; a resumed run draws other numbers than the run before it drew at its start."""
+        if (
+            self.flags.seed is None
+            or self.save is None
+            or self.checkpoint is None
+            or self.save.card is None
+        ):
+            return self.flags.seed
+        return seeding.derive(self.flags.seed, int(self.save.card["training"]["step"]))
+
+    def _settings(self, plan: Plan) -> dict[str, Any]:
+        """What must not change when a run is resumed."""
+        world = {"env": self.env_id, "env_kwargs": self.env_kwargs, "seed": self.flags.seed}
+        return {**world, "reward_scale": self.flags.reward_scale, **plan.described()}
+
+    def _find_checkpoint(self) -> Path | None:
+        if not self.flags.resume:
+            return None
+        folder = Path(str(self.flags.log_path)).expanduser() / "checkpoints"
+        found = newest(folder)
+        if found is None:
+            raise CheckpointError(f"--resume: no checkpoint in {folder}; leave --resume out to begin")
+        return found
+
+    def _read_save(self) -> Save | None:
+        path = self.checkpoint or self.keys.get("load_path")
+        if path is None:
+            return None
+        save = saves.read(str(path))
+        if self.checkpoint is not None and save.card is None:
+            raise CheckpointError(f"{path}: not a checkpoint of this program")
+        return save
+
+    def _said_by_save(self) -> dict[str, Any]:
+        """World, algorithm and network of the file, for what the command line leaves open."""
+        if self.save is None or self.save.card is None:
+            return {}
+        card = self.save.card
+        plan, same_world = card["plan"], self.flags.env in (None, card["env"])
+        said = {"env": card["env"], "env_kwargs": card["env_kwargs"] if same_world else {}}
+        values = {key: plan[key] for key in FROM_CARD if plan.get(key)}
+        if self.flags.network in (None, plan.get("network")):
+            said["network"] = plan.get("network")
+            values |= plan.get("network_options") or {}
+        if self.flags.alg is None:
+            said["alg"] = plan.get("alg")
+        return {**said, "values": values}
+
+    def _check_paths(self) -> None:
+        """Try the folders that will be written to, before hours go by."""
+        if self.flags.save_path is not None:
+            path = Path(self.flags.save_path).expanduser()
+            if path.is_dir() or not path.name:
+                raise ConfigError(f"save_path: expected a file, got the folder {path}")
+            logs.writable(path.parent, "save_path")
+        if self.flags.video is not None:
+            film = Path(self.flags.video).expanduser()
+            if film.suffix.lower() not in SUFFIXES:
+                raise ConfigError(
+                    f"video: expected a name that ends in {' or '.join(SUFFIXES)}, got {film}"
+                )
+            logs.writable(film.parent, "video")
+        if self.total:
+            logs.folder(self.flags.log_path)

@@ -1,0 +1,343 @@
+"""What a run will do, resolved: from flags, keys and defaults to the engine's arguments.
+
+Flow: arguments + algorithms -> [plan] -> agents. Everything that can be refused without building
+anything is refused here."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from dreamduck.baselines import algorithms
+from dreamduck.baselines.algorithms import NETWORK_KEYS, Algorithm
+from dreamduck.baselines.arguments import Falling
+from dreamduck.baselines.engine import BaseAlgorithm, sb3, sb3_contrib
+from dreamduck.baselines.networks import NETWORKS, check_network, default_network
+from dreamduck.errors import ConfigError
+
+OURS = {"self", "policy", "env", "policy_kwargs", "tensorboard_log", "verbose", "seed", "action_noise"}
+# Limits of what people set most, by the engine's names: least, most.
+LIMITS: dict[str, tuple[float, float]] = {
+    "n_steps": (1, math.inf),
+    "batch_size": (1, math.inf),
+    "n_epochs": (1, math.inf),
+    "learning_rate": (0, math.inf),
+    "clip_range": (1e-9, math.inf),
+    "gamma": (0, 1),
+    "gae_lambda": (0, 1),
+    "ent_coef": (0, math.inf),
+    "vf_coef": (0, math.inf),
+    "max_grad_norm": (0, math.inf),
+    "tau": (0, 1),
+    "buffer_size": (1, math.inf),
+    "learning_starts": (0, math.inf),
+    "train_freq": (1, math.inf),
+    "gradient_steps": (-1, math.inf),
+    "exploration_fraction": (0, 1),
+    "exploration_final_eps": (0, 1),
+    "target_update_interval": (1, math.inf),
+    "target_kl": (0, math.inf),
+    "cg_max_steps": (1, math.inf),
+    "n_critic_updates": (1, math.inf),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A run, resolved.
+
+    Attributes:
+        engine: the class that learns; arguments: what its constructor gets, names of its own.
+        policy_options: what its policies get beside the network.
+        network, network_options: which, and how it is changed.
+        row_every, keep_every: updates (steps or episodes where the algorithm counts those)
+            between rows of `progress.csv`, and between checkpoints that are kept; 0: none.
+        noise: "normal_S", "ou_S" or "none"; only where actions are continuous.
+    """
+
+    algorithm: Algorithm
+    engine: type[BaseAlgorithm]
+    arguments: dict[str, Any]
+    policy_options: dict[str, Any]
+    network: str
+    network_options: dict[str, Any]
+    num_env: int
+    row_every: int
+    keep_every: int
+    noise: str
+    normalize_observations: bool
+    normalize_returns: bool
+    value_network: str
+    load_path: str | None
+
+    @property
+    def recurrent(self) -> bool:
+        """Whether the agent carries a state from step to step."""
+        return NETWORKS[self.network].recurrent
+
+    def described(self) -> dict[str, Any]:
+        """The plan as JSON, for the saves and to tell the user."""
+        return {
+            "alg": self.algorithm.name,
+            "engine": self.engine.__name__,
+            "network": self.network,
+            "network_options": self.network_options,
+            "value_network": self.value_network,
+            "num_env": self.num_env,
+            "noise": self.noise,
+            "normalize_observations": self.normalize_observations,
+            "normalize_returns": self.normalize_returns,
+            "arguments": {k: _plain(v) for k, v in self.arguments.items()},
+            "policy_options": {k: _plain(v) for k, v in self.policy_options.items()},
+        }
+
+
+def resolve(
+    algorithm: Algorithm,
+    values: Mapping[str, Any],
+    given: Mapping[str, Any],
+    network: str | None,
+    num_env: int,
+    observation_space: gym.Space[Any],
+    action_space: gym.Space[Any],
+) -> Plan:
+    """Turn keys of 2019 into a plan.
+
+    Args:
+        values: defaults and recipe, lowest first already merged; names of 2019.
+        given: what was said on the command line; checked, and wins.
+        network: the flag, if it was said.
+    Raises:
+        ConfigError: a key, a value or a network does not fit.
+    """
+    _check_actions(algorithm, action_space)
+    merged = {**values, **given}
+    chosen = network or str(merged.get("network") or default_network(observation_space))
+    # A default that belongs to another network than the chosen one falls away; a key that was
+    # said stays, and is refused if the network does not take it.
+    takes = NETWORKS[chosen].options if chosen in NETWORKS else ()
+    options = {k: merged[k] for k in NETWORK_KEYS if k in given or (k in merged and k in takes)}
+    check_network(chosen, options, observation_space)
+    engine = _engine(algorithm, chosen)
+    constructor = constructor_of(engine)
+    algorithms.check_keys(algorithm, given, constructor)
+    arguments = _arguments(algorithm, merged, constructor, num_env)
+    policy_options: dict[str, Any] = {}
+    if algorithm.name == "a2c":
+        policy_options["optimizer_kwargs"] = {
+            "alpha": _number("alpha", merged["alpha"], 0, 1),
+            "weight_decay": 0,
+        }
+    if "hiddens" in merged:
+        policy_options["net_arch"] = _sizes("hiddens", merged["hiddens"])
+    return Plan(
+        algorithm=algorithm,
+        engine=engine,
+        arguments=arguments,
+        policy_options=policy_options,
+        network=chosen,
+        network_options=options,
+        num_env=num_env,
+        row_every=_row_every(algorithm, merged),
+        keep_every=_whole("keep", merged.get("save_interval", merged.get("checkpoint_freq", 0)) or 0, 0),
+        noise=_noise(algorithm, merged),
+        normalize_observations=_normalizes(merged, given, observation_space),
+        normalize_returns=_truth("normalize_returns", merged),
+        value_network=_value_network(merged),
+        load_path=None if merged.get("load_path") is None else str(merged["load_path"]),
+    )
+
+
+def constructor_of(engine: type[BaseAlgorithm]) -> dict[str, Any]:
+    """The constructor's arguments that a command line can say, with their defaults."""
+    found = {}
+    for name, parameter in inspect.signature(engine.__init__).parameters.items():
+        if name in OURS or name.startswith("_") or "buffer_class" in name or "buffer_kwargs" in name:
+            continue
+        found[name] = parameter.default
+    return found
+
+
+def _engine(algorithm: Algorithm, network: str) -> type[BaseAlgorithm]:
+    if NETWORKS[network].recurrent:
+        if algorithm.engine != "PPO":
+            raise ConfigError(
+                f"network: {algorithm.name} has no recurrent form; use --alg=ppo2 with {network}"
+            )
+        return sb3_contrib.RecurrentPPO
+    for library in (sb3, sb3_contrib):
+        if hasattr(library, algorithm.engine):
+            engine: type[BaseAlgorithm] = getattr(library, algorithm.engine)
+            return engine
+    raise AssertionError(algorithm.engine)
+
+
+def _check_actions(algorithm: Algorithm, space: gym.Space[Any]) -> None:
+    continuous = isinstance(space, gym.spaces.Box)
+    if algorithm.actions == "continuous" and not continuous:
+        raise ConfigError(f"alg: {algorithm.name} wants continuous actions, got {space}; use ppo2 or deepq")
+    if algorithm.actions == "discrete" and not isinstance(space, gym.spaces.Discrete):
+        raise ConfigError(
+            f"alg: {algorithm.name} wants discrete actions, got {space}; use ppo2, sac or td3"
+        )
+
+
+def _arguments(
+    algorithm: Algorithm, merged: Mapping[str, Any], constructor: Mapping[str, Any], num_env: int
+) -> dict[str, Any]:
+    """The engine's arguments; what 2019 said in another way is worked out."""
+    found: dict[str, Any] = {}
+    for key, value in merged.items():
+        name = algorithm.keys.get(key, key)
+        if name in constructor:
+            found[name] = _fitting(key, name, value, constructor[name])
+    if algorithm.engine == "PPO":
+        _ppo(merged, found, num_env)
+    elif algorithm.name == "a2c":
+        _a2c(merged, found)
+    elif algorithm.name == "trpo_mpi":
+        batch = _whole("timesteps_per_batch", merged["timesteps_per_batch"], 1)
+        found.setdefault("n_steps", max(batch // num_env, 1))
+    elif algorithm.name == "ddpg":
+        rate = _number("critic_lr", merged["critic_lr"], 0, math.inf)
+        if merged.get("actor_lr", rate) != rate:
+            raise ConfigError(
+                "--actor_lr: Stable-Baselines3 has one rate for actor and critic; say --critic_lr"
+            )
+        found.setdefault("learning_rate", rate)
+    return found
+
+
+def _ppo(merged: Mapping[str, Any], found: dict[str, Any], num_env: int) -> None:
+    batch = found["n_steps"] * num_env
+    if "batch_size" not in found:
+        pieces = _whole("nminibatches", merged["nminibatches"], 1)
+        if batch % pieces:
+            raise ConfigError(
+                f"nminibatches: expected a divisor of nsteps x num_env = {found['n_steps']} x {num_env} = "
+                f"{batch}, got {pieces}"
+            )
+        found["batch_size"] = batch // pieces
+    if found["batch_size"] < 2:
+        raise ConfigError(
+            f"nsteps x num_env / nminibatches: expected at least 2, got {found['batch_size']}"
+        )
+    # 2019 halved the squared error before it took vf_coef of it, Stable-Baselines3 does not.
+    found["vf_coef"] = found["vf_coef"] / 2
+    # And it let the value, too, go no farther than cliprange from what it was.
+    found.setdefault("clip_range_vf", found["clip_range"])
+
+
+def _a2c(merged: Mapping[str, Any], found: dict[str, Any]) -> None:
+    rate = merged.get("lr", merged.get("learning_rate"))
+    schedule = merged["lrschedule"]
+    if schedule not in ("linear", "constant"):
+        raise ConfigError(f"lrschedule: expected linear or constant, got {schedule!r}")
+    if isinstance(rate, Falling):
+        found["learning_rate"] = rate
+    else:
+        number = _number("lr", rate, 0, math.inf)
+        found["learning_rate"] = Falling(number) if schedule == "linear" else number
+
+
+def _row_every(algorithm: Algorithm, merged: Mapping[str, Any]) -> int:
+    if algorithm.logs == "ddpg":
+        cycles = _whole("nb_epoch_cycles", merged["nb_epoch_cycles"], 1)
+        return cycles * _whole("nb_rollout_steps", merged["nb_rollout_steps"], 1)
+    if algorithm.logs == "deepq":
+        return _whole("print_freq", merged["print_freq"], 1)
+    if algorithm.logs == "generic":
+        return 1000
+    return _whole("log_interval", merged["log_interval"], 1)
+
+
+def _noise(algorithm: Algorithm, merged: Mapping[str, Any]) -> str:
+    text = str(merged.get("noise_type") or "none")
+    if algorithm.actions != "continuous" or text == "none":
+        return "none"
+    kind, _, size = text.rpartition("_")
+    if kind.startswith("adaptive-param"):
+        raise ConfigError(f"--noise_type: {algorithms.NO_NETWORK_NOISE}")
+    if kind not in ("normal", "ou"):
+        raise ConfigError(f"noise_type: expected normal_S, ou_S or none, as in normal_0.2, got {text!r}")
+    try:
+        _number("noise_type", float(size), 0, math.inf)
+    except ValueError as err:
+        raise ConfigError(
+            f"noise_type: expected a size after the _, as in normal_0.2, got {text!r}"
+        ) from err
+    return text
+
+
+def _normalizes(merged: Mapping[str, Any], given: Mapping[str, Any], space: gym.Space[Any]) -> bool:
+    wanted = _truth("normalize_observations", merged)
+    fits = isinstance(space, gym.spaces.Box) and space.dtype != np.uint8
+    if wanted and not fits and "normalize_observations" in given:
+        raise ConfigError(f"normalize_observations: expected observations of real numbers, got {space}")
+    return wanted and fits
+
+
+def _value_network(merged: Mapping[str, Any]) -> str:
+    value = merged.get("value_network")
+    if value not in (None, "shared", "copy"):
+        raise ConfigError(f"value_network: expected shared or copy, got {value!r}")
+    return value or ""
+
+
+def _fitting(key: str, name: str, value: Any, default: Any) -> Any:
+    """The value, of the kind that the engine's default has and within its limits."""
+    low, high = LIMITS.get(name, (-math.inf, math.inf))
+    if isinstance(default, bool):
+        return _truth(key, {key: value})
+    if isinstance(value, Falling):
+        if name not in ("learning_rate", "clip_range", "clip_range_vf"):
+            raise ConfigError(f"{key}: expected a number, got one that falls")
+        return value
+    if isinstance(default, str) and isinstance(value, str):
+        return value
+    if default is None and value is None:
+        return None
+    if isinstance(default, int):
+        return _whole(key, value, low, high)
+    return _number(key, value, low, high)
+
+
+def _number(key: str, value: Any, low: float, high: float) -> float:
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not good or not low <= value <= high:
+        span = "" if low == -math.inf else f" of at least {low:g}"
+        span += "" if high == math.inf else f" and at most {high:g}"
+        raise ConfigError(f"{key}: expected a number{span}, got {value!r}")
+    return float(value)
+
+
+def _whole(key: str, value: Any, low: float = -math.inf, high: float = math.inf) -> int:
+    number = _number(key, value, low, high)
+    if number != int(number):
+        raise ConfigError(f"{key}: expected a whole number, got {value!r}")
+    return int(number)
+
+
+def _truth(key: str, values: Mapping[str, Any]) -> bool:
+    value = values.get(key, False)
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if value not in (True, False, None):
+        raise ConfigError(f"{key}: expected True or False, got {value!r}")
+    return bool(value)
+
+
+def _sizes(key: str, value: Any) -> list[int]:
+    if not isinstance(value, (list, tuple)):
+        raise ConfigError(f"{key}: expected a list, as in [256], got {value!r}")
+    return [_whole(key, size, 1) for size in value]
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, Falling) else value

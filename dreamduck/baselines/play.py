@@ -1,0 +1,111 @@
+"""Watch an agent: in a window, or in a film where there is no display.
+
+Flow: agents -> [play] -> a window, an .mp4 or a .gif."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.baselines.engine import BaseAlgorithm, VecEnv
+from dreamduck.errors import ConfigError, DreamDuckError
+
+USUAL_RATE = 30.0  # frames a second, where the world does not say
+
+
+def has_display() -> bool:
+    """Whether a window can open; outside Linux there always is a display."""
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def play(
+    model: BaseAlgorithm,
+    venv: VecEnv,
+    episodes: int,
+    tell: Callable[[str], None],
+    film: Path | None = None,
+) -> int:
+    """Let the agent drive the first environment.
+
+    Args:
+        episodes: how many; 0 goes on until it is stopped, or ends a film after one.
+        tell: gets a line after each episode, as 2019 printed it.
+        film: file to write; None shows what the world shows.
+    Returns:
+        Steps played.
+    Raises:
+        ConfigError: the world cannot be shown. VideoError: the film cannot be written.
+    """
+    if film is None:
+        steps = sum(1 for _ in _drive(model, venv, episodes, tell))
+    else:
+        from dreamduck.video import write_video
+
+        frames = (picture(venv) for _ in _drive(model, venv, episodes or 1, tell))
+        steps = write_video(film, frames, rate(venv))
+        tell(f"wrote {film}")
+    return steps
+
+
+def _drive(
+    model: BaseAlgorithm, venv: VecEnv, episodes: int, tell: Callable[[str], None]
+) -> Iterator[npt.NDArray[Any]]:
+    """Yield each observation of the first environment, once it is on the screen."""
+    observations: Any = venv.reset()
+    state, starts = None, np.ones(venv.num_envs, dtype=np.bool_)
+    played, steps = 0, 0
+    reward = 0.0
+    while not episodes or played < episodes:
+        if venv.render_mode == "human":
+            _shown(venv)
+        yield observations
+        actions, state = model.predict(observations, state=state, episode_start=starts, deterministic=True)
+        observations, rewards, starts, infos = venv.step(actions)
+        reward, steps = reward + float(rewards[0]), steps + 1
+        if starts[0]:
+            total = infos[0].get("episode", {}).get("r", reward)  # before any scaling
+            tell(f"episode_rew={total:g} episode_len={steps}")
+            played, steps, reward = played + 1, 0, 0.0
+
+
+def _shown(venv: VecEnv) -> None:
+    try:
+        venv.env_method("render")
+    except DreamDuckError:
+        raise
+    except Exception as err:  # whatever a foreign world's window raises
+        raise _unseen(err) from err
+
+
+def picture(venv: VecEnv) -> npt.NDArray[np.uint8]:
+    """What the first environment looks like now, (H, W, 3) uint8.
+
+    Raises:
+        ConfigError: it has no pictures.
+    """
+    try:
+        frame = venv.get_images()[0]
+    except DreamDuckError:
+        raise
+    except Exception as err:
+        raise _unseen(err) from err
+    if frame is None:
+        raise ConfigError("this world has no pictures (render_mode rgb_array); it cannot be filmed")
+    return np.asarray(frame, dtype=np.uint8)
+
+
+def _unseen(err: Exception) -> ConfigError:
+    line = (str(err).splitlines() or [type(err).__name__])[0]
+    return ConfigError(f"--play: this world cannot be shown ({line})")
+
+
+def rate(venv: VecEnv) -> float:
+    """Frames a second at which the world is to be shown."""
+    metadata = venv.get_attr("metadata")[0]
+    return float((metadata or {}).get("render_fps") or USUAL_RATE)

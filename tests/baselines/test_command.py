@@ -1,0 +1,313 @@
+"""The command as a whole: train, save, resume, play, refuse."""
+
+from __future__ import annotations
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dreamduck.baselines import saves
+from dreamduck.baselines.command import main
+from dreamduck.baselines.engine import th
+from dreamduck.baselines.training import newest
+from dreamduck.errors import CheckpointError, ConfigError, DreamDuckError
+
+ROOT = Path(__file__).parents[2]
+DOT = ["--env=tests.baselines.toys:Dot-v0", "--seed=0"]
+CAM, SHORT = "--env=tests.baselines.toys:DotCam-v0", ["--nsteps=8", "--num_timesteps=8", "--noptepochs=1"]
+QUICK = ["--num_timesteps=256", "--nsteps=64", "--num_env=2", "--log_interval=1", "-q", "--no-progress"]
+
+
+def rows_of(log: Path) -> list[dict[str, str]]:
+    with open(log / "progress.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def steps_of(log: Path) -> list[int]:
+    return [int(row["misc/total_timesteps"]) for row in rows_of(log)]
+
+
+def test_a_training_leaves_its_logs_and_its_agent(tmp_path, capsys):
+    log = tmp_path / "log"
+    main([*DOT, *QUICK, f"--log_path={log}", f"--save_path={tmp_path / 'deep' / 'agent'}"])
+    assert steps_of(log) == [128, 256]
+    assert all(np.isfinite(float(value)) for row in rows_of(log) for value in row.values())
+    monitor = (log / "monitor.csv").read_text().splitlines()
+    assert monitor[0].startswith('#{"t_start"')
+    assert monitor[1] == "r,l,t"
+    assert [line.split(",")[1] for line in monitor[2:]] == ["20"] * 12
+    assert list((log / "tb").glob("events*"))
+    assert "misc/total_timesteps" in (log / "log.txt").read_text()
+    assert saves.read(tmp_path / "deep" / "agent").card is not None
+    assert capsys.readouterr().out == ""  # -q
+
+
+def test_the_same_seed_gives_the_same_agent(tmp_path):
+    for name in ("a", "b"):
+        main([*DOT, *QUICK, f"--log_path={tmp_path / name}", f"--save_path={tmp_path / name / 'agent'}"])
+    a, b = (saves.read(tmp_path / name / "agent").weights["policy"] for name in ("a", "b"))
+    assert all(th.equal(a[key], b[key]) for key in a)
+    main(
+        [
+            *DOT[:1],
+            *QUICK,
+            "--seed=1",
+            f"--log_path={tmp_path / 'c'}",
+            f"--save_path={tmp_path / 'c' / 'agent'}",
+        ]
+    )
+    c = saves.read(tmp_path / "c" / "agent").weights["policy"]
+    assert not all(th.equal(a[key], c[key]) for key in a)
+
+
+def test_processes_and_turns_train_alike(tmp_path):
+    for how in ("dummy", "subproc"):
+        path = tmp_path / how
+        main([*DOT, *QUICK, f"--vec_env={how}", f"--log_path={path}", f"--save_path={path / 'agent'}"])
+    a, b = (saves.read(tmp_path / how / "agent").weights["policy"] for how in ("dummy", "subproc"))
+    assert all(th.equal(a[key], b[key]) for key in a)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--alg=a2c", "--nsteps=8", "--num_timesteps=64"],
+        ["--alg=trpo_mpi", "--timesteps_per_batch=64", "--num_timesteps=128"],
+        ["--alg=ddpg", "--num_timesteps=300", "--nb_train_steps=2", "--memory_limit=500",
+         "--noise_type=ou_0.1"],
+        ["--alg=sac", "--num_timesteps=120", "--buffer_size=500", "--num_hidden=16"],
+        ["--alg=td3", "--num_timesteps=120", "--buffer_size=500"],
+        ["--alg=deepq", "--env=CartPole-v1", "--num_timesteps=300", "--learning_starts=50",
+         "--print_freq=2"],
+        ["--alg=qrdqn", "--env=CartPole-v1", "--num_timesteps=120", "--buffer_size=500"],
+        ["--network=lstm", "--nlstm=8", "--nsteps=32", "--num_timesteps=64"],
+        ["--env=tests.baselines.toys:DotPair-v0", "--nsteps=32", "--num_timesteps=64"],
+        [CAM, *SHORT, "--network=cnn_small"],
+        [CAM, *SHORT, "--network=impala_cnn"],
+        [CAM, *SHORT, "--network=conv_only"],
+        [CAM, *SHORT, "--network=cnn_lnlstm"],
+        [CAM, "--alg=ddpg", "--num_timesteps=110", "--memory_limit=200",
+         "--nb_train_steps=1", "--network=cnn_small"],
+    ],
+    ids=lambda words: "-".join(word.partition("=")[2].rpartition(":")[2] for word in (words[0], words[-1])),
+)  # fmt: skip
+def test_algorithms_and_networks_train_save_and_load(tmp_path, words):
+    agent = tmp_path / "agent"
+    log = f"--log_path={tmp_path / 'log'}"
+    main([*DOT, *words, "-q", "--no-progress", log, f"--save_path={agent}"])
+    assert rows_of(tmp_path / "log") or "sac" in words[0] or "td3" in words[0] or "qrdqn" in words[0]
+    main(["--num_timesteps=0", f"--load_path={agent}", log, f"--save_path={tmp_path / 'again'}", "-q"])
+    first, second = saves.read(agent), saves.read(tmp_path / "again")
+    for key, value in first.weights["policy"].items():
+        assert th.equal(value, second.weights["policy"][key]), key
+
+
+def test_a_kill_and_a_resume(tmp_path):
+    log = tmp_path / "log"
+    words = [
+        *DOT,
+        "--nsteps=64",
+        "--num_env=2",
+        "--log_interval=1",
+        "--save_interval=1",
+        f"--log_path={log}",
+    ]
+    words += ["--no-progress", "--normalize_observations=True", "--normalize_returns=True"]
+    command = [sys.executable, "-m", "baselines.run", *words, "--num_timesteps=1e6"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while (newest(log / "checkpoints") or Path("0")).name < "00003":
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    checkpoint = newest(log / "checkpoints")
+    assert checkpoint is not None
+    save = saves.read(checkpoint)
+    assert save.card is not None
+    step = save.card["training"]["step"]
+    assert save.normalize["obs_count"] > step / 2
+    episodes = len((log / "monitor.csv").read_text().splitlines())
+
+    with pytest.raises(CheckpointError, match=r"arguments, num_env changed since"):
+        main([*words, "--num_env=4", f"--num_timesteps={step + 256}", "--resume"])
+    main([*words, f"--num_timesteps={step + 256}", "--resume", "-q"])
+    steps = steps_of(log)
+    assert steps == list(range(128, step + 257, 128))  # none told twice, none left out
+    assert len((log / "monitor.csv").read_text().splitlines()) == episodes + 12
+    after = saves.read(newest(log / "checkpoints"))  # type: ignore[arg-type]
+    assert after.card is not None
+    assert after.card["training"]["step"] == step + 256
+    assert after.normalize["obs_count"] > save.normalize["obs_count"]
+    moments = [s["step"] for s in after.weights["policy.optimizer"]["state"].values()]
+    assert float(moments[0]) == (step + 256) / 128 * 4 * 4  # Adam counts on: epochs times minibatches
+    main([*words, f"--num_timesteps={step + 256}", "--resume", "-q"])  # nothing is left to do
+    assert steps_of(log) == steps
+
+
+def test_a_resumed_agent_begins_where_the_checkpoint_was(tmp_path):
+    words = [*DOT, *QUICK, "--save_interval=1", f"--log_path={tmp_path}"]
+    main(words)
+    before = saves.read(newest(tmp_path / "checkpoints"))  # type: ignore[arg-type]
+    main([*words, "--resume", f"--save_path={tmp_path / 'agent'}"])
+    after = saves.read(tmp_path / "agent")
+    for part in ("policy", "policy.optimizer"):
+        assert str(before.weights[part]) == str(after.weights[part])
+
+
+def test_a_replay_buffer_comes_back(tmp_path):
+    words = [*DOT, "--alg=sac", "--buffer_size=150", "--learning_starts=50", "--checkpoint_freq=60", "-q"]
+    words += ["--no-progress", f"--log_path={tmp_path}", "--checkpoint_seconds=0"]
+    main([*words, "--num_timesteps=200"])
+    assert newest(tmp_path / "checkpoints").name == "00180"  # type: ignore[union-attr]
+    with np.load(tmp_path / "checkpoints" / "00180.replay.npz") as stored:
+        assert stored["full"]
+        assert stored["position"] == 30
+    with pytest.raises(CheckpointError, match="arguments changed"):
+        main([*words, "--num_timesteps=220", "--resume", "--buffer_size=100"])
+    main([*words, "--num_timesteps=240", "--resume"])
+    with np.load(tmp_path / "checkpoints" / "00240.replay.npz") as later:
+        assert later["position"] == 90
+
+
+def test_logs_of_an_earlier_run_are_set_aside(tmp_path):
+    main([*DOT, *QUICK, f"--log_path={tmp_path}"])
+    first = (tmp_path / "progress.csv").read_text()
+    main([*DOT, *QUICK, f"--log_path={tmp_path}"])
+    assert (tmp_path / "previous-1" / "progress.csv").read_text() == first
+    assert steps_of(tmp_path) == [128, 256]
+
+
+def test_play_in_a_window(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("DISPLAY", ":0")
+    agent = tmp_path / "agent"
+    main(
+        [
+            *DOT,
+            *QUICK,
+            f"--save_path={agent}",
+            f"--log_path={tmp_path / 'log'}",
+            "--normalize_observations=True",
+        ]
+    )
+    main(["--num_timesteps=0", f"--load_path={agent}", "--play", "--play_episodes=2", "--seed=3"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[1] for line in lines] == ["episode_len=20"] * 2
+
+
+@pytest.mark.parametrize("words", [["--video={}/out.mp4"], []])
+def test_play_to_a_film(tmp_path, capsys, monkeypatch, words):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    log, agent = tmp_path / "log", tmp_path / "agent"
+    main([*DOT, *QUICK, f"--save_path={agent}", f"--log_path={log}"])
+    more = [word.format(tmp_path) for word in words]
+    main(["--num_timesteps=0", f"--load_path={agent}", "--play", f"--log_path={log}", *more])
+    film = tmp_path / "out.mp4" if words else log / "play.mp4"
+    assert film.stat().st_size > 500
+    assert f"wrote {film}" in capsys.readouterr().out
+    assert steps_of(log) == [128, 256]  # playing leaves the logs alone
+
+
+def test_films_of_the_training(tmp_path):
+    words = ["--save_video_interval=50", "--save_video_length=10"]
+    main([*DOT, *QUICK, *words, f"--log_path={tmp_path}"])
+    assert sorted(p.name for p in (tmp_path / "videos").iterdir()) == [
+        "vid-0.mp4",
+        "vid-100.mp4",
+        "vid-50.mp4",
+    ]
+
+
+def test_rewards_are_scaled_for_the_agent_and_logged_as_they_are(tmp_path):
+    for name, scale in (("a", 1), ("b", 0.001)):
+        main([*DOT, *QUICK, "--lr=0", f"--reward_scale={scale}", f"--log_path={tmp_path / name}"])
+    a, b = (rows_of(tmp_path / name)[-1] for name in ("a", "b"))
+    assert a["eprewmean"] == b["eprewmean"]
+    assert float(b["loss/value_loss"]) < 0.01 * float(a["loss/value_loss"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--alg=ppo3"], "alg: expected one of"),
+        (["--env=Nowhere-v0"], "env: .*Nowhere"),
+        (["--env=no.such.module:X-v0"], "cannot import"),
+        (["--network=resnet"], "network: expected one of"),
+        (["--frobnicate=1"], "--frobnicate: ppo2 has no such key"),
+        (["--num_timesteps=-5"], "num_timesteps"),
+        (["--load_path=/nowhere/agent"], "no such file"),
+        (["--save_path=/proc/1/agent"], "save_path: cannot write"),
+        (["--log_path=/proc/1/logs"], "log_path: cannot write"),
+        (["--env_kwargs={\"colour\": 1}"], "cannot be made with"),
+        (["--env=CartPole-v1", "--vec_env=native", "--num_env=0"], "num_env"),
+        (["--vec_env=native"], "no native batch"),
+        (["--play", "--video=a.avi"], "ends in .mp4 or .gif"),
+        (["--resume", "--log_path=/nowhere"], "no checkpoint in"),
+        (["--recipe"], "none for ppo2 on Dot-v0"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_refused_and_nothing_is_overwritten(tmp_path, words, message):
+    log = tmp_path / "log"
+    log.mkdir()
+    (log / "progress.csv").write_text("old\n")
+    if not any("log_path" in word for word in words):
+        words = [*words, f"--log_path={log}"]
+    with pytest.raises(DreamDuckError, match=message):
+        main([*DOT, *QUICK, *words])
+    assert [p.name for p in log.iterdir()] == ["progress.csv"]
+    assert (log / "progress.csv").read_text() == "old\n"
+
+
+def test_one_line_and_exit_code_2():
+    command = [sys.executable, "-m", "baselines.run", "--alg=ppo3"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: alg: expected one of ppo2")
+    assert done.stderr.count("\n") == 1
+
+
+def test_ranks_of_mpi_are_refused(monkeypatch):
+    monkeypatch.setenv("PMI_SIZE", "4")
+    with pytest.raises(ConfigError, match="--num_env"):
+        main([*DOT, *QUICK])
+
+
+@pytest.mark.parametrize("name", ["baselines.run", "dreamduck.baselines.run"])
+def test_both_names_of_the_package_work(name):
+    done = subprocess.run(
+        [sys.executable, "-m", name, "--help"], cwd="/", capture_output=True, text=True, check=True
+    )
+    assert "--num_timesteps" in done.stdout
+
+
+def test_neither_tensorflow_nor_gym_is_loaded():
+    code = "import sys, dreamduck.baselines.command; print({'tensorflow', 'gym'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
+@pytest.mark.slow
+def test_cartpole_is_learned_as_in_2019(tmp_path):
+    """20,000 steps with the settings under which June 2019 reached 156."""
+    words = ["--nsteps=256", "--nminibatches=8", "--noptepochs=10", "--lr=1e-3", "--log_interval=1"]
+    more = ["--env=CartPole-v1", "--seed=0", "--num_timesteps=2e4", "-q", "--no-progress"]
+    main([*more, *words, f"--log_path={tmp_path}"])
+    assert float(rows_of(tmp_path)[-1]["eprewmean"]) > 140
+
+
+def test_a_dot_is_learned(tmp_path):
+    words = ["--num_timesteps=6000", "--nsteps=128", "--num_env=4", "--noptepochs=10", "--lr=3e-3"]
+    main([*DOT, *words, "--log_interval=1", "-q", "--no-progress", f"--log_path={tmp_path}"])
+    rewards = [float(row["eprewmean"]) for row in rows_of(tmp_path)]
+    assert rewards[0] < -8
+    assert rewards[-1] > -5
