@@ -3,6 +3,15 @@
 Flow: simulator -> [recordings] -> vision."""
 
 from dreamduck.recordings.files import TELEMETRY, Episode, read_episode, write_episode
-from dreamduck.recordings.folder import Recordings, held_out, scan
+from dreamduck.recordings.folder import Recordings, find_recordings, held_out, scan
 
-__all__ = ["TELEMETRY", "Episode", "Recordings", "held_out", "read_episode", "scan", "write_episode"]
+__all__ = [
+    "TELEMETRY",
+    "Episode",
+    "Recordings",
+    "find_recordings",
+    "held_out",
+    "read_episode",
+    "scan",
+    "write_episode",
+]

@@ -154,7 +154,7 @@ def _member(archive: zipfile.ZipFile, name: str, path: PathLike) -> Any:
 
 def _header(member: Any, name: str, path: PathLike, dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
     """The number of steps that an array's header tells, if the rest is as expected."""
-    found, fortran, kind = _read_header(member)
+    found, fortran, kind = read_header(member)
     if kind != dtype or fortran or len(found) != 1 + len(shape) or found[1:] != shape:
         wanted = ", ".join(["T", *map(str, shape)])
         raise RecordError(
@@ -165,7 +165,12 @@ def _header(member: Any, name: str, path: PathLike, dtype: np.dtype[Any], shape:
     return int(found[0])
 
 
-def _read_header(member: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def read_header(member: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """An array file's shape, whether it is in Fortran's order, and its type; no data is read.
+
+    Raises:
+        ValueError: it is no array file.
+    """
     version = np.lib.format.read_magic(member)
     if version == (1, 0):
         return np.lib.format.read_array_header_1_0(member)
@@ -186,7 +191,7 @@ def _data(
 
 def _meta(archive: zipfile.ZipFile, path: PathLike) -> dict[str, Any]:
     with _member(archive, "meta", path) as member:
-        shape, _, kind = _read_header(member)
+        shape, _, kind = read_header(member)
         if shape != () or kind.kind != "U" or kind.itemsize > 4 * MAX_META:
             raise RecordError(f"{path}: 'meta' is {kind} {shape}, expected one short text")
         text = str(_data(member, "meta", path, kind, ()))

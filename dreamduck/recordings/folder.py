@@ -6,16 +6,20 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
+from dreamduck.cli import progress
 from dreamduck.errors import RecordError
 from dreamduck.recordings.files import MAX_FRAMES, file_mark, read_episode
 from dreamduck.seeding import sequence
 from dreamduck.storage import PathLike, read_json, write_json
+
+log = logging.getLogger(__name__)
 
 INDEX = ".index.json"
 HELD_OUT_SHARE = 0.05
@@ -47,15 +51,13 @@ class Recordings:
         return Recordings(tuple(self.paths[i] for i in places), self.lengths[places])
 
 
-def scan(
-    folder: PathLike, progress: Callable[[Iterable[Path]], Iterable[Path]] | None = None
-) -> Recordings:
+def scan(folder: PathLike, bar: Callable[[Iterable[Path]], Iterable[Path]] | None = None) -> Recordings:
     """Find the episodes in a folder and read each to its end; what is not whole is told, not fatal.
 
     What was found whole is noted in the folder (`.index.json`) and read again only if it changed.
 
     Args:
-        progress: wraps the list of files, for a bar.
+        bar: wraps the list of files, for a bar.
     Raises:
         RecordError: there is no such folder.
     """
@@ -66,7 +68,7 @@ def scan(
     index: dict[str, list[int]] = {}
     skipped: list[tuple[Path, str]] = []
     files = sorted(path for path in where.iterdir() if not path.name.startswith("."))
-    for path in progress(files) if progress else files:
+    for path in bar(files) if bar else files:
         try:
             mark = file_mark(path)
             noted = known.get(path.name)
@@ -81,6 +83,22 @@ def scan(
     names = sorted(index, key=lambda name: int(Path(name).stem))
     lengths = np.array([index[name][2] for name in names], dtype=np.int64)
     return Recordings(tuple(where / name for name in names), lengths, tuple(skipped))
+
+
+def find_recordings(folder: PathLike, limit: int | None = None) -> Recordings:
+    """The whole episodes in a folder; what was skipped is logged by name.
+
+    Raises:
+        RecordError: no such folder, or no episode in it.
+    """
+    recordings = scan(folder, lambda paths: progress(paths, desc=f"reading {folder}", unit="file"))
+    for path, reason in recordings.skipped:
+        log.warning("skipped %s: %s", path, reason)
+    if recordings.skipped:
+        log.warning("%d files skipped, %d episodes found", len(recordings.skipped), len(recordings.paths))
+    if not recordings.paths:
+        raise RecordError(f"{folder}: expected recorded episodes, got none; record some with extract.py")
+    return recordings.chosen(range(min(limit or len(recordings.paths), len(recordings.paths))))
 
 
 def held_out(seeds: Iterable[int], share: float = HELD_OUT_SHARE) -> npt.NDArray[np.bool_]:

@@ -1,1 +1,7 @@
-"""Recorded episodes, encoded."""
+"""Recorded episodes, encoded.
+
+Flow: vision -> [series] -> memory."""
+
+from dreamduck.series.files import Series, read_series, write_series
+
+__all__ = ["Series", "read_series", "write_series"]

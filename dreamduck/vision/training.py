@@ -22,7 +22,7 @@ from dreamduck.cli import progress
 from dreamduck.config import to_dict
 from dreamduck.errors import CheckpointError, TrainingError
 from dreamduck.logbook import Logbook
-from dreamduck.recordings import Recordings, held_out, read_episode, scan
+from dreamduck.recordings import Recordings, find_recordings, held_out, read_episode
 from dreamduck.storage import read_npz, write_npz
 from dreamduck.vision import files
 from dreamduck.vision.data import FrameStream, data_fingerprint, sample_frames
@@ -56,7 +56,7 @@ def train(config: TrainingConfig, command: str = "") -> dict[str, Any]:
     Returns:
         The card.
     Raises:
-        RecordError: no folder of records. TrainingError: too little data, or a loss that is not a
+        RecordError: no records. TrainingError: too little data, or a loss that is not a
         number. CheckpointError: the checkpoint in `config.weights` is of another training.
     """
     recordings = find_recordings(config.records, config.limit)
@@ -188,22 +188,6 @@ class _Run:
     def _identity(self) -> str:
         settings = {**self.config.arithmetic(), "data": self.data}
         return ", ".join(f"{name}={value}" for name, value in sorted(settings.items()))
-
-
-def find_recordings(folder: str, limit: int | None = None) -> Recordings:
-    """The whole episodes in a folder; what was skipped is logged by name.
-
-    Raises:
-        RecordError: no such folder. TrainingError: no episode in it.
-    """
-    recordings = scan(folder, lambda paths: progress(paths, desc=f"reading {folder}", unit="file"))
-    for path, reason in recordings.skipped:
-        log.warning("skipped %s: %s", path, reason)
-    if recordings.skipped:
-        log.warning("%d files skipped, %d episodes found", len(recordings.skipped), len(recordings.paths))
-    if not recordings.paths:
-        raise TrainingError(f"{folder}: expected recorded episodes, got none; record some with extract.py")
-    return recordings.chosen(range(min(limit or len(recordings.paths), len(recordings.paths))))
 
 
 def split(recordings: Recordings) -> tuple[Recordings, Recordings]:

@@ -182,7 +182,7 @@ def test_missing_or_empty_records_say_what_to_do(tmp_path):
     with pytest.raises(RecordError, match=r"extract\.py"):
         train(config)
     (tmp_path / "records").mkdir()
-    with pytest.raises(TrainingError, match=r"got none; record some with extract\.py"):
+    with pytest.raises(RecordError, match=r"got none; record some with extract\.py"):
         train(config)
 
 

@@ -1,0 +1,104 @@
+"""Recorded episodes become a series: every frame looked at once.
+
+Flow: vision -> [series] -> memory."""
+
+from __future__ import annotations
+
+import collections
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+import dreamduck
+from dreamduck.cli import progress
+from dreamduck.errors import SeriesError
+from dreamduck.recordings import Episode, Recordings, find_recordings, read_episode
+from dreamduck.series.files import Series, path_of, read_series, write_series
+from dreamduck.storage import PathLike
+from dreamduck.vision import Vision
+from dreamduck.vision.data import data_fingerprint
+
+log = logging.getLogger(__name__)
+
+AHEAD = 4  # episodes read while others are encoded; each takes 2 MB
+
+
+def make_series(
+    records: PathLike, vision: Vision, where: PathLike, limit: int | None = None, fresh: bool = False
+) -> Series:
+    """Encode a folder of recordings and write the series, unless it lies there already.
+
+    Args:
+        where: a file `*.npz`, or a folder for `series.npz`.
+        limit: use only so many episodes.
+        fresh: encode even if the file there is of these recordings and these weights.
+    Returns:
+        The series, as it is read from the file.
+    Raises:
+        RecordError: there are no recordings. SeriesError: they changed while they were read.
+    """
+    recordings = find_recordings(records, limit)
+    made_of = {"records": data_fingerprint(recordings), "vision": vision.weights}
+    path = path_of(where)
+    if not fresh and _made_of(path) == made_of:
+        log.info("%s is already of these recordings and weights", path)
+        return read_series(path)
+    write_series(path, encode(recordings, vision))
+    return read_series(path)
+
+
+def encode(recordings: Recordings, vision: Vision) -> Series:
+    """Encode episodes, one after another.
+
+    Raises:
+        RecordError, SeriesError: a file changed since it was found.
+    """
+    rows, size = int(recordings.lengths.sum()), vision.z_size
+    offsets = np.concatenate([[0], np.cumsum(recordings.lengths)]).astype(np.int64)
+    mu, logvar = np.empty((2, rows, size), np.float32)
+    action, reward = np.empty((rows, 2), np.float32), np.empty(rows, np.float32)
+    done = np.empty(rows, np.bool_)
+    maps: collections.Counter[str] = collections.Counter()
+    with progress(total=rows, desc="encoding", unit="frame") as bar:
+        for i, episode in enumerate(_episodes(recordings.paths)):
+            here = slice(int(offsets[i]), int(offsets[i + 1]))
+            if len(episode) != here.stop - here.start:
+                raise SeriesError(f"{recordings.paths[i]}: changed while it was read; start again")
+            mu[here], logvar[here] = vision.encode(episode.obs)
+            action[here], reward[here], done[here] = episode.action, episode.reward, episode.done
+            maps[str(episode.meta.get("map_name", "unknown"))] += 1
+            bar.update(len(episode))
+    meta = {
+        "records": data_fingerprint(recordings),
+        "vision": vision.weights,
+        "maps": dict(sorted(maps.items())),
+        "dreamduck": dreamduck.__version__,
+    }
+    seeds = np.array(recordings.seeds, dtype=np.int64)
+    return Series(mu, logvar, action, reward, done, offsets, seeds, meta)
+
+
+def _episodes(paths: tuple[Path, ...]) -> Iterator[Episode]:
+    """The episodes, the next few read ahead."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = collections.deque(reader.submit(read_episode, path) for path in paths[:AHEAD])
+        for i in range(len(paths)):
+            episode = coming.popleft().result()
+            if i + AHEAD < len(paths):
+                coming.append(reader.submit(read_episode, paths[i + AHEAD]))
+            yield episode
+
+
+def _made_of(path: Path) -> dict[str, str]:
+    """What the series at a path was made of; empty where there is none that is whole."""
+    if not path.is_file():
+        return {}
+    try:
+        meta = read_series(path).meta
+    except SeriesError as err:
+        log.warning("%s; it is made again", err)
+        return {}
+    return {key: str(meta.get(key, "")) for key in ("records", "vision")}
