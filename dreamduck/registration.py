@@ -13,7 +13,7 @@ ENTRY_POINTS = {
 }
 VECTOR_ENTRY_POINTS = {
     "DreamDuck-v0": "dreamduck.envs.vector:DuckVectorEnv",
-    "DreamDuck-v2": "dreamduck.envs.vector:DreamVectorEnv",
+    "DreamDuck-v2": "dreamduck.envs.dream_vector:DreamVectorEnv",
 }
 LEGACY_ENTRY_POINTS = {
     "DreamDuck-v0": "dreamduck.envs.legacy:LegacyDuckEnv",

@@ -1,0 +1,35 @@
+"""Small frames, enlarged, side by side: the pictures of v1 and v2.
+
+Flow: frames -> [panels] -> realenv, rnnenv."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from dreamduck.envs.world import PICTURE_HEIGHT, PICTURE_WIDTH
+from dreamduck.simulator.base import Frames
+
+BACKGROUND = 24  # grey level
+GAP = 4  # pixels between two panels
+
+
+def panels(frames: Sequence[Frames], width: int = PICTURE_WIDTH, height: int = PICTURE_HEIGHT) -> Frames:
+    """Square frames in a row, as large as the picture allows, in its middle.
+
+    Args:
+        frames: each (n, n, 3) uint8.
+    Returns:
+        (height, width, 3) uint8.
+    """
+    count = len(frames)
+    side = min(height, (width - GAP * (count - 1)) // count)
+    picture = np.full((height, width, 3), BACKGROUND, np.uint8)
+    top, left = (height - side) // 2, (width - side * count - GAP * (count - 1)) // 2
+    for frame in frames:
+        large = Image.fromarray(frame).resize((side, side), Image.Resampling.BICUBIC)
+        picture[top : top + side, left : left + side] = np.asarray(large)
+        left += side + GAP
+    return picture

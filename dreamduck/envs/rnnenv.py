@@ -1,0 +1,181 @@
+#!/usr/bin/env python
+"""`DreamDuck-v2`: the dream. Run it as a script to drive in it by keyboard.
+
+Flow: memory, dream -> [rnnenv]. Source: Ha & Schmidhuber 2018, section 4; but the reward too is the
+memory's own."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from dreamduck import cli, memory
+from dreamduck.config import check, from_mapping, option
+from dreamduck.dream.stepper import Dreams
+from dreamduck.envs.panels import panels
+from dreamduck.envs.world import World
+from dreamduck.memory import Memory
+from dreamduck.pretrained import FOLDER
+from dreamduck.simulator.base import FloatArray, Frames
+
+STEP_TIME = 0.1  # [s], where the memory's card tells no other
+OBSERVATION_LIMIT = 50.0  # the original's
+DREAM_END = "dream-end"
+
+
+@dataclasses.dataclass(frozen=True)
+class DreamConfig:
+    """What a dream is made of."""
+
+    weights: str = option("", "folder of the world model; the one that ships by default", flags=("-w",))
+    temperature: float = option(1.0, "uncertainty of the dream", above=0.0, flags=("--temp",))
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def folder(self) -> Path:
+        """Where the weights lie."""
+        return Path(self.weights) if self.weights else FOLDER
+
+
+class DreamEnv(World):
+    """A car on a road that is only remembered: no simulator, no rule, the memory alone.
+
+    ## Action
+    Box(-1, 1, (2,), float32): throttle and steering (positive to the left). Values outside are clipped.
+
+    ## Observation
+    Box(-50, 50, (Z + 2H,), float32): [z, c, h], the latent that is dreamt and the memory's state; 64 + 512
+    + 512 numbers with the weights that ship.
+
+    ## Rewards
+    What the memory predicts for the action: metres along the lane, less costs, if it learned from the
+    reward "progress".
+
+    ## Start
+    The first latent of a recorded episode (`initial_z.json`), drawn by the seed; the memory knows nothing.
+
+    ## End
+    Terminated with the probability that the memory predicts; truncated by Gymnasium's time limit.
+    `info["end"]` is "", "dream-end" or "time".
+
+    ## Info
+    `end`, and `end_probability`, the memory's, of the step just taken.
+
+    ## Arguments
+    render_mode (None, "rgb_array" or "human"); weights, a folder, by default the one that ships;
+    temperature, more than 0: it divides the log weights of the mixtures and multiplies their variance.
+
+    ## Version history
+    v2: the first.
+
+    Raises:
+        ConfigError: an unknown argument, or a bad value. WeightsError: the weights are missing or damaged.
+    """
+
+    options: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, *, render_mode: str | None = None, **settings: Any) -> None:
+        self.config = dream_config(settings)
+        mind = memory.load(self.config.folder)
+        super().__init__(render_mode, 1.0 / step_time(mind))
+        self.observation_space = observation_space(mind)
+        initial = memory.load_initial(self.config.folder, mind.config.z_size)
+        self.dreams = Dreams(mind, initial, 1, self.config.temperature)
+        self.pictures = Pictures(self.config.folder)
+
+    def _begin(self, seed: int, options: dict[str, Any]) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+        self.dreams.reset([seed])
+        return observe(self.dreams)[0], {"end": "", "end_probability": 0.0}
+
+    def _advance(self, action: FloatArray) -> tuple[npt.NDArray[np.float32], float, bool, dict[str, Any]]:
+        step = self.dreams.step(action[np.newaxis])
+        ended = bool(step.ended[0])
+        info = {"end": DREAM_END if ended else "", "end_probability": float(step.probability[0])}
+        return observe(self.dreams)[0], float(step.reward[0]), ended, info
+
+    def _picture(self) -> Frames:
+        return self.pictures.of(self.dreams.z)[0]
+
+    def _free(self) -> None:
+        pass
+
+
+class Pictures:
+    """What latents look like; the VAE is loaded with the first of them.
+
+    Args:
+        folder: of the weights.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._vision: Any = None
+
+    def of(self, z: npt.NDArray[np.float32]) -> list[Frames]:
+        """A picture (480, 640, 3) for each of the latents (N, Z)."""
+        if self._vision is None:
+            from dreamduck import vision
+
+            self._vision = vision.load(self._folder)
+        return [panels([frame]) for frame in self._vision.decode(z)]
+
+
+def dream_config(settings: dict[str, Any]) -> DreamConfig:
+    """The configuration that keyword arguments describe; `weights` may be a path.
+
+    Raises:
+        ConfigError: an unknown argument, or a bad value.
+    """
+    return from_mapping(DreamConfig, with_path(settings))
+
+
+def with_path(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with `weights` as a text."""
+    weights = settings.get("weights")
+    if isinstance(weights, os.PathLike):
+        return {**settings, "weights": os.fspath(weights)}
+    return {**settings, "weights": ""} if "weights" in settings and weights is None else settings
+
+
+def observation_space(mind: Memory) -> spaces.Box:
+    """[z, c, h] of this memory."""
+    size = mind.config.z_size + 2 * mind.config.hidden_size
+    return spaces.Box(-OBSERVATION_LIMIT, OBSERVATION_LIMIT, (size,), dtype=np.float32)
+
+
+def observe(source: Any) -> npt.NDArray[np.float32]:
+    """The observations (N, Z + 2H) of dreams or of a perception, inside the space."""
+    return np.clip(source.observation, -OBSERVATION_LIMIT, OBSERVATION_LIMIT)
+
+
+def step_time(mind: Memory) -> float:
+    """Duration of one step of what the memory learned from [s]."""
+    found = mind.card.get("step_time")
+    return float(found) if isinstance(found, (int, float)) and found > 0 else STEP_TIME
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Drive in the dream by keyboard."""
+    from dreamduck.config import add_arguments, from_arguments, to_dict
+    from dreamduck.drive.keyboard import EPILOG, add_drive_arguments, drive
+
+    parser = cli.parser("Drive in DreamDuck-v2, the dream, by keyboard.", EPILOG)
+    add_arguments(parser, DreamConfig)
+    add_drive_arguments(parser)
+    arguments = parser.parse_args(argv)
+    cli.start_logging(arguments)
+    settings = to_dict(from_arguments(DreamConfig, arguments))
+    drive(DreamEnv(render_mode="rgb_array", **settings), arguments)
+
+
+if __name__ == "__main__":
+    cli.run(main)

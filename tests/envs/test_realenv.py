@@ -1,0 +1,106 @@
+"""`DreamDuck-v1`: the simulator, seen through the world model."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+import dreamduck
+from dreamduck import memory, vision
+from dreamduck.envs.env import DuckEnv
+from dreamduck.envs.realenv import RealEnv
+from dreamduck.errors import ConfigError, StartError, WeightsError
+from dreamduck.memory import LSTMState
+from tests.envs.models import OBSERVATION, write_model
+
+SCRIPT = Path(dreamduck.__file__).parent / "envs" / "realenv.py"
+ACTIONS = np.random.default_rng(0).uniform([0.1, -0.3], [0.6, 0.3], (12, 2)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("model"), eye=True)
+
+
+def test_same_road_as_v0_and_the_frame_seen_through_the_model(folder):
+    plain, env = DuckEnv(), RealEnv(weights=folder)
+    eye, mind = vision.load(folder), memory.load(folder)
+    frame, info = plain.reset(seed=4)
+    observation, own_info = env.reset(seed=4)
+    assert own_info == info
+    assert observation.shape == (OBSERVATION,)
+    z, state = eye.encode(frame[None])[0], mind.start()
+    np.testing.assert_array_equal(observation, np.concatenate([z[0], state.c[0], state.h[0]]))
+    for action in ACTIONS:
+        state = mind.advance(z, action[None], LSTMState(*state))
+        frame, reward, terminated, _, info = plain.step(action)
+        observation, own_reward, own_terminated, _, own_info = env.step(action)
+        z = eye.encode(frame[None])[0]
+        np.testing.assert_array_equal(observation, np.concatenate([z[0], state.c[0], state.h[0]]))
+        assert (own_reward, own_terminated, own_info) == (reward, terminated, info)
+        if terminated:
+            break
+    plain.close()
+    env.close()
+
+
+def test_episodes_do_not_depend_on_those_before(folder):
+    env = RealEnv(weights=folder)
+    first = [env.reset(seed=1)[0], *(env.step(action)[0] for action in ACTIONS[:4])]
+    env.reset(seed=2)
+    again = [env.reset(seed=1)[0], *(env.step(action)[0] for action in ACTIONS[:4])]
+    np.testing.assert_array_equal(first, again)
+    env.close()
+
+
+def test_views(folder):
+    pictures = {}
+    for name, flags in {
+        "camera": {},
+        "debug": {"debug": True},
+        "next": {"next_z": True},
+        "cold": {"next_z": True, "temperature": 0.1},
+        "both": {"debug": True, "next_z": True},
+    }.items():
+        env = RealEnv(weights=folder, render_mode="rgb_array", **flags)
+        env.reset(seed=0)
+        env.step(ACTIONS[0])
+        pictures[name] = env.render()
+        assert pictures[name].shape == (480, 640, 3)
+        assert pictures[name].dtype == np.uint8
+        env.close()
+    assert len({picture.tobytes() for picture in pictures.values()}) == len(pictures)
+
+
+def test_checkers_find_nothing(folder):
+    env = gymnasium.make("dreamduck:DreamDuck-v1", weights=folder)
+    check_env(env.unwrapped, skip_render_check=True)
+    from stable_baselines3.common.env_checker import check_env as check_env_sb3
+
+    check_env_sb3(RealEnv(weights=folder))
+
+
+def test_bad_arguments(folder, tmp_path):
+    with pytest.raises(ConfigError, match="camera: expected 64x64"):
+        RealEnv(weights=folder, camera_width=80)
+    with pytest.raises(ConfigError, match="temperature"):
+        RealEnv(weights=folder, temperature=0.0)
+    with pytest.raises(WeightsError, match=r"no such file; train it"):
+        RealEnv(weights=tmp_path)
+    with pytest.raises(StartError):
+        RealEnv(weights=folder).reset(options={"start": (0.0, 0.0)})
+    write_model(tmp_path, eye=True)
+    (tmp_path / "vae.weights.h5").write_bytes(b"not a file of weights")
+    with pytest.raises(WeightsError, match=r"vae\.weights\.h5"):
+        RealEnv(weights=tmp_path)
+
+
+def test_the_script_says_what_it_takes():
+    text = subprocess.run([sys.executable, SCRIPT, "-h"], check=True, capture_output=True, text=True).stdout
+    for flag in ("--debug", "--next-z", "--temp", "--weights", "--map-name"):
+        assert flag in text
+    assert "--camera-width" not in text

@@ -1,0 +1,191 @@
+"""`DreamDuck-v2`: the dream as a Gym world."""
+
+import json
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+
+import dreamduck
+from dreamduck.envs.rnnenv import DreamEnv
+from dreamduck.errors import ConfigError, ResetNeeded, WeightsError
+from tests.envs.models import OBSERVATION, write_model
+
+assert dreamduck.__version__
+SCRIPT = Path(dreamduck.__file__).parent / "envs" / "rnnenv.py"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return write_model(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """With a VAE, to draw pictures."""
+    return write_model(tmp_path_factory.mktemp("whole"), eye=True)
+
+
+def actions(count, seed=0):
+    return np.random.default_rng(seed).uniform(-1, 1, (count, 2)).astype(np.float32)
+
+
+def drive(env, seed, count=200):
+    observation, info = env.reset(seed=seed)
+    rows, rewards, infos = [observation], [], [info]
+    for action in actions(count):
+        observation, reward, terminated, truncated, info = env.step(action)
+        rows.append(observation)
+        rewards.append(reward)
+        infos.append(info)
+        if terminated or truncated:
+            break
+    return np.stack(rows), rewards, infos
+
+
+def test_observation_is_z_c_h_and_c_and_h_begin_at_zero(folder):
+    env = DreamEnv(weights=folder)
+    observation, info = env.reset(seed=0)
+    assert observation.shape == (OBSERVATION,)
+    assert observation.dtype == np.float32
+    assert not observation[4:].any()
+    assert info == {"end": "", "end_probability": 0.0}
+    observation, reward, _, _, info = env.step(actions(1)[0])
+    np.testing.assert_array_equal(observation[4:20], env.dreams.state.c[0])
+    np.testing.assert_array_equal(observation[20:], env.dreams.state.h[0])
+    assert isinstance(reward, float)
+    assert 0 < info["end_probability"] < 1
+
+
+def test_same_seed_same_dream_whatever_came_before(folder):
+    env, other = DreamEnv(weights=folder), DreamEnv(weights=str(folder))
+    rows, rewards, _ = drive(env, 3)
+    drive(other, 8)
+    again, rewards_again, _ = drive(other, 3)
+    np.testing.assert_array_equal(rows, again)
+    assert rewards == rewards_again
+    assert not np.array_equal(rows[0], drive(env, 4)[0][0])
+    np.testing.assert_array_equal(rows, drive(env, 3)[0])
+
+
+def test_same_dream_in_another_process(folder):
+    code = (
+        "import sys, hashlib, numpy as np\n"
+        "from tests.envs.test_rnnenv import drive, DreamEnv\n"
+        "rows = drive(DreamEnv(weights=sys.argv[1]), 3)[0]\n"
+        "assert 'tensorflow' not in sys.modules\n"
+        "print(hashlib.sha256(rows.tobytes()).hexdigest())"
+    )
+    root = Path(dreamduck.__file__).parent.parent
+    out = subprocess.run(
+        [sys.executable, "-c", code, str(folder)], check=True, capture_output=True, text=True, cwd=root
+    ).stdout
+    import hashlib
+
+    assert out.strip() == hashlib.sha256(drive(DreamEnv(weights=folder), 3)[0].tobytes()).hexdigest()
+
+
+def test_temperature_changes_the_dream(folder):
+    cold, hot = (drive(DreamEnv(weights=folder, temperature=t), 3)[0] for t in (0.2, 1.5))
+    np.testing.assert_array_equal(cold[0], hot[0])
+    assert not np.array_equal(cold[1], hot[1])
+
+
+def test_ends_by_the_memory_and_by_time(folder, tmp_path):
+    _, _, infos = drive(DreamEnv(weights=write_model(tmp_path / "short", end=4.0)), 0)
+    assert len(infos) < 30
+    assert infos[-1]["end"] == "dream-end"
+    assert all(info["end"] == "" for info in infos[:-1])
+    long = write_model(tmp_path / "long", end=-60.0)
+    env = gymnasium.make("dreamduck:DreamDuck-v2", weights=long, max_episode_steps=7)
+    _, _, infos = drive(env, 0)
+    assert len(infos) == 8
+    assert infos[-1]["end"] == "time"
+
+
+def test_checkers_find_nothing(whole, display):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(gymnasium.make("DreamDuck-v2", weights=whole, render_mode="rgb_array").unwrapped)
+        from stable_baselines3.common.env_checker import check_env as check_env_sb3
+
+        check_env_sb3(DreamEnv(weights=whole))
+
+
+def test_pictures_show_what_is_dreamt(whole):
+    env = DreamEnv(weights=whole, render_mode="rgb_array")
+    env.reset(seed=0)
+    first = env.render()
+    assert first.shape == (480, 640, 3)
+    assert first.dtype == np.uint8
+    env.step(actions(1)[0])
+    assert not np.array_equal(first, env.render())
+
+
+def test_many_dreams_are_the_single_ones(folder):
+    seeds = [4, 0, 9]
+    envs = gymnasium.make_vec("DreamDuck-v2", num_envs=3, weights=folder)
+    observations, _ = envs.reset(seed=seeds)
+    singles = [DreamEnv(weights=folder) for _ in seeds]
+    expected = [env.reset(seed=seed)[0] for env, seed in zip(singles, seeds, strict=True)]
+    np.testing.assert_array_equal(observations, expected)
+    alive = np.ones(3, bool)
+    for action in actions(40):
+        observations, rewards, terminated, _, infos = envs.step(np.tile(action, (3, 1)))
+        for i in np.flatnonzero(alive):
+            observation, reward, ended, _, info = singles[i].step(action)
+            np.testing.assert_allclose(observations[i], observation, atol=1e-4)
+            np.testing.assert_allclose(rewards[i], reward, atol=1e-5)
+            assert terminated[i] == ended
+            assert infos["end"][i] == info["end"]
+            alive[i] &= not ended
+    envs.close()
+
+
+def test_bad_arguments(folder, tmp_path):
+    for temperature in (0, -0.5):
+        with pytest.raises(ConfigError, match="temperature: expected more than 0"):
+            DreamEnv(weights=folder, temperature=temperature)
+    with pytest.raises(ConfigError, match="temperature"):
+        DreamEnv(weights=folder, temperature=float("nan"))
+    with pytest.raises(ConfigError, match="unknown map_name"):
+        DreamEnv(weights=folder, map_name="loop_empty")
+    with pytest.raises(ConfigError, match="options"):
+        DreamEnv(weights=folder).reset(options={"start": (0, 0, 0)})
+    with pytest.raises(ResetNeeded):
+        DreamEnv(weights=folder).step(actions(1)[0])
+    with pytest.raises(WeightsError, match=r"no such file; train it with rnn_train\.py"):
+        DreamEnv(weights=tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("name", ["rnn.weights.h5", "rnn.json", "initial_z.json"])
+def test_damaged_weights(folder, name):
+    path = folder / name
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(WeightsError, match=name.replace(".", r"\.")):
+        DreamEnv(weights=folder)
+    path.unlink()
+    with pytest.raises(WeightsError, match=name.replace(".", r"\.")):
+        DreamEnv(weights=folder)
+
+
+def test_first_latents_of_another_size(folder):
+    (folder / "initial_z.json").write_text(json.dumps([[[0] * 5], [[0] * 5]]))
+    with pytest.raises(WeightsError, match="expected 4"):
+        DreamEnv(weights=folder)
+
+
+def test_the_script_says_what_it_takes():
+    text = subprocess.run([sys.executable, SCRIPT, "-h"], check=True, capture_output=True, text=True).stdout
+    assert "--temp" in text
+    assert "--weights" in text
+    bad = subprocess.run(
+        [sys.executable, SCRIPT, "--temp", "0"], capture_output=True, text=True, check=False
+    )
+    assert bad.returncode == 2
+    assert bad.stderr.strip().splitlines()[-1].startswith("error: temperature: expected more than 0")
