@@ -1,0 +1,98 @@
+"""model.py in all three worlds, with a small world model of random weights."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dreamduck.control.controllers import ControllerForm
+from dreamduck.envs import model, train
+from dreamduck.errors import ConfigError, ControllerError
+from tests.control.conftest import weights  # noqa: F401  (the fixture)
+
+FORM = ControllerForm("zch", 0, 2, 4, 8)
+SCRIPT = Path(model.__file__)
+
+
+@pytest.fixture
+def controller(tmp_path):
+    path = tmp_path / "rnnenv.cma.16.2.json"
+    path.write_text(json.dumps([np.linspace(-1, 1, FORM.size).tolist()]))
+    return str(path)
+
+
+@pytest.mark.parametrize("env", ["env", "realenv", "rnnenv"])
+def test_norender_judges_many_episodes(env, controller, weights, capsys):  # noqa: F811
+    flags = ["--episodes", "3", "--max-steps", "5", "--weights", str(weights), "-q"]
+    model.main([env, "norender", controller, "7", *flags])
+    text = capsys.readouterr().out
+    assert f"model size {FORM.size}" in text
+    rewards = [float(found) for found in re.findall(r"iteration \d+ reward (\S+) timesteps \d+", text)]
+    assert len(rewards) == 3
+    mean, spread = re.search(r"seed 7 average_reward (\S+) stdev (\S+)", text).groups()  # type: ignore[union-attr]
+    assert float(mean) == pytest.approx(np.mean(rewards), abs=2e-4)
+    assert float(spread) == pytest.approx(np.std(rewards), abs=2e-4)
+    model.main([env, "norender", controller, "7", *flags])
+    assert capsys.readouterr().out == text
+
+
+def test_without_a_file_the_parameters_are_random(weights, capsys):  # noqa: F811
+    flags = ["--episodes", "2", "--max-steps", "3", "--weights", str(weights), "-q"]
+    model.main(["rnnenv", "norender", *flags, "--features", "z"])
+    assert "model size 10 " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("env", ["env", "realenv", "rnnenv"])
+def test_render_into_a_film(env, controller, weights, tmp_path, capsys):  # noqa: F811
+    film = tmp_path / "drive.mp4"
+    flags = ["--max-steps", "4", "--weights", str(weights), "--video", str(film), "-q"]
+    model.main([env, "render", controller, "3", *flags])
+    assert film.stat().st_size > 500
+    assert re.search(r"terminal reward \S+ average steps taken [1-4]$", capsys.readouterr().out.strip())
+
+
+def test_a_trained_controller_drives(weights, tmp_path, capsys):  # noqa: F811
+    """The whole way: train.py writes the README's name, model.py drives it."""
+    small = ["-n", "2", "--generations", "2", "--max-steps", "6", "-q", "--weights", str(weights)]
+    train.main([*small, "--log", str(tmp_path)])
+    path = tmp_path / "rnnenv.cma.16.2.json"
+    for name in (
+        path,
+        path.with_name("rnnenv.cma.16.2.best.json"),
+        path.with_name("rnnenv.cma.16.2.log.json"),
+    ):
+        flags = ["--episodes", "2", "--max-steps", "3", "-q", "--weights", str(weights)]
+        model.main(["realenv", "norender", str(name), "1", *flags])
+        assert "average_reward" in capsys.readouterr().out
+
+
+def test_bad_input_is_one_line_and_exit_code_2(weights, tmp_path):  # noqa: F811
+    bad = tmp_path / "bad.json"
+    bad.write_text("[[1.0, 2.0]]")
+    found = subprocess.run(
+        [sys.executable, SCRIPT, "rnnenv", "norender", bad, "1", "--weights", weights],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert found.returncode == 2
+    assert re.match(r"error: .*bad\.json: theta: 2 parameters fit no controller", found.stderr.strip())
+    assert len(found.stderr.strip().splitlines()) == 1
+
+
+def test_other_bad_input(controller, weights):  # noqa: F811
+    flags = ["--weights", str(weights), "-q"]
+    with pytest.raises(ConfigError, match="seed: expected 0 or more"):
+        model.main(["rnnenv", "norender", controller, *flags, "--", "-1"])
+    with pytest.raises(ConfigError, match="episodes"):
+        model.main(["rnnenv", "norender", controller, "1", "--episodes", "0", *flags])
+    with pytest.raises(ControllerError, match="no such file"):
+        model.main(["rnnenv", "norender", "nowhere.json", "1", *flags])
+    with pytest.raises(ConfigError, match="temperature"):
+        model.main(["rnnenv", "norender", controller, "1", "--temp", "0", *flags])
