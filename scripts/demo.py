@@ -1,8 +1,9 @@
 """The whole way, small: record, train both models, dream, evolve a little, drive, look.
 
 Takes under 10 minutes on two cores and leaves everything in `demo/`: `demo.png` (the road, what the
-VAE makes of it, a dream) and `drive.mp4` (the evolved controller on the road). What comes out is a
-demonstration of the way, not of how well it can be driven; `make reproduce` does that."""
+VAE makes of it, a dream), `drive.mp4` (the evolved controller on the road) and `dream.mp4` (the same in
+the dream). What comes out is a demonstration of the way, not of how well it can be driven; `make
+reproduce` does that. A demo that was stopped goes on where it was."""
 
 from __future__ import annotations
 
@@ -15,47 +16,29 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVS = ROOT / "dreamduck" / "envs"
+CONTROLLER = "rnnenv.cma.4.16.json"
 
 
-def stages(folder: Path, simulator: str) -> list[tuple[str, list[str]]]:
-    """What is run, one process each: (name, command line without the interpreter)."""
+def stages(folder: Path, simulator: str) -> dict[str, str]:
+    """What is run, one process each: the command line of each stage, without the interpreter."""
     records, weights, log = folder / "records", folder / "weights", folder / "log"
-    series = folder / "series" / "series.npz"
-    controller = log / "rnnenv.cma.4.8.json"
-    script = {name: str(ENVS / f"{name}.py") for name in ("extract", "vae_train", "series", "rnn_train")}
-    return [
-        (
-            "record",
-            [script["extract"], "--records", str(records), "--max-trials", "120", "--simulator", simulator],
-        ),
-        (
-            "vision",
-            [script["vae_train"], "--records", str(records), "--weights", str(weights), "--epochs", "2"],
-        ),
-        (
-            "series",
-            [script["series"], "--records", str(records), "--weights", str(weights), "--series", str(series)],
-        ),
-        (
-            "memory",
-            [script["rnn_train"], "--series", str(series), "--weights", str(weights), "--epochs", "12"],
-        ),
-        (
-            "evolve",
-            [
-                *(str(ENVS / "train.py"), "--env", "rnnenv", "--weights", str(weights), "--log", str(log)),
-                *("-n", "8", "--num_episode", "4", "--generations", "10"),
-            ],
-        ),
-        (
-            "drive",
-            [
-                *(str(ENVS / "model.py"), "realenv", "render", str(controller), "--weights", str(weights)),
-                *("--simulator", simulator, "--video", str(folder / "drive.mp4")),
-            ],
-        ),
-        ("picture", [str(ROOT / "scripts" / "demo_picture.py"), str(folder)]),
-    ]
+    series, controller = folder / "series", log / CONTROLLER
+    model = f"--weights {weights} --simulator {simulator} --max-steps 200"
+    return {
+        "record": f"{ENVS}/extract.py --records {records} --log {log} --max-trials 80 --max-frames 100 "
+        f"--simulator {simulator}",
+        "vision": f"{ENVS}/vae_train.py --records {records} --weights {weights} --log {log} --epochs 3 "
+        "--learning-rate 0.001 --max-steps 200 --schedule cosine",
+        "series": f"{ENVS}/series.py --records {records} --weights {weights} --series {series}",
+        "memory": f"{ENVS}/rnn_train.py --series {series} --weights {weights} --log {log} --steps 80 "
+        "--evaluate-every 40",
+        "evolve": f"{ENVS}/train.py rnnenv --weights {weights} --log {log} -n 16 --num-episode 4 "
+        "--generations 12 --max-steps 100 --features z",
+        "drive": f"{ENVS}/model.py realenv render {controller} 0 {model} --video {folder}/drive.mp4",
+        "dream": f"{ENVS}/model.py rnnenv render {controller} 0 --weights {weights} --max-steps 200 "
+        f"--video {folder}/dream.mp4",
+        "picture": f"{ROOT}/scripts/demo_picture.py {folder}",
+    }
 
 
 def main() -> int:
@@ -65,14 +48,16 @@ def main() -> int:
     parser.add_argument("--simulator", default="native", choices=("native", "gym-duckietown"))
     arguments = parser.parse_args()
     begin = time.monotonic()
-    for name, command in stages(arguments.folder, arguments.simulator):
-        print(f"\n== {name}: python {shlex.join(command)}", flush=True)
-        code = subprocess.run([sys.executable, *command], check=False).returncode
+    for name, command in stages(arguments.folder, arguments.simulator).items():
+        print(f"\n== {name}: python {command}", flush=True)
+        code = subprocess.run([sys.executable, *shlex.split(command)], check=False).returncode
         if code:
             print(f"error: the stage '{name}' ended with exit code {code}", file=sys.stderr)
             return code
     minutes = (time.monotonic() - begin) / 60
-    print(f"\nDone in {minutes:.1f} minutes. Look at {arguments.folder}/demo.png and drive.mp4.")
+    print(
+        f"\nDone in {minutes:.1f} minutes. Look at demo.png, drive.mp4 and dream.mp4 in {arguments.folder}/."
+    )
     return 0
 
 

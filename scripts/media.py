@@ -1,0 +1,134 @@
+"""The README's pictures, made anew from the running system with the weights that ship.
+
+    python scripts/media.py [--controller log/...json] [--map-name loop_empty] [--seed 0]
+
+Writes `media/worlds.png` (the three worlds beside each other), `media/drive.gif` (the controller on the
+road, with the map from above), `media/dream.gif` (the same controller in the dream) and
+`media/real_and_dream.gif` (one drive on the road, and the same actions dreamt from its tenth frame)."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import gymnasium
+import numpy as np
+from PIL import Image
+
+import dreamduck  # noqa: F401  (registers the worlds)
+from dreamduck import memory, vision
+from dreamduck.control.controllers import Controller
+from dreamduck.control.files import read_controller
+from dreamduck.dream.perception import Perception
+from dreamduck.dream.stepper import Dreams
+from dreamduck.memory import LSTMState
+from dreamduck.pretrained import FOLDER
+from dreamduck.simulator.base import Frames
+from dreamduck.simulator.road import Road, RoadConfig
+from dreamduck.video import side_by_side, write_video
+
+ROOT = Path(__file__).resolve().parent.parent
+MEDIA = ROOT / "media"
+SIDE = 192  # pixels of a panel
+STEPS = 120
+WARM_UP = 10  # real frames before a dream takes over
+FPS = 10
+
+
+def enlarge(frame: Frames) -> Frames:
+    """A frame as a panel, (SIDE, SIDE, 3)."""
+    return np.asarray(Image.fromarray(frame).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+
+
+def drive(controller: Controller, map_name: str, seed: int) -> tuple[list[Frames], list[Frames], Frames]:
+    """A drive on the road: what the camera saw, the map from above, and the actions (T, 2)."""
+    mind, eyes = memory.load(FOLDER), vision.load(FOLDER)
+    road, perception = Road(RoadConfig(map_name=map_name)), Perception(eyes, mind)
+    road.reset([seed])
+    observation = perception.reset(road.frames())
+    seen, above, actions = [], [], []
+    for _ in range(STEPS):
+        seen.append(road.frames()[0].copy())
+        above.append(road.view("top_down", SIDE * 2, SIDE * 2)[::2, ::2])
+        action = controller(observation)
+        step = road.step(action)
+        observation = perception.step(road.frames(), action)
+        actions.append(action[0])
+        if step.terminated[0]:
+            break
+    road.close()
+    return seen, above, np.array(actions)
+
+
+def dream_along(seen: list[Frames], actions: Frames, temperature: float, seed: int) -> list[Frames]:
+    """The same drive, dreamt with the same actions once the first frames have been seen."""
+    mind, eyes = memory.load(FOLDER), vision.load(FOLDER)
+    perception = Perception(eyes, mind)
+    perception.reset(seen[0][np.newaxis])
+    for frame, action in zip(seen[1:WARM_UP], actions, strict=False):
+        perception.step(frame[np.newaxis], action[np.newaxis])
+    dreams = Dreams(mind, memory.load_initial(FOLDER, mind.config.z_size), temperature=temperature)
+    dreams.reset([seed])
+    dreams.z = perception.z.copy()
+    dreams.state = LSTMState(perception.state.h.copy(), perception.state.c.copy())
+    latents = [dreams.z[0]]
+    for action in actions[WARM_UP - 1 : -1]:
+        dreams.step(action[np.newaxis])
+        latents.append(dreams.z[0])
+    return [*seen[: WARM_UP - 1], *eyes.decode(np.array(latents))]
+
+
+def dream_alone(controller: Controller, temperature: float, seed: int) -> list[Frames]:
+    """The controller in the dream."""
+    env = gymnasium.make("DreamDuck-v2", temperature=temperature, render_mode="rgb_array")
+    eyes = vision.load(FOLDER)
+    observation, _ = env.reset(seed=seed)
+    latents = []
+    for _ in range(STEPS):
+        latents.append(observation[: eyes.z_size])
+        observation, _, terminated, truncated, _ = env.step(controller(observation))
+        if terminated or truncated:
+            break
+    env.close()
+    return list(eyes.decode(np.array(latents)))
+
+
+def worlds(seen: list[Frames], dreamt: list[Frames]) -> Frames:
+    """Camera, VAE and dream beside each other, at three moments."""
+    eyes = vision.load(FOLDER)
+    rows = []
+    for moment in (WARM_UP, len(seen) // 2, len(seen) - 1):
+        again = eyes.decode(eyes.encode(seen[moment][np.newaxis])[0])[0]
+        rows.append(side_by_side([enlarge(frame) for frame in (seen[moment], again, dreamt[moment])]))
+    return np.concatenate(rows)
+
+
+def main() -> None:
+    """Make every picture."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--controller", type=Path, default=ROOT / "log" / "dream.best.json")
+    parser.add_argument("--map-name", default="loop_empty")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--temp", type=float, default=0.5, help="temperature of the dreams")
+    arguments = parser.parse_args()
+    config = memory.read_config(FOLDER)
+    controller = read_controller(arguments.controller, config.z_size, config.hidden_size)
+    seen, above, actions = drive(controller, arguments.map_name, arguments.seed)
+    dreamt = dream_along(seen, actions, arguments.temp, arguments.seed)
+    alone = dream_alone(controller, arguments.temp, arguments.seed)
+    MEDIA.mkdir(exist_ok=True)
+    pairs = zip(seen, above, strict=True)
+    write_video(MEDIA / "drive.gif", (side_by_side([enlarge(a), b]) for a, b in pairs), FPS)
+    write_video(MEDIA / "dream.gif", map(enlarge, alone), FPS)
+    pairs = zip(seen, dreamt, strict=True)
+    write_video(
+        MEDIA / "real_and_dream.gif", (side_by_side([enlarge(a), enlarge(b)]) for a, b in pairs), FPS
+    )
+    Image.fromarray(worlds(seen, dreamt)).save(MEDIA / "worlds.png")
+    print(f"{len(seen)} steps on the road, {len(alone)} in the dream; pictures in {MEDIA}")
+
+
+if __name__ == "__main__":
+    main()
