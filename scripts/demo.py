@@ -55,9 +55,7 @@ def main() -> int:
             print(f"error: the stage '{name}' ended with exit code {code}", file=sys.stderr)
             return code
     minutes = (time.monotonic() - begin) / 60
-    print(
-        f"\nDone in {minutes:.1f} minutes. Look at demo.png, drive.mp4 and dream.mp4 in {arguments.folder}/."
-    )
+    print(f"\nDone in {minutes:.1f} minutes: demo.png, drive.mp4, dream.mp4 in {arguments.folder}/.")
     return 0
 
 
