@@ -15,9 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.errors import TrainingError
-from dreamduck.memory.series_file import Series
 from dreamduck.recordings import held_out
 from dreamduck.seeding import generator
+from dreamduck.series import Series
 
 FloatArray = npt.NDArray[np.float32]
 Bools = npt.NDArray[np.bool_]

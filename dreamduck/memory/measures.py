@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.memory.mixture import log_likelihood
-from dreamduck.memory.series_file import Series
 from dreamduck.memory.step import LSTMState, Memory
 from dreamduck.seeding import generator
+from dreamduck.series import Series
 
 Floats = npt.NDArray[np.floating]
 TOGETHER = 64  # episodes run side by side

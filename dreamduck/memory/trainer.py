@@ -28,7 +28,7 @@ from dreamduck.memory.layout import (
     initial_parameters,
 )
 from dreamduck.memory.model import MDNRNN, Outputs, negative_log_likelihood
-from dreamduck.memory.series_file import Series
+from dreamduck.series import Series
 
 COSINE_END = 0.02  # of the learning rate
 WARM_UP = 50  # steps until the learning rate is whole

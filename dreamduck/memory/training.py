@@ -25,9 +25,9 @@ from dreamduck.memory import data, files
 from dreamduck.memory.initial import InitialZ, write_initial
 from dreamduck.memory.layout import ALIVE, ENDED
 from dreamduck.memory.measures import one_step_metrics
-from dreamduck.memory.series_file import Series, read_series
 from dreamduck.memory.step import Memory
 from dreamduck.memory.trainer import Losses, RewardScale, Trainer, TrainingConfig, reward_scale
+from dreamduck.series import Series, read_series
 from dreamduck.storage import read_npz, write_npz
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from dreamduck.memory import Memory, MemoryConfig, files
 from dreamduck.memory.initial import InitialZ, write_initial
 from dreamduck.memory.layout import Parameters, initial_parameters, shapes
 from dreamduck.seeding import generator
-from dreamduck.storage import write_npz
+from dreamduck.series import Series, write_series
 
 SMALL = MemoryConfig(z_size=4, action_size=2, hidden_size=16, mixtures=3)
 
@@ -36,7 +36,7 @@ def write_memory(
     return Memory(made, config)
 
 
-def toy_series(episodes: int = 60, z_size: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
+def toy_series(episodes: int = 60, z_size: int = 4, seed: int = 0) -> Series:
     """A point that is pushed about: an episode ends soon after its first number has passed 1.
 
     The reward is the first action, less 1 at an end.
@@ -62,15 +62,17 @@ def toy_series(episodes: int = 60, z_size: int = 4, seed: int = 0) -> dict[str, 
                 break
         offsets.append(offsets[-1] + steps)
     made = {name: np.stack(column).astype(np.float32) for name, column in columns.items()}
-    made["done"] = made["done"] > 0.5
-    made["logvar"] = np.full_like(made["mu"], -5.0)
-    made["offsets"] = np.array(offsets)
-    made["seeds"] = np.arange(episodes)
-    return made
+    return Series(
+        made["mu"],
+        np.full_like(made["mu"], -5.0),
+        made["action"],
+        made["reward"],
+        made["done"] > 0.5,
+        np.array(offsets),
+        np.arange(episodes),
+    )
 
 
 def write_toy(folder: Path, episodes: int = 60, z_size: int = 4, seed: int = 0) -> Path:
     """A series file of the toy world."""
-    path = folder / "series.npz"
-    write_npz(path, toy_series(episodes, z_size, seed))
-    return path
+    return write_series(folder, toy_series(episodes, z_size, seed))
