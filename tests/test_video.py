@@ -6,8 +6,8 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from dreamduck.video import side_by_side, write_video
 from dreamduck.errors import ConfigError
+from dreamduck.video import side_by_side, write_video
 
 
 def moving_square(count: int, size: tuple[int, int] = (48, 64)) -> list[np.ndarray]:
