@@ -78,9 +78,9 @@ class World(gymnasium.Env[Any, Any], abc.ABC):
         Raises:
             ConfigError: an unknown option. StartError: a start that cannot be driven from.
         """
-        super().reset(seed=seed)
         self._check_open()
         checked = check_options(options, self.options)
+        super().reset(seed=seed)
         self._running = False
         episode = int(self.np_random.integers(SEEDS)) if seed is None else int(seed)
         observation, info = self._begin(episode, checked)
