@@ -1,0 +1,223 @@
+"""Training the memory: it learns, goes on after a kill as if there had been none, and stops at nonsense."""
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dreamduck
+from dreamduck.errors import CheckpointError, SeriesError, TrainingError
+from dreamduck.logbook import read_logbook
+from dreamduck.memory import files, load, load_initial, training
+from dreamduck.memory.trainer import Trainer, TrainingConfig, reward_scale
+from dreamduck.series import write_series
+from tests.memory.helpers import toy_series, write_toy
+
+SCRIPT = Path(dreamduck.__file__).parent / "envs" / "rnn_train.py"
+
+
+def config(folder, **changes):
+    given = {
+        "series": str(folder),
+        "weights": str(folder / "weights"),
+        "log": str(folder / "log"),
+        "steps": 30,
+        "batch_size": 8,
+        "sequence": 12,
+        "hidden_size": 12,
+        "mixtures": 2,
+        "evaluate_every": 10,
+        "checkpoint_every": 7,
+    }
+    return TrainingConfig(**{**given, **changes})
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_at(monkeypatch, step):
+    """Nothing of ours runs after a SIGKILL; nor does it after this."""
+    plain = Trainer.train
+
+    def train(self, batch, number):
+        if number == step:
+            raise Killed
+        return plain(self, batch, number)
+
+    monkeypatch.setattr(Trainer, "train", train)
+
+
+def contents(folder):
+    """Everything that a training leaves but what tells the time."""
+    with np.load(folder / training.CHECKPOINT) as archive:
+        arrays = {name: archive[name] for name in archive.files if name != "position/seconds"}
+    card = json.loads((folder / files.CARD).read_text())
+    return arrays, {k: v for k, v in card.items() if k not in ("seconds", "config", "command")}
+
+
+def test_it_learns(tmp_path):
+    write_toy(tmp_path, episodes=150)
+    made = config(
+        tmp_path, steps=250, hidden_size=32, batch_size=16, evaluate_every=50, learning_rate=0.004
+    )
+    card = training.train(made, "rnn_train.py --this")
+    found = card["metrics"]["held_out"]
+    rows = [row for row in read_logbook(tmp_path / "log" / "rnn.jsonl") if "held_out/nll" in row]
+    assert found["nll"] < rows[0]["held_out/nll"] - 0.2
+    assert found["reward_correlation"] > 0.5
+    assert found["end_auc"] > 0.75
+    # ends are counted ten times in the loss; their probability is nevertheless about right
+    assert 0.3 * found["end_rate"] < found["end_expected"] < 3 * found["end_rate"]
+    assert card["command"] == "rnn_train.py --this"
+    assert card["data"]["fingerprint"]
+    memory = load(tmp_path / "weights")
+    assert memory.card == card
+    initial = load_initial(tmp_path / "weights", 4)
+    series = toy_series(150)
+    assert np.abs(initial.mu[0] - series.mu[series.offsets[:-1]]).sum(axis=1).min() < 1e-3
+
+
+@pytest.mark.parametrize("step", [1, 7, 10, 25])
+def test_a_killed_training_ends_where_the_other_does(tmp_path, monkeypatch, step):
+    write_toy(tmp_path)
+    whole = config(tmp_path, weights=str(tmp_path / "whole"))
+    training.train(whole)
+    parts = dataclasses.replace(whole, weights=str(tmp_path / "parts"), log=str(tmp_path / "log2"))
+    with monkeypatch.context() as patch:
+        killed_at(patch, step)
+        with pytest.raises(Killed):
+            training.train(parts)
+    training.train(parts)
+    (one, card), (two, other) = contents(tmp_path / "whole"), contents(tmp_path / "parts")
+    assert one.keys() == two.keys()
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, two[name], err_msg=name)
+    assert card == other
+    rows = [
+        [
+            {k: v for k, v in row.items() if k != "time"}
+            for row in read_logbook(tmp_path / log / "rnn.jsonl")
+        ]
+        for log in ("log", "log2")
+    ]
+    assert rows[0] == rows[1]
+
+
+def test_a_finished_training_is_not_done_again(tmp_path, monkeypatch):
+    write_toy(tmp_path)
+    card = training.train(config(tmp_path, steps=5))
+    killed_at(monkeypatch, 0)
+    assert training.train(config(tmp_path, steps=5)) == card
+    with pytest.raises(Killed):
+        training.train(config(tmp_path, steps=5, fresh=True))
+
+
+def test_another_training_does_not_go_on_from_the_checkpoint(tmp_path):
+    write_toy(tmp_path)
+    training.train(config(tmp_path, steps=5))
+    with pytest.raises(CheckpointError, match="of another training"):
+        training.train(config(tmp_path, steps=5, seed=1))
+    write_toy(tmp_path, seed=1)
+    with pytest.raises(CheckpointError, match="of another training"):
+        training.train(config(tmp_path, steps=5))
+    (tmp_path / "weights" / training.CHECKPOINT).write_bytes(b"PK nothing")
+    with pytest.raises(CheckpointError, match=r"rnn\.checkpoint\.npz"):
+        training.train(config(tmp_path, steps=5))
+
+
+def test_no_number_stops_it_and_the_last_good_checkpoint_stays(tmp_path, monkeypatch):
+    write_toy(tmp_path)
+    plain = Trainer.train
+
+    def train(self, batch, number):
+        spoilt = np.full_like(batch.reward, np.nan) if number == 12 else batch.reward
+        return plain(self, batch._replace(reward=spoilt), number)
+
+    monkeypatch.setattr(Trainer, "train", train)
+    with pytest.raises(TrainingError, match=r"step 12: the losses are .*stays in .*--fresh"):
+        training.train(config(tmp_path))
+    arrays, _ = contents(tmp_path / "weights")
+    assert arrays["position/step"] == 7
+    assert all(
+        np.isfinite(array).all() for name, array in arrays.items() if name not in ("run", "position/best")
+    )
+    assert load(tmp_path / "weights").config.hidden_size == 12  # the best of step 10
+
+
+def test_padding_and_what_lies_behind_an_episode_change_nothing(tmp_path):
+    """Weights after a step do not depend on numbers in rows that are padding."""
+    series = toy_series(6)
+    from dreamduck.memory import data
+
+    places = data.plan(series.offsets, np.arange(6), 4, 16, 8, 0)
+    made = config(tmp_path, batch_size=4, sequence=16)
+    states = []
+    for filler in (0.0, 5.0):
+        trainer = Trainer(made, made.sizes(4, 2), reward_scale(series, np.arange(6)))
+        for step in range(8):
+            batch = data.batch(series, places, step, 16)
+            pad = batch.step == 0
+            behind = np.concatenate([np.zeros((4, 1), bool), pad], axis=1)
+            behind[:, 1:] |= batch.follows == 0
+            batch.mu[behind] += filler
+            batch.action[pad] += filler
+            trainer.train(batch, step)
+        states.append(trainer.model.parameters())
+    assert any((data.batch(series, places, step, 16).step == 0).any() for step in range(8))
+    for name, array in states[0].items():
+        np.testing.assert_array_equal(array, states[1][name])
+
+
+def test_series_without_ends_and_very_short_ones(tmp_path):
+    series = toy_series(8)
+    short = dataclasses.replace(
+        series,
+        **{name: getattr(series, name)[:8] for name in ("mu", "logvar", "action", "reward")},
+        done=np.zeros(8, bool),
+        offsets=np.arange(9),
+    )
+    write_series(tmp_path, short)
+    found = training.train(config(tmp_path, steps=3))["metrics"]["held_out"]
+    assert found["nll"] is None  # no episode has a second frame
+    assert found["end_auc"] is None
+    assert load(tmp_path / "weights")
+
+
+def test_no_series(tmp_path):
+    with pytest.raises(SeriesError, match=r"series\.py"):
+        training.train(config(tmp_path))
+
+
+@pytest.mark.slow
+def test_a_real_kill(tmp_path):
+    write_toy(tmp_path)
+    flags = (
+        "--steps 400 --batch-size 8 --sequence 12 --hidden-size 24 --evaluate-every 50 --checkpoint-every 5"
+    )
+    for name in ("whole", "parts"):
+        command = [sys.executable, str(SCRIPT), "-q", "--series", str(tmp_path), *flags.split()]
+        command += ["--weights", str(tmp_path / name), "--log", str(tmp_path / f"log-{name}")]
+        checkpoint = tmp_path / name / training.CHECKPOINT
+        for kill in range(3 if name == "parts" else 0):
+            process = subprocess.Popen(command)
+            before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+            while process.poll() is None:
+                if checkpoint.exists() and checkpoint.stat().st_mtime_ns != before:
+                    break
+                time.sleep(0.01)
+            time.sleep(0.05 * kill)
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+        subprocess.run(command, check=True)
+    (one, card), (two, other) = contents(tmp_path / "whole"), contents(tmp_path / "parts")
+    for array_name, array in one.items():
+        np.testing.assert_array_equal(array, two[array_name])
+    assert card == other
