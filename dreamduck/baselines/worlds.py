@@ -87,7 +87,10 @@ def make(
         if how == "native":
             if spec.vector_entry_point is None:
                 raise ConfigError(f"vec_env: {spec.id} has no native batch; use dummy or subproc")
-            batch = gym.make_vec(spec, count, vectorization_mode="vector_entry_point", **given)
+            mode: dict[str, Any] = (
+                {"autoreset_mode": AutoresetMode.SAME_STEP} if entry.startswith(OWN) else {}
+            )
+            batch = gym.make_vec(spec, count, vectorization_mode="vector_entry_point", **given, **mode)
             return BatchVecEnv(batch)
         makers: list[Callable[[], gym.Env[Any, Any]]] = [Maker(env_id, given) for _ in range(count)]
         if how == "subproc":

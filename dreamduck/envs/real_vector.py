@@ -1,0 +1,91 @@
+"""`DreamDuck-v1`, many cars at once: `gymnasium.make_vec("DreamDuck-v1", num_envs=N)`.
+
+Flow: simulator, perception -> [real_vector]. The cars are driven in one batch, their frames encoded in
+one batch, and the memory's step taken in one batch."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from gymnasium.vector import AutoresetMode
+
+from dreamduck import memory, vision
+from dreamduck.config import from_mapping
+from dreamduck.dream.perception import Perception
+from dreamduck.envs.panels import panels
+from dreamduck.envs.realenv import RealConfig
+from dreamduck.envs.rnnenv import observation_space, observe, with_path
+from dreamduck.envs.vector import BatchVectorEnv, Flags, Indices, Info, cars_info
+from dreamduck.envs.world import PICTURE_HEIGHT, PICTURE_WIDTH
+from dreamduck.errors import ConfigError
+from dreamduck.simulator.base import FloatArray, Frames
+from dreamduck.simulator.road import Road, RoadConfig
+
+
+class RealVectorEnv(BatchVectorEnv):
+    """N cars, seen through the world model; see `RealEnv` for what a car does, sees and is told.
+
+    Args:
+        num_envs, render_mode, max_episode_steps, autoreset_mode: see `BatchVectorEnv`.
+        threads: for the native simulator, how many cores to use; all by default.
+        settings: those of `RealEnv`, less `next_z`, which is for one car.
+    Raises:
+        ConfigError: an unknown argument, or a bad value. MapError: an unknown map.
+        WeightsError: the weights are missing or damaged.
+    """
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        *,
+        render_mode: str | None = None,
+        max_episode_steps: int | None = None,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        threads: int | None = None,
+        **settings: Any,
+    ) -> None:
+        self.config = from_mapping(RealConfig, with_path(settings))
+        if self.config.next_z:
+            raise ConfigError("next_z: expected a single world to show it; make DreamDuck-v1 with make")
+        mind = memory.load(self.config.folder)
+        fps = 1.0 / self.config.step_time
+        space = observation_space(mind)
+        super().__init__(num_envs, space, fps, render_mode, max_episode_steps, autoreset_mode)
+        self.vision = vision.load(self.config.folder)
+        self.perception = Perception(self.vision, mind, num_envs)
+        plain = {f.name: getattr(self.config, f.name) for f in dataclasses.fields(RoadConfig)}
+        self.road = Road(RoadConfig(**plain), num_envs, **({} if threads is None else {"threads": threads}))
+
+    def _begin(self, envs: Indices, seeds: Sequence[int], options: dict[str, Any]) -> Info:
+        state = self.road.reset(seeds, options.get("start"), envs)
+        self.perception.reset(self.road.frames()[envs], envs)
+        return {key: values[envs] for key, values in cars_info(state).items()}
+
+    def _advance(self, actions: FloatArray) -> tuple[npt.NDArray[Any], Flags, Info]:
+        state, rewards, terminated = self.road.step(actions)
+        self.perception.step(self.road.frames(), actions)
+        return rewards, terminated.copy(), cars_info(state)
+
+    def _observe(self) -> npt.NDArray[np.float32]:
+        return observe(self.perception)
+
+    def render(self) -> tuple[Frames, ...] | None:
+        """A picture of each car's view, in mode "rgb_array"; with `debug`, as `RealEnv` shows it."""
+        self._check_open()
+        if self.render_mode is None:
+            raise ConfigError("render: expected render_mode='rgb_array' when the worlds are made")
+        if self.config.debug:
+            decoded = self.vision.decode(self.perception.z)
+            return tuple(panels(pair) for pair in zip(self.road.frames(), decoded, strict=True))
+        cars = range(self.num_envs)
+        return tuple(self.road.view("camera", PICTURE_WIDTH, PICTURE_HEIGHT, car) for car in cars)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Free the simulator."""
+        road = getattr(self, "road", None)
+        if road is not None:
+            road.close()

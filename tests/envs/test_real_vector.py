@@ -1,0 +1,73 @@
+"""`DreamDuck-v1` in a batch: the same as so many single worlds."""
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+import dreamduck  # noqa: F401  (registers the worlds)
+from dreamduck.envs.real_vector import RealVectorEnv
+from dreamduck.errors import ActionError, ConfigError, WeightsError
+from tests.envs.models import OBSERVATION, write_model
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return write_model(tmp_path_factory.mktemp("model"), eye=True)
+
+
+def assert_alike(ours, theirs):
+    for a, b in zip(ours, theirs, strict=True):
+        # Encoding one frame or three adds up the same numbers in another order.
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
+def test_same_as_single_worlds(folder, mode):
+    settings = dict(weights=folder, max_episode_steps=7)
+    batch = gymnasium.make_vec(
+        "DreamDuck-v1", num_envs=3, vectorization_mode="vector_entry_point", autoreset_mode=mode, **settings
+    )
+    single = SyncVectorEnv([lambda: gymnasium.make("DreamDuck-v1", **settings)] * 3, autoreset_mode=mode)
+    try:
+        assert isinstance(batch, RealVectorEnv)
+        assert batch.observation_space == single.observation_space
+        assert batch.metadata["autoreset_mode"] == single.metadata["autoreset_mode"] == mode
+        assert_alike(batch.reset(seed=5)[:1], single.reset(seed=5)[:1])
+        rng, ends = np.random.default_rng(0), np.zeros(2, dtype=int)
+        for k in range(24):
+            if k == 15:
+                seeds = [1, None, 7]
+                assert_alike(batch.reset(seed=seeds)[:1], single.reset(seed=seeds)[:1])
+            actions = rng.uniform(-1, 1, (3, 2)).astype(np.float32)
+            actions[0] = (1, -1)
+            ours, theirs = batch.step(actions), single.step(actions)
+            assert_alike(ours[:4], theirs[:4])
+            np.testing.assert_array_equal(ours[4]["lane_dist"], theirs[4]["lane_dist"])
+            assert ours[4]["end"].tolist() == theirs[4]["end"].tolist()
+            ends += ours[2].sum(), ours[3].sum()
+            if mode is AutoresetMode.SAME_STEP and (ours[2] | ours[3]).any():
+                for a, b in zip(ours[4]["final_obs"], theirs[4]["final_obs"], strict=True):
+                    assert (a is None) == (b is None)
+                    if a is not None:
+                        assert_alike([a], [b])
+        assert (ends > 0).all()  # both kinds were met
+    finally:
+        batch.close()
+        single.close()
+
+
+def test_pictures_and_errors(folder):
+    batch = RealVectorEnv(2, weights=folder, render_mode="rgb_array", debug=True)
+    batch.reset(seed=0)
+    assert [picture.shape for picture in batch.render() or ()] == [(480, 640, 3)] * 2
+    assert batch.single_observation_space.shape == (OBSERVATION,)
+    with pytest.raises(ActionError):
+        batch.step(np.zeros((3, 2)))
+    batch.close()
+    with pytest.raises(ConfigError, match="next_z"):
+        RealVectorEnv(2, weights=folder, next_z=True)
+    with pytest.raises(ConfigError, match="mapname"):
+        RealVectorEnv(2, weights=folder, mapname="loop_empty")
+    with pytest.raises(WeightsError):
+        RealVectorEnv(2, weights=folder / "none")
