@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import geometry
 import gym_duckietown.simulator as upstream
 import numpy as np
+import numpy.typing as npt
 import yaml
 from gym_duckietown.envs import DuckietownEnv
 from gym_duckietown.exceptions import NotInLane
@@ -23,7 +25,7 @@ from pyglet import gl
 
 from dreamduck.errors import StartError
 from dreamduck.simulator.base import END_COLLISION, END_NONE, END_OFF_ROAD, INVALID_POSE_REWARD, Frames
-from dreamduck.simulator.lens import bend
+from dreamduck.simulator.lens import lens_map
 
 SAMPLES = 4  # of the antialiasing, as upstream has it
 NO_LIMIT = 10**9  # [steps] episodes are cut by the worlds, not here
@@ -236,3 +238,14 @@ class UpstreamCar(DuckietownEnv):
         values = (gl.GLfloat * 4)()
         gl.glGetLightfv(gl.GL_LIGHT0, name, values)
         return list(values)
+
+
+def bend(frame: Frames) -> Frames:
+    """The picture (H, W, 3) as the lens shows it; upstream's own way is right at 640x480 alone."""
+    height, width, _ = frame.shape
+    return frame.reshape(-1, 3)[_lens(width, height)].reshape(frame.shape)
+
+
+@lru_cache(maxsize=SIZES_KEPT)
+def _lens(width: int, height: int) -> npt.NDArray[np.int64]:
+    return lens_map(width, height)
