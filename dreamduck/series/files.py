@@ -124,7 +124,7 @@ def read_series(where: PathLike) -> Series:
         **{name: arrays[name] for name in ARRAYS if name != "meta"},
         meta=meta,
         fingerprint=fingerprint(path),
-    )  # type: ignore[arg-type]
+    )
 
 
 def _check_headers(path: Path) -> None:

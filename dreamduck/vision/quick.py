@@ -7,8 +7,15 @@ cannot."""
 
 from __future__ import annotations
 
-import numpy as np
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.blas import one_thread
 from dreamduck.vision.layout import (
     CONVOLUTIONS,
     TRANSPOSED,
@@ -19,7 +26,19 @@ from dreamduck.vision.layout import (
     z_size_of,
 )
 
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 CHUNK = 8  # frames at a time: patches of more fall out of the processor's cache
+
+
+def _in_chunks(function: Callable[[Any], FloatArray], rows: npt.NDArray[Any]) -> list[FloatArray]:
+    """What a function gives for a few rows at a time; many chunks are spread over the cores."""
+    chunks = [rows[i : i + CHUNK] for i in range(0, len(rows), CHUNK)]
+    workers = min(len(chunks), CORES)
+    with one_thread():
+        if workers < 2:
+            return [function(chunk) for chunk in chunks]
+        with ThreadPoolExecutor(workers) as pool:
+            return list(pool.map(function, chunks))
 
 
 class QuickVAE:
@@ -54,13 +73,13 @@ class QuickVAE:
 
     def encode(self, frames: Frames) -> tuple[FloatArray, FloatArray]:
         """Frames (B, 64, 64, 3) uint8 to (mu, logvar), each (B, Z) float32."""
-        heads = [self._encode(frames[i : i + CHUNK]) for i in range(0, len(frames), CHUNK)]
+        heads = _in_chunks(self._encode, frames)
         joined = np.concatenate(heads) if heads else np.empty((0, 2 * self.z_size), np.float32)
         return joined[:, : self.z_size].copy(), joined[:, self.z_size :].copy()
 
     def decode(self, z: FloatArray) -> FloatArray:
         """Latents (B, Z) to pictures (B, 64, 64, 3) float32 in [0, 1]."""
-        pictures = [self._decode(z[i : i + CHUNK]) for i in range(0, len(z), CHUNK)]
+        pictures = _in_chunks(self._decode, z)
         return np.concatenate(pictures) if pictures else np.empty((0, 64, 64, 3), np.float32)
 
     def _encode(self, frames: Frames) -> FloatArray:
