@@ -47,9 +47,11 @@ setup(
             "nbformat>=5.10",
             "ipykernel>=6",
             "pre-commit>=3.5",
+            "psutil>=6",
             "pytest>=8",
             "ruff>=0.9",
             "types-PyYAML",
+            "types-psutil",
             "types-tqdm",
         ]
     },
