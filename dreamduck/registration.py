@@ -13,6 +13,7 @@ ENTRY_POINTS = {
 }
 VECTOR_ENTRY_POINTS = {
     "DreamDuck-v0": "dreamduck.envs.vector:DuckVectorEnv",
+    "DreamDuck-v1": "dreamduck.envs.real_vector:RealVectorEnv",
     "DreamDuck-v2": "dreamduck.envs.dream_vector:DreamVectorEnv",
 }
 LEGACY_ENTRY_POINTS = {
