@@ -7,6 +7,7 @@ what is missing."""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import logging
 import shutil
@@ -165,14 +166,19 @@ def record_drives(source: Path, world: WorldConfig, settings: DriveConfig, folde
     return len(missing)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Record the drives of a controller."""
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = cli.parser("Record what a controller does on the road, as episodes for training.")
     parser.add_argument("controller", help="a controller file")
     parser.add_argument("--out", default="records", help="folder of episodes (default: records)")
     config.add_arguments(parser, DriveConfig)
     config.add_arguments(parser.add_argument_group("world"), WorldConfig)  # type: ignore[arg-type]
-    arguments = parser.parse_args(argv)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Record the drives of a controller."""
+    arguments = build_parser().parse_args(argv)
     cli.start_logging(arguments)
     world = config.from_arguments(WorldConfig, arguments)
     settings = config.from_arguments(DriveConfig, arguments)

@@ -7,6 +7,8 @@ and all after it run again. The commands are restartable themselves, so a kill c
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import logging
 import shlex
 import subprocess
@@ -59,32 +61,38 @@ def run_stages(stages: Sequence[Stage], folder: Path) -> dict[str, float]:
     Raises:
         TrainingError: a command failed, or left out what it should have made.
     """
-    seconds = {}
+    seconds, chain = {}, ""
     for number, stage in enumerate(stages, 1):
         stamp = folder / "stamps" / f"{stage.name}.json"
         found = read_json(stamp) if stamp.exists() else {}
-        if not is_done(stage, found):
+        chain = _link(chain, stage)
+        if not is_done(stage, found, chain):
             log.info("stage %d of %d, %s: %s", number, len(stages), stage.name, shlex.join(stage.command))
-            found = _run(stage, float(found.get("seconds_before", 0.0)), stamp)
+            before = float(found.get("seconds_before", 0.0)) if found.get("chain") == chain else 0.0
+            found = _run(stage, before, stamp, chain)
         else:
             log.info("stage %d of %d, %s: done already", number, len(stages), stage.name)
         seconds[stage.name] = float(found["seconds"])
     return seconds
 
 
-def is_done(stage: Stage, stamp: dict[str, Any]) -> bool:
-    """Whether a stamp is of this very command over these very inputs, and its outputs are still there."""
+def is_done(stage: Stage, stamp: dict[str, Any], chain: str) -> bool:
+    """Whether a stamp is of this very command, over these very inputs and commands before it."""
     return (
-        stamp.get("command") == list(stage.command)
-        and stamp.get("inputs") == _fingerprints(stage.inputs)
-        and "seconds" in stamp
-        and all(path.exists() for path in stage.outputs)
+        stamp.get("chain") == chain and "seconds" in stamp and all(path.exists() for path in stage.outputs)
     )
 
 
-def _run(stage: Stage, before: float, stamp: Path) -> dict[str, Any]:
+def _link(chain: str, stage: Stage) -> str:
+    """A fingerprint of a stage's command, its inputs, and all that came before."""
+    inputs = {path.name: fingerprint(path) for path in stage.inputs if path.exists()}
+    text = json.dumps([chain, stage.command, inputs], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _run(stage: Stage, before: float, stamp: Path, chain: str) -> dict[str, Any]:
     started = time.monotonic()
-    facts = {"command": list(stage.command), "inputs": _fingerprints(stage.inputs)}
+    facts = {"command": list(stage.command), "chain": chain}
     code = None
     try:
         code = subprocess.run(stage.argv, check=False).returncode
@@ -96,7 +104,7 @@ def _run(stage: Stage, before: float, stamp: Path) -> dict[str, Any]:
     if code != 0:
         raise TrainingError(
             f"stage {stage.name}: {shlex.join(stage.command)} ended with exit code {code}; "
-            "its last words are above; start again to go on"
+            "its last words are above; start again to go on, or in another folder for other settings"
         )
     missing = [str(path) for path in stage.outputs if not path.exists()]
     if missing:
@@ -104,7 +112,3 @@ def _run(stage: Stage, before: float, stamp: Path) -> dict[str, Any]:
     done = {**facts, "seconds": round(spent, 1)}
     write_json(stamp, done)
     return done
-
-
-def _fingerprints(paths: Sequence[Path]) -> dict[str, str]:
-    return {path.name: fingerprint(path) for path in paths if path.exists()}

@@ -89,7 +89,7 @@ def test_bad_input_is_one_line_and_exit_code_2(weights, tmp_path):  # noqa: F811
 def test_other_bad_input(controller, weights):  # noqa: F811
     flags = ["--weights", str(weights), "-q"]
     with pytest.raises(ConfigError, match="seed: expected 0 or more"):
-        model.main(["rnnenv", "norender", controller, *flags, "--", "-1"])
+        model.main(["rnnenv", "norender", controller, "-1", *flags])
     with pytest.raises(ConfigError, match="episodes"):
         model.main(["rnnenv", "norender", controller, "1", "--episodes", "0", *flags])
     with pytest.raises(ControllerError, match="no such file"):

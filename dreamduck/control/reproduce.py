@@ -1,0 +1,203 @@
+"""From nothing to a controller that learned in the dream alone, and its score: `make reproduce`.
+
+Flow: every stage -> [reproduce]. Each stage is a command that anyone can type, run in a process of its
+own, skipped when it is done; a kill costs no more than the stage's last checkpoint. The settings are
+fixed here, so that two people who run it get the same controller."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dreamduck import cli, config
+from dreamduck.config import check, option
+from dreamduck.control.report import REFERENCE
+from dreamduck.control.scoreboard import TRAINING_MAP, UNSEEN_MAPS
+from dreamduck.control.stages import Stage, run_stages
+from dreamduck.simulator.base import SIMULATORS
+from dreamduck.storage import read_json, write_json
+
+log = logging.getLogger(__name__)
+
+ROW = "evolved in the dream"
+
+
+@dataclasses.dataclass(frozen=True)
+class ReproduceConfig:
+    """The settings of every stage, in one place."""
+
+    maps: tuple[str, ...] = option(
+        (TRAINING_MAP, "small_loop", "ETH_large_loop"), "maps to record on; others are never seen"
+    )
+    episodes: int = option(900, "to record", low=2)
+    frames: int = option(150, "of an episode at most", low=2)
+    vae_epochs: int = option(6, "of the VAE", low=1)
+    vae_steps: int = option(0, "of the VAE at most; 0 for all", low=0)
+    memory_steps: int = option(2500, "of the MDN-RNN", low=1)
+    temperature: float = option(1.15, "of the dream", above=0.0)
+    features: str = option("zch", "what the controller sees", choices=("z", "zh", "zc", "zch"))
+    population: int = option(64, "candidates in a generation", low=2)
+    num_episode: int = option(16, "dreams of each", low=1)
+    dream_steps: int = option(300, "of a dream at most", low=1)
+    generations: int = option(60, "of the search", low=1)
+    score_episodes: int = option(100, "to score by", low=1)
+    score_seconds: float = option(60.0, "of each", unit="s", above=0.0)
+    score_maps: tuple[str, ...] = option((TRAINING_MAP, *UNSEEN_MAPS), "maps to score on")
+    score_simulators: tuple[str, ...] = option(SIMULATORS, "where to score")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
+    """The commands, in their order."""
+    records, weights, series, logs = (folder / name for name in ("records", "weights", "series", "log"))
+    eye, mind = weights / "vae.weights.h5", weights / "rnn.weights.h5"
+    best = logs / f"rnnenv.cma.{settings.num_episode}.{settings.population}.best.json"
+    vae_steps = ["--max-steps", str(settings.vae_steps)] if settings.vae_steps else []
+    commands: list[tuple[str, list[str], list[Path], list[Path]]] = [
+        (
+            "record",
+            [
+                *("extract.py", "--records", str(records), "--log", str(logs)),
+                *("--maps", ",".join(settings.maps), "--max-trials", str(settings.episodes)),
+                *("--max-frames", str(settings.frames)),
+                *("--min-frames", str(min(50, settings.frames))),
+            ],
+            [],
+            [records],
+        ),
+        (
+            "vision",
+            [
+                *("vae_train.py", "--records", str(records), "--weights", str(weights)),
+                *("--log", str(logs), "--epochs", str(settings.vae_epochs), *vae_steps),
+                *("--learning-rate", "0.0005", "--schedule", "cosine"),
+            ],
+            [],
+            [eye],
+        ),
+        (
+            "series",
+            [
+                *("series.py", "--records", str(records), "--weights", str(weights)),
+                *("--series", str(series)),
+            ],
+            [eye],
+            [series],
+        ),
+        (
+            "memory",
+            [
+                *("rnn_train.py", "--series", str(series), "--weights", str(weights)),
+                *("--log", str(logs), "--steps", str(settings.memory_steps)),
+            ],
+            [eye],
+            [mind],
+        ),
+        (
+            "evolve",
+            [
+                *("train.py", "rnnenv", "--weights", str(weights), "--log", str(logs)),
+                *("-n", str(settings.population), "--num_episode", str(settings.num_episode)),
+                *("--generations", str(settings.generations), "--max-steps", str(settings.dream_steps)),
+                *("--temp", str(settings.temperature), "--features", settings.features),
+            ],
+            [mind],
+            [best],
+        ),
+        (
+            "score",
+            [
+                *("dreamduck.control.scoreboard", "--out", str(folder / "scores")),
+                *("--weights", str(weights), "--controller", f"{ROW}={best}"),
+                *("--maps", ",".join(settings.score_maps)),
+                *("--simulators", ",".join(settings.score_simulators)),
+                *("--episodes", str(settings.score_episodes), "--seconds", str(settings.score_seconds)),
+            ],
+            [mind, best],
+            [folder / "scores" / "scores.json"],
+        ),
+    ]
+    return [
+        Stage(name, tuple(command), tuple(inputs), tuple(outputs))
+        for name, command, inputs, outputs in commands
+    ]
+
+
+def verdict(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The controller beside pure pursuit, for each simulator and map.
+
+    Args:
+        entries: of a scoreboard.
+    """
+    found = []
+    for entry in entries:
+        if entry["key"]["row"] != ROW:
+            continue
+        world = entry["key"]["world"]
+        reference = next(
+            (e for e in entries if e["key"]["row"] == REFERENCE and e["key"]["world"] == world), None
+        )
+        best = reference["summary"]["distance"][0] if reference else 0.0
+        distance = entry["summary"]["distance"][0]
+        found.append(
+            {
+                "simulator": world["simulator"],
+                "map": world["map_name"],
+                "of_pursuit": round(distance / best, 4) if best > 0 else None,
+                "alive": entry["summary"]["alive"][0],
+                "target": [0.9, 0.95] if world["map_name"] == TRAINING_MAP else [0.75, 0.8],
+            }
+        )
+    return found
+
+
+def tell(rows: Sequence[dict[str, Any]], seconds: dict[str, float]) -> str:
+    """What came out and how long it took, in lines for people."""
+    lines = []
+    for row in rows:
+        share = "?" if row["of_pursuit"] is None else f"{100 * row['of_pursuit']:.0f}%"
+        wanted = "at least {:.0%} and {:.0%}".format(*row["target"])
+        lines.append(
+            f"{row['map']}, {row['simulator']}: {share} of pure pursuit's distance, "
+            f"{100 * row['alive']:.0f}% alive (target {wanted})"
+        )
+    times = ", ".join(f"{name} {spent / 60:.1f}" for name, spent in seconds.items())
+    lines.append(f"minutes: {times}; together {sum(seconds.values()) / 60:.1f}")
+    return "\n".join(lines)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = cli.parser("From nothing to a controller trained in the dream, and its score.")
+    parser.add_argument("--folder", default="reproduce", help="where everything goes (default: reproduce)")
+    parser.add_argument("--show", action="store_true", help="print the commands, run nothing")
+    config.add_arguments(parser, ReproduceConfig)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run all stages that are not done, and tell what came out."""
+    arguments = build_parser().parse_args(argv)
+    cli.start_logging(arguments)
+    settings, folder = config.from_arguments(ReproduceConfig, arguments), Path(arguments.folder)
+    planned = stages(folder, settings)
+    if arguments.show:
+        for stage in planned:
+            print(f"{stage.name}: {shlex.join(stage.argv)}")
+        return
+    write_json(folder / "reproduce.config.json", config.to_dict(settings))
+    seconds = run_stages(planned, folder)
+    rows = verdict(read_json(folder / "scores" / "scores.json")["entries"])
+    write_json(folder / "reproduce.json", {"rows": rows, "seconds": seconds})
+    print(tell(rows, seconds))
+
+
+if __name__ == "__main__":
+    cli.run(main)

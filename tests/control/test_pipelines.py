@@ -1,0 +1,148 @@
+"""`make reproduce` and the loop: their commands, what they skip, what they tell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dreamduck.control import loop, reproduce
+from dreamduck.control.controllers import ControllerForm
+from dreamduck.control.files import RunFiles, to_card
+from dreamduck.control.reproduce import ReproduceConfig, stages, tell, verdict
+from dreamduck.control.runs import Verdict
+from dreamduck.control.worlds import WorldConfig
+
+
+def entry(row, distance, alive, map_name="loop_empty"):
+    return {
+        "key": {"row": row, "world": {"simulator": "native", "map_name": map_name}},
+        "summary": {"distance": [distance, 0, 0], "alive": [alive, 0, 0]},
+    }
+
+
+def test_each_stage_feeds_the_next(tmp_path):
+    planned = stages(tmp_path, ReproduceConfig())
+    assert [stage.name for stage in planned] == ["record", "vision", "series", "memory", "evolve", "score"]
+    made: set[Path] = set()
+    for stage in planned:
+        assert set(stage.inputs) <= made
+        made |= set(stage.outputs)
+        script = Path(stage.argv[1])
+        assert script.suffix != ".py" or script.exists()
+
+
+def test_the_commands_parse(tmp_path):
+    """Every flag exists in the script that it is given to."""
+    from dreamduck.control import drives, scoreboard
+    from dreamduck.envs import extract, rnn_train, series, train, vae_train
+
+    parsers = {
+        f"{script.__name__.rsplit('.', 1)[1]}.py": script.build_parser
+        for script in (train, extract, vae_train, series, rnn_train)
+        if hasattr(script, "build_parser")
+    }
+    parsers["dreamduck.control.scoreboard"] = scoreboard.build_parser
+    parsers["dreamduck.control.drives"] = drives.build_parser
+    planned = stages(tmp_path, ReproduceConfig(vae_steps=3))
+    planned += loop.round_stages(
+        1, tmp_path, tmp_path / "c.json", tmp_path / "w", loop.LoopConfig(), WorldConfig()
+    )
+    checked = set()
+    for stage in planned:
+        name, *arguments = stage.command
+        if name in parsers:
+            parsers[name]().parse_args(arguments)
+            checked.add(name)
+    assert {"train.py", "dreamduck.control.scoreboard", "dreamduck.control.drives"} <= checked
+
+
+def test_showing_runs_nothing(tmp_path, capsys):
+    reproduce.main(["--folder", str(tmp_path), "--show"])
+    assert capsys.readouterr().out.startswith("record: ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_verdict_is_beside_pure_pursuit():
+    entries = [
+        entry("pure pursuit", 20.0, 1.0),
+        entry(reproduce.ROW, 18.5, 0.97),
+        entry("pure pursuit", 20.0, 1.0, "udem1"),
+        entry(reproduce.ROW, 12.0, 0.5, "udem1"),
+        entry("random", 0.1, 0.0),
+    ]
+    rows = verdict(entries)
+    assert [(row["map"], row["of_pursuit"], row["alive"]) for row in rows] == [
+        ("loop_empty", 0.925, 0.97),
+        ("udem1", 0.6, 0.5),
+    ]
+    assert rows[0]["target"] == [0.9, 0.95]
+    assert rows[1]["target"] == [0.75, 0.8]
+    text = tell(rows, {"record": 60.0, "vision": 600.0})
+    assert (
+        "loop_empty, native: 92% of pure pursuit's distance, 97% alive (target at least 90% and 95%)"
+        in text
+    )
+    assert text.endswith("record 1.0, vision 10.0; together 11.0")
+    assert verdict([entry(reproduce.ROW, 1.0, 1.0)])[0]["of_pursuit"] is None
+
+
+@pytest.fixture
+def round_trip(tmp_path, monkeypatch):
+    """A loop whose stages write their outputs and nothing more; round 2 drives best."""
+    form = ControllerForm("z")
+    asked: list[list[str]] = []
+
+    def run_stages(planned, folder):
+        asked.append([stage.name for stage in planned])
+        for stage in planned:
+            for path in stage.outputs:
+                if path.name.endswith(".best.json"):
+                    files = RunFiles(path.with_name(path.name.removesuffix(".best.json")))
+                    files.write_evaluations([], [], np.zeros(form.size), float(len(asked)))
+                    files.write_card(to_card(form, np.zeros(form.size)))
+                else:
+                    path.mkdir(parents=True, exist_ok=True)
+
+    returns = iter([1.0, 2.0, 5.0, 3.0])
+
+    def judge_both(world, controller, how):
+        mean = next(returns)
+        interval = [mean, mean, mean]
+        road = {"return": [mean, 0.5], "alive": [0.5, 0.4, 0.6], "distance": interval, "episodes": 3}
+        return Verdict({"mean": 9.0, "std": 1.0, "length": 10.0}, road)
+
+    monkeypatch.setattr(loop, "run_stages", run_stages)
+    monkeypatch.setattr(loop, "judge_both", judge_both)
+    monkeypatch.setattr(loop, "model_sizes", lambda folder: (64, 512))
+    for folder, names in (("weights", ("vae.weights.h5", "vae.json")), ("records", ("1.npz", "2.npz"))):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / name).write_bytes(b"x")
+    (tmp_path / "first.json").write_text(json.dumps([[0.0] * form.size]))
+    return tmp_path, asked
+
+
+def test_the_loop_goes_round(round_trip, capsys):
+    folder, asked = round_trip
+    flags = [
+        str(folder / "first.json"),
+        "--out",
+        str(folder / "loop"),
+        "--records",
+        str(folder / "records"),
+    ]
+    flags += ["--weights", str(folder / "weights"), "--rounds", "3", "-q"]
+    loop.main(flags)
+    assert asked[1] == ["2-drives", "2-series", "2-memory", "2-evolve"]
+    rows = json.loads((folder / "loop" / "loop.json").read_text())
+    assert [row["road"]["return"][0] for row in rows] == [1.0, 2.0, 5.0, 3.0]
+    assert rows[2]["controller"].startswith(str(folder / "loop" / "round-2"))
+    assert sorted(path.name for path in (folder / "loop" / "records").iterdir()) == ["1.npz", "2.npz"]
+    assert (folder / "loop" / "round-3" / "weights" / "vae.json").exists()
+    assert (folder / "loop" / "best.json").exists()
+    assert "best: round 2" in capsys.readouterr().out
+    loop.main(flags)  # judged already: nothing is judged again
+    assert "best: round 2" in capsys.readouterr().out
