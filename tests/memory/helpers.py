@@ -53,7 +53,7 @@ def toy_series(episodes: int = 60, z_size: int = 4, seed: int = 0) -> Series:
             columns["mu"].append(z.copy())
             columns["action"].append(action)
             columns["reward"].append(action[0] - done)
-            columns["done"].append(np.bool_(done))
+            columns["done"].append(np.array(done))
             steps += 1
             z[0] += 0.2 * action[0]
             z[1] = 0.9 * z[1] + 0.3 * action[1]

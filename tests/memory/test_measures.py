@@ -62,7 +62,8 @@ def test_draws_have_the_mixtures_moments(temperature):
     count = 40_000
     made = Mixture(*(np.repeat(part, count, axis=0) for part in mixture()))
     random = np.random.default_rng(1)
-    drawn = sample(made, random.random((count, 2)), random.standard_normal((count, 2)), temperature)
+    uniform, normal = random.random((count, 2), np.float32), random.standard_normal((count, 2), np.float32)
+    drawn = sample(made, uniform, normal, temperature)
     weights = np.exp(made.logmix[0] / temperature)
     weights /= weights.sum(axis=0)
     mean = (weights * made.mix_mu[0]).sum(axis=0)
@@ -76,6 +77,6 @@ def test_draws_have_the_mixtures_moments(temperature):
 
 def test_near_zero_temperature_takes_the_likeliest_mean():
     made = mixture()
-    drawn = sample(made, np.full((1, 2), 0.5), np.full((1, 2), 3.0), 1e-6)
+    drawn = sample(made, np.full((1, 2), 0.5, np.float32), np.full((1, 2), 3.0, np.float32), 1e-6)
     likeliest = made.logmix[0].argmax(axis=0)
     np.testing.assert_allclose(drawn[0], made.mix_mu[0][likeliest, [0, 1]], atol=1e-2)
