@@ -6,8 +6,9 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-ENVS = Path(__file__).parent.parent.parent / "dreamduck" / "envs"
-NOTEBOOKS = sorted(ENVS.glob("*.ipynb"))
+ROOT = Path(__file__).parent.parent.parent
+ENVS = ROOT / "dreamduck" / "envs"
+NOTEBOOKS = sorted([*ENVS.glob("*.ipynb"), *(ROOT / "examples").glob("*.ipynb")])
 
 
 def test_the_notebook_of_2019_is_there():
