@@ -50,6 +50,7 @@ async def serve(server: Server) -> None:
         with contextlib.suppress(NotImplementedError):  # Windows has none of these
             loop.add_signal_handler(number, stopped.set)
     address = await server.start()
+    loop.run_in_executor(None, server.warm)
     print(f"Drive at {address}", flush=True)
     if not is_loopback(server.config.host):
         print("Whoever has this address can drive; other machines need this one's name in it.", flush=True)

@@ -74,19 +74,27 @@ class Connection:
 
     async def serve(self) -> None:
         """Answer until the tab is closed; then end its world."""
-        ticker = asyncio.create_task(self._tick())
+        tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._listen())]
         try:
-            await self._say("hello", **await self._think(self._workshop.describe))
-            async for received in self._socket:
-                if received.type == WSMsgType.ERROR or not await self._hear(received.type, received.data):
-                    break
+            # Whichever ends first: a world that fails must not leave its tab waiting for ever.
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
-            ticker.cancel()
-            await asyncio.gather(ticker, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             async with self._lock:
                 if self._session:
                     await self._think(self._session.close)
                     self._session = None
+
+    async def _listen(self) -> None:
+        """Take messages until the tab is closed."""
+        await self._say("hello", **await self._think(self._workshop.describe))
+        async for received in self._socket:
+            if received.type == WSMsgType.ERROR or not await self._hear(received.type, received.data):
+                break
 
     async def _hear(self, kind: WSMsgType, data: Any) -> bool:
         """Take one message; False closes the connection."""

@@ -86,9 +86,8 @@ def memory_graph(memory: Memory) -> bytes:
     # (1, Z) meets (1, K, Z): the latent that went in is added to each Gaussian's mean.
     g.add("Add", ["means", "z"], "mix_mu") if config.residual else g.add("Identity", ["means"], "mix_mu")
     for name, column in (("reward", ALIVE), ("end_reward", ENDED)):
-        g.add(
-            "Gather", ["reward_out", g.constant(f"{name}_at", np.array([column], np.int64))], name, axis=1
-        )
+        place = g.constant(f"{name}_at", np.array([column], np.int64))
+        g.add("Gather", ["reward_out", place], name, axis=1)
     g.add("Sigmoid", ["end_out"], "end")
     mixture, state, one = [1, mixtures, z_size], [1, hidden], [1, 1]
     return g.bytes(

@@ -21,7 +21,9 @@ from aiohttp import WSCloseCode, web
 from dreamduck.config import check, option
 from dreamduck.drive.connection import Connection, Workshop
 from dreamduck.drive.messages import MAX_MESSAGE
-from dreamduck.errors import ConfigError
+from dreamduck.drive.session import Session
+from dreamduck.drive.start import Start
+from dreamduck.errors import ConfigError, DreamDuckError
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +111,15 @@ class Server:
         host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
         self.address = f"http://{host}:{port}/" + (f"?token={self.token}" if self.token else "")
         return self.address
+
+    def warm(self) -> None:
+        """Make one road and close it, so that its code is compiled by the time somebody wants it."""
+        try:
+            world = self._workshop.make(Start("road", self._workshop.describe()["map_name"]))
+            Session(world).look()
+            world.close()
+        except DreamDuckError as err:
+            log.warning("the road cannot be driven on: %s", err)
 
     async def stop(self) -> None:
         """End every world and stop listening."""

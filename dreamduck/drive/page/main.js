@@ -14,7 +14,9 @@ const state = {
   about: null, // what the server said of itself
   start: null, // of the drive that is on
   moment: null, // the last one shown
+  coming: null, // the newest, while it is being painted
   link: "", // of this drive, kept for a lost connection
+  waiting: 0, // a timer, while a world is being made
   seeking: false, // a seek is on its way
   wanted: null, // the moment to seek to after that
   held: "", // what the server knows of the hands
@@ -39,12 +41,12 @@ function lost(reason) {
 }
 
 function answer(message) {
-  const handlers = { hello, world, error: ({ message: text }) => notice(text), saved, link, records, picture: () => {} };
+  const handlers = { hello, world, error, saved, link, records, picture: () => {} };
   handlers[message.type]?.(message);
 }
 
 function hello(about) {
-  const again = state.about !== null;
+  const known = state.about !== null;
   state.about = about;
   $("status").className = "open";
   for (const button of all("#worlds button")) {
@@ -52,7 +54,7 @@ function hello(about) {
     button.disabled = Boolean(missing);
     if (missing) button.title = missing;
   }
-  if (!again) {
+  if (!known) {
     $("map_name").replaceChildren(...about.maps.map((name) => new Option(name)));
     $("map_name").value = about.map_name;
     $("temperature").value = about.temperature;
@@ -60,12 +62,13 @@ function hello(about) {
     latents.begin(about.latents);
   }
   const shared = new URLSearchParams(location.hash.slice(1)).get("drive");
-  if (again && state.link) server.send("again", { link: state.link, resume: true });
-  else if (shared) server.send("again", { link: shared });
+  if (known && state.link) again({ link: state.link, resume: true });
+  else if (shared) again({ link: shared });
   else begin(state.start?.world ?? about.world);
 }
 
 function world({ start, drivers, map: outline }) {
+  clearTimeout(state.waiting);
   const other = state.start?.world !== start.world;
   state.start = start;
   state.link = "";
@@ -86,17 +89,37 @@ function world({ start, drivers, map: outline }) {
   else setPace(Number($("pace").value));
   map.begin(outline);
   chart.clear();
+  $("pictures").dataset.shown = ""; // until its first moment is painted
+  document.querySelector("main").inert = false;
 }
 
 function moment(header, pictures) {
   if ("peek" in header) return peeked(header, pictures.record);
-  state.moment = header;
   state.seeking = false;
   if (state.wanted !== null) seek(state.wanted);
-  showPictures(pictures);
-  showFacts(header);
   chart.add(header);
+  map.add(header);
+  const idle = state.coming === null;
+  state.coming = [header, pictures];
+  if (idle) showComing();
+}
+
+/** Paint the newest moment; those that came while another was being painted are passed over. */
+async function showComing() {
+  while (state.coming) {
+    const [header, pictures] = state.coming;
+    await showPictures(pictures);
+    show(header);
+    if (state.coming[0] === header) state.coming = null;
+  }
+}
+
+function show(header) {
+  state.moment = header;
+  showFacts(header);
+  chart.draw(header.step);
   map.show(header);
+  $("pictures").dataset.shown = state.start.world;
   if (header.z && $("latents_card").open) latents.show(header.z, header.pulled ?? []);
   if (document.activeElement !== $("timeline") || header.running) {
     $("timeline").max = Math.max(header.length, 1);
@@ -130,6 +153,7 @@ function showRate() {
 // ------------------------------------------------------------------ driving
 
 function begin(name, more = {}) {
+  startsSoon();
   server.send("begin", {
     world: name,
     map_name: $("map_name").value,
@@ -138,6 +162,20 @@ function begin(name, more = {}) {
     temperature: Number($("temperature").value),
     ...more,
   });
+}
+
+function again(values) {
+  startsSoon();
+  server.send("again", values);
+}
+
+/** Say what one waits for, if one waits. */
+function startsSoon() {
+  clearTimeout(state.waiting);
+  state.waiting = setTimeout(() => {
+    $("over").textContent = "The world is being made. The first time takes a while: its code is compiled.";
+    $("over").hidden = false;
+  }, 800);
 }
 
 function run(on) {
@@ -210,7 +248,7 @@ const SHORTCUTS = {
 const choose = (driver) => $("drivers").querySelector(`[data-driver=${driver}]`).click();
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || typing(event.target)) return;
-  if (!SHORTCUTS[event.code] || (event.code === "Space" && event.target.closest?.("button, summary, .button"))) return;
+  if (!state.moment || !SHORTCUTS[event.code] || (event.code === "Space" && event.target.closest?.("button, summary, .button"))) return;
   event.preventDefault();
   SHORTCUTS[event.code]();
 });
@@ -225,9 +263,16 @@ click("save", () => server.send("save"));
 click("share", () => server.send("link", { tag: "share" }));
 setInterval(() => state.moment && server.send("link", { tag: "keep" }), KEPT_LINK);
 
+function error({ message: text }) {
+  clearTimeout(state.waiting);
+  state.seeking = false;
+  notice(text);
+}
+
 function saved({ episode, film, steps }) {
   const link = Object.assign(document.createElement("a"), { href: `/films/${film}`, target: "_blank", textContent: "Watch the film" });
   $("kept").replaceChildren(`${steps} steps kept as ${episode}. `, link);
+  if ($("from").open) server.send("records");
 }
 
 function link({ link: letters, tag }) {
@@ -248,7 +293,7 @@ function link({ link: letters, tag }) {
 
 addEventListener("hashchange", () => {
   const shared = new URLSearchParams(location.hash.slice(1)).get("drive");
-  if (shared) server.send("again", { link: shared });
+  if (shared) again({ link: shared });
 });
 
 // ------------------------------------------------------------------ dreaming from a picture

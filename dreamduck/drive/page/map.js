@@ -43,11 +43,15 @@ export class RoadMap {
     }
   }
 
-  /** Add a moment's pose and draw; what lies ahead of a moment gone back to is drawn faintly. */
-  show({ step, length, pose }) {
-    if (!this.outline || !pose) return;
+  /** Add a moment's pose. */
+  add({ step, length, pose }) {
     this.path.length = Math.min(this.path.length, length + 1);
     this.path[step] = pose;
+  }
+
+  /** Draw; what lies ahead of a moment gone back to is drawn faintly. */
+  show({ step, pose }) {
+    if (!this.outline || !pose) return;
     const context = this.canvas.getContext("2d");
     const s = this.scale;
     context.clearRect(0, 0, this.canvas.width, this.canvas.height);

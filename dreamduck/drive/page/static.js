@@ -111,6 +111,7 @@ class Page {
     if (step > 0) Object.assign(told, { predicted_reward: reward, end_probability: end, entropy });
     showFacts(told);
     this.chart.add(told);
+    this.chart.draw(step);
     if ($("latents_card").open) this.latents.show(z, pulled);
     $("timeline").max = Math.max(1, length);
     $("timeline").value = step;

@@ -45,12 +45,11 @@ export async function paint(canvas, { width, height, coding, bytes }) {
 }
 
 /** Show all pictures of a moment, and no others. */
-export function showPictures(pictures) {
-  for (const figure of document.querySelectorAll("figure[data-picture]")) {
-    const picture = pictures[figure.dataset.picture];
-    figure.hidden = !picture;
-    if (picture) paint(figure.firstElementChild, picture);
-  }
+export async function showPictures(pictures) {
+  const figures = [...document.querySelectorAll("figure[data-picture]")];
+  for (const figure of figures) figure.hidden = !pictures[figure.dataset.picture];
+  const shown = figures.filter((figure) => !figure.hidden);
+  await Promise.all(shown.map((figure) => paint(figure.firstElementChild, pictures[figure.dataset.picture])));
 }
 
 /** Show the numbers of a moment. */
@@ -101,7 +100,6 @@ export class Chart {
   add({ step, length, reward, end_probability = null }) {
     this.rows.length = Math.min(this.rows.length, length + 1); // what lay ahead is gone once one drives on
     this.rows[step] = [reward, end_probability];
-    this.draw(step);
   }
 
   draw(now) {
