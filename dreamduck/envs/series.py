@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dreamduck import cli
-from dreamduck.series.encoding import make_series
 from dreamduck.vision import load
 
 EXAMPLES = """examples:
@@ -28,6 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     if arguments.limit is not None and arguments.limit < 1:
         parser.error(f"argument --limit: expected at least 1, got {arguments.limit}")
     cli.start_logging(arguments)
+    from dreamduck.series.encoding import make_series  # loads TensorFlow
+
     vision = load(arguments.weights)
     series = make_series(arguments.records, vision, arguments.series, arguments.limit, arguments.fresh)
     size = f"{len(series.mu)} frames of {len(series)} episodes, z {series.z_size}"

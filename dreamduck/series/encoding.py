@@ -5,6 +5,7 @@ Flow: vision -> [series] -> memory."""
 from __future__ import annotations
 
 import collections
+import itertools
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,9 @@ from dreamduck.recordings import Episode, Recordings, find_recordings, read_epis
 from dreamduck.series.files import Series, path_of, read_series, write_series
 from dreamduck.storage import PathLike
 from dreamduck.vision import Vision
+from dreamduck.vision.batches import SIZE, BatchEncoder
 from dreamduck.vision.data import data_fingerprint
+from dreamduck.vision.layout import FRAME_SHAPE, Frames
 
 log = logging.getLogger(__name__)
 
@@ -62,15 +65,22 @@ def encode(recordings: Recordings, vision: Vision) -> Series:
     action, reward = np.empty((rows, 2), np.float32), np.empty(rows, np.float32)
     done = np.empty(rows, np.bool_)
     maps: collections.Counter[str] = collections.Counter()
+    encoder = BatchEncoder(vision.parameters)
+    frames, held, row = np.empty((SIZE, *FRAME_SHAPE), np.uint8), 0, 0  # waiting, and where they belong
     with progress(total=rows, desc="encoding", unit="frame") as bar:
         for i, episode in enumerate(_episodes(recordings.paths)):
             here = slice(int(offsets[i]), int(offsets[i + 1]))
             if len(episode) != here.stop - here.start:
                 raise SeriesError(f"{recordings.paths[i]}: changed while it was read; start again")
-            mu[here], logvar[here] = vision.encode(episode.obs)
             action[here], reward[here], done[here] = episode.action, episode.reward, episode.done
             maps[str(episode.meta.get("map_name", "unknown"))] += 1
-            bar.update(len(episode))
+            for part in _parts(episode.obs, SIZE - held, SIZE):
+                frames[held : held + len(part)] = part
+                held += len(part)
+                if held == SIZE or row + held == rows:
+                    mu[row : row + held], logvar[row : row + held] = encoder(frames[:held])
+                    bar.update(held)
+                    row, held = row + held, 0
     meta = {
         "records": data_fingerprint(recordings),
         "vision": vision.weights,
@@ -79,6 +89,12 @@ def encode(recordings: Recordings, vision: Vision) -> Series:
     }
     seeds = np.array(recordings.seeds, dtype=np.int64)
     return Series(mu, logvar, action, reward, done, offsets, seeds, meta)
+
+
+def _parts(frames: Frames, first: int, size: int) -> Iterator[Frames]:
+    """Frames in parts: the first of up to `first`, the others of up to `size`."""
+    edges = [0, *range(first, len(frames), size), len(frames)]
+    return (frames[begin:end] for begin, end in itertools.pairwise(edges))
 
 
 def _episodes(paths: tuple[Path, ...]) -> Iterator[Episode]:

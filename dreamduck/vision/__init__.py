@@ -35,6 +35,7 @@ class Vision:
     ) -> None:
         self.parameters = parameters
         self._network = QuickVAE(parameters)
+        self.parameters = parameters
         self.card = card or {}
         self.weights = weights
 
