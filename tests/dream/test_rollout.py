@@ -44,6 +44,7 @@ def test_same_numbers_as_stepping_one_at_a_time(config, temperature):
     memory, initial = make(config, end=-3.0)
     theta = thetas(3, config)
     found = Dream(memory, initial).rollout(policy, theta, 2, STEPS, [5, 0, 9], temperature, trace=True)
+    assert found.trace is not None
     for candidate, seed in enumerate([5, 0, 9]):
         for episode in range(2):
             single = Dreams(memory, initial, 1, temperature)
@@ -54,7 +55,9 @@ def test_same_numbers_as_stepping_one_at_a_time(config, temperature):
                 action = in_numpy(theta[candidate], single.z, single.state.h)
                 np.testing.assert_allclose(action[0], found.trace.action[candidate, episode, t], atol=1e-4)
                 step = single.step(action)
-                np.testing.assert_allclose(step.reward[0], found.trace.reward[candidate, episode, t], atol=1e-4)
+                np.testing.assert_allclose(
+                    step.reward[0], found.trace.reward[candidate, episode, t], atol=1e-4
+                )
                 np.testing.assert_allclose(
                     step.probability[0], found.trace.end[candidate, episode, t], atol=1e-5
                 )
@@ -64,7 +67,7 @@ def test_same_numbers_as_stepping_one_at_a_time(config, temperature):
             assert length == found.length[candidate, episode]
             assert bool(step.ended[0]) == found.ended[candidate, episode]
             np.testing.assert_allclose(total, found.reward[candidate, episode], atol=1e-3)
-    assert 0 < found.ended.sum()
+    assert found.ended.sum() > 0
 
 
 def test_batching_changes_no_bit():
@@ -111,7 +114,7 @@ def test_a_dream_that_never_ends_is_cut():
 def test_wild_weights_leave_finite_rewards():
     parameters = random_parameters(spread=8.0)
     parameters["head_end/bias"][:] = -1e4
-    memory, initial = make()
+    _, initial = make()
     found = Dream(Memory(parameters, SMALL), initial).rollout(policy, thetas(2), 2, 30, 0, temperature=3.0)
     assert np.isfinite(found.reward).all()
 
