@@ -51,14 +51,20 @@ def prepare() -> None:
         ) from err
     except (ImportError, OSError) as err:
         raise missing_library(err) from err
+    except (
+        Exception
+    ) as err:  # pyglet opens a window while it is imported, and its errors have no common base
+        if not type(err).__module__.startswith("pyglet"):
+            raise
+        raise missing_library(err) from err
     _mend_numbers()
     _remember_files()
 
 
 def missing_library(err: Exception) -> DependencyError:
-    """The error for a system library that could not be loaded."""
+    """The error for a system library that is not there, or finds no driver."""
     return DependencyError(
-        f"the simulator gym-duckietown needs system libraries for OpenGL, and one could not be loaded "
+        f"the simulator gym-duckietown needs system libraries for OpenGL, and they could not be used "
         f"({err}); on Debian or Ubuntu install them with: {INSTALL_GL} "
         "-- or use simulator='native', which needs none"
     )

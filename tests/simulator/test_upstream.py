@@ -334,6 +334,12 @@ def test_missing_libraries(tmp_path, monkeypatch, name, content, words):
         simulator()
 
 
+def test_opengl_without_a_driver(monkeypatch):
+    monkeypatch.setenv("__EGL_VENDOR_LIBRARY_FILENAMES", "/nowhere.json")
+    with pytest.raises(DependencyError, match=r"No standard config.*apt-get install .*libegl1"):
+        simulator()
+
+
 # Life and death of the worker ------------------------------------------------------------------
 
 
