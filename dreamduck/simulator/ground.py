@@ -15,64 +15,37 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from dreamduck.simulator.textures import TileTextures
-
-# The fields of a view: what one car's camera is like at this moment, float64.
-(
+from dreamduck.simulator.views import (
+    AMBIENT_B,
+    AMBIENT_G,
+    AMBIENT_R,
+    COS_HEADING,
+    COS_PITCH,
+    DIFFUSE_B,
+    DIFFUSE_G,
+    DIFFUSE_R,
     EYE_X,
     EYE_Y,
-    EYE_Z,  # [m] of the lens
-    COS_HEADING,
-    SIN_HEADING,
-    COS_PITCH,
-    SIN_PITCH,  # pitched down is positive
-    TAN_HALF,  # tangent of half the vertical field of view
-    SKY_R,
-    SKY_G,
-    SKY_B,
+    EYE_Z,
+    FAR,
+    FAST,
     GROUND_R,
-    GROUND_G,
-    GROUND_B,
+    LIGHT_W,
     LIGHT_X,
     LIGHT_Y,
     LIGHT_Z,
-    LIGHT_W,  # of the lamp, in the camera's own frame; 0 for a direction, 1 for a place
-    AMBIENT_R,
-    AMBIENT_G,
-    AMBIENT_B,
-    DIFFUSE_R,
-    DIFFUSE_G,
-    DIFFUSE_B,
-) = range(24)
-VIEW_SIZE = 24
+    SAMPLE_X,
+    SAMPLE_Y,
+    SCENE_AMBIENT,
+    SIN_HEADING,
+    SIN_PITCH,
+    SKY_R,
+    TAN_HALF,
+    lamp,
+)
 
-SCENE_AMBIENT = 0.3  # upstream's GL_LIGHT_MODEL_AMBIENT
 GROUND_LEVEL = -0.008  # [m], upstream's ground lies below the tiles
 GROUND_HALF = 50.0  # [m], it reaches so far from the origin
-FAR = 100.0  # [m], nothing is drawn beyond
-
-# The places of the four samples in a pixel, from its upper left corner.
-SAMPLE_X = (0.375, 0.875, 0.125, 0.625)
-SAMPLE_Y = (0.875, 0.625, 0.375, 0.125)
-
-FAST = {"nnan", "ninf", "nsz", "arcp", "contract", "afn", "reassoc"}
-
-
-@njit(cache=True, error_model="numpy", inline="always")
-def _byte(value: float) -> int:
-    """A colour channel as OpenGL writes it: clamped, scaled, rounded."""
-    return int(min(max(value, 0.0), 1.0) * 255.0 + 0.5)
-
-
-@njit(cache=True, error_model="numpy")
-def lamp(view: Any, x: float, y: float, z: float) -> tuple[float, float, float]:
-    """The unit direction to the lamp from a point; all in the camera's frame."""
-    w = view[LIGHT_W]
-    if w == 0.0:
-        x, y, z, w = 0.0, 0.0, 0.0, 1.0
-    lx, ly, lz = view[LIGHT_X] / w - x, view[LIGHT_Y] / w - y, view[LIGHT_Z] / w - z
-    norm = math.sqrt(lx * lx + ly * ly + lz * lz) + 1e-12
-    return lx / norm, ly / norm, lz / norm
 
 
 @njit(cache=True, error_model="numpy")
@@ -93,13 +66,19 @@ def _ground_glow(view: Any) -> float:
         depth = ahead * view[COS_PITCH] - y * view[SIN_PITCH]
         lx, ly, lz = lamp(view, right, up, -depth)
         # The world's z axis in the camera's frame, times 1 / 50.
-        nx, ny, nz = view[COS_HEADING], -view[SIN_HEADING] * view[SIN_PITCH], view[SIN_HEADING] * view[COS_PITCH]
+        nx, ny, nz = (
+            view[COS_HEADING],
+            -view[SIN_HEADING] * view[SIN_PITCH],
+            view[SIN_HEADING] * view[COS_PITCH],
+        )
         total += max(0.0, (nx * lx + ny * ly + nz * lz) / GROUND_HALF)
     return total / 4.0
 
 
 @njit(cache=True, error_model="numpy")
-def _tile_color(view: Any, tiles: Any, cell: int, fx: float, fz: float, glow: float) -> tuple[float, float, float]:
+def _tile_color(
+    view: Any, tiles: Any, cell: int, fx: float, fz: float, glow: float
+) -> tuple[float, float, float]:
     """A tile's colour, 0 to 1, at a place that may lie a little beside it (the texture repeats).
 
     Args:
@@ -107,8 +86,8 @@ def _tile_color(view: Any, tiles: Any, cell: int, fx: float, fz: float, glow: fl
     """
     side = tiles.side
     base, dx, dz = tiles.cells[3 * cell], tiles.cells[3 * cell + 1], tiles.cells[3 * cell + 2]
-    u, w = (fx - math.floor(fx)) * side - 0.5, (fz - math.floor(fz)) * side - 0.5
-    iu, iw = int(math.floor(u)), int(math.floor(w))
+    u, w = (fx - np.floor(fx)) * side - 0.5, (fz - np.floor(fz)) * side - 0.5
+    iu, iw = int(np.floor(u)), int(np.floor(w))
     wu, ww = u - iu, w - iw
     iu, iw = iu % side, iw % side
     ju, jw = (iu + 1) % side, (iw + 1) % side
@@ -251,7 +230,9 @@ def _find_cells(tiles: Any, line: Any, cells: Any) -> None:
 
 
 @njit(cache=True, error_model="numpy")
-def _fetch_texels(grid: Any, pictures: Any, side: int, cells: Any, places: Any, across: Any, texels: Any) -> None:
+def _fetch_texels(
+    grid: Any, pictures: Any, side: int, cells: Any, places: Any, across: Any, texels: Any
+) -> None:
     """Fetch the four texels around each place, texels (4, W) uint32; the texture repeats.
 
     Where there is no tile, `across` becomes -1.
@@ -275,7 +256,16 @@ def _fetch_texels(grid: Any, pictures: Any, side: int, cells: Any, places: Any, 
 
 @njit(cache=True, error_model="numpy", fastmath=FAST)
 def _blend_texels(
-    row: Any, light: Any, bare: int, a4: Any, b4: Any, c4: Any, d4: Any, across: Any, along: Any, colors: Any
+    row: Any,
+    light: Any,
+    bare: int,
+    a4: Any,
+    b4: Any,
+    c4: Any,
+    d4: Any,
+    across: Any,
+    along: Any,
+    colors: Any,
 ) -> None:
     """Blend the texels and light them.
 
@@ -317,8 +307,8 @@ def _texel(place: float, side: int) -> tuple[int, int, float]:
     Returns:
         the first, the step to the second, how far between them, 0 to 1.
     """
-    place = (place - math.floor(place)) * side - 0.5
-    whole = math.floor(place)
+    place = (place - np.floor(place)) * side - 0.5
+    whole = np.floor(place)
     first = int(whole)
     if first < 0:
         first += side
@@ -326,7 +316,9 @@ def _texel(place: float, side: int) -> tuple[int, int, float]:
 
 
 @njit(cache=True, error_model="numpy")
-def _cell_color(grid: Any, pictures: Any, side: int, cell: int, x: float, z: float) -> tuple[float, float, float]:
+def _cell_color(
+    grid: Any, pictures: Any, side: int, cell: int, x: float, z: float
+) -> tuple[float, float, float]:
     """A tile's colour, 0 to 255 and without light, at a place that may lie a little beside it.
 
     Args:
@@ -348,7 +340,16 @@ def _cell_color(grid: Any, pictures: Any, side: int, cell: int, x: float, z: flo
 
 @njit(cache=True, error_model="numpy")
 def _mix(
-    grid: Any, pictures: Any, side: int, row: Any, light: Any, flat: Any, k: int, cells: Any, color: int, out: Any
+    grid: Any,
+    pictures: Any,
+    side: int,
+    row: Any,
+    light: Any,
+    flat: Any,
+    k: int,
+    cells: Any,
+    color: int,
+    out: Any,
 ) -> None:
     """Write a pixel that shows several things: the mean of its four samples.
 
@@ -419,8 +420,16 @@ def draw_ground(view: Any, tiles: Any, out: Any, room: Any) -> None:
         light[k], light[3 + k] = SCENE_AMBIENT + view[AMBIENT_R + k], view[DIFFUSE_R + k]
         flat[k] = 255 * max(0.0, view[SKY_R + k])
         flat[3 + k] = 255 * view[GROUND_R + k] * min(1.0, light[k] + light[3 + k] * rest)
-    sky = np.uint8(min(flat[0], 255.0) + 0.5), np.uint8(min(flat[1], 255.0) + 0.5), np.uint8(min(flat[2], 255.0) + 0.5)
-    bare = int(min(flat[3], 255.0) + 0.5) | int(min(flat[4], 255.0) + 0.5) << 8 | int(min(flat[5], 255.0) + 0.5) << 16
+    sky = (
+        np.uint8(min(flat[0], 255.0) + 0.5),
+        np.uint8(min(flat[1], 255.0) + 0.5),
+        np.uint8(min(flat[2], 255.0) + 0.5),
+    )
+    bare = (
+        int(min(flat[3], 255.0) + 0.5)
+        | int(min(flat[4], 255.0) + 0.5) << 8
+        | int(min(flat[5], 255.0) + 0.5) << 16
+    )
     row = np.zeros((11, 4), dtype=np.float32)
     cells, places = room[:5].view(np.int32), room[5].view(np.int32)
     across, along, colors, texels = room[6].view(np.float32), room[7].view(np.float32), room[8], room[9:]

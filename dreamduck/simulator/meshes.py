@@ -56,7 +56,8 @@ def load_mesh(name: str) -> tuple[Mesh, tuple[str, ...], tuple[Material, ...]]:
     if path is None:
         raise MapError(
             f"mesh {name!r}: expected a file {name}.obj in {assets.data_folder() / 'meshes'}, found none; "
-            f"correct the map, or install the data again: pip install --force-reinstall {assets.DISTRIBUTION}"
+            "correct the map, or install the data again: "
+            f"pip install --force-reinstall {assets.DISTRIBUTION}"
         )
     known = _load_materials(name)
     try:
@@ -85,9 +86,9 @@ def _load_materials(name: str) -> dict[str, Material]:
     path = assets.resource(f"{name}.mtl")
     if path is None:
         return materials
-    current = ""
+    current, line = "", ""
     try:
-        for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             word, *rest = line.split() or [""]
             if word == "newmtl":
                 current = rest[0]
@@ -99,7 +100,7 @@ def _load_materials(name: str) -> dict[str, Material]:
                 materials[current] = dataclasses.replace(materials[current], picture=Path(rest[-1]).name)
     except (OSError, ValueError, IndexError) as err:
         raise MapError(
-            f"{path}: expected materials in MTL form, cannot read line {number} ({err}); install it again "
+            f"{path}: expected materials in MTL form, cannot read {line!r:.80} ({err}); install it again "
             f"with: pip install --force-reinstall {assets.DISTRIBUTION}"
         ) from err
     return materials
@@ -134,9 +135,11 @@ def _parse(text: str) -> tuple[Numbers, Numbers, Numbers, Numbers, list[str]]:
 
 def _numbers(rows: list[str], columns: int, kind: type) -> Numbers:
     """Rows of numbers, all of the same length, as an array."""
-    values = np.array(" ".join(rows).split(), dtype=kind)
+    values: Numbers = np.array(" ".join(rows).split(), dtype=kind)
     if values.size != len(rows) * columns:
-        raise ValueError(f"expected {columns} numbers on each of {len(rows)} lines, got {values.size} in all")
+        raise ValueError(
+            f"expected {columns} numbers on each of {len(rows)} lines, got {values.size} in all"
+        )
     return values.reshape(-1, columns)
 
 
@@ -155,8 +158,10 @@ def _assemble(
         if corners[:, :, column].min() < low or corners[:, :, column].max() >= limit:
             raise ValueError(f"a face names something beyond the {limit} given")
     # One number for each kind of corner, so that sorting finds the equal ones fast.
-    shifted = corners + (0, 1, 0, 0)
-    key = ((shifted[..., 0] * (limits[1] + 1) + shifted[..., 1]) * limits[2] + shifted[..., 2]) * len(colors)
+    shifted = corners + np.array([0, 1, 0, 0])
+    key = ((shifted[..., 0] * (limits[1] + 1) + shifted[..., 1]) * limits[2] + shifted[..., 2]) * len(
+        colors
+    )
     _, first, inverse = np.unique(key + shifted[..., 3], return_index=True, return_inverse=True)
     point, place, normal, material = corners.reshape(-1, 4)[first].T
     vertices = np.zeros((ATTRIBUTES, len(first)), dtype=np.float32)

@@ -17,41 +17,37 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from dreamduck.simulator.ground import (
-    AMBIENT_B,
-    AMBIENT_G,
-    AMBIENT_R,
+from dreamduck.simulator.meshes import ATTRIBUTES, Mesh
+from dreamduck.simulator.views import (
     COS_HEADING,
     COS_PITCH,
-    DIFFUSE_B,
-    DIFFUSE_G,
-    DIFFUSE_R,
     EYE_X,
     EYE_Y,
     EYE_Z,
     FAST,
-    LIGHT_W,
-    LIGHT_X,
-    LIGHT_Y,
-    LIGHT_Z,
     SAMPLE_X,
     SAMPLE_Y,
-    SCENE_AMBIENT,
     SIN_HEADING,
     SIN_PITCH,
     TAN_HALF,
 )
-from dreamduck.simulator.meshes import ATTRIBUTES, Mesh
 
 NEAR = 0.04  # [m], nothing is drawn nearer
 BLOCK = 16
+SHADED = 9  # rows of what is worked out for each vertex
 IN_BLOCK = BLOCK * ATTRIBUTES  # floats in a block of a mesh
-# What is worked out for each vertex: place in the picture [pixels], depth [m] and its inverse, then what
-# is blended over a triangle, each times the inverse: red, green, blue, two texture coordinates.
-PX, PY, DEPTH, INVERSE, SHADE_R, SHADE_G, SHADE_B, PLACE_U, PLACE_V = range(9)
-SHADED = 9
 OUT_BLOCK = BLOCK * SHADED
+# Rows of a block; unsigned, lest the compiler guards against counting from the end.
+R1, R2, R3, R4, R5, R6, R7, R8, R9, R10 = (np.uint64(BLOCK * k) for k in range(1, 11))
+# What is worked out for each vertex, in rows of a block again: place in the picture [pixels], depth [m] and
+# its inverse, then what is blended over a triangle, each times the inverse: red, green, blue, two texture
+# coordinates.
+PX, PY, DEPTH, INVERSE, SHADE_R = np.uint64(0), R1, R2, R3, R4
+SHADE_G, SHADE_B, PLACE_U, PLACE_V = R5, R6, R7, R8
 NO_PICTURE, SIGNAL_PICTURE = -1, -2
+# Of the samples, from the middle of a pixel.
+OFFSET_X = np.array([x - 0.5 for x in SAMPLE_X], dtype=np.float32)
+OFFSET_Y = np.array([y - 0.5 for y in SAMPLE_Y], dtype=np.float32)
 COVERED = 1 << 30  # in a sample's colour, of 10 bits a channel
 
 
@@ -62,6 +58,11 @@ def in_blocks(mesh: Mesh) -> npt.NDArray[np.float32]:
     padded = np.zeros((ATTRIBUTES, blocks * BLOCK), dtype=np.float32)
     padded[:, :count] = mesh.vertices
     return np.ascontiguousarray(padded.reshape(ATTRIBUTES, blocks, BLOCK).transpose(1, 0, 2)).reshape(-1)
+
+
+def corner_places(mesh: Mesh) -> npt.NDArray[np.uint32]:
+    """Where the corners of each triangle are in what `shade_vertices` writes, (T, 3) uint32."""
+    return (mesh.triangles // BLOCK * OUT_BLOCK + mesh.triangles % BLOCK).astype(np.uint32)
 
 
 @njit(cache=True, error_model="numpy")
@@ -91,7 +92,15 @@ def place_object(view: Any, x: float, y: float, z: float, angle: float, scale: f
 
 @njit(cache=True, error_model="numpy", fastmath=FAST)
 def shade_vertices(
-    turn: Any, scale: float, lens: Any, lamp: Any, light: Any, source: Any, first: int, blocks: int, out: Any
+    turn: Any,
+    scale: float,
+    lens: Any,
+    lamp: Any,
+    light: Any,
+    source: Any,
+    first: int,
+    blocks: int,
+    out: Any,
 ) -> None:
     """Turn, project and light the vertices of a mesh.
 
@@ -115,28 +124,33 @@ def shade_vertices(
     lx, ly, lz, lw = lamp[0], lamp[1], lamp[2], lamp[3]
     red0, green0, blue0, red1, green1, blue1 = light[0], light[1], light[2], light[3], light[4], light[5]
     for block in range(blocks):
-        at, to = first + block * IN_BLOCK, block * OUT_BLOCK
-        for k in range(BLOCK):
-            x, y, z = source[at + k], source[at + 16 + k], source[at + 32 + k]
-            nx, ny, nz = source[at + 48 + k], source[at + 64 + k], source[at + 80 + k]
+        # Unsigned numbers, lest the compiler guards against counting from the end.
+        at, to = np.uint64(first + block * IN_BLOCK), np.uint64(block * OUT_BLOCK)
+        for k in range(np.uint64(BLOCK)):
+            x, y, z = source[at + k], source[at + R1 + k], source[at + R2 + k]
+            nx, ny, nz = source[at + R3 + k], source[at + R4 + k], source[at + R5 + k]
             right = x * xr + y * yr + z * zr + tr
             up = x * xu + y * yu + z * zu + tu
             ahead = x * xa + y * ya + z * za + ta
             ahead = ahead if abs(ahead) > tiny else tiny
-            nr, nu, na = nx * xr + ny * yr + nz * zr, nx * xu + ny * yu + nz * zu, nx * xa + ny * ya + nz * za
+            nr, nu, na = (
+                nx * xr + ny * yr + nz * zr,
+                nx * xu + ny * yu + nz * zu,
+                nx * xa + ny * ya + nz * za,
+            )
             to_x, to_y, to_z = lx - lw * right, ly - lw * up, lz + lw * ahead
             glow = (nr * to_x + nu * to_y - na * to_z) * shrink
             glow = max(zero, glow / np.sqrt(to_x * to_x + to_y * to_y + to_z * to_z))
             inverse = one / ahead
             out[to + k] = middle_x + focal * right * inverse
-            out[to + 16 + k] = middle_y - focal * up * inverse
-            out[to + 32 + k] = ahead
-            out[to + 48 + k] = inverse
-            out[to + 64 + k] = inverse * min(one, source[at + 96 + k] * (red0 + red1 * glow))
-            out[to + 80 + k] = inverse * min(one, source[at + 112 + k] * (green0 + green1 * glow))
-            out[to + 96 + k] = inverse * min(one, source[at + 128 + k] * (blue0 + blue1 * glow))
-            out[to + 112 + k] = inverse * source[at + 144 + k]
-            out[to + 128 + k] = inverse * source[at + 160 + k]
+            out[to + PY + k] = middle_y - focal * up * inverse
+            out[to + R2 + k] = ahead
+            out[to + R3 + k] = inverse
+            out[to + R4 + k] = inverse * min(one, source[at + R6 + k] * (red0 + red1 * glow))
+            out[to + R5 + k] = inverse * min(one, source[at + R7 + k] * (green0 + green1 * glow))
+            out[to + R6 + k] = inverse * min(one, source[at + R8 + k] * (blue0 + blue1 * glow))
+            out[to + R7 + k] = inverse * source[at + R9 + k]
+            out[to + R8 + k] = inverse * source[at + R10 + k]
 
 
 @njit(cache=True, error_model="numpy")
@@ -146,110 +160,151 @@ def draw_triangles(
     signal: int,
     first: int,
     count: int,
+    whole: bool,
+    solid: bool,
     vertices: Any,
     lens: Any,
     texels: Any,
     table: Any,
     depths: Any,
     colors: Any,
-    corners: Any,
+    polygon: Any,
 ) -> None:
     """Draw the triangles of a mesh.
 
     Args:
-        triangles: (T, 3) int32; pictures: (T,) int32, or NO_PICTURE, or SIGNAL_PICTURE.
+        triangles: (T, 3) uint32, where each corner is in `vertices`.
+        pictures: (T,) int32, numbers of pictures, NO_PICTURE or SIGNAL_PICTURE.
         signal: what stands in for SIGNAL_PICTURE.
         first, count: which of them.
+        whole: all of the mesh lies beyond the near plane.
+        solid: what faces away is hidden by what faces the camera, and need not be drawn.
         vertices: as `shade_vertices` wrote them.
         texels, table: of the pictures (`Textures`).
         depths: (H, W, 4) float32, colors: (H, W, 4) uint32, of the samples; changed.
-        corners: (4, 9) float32, room to work in.
+        polygon: (144,) float32, room to work in.
     """
-    height, width = depths.shape[0], depths.shape[1]
+    height, width, half = np.float32(depths.shape[0]), np.float32(depths.shape[1]), np.float32(0.5)
+    zero, four = np.float32(0), np.float32(4)
     for t in range(first, first + count):
-        a, b, c = triangles[t, 0], triangles[t, 1], triangles[t, 2]
-        a = (a >> 4) * OUT_BLOCK + (a & 15)
-        b = (b >> 4) * OUT_BLOCK + (b & 15)
-        c = (c >> 4) * OUT_BLOCK + (c & 15)
-        da, db, dc = vertices[a + 32], vertices[b + 32], vertices[c + 32]
-        picture = pictures[t]
-        if picture == SIGNAL_PICTURE:
-            picture = signal
-        if min(da, db, dc) >= NEAR:
-            ax, bx, cx = vertices[a], vertices[b], vertices[c]
-            low, high = min(ax, bx, cx), max(ax, bx, cx)
-            # The samples of a pixel stand in four different columns and rows, a quarter apart.
-            if high < 0 or low > width or math.floor(4 * high + 0.5) == math.floor(4 * low + 0.5):
-                continue
-            ay, by, cy = vertices[a + 16], vertices[b + 16], vertices[c + 16]
-            low, high = min(ay, by, cy), max(ay, by, cy)
-            if high < 0 or low > height or math.floor(4 * high + 0.5) == math.floor(4 * low + 0.5):
-                continue
-            for k in range(SHADED):
-                corners[0, k], corners[1, k], corners[2, k] = vertices[a + 16 * k], vertices[b + 16 * k], vertices[c + 16 * k]
-            _fill(corners, 0, 1, 2, picture, texels, table, depths, colors)
-        elif max(da, db, dc) > NEAR:
-            for k in range(SHADED):
-                corners[0, k], corners[1, k], corners[2, k] = vertices[a + 16 * k], vertices[b + 16 * k], vertices[c + 16 * k]
-            _clip(corners, lens, picture, texels, table, depths, colors)
+        a, b, c = np.uint64(triangles[t, 0]), np.uint64(triangles[t, 1]), np.uint64(triangles[t, 2])
+        if not whole and min(vertices[a + DEPTH], vertices[b + DEPTH], vertices[c + DEPTH]) < NEAR:
+            if max(vertices[a + DEPTH], vertices[b + DEPTH], vertices[c + DEPTH]) > NEAR:
+                picture = pictures[t] if pictures[t] != SIGNAL_PICTURE else signal
+                _clip(vertices, (a, b, c), lens, picture, texels, table, depths, colors, polygon)
+            continue
+        ax, bx, cx = vertices[a + PX], vertices[b + PX], vertices[c + PX]
+        ay, by, cy = vertices[a + PY], vertices[b + PY], vertices[c + PY]
+        left, right = min(ax, bx, cx), max(ax, bx, cx)
+        top, bottom = min(ay, by, cy), max(ay, by, cy)
+        area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+        # Most are dropped here, and nobody could foretell by which of the tests: so one branch for all.
+        # The samples of a pixel stand in four different columns and rows, a quarter apart.
+        drawn = (right > zero) & (left < width) & (bottom > zero) & (top < height) & (area != zero)
+        drawn &= np.floor(four * right + half) != np.floor(four * left + half)
+        drawn &= np.floor(four * bottom + half) != np.floor(four * top + half)
+        drawn &= (area < zero) | (not solid)
+        if drawn:
+            picture = pictures[t] if pictures[t] != SIGNAL_PICTURE else signal
+            _fill(vertices, a, b, c, area, picture, texels, table, depths, colors)
 
 
 @njit(cache=True, error_model="numpy")
-def _clip(corners: Any, lens: Any, picture: int, texels: Any, table: Any, depths: Any, colors: Any) -> None:
-    """Draw what of a triangle lies beyond the near plane: one triangle or two."""
-    polygon = np.empty((4, SHADED), dtype=np.float32)
-    count = 0
+def _clip(
+    p: Any,
+    corners: Any,
+    lens: Any,
+    picture: int,
+    texels: Any,
+    table: Any,
+    depths: Any,
+    colors: Any,
+    polygon: Any,
+) -> None:
+    """Draw what of a triangle lies beyond the near plane: one triangle or two.
+
+    Args:
+        p: the vertices; corners: where in p those of the triangle are.
+        polygon: (144,) float32, room to work in, laid out like p.
+    """
+    count, one = np.uint64(0), np.uint64(1)
     for k in range(3):
         a, b = corners[k], corners[(k + 1) % 3]
-        if a[DEPTH] >= NEAR:
-            polygon[count] = a
-            count += 1
-        if (a[DEPTH] >= NEAR) != (b[DEPTH] >= NEAR):
+        if p[a + DEPTH] >= NEAR:
+            for index in range(SHADED):
+                row = np.uint64(BLOCK * index)
+                polygon[count + row] = p[a + row]
+            count += one
+        if (p[a + DEPTH] >= NEAR) != (p[b + DEPTH] >= NEAR):
             # Away from the picture plane things are linear that are not in it: undo the projection.
-            part = (NEAR - a[DEPTH]) / (b[DEPTH] - a[DEPTH])
-            for axis in range(2):
-                place = (1 - part) * (a[axis] - lens[axis]) * a[DEPTH] + part * (b[axis] - lens[axis]) * b[DEPTH]
-                polygon[count, axis] = lens[axis] + place / NEAR
-            polygon[count, DEPTH], polygon[count, INVERSE] = NEAR, 1 / NEAR
-            for field in range(SHADE_R, SHADED):
-                plain = (1 - part) * a[field] * a[DEPTH] + part * b[field] * b[DEPTH]
-                polygon[count, field] = plain / NEAR
-            count += 1
-    for k in range(1, count - 1):
-        _fill(polygon, 0, k, k + 1, picture, texels, table, depths, colors)
+            part = (NEAR - p[a + DEPTH]) / (p[b + DEPTH] - p[a + DEPTH])
+            from_a, from_b = (1 - part) * p[a + DEPTH] / NEAR, part * p[b + DEPTH] / NEAR
+            for index in range(SHADED):
+                row, middle = np.uint64(BLOCK * index), (lens[index] if index < 2 else 0.0)
+                polygon[count + row] = (
+                    middle + from_a * (p[a + row] - middle) + from_b * (p[b + row] - middle)
+                )
+            polygon[count + DEPTH], polygon[count + INVERSE] = NEAR, 1 / NEAR
+            count += one
+    for k in range(1, np.int64(count) - 1):
+        a, b, c = np.uint64(0), np.uint64(k), np.uint64(k + 1)
+        area = (polygon[b + PX] - polygon[a + PX]) * (polygon[c + PY] - polygon[a + PY])
+        area -= (polygon[b + PY] - polygon[a + PY]) * (polygon[c + PX] - polygon[a + PX])
+        _fill(polygon, a, b, c, area, picture, texels, table, depths, colors)
 
 
 @njit(cache=True, error_model="numpy")
 def _fill(
-    p: Any, a: int, b: int, c: int, picture: int, texels: Any, table: Any, depths: Any, colors: Any
+    p: Any,
+    a: int,
+    b: int,
+    c: int,
+    area: float,
+    picture: int,
+    texels: Any,
+    table: Any,
+    depths: Any,
+    colors: Any,
 ) -> None:
-    """Draw the triangle between three rows of p."""
-    ax, ay, bx, by, cx, cy = p[a, PX], p[a, PY], p[b, PX], p[b, PY], p[c, PX], p[c, PY]
-    area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
+    """Draw the triangle between three vertices of p; twice its area is `area`, of either sign."""
     if area == 0.0:
         return
+    zero, one, half = np.float32(0), np.float32(1), np.float32(0.5)
+    ax, ay, bx, by, cx, cy = p[a + PX], p[a + PY], p[b + PX], p[b + PY], p[c + PX], p[c + PY]
     height, width = depths.shape[0], depths.shape[1]
     left, right = max(0, int(min(ax, bx, cx))), min(width - 1, int(min(max(ax, bx, cx), np.float32(width))))
-    top, bottom = max(0, int(min(ay, by, cy))), min(height - 1, int(min(max(ay, by, cy), np.float32(height))))
+    top, bottom = (
+        max(0, int(min(ay, by, cy))),
+        min(height - 1, int(min(max(ay, by, cy), np.float32(height)))),
+    )
     # Weights of the corners b and c at a point: linear, 0 and 1 at corners; that of a is what is left.
-    bdx, bdy = (cy - ay) / area, (ax - cx) / area
-    cdx, cdy = (ay - by) / area, (bx - ax) / area
-    inverse_a = p[a, INVERSE]
-    inverse_b, inverse_c = p[b, INVERSE] - inverse_a, p[c, INVERSE] - inverse_a
+    part = one / np.float32(area)
+    bdx, bdy = (cy - ay) * part, (ax - cx) * part
+    cdx, cdy = (ay - by) * part, (bx - ax) * part
+    # How far they can get from the middle of a pixel to a sample of it.
+    reach_b = np.float32(0.375) * (abs(bdx) + abs(bdy))
+    reach_c = np.float32(0.375) * (abs(cdx) + abs(cdy))
+    reach_a = np.float32(0.375) * (abs(bdx + cdx) + abs(bdy + cdy))
+    inverse_a = p[a + INVERSE]
+    inverse_b, inverse_c = p[b + INVERSE] - inverse_a, p[c + INVERSE] - inverse_a
     for y in range(top, bottom + 1):
+        dx, dy = np.float32(left) + half - ax, np.float32(y) + half - ay
+        mb, mc = bdx * dx + bdy * dy - bdx, cdx * dx + cdy * dy - cdx
         for x in range(left, right + 1):
-            color = np.uint32(0)
+            mb += bdx
+            mc += cdx
+            if mb < -reach_b or mc < -reach_c or mb + mc > one + reach_a:
+                continue
+            color = 0
             for k in range(4):
-                dx, dy = x + SAMPLE_X[k] - ax, y + SAMPLE_Y[k] - ay
-                wb, wc = bdx * dx + bdy * dy, cdx * dx + cdy * dy
-                if wb < 0 or wc < 0 or wb + wc > 1:
+                wb = mb + bdx * OFFSET_X[k] + bdy * OFFSET_Y[k]
+                wc = mc + cdx * OFFSET_X[k] + cdy * OFFSET_Y[k]
+                if wb < zero or wc < zero or wb + wc > one:
                     continue
                 inverse = inverse_a + wb * inverse_b + wc * inverse_c
                 if inverse <= depths[y, x, k]:
                     continue
                 if color == 0:
-                    dx, dy = x + 0.5 - ax, y + 0.5 - ay
-                    mb, mc = bdx * dx + bdy * dy, cdx * dx + cdy * dy
                     color = _shade(p, a, b, c, mb, mc, wb, wc, picture, texels, table)
                 depths[y, x, k] = inverse
                 colors[y, x, k] = color
@@ -257,7 +312,17 @@ def _fill(
 
 @njit(cache=True, error_model="numpy")
 def _shade(
-    p: Any, a: int, b: int, c: int, mb: float, mc: float, wb: float, wc: float, picture: int, texels: Any, table: Any
+    p: Any,
+    a: int,
+    b: int,
+    c: int,
+    mb: float,
+    mc: float,
+    wb: float,
+    wc: float,
+    picture: int,
+    texels: Any,
+    table: Any,
 ) -> int:
     """The packed colour of a triangle in the middle of a pixel.
 
@@ -265,18 +330,22 @@ def _shade(
         mb, mc: weights of the corners b and c in the middle, which may lie outside of the triangle.
         wb, wc: the same at a sample inside, for where the middle is beyond the horizon.
     """
-    inverse = p[a, INVERSE] + mb * (p[b, INVERSE] - p[a, INVERSE]) + mc * (p[c, INVERSE] - p[a, INVERSE])
+    inverse = (
+        p[a + INVERSE] + mb * (p[b + INVERSE] - p[a + INVERSE]) + mc * (p[c + INVERSE] - p[a + INVERSE])
+    )
     if inverse <= 0:
         mb, mc = wb, wc
-        inverse = p[a, INVERSE] + mb * (p[b, INVERSE] - p[a, INVERSE]) + mc * (p[c, INVERSE] - p[a, INVERSE])
+        inverse = (
+            p[a + INVERSE] + mb * (p[b + INVERSE] - p[a + INVERSE]) + mc * (p[c + INVERSE] - p[a + INVERSE])
+        )
     ma = (1 - mb - mc) / inverse
     mb, mc = mb / inverse, mc / inverse
-    red = ma * p[a, SHADE_R] + mb * p[b, SHADE_R] + mc * p[c, SHADE_R]
-    green = ma * p[a, SHADE_G] + mb * p[b, SHADE_G] + mc * p[c, SHADE_G]
-    blue = ma * p[a, SHADE_B] + mb * p[b, SHADE_B] + mc * p[c, SHADE_B]
+    red = ma * p[a + SHADE_R] + mb * p[b + SHADE_R] + mc * p[c + SHADE_R]
+    green = ma * p[a + SHADE_G] + mb * p[b + SHADE_G] + mc * p[c + SHADE_G]
+    blue = ma * p[a + SHADE_B] + mb * p[b + SHADE_B] + mc * p[c + SHADE_B]
     if picture >= 0:
-        u = ma * p[a, PLACE_U] + mb * p[b, PLACE_U] + mc * p[c, PLACE_U]
-        v = ma * p[a, PLACE_V] + mb * p[b, PLACE_V] + mc * p[c, PLACE_V]
+        u = ma * p[a + PLACE_U] + mb * p[b + PLACE_U] + mc * p[c + PLACE_U]
+        v = ma * p[a + PLACE_V] + mb * p[b + PLACE_V] + mc * p[c + PLACE_V]
         r, g, b_ = _sample_picture(texels, table[picture, 0], table[picture, 1], table[picture, 2], u, v)
         red, green, blue = red * r, green * g, blue * b_
     r10 = int(min(max(red, 0.0), 1.0) * 1023.0 + 0.5)
@@ -290,8 +359,8 @@ def _sample_picture(
     texels: Any, first: int, width: int, height: int, u: float, v: float
 ) -> tuple[float, float, float]:
     """A picture's colour, 0 to 1, blended of four texels; it repeats. v runs from the bottom up."""
-    x, y = (u - math.floor(u)) * width - 0.5, (1 - (v - math.floor(v))) * height - 0.5
-    fx, fy = math.floor(x), math.floor(y)
+    x, y = (u - np.floor(u)) * width - 0.5, (1 - (v - np.floor(v))) * height - 0.5
+    fx, fy = np.floor(x), np.floor(y)
     wx, wy = x - fx, y - fy
     x0, y0 = int(fx), int(fy)
     x1, y1 = x0 + 1, y0 + 1
@@ -308,7 +377,9 @@ def _sample_picture(
 
 
 @njit(cache=True, error_model="numpy")
-def clear_samples(view: Any, left: int, top: int, right: int, bottom: int, depths: Any, colors: Any) -> None:
+def clear_samples(
+    view: Any, left: int, top: int, right: int, bottom: int, depths: Any, colors: Any
+) -> None:
     """Empty the samples of a part of the picture; as deep as the ground is there.
 
     Args:

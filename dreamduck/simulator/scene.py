@@ -14,8 +14,8 @@ from dreamduck.errors import MapError
 from dreamduck.simulator import assets
 from dreamduck.simulator.maps import CHASSIS_COLORS, TRAFFICLIGHT, Map, MapObject
 from dreamduck.simulator.meshes import BLUE, RED, Material, Mesh, X, Z, load_mesh
-from dreamduck.simulator.raster import BLOCK, IN_BLOCK, NO_PICTURE, SIGNAL_PICTURE, in_blocks
-from dreamduck.simulator.simplify import levels
+from dreamduck.simulator.raster import BLOCK, IN_BLOCK, NO_PICTURE, SIGNAL_PICTURE, corner_places, in_blocks
+from dreamduck.simulator.simplify import is_solid, levels
 from dreamduck.simulator.textures import Atlas
 
 CHASSIS = (
@@ -32,12 +32,12 @@ class Scene(NamedTuple):
 
     Attributes:
         vertices: (total,) float32, in blocks of 16.
-        triangles: (T, 3) int32, vertices counted from the level's first.
+        triangles: (T, 3) uint32, places in the level's shaded vertices.
         pictures: (T,) int32, numbers of pictures, NO_PICTURE or SIGNAL_PICTURE.
         levels: (L, 4) int64: first float in `vertices`, blocks, first triangle, triangles.
         cells: (L,) float64, size of what the level leaves out, in the mesh's unit.
-        objects: (K, 4) int64: first level, levels, index among the moving objects or -1, index among the
-            traffic lights or -1.
+        objects: (K, 5) int64: first level, levels, index among the moving objects or -1, index among the
+            traffic lights or -1, 1 for a closed surface.
         places: (K, 4) float64: x, y, z [m], angle [rad]; where those stand that do not move.
         boxes: (K, 7) float64: least x, y, z, largest x, y, z in the mesh's unit, scale.
         texels, table: the pictures, see `Textures`.
@@ -45,7 +45,7 @@ class Scene(NamedTuple):
     """
 
     vertices: npt.NDArray[np.float32]
-    triangles: npt.NDArray[np.int32]
+    triangles: npt.NDArray[np.uint32]
     pictures: npt.NDArray[np.int32]
     levels: npt.NDArray[np.int64]
     cells: npt.NDArray[np.float64]
@@ -62,6 +62,7 @@ class Model(NamedTuple):
 
     copies: tuple[Mesh, ...]
     cells: npt.NDArray[np.float32]
+    solid: bool
     names: tuple[str, ...]
     materials: tuple[Material, ...]
 
@@ -75,7 +76,7 @@ def load_model(name: str) -> Model:
     """
     mesh, names, materials = load_mesh(name)
     copies, cells = levels(mesh)
-    return Model(tuple(copies), cells, names, materials)
+    return Model(tuple(copies), cells, is_solid(mesh), names, materials)
 
 
 def build_scene(map: Map, own_car: bool = False) -> Scene:
@@ -106,7 +107,7 @@ class _Builder:
         self._models: dict[object, tuple[int, int]] = {}
         self._meshes: list[tuple[Mesh, npt.NDArray[np.int32]]] = []
         self._cells: list[float] = []
-        self._objects: list[tuple[int, int, int, int]] = []
+        self._objects: list[tuple[int, ...]] = []
         self._places: list[tuple[float, ...]] = []
         self._boxes: list[tuple[float, ...]] = []
         self._cards = [0, 0]
@@ -138,7 +139,7 @@ class _Builder:
                 self._meshes.append((_painted(mesh, model.names, color), pictures))
                 self._cells.append(float(cell))
         places = model.copies[0].vertices[X : Z + 1]
-        self._objects.append((*self._models[key], moving, signal))
+        self._objects.append((*self._models[key], moving, signal, int(model.solid)))
         self._places.append(place)
         self._boxes.append((*places.min(axis=1).tolist(), *places.max(axis=1).tolist(), scale))
 
@@ -149,8 +150,8 @@ class _Builder:
         path = assets.resource(material.picture)
         if path is None:
             raise MapError(
-                f"mesh {name!r}: expected its picture {material.picture} in {assets.data_folder()}, found none; "
-                f"install it again with: pip install --force-reinstall {assets.DISTRIBUTION}"
+                f"mesh {name!r}: expected its picture {material.picture} in {assets.data_folder()}, found "
+                f"none; install it again with: pip install --force-reinstall {assets.DISTRIBUTION}"
             )
         return self._atlas.add(path)
 
@@ -167,12 +168,16 @@ class _Builder:
             first += blocks * IN_BLOCK, len(mesh.triangles)
         textures = self._atlas.build()
         return Scene(
-            vertices=np.concatenate([np.zeros(0, np.float32), *(in_blocks(mesh) for mesh, _ in self._meshes)]),
-            triangles=np.concatenate([np.zeros((0, 3), np.int32), *(mesh.triangles for mesh, _ in self._meshes)]),
+            vertices=np.concatenate(
+                [np.zeros(0, np.float32), *(in_blocks(mesh) for mesh, _ in self._meshes)]
+            ),
+            triangles=np.concatenate(
+                [np.zeros((0, 3), np.uint32), *(corner_places(mesh) for mesh, _ in self._meshes)]
+            ),
             pictures=np.concatenate([np.zeros(0, np.int32), *(pictures for _, pictures in self._meshes)]),
             levels=table,
             cells=np.array(self._cells, dtype=np.float64),
-            objects=np.array(self._objects, dtype=np.int64).reshape(-1, 4),
+            objects=np.array(self._objects, dtype=np.int64).reshape(-1, 5),
             places=np.array(self._places, dtype=np.float64).reshape(-1, 4),
             boxes=np.array(self._boxes, dtype=np.float64).reshape(-1, 7),
             texels=textures.texels,

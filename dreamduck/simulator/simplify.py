@@ -10,10 +10,12 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.simulator.meshes import ATTRIBUTES, NX, NZ, Mesh, X, Z
+from dreamduck.simulator.meshes import ATTRIBUTES, NX, NZ, Mesh, U, V, X, Z
 
-SMALLEST = 400  # triangles; what has no more than these is drawn as it is
+SMALLEST = 2000  # triangles; what has no more than these is drawn as it is
 GAIN = 0.75  # a copy is kept if it has at most this part of the triangles of the one before
+OPEN_EDGES = 0.005  # of all edges; a surface with no more counts as closed
+PICTURE_CELLS = 16  # vertices whose places on a picture are farther apart stay apart
 FINEST, COARSEST = 1 / 256, 1 / 10  # cells, as parts of the mesh's longest side
 
 
@@ -37,11 +39,25 @@ def levels(mesh: Mesh) -> tuple[list[Mesh], npt.NDArray[np.float32]]:
     return copies, np.array(cells, dtype=np.float32)
 
 
+def is_solid(mesh: Mesh) -> bool:
+    """Whether the surface is closed, or nearly: each edge of a triangle is another's, the other way round.
+
+    From outside nobody sees the back of such a surface.
+    """
+    _, point = np.unique(np.round(mesh.vertices[X : Z + 1], 6), axis=1, return_inverse=True)
+    corners = point.reshape(-1)[mesh.triangles]  # (T, 3)
+    ends = np.roll(corners, -1, axis=1)
+    real = corners != ends
+    along, back = corners[real] << 32 | ends[real], ends[real] << 32 | corners[real]
+    return bool((~np.isin(along, back)).mean() <= OPEN_EDGES)
+
+
 def cluster(mesh: Mesh, cell: float) -> Mesh:
     """The mesh with the vertices of each cubic cell put together.
 
     The place is the mean over the cell, so that no cracks open; normals, colours and texture coordinates
-    are means over those vertices of the cell that have one material and face the same way.
+    are means over those vertices of the cell that have one material, face the same way and show the same
+    part of their picture.
 
     Args:
         cell: the side of a cell, in the mesh's own unit.
@@ -52,8 +68,10 @@ def cluster(mesh: Mesh, cell: float) -> Mesh:
     material = np.zeros(places.shape[1], dtype=np.int64)
     material[mesh.triangles] = mesh.materials[:, None]
     signs = (mesh.vertices[NX : NZ + 1] > 0).astype(np.int64)
+    places_on_picture = np.floor(mesh.vertices[U : V + 1] * PICTURE_CELLS).astype(np.int64) & 255
     kind = material << 3 | signs[0] << 2 | signs[1] << 1 | signs[2]
-    _, first, group = np.unique(box << 16 | kind, return_index=True, return_inverse=True)
+    kind = kind << 16 | places_on_picture[0] << 8 | places_on_picture[1]
+    _, first, group = np.unique(box << 32 | kind, return_index=True, return_inverse=True)
     merged = np.stack([_mean(row, group) for row in mesh.vertices]).astype(np.float32)
     for axis in range(X, Z + 1):
         merged[axis] = _mean(mesh.vertices[axis], box)[box[first]]
@@ -61,7 +79,9 @@ def cluster(mesh: Mesh, cell: float) -> Mesh:
     merged[NX : NZ + 1] /= np.where(length > 1e-6, length, 1.0)
     corners = box[mesh.triangles]
     whole = (
-        (corners[:, 0] != corners[:, 1]) & (corners[:, 1] != corners[:, 2]) & (corners[:, 2] != corners[:, 0])
+        (corners[:, 0] != corners[:, 1])
+        & (corners[:, 1] != corners[:, 2])
+        & (corners[:, 2] != corners[:, 0])
     )
     triangles, materials, corners = group[mesh.triangles[whole]], mesh.materials[whole], corners[whole]
     # Of several triangles between the same three cells one is enough.
