@@ -12,24 +12,21 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dreamduck import cli, seeding
-from dreamduck.baselines import agents, algorithms, engine, logs, recipes, saves, worlds
+from dreamduck import cli
+from dreamduck.baselines import agents, algorithms, engine, logs, origin, recipes, saves, worlds
 from dreamduck.baselines.arguments import Flags, parse
 from dreamduck.baselines.engine import BaseAlgorithm, VecEnv
 from dreamduck.baselines.films import FilmNowAndThen
 from dreamduck.baselines.plan import Plan, resolve
 from dreamduck.baselines.play import has_display, play
-from dreamduck.baselines.saves import Save
-from dreamduck.baselines.training import Account, Keeper, Trainer, newest, prepare_resume
+from dreamduck.baselines.training import Account, Keeper, Trainer, prepare_resume
 from dreamduck.baselines.worlds import EpisodeWatch
-from dreamduck.errors import CheckpointError, ConfigError
+from dreamduck.errors import ConfigError
 from dreamduck.video import SUFFIXES
 
 log = logging.getLogger(__name__)
 DEFAULT_ENV = "DreamDuck-v0"
 RANKS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MPI_LOCALNRANKS")
-# What a file says of its agent stands in for what the command line leaves open.
-FROM_CARD = ("value_network", "normalize_observations", "normalize_returns")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,18 +57,19 @@ class Run:
     def __init__(self, flags: Flags, keys: Mapping[str, Any], quiet: bool = False) -> None:
         self.flags, self.keys, self.quiet = flags, dict(keys), quiet
         self.total = int(flags.num_timesteps)
-        self.checkpoint = self._find_checkpoint()
-        self.save = self._read_save()
-        said = self._said_by_save()
+        load_path = self.keys.get("load_path")
+        self.origin = origin.find(flags, None if load_path is None else str(load_path))
+        said = self.origin.said(flags)
         self.algorithm = algorithms.find(flags.alg or str(said.get("alg", "ppo2")))
         self.env_id = flags.env or str(said.get("env", DEFAULT_ENV))
         self.spec = worlds.find(self.env_id)
         self.env_kwargs = flags.world_arguments() or dict(said.get("env_kwargs", {}))
         recipe = recipes.recipe(self.algorithm.name, self.env_id) if flags.recipe else {}
-        self.num_env = flags.num_env or int(recipe.pop("num_env", 1))
-        self.network = flags.network or said.get("network") or recipe.pop("network", None)
+        num_env, network = recipe.pop("num_env", 1), recipe.pop("network", None)
+        self.num_env: int = flags.num_env or num_env
+        self.network: str | None = flags.network or said.get("network") or network
         kind = flags.env_type or worlds.env_type(self.spec)
-        self.values = {**algorithms.defaults(self.algorithm, kind), **recipe, **said.get("values", {})}
+        self.values = {**algorithms.defaults(self.algorithm, kind), **recipe, **said["values"]}
         self.dressed: VecEnv | None = None
         self.film: FilmNowAndThen | None = None
 
@@ -88,13 +86,16 @@ class Run:
         try:
             plan = self._plan(raw)
             model = self._agent(plan, raw, training=True)
-            account = self._account(model)
-            settings = self._settings(plan)
+            settings, account = self._settings(plan), Account()
+            aside, resume_step = None, None
+            if self.origin.checkpoint is not None:
+                account = self.origin.account()
+                prepare_resume(model, account, self.origin.checkpoint)
+                resume_step = account.step
             folder = logs.folder(self.flags.log_path)
-            resumed = self.checkpoint is not None
-            aside = None if resumed else logs.set_aside(folder)
-            step = account.step if resumed else None
-            with logs.Progress(folder, resume_step=step, quiet=self.quiet) as progress:
+            if resume_step is None:
+                aside = logs.set_aside(folder)
+            with logs.Progress(folder, resume_step=resume_step, quiet=self.quiet) as progress:
                 if aside is not None:
                     progress.note(f"The logs of an earlier run are now in {aside}")
                 progress.note(f"Logging to {folder}")
@@ -109,7 +110,7 @@ class Run:
     def _learn(
         self, model: BaseAlgorithm, plan: Plan, account: Account, progress: logs.Progress, keeper: Keeper
     ) -> None:
-        self.watch.write_to(progress.path / "monitor.csv", append=self.checkpoint is not None)
+        self.watch.write_to(progress.path / "monitor.csv", append=self.origin.checkpoint is not None)
         if self.film is not None:
             self.film.folder = progress.path / "videos"
         account.total = self.total
@@ -119,7 +120,7 @@ class Run:
         trainer = Trainer(
             plan, progress, keeper, account, self.flags.checkpoint_seconds, self.flags.progress
         )
-        left, fresh = self.total - account.step, self.checkpoint is None
+        left, fresh = self.total - account.step, self.origin.checkpoint is None
         try:
             # The rows are the trainer's; the engine's own would come every 2**60 updates.
             model.learn(left, callback=trainer, log_interval=1 << 60, reset_num_timesteps=fresh)
@@ -139,31 +140,8 @@ class Run:
             venv.observation_space,
             venv.action_space,
         )
-        if self.save is not None:
-            self._check_save(self.save, plan, venv)
+        self.origin.check(plan, venv, self._settings(plan))
         return plan
-
-    def _check_save(self, save: Save, plan: Plan, venv: VecEnv) -> None:
-        """Refuse a file from another network, algorithm or world."""
-        saves.check_spaces(save, venv.observation_space, venv.action_space)
-        if save.card is None:
-            return
-        theirs, ours = save.card["plan"], plan.described()
-        for key in ("engine", "network", "network_options"):
-            if theirs.get(key) != ours[key]:
-                flag = {"engine": "--alg"}.get(key, "--network")
-                raise CheckpointError(
-                    f"{save.path}: trained with {key} {theirs.get(key)}, and this run has {ours[key]}; "
-                    f"leave {flag} and its options out to take the file's"
-                )
-        settings = save.card["training"].get("settings") if self.checkpoint else None
-        if settings is not None and settings != self._settings(plan):
-            mine = self._settings(plan)
-            changed = sorted(k for k in {*settings, *mine} if settings.get(k) != mine.get(k))
-            raise CheckpointError(
-                f"--resume: {', '.join(changed)} changed since {save.path}; say what was said then, or "
-                f"start a new run from it with --load_path={save.path}"
-            )
 
     def _agent(self, plan: Plan, raw: VecEnv, training: bool) -> BaseAlgorithm:
         """The agent, filled from the file if there is one."""
@@ -178,17 +156,10 @@ class Run:
         gamma = float(plan.arguments.get("gamma", 0.99))
         venv = worlds.normalized(venv, plan.normalize_observations, plan.normalize_returns, gamma, training)
         self.dressed = venv
-        model = agents.build(plan, venv, self._seed())
-        if self.save is not None:
-            saves.fill(model, self.save, model.get_vec_normalize_env())
+        model = agents.build(plan, venv, self.origin.seed(self.flags.seed))
+        if self.origin.save is not None:
+            saves.fill(model, self.origin.save, model.get_vec_normalize_env())
         return model
-
-    def _account(self, model: BaseAlgorithm) -> Account:
-        if self.checkpoint is None or self.save is None or self.save.card is None:
-            return Account()
-        account = Account.from_card(self.save.card, self.save.path)
-        prepare_resume(model, account, self.checkpoint)
-        return account
 
     def _load(self) -> BaseAlgorithm:
         """An agent that learns nothing: one environment, no room for what it would learn from."""
@@ -202,11 +173,7 @@ class Run:
                 small["buffer_size"] = 1
             model = self._agent(dataclasses.replace(plan, arguments=small), raw, training=False)
             keeper = Keeper(Path(), plan, self.env_id, self.env_kwargs, self._settings(plan))
-            card = None if self.save is None else self.save.card
-            account = (
-                Account() if card is None or self.save is None else Account.from_card(card, self.save.path)
-            )
-            self._save(keeper, model, account, self._tell)
+            self._save(keeper, model, self.origin.account(), self._tell)
             return model
         finally:
             raw.close()
@@ -224,7 +191,7 @@ class Run:
         mode = "human" if film is None else "rgb_array"
         venv = worlds.make(self.spec, self.env_id, 1, self.env_kwargs, "dummy", mode)
         try:
-            venv.seed(self._seed())
+            venv.seed(self.origin.seed(self.flags.seed))
             trained = model.get_vec_normalize_env()
             venv = EpisodeWatch(venv, self.env_id)
             if trained is not None and trained.norm_obs:
@@ -248,54 +215,10 @@ class Run:
         if not self.quiet:
             print(line, flush=True)
 
-    def _seed(self) -> int | None:
-        """The seed; a resumed run draws other numbers than the run before it drew at its start."""
-        if (
-            self.flags.seed is None
-            or self.save is None
-            or self.checkpoint is None
-            or self.save.card is None
-        ):
-            return self.flags.seed
-        return seeding.derive(self.flags.seed, int(self.save.card["training"]["step"]))
-
     def _settings(self, plan: Plan) -> dict[str, Any]:
         """What must not change when a run is resumed."""
         world = {"env": self.env_id, "env_kwargs": self.env_kwargs, "seed": self.flags.seed}
         return {**world, "reward_scale": self.flags.reward_scale, **plan.described()}
-
-    def _find_checkpoint(self) -> Path | None:
-        if not self.flags.resume:
-            return None
-        folder = Path(str(self.flags.log_path)).expanduser() / "checkpoints"
-        found = newest(folder)
-        if found is None:
-            raise CheckpointError(f"--resume: no checkpoint in {folder}; leave --resume out to begin")
-        return found
-
-    def _read_save(self) -> Save | None:
-        path = self.checkpoint or self.keys.get("load_path")
-        if path is None:
-            return None
-        save = saves.read(str(path))
-        if self.checkpoint is not None and save.card is None:
-            raise CheckpointError(f"{path}: not a checkpoint of this program")
-        return save
-
-    def _said_by_save(self) -> dict[str, Any]:
-        """World, algorithm and network of the file, for what the command line leaves open."""
-        if self.save is None or self.save.card is None:
-            return {}
-        card = self.save.card
-        plan, same_world = card["plan"], self.flags.env in (None, card["env"])
-        said = {"env": card["env"], "env_kwargs": card["env_kwargs"] if same_world else {}}
-        values = {key: plan[key] for key in FROM_CARD if plan.get(key)}
-        if self.flags.network in (None, plan.get("network")):
-            said["network"] = plan.get("network")
-            values |= plan.get("network_options") or {}
-        if self.flags.alg is None:
-            said["alg"] = plan.get("alg")
-        return {**said, "values": values}
 
     def _check_paths(self) -> None:
         """Try the folders that will be written to, before hours go by."""

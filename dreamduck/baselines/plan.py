@@ -15,37 +15,15 @@ import gymnasium as gym
 import numpy as np
 
 from dreamduck.baselines import algorithms
-from dreamduck.baselines.algorithms import NETWORK_KEYS, Algorithm
+from dreamduck.baselines.algorithms import NETWORK_KEYS
 from dreamduck.baselines.arguments import Falling
 from dreamduck.baselines.engine import BaseAlgorithm, sb3, sb3_contrib
 from dreamduck.baselines.networks import NETWORKS, check_network, default_network
+from dreamduck.baselines.table import NO_NETWORK_NOISE, Algorithm
+from dreamduck.baselines.values import fitting, number, sizes, truth, whole
 from dreamduck.errors import ConfigError
 
 OURS = {"self", "policy", "env", "policy_kwargs", "tensorboard_log", "verbose", "seed", "action_noise"}
-# Limits of what people set most, by the engine's names: least, most.
-LIMITS: dict[str, tuple[float, float]] = {
-    "n_steps": (1, math.inf),
-    "batch_size": (1, math.inf),
-    "n_epochs": (1, math.inf),
-    "learning_rate": (0, math.inf),
-    "clip_range": (1e-9, math.inf),
-    "gamma": (0, 1),
-    "gae_lambda": (0, 1),
-    "ent_coef": (0, math.inf),
-    "vf_coef": (0, math.inf),
-    "max_grad_norm": (0, math.inf),
-    "tau": (0, 1),
-    "buffer_size": (1, math.inf),
-    "learning_starts": (0, math.inf),
-    "train_freq": (1, math.inf),
-    "gradient_steps": (-1, math.inf),
-    "exploration_fraction": (0, 1),
-    "exploration_final_eps": (0, 1),
-    "target_update_interval": (1, math.inf),
-    "target_kl": (0, math.inf),
-    "cg_max_steps": (1, math.inf),
-    "n_critic_updates": (1, math.inf),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,11 +109,15 @@ def resolve(
     policy_options: dict[str, Any] = {}
     if algorithm.name == "a2c":
         policy_options["optimizer_kwargs"] = {
-            "alpha": _number("alpha", merged["alpha"], 0, 1),
+            "alpha": number("alpha", merged["alpha"], 0, 1),
             "weight_decay": 0,
         }
+    if "log_std_init" in merged:
+        policy_options["log_std_init"] = number("log_std_init", merged["log_std_init"], -20, 2)
+    if "log_std_init" in merged:
+        policy_options["log_std_init"] = number("log_std_init", merged["log_std_init"], -20, 2)
     if "hiddens" in merged:
-        policy_options["net_arch"] = _sizes("hiddens", merged["hiddens"])
+        policy_options["net_arch"] = sizes("hiddens", merged["hiddens"])
     return Plan(
         algorithm=algorithm,
         engine=engine,
@@ -145,10 +127,10 @@ def resolve(
         network_options=options,
         num_env=num_env,
         row_every=_row_every(algorithm, merged),
-        keep_every=_whole("keep", merged.get("save_interval", merged.get("checkpoint_freq", 0)) or 0, 0),
+        keep_every=whole("keep", merged.get("save_interval", merged.get("checkpoint_freq", 0)) or 0, 0),
         noise=_noise(algorithm, merged),
         normalize_observations=_normalizes(merged, given, observation_space),
-        normalize_returns=_truth("normalize_returns", merged),
+        normalize_returns=truth("normalize_returns", merged),
         value_network=_value_network(merged),
         load_path=None if merged.get("load_path") is None else str(merged["load_path"]),
     )
@@ -196,16 +178,16 @@ def _arguments(
     for key, value in merged.items():
         name = algorithm.keys.get(key, key)
         if name in constructor:
-            found[name] = _fitting(key, name, value, constructor[name])
+            found[name] = fitting(key, name, value, constructor[name])
     if algorithm.engine == "PPO":
         _ppo(merged, found, num_env)
     elif algorithm.name == "a2c":
         _a2c(merged, found)
     elif algorithm.name == "trpo_mpi":
-        batch = _whole("timesteps_per_batch", merged["timesteps_per_batch"], 1)
+        batch = whole("timesteps_per_batch", merged["timesteps_per_batch"], 1)
         found.setdefault("n_steps", max(batch // num_env, 1))
     elif algorithm.name == "ddpg":
-        rate = _number("critic_lr", merged["critic_lr"], 0, math.inf)
+        rate = number("critic_lr", merged["critic_lr"], 0, math.inf)
         if merged.get("actor_lr", rate) != rate:
             raise ConfigError(
                 "--actor_lr: Stable-Baselines3 has one rate for actor and critic; say --critic_lr"
@@ -217,7 +199,7 @@ def _arguments(
 def _ppo(merged: Mapping[str, Any], found: dict[str, Any], num_env: int) -> None:
     batch = found["n_steps"] * num_env
     if "batch_size" not in found:
-        pieces = _whole("nminibatches", merged["nminibatches"], 1)
+        pieces = whole("nminibatches", merged["nminibatches"], 1)
         if batch % pieces:
             raise ConfigError(
                 f"nminibatches: expected a divisor of nsteps x num_env = {found['n_steps']} x {num_env} = "
@@ -242,19 +224,19 @@ def _a2c(merged: Mapping[str, Any], found: dict[str, Any]) -> None:
     if isinstance(rate, Falling):
         found["learning_rate"] = rate
     else:
-        number = _number("lr", rate, 0, math.inf)
-        found["learning_rate"] = Falling(number) if schedule == "linear" else number
+        given = number("lr", rate, 0, math.inf)
+        found["learning_rate"] = Falling(given) if schedule == "linear" else given
 
 
 def _row_every(algorithm: Algorithm, merged: Mapping[str, Any]) -> int:
     if algorithm.logs == "ddpg":
-        cycles = _whole("nb_epoch_cycles", merged["nb_epoch_cycles"], 1)
-        return cycles * _whole("nb_rollout_steps", merged["nb_rollout_steps"], 1)
+        cycles = whole("nb_epoch_cycles", merged["nb_epoch_cycles"], 1)
+        return cycles * whole("nb_rollout_steps", merged["nb_rollout_steps"], 1)
     if algorithm.logs == "deepq":
-        return _whole("print_freq", merged["print_freq"], 1)
+        return whole("print_freq", merged["print_freq"], 1)
     if algorithm.logs == "generic":
         return 1000
-    return _whole("log_interval", merged["log_interval"], 1)
+    return whole("log_interval", merged["log_interval"], 1)
 
 
 def _noise(algorithm: Algorithm, merged: Mapping[str, Any]) -> str:
@@ -263,11 +245,11 @@ def _noise(algorithm: Algorithm, merged: Mapping[str, Any]) -> str:
         return "none"
     kind, _, size = text.rpartition("_")
     if kind.startswith("adaptive-param"):
-        raise ConfigError(f"--noise_type: {algorithms.NO_NETWORK_NOISE}")
+        raise ConfigError(f"--noise_type: {NO_NETWORK_NOISE}")
     if kind not in ("normal", "ou"):
         raise ConfigError(f"noise_type: expected normal_S, ou_S or none, as in normal_0.2, got {text!r}")
     try:
-        _number("noise_type", float(size), 0, math.inf)
+        number("noise_type", float(size), 0, math.inf)
     except ValueError as err:
         raise ConfigError(
             f"noise_type: expected a size after the _, as in normal_0.2, got {text!r}"
@@ -276,7 +258,7 @@ def _noise(algorithm: Algorithm, merged: Mapping[str, Any]) -> str:
 
 
 def _normalizes(merged: Mapping[str, Any], given: Mapping[str, Any], space: gym.Space[Any]) -> bool:
-    wanted = _truth("normalize_observations", merged)
+    wanted = truth("normalize_observations", merged)
     fits = isinstance(space, gym.spaces.Box) and space.dtype != np.uint8
     if wanted and not fits and "normalize_observations" in given:
         raise ConfigError(f"normalize_observations: expected observations of real numbers, got {space}")
@@ -288,55 +270,6 @@ def _value_network(merged: Mapping[str, Any]) -> str:
     if value not in (None, "shared", "copy"):
         raise ConfigError(f"value_network: expected shared or copy, got {value!r}")
     return value or ""
-
-
-def _fitting(key: str, name: str, value: Any, default: Any) -> Any:
-    """The value, of the kind that the engine's default has and within its limits."""
-    low, high = LIMITS.get(name, (-math.inf, math.inf))
-    if isinstance(default, bool):
-        return _truth(key, {key: value})
-    if isinstance(value, Falling):
-        if name not in ("learning_rate", "clip_range", "clip_range_vf"):
-            raise ConfigError(f"{key}: expected a number, got one that falls")
-        return value
-    if isinstance(default, str) and isinstance(value, str):
-        return value
-    if default is None and value is None:
-        return None
-    if isinstance(default, int):
-        return _whole(key, value, low, high)
-    return _number(key, value, low, high)
-
-
-def _number(key: str, value: Any, low: float, high: float) -> float:
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not low <= value <= high:
-        span = "" if low == -math.inf else f" of at least {low:g}"
-        span += "" if high == math.inf else f" and at most {high:g}"
-        raise ConfigError(f"{key}: expected a number{span}, got {value!r}")
-    return float(value)
-
-
-def _whole(key: str, value: Any, low: float = -math.inf, high: float = math.inf) -> int:
-    number = _number(key, value, low, high)
-    if number != int(number):
-        raise ConfigError(f"{key}: expected a whole number, got {value!r}")
-    return int(number)
-
-
-def _truth(key: str, values: Mapping[str, Any]) -> bool:
-    value = values.get(key, False)
-    if isinstance(value, str) and value.lower() in ("true", "false"):
-        return value.lower() == "true"
-    if value not in (True, False, None):
-        raise ConfigError(f"{key}: expected True or False, got {value!r}")
-    return bool(value)
-
-
-def _sizes(key: str, value: Any) -> list[int]:
-    if not isinstance(value, (list, tuple)):
-        raise ConfigError(f"{key}: expected a list, as in [256], got {value!r}")
-    return [_whole(key, size, 1) for size in value]
 
 
 def _plain(value: Any) -> Any:

@@ -110,22 +110,6 @@ def read(path: PathLike) -> Save:
     return Save(found, card, tensors, variables if isinstance(variables, dict) else {}, arrays)
 
 
-def read_card(path: PathLike) -> dict[str, Any] | None:
-    """The description alone; None where the file is not ours.
-
-    Raises:
-        CheckpointError: missing, damaged, or not such a file.
-    """
-    found = locate(path)
-    try:
-        with zipfile.ZipFile(found) as archive:
-            if CARD not in archive.namelist():
-                return None
-            return _card(found, _member(found, archive, CARD))
-    except (OSError, zipfile.BadZipFile, NotImplementedError, EOFError) as err:
-        raise CheckpointError(f"{found}: not the save of an agent ({err})") from err
-
-
 def locate(path: PathLike) -> Path:
     """The file itself, or the one with `.zip` behind it, as Stable-Baselines3 names them.
 
@@ -273,6 +257,13 @@ def _card(path: Path, text: bytes) -> dict[str, Any]:
         raise CheckpointError(f"{path}: {CARD} is of another form; expected {FORMAT}")
     if card.get("version") != VERSION:
         raise CheckpointError(f"{path}: form {card.get('version')!r}, expected {VERSION}; train it again")
+    plan = card["plan"]
+    kinds = {"alg": str, "engine": str, "network": str, "network_options": dict}
+    sound = isinstance(plan, dict) and all(isinstance(plan.get(k), kind) for k, kind in kinds.items())
+    if not sound or not isinstance(card["env"], str) or not isinstance(card["training"], dict):
+        raise CheckpointError(f"{path}: {CARD} is damaged; expected a plan with {', '.join(kinds)}")
+    if not isinstance(card["env_kwargs"], dict):
+        raise CheckpointError(f"{path}: {CARD} is damaged; expected env_kwargs as an object")
     return card
 
 

@@ -104,6 +104,19 @@ def make(
         raise ConfigError(f"env: {spec.id} cannot be made with {given} ({_line(err)})") from err
 
 
+def vec_env(env_id: str, count: int = 1, **arguments: Any) -> VecEnv:
+    """Environments for plain Stable-Baselines3 code, their episodes watched.
+
+    The Duckietown worlds step as one batch: `PPO("CnnPolicy", vec_env("DreamDuck-v0", 8))`.
+
+    Args:
+        env_id: any Gymnasium id. count: how many. arguments: of the world.
+    Raises:
+        ConfigError: there is no such world, or it does not take the arguments.
+    """
+    return EpisodeWatch(make(find(env_id), env_id, count, arguments), env_id)
+
+
 class EpisodeWatch(VecEnvWrapper):
     """Adds up each episode's reward and length, and writes them to `monitor.csv`.
 

@@ -8,7 +8,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from dreamduck.baselines import algorithms
+from dreamduck.baselines import algorithms, table
 from dreamduck.baselines.arguments import Falling
 from dreamduck.baselines.plan import Plan, resolve
 from dreamduck.errors import ConfigError
@@ -80,7 +80,7 @@ def test_recurrent_networks_choose_the_recurrent_engine():
     assert plan.recurrent
 
 
-@pytest.mark.parametrize("name", sorted(algorithms.TABLE))
+@pytest.mark.parametrize("name", sorted(table.TABLE))
 def test_every_algorithm_has_a_plan(name):
     plan = planned(name)
     assert plan.engine.__name__ == plan.algorithm.engine

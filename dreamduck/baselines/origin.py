@@ -1,0 +1,117 @@
+"""Where an agent comes from: a file, the newest checkpoint, or nowhere.
+
+Flow: arguments -> [origin] -> plan, agents. A file stands in for what the command line leaves open (its
+world, algorithm and network), and is refused where the command line says otherwise."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dreamduck import seeding
+from dreamduck.baselines import saves
+from dreamduck.baselines.arguments import Flags
+from dreamduck.baselines.engine import VecEnv
+from dreamduck.baselines.plan import Plan
+from dreamduck.baselines.saves import Save
+from dreamduck.baselines.training import Account, newest
+from dreamduck.errors import CheckpointError
+
+VALUES = ("value_network", "normalize_observations", "normalize_returns")
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """What an agent begins with.
+
+    Attributes:
+        save: the file that was read; None begins anew.
+        checkpoint: its path, where a run is being resumed.
+    """
+
+    save: Save | None = None
+    checkpoint: Path | None = None
+
+    @property
+    def card(self) -> dict[str, Any] | None:
+        """The file's description; None without a file, or with one that is not ours."""
+        return None if self.save is None else self.save.card
+
+    def said(self, flags: Flags) -> dict[str, Any]:
+        """What the file says of itself, as far as the flags leave it open.
+
+        Returns:
+            Some of "env", "env_kwargs", "alg", "network"; and "values", keys of 2019.
+        """
+        if self.card is None:
+            return {"values": {}}
+        plan, env = self.card["plan"], self.card["env"]
+        said = {"env": env, "env_kwargs": self.card["env_kwargs"] if flags.env in (None, env) else {}}
+        values = {key: plan[key] for key in VALUES if plan.get(key)}
+        if flags.network in (None, plan["network"]):
+            said["network"] = plan["network"]
+            values |= plan["network_options"]
+        if flags.alg is None:
+            said["alg"] = plan["alg"]
+        return {**said, "values": values}
+
+    def check(self, plan: Plan, venv: VecEnv, settings: Mapping[str, Any]) -> None:
+        """Refuse a file from another network, algorithm or world.
+
+        Args:
+            settings: what must not have changed where a run is resumed.
+        Raises:
+            CheckpointError: says what differs.
+        """
+        if self.save is None or self.card is None:
+            return
+        saves.check_spaces(self.save, venv.observation_space, venv.action_space)
+        theirs, ours = self.card["plan"], plan.described()
+        for key in ("engine", "network", "network_options"):
+            if theirs[key] != ours[key]:
+                flag = {"engine": "--alg"}.get(key, "--network")
+                raise CheckpointError(
+                    f"{self.save.path}: trained with {key} {theirs[key]}, and this run has {ours[key]}; "
+                    f"leave {flag} and its options out to take the file's"
+                )
+        if self.checkpoint is None:
+            return
+        then = self.card["training"].get("settings", {})
+        changed = sorted(k for k in {*then, *settings} if then.get(k) != settings.get(k))
+        if changed:
+            raise CheckpointError(
+                f"--resume: {', '.join(changed)} changed since {self.save.path}; say what was said then, "
+                f"or start a new run from it with --load_path={self.save.path}"
+            )
+
+    def account(self) -> Account:
+        """How far the training of the file was; at its beginning without one of ours."""
+        if self.save is None or self.card is None:
+            return Account()
+        return Account.from_card(self.card, self.save.path)
+
+    def seed(self, seed: int | None) -> int | None:
+        """The run's seed; a resumed run draws other numbers than the one before drew at its start."""
+        if seed is None or self.checkpoint is None:
+            return seed
+        return seeding.derive(seed, self.account().step)
+
+
+def find(flags: Flags, load_path: str | None) -> Origin:
+    """Read the file that the command line names, or the newest checkpoint.
+
+    Raises:
+        CheckpointError: it is missing, damaged, or not ours where it must be.
+    """
+    if flags.resume:
+        folder = Path(str(flags.log_path)).expanduser() / "checkpoints"
+        found = newest(folder)
+        if found is None:
+            raise CheckpointError(f"--resume: no checkpoint in {folder}; leave --resume out to begin")
+        save = saves.read(found)
+        if save.card is None:
+            raise CheckpointError(f"{found}: not a checkpoint of this program")
+        return Origin(save, found)
+    return Origin() if load_path is None else Origin(saves.read(load_path))
