@@ -24,7 +24,7 @@ def main() -> None:
     driven = 0.0
     for _ in range(flags.steps):
         actions, _ = model.predict(seen, deterministic=True)
-        seen, rewards, ends, infos = road.step(actions)
+        seen, rewards, _, infos = road.step(actions)
         driven += float(rewards.mean())
         for info in infos:
             if "episode" in info:

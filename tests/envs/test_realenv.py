@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -59,13 +60,14 @@ def test_episodes_do_not_depend_on_those_before(folder):
 
 def test_views(folder):
     pictures = {}
-    for name, flags in {
+    views: dict[str, dict[str, Any]] = {
         "camera": {},
         "debug": {"debug": True},
         "next": {"next_z": True},
         "cold": {"next_z": True, "temperature": 0.1},
         "both": {"debug": True, "next_z": True},
-    }.items():
+    }
+    for name, flags in views.items():
         env = RealEnv(weights=folder, render_mode="rgb_array", **flags)
         env.reset(seed=0)
         env.step(ACTIONS[0])

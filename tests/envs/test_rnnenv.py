@@ -5,6 +5,7 @@ import subprocess
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -128,7 +129,7 @@ def test_pictures_show_what_is_dreamt(whole):
 
 
 def test_many_dreams_are_the_single_ones(folder):
-    seeds = [4, 0, 9]
+    seeds: Any = [4, 0, 9]  # Gymnasium takes a list, whatever its hint says
     envs = gymnasium.make_vec("DreamDuck-v2", num_envs=3, weights=folder)
     observations, _ = envs.reset(seed=seeds)
     singles = [DreamEnv(weights=folder) for _ in seeds]

@@ -400,6 +400,8 @@ def run_child(end):
     process = subprocess.Popen(
         [sys.executable, "-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    assert process.stdin is not None
+    assert process.stdout is not None
     process.stdin.write(CHILD.format(end=end))
     process.stdin.close()
     return process, int(process.stdout.readline())
