@@ -2,9 +2,9 @@
 
     python scripts/media.py [--controller log/...json] [--map-name loop_empty] [--seed 0]
 
-Writes `media/worlds.png` (the three worlds beside each other), `media/drive.gif` (the controller on the
-road, with the map from above), `media/dream.gif` (the same controller in the dream) and
-`media/real_and_dream.gif` (one drive on the road, and the same actions dreamt from its tenth frame)."""
+Writes `media/drive.gif` (pure pursuit on the road, with the map from above), `media/real_and_dream.gif`
+(the same drive beside the same actions dreamt, from its tenth frame on), `media/worlds.png` (moments of
+it: camera, VAE, dream) and `media/dream.gif` (an evolved controller in the dream)."""
 
 from __future__ import annotations
 
@@ -23,16 +23,19 @@ from dreamduck.dream.perception import Perception
 from dreamduck.dream.stepper import Dreams
 from dreamduck.memory import LSTMState
 from dreamduck.pretrained import FOLDER
-from dreamduck.simulator.base import Frames
+from dreamduck.simulator.base import FloatArray, Frames
+from dreamduck.simulator.expert import Expert
+from dreamduck.simulator.maps import load_map
 from dreamduck.simulator.road import Road, RoadConfig
 from dreamduck.video import side_by_side, write_video
 
 ROOT = Path(__file__).resolve().parent.parent
 MEDIA = ROOT / "media"
-SIDE = 192  # pixels of a panel
-STEPS = 120
+SIDE = 160  # pixels of a panel
+STEPS = 100
 WARM_UP = 10  # real frames before a dream takes over
 FPS = 10
+CONTROLLER = ROOT / "log" / "rnnenv.cma.16.2.json"
 
 
 def enlarge(frame: Frames) -> Frames:
@@ -40,27 +43,24 @@ def enlarge(frame: Frames) -> Frames:
     return np.asarray(Image.fromarray(frame).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
-def drive(controller: Controller, map_name: str, seed: int) -> tuple[list[Frames], list[Frames], Frames]:
-    """A drive on the road: what the camera saw, the map from above, and the actions (T, 2)."""
-    mind, eyes = memory.load(FOLDER), vision.load(FOLDER)
-    road, perception = Road(RoadConfig(map_name=map_name)), Perception(eyes, mind)
-    road.reset([seed])
-    observation = perception.reset(road.frames())
+def drive(map_name: str, seed: int) -> tuple[list[Frames], list[Frames], FloatArray]:
+    """Pure pursuit on the road: what the camera saw, the map from above, and the actions (T, 2)."""
+    road, expert = Road(RoadConfig(map_name=map_name)), Expert(load_map(map_name))
+    state = road.reset([seed])
     seen, above, actions = [], [], []
     for _ in range(STEPS):
         seen.append(road.frames()[0].copy())
-        above.append(road.view("top_down", SIDE * 2, SIDE * 2)[::2, ::2])
-        action = controller(observation)
-        step = road.step(action)
-        observation = perception.step(road.frames(), action)
-        actions.append(action[0])
+        above.append(road.view("top_down", SIDE, SIDE))
+        actions.append(expert(state)[0])
+        step = road.step(actions[-1][np.newaxis])
+        state = step.state
         if step.terminated[0]:
             break
     road.close()
     return seen, above, np.array(actions)
 
 
-def dream_along(seen: list[Frames], actions: Frames, temperature: float, seed: int) -> list[Frames]:
+def dream_along(seen: list[Frames], actions: FloatArray, temperature: float, seed: int) -> list[Frames]:
     """The same drive, dreamt with the same actions once the first frames have been seen."""
     mind, eyes = memory.load(FOLDER), vision.load(FOLDER)
     perception = Perception(eyes, mind)
@@ -108,14 +108,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--controller", type=Path, default=ROOT / "log" / "dream.best.json")
+    parser.add_argument("--controller", type=Path, default=CONTROLLER, help="for the dream")
     parser.add_argument("--map-name", default="loop_empty")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--temp", type=float, default=0.5, help="temperature of the dreams")
     arguments = parser.parse_args()
     config = memory.read_config(FOLDER)
     controller = read_controller(arguments.controller, config.z_size, config.hidden_size)
-    seen, above, actions = drive(controller, arguments.map_name, arguments.seed)
+    seen, above, actions = drive(arguments.map_name, arguments.seed)
     dreamt = dream_along(seen, actions, arguments.temp, arguments.seed)
     alone = dream_alone(controller, arguments.temp, arguments.seed)
     MEDIA.mkdir(exist_ok=True)
