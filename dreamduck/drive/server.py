@@ -78,6 +78,7 @@ class Server:
         self._threads = ThreadPoolExecutor(config.max_worlds + 1, "dreamduck-world")
         self._runner: web.AppRunner | None = None
         self.address = ""
+        self._warm = False
 
     def application(self) -> web.Application:
         """The routes and the guard in front of them."""
@@ -120,6 +121,7 @@ class Server:
             world.close()
         except DreamDuckError as err:
             log.warning("the road cannot be driven on: %s", err)
+        self._warm = True
 
     async def stop(self) -> None:
         """End every world and stop listening."""
@@ -186,7 +188,9 @@ class Server:
         return web.FileResponse(path, headers={**HEADERS, "Content-Type": "video/mp4"})
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
-        return web.json_response({"worlds": len(self._sockets), "max_worlds": self.config.max_worlds})
+        return web.json_response(
+            {"worlds": len(self._sockets), "max_worlds": self.config.max_worlds, "warm": self._warm}
+        )
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         self._check_origin(request)

@@ -1,11 +1,15 @@
 """The page in a real Chromium: keys pressed, pixels read, sliders moved. See browser/scenarios.mjs."""
 
+import json
 import re
 import subprocess
 import sys
 import threading
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +18,6 @@ from dreamduck.control.controllers import ControllerForm, random_theta
 from dreamduck.control.files import RunFiles
 from dreamduck.drive.static_export import main as export
 from dreamduck.recordings import read_episode
-from tests.drive.model import write_model
 
 pytestmark = pytest.mark.browser
 
@@ -39,6 +42,12 @@ class Serving:
         found = re.fullmatch(r"Drive at (http://127\.0\.0\.1:(\d+)/)\n", line)
         assert found, line
         self.address, self.port = found[1], int(found[2])
+        while not self.ask("status")["warm"]:  # after a change the road's code is compiled first
+            time.sleep(0.2)
+
+    def ask(self, path: str) -> dict[str, Any]:
+        with urllib.request.urlopen(self.address + path) as answer:
+            return json.loads(answer.read())
 
     def stop(self) -> None:
         self.process.terminate()
@@ -48,8 +57,8 @@ class Serving:
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory) -> tuple[Path, str]:
-    folder = write_model(tmp_path_factory.mktemp("model"))
+def model(model_folder) -> tuple[Path, str]:
+    folder = model_folder
     form = ControllerForm("zch")
     files = RunFiles.of(folder, "rnnenv", 1, 4)
     files.write_theta(random_theta(form, np.random.default_rng(0), 0.01))

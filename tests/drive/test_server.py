@@ -324,7 +324,8 @@ def test_only_so_many_worlds(tmp_path):
         message = await late.socket.receive(timeout=10)
         assert message.type == WSMsgType.CLOSE
         assert "2 tabs" in message.extra
-        assert (await (await http.get(address + "status")).json()) == {"worlds": 2, "max_worlds": 2}
+        status = await (await http.get(address + "status")).json()
+        assert (status["worlds"], status["max_worlds"]) == (2, 2)
         await tabs[0].socket.close()
         await until(lambda: workshop.made[0].closed)
         await asyncio.sleep(0.05)

@@ -1,0 +1,55 @@
+"""ONNX Runtime Web and TensorFlow.js on the dream, and frames a second of the page: in a real Chromium.
+
+Needs Chromium and Node.js, and `npm install` in benchmarks/browser; where they are missing it says so."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from benchmarks.common import save
+from dreamduck.drive.graphs import decoder_graph, memory_graph
+from dreamduck.drive.mind import load_model
+from dreamduck.drive.static_export import main as export
+from dreamduck.pretrained import FOLDER
+
+HERE = Path(__file__).parent / "browser"
+COMMAND = "python -m benchmarks browser_runtimes"
+
+
+def main() -> None:
+    if shutil.which("node") is None or not (HERE / "node_modules").is_dir():
+        print("not run: it needs Chromium, Node.js, `make page`, and `npm install` in benchmarks/browser")
+        return
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        model = load_model(FOLDER)
+        (folder / "memory.onnx").write_bytes(memory_graph(model.memory))
+        (folder / "decoder.onnx").write_bytes(decoder_graph(model.vision))
+        export([str(folder / "dream.html")])
+        command = [sys.executable, "-m", "dreamduck.drive", "--port", "0"]
+        with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdout is not None
+            address = server.stdout.readline().removeprefix("Drive at ").strip()
+            try:
+                node = ["node", str(HERE / "bench.mjs"), name, address]
+                results = json.loads(
+                    subprocess.run(node, check=True, capture_output=True, text=True).stdout
+                )
+            finally:
+                server.terminate()
+    peers = results["milliseconds"]
+    ours = peers["onnxruntime-web wasm"]
+    results["times_quicker"] = {
+        name: {what: round(peer[what] / ours[what], 1) for what in ours} for name, peer in peers.items()
+    }
+    print(json.dumps(results, indent=2))
+    print(save("browser_runtimes", COMMAND, results))
+
+
+if __name__ == "__main__":
+    main()

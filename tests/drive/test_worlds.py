@@ -1,0 +1,181 @@
+"""The three worlds as they are driven, with the simulator itself and a made-up world model."""
+
+import numpy as np
+import pytest
+
+from dreamduck.control.controllers import ControllerForm, random_theta
+from dreamduck.control.files import RunFiles
+from dreamduck.dream.perception import Perception
+from dreamduck.dream.stepper import Dreams
+from dreamduck.drive.session import Session, replay
+from dreamduck.drive.start import Start, from_link, to_link
+from dreamduck.drive.workshop import Workshop, WorkshopConfig
+from dreamduck.errors import ConfigError, ControllerError, RecordError, WeightsError
+from dreamduck.recordings import read_episode
+from dreamduck.simulator.road import Road, RoadConfig
+
+
+@pytest.fixture(scope="module")
+def workshop(model_folder, tmp_path_factory) -> Workshop:
+    folder = model_folder
+    files = RunFiles.of(folder, "rnnenv", 1, 4)
+    files.write_theta(random_theta(ControllerForm("zch"), np.random.default_rng(0), 0.001))
+    records = tmp_path_factory.mktemp("drive")
+    return Workshop(
+        WorkshopConfig(
+            weights=str(folder),
+            controller=str(files.path(".json")),
+            records=str(records / "records"),
+            films=str(records / "films"),
+        )
+    )
+
+
+def drive(session: Session, steps: int, driver: str = "expert") -> None:
+    session.choose_driver(driver)
+    for _ in range(steps):
+        assert session.advance()
+
+
+def test_the_road_is_the_road(workshop):
+    session = Session(workshop.make(Start("road", seed=4)))
+    drive(session, 12)
+    road = Road(RoadConfig())
+    road.reset([4])
+    rewards = [float(road.step(action[None]).reward[0]) for action in session.actions()]
+    assert (road.frames()[0] == session.now.frame).all()
+    assert [moment.outcome.reward for moment in session.moments[1:]] == rewards
+    _, facts = session.look()
+    assert facts["distance"] > 0.1
+    assert np.isfinite(facts["lane_dist"])
+    road.close()
+    session.close()
+
+
+@pytest.mark.parametrize("world", ["road", "seen", "dream"])
+def test_going_back_and_on_as_before_gives_the_same(workshop, world):
+    session = Session(workshop.make(Start(world, map_name="loop_dyn_duckiebots", seed=2)))
+    drive(session, 9, "controller")
+    before, facts = [moment.frame for moment in session.moments], session.look()[1]
+    session.seek(3)
+    assert (session.world.frame() == before[3]).all()
+    drive(session, 6, "controller")
+    assert all((a == moment.frame).all() for a, moment in zip(before, session.moments, strict=True))
+    assert session.look()[1] == facts
+    session.close()
+
+
+@pytest.mark.parametrize("world", ["road", "dream"])
+def test_a_link_drives_the_same_again(workshop, world):
+    session = Session(workshop.make(Start(world, seed=3)), temperature=0.7)
+    drive(session, 5, "controller")
+    session.pull(7, 1.5)
+    session.heat(1.3)
+    drive(session, 4, "controller")
+    again = replay(workshop.make, from_link(to_link(session.script())))
+    assert again.at == 0
+    again.seek(9)
+    assert (again.now.frame == session.now.frame).all()
+    assert again.look()[1]["total"] == session.look()[1]["total"]
+    session.close()
+    again.close()
+
+
+def test_the_dream_is_that_of_the_library(workshop):
+    session = Session(workshop.make(Start("dream", seed=11)), temperature=0.9)
+    model = workshop.model
+    dreams = Dreams(model.memory, model.initial, temperature=0.9)
+    dreams.reset([11])
+    for step in range(8):
+        session.hold(0.5, np.sin(step))
+        session.advance()
+        told = dreams.step(session.now.action[None])
+        assert session.now.outcome.reward == told.reward[0]
+        assert np.array_equal(session.now.mark[1].z, dreams.z[0])
+        assert session.look()[1]["end_probability"] == pytest.approx(told.probability[0])
+    again = Session(workshop.make(session.world.start))  # with its first latents given
+    assert np.array_equal(again.now.mark[1].z, session.moments[0].mark[1].z)
+
+
+def test_the_seen_road_is_seen_as_the_library_sees_it(workshop):
+    session = Session(workshop.make(Start("seen", seed=5)))
+    model = workshop.model
+    eye = Perception(model.vision, model.memory)
+    observation = eye.reset(session.now.frame[None])
+    drive(session, 6)
+    for moment in session.moments[1:]:
+        observation = eye.step(moment.frame[None], moment.action[None])
+    thought = session.now.mark.thought
+    mine = np.concatenate([thought.z, thought.state.c[0], thought.state.h[0]])
+    assert mine == pytest.approx(observation[0], abs=1e-5)
+    pictures, facts = session.look()
+    assert set(pictures) == {"camera", "reconstruction", "foreseen"}
+    assert (pictures["camera"] == session.now.frame).all()
+    assert len(facts["z"]) == 64
+    session.pull(0, 4.0)
+    pulled, facts = session.look()
+    assert facts["pulled"] == [0]
+    assert not (pulled["reconstruction"] == pictures["reconstruction"]).all()
+    session.close()
+
+
+def test_temperature_nought_is_the_likeliest(workshop):
+    session = Session(workshop.make(Start("dream", seed=1)), temperature=0.0)
+    coming = session.look()[0]["next"]
+    session.advance()
+    assert (session.look()[0]["dream"] == coming).all()
+
+
+def test_a_drive_becomes_a_recording(workshop):
+    session = Session(workshop.make(Start("dream", seed=1)))
+    with pytest.raises(RecordError):
+        workshop.recorder.save(session)
+    drive(session, 5, "controller")
+    saved = workshop.recorder.save(session)
+    episode = read_episode(workshop.recorder.folder / saved["episode"])
+    assert len(episode) == saved["steps"] == 5
+    assert (episode.obs[0] == session.moments[0].frame).all()
+    assert (episode.action == session.actions()).all()
+    assert episode.meta["simulator"] == "dream"
+    assert workshop.recorder.film(saved["film"]).stat().st_size > 500
+    assert workshop.recorder.film("../" + saved["film"]) is None
+    frame, length = workshop.recorder.frame(saved["episode"].removesuffix(".npz"), 2)
+    assert length == 5
+    assert (frame == session.moments[2].frame).all()
+    assert len(workshop.latents(frame)) == 64
+
+
+def test_what_cannot_be_made(workshop, tmp_path):
+    strange = (Start("road", map_name="/etc/passwd"), Start("seen", map_name="none"))
+    for start in (*strange, Start("dream", z=(1.0,))):
+        with pytest.raises(ConfigError):
+            workshop.make(start)
+    with pytest.raises(ConfigError):
+        workshop.outline("../../x.yaml")
+    with pytest.raises(WeightsError):
+        Workshop(WorkshopConfig(weights=str(tmp_path)))
+    with pytest.raises(ControllerError):
+        Workshop(WorkshopConfig(weights=workshop.config.weights, controller=str(tmp_path / "none.json")))
+
+
+def test_a_map_from_above(workshop):
+    outline = workshop.outline("loop_obstacles")
+    assert outline["tiles"]
+    assert outline["things"]
+    assert all(len(points) == 4 for points in outline["lanes"])
+
+
+def test_without_weights_there_is_the_road(workshop, tmp_path, monkeypatch):
+    monkeypatch.setattr("dreamduck.drive.workshop.FOLDER", tmp_path)
+    bare = Workshop(WorkshopConfig())
+    about = bare.describe()
+    assert about["world"] == "road"
+    assert about["worlds"]["road"] == ""
+    assert "no such file" in about["worlds"]["dream"]
+    with pytest.raises(WeightsError):
+        bare.make(Start("dream"))
+    session = Session(bare.make(Start("road", seed=4)))
+    drive(session, 1)
+    with pytest.raises(ConfigError):
+        session.pull(0, 1.0)
+    session.close()
