@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.common import save, seconds_per_call
 from dreamduck.memory.data import Batch
 from dreamduck.memory.layout import MemoryConfig
-from dreamduck.memory.trainer import RewardScale, Trainer, TrainingConfig
+from dreamduck.memory.trainer import LatentScale, RewardScale, Trainer, TrainingConfig
 
 TF1_SECONDS = {1: 1.219, 2: 0.836}  # the 2019 code under TensorFlow 1.15, by cores, on another day
 
@@ -48,6 +48,7 @@ def torch_step(batch: Batch, sizes: MemoryConfig, end_weight: float) -> Callable
         def __init__(self) -> None:
             super().__init__()
             self.core = torch.nn.LSTM(sizes.input_size, sizes.hidden_size, batch_first=True)
+            self.share = torch.nn.Parameter(torch.ones(sizes.z_size))
             self.heads = torch.nn.Linear(sizes.hidden_size, sizes.mixture_size + 3)
 
     model = Model()
@@ -60,7 +61,7 @@ def torch_step(batch: Batch, sizes: MemoryConfig, end_weight: float) -> Callable
         out = model.heads(model.core(torch.cat([z[:, :-1], action], -1))[0])
         parts = out[..., : sizes.mixture_size].unflatten(-1, (3, sizes.mixtures, sizes.z_size))
         logmix, mix_mu, logstd = parts.unbind(2)
-        mix_mu = mix_mu + z[:, :-1, None] if sizes.residual else mix_mu
+        mix_mu = mix_mu + (model.share * z[:, :-1])[:, :, None] if sizes.residual else mix_mu
         scaled = (z[:, 1:, None] - mix_mu) * torch.exp(-logstd)
         likelihood = torch.log_softmax(logmix, 2) - 0.5 * scaled**2 - logstd - 0.5 * math.log(2 * math.pi)
         nll = -torch.logsumexp(likelihood, 2).mean()
@@ -95,7 +96,8 @@ def main() -> None:
     sizes = config.sizes()
     batch = make_batch(given.lanes, given.length, sizes)
     scale = RewardScale(np.zeros(2, np.float32), np.ones(2, np.float32))
-    trainer = Trainer(config, sizes, scale)
+    ones = np.ones(sizes.z_size, np.float32)
+    trainer = Trainer(config, sizes, scale, LatentScale(0 * ones, ones, ones))
     peers = {
         "dreamduck": lambda: trainer.train(batch, 0),
         "pytorch": torch_step(batch, sizes, config.end_weight),

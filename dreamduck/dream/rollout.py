@@ -60,6 +60,7 @@ class Dream:
     def __init__(self, memory: Memory, initial: InitialZ) -> None:
         self.memory, self.initial = memory, initial
         self._weights = [tf.constant(array) for array in memory.merged()]
+        self._share = tf.constant(memory.share)
         self._compiled: dict[tuple[Policy, bool], Any] = {}
 
     def rollout(
@@ -218,7 +219,7 @@ class Dream:
             beyond = point > steps[k - 1]
             mean, logstd = tf.where(beyond, means[k], mean), tf.where(beyond, logstds[k], logstd)
         if config.residual:
-            mean = mean + z
+            mean = mean + self._share * z
         drawn = mean + tf.exp(logstd) * normal * tf.sqrt(temperature)
         return tf.clip_by_value(drawn, -Z_LIMIT, Z_LIMIT)
 

@@ -53,6 +53,9 @@ def read_parameters(path: PathLike, config: MemoryConfig) -> Parameters:
         with h5py.File(path, "r") as file:
             arrays = {}
             for name, shape in shapes(config).items():
+                if name == "head_share/kernel" and "head_share" not in file:
+                    arrays[name] = np.ones(shape, np.float32)
+                    continue
                 data = file[place(name)]
                 if data.shape != shape:  # before reading: a damaged header may claim terabytes
                     raise WeightsError(f"{path}: {name} is {data.shape}, expected {shape}; {MAKE}")

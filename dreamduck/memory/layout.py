@@ -34,7 +34,7 @@ class MemoryConfig:
     action_size: int = option(ACTION_SIZE, "numbers in an action", low=1, high=SIZE_LIMIT)
     hidden_size: int = option(HIDDEN_SIZE, "units of the LSTM", low=1, high=SIZE_LIMIT)
     mixtures: int = option(MIXTURES, "Gaussians for each latent", low=1, high=1024)
-    residual: bool = option(False, "the mixture's means are added to the latent that went in")
+    residual: bool = option(False, "a learned share of each latent that went in is added to its means")
 
     def __post_init__(self) -> None:
         check(self)
@@ -53,6 +53,7 @@ class MemoryConfig:
 def shapes(config: MemoryConfig) -> dict[str, tuple[int, ...]]:
     """Every parameter's name and shape."""
     hidden = config.hidden_size
+    share: dict[str, tuple[int, ...]] = {"head_share/kernel": (config.z_size,)} if config.residual else {}
     return {
         "core/kernel": (config.input_size, 4 * hidden),
         "core/recurrent_kernel": (hidden, 4 * hidden),
@@ -63,6 +64,7 @@ def shapes(config: MemoryConfig) -> dict[str, tuple[int, ...]]:
         "head_reward/bias": (2,),
         "head_end/kernel": (hidden, 1),
         "head_end/bias": (1,),
+        **share,
     }
 
 
@@ -75,8 +77,8 @@ def initial_parameters(config: MemoryConfig, seed: int) -> Parameters:
     random = generator(seed, config.z_size, config.hidden_size)
     made: Parameters = {}
     for name, shape in shapes(config).items():
-        if name.endswith("bias"):
-            made[name] = np.zeros(shape, np.float32)
+        if len(shape) == 1:
+            made[name] = np.full(shape, 1.0 if name.startswith("head_share") else 0.0, np.float32)
             continue
         limit = math.sqrt(6 / sum(shape)) * (0.1 if name.startswith("head") else 1.0)
         made[name] = random.uniform(-limit, limit, shape).astype(np.float32)

@@ -29,6 +29,19 @@ class Outputs(NamedTuple):
     c: Tensor  # (B, H)
 
 
+class Share(keras.layers.Layer):
+    """Each number times a factor of its own."""
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the factors."""
+        self.kernel = self.add_weight(name="kernel", shape=(input_shape[-1],), initializer="ones")
+        self.built = True
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """(..., Z) to (..., Z)."""
+        return inputs * self.kernel
+
+
 class MDNRNN(keras.Model):
     """LSTM and heads.
 
@@ -45,9 +58,12 @@ class MDNRNN(keras.Model):
         self.head_mixture = layers.Dense(config.mixture_size, name="head_mixture")
         self.head_reward = layers.Dense(2, name="head_reward")
         self.head_end = layers.Dense(1, name="head_end")
+        self.head_share = Share(name="head_share")
         self.core.build((None, None, config.input_size))
         for head in (self.head_mixture, self.head_reward, self.head_end):
             head.build((None, None, config.hidden_size))
+        if config.residual:
+            self.head_share.build((None, None, config.z_size))
         self.built = True
 
     def call(self, z: Tensor, action: Tensor, h: Tensor, c: Tensor) -> Outputs:
@@ -62,16 +78,19 @@ class MDNRNN(keras.Model):
         parts = ops.reshape(self.head_mixture(hidden), shape)
         logmix, mix_mu, mix_logstd = (parts[:, :, i] for i in range(3))
         if config.residual:
-            mix_mu = mix_mu + z[:, :, None]
+            mix_mu = mix_mu + self.head_share(z)[:, :, None]
         logmix = logmix - ops.logsumexp(logmix, axis=2, keepdims=True)
         return Outputs(
             logmix, mix_mu, mix_logstd, self.head_reward(hidden), self.head_end(hidden)[..., 0], h, c
         )
 
+    def _parts(self) -> list[Any]:
+        return [self.core, self.head_mixture, self.head_reward, self.head_end, self.head_share]
+
     def parameters(self) -> Parameters:
         """The weights as arrays; see `layout.shapes`."""
         found = {}
-        for layer in (self.core, self.head_mixture, self.head_reward, self.head_end):
+        for layer in self._parts():
             for variable in layer.weights:
                 found[f"{layer.name}/{variable.name}"] = ops.convert_to_numpy(variable)
         return {name: found[name] for name in shapes(self.sizes)}
@@ -83,7 +102,7 @@ class MDNRNN(keras.Model):
             WeightsError: they do not fit.
         """
         checked = check_parameters(parameters, self.sizes)
-        for layer in (self.core, self.head_mixture, self.head_reward, self.head_end):
+        for layer in self._parts():
             for variable in layer.weights:
                 variable.assign(checked[f"{layer.name}/{variable.name}"])
 

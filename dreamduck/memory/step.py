@@ -61,6 +61,7 @@ class Memory:
         heads = ("head_mixture", "head_reward", "head_end")
         self._heads = np.concatenate([p[f"{head}/kernel"] for head in heads], axis=1)
         self._heads_bias = np.concatenate([p[f"{head}/bias"] for head in heads])
+        self.share = p.get("head_share/kernel", np.zeros(config.z_size, np.float32))
 
     def merged(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """The weights as one step uses them: gates (Z + A + H, 4H), halved but for the candidate's, their
@@ -101,7 +102,7 @@ class Memory:
         out += self._heads_bias
         width = config.mixture_size
         parts = out[:, :width].reshape(-1, 3, config.mixtures, config.z_size)
-        mix_mu = parts[:, 1] + z[:, None] if config.residual else parts[:, 1]
+        mix_mu = parts[:, 1] + (self.share * z)[:, None] if config.residual else parts[:, 1]
         end = 0.5 * np.tanh(0.5 * out[:, width + 2]) + 0.5
         return Prediction(
             Mixture(log_softmax(parts[:, 0]), mix_mu, parts[:, 2]),

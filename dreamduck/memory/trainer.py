@@ -79,6 +79,18 @@ class RewardScale(NamedTuple):
     spread: FloatArray
 
 
+class LatentScale(NamedTuple):
+    """How latents drawn from mu and logvar go on, each by itself, (Z,): next = mean + share * now + rest.
+
+    Training begins there: most latents change little from step to step, and those that the VAE does not
+    use are noise, of which nothing goes on.
+    """
+
+    mean: FloatArray
+    share: FloatArray  # the best linear guess; 0 for a memory without `residual`
+    spread: FloatArray  # standard deviation of the rest
+
+
 class Losses(NamedTuple):
     """What a step's errors were, each a mean."""
 
@@ -98,13 +110,15 @@ class Trainer:
 
     Args:
         config: the settings. sizes: of the memory.
-        scale: of the rewards to learn from.
+        scale: of the rewards to learn from. latents: likewise.
     """
 
-    def __init__(self, config: TrainingConfig, sizes: MemoryConfig, scale: RewardScale) -> None:
+    def __init__(
+        self, config: TrainingConfig, sizes: MemoryConfig, scale: RewardScale, latents: LatentScale
+    ) -> None:
         self.config, self.sizes, self.scale = config, sizes, scale
         self.model = MDNRNN(sizes)
-        self.model.set_parameters(initial_parameters(sizes, config.seed))
+        self.model.set_parameters(first_parameters(sizes, config.seed, latents))
         self.optimizer = keras.optimizers.Adam(config.learning_rate)
         self.optimizer.build(self.model.trainable_variables)
         lanes = (config.batch_size, sizes.hidden_size)
@@ -194,6 +208,32 @@ class Trainer:
             variable.assign(arrays[f"optimizer/{i}"])
         for i, variable in enumerate(self._lanes):
             variable.assign(arrays[f"lanes/{i}"])
+
+
+def first_parameters(sizes: MemoryConfig, seed: int, latents: LatentScale) -> Parameters:
+    """`initial_parameters`, with the mixtures where the latents are."""
+    made = initial_parameters(sizes, seed)
+    bias = made["head_mixture/bias"].reshape(3, sizes.mixtures, sizes.z_size)
+    bias[1] = bias[1] * latents.spread + latents.mean
+    bias[2] = np.log(latents.spread)
+    if sizes.residual:
+        made["head_share/kernel"] = latents.share.copy()
+    return made
+
+
+def latent_scale(series: Series, episodes: Any, residual: bool) -> LatentScale:
+    """Measured on some episodes."""
+    pairs = [np.arange(series.offsets[e], series.offsets[e + 1] - 1) for e in episodes]
+    rows = np.concatenate(pairs)
+    if not len(rows):  # no episode has a second step
+        rows = series.offsets[:-1]
+    now, later = series.mu[rows], series.mu[np.minimum(rows + 1, len(series.mu) - 1)]
+    mean, noise = now.mean(axis=0), np.exp(series.logvar[rows]).mean(axis=0)
+    variance = now.var(axis=0) + noise
+    common = ((now - mean) * (later - mean)).mean(axis=0)
+    share = common / variance if residual else np.zeros_like(mean)
+    rest = np.maximum(variance - share * common, SMALLEST_SPREAD**2)
+    return LatentScale((1 - share) * mean, share.astype(np.float32), np.sqrt(rest))
 
 
 def reward_scale(series: Series, episodes: Any) -> RewardScale:

@@ -26,7 +26,7 @@ from dreamduck.memory.initial import InitialZ, write_initial
 from dreamduck.memory.layout import ALIVE, ENDED
 from dreamduck.memory.measures import one_step_metrics
 from dreamduck.memory.step import Memory
-from dreamduck.memory.trainer import Losses, RewardScale, Trainer, TrainingConfig, reward_scale
+from dreamduck.memory.trainer import Losses, Trainer, TrainingConfig, latent_scale, reward_scale
 from dreamduck.series import Series, read_series
 from dreamduck.storage import read_npz, write_npz
 
@@ -88,7 +88,8 @@ class _Run:
         )
         self.scale = reward_scale(series, self.learning)
         self.sizes = config.sizes(series.mu.shape[1], series.action.shape[1])
-        self.trainer = Trainer(config, self.sizes, self.scale)
+        latents = latent_scale(series, self.learning, config.residual)
+        self.trainer = Trainer(config, self.sizes, self.scale, latents)
         self.checkpoint = Path(config.weights) / CHECKPOINT
         self.position = Position()
         kept = np.cumsum(series.lengths[self.testing]) <= TEST_STEPS
@@ -230,6 +231,3 @@ class _Run:
                 for name, i in (("step", ALIVE), ("end", ENDED))
             },
         }
-
-
-__all__ = ["RewardScale", "train"]

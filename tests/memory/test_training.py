@@ -16,7 +16,7 @@ import dreamduck
 from dreamduck.errors import CheckpointError, SeriesError, TrainingError
 from dreamduck.logbook import read_logbook
 from dreamduck.memory import files, load, load_initial, training
-from dreamduck.memory.trainer import Trainer, TrainingConfig, reward_scale
+from dreamduck.memory.trainer import Trainer, TrainingConfig, latent_scale, reward_scale
 from dreamduck.series import write_series
 from tests.memory.helpers import toy_series, write_toy
 
@@ -161,7 +161,9 @@ def test_padding_and_what_lies_behind_an_episode_change_nothing(tmp_path):
     made = config(tmp_path, batch_size=4, sequence=16)
     states = []
     for filler in (0.0, 5.0):
-        trainer = Trainer(made, made.sizes(4, 2), reward_scale(series, np.arange(6)))
+        trainer = Trainer(
+            made, made.sizes(4, 2), reward_scale(series, range(6)), latent_scale(series, range(6), True)
+        )
         for step in range(8):
             batch = data.batch(series, places, step, 16)
             pad = batch.step == 0
