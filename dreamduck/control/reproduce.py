@@ -32,12 +32,16 @@ class ReproduceConfig:
     """The settings of every stage, in one place."""
 
     maps: tuple[str, ...] = option(
-        (TRAINING_MAP, "small_loop", "ETH_large_loop"), "maps to record on; others are never seen"
+        (
+            *(TRAINING_MAP, "zigzag_dists", TRAINING_MAP, "ETHZ_autolab_technical_track"),
+            *(TRAINING_MAP, "ETH_large_loop", "loop_obstacles", "TTIC_large_loop"),
+        ),
+        "maps to record on, in turn; others are never seen",
     )
-    episodes: int = option(900, "to record", low=2)
+    episodes: int = option(1600, "to record", low=2)
     frames: int = option(150, "of an episode at most", low=2)
-    vae_epochs: int = option(6, "of the VAE", low=1)
-    vae_steps: int = option(0, "of the VAE at most; 0 for all", low=0)
+    vae_epochs: int = option(2, "of the VAE", low=1)
+    vae_steps: int = option(3000, "of the VAE at most; 0 for all", low=0)
     memory_steps: int = option(2500, "of the MDN-RNN", low=1)
     temperature: float = option(1.15, "of the dream", above=0.0)
     features: str = option("zch", "what the controller sees", choices=("z", "zh", "zc", "zch"))

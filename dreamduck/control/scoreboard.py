@@ -41,7 +41,7 @@ from dreamduck.storage import fingerprint, read_json, write_json
 log = logging.getLogger(__name__)
 
 TRAINING_MAP = "loop_empty"
-UNSEEN_MAPS = ("udem1", "zigzag_dists")
+UNSEEN_MAPS = ("udem1", "small_loop")
 BUILT_IN = ("standing still", "straight", "random", "pure pursuit")
 PATHS_KEPT = 8  # episodes of each row whose path is drawn
 

@@ -68,7 +68,9 @@ def test_a_path_will_do(tmp_path):
     assert (found.name, found.path, found.tile_size) == ("own", path, 0.5)
     assert found.tile(1, 1) is None
     assert found.tile(3, 0) is None
-    assert found.tile(0, 1).kind == "straight"
+    side = found.tile(0, 1)
+    assert side is not None
+    assert side.kind == "straight"
     duck = found.objects[0]
     assert duck.scale * duck.high[1] == pytest.approx(0.06)
     # As upstream: `pos` is counted from the bottom, by the number of columns.
@@ -161,4 +163,4 @@ def test_upstream_is_not_imported():
 
 def test_maps_are_not_to_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        load_map("loop_empty").tile_size = 1.0
+        load_map("loop_empty").__setattr__("tile_size", 1.0)
