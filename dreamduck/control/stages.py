@@ -109,6 +109,6 @@ def _run(stage: Stage, before: float, stamp: Path, chain: str) -> dict[str, Any]
     missing = [str(path) for path in stage.outputs if not path.exists()]
     if missing:
         raise TrainingError(f"stage {stage.name}: expected {', '.join(missing)} from {stage.command[0]}")
-    done = {**facts, "seconds": round(spent, 1)}
+    done = {**facts, "seconds": round(spent, 3)}
     write_json(stamp, done)
     return done
