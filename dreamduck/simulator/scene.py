@@ -75,7 +75,7 @@ def load_model(name: str) -> Model:
         MapError: there is no such mesh, or its file cannot be read.
     """
     mesh, names, materials = load_mesh(name)
-    copies, cells = levels(mesh)
+    copies, cells = levels(mesh, [material.picture is not None for material in materials])
     return Model(tuple(copies), cells, is_solid(mesh), names, materials)
 
 

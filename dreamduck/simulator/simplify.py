@@ -7,6 +7,8 @@ Source: Rossignac & Borrel 1993, "Multi-resolution 3D approximations for renderi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,9 +21,11 @@ PICTURE_CELLS = 16  # vertices whose places on a picture are farther apart stay 
 FINEST, COARSEST = 1 / 256, 1 / 10  # cells, as parts of the mesh's longest side
 
 
-def levels(mesh: Mesh) -> tuple[list[Mesh], npt.NDArray[np.float32]]:
+def levels(mesh: Mesh, pictured: Sequence[bool]) -> tuple[list[Mesh], npt.NDArray[np.float32]]:
     """A mesh and coarser and coarser copies.
 
+    Args:
+        pictured: for each material, whether it shows a picture.
     Returns:
         The copies, the mesh itself first, and (L,) float32 the size of their cells, 0 for the first, in the
         mesh's own unit.
@@ -31,7 +35,7 @@ def levels(mesh: Mesh) -> tuple[list[Mesh], npt.NDArray[np.float32]]:
     copies, cells = [mesh], [0.0]
     part = FINEST
     while part <= COARSEST and len(copies[-1].triangles) > SMALLEST:
-        copy = cluster(mesh, extent * part)
+        copy = cluster(mesh, extent * part, pictured)
         if len(copy.triangles) <= GAIN * len(copies[-1].triangles):
             copies.append(copy)
             cells.append(extent * part)
@@ -52,15 +56,17 @@ def is_solid(mesh: Mesh) -> bool:
     return bool((~np.isin(along, back)).mean() <= OPEN_EDGES)
 
 
-def cluster(mesh: Mesh, cell: float) -> Mesh:
+def cluster(mesh: Mesh, cell: float, pictured: Sequence[bool]) -> Mesh:
     """The mesh with the vertices of each cubic cell put together.
 
-    The place is the mean over the cell, so that no cracks open; normals, colours and texture coordinates
+    The place is the mean over the cell, so that no cracks open; where some of its vertices show a picture,
+    over these alone, lest the picture slides. Normals, colours and texture coordinates
     are means over those vertices of the cell that have one material, face the same way and show the same
     part of their picture.
 
     Args:
         cell: the side of a cell, in the mesh's own unit.
+        pictured: for each material, whether it shows a picture.
     """
     places = mesh.vertices[X : Z + 1]
     grid = np.floor((places - places.min(axis=1, keepdims=True)) / cell).astype(np.int64)  # (3, V)
@@ -73,8 +79,12 @@ def cluster(mesh: Mesh, cell: float) -> Mesh:
     kind = kind << 16 | places_on_picture[0] << 8 | places_on_picture[1]
     _, first, group = np.unique(box << 32 | kind, return_index=True, return_inverse=True)
     merged = np.stack([_mean(row, group) for row in mesh.vertices]).astype(np.float32)
+    shown = np.array(pictured)[material]
+    weight = np.where(shown, 1.0, np.bincount(box, shown)[box] == 0)
     for axis in range(X, Z + 1):
-        merged[axis] = _mean(mesh.vertices[axis], box)[box[first]]
+        merged[axis] = (np.bincount(box, weight * mesh.vertices[axis]) / np.bincount(box, weight))[
+            box[first]
+        ]
     length = np.linalg.norm(merged[NX : NZ + 1], axis=0)
     merged[NX : NZ + 1] /= np.where(length > 1e-6, length, 1.0)
     corners = box[mesh.triangles]
