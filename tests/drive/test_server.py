@@ -4,6 +4,9 @@ import asyncio
 import contextlib
 import io
 import json
+import subprocess
+import sys
+import urllib.request
 
 import numpy as np
 import pytest
@@ -381,3 +384,18 @@ def test_loopback():
     assert not any(
         map(is_loopback, ["0.0.0.0", "192.168.0.1", "example.org", "", "localhost.evil.example"])
     )
+
+
+def test_the_command(tmp_path):
+    command = [sys.executable, "-m", "dreamduck.drive", "--port", "0"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().removeprefix("Drive at ").strip()
+        assert address.startswith("http://127.0.0.1:")
+        with urllib.request.urlopen(address) as page:
+            assert b"dreamduck" in page.read()
+        process.terminate()
+        assert process.wait(timeout=120) == 0
+    refused = subprocess.run([*command, "--token", "short"], capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: token")

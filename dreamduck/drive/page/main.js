@@ -77,12 +77,17 @@ function world({ start, drivers, map: outline }) {
   $("domain_rand").checked = start.domain_rand;
   $("pictures").dataset.world = start.world;
   for (const button of all("#worlds button")) button.ariaPressed = button.dataset.world === start.world;
-  for (const button of all("#drivers button")) button.disabled = !drivers.includes(button.dataset.driver);
+  const absent = { expert: "In a dream there is no road that the expert could know.", controller: state.about.controller };
+  for (const button of all("#drivers button")) {
+    button.disabled = !drivers.includes(button.dataset.driver);
+    button.title = (button.disabled && absent[button.dataset.driver]) || "";
+  }
   const dream = start.world === "dream";
   $("map_row").hidden = $("rand_row").hidden = dream;
   $("from").hidden = !dream;
   $("map_card").hidden = !outline;
-  $("latents_card").hidden = start.world === "road";
+  $("latents_card").hidden = $("temperature_row").hidden = $("ending_legend").hidden = start.world === "road";
+  state.held = ""; // this world knows nothing of the hands yet
   $("kept").textContent = "";
   $("link").hidden = true;
   if (other) setPace(dream ? state.about.dream_pace : state.about.road_pace);
