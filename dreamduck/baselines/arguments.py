@@ -62,6 +62,7 @@ class Flags:
     progress: bool = option(True, "show a progress bar")
     play: bool = option(False, "watch the agent drive, after training or instead of it")
     play_episodes: int = option(0, "episodes to play; 0: until stopped (1 in a video)", low=0)
+    play_steps: int = option(0, "steps to play at most; 0: no limit", low=0)
     video: str | None = option(None, "with --play: write the drive to this .mp4 or .gif, no window")
 
     def __post_init__(self) -> None:

@@ -197,7 +197,7 @@ class Run:
             if trained is not None and trained.norm_obs:
                 venv = worlds.normalized(venv, True, False, 0.99, training=False)
                 venv.obs_rms = trained.obs_rms  # type: ignore[attr-defined]
-            play(model, venv, self.flags.play_episodes, self._tell, film)
+            play(model, venv, self.flags.play_episodes, self.flags.play_steps, self._tell, film)
         finally:
             venv.close()
 

@@ -28,6 +28,7 @@ def play(
     model: BaseAlgorithm,
     venv: VecEnv,
     episodes: int,
+    steps: int,
     tell: Callable[[str], None],
     film: Path | None = None,
 ) -> int:
@@ -35,6 +36,7 @@ def play(
 
     Args:
         episodes: how many; 0 goes on until it is stopped, or ends a film after one.
+        steps: of all episodes together, at most; 0 for no limit.
         tell: gets a line after each episode, as 2019 printed it.
         film: file to write; None shows what the world shows.
     Returns:
@@ -43,34 +45,33 @@ def play(
         ConfigError: the world cannot be shown. VideoError: the film cannot be written.
     """
     if film is None:
-        steps = sum(1 for _ in _drive(model, venv, episodes, tell))
-    else:
-        from dreamduck.video import write_video
+        return sum(1 for _ in _drive(model, venv, episodes, steps, tell))
+    from dreamduck.video import write_video
 
-        frames = (picture(venv) for _ in _drive(model, venv, episodes or 1, tell))
-        steps = write_video(film, frames, rate(venv))
-        tell(f"wrote {film}")
-    return steps
+    frames = (picture(venv) for _ in _drive(model, venv, episodes or 1, steps, tell))
+    played = write_video(film, frames, rate(venv))
+    tell(f"wrote {film}")
+    return played
 
 
 def _drive(
-    model: BaseAlgorithm, venv: VecEnv, episodes: int, tell: Callable[[str], None]
+    model: BaseAlgorithm, venv: VecEnv, episodes: int, most: int, tell: Callable[[str], None]
 ) -> Iterator[npt.NDArray[Any]]:
     """Yield each observation of the first environment, once it is on the screen."""
     observations: Any = venv.reset()
     state, starts = None, np.ones(venv.num_envs, dtype=np.bool_)
-    played, steps = 0, 0
+    played, steps, total = 0, 0, 0
     reward = 0.0
-    while not episodes or played < episodes:
+    while (not episodes or played < episodes) and (not most or total < most):
         if venv.render_mode == "human":
             _shown(venv)
         yield observations
         actions, state = model.predict(observations, state=state, episode_start=starts, deterministic=True)
         observations, rewards, starts, infos = venv.step(actions)
-        reward, steps = reward + float(rewards[0]), steps + 1
+        reward, steps, total = reward + float(rewards[0]), steps + 1, total + 1
         if starts[0]:
-            total = infos[0].get("episode", {}).get("r", reward)  # before any scaling
-            tell(f"episode_rew={total:g} episode_len={steps}")
+            earned = infos[0].get("episode", {}).get("r", reward)  # before any scaling
+            tell(f"episode_rew={earned:g} episode_len={steps}")
             played, steps, reward = played + 1, 0, 0.0
 
 
