@@ -24,7 +24,7 @@ from dreamduck.storage import PathLike, read_json, replacing, write_json
 
 log = logging.getLogger(__name__)
 
-TEMPERATURES = ("0.1", "0.5", "0.75", "1.0", "1.15", "1.3")
+TEMPERATURES = ("0.1", "0.3", "0.5", "0.75", "1.0", "1.15", "1.3")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -40,10 +40,11 @@ class LoopConfig(VerdictConfig):
     noise: float = option(0.3, "pushes on the actions of every second drive", low=0.0)
     memory_steps: int = option(2000, "of the MDN-RNN in each round", low=1)
     population: int = option(64, "candidates in a generation", low=2)
-    num_episode: int = option(16, "dreams of each", low=1)
+    num_episode: int = option(8, "dreams of each", low=1)
     dream_steps: int = option(300, "of a dream at most", low=1)
     generations: int = option(60, "of the search in each round", low=1)
-    features: str = option("zch", "what the controller sees", choices=("z", "zh", "zc", "zch"))
+    sigma_init: float = option(0.3, "first step size of the search in each round", above=0.0)
+    features: str = option("z", "what the controller sees", choices=("z", "zh", "zc", "zch"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -91,7 +92,11 @@ def round_stages(
         *("-n", str(settings.population), "--num_episode", str(settings.num_episode)),
         *("--generations", str(settings.generations), "--max-steps", str(settings.dream_steps)),
         *("--temp", str(world.temperature), "--features", settings.features),
+        *("--sigma_init", str(settings.sigma_init), "--seeds", "common"),
     ]
+    if settings.features == "z":
+        # The VAE stays, so z still means the same; c and h do not after another training.
+        evolve += ["--start", str(controller)]
     mind = made / "rnn.weights.h5"
     return [
         Stage(f"{name}-drives", tuple(drives), (controller,), (records,)),

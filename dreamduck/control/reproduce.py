@@ -43,12 +43,13 @@ class ReproduceConfig:
     vae_epochs: int = option(2, "of the VAE", low=1)
     vae_steps: int = option(3000, "of the VAE at most; 0 for all", low=0)
     memory_steps: int = option(2500, "of the MDN-RNN", low=1)
-    temperature: float = option(1.15, "of the dream", above=0.0)
-    features: str = option("zch", "what the controller sees", choices=("z", "zh", "zc", "zch"))
+    temperature: float = option(0.3, "of the dream", above=0.0)
+    features: str = option("z", "what the controller sees", choices=("z", "zh", "zc", "zch"))
     population: int = option(64, "candidates in a generation", low=2)
-    num_episode: int = option(16, "dreams of each", low=1)
+    num_episode: int = option(8, "dreams of each", low=1)
     dream_steps: int = option(300, "of a dream at most", low=1)
-    generations: int = option(60, "of the search", low=1)
+    generations: int = option(120, "of the search", low=1)
+    sigma_init: float = option(0.3, "its first step size", above=0.0)
     score_episodes: int = option(100, "to score by", low=1)
     score_seconds: float = option(60.0, "of each", unit="s", above=0.0)
     score_maps: tuple[str, ...] = option((TRAINING_MAP, *UNSEEN_MAPS), "maps to score on")
@@ -111,6 +112,7 @@ def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
                 *("-n", str(settings.population), "--num_episode", str(settings.num_episode)),
                 *("--generations", str(settings.generations), "--max-steps", str(settings.dream_steps)),
                 *("--temp", str(settings.temperature), "--features", settings.features),
+                *("--sigma_init", str(settings.sigma_init), "--seeds", "common"),
             ],
             [mind],
             [best],

@@ -49,7 +49,7 @@ class WorldConfig(RoadConfig):
 class FormConfig:
     """What a controller looks at."""
 
-    features: str = option("zch", "what the controller sees of [z, c, h]", choices=FEATURES)
+    features: str = option("z", "what the controller sees of [z, c, h]", choices=FEATURES)
     hidden: int = option(0, "units of its hidden layer; 0 for a linear one", low=0)
 
     def __post_init__(self) -> None:

@@ -15,7 +15,7 @@ from dreamduck import config
 from dreamduck.control import runs
 from dreamduck.control.controllers import ControllerForm
 from dreamduck.control.search import SearchConfig
-from dreamduck.control.worlds import WorldConfig
+from dreamduck.control.worlds import FormConfig, WorldConfig
 from dreamduck.envs import train
 from dreamduck.errors import CheckpointError, ConfigError, ControllerError
 from tests.control.fakes import Sphere
@@ -60,6 +60,7 @@ def test_defaults_of_the_original():
     assert (found.population, found.num_episode, found.eval_steps) == (64, 16, 25)
     assert (found.sigma_init, found.seeds, found.cap_time) == (0.1, "antithetic", 0)
     assert train.choose_world(parsed()) == "rnnenv"
+    assert config.from_arguments(FormConfig, parsed()).features == "z"
 
 
 def test_flags_without_a_meaning_are_told(caplog):
