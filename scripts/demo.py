@@ -25,10 +25,10 @@ def stages(folder: Path, simulator: str) -> dict[str, str]:
     series, controller = folder / "series", log / CONTROLLER
     model = f"--weights {weights} --simulator {simulator} --max-steps 200"
     return {
-        "record": f"{ENVS}/extract.py --records {records} --log {log} --max-trials 80 --max-frames 100 "
+        "record": f"{ENVS}/extract.py --records {records} --log {log} --max-trials 120 --max-frames 100 "
         f"--simulator {simulator}",
-        "vision": f"{ENVS}/vae_train.py --records {records} --weights {weights} --log {log} --epochs 3 "
-        "--learning-rate 0.001 --max-steps 200 --schedule cosine",
+        "vision": f"{ENVS}/vae_train.py --records {records} --weights {weights} --log {log} --epochs 10 "
+        "--learning-rate 0.001 --batch-size 50 --max-steps 800 --schedule cosine",
         "series": f"{ENVS}/series.py --records {records} --weights {weights} --series {series}",
         "memory": f"{ENVS}/rnn_train.py --series {series} --weights {weights} --log {log} --steps 80 "
         "--evaluate-every 40",
