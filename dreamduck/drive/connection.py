@@ -17,12 +17,13 @@ from aiohttp import WSMsgType, web
 from dreamduck.drive import messages, saving
 from dreamduck.drive.session import PERSON, REPLAY, Session, World, replay
 from dreamduck.drive.start import Start, from_link, to_link
-from dreamduck.errors import ConfigError, DreamDuckError, MessageError
+from dreamduck.errors import ConfigError, DreamDuckError, MessageError, ResetNeeded
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MAX_COMPLAINTS = 20  # so many bad messages, and the connection is closed
+MAX_WAITING = 200  # messages that wait for a slow world
 PAUSED_RATE = 30.0  # looks a second while paused, when something is being changed
 
 
@@ -70,11 +71,13 @@ class Connection:
         self._running = False
         self._pace = 10.0
         self._changed = asyncio.Event()  # something to show, or running
+        self._heard: asyncio.Queue[tuple[WSMsgType, Any]] = asyncio.Queue(MAX_WAITING)
+        self._gone = False
         self._complaints = 0
 
     async def serve(self) -> None:
         """Answer until the tab is closed; then end its world."""
-        tasks = [asyncio.create_task(self._tick()), asyncio.create_task(self._listen())]
+        tasks = [asyncio.create_task(work()) for work in (self._listen, self._answer, self._tick)]
         try:
             # Whichever ends first: a world that fails must not leave its tab waiting for ever.
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -84,17 +87,32 @@ class Connection:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._gone = True
             async with self._lock:
                 if self._session:
                     await self._think(self._session.close)
                     self._session = None
 
     async def _listen(self) -> None:
-        """Take messages until the tab is closed."""
-        await self._say("hello", **await self._think(self._workshop.describe))
+        """Take messages until the tab is closed.
+
+        They are answered elsewhere: a world may take a minute to be made, and whoever does not
+        listen for so long hears no heartbeat.
+        """
         async for received in self._socket:
-            if received.type == WSMsgType.ERROR or not await self._hear(received.type, received.data):
+            if received.type == WSMsgType.ERROR:
                 break
+            try:
+                self._heard.put_nowait((received.type, received.data))
+            except asyncio.QueueFull:
+                await self._socket.close(code=1008, message=b"too many messages at once")
+                break
+
+    async def _answer(self) -> None:
+        """Answer one message after the other."""
+        await self._say("hello", **await self._think(self._workshop.describe))
+        while await self._hear(*await self._heard.get()):
+            pass
 
     async def _hear(self, kind: WSMsgType, data: Any) -> bool:
         """Take one message; False closes the connection."""
@@ -173,13 +191,20 @@ class Connection:
         await self._replace(drive, run=not message.resume)
 
     async def _replace(self, make: Callable[[], Session], run: bool) -> None:
-        """End the world that is, and begin another."""
+        """Begin another world in the place of the one that is; if it cannot be, that one stays."""
         self._running = False
+
+        def build() -> Session:
+            session = make()
+            if self._gone:  # the tab was closed meanwhile, and nobody else knows of this world
+                session.close()
+            return session
+
         async with self._lock:
-            old, self._session = self._session, None
+            session = await self._think(build)
+            old, self._session = self._session, session
             if old:
                 await self._think(old.close)
-            self._session = session = await self._think(make)
             start = dataclasses.asdict(session.world.start)
             outline = None
             if start["world"] != "dream":
@@ -268,7 +293,7 @@ class Connection:
 
     def _driven(self) -> Session:
         if self._session is None:
-            raise MessageError("message: expected a drive to be begun first")
+            raise ResetNeeded("expected a drive to be begun first")
         return self._session
 
     async def _say(self, type: str, **values: Any) -> None:

@@ -1,5 +1,6 @@
 """A world and a workshop that need no simulator and no weights."""
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,7 @@ class LineWorkshop:
     def __init__(self, folder: Path) -> None:
         self.recorder = Recorder(folder / "records", folder / "films", 0.1)
         self.made: list[LineWorld] = []
+        self.pains = 0.0  # seconds that a world takes to be made
 
     def describe(self) -> dict[str, Any]:
         return {"worlds": {"road": "", "seen": "", "dream": ""}}
@@ -77,6 +79,7 @@ class LineWorkshop:
         if start.map_name == "nowhere":
             raise ConfigError("map_name: no such map")
         self.made.append(LineWorld(start))
+        time.sleep(self.pains)
         return self.made[-1]
 
     def latents(self, frame):

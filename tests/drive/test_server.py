@@ -177,6 +177,40 @@ def test_a_closed_tab_ends_its_world_and_no_other(tmp_path):
     serving(tmp_path)(test)
 
 
+def test_a_world_that_takes_long_to_be_made(tmp_path, monkeypatch):
+    monkeypatch.setattr("dreamduck.drive.server.HEARTBEAT", 0.6)
+
+    async def test(address, http, tab, workshop):
+        workshop.pains = 2.0  # several heartbeats
+        one = await tab()
+        await one.begin()
+        await one.say("step")
+        await one.moment(lambda m: m["step"] == 1)
+        two = await tab()
+        await two.say("begin", world="road")
+        await until(lambda: len(workshop.made) == 2)
+        await two.socket.close()  # in the middle of it
+        await until(lambda: workshop.made[1].closed)
+
+    serving(tmp_path)(test)
+
+
+def test_a_flood_of_messages_closes_the_connection(tmp_path):
+    async def test(address, http, tab, workshop):
+        one = await tab()
+        workshop.pains = 1.0
+        await one.say("begin", world="road")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(1000):
+                await one.say("hold", throttle=0.1)
+        while (message := await one.socket.receive(timeout=10)).type == WSMsgType.TEXT:
+            pass
+        assert message.type in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.ERROR)
+        await until(lambda: workshop.made[0].closed)
+
+    serving(tmp_path)(test)
+
+
 def test_the_dream_from_a_picture_and_from_a_recording(tmp_path):
     async def test(address, http, tab, workshop):
         one = await tab()

@@ -16,6 +16,7 @@ const state = {
   moment: null, // the last one shown
   coming: null, // the newest, while it is being painted
   link: "", // of this drive, kept for a lost connection
+  changing: true, // while a world is being made
   waiting: 0, // a timer, while a world is being made
   seeking: false, // a seek is on its way
   wanted: null, // the moment to seek to after that
@@ -26,7 +27,7 @@ const state = {
 const hands = new Hands($("pad"));
 const chart = new Chart($("chart"));
 const map = new RoadMap($("map"));
-const latents = new Latents($("latents"), (latent, value) => server.send("pull", { latent, value }));
+const latents = new Latents($("latents"), (latent, value) => tell("pull", { latent, value }));
 const server = connect({ open: () => {}, lost, answer, moment });
 
 // ------------------------------------------------------------------ what the server says
@@ -35,6 +36,7 @@ function lost(reason) {
   $("status").className = "";
   $("status").lastElementChild.textContent = reason || "no server; trying again";
   state.moment = state.moment && { ...state.moment, running: false };
+  state.changing = true;
   state.seeking = false;
   state.held = "";
   showRunning();
@@ -68,6 +70,7 @@ function hello(about) {
 }
 
 function world({ start, drivers, map: outline }) {
+  state.changing = false;
   clearTimeout(state.waiting);
   const other = state.start?.world !== start.world;
   state.start = start;
@@ -157,9 +160,14 @@ function showRate() {
 
 // ------------------------------------------------------------------ driving
 
+/** Say something to the server; while a world is being made there is nobody to drive it. */
+function tell(type, values) {
+  if (!state.changing || ["begin", "again", "pace", "records", "peek"].includes(type)) server.send(type, values);
+}
+
 function begin(name, more = {}) {
   startsSoon();
-  server.send("begin", {
+  tell("begin", {
     world: name,
     map_name: $("map_name").value,
     domain_rand: $("domain_rand").checked,
@@ -171,11 +179,12 @@ function begin(name, more = {}) {
 
 function again(values) {
   startsSoon();
-  server.send("again", values);
+  tell("again", values);
 }
 
 /** Say what one waits for, if one waits. */
 function startsSoon() {
+  state.changing = true;
   clearTimeout(state.waiting);
   state.waiting = setTimeout(() => {
     $("over").textContent = "The world is being made. The first time takes a while: its code is compiled.";
@@ -184,16 +193,16 @@ function startsSoon() {
 }
 
 function run(on) {
-  if (on && state.moment?.driver === "replay") server.send("driver", { driver: "person" });
-  server.send("run", { on });
+  if (on && state.moment?.driver === "replay") tell("driver", { driver: "person" });
+  tell("run", { on });
 }
 
 function seek(step) {
   // One at a time: pulling the slider asks for more moments than a road can be driven again to.
-  if (state.seeking) return void (state.wanted = step);
+  if (state.seeking || state.changing) return void (state.wanted = state.changing ? null : step);
   state.wanted = null;
   state.seeking = true;
-  server.send("seek", { step });
+  tell("seek", { step });
 }
 
 function setPace(rate) {
@@ -201,7 +210,7 @@ function setPace(rate) {
   const times = rate * state.about.step_time;
   $("pace_value").textContent = `${rate} steps/s`;
   $("pace").title = `${times.toFixed(1)} times as fast as the car's own clock`;
-  server.send("pace", { rate });
+  tell("pace", { rate });
 }
 
 let last = performance.now();
@@ -210,9 +219,9 @@ function watchHands(now) {
   last = now;
   const wanted = { throttle: round(throttle), steering: round(steering) };
   const text = JSON.stringify(wanted);
-  if (state.moment && server.isOpen() && text !== (state.held || '{"throttle":0,"steering":0}')) {
+  if (!state.changing && server.isOpen() && text !== (state.held || '{"throttle":0,"steering":0}')) {
     state.held = text;
-    server.send("hold", wanted);
+    tell("hold", wanted);
   }
   requestAnimationFrame(watchHands);
 }
@@ -221,12 +230,12 @@ requestAnimationFrame(watchHands);
 
 const click = (id, act) => $(id).addEventListener("click", act);
 click("run", () => run(!state.moment?.running));
-click("step", () => server.send("step"));
+click("step", () => tell("step"));
 click("back", () => seek(Math.max(0, state.moment.step - 1)));
 click("replay", () => {
-  if (state.moment.step >= state.moment.length) server.send("seek", { step: 0 });
-  server.send("driver", { driver: "replay" });
-  server.send("run", { on: true });
+  if (state.moment.step >= state.moment.length) tell("seek", { step: 0 });
+  tell("driver", { driver: "replay" });
+  tell("run", { on: true });
 });
 click("begin", () => begin(state.start.world, { run: state.moment?.running ?? false }));
 click("other", () => {
@@ -235,14 +244,14 @@ click("other", () => {
 });
 for (const button of all("#worlds button")) button.addEventListener("click", () => begin(button.dataset.world));
 for (const button of all("#drivers button"))
-  button.addEventListener("click", () => server.send("driver", { driver: button.dataset.driver }));
+  button.addEventListener("click", () => tell("driver", { driver: button.dataset.driver }));
 $("timeline").addEventListener("input", ({ target }) => seek(Number(target.value)));
 $("map_name").addEventListener("change", () => begin(state.start.world));
 $("domain_rand").addEventListener("change", () => begin(state.start.world));
 $("pace").addEventListener("input", ({ target }) => setPace(Number(target.value)));
 $("temperature").addEventListener("input", ({ target }) => {
   $("temperature_value").textContent = Number(target.value).toFixed(2);
-  server.send("temperature", { value: Number(target.value) });
+  tell("temperature", { value: Number(target.value) });
 });
 $("latents_card").addEventListener("toggle", () => state.moment?.z && latents.show(state.moment.z, []));
 
@@ -264,20 +273,22 @@ addEventListener("pointerup", ({ target }) => {
 
 // ------------------------------------------------------------------ keeping and sharing
 
-click("save", () => server.send("save"));
-click("share", () => server.send("link", { tag: "share" }));
-setInterval(() => state.moment && server.send("link", { tag: "keep" }), KEPT_LINK);
+click("save", () => tell("save"));
+click("share", () => tell("link", { tag: "share" }));
+setInterval(() => tell("link", { tag: "keep" }), KEPT_LINK);
 
 function error({ message: text }) {
   clearTimeout(state.waiting);
+  state.changing = state.start === null;
   state.seeking = false;
+  $("over").hidden = !state.moment?.end;
   notice(text);
 }
 
 function saved({ episode, film, steps }) {
   const link = Object.assign(document.createElement("a"), { href: `/films/${film}`, target: "_blank", textContent: "Watch the film" });
   $("kept").replaceChildren(`${steps} steps kept as ${episode}. `, link);
-  if ($("from").open) server.send("records");
+  if ($("from").open) tell("records");
 }
 
 function link({ link: letters, tag }) {
@@ -303,7 +314,7 @@ addEventListener("hashchange", () => {
 
 // ------------------------------------------------------------------ dreaming from a picture
 
-$("from").addEventListener("toggle", () => $("from").open && server.send("records"));
+$("from").addEventListener("toggle", () => $("from").open && tell("records"));
 $("record").addEventListener("change", () => peek(0));
 $("frame").addEventListener("input", ({ target }) => peek(Number(target.value)));
 click("dream_on", () => begin("dream", { record: $("record").value, frame: Number($("frame").value) }));
@@ -328,7 +339,7 @@ function records({ records: names }) {
 function peek(frame) {
   $("frame").value = frame;
   $("frame_value").textContent = frame;
-  server.send("peek", { record: $("record").value, frame });
+  tell("peek", { record: $("record").value, frame });
 }
 
 function peeked({ length }, picture) {
