@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.errors import ConfigError
+from dreamduck.errors import ConfigError, StartError
 from dreamduck.simulator.base import FloatArray, Frames
 from dreamduck.simulator.drawing import Room, make_room, render_frames
 from dreamduck.simulator.maps import Map
@@ -67,10 +67,14 @@ class Camera:
             moving: (N, M, 4) x, y, z [m], angle about y [rad] of the moving objects of each car's world.
             signals: (N, S) 0 or 1, the pattern that each traffic light shows.
             out: (N, height, width, 3) uint8, written.
+        Raises:
+            StartError: a pose is not finite.
         """
         count = len(pose)
         pose, moving = np.ascontiguousarray(pose, np.float64), np.ascontiguousarray(moving, np.float64)
         signals = np.ascontiguousarray(signals, np.int8)
+        if not np.isfinite(pose).all():
+            raise StartError(f"pose: expected finite numbers x, z, heading, got {pose.tolist()!r:.80}")
 
         def draw(room: Room, first: int, last: int) -> None:
             render_frames(

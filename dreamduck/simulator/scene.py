@@ -1,10 +1,9 @@
 """All that stands on a map, as arrays that compiled code reads.
 
-Flow: maps, meshes, simplify, textures -> [scene] -> camera."""
+Flow: maps, models, textures -> [scene] -> drawing."""
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -13,9 +12,9 @@ import numpy.typing as npt
 from dreamduck.errors import MapError
 from dreamduck.simulator import assets
 from dreamduck.simulator.maps import CHASSIS_COLORS, TRAFFICLIGHT, Map, MapObject
-from dreamduck.simulator.meshes import BLUE, RED, Material, Mesh, X, Z, load_mesh
+from dreamduck.simulator.meshes import BLUE, RED, Material, Mesh, X, Z
+from dreamduck.simulator.models import load_model
 from dreamduck.simulator.raster import BLOCK, IN_BLOCK, NO_PICTURE, SIGNAL_PICTURE, corner_places, in_blocks
-from dreamduck.simulator.simplify import is_solid, levels
 from dreamduck.simulator.textures import Atlas
 
 CHASSIS = (
@@ -55,28 +54,6 @@ class Scene(NamedTuple):
     texels: npt.NDArray[np.uint32]
     table: npt.NDArray[np.int64]
     cards: npt.NDArray[np.int64]
-
-
-class Model(NamedTuple):
-    """A mesh at all levels of detail, with its materials."""
-
-    copies: tuple[Mesh, ...]
-    cells: npt.NDArray[np.float32]
-    solid: bool
-    names: tuple[str, ...]
-    materials: tuple[Material, ...]
-
-
-@lru_cache(maxsize=64)
-def load_model(name: str) -> Model:
-    """A mesh with its coarser copies.
-
-    Raises:
-        MapError: there is no such mesh, or its file cannot be read.
-    """
-    mesh, names, materials = load_mesh(name)
-    copies, cells = levels(mesh, [material.picture is not None for material in materials])
-    return Model(tuple(copies), cells, is_solid(mesh), names, materials)
 
 
 def build_scene(map: Map, own_car: bool = False) -> Scene:
