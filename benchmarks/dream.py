@@ -132,6 +132,7 @@ def session(memory: Memory) -> Callable[[], Any]:
         out = tf.matmul(h, tf.constant(heads)) + heads_bias
         parts = tf.transpose(tf.reshape(out[:, : 3 * K * Z], [3, K, Z]), [0, 2, 1])
         logmix = parts[0] - tf.reduce_logsumexp(parts[0], 1, keepdims=True)
+        wanted = [logmix, parts[1], parts[2], c, h]
     runner = v1.Session(graph=graph)
     theta = thetas(1)[0]
     weight, offset = theta[2:].reshape(-1, 2), theta[:2]
@@ -142,7 +143,7 @@ def session(memory: Memory) -> Callable[[], Any]:
         for _ in range(SESSION_STEPS):
             action = np.tanh(np.concatenate([z, state[1]], 1) @ weight + offset)
             feed = {given: np.concatenate([z, action], 1), before_c: state[0], before_h: state[1]}
-            mix, means, logstds, *state = runner.run([logmix, parts[1], parts[2], c, h], feed)
+            mix, means, logstds, *state = runner.run(wanted, feed)
             weights = np.exp(mix - mix.max())
             weights /= weights.sum(axis=1, keepdims=True)
             mean, logstd = np.zeros(Z), np.zeros(Z)
@@ -198,7 +199,8 @@ def main() -> None:
         results["batches"][str(batch)] = row
         print(f"batch {batch}: " + ", ".join(f"{name} {rate:,.0f}" for name, rate in rates.items()))
         print(
-            f"  rollout is {row['rollout_over_session']:.1f} x session, {row['rollout_over_pytorch']:.2f} x "
+            f"  rollout is {row['rollout_over_session']:.1f} x session, "
+            f"{row['rollout_over_pytorch']:.2f} x "
             f"PyTorch, {100 * row['rollout_over_matmul']:.0f}% of the matrix rate; "
             f"stepper {row['stepper_over_session']:.1f} x session",
             flush=True,

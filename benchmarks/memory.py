@@ -69,7 +69,7 @@ def torch_step(batch: Batch, sizes: MemoryConfig, end_weight: float) -> Callable
         rewards = ((going - reward) ** 2 * (1 - done) + weight * (ending - reward) ** 2 * done).mean()
         ends = torch.nn.functional.binary_cross_entropy_with_logits(end, done, pos_weight=weight)
         optimizer.zero_grad()
-        loss = nll + 0.1 * rewards + ends
+        loss = nll + rewards + ends
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
