@@ -38,7 +38,7 @@ def main() -> None:
             try:
                 node = ["node", str(HERE / "bench.mjs"), name, address]
                 results = json.loads(
-                    subprocess.run(node, check=True, capture_output=True, text=True).stdout
+                    subprocess.run(node, check=True, stdout=subprocess.PIPE, text=True).stdout
                 )
             finally:
                 server.terminate()

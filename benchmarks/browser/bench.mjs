@@ -25,7 +25,7 @@ const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? 
 async function libraries() {
   const tab = await browser.newPage();
   await tab.goto(`http://127.0.0.1:${server.address().port}/bench.html`);
-  await tab.waitForFunction(() => window.measured);
+  await tab.waitForFunction(() => "measured" in window);
   const measured = await tab.evaluate(() => window.measured);
   await tab.close();
   return measured;

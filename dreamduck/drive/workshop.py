@@ -4,6 +4,7 @@ Flow: simulator, vision, memory, control -> [workshop] -> connection."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 from pathlib import Path
@@ -29,6 +30,7 @@ from dreamduck.simulator.road import RoadConfig
 
 log = logging.getLogger(__name__)
 
+LOG = Path("log")
 DREAM_PACE = 30.0  # steps a second: smooth to look at, three times the car's own clock
 
 
@@ -37,7 +39,7 @@ class WorkshopConfig(RoadConfig):
     """What worlds are made of."""
 
     weights: str = option("", "folder of the world model; the one that ships by default", flags=("-w",))
-    controller: str = option("", "controller file; the one that ships by default")
+    controller: str = option("", "controller file; by default the best of the largest run in ./log")
     records: str = option("records", "folder of recordings")
     films: str = option("films", "folder for films of drives")
     temperature: float = option(1.0, "of the dream, for a start", low=0.0, high=MAX_TEMPERATURE)
@@ -45,6 +47,16 @@ class WorkshopConfig(RoadConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self)
+
+
+def evolved(folder: Path = LOG) -> list[Path]:
+    """The best controller of each evolution in a folder, the largest evolution first."""
+    found = []
+    for path in folder.glob("*.cma.*.best.json"):
+        _, _, episodes, population, *_ = path.name.split(".")
+        if episodes.isdigit() and population.isdigit():
+            found.append((-int(episodes) * int(population), path))
+    return [path for _, path in sorted(found)]
 
 
 class Workshop:
@@ -81,15 +93,15 @@ class Workshop:
     def _load_controller(self) -> tuple[Controller | None, str]:
         if self.model is None:
             return None, self.missing
-        path = self.config.controller or next(map(str, sorted(FOLDER.glob("controller*.json"))), "")
-        if not path:
-            return None, "No controller was given; name one with --controller."
-        try:
-            return read_controller(path, self.model.z_size, self.model.hidden_size), ""
-        except ControllerError:
-            if self.config.controller:
-                raise
-            return None, "The controller that ships belongs to other weights."
+        sizes = self.model.z_size, self.model.hidden_size
+        if self.config.controller:
+            return read_controller(self.config.controller, *sizes), ""
+        for path in evolved():
+            with contextlib.suppress(ControllerError):  # another world model's, or half a run
+                controller = read_controller(path, *sizes)
+                log.info("the controller is %s", path)
+                return controller, ""
+        return None, "There is no controller in ./log that fits; name one with --controller."
 
     def describe(self) -> dict[str, Any]:
         """What the page has to know."""

@@ -52,7 +52,7 @@ class TrainingConfig:
     reward_weight: float = option(1.0, "of the reward's loss beside the latent's", low=0.0)
     hidden_size: int = option(HIDDEN_SIZE, "units of the LSTM", low=1, high=8192)
     mixtures: int = option(MIXTURES, "Gaussians for each latent", low=1, high=64)
-    residual: bool = option(True, "predict the change of the latent, not the latent")
+    residual: bool = option(True, "add a learned share of each latent to what is predicted of the next")
     seed: int = option(0, "decides first weights, order and noise", low=0)
     limit: int | None = option(None, "use only so many episodes", low=1)
     evaluate_every: int = option(200, "steps between looks at the held-out episodes", low=1)

@@ -9,7 +9,7 @@ from dreamduck.dream.perception import Perception
 from dreamduck.dream.stepper import Dreams
 from dreamduck.drive.session import Session, replay
 from dreamduck.drive.start import Start, from_link, to_link
-from dreamduck.drive.workshop import Workshop, WorkshopConfig
+from dreamduck.drive.workshop import Workshop, WorkshopConfig, evolved
 from dreamduck.errors import ConfigError, ControllerError, RecordError, WeightsError
 from dreamduck.recordings import read_episode
 from dreamduck.simulator.road import Road, RoadConfig
@@ -156,6 +156,14 @@ def test_what_cannot_be_made(workshop, tmp_path):
         Workshop(WorkshopConfig(weights=str(tmp_path)))
     with pytest.raises(ControllerError):
         Workshop(WorkshopConfig(weights=workshop.config.weights, controller=str(tmp_path / "none.json")))
+
+
+def test_which_controller_drives(tmp_path):
+    names = ["rnnenv.cma.16.2", "rnnenv.cma.16.32", "realenv.cma.2.8"]
+    for name in names:
+        for ending in (".json", ".best.json", ".card.json"):
+            (tmp_path / f"{name}{ending}").touch()
+    assert [path.name for path in evolved(tmp_path)] == [f"{names[k]}.best.json" for k in (1, 0, 2)]
 
 
 def test_a_map_from_above(workshop):
