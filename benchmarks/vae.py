@@ -24,7 +24,7 @@ import numpy as np
 from benchmarks.common import save
 
 BATCH, Z = 100, 64
-CALLS = {"train": 2, "encode": 60, "decode": 60, "encode 256": 2}  # in each turn
+CALLS = {"train": 1, "encode": 40, "decode": 40, "encode 256": 1}  # in each turn
 Calls = dict[str, Callable[[], Any]]
 
 

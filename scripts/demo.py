@@ -28,7 +28,7 @@ def stages(folder: Path, simulator: str) -> dict[str, str]:
         "record": f"{ENVS}/extract.py --records {records} --log {log} --max-trials 120 --max-frames 100 "
         f"--simulator {simulator}",
         "vision": f"{ENVS}/vae_train.py --records {records} --weights {weights} --log {log} --epochs 10 "
-        "--learning-rate 0.001 --batch-size 50 --max-steps 800 --schedule cosine",
+        "--learning-rate 0.001 --batch-size 50 --max-steps 600 --schedule cosine",
         "series": f"{ENVS}/series.py --records {records} --weights {weights} --series {series}",
         "memory": f"{ENVS}/rnn_train.py --series {series} --weights {weights} --log {log} --steps 80 "
         "--evaluate-every 40",

@@ -25,6 +25,8 @@ SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS", "MV2_CO
 POLL = 0.001  # [s]; a rank that waits must not take the core of one that works
 STOP = None
 
+LINGER = 1.0  # [s] before an abort: the launcher drops what it has not yet passed on
+
 
 class Team:
     """The ranks that share the work; alone, the process itself.
@@ -114,6 +116,7 @@ class MPITeam(Team):
             traceback.print_exception(kind, value, trace)
         sys.stdout.flush()
         sys.stderr.flush()
+        time.sleep(LINGER)
         self._world.Abort(USAGE if isinstance(value, DreamDuckError) else 1)
 
 
