@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 import dreamduck
 from dreamduck import cli, config, memory, vision
@@ -43,7 +42,6 @@ log = logging.getLogger(__name__)
 
 FILM_FPS = 10
 GREY = 128
-USED_BELOW = 0.5  # mean posterior variance of a latent that the VAE uses; the prior's is 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +82,7 @@ def evaluate(settings: EvaluationConfig, command: str = "") -> dict[str, Any]:
     """
     folder = Path(settings.weights) if settings.weights else FOLDER
     eye, mind = vision.load(folder), memory.load(folder)
-    takes, guess, used = find_takes(settings, eye)
+    takes, guess = find_takes(settings, eye)
     longest = settings.lengths[-1]
     dreamt = [
         dream_on(
@@ -98,7 +96,7 @@ def evaluate(settings: EvaluationConfig, command: str = "") -> dict[str, Any]:
     found: dict[str, Any] = {}
     for horizon in settings.lengths:
         found[str(horizon)] = {
-            "z_error": z_errors(takes, dreamt, settings.shown, horizon, mean_z, used),
+            "z_error": z_errors(takes, dreamt, settings.shown, horizon, mean_z),
             "psnr": _mean_psnrs(rows, horizon),
             "return": return_errors(takes, dreamt, settings.shown, horizon, settings.seed),
             "end": end_errors(takes, dreamt, settings.shown, horizon),
@@ -107,7 +105,6 @@ def evaluate(settings: EvaluationConfig, command: str = "") -> dict[str, Any]:
         "command": command,
         "config": config.to_dict(settings),
         "episodes": len(takes),
-        "latents_used": int(used.sum()),
         "weights": {"vision": eye.weights, "memory": mind.weights},
         "dreamduck": dreamduck.__version__,
         "horizons": _rounded(found),
@@ -118,11 +115,8 @@ def evaluate(settings: EvaluationConfig, command: str = "") -> dict[str, Any]:
     return result
 
 
-def find_takes(settings: EvaluationConfig, eye: Vision) -> tuple[list[Take], Frames, npt.NDArray[np.bool_]]:
-    """The episodes to dream after, the mean frame of the others, and which latents are used, (Z,).
-
-    A VAE leaves latents that it does not need at its prior, where they are noise that no picture shows;
-    only those that it is sure of can be right or wrong.
+def find_takes(settings: EvaluationConfig, eye: Vision) -> tuple[list[Take], Frames]:
+    """The episodes to dream after, and the mean frame of the others (of all, if all are used).
 
     Raises:
         RecordError: no records. TrainingError: no episode is long enough.
@@ -138,19 +132,15 @@ def find_takes(settings: EvaluationConfig, eye: Vision) -> tuple[list[Take], Fra
             "none; record more, or give --everything for records that the model never saw"
         )
     chosen = recordings.chosen(np.flatnonzero(enough)[: settings.episodes].tolist())
-    takes, variances = [], []
+    takes = []
     for path in cli.progress(chosen.paths, desc="looking", unit="episode"):
         episode = read_episode(path)
-        mu, logvar = eye.encode(episode.obs)
-        takes.append(make_take(episode, mu))
-        variances.append(np.exp(logvar).mean(axis=0))
-    used = np.mean(variances, axis=0) < USED_BELOW
+        takes.append(make_take(episode, eye.encode(episode.obs)[0]))
     others = recordings.chosen(
         (np.flatnonzero(~out) if (~out).any() else np.arange(len(out)))[:100].tolist()
     )
     means = [read_episode(path).obs[::10].mean(axis=0) for path in others.paths]
-    guess = np.rint(np.mean(means, axis=0)).astype(np.uint8)
-    return takes, guess, used if used.any() else np.ones_like(used)
+    return takes, np.rint(np.mean(means, axis=0)).astype(np.uint8)
 
 
 def psnr_rows(
@@ -159,16 +149,14 @@ def psnr_rows(
     """PSNR [dB] of pictures against each real frame behind those that were shown, an episode a row.
 
     Returns:
-        dream: a single dream, decoded. dream_mean: the mean over the latents of all dreams, decoded.
-        reconstruction: what the VAE makes of the real frames, which no dream can beat.
-        last_frame, mean_frame: the baselines. Each (n,).
+        dream: a single dream, decoded. reconstruction: what the VAE makes of the real frames, which no
+        dream can beat. last_frame, mean_frame: the baselines. Each (n,).
     """
     rows = []
     for take, dream in zip(takes, cli.progress(dreamt, desc="comparing", unit="episode"), strict=True):
         real = take.frames[shown : shown + dream.z.shape[1]]
         pictures = {
             "dream": eye.decode(dream.z[0, : len(real)]),
-            "dream_mean": eye.decode(dream.z[:, : len(real)].mean(axis=0)),
             "reconstruction": eye.decode(take.z[shown : shown + len(real)]),
             "last_frame": take.frames[shown - 1][None],
             "mean_frame": guess[None],
@@ -206,16 +194,15 @@ def _rounded(value: Any) -> Any:
 
 def table(result: dict[str, Any]) -> str:
     """The figures as lines for a terminal."""
-    lines = [f"{result['episodes']} episodes, {result['latents_used']} latents in use"]
+    lines = [f"{result['episodes']} episodes"]
     for horizon, found in result["horizons"].items():
         z, psnr, gain, end = (found[name] for name in ("z_error", "psnr", "return", "end"))
         lines += [
             f"{horizon} steps:",
             f"  z error       dream {z['dream']}, mean of dreams {z['dream_mean']}, "
             f"last frame {z['last_frame']}, mean frame {z['mean_frame']}",
-            f"  PSNR [dB]     dream {psnr['dream']}, mean of dreams {psnr['dream_mean']}, "
-            f"last frame {psnr['last_frame']}, mean frame {psnr['mean_frame']}, "
-            f"at best {psnr['reconstruction']}",
+            f"  PSNR [dB]     dream {psnr['dream']}, last frame {psnr['last_frame']}, "
+            f"mean frame {psnr['mean_frame']}, at best {psnr['reconstruction']}",
             f"  return        correlation {gain['correlation']}, error {gain['error']}, "
             f"bias {gain['bias']}, spread of the true ones {gain['spread']}",
             f"  end           AUC {end['auc']}, ended {end['ended']}, expected {end['expected']}, "

@@ -86,17 +86,12 @@ def dream_on(
 
 
 def z_errors(
-    takes: Sequence[Take],
-    dreamt: Sequence[Dreamt],
-    shown: int,
-    horizon: int,
-    mean_z: FloatArray,
-    used: npt.NDArray[np.bool_],
+    takes: Sequence[Take], dreamt: Sequence[Dreamt], shown: int, horizon: int, mean_z: FloatArray
 ) -> dict[str, float]:
     """Mean squared error of a latent over the first `horizon` dreamt frames, and of two baselines.
 
     Args:
-        mean_z: (Z,), of the mean frame. used: (Z,), the latents to compare.
+        mean_z: (Z,), of the mean frame.
     Returns:
         dream: of single dreams. dream_mean: of the mean over the dreams of an episode.
         last_frame, mean_frame: the baselines. steps: how many frames were compared.
@@ -112,7 +107,7 @@ def z_errors(
             ("last_frame", np.broadcast_to(take.z[shown - 1], real.shape)),
             ("mean_frame", np.broadcast_to(mean_z, real.shape)),
         ):
-            squared = ((guess - real)[..., used] ** 2).mean(axis=-1)
+            squared = ((guess - real) ** 2).mean(axis=-1)
             sums[name] += float(squared.mean(axis=0).sum() if squared.ndim == 2 else squared.sum())
         steps += count
     return {**{name: total / max(steps, 1) for name, total in sums.items()}, "steps": float(steps)}

@@ -47,7 +47,6 @@ class Room(NamedTuple):
     turns: npt.NDArray[np.float32]  # (K, 4, 3)
     shown: npt.NDArray[np.int64]  # (K,) level of detail, -1 where an object is not in the picture
     whole: npt.NDArray[np.bool_]  # (K,) whether all of it is beyond the near plane
-    outside: npt.NDArray[np.bool_]  # (K,) whether it is seen from outside only
     polygon: npt.NDArray[np.float32]  # (OUT_BLOCK,)
     car_view: npt.NDArray[np.float64]  # (VIEW_SIZE,)
 
@@ -61,7 +60,7 @@ def _find_objects(view: Any, scene: Any, visible: Any, moving: Any, room: Any, p
         part: (4,) int64, written: left, top, right, bottom of what they cover.
     """
     height, width = room.depths.shape[0], room.depths.shape[1]
-    focal, tan_x = height / 2 / view[TAN_HALF], view[TAN_HALF] * width / height
+    focal = height / 2 / view[TAN_HALF]
     part[0], part[1], part[2], part[3] = width, height, 0, 0
     for k in range(scene.objects.shape[0]):
         room.shown[k] = -1
@@ -72,26 +71,18 @@ def _find_objects(view: Any, scene: Any, visible: Any, moving: Any, room: Any, p
             place = moving[scene.objects[k, 2]]
         turn = room.turns[k]
         place_object(view, place[0], place[1], place[2], place[3], scale, turn)
-        near, left, top, right, bottom = 1e9, 1e9, 1e9, -1e9, -1e9
-        outside = 63  # a bit for each side of what the camera sees; left standing if all corners are beyond
+        near, far = 1e9, -1e9
+        left = top = 1e9
+        right = bottom = -1e9
         for corner in range(8):
             x, y, z = box[3 * (corner & 1)], box[1 + 3 * (corner >> 1 & 1)], box[2 + 3 * (corner >> 2)]
-            across = x * turn[0, 0] + y * turn[1, 0] + z * turn[2, 0] + turn[3, 0]
-            up = x * turn[0, 1] + y * turn[1, 1] + z * turn[2, 1] + turn[3, 1]
             ahead = x * turn[0, 2] + y * turn[1, 2] + z * turn[2, 2] + turn[3, 2]
-            outside &= (
-                (across < -ahead * tan_x)
-                | (across > ahead * tan_x) << 1
-                | (up < -ahead * view[TAN_HALF]) << 2
-                | (up > ahead * view[TAN_HALF]) << 3
-                | (ahead < NEAR) << 4
-                | (ahead > FAR) << 5
-            )
-            near = min(near, ahead)
-            px, py = across * focal / max(ahead, NEAR), up * focal / max(ahead, NEAR)
+            near, far = min(near, ahead), max(far, ahead)
+            px = (x * turn[0, 0] + y * turn[1, 0] + z * turn[2, 0] + turn[3, 0]) * focal / max(ahead, NEAR)
+            py = (x * turn[0, 1] + y * turn[1, 1] + z * turn[2, 1] + turn[3, 1]) * focal / max(ahead, NEAR)
             left, right = min(left, width / 2 + px), max(right, width / 2 + px)
             top, bottom = min(top, height / 2 - py), max(bottom, height / 2 - py)
-        if outside:
+        if far < NEAR or near > FAR:
             continue
         if near < NEAR:
             left, top, right, bottom = 0.0, 0.0, float(width), float(height)
@@ -105,26 +96,6 @@ def _find_objects(view: Any, scene: Any, visible: Any, moving: Any, room: Any, p
         while level < last and scene.cells[level + 1] <= coarse:
             level += 1
         room.shown[k], room.whole[k] = level, near >= NEAR
-        room.outside[k] = near >= NEAR or not _is_cut(box, scale, turn, tan_x, view[TAN_HALF])
-
-
-@njit(cache=True, error_model="numpy")
-def _is_cut(box: Any, scale: float, turn: Any, tan_x: float, tan_y: float) -> bool:
-    """Whether the near plane, as far as it is in the picture, may cut the object: then one looks into it."""
-    low, high = (1e9, 1e9, 1e9), (-1e9, -1e9, -1e9)
-    for corner in range(4):
-        across = (NEAR * tan_x if corner & 1 else -NEAR * tan_x) - turn[3, 0]
-        up = (NEAR * tan_y if corner & 2 else -NEAR * tan_y) - turn[3, 1]
-        ahead = NEAR - turn[3, 2]
-        x = (across * turn[0, 0] + up * turn[0, 1] + ahead * turn[0, 2]) / scale**2
-        y = (across * turn[1, 0] + up * turn[1, 1] + ahead * turn[1, 2]) / scale**2
-        z = (across * turn[2, 0] + up * turn[2, 1] + ahead * turn[2, 2]) / scale**2
-        low = min(low[0], x), min(low[1], y), min(low[2], z)
-        high = max(high[0], x), max(high[1], y), max(high[2], z)
-    apart = False
-    for axis in range(3):
-        apart |= high[axis] < box[axis] or low[axis] > box[3 + axis]
-    return not apart
 
 
 @njit(cache=True, error_model="numpy")
@@ -156,7 +127,7 @@ def _draw_objects(
         signal = scene.cards[signals[scene.objects[k, 3]]] if scene.objects[k, 3] >= 0 else -1
         draw_triangles(
             scene.triangles, scene.pictures, signal, level[2], level[3],
-            room.whole[k], room.outside[k] and scene.objects[k, 4] == 1, room.shaded, lens,
+            room.whole[k], room.whole[k] and scene.objects[k, 4] == 1, room.shaded, lens,
             scene.texels, scene.table, room.depths, room.colors, room.polygon,
         )  # fmt: skip
     resolve(left, top, right, bottom, room.colors, out)
@@ -207,7 +178,6 @@ def make_room(scene: Scene, width: int, height: int) -> Room:
         turns=np.zeros((len(scene.objects), 4, 3), dtype=np.float32),
         shown=np.zeros(len(scene.objects), dtype=np.int64),
         whole=np.zeros(len(scene.objects), dtype=np.bool_),
-        outside=np.zeros(len(scene.objects), dtype=np.bool_),
         polygon=np.zeros(OUT_BLOCK, dtype=np.float32),
         car_view=np.zeros(VIEW_SIZE, dtype=np.float64),
     )

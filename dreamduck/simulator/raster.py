@@ -48,10 +48,6 @@ NO_PICTURE, SIGNAL_PICTURE = -1, -2
 # Of the samples, from the middle of a pixel.
 OFFSET_X = np.array([x - 0.5 for x in SAMPLE_X], dtype=np.float32)
 OFFSET_Y = np.array([y - 0.5 for y in SAMPLE_Y], dtype=np.float32)
-# Which sample is in each column of a pixel, and in which row that is.
-SAMPLE_IN_COLUMN = np.argsort(SAMPLE_X)
-ROW_IN_COLUMN = np.array([int(4 * SAMPLE_Y[k]) for k in SAMPLE_IN_COLUMN])
-SMALL = 8  # samples across; what is no larger is drawn from sample to sample, else from pixel to pixel
 COVERED = 1 << 30  # in a sample's colour, of 10 bits a channel
 
 
@@ -202,62 +198,15 @@ def draw_triangles(
         left, right = min(ax, bx, cx), max(ax, bx, cx)
         top, bottom = min(ay, by, cy), max(ay, by, cy)
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        # The samples of a pixel stand in four different columns and rows, a quarter apart.
-        first_column, columns = np.floor(four * left + half), np.floor(four * right + half)
-        first_row, rows = np.floor(four * top + half), np.floor(four * bottom + half)
         # Most are dropped here, and nobody could foretell by which of the tests: so one branch for all.
-        drawn = (right > zero) & (left < width) & (bottom > zero) & (top < height)
-        drawn &= (first_column != columns) & (first_row != rows)
-        drawn &= (area < zero) | ((not solid) & (area > zero))
+        # The samples of a pixel stand in four different columns and rows, a quarter apart.
+        drawn = (right > zero) & (left < width) & (bottom > zero) & (top < height) & (area != zero)
+        drawn &= np.floor(four * right + half) != np.floor(four * left + half)
+        drawn &= np.floor(four * bottom + half) != np.floor(four * top + half)
+        drawn &= (area < zero) | (not solid)
         if drawn:
             picture = pictures[t] if pictures[t] != SIGNAL_PICTURE else signal
-            if max(columns - first_column, rows - first_row) <= SMALL:
-                _fill_small(
-                    vertices, a, b, c, area, int(first_column), int(columns), int(first_row), int(rows),
-                    picture, texels, table, depths, colors,
-                )  # fmt: skip
-            else:
-                _fill(vertices, a, b, c, area, picture, texels, table, depths, colors)
-
-
-@njit(cache=True, error_model="numpy")
-def _fill_small(
-    p: Any, a: int, b: int, c: int, area: float, left: int, right: int, top: int, bottom: int,
-    picture: int, texels: Any, table: Any, depths: Any, colors: Any,
-) -> None:  # fmt: skip
-    """Draw a triangle of the size of a pixel or two: go from column to column of samples.
-
-    Args:
-        left, right, top, bottom: columns and rows of samples, four to a pixel, without the last.
-    """
-    zero, one, quarter = np.float32(0), np.float32(1), np.float32(0.25)
-    height, width = depths.shape[0], depths.shape[1]
-    ax, ay = p[a + PX], p[a + PY]
-    part = one / np.float32(area)
-    bdx, bdy = (p[c + PY] - ay) * part, (ax - p[c + PX]) * part
-    cdx, cdy = (ay - p[b + PY]) * part, (p[b + PX] - ax) * part
-    inverse_a = p[a + INVERSE]
-    inverse_b, inverse_c = p[b + INVERSE] - inverse_a, p[c + INVERSE] - inverse_a
-    left, right = max(left, 0), min(right, 4 * width)
-    for y in range(max(top, 0) >> 2, (min(bottom, 4 * height) + 3) >> 2):
-        color, shaded = 0, -1
-        for column in range(left, right):
-            row = 4 * y + ROW_IN_COLUMN[column & 3]
-            dx = quarter * np.float32(column) + (np.float32(0.125) - ax)
-            dy = quarter * np.float32(row) + (np.float32(0.125) - ay)
-            wb, wc = bdx * dx + bdy * dy, cdx * dx + cdy * dy
-            if (wb < zero) | (wc < zero) | (wb + wc > one):
-                continue
-            x, k = column >> 2, SAMPLE_IN_COLUMN[column & 3]
-            inverse = inverse_a + wb * inverse_b + wc * inverse_c
-            if inverse <= depths[y, x, k]:
-                continue
-            if shaded != x:
-                dx, dy = np.float32(x) + np.float32(0.5) - ax, np.float32(y) + np.float32(0.5) - ay
-                mb, mc = bdx * dx + bdy * dy, cdx * dx + cdy * dy
-                color, shaded = _shade(p, a, b, c, mb, mc, wb, wc, picture, texels, table), x
-            depths[y, x, k] = inverse
-            colors[y, x, k] = color
+            _fill(vertices, a, b, c, area, picture, texels, table, depths, colors)
 
 
 @njit(cache=True, error_model="numpy")

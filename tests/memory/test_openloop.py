@@ -40,7 +40,7 @@ def perfect(given, steps, dreams=2):
 def test_a_perfect_dream_has_no_error():
     takes = [take(12, ended=True, seed=0), take(30, seed=1), take(20, ended=True, seed=2), take(40, seed=3)]
     dreamt = [perfect(given, 15) for given in takes]
-    errors = z_errors(takes, dreamt, SHOWN, 15, np.zeros(4, np.float32), np.array([1, 1, 0, 1], bool))
+    errors = z_errors(takes, dreamt, SHOWN, 15, np.zeros(4, np.float32))
     assert errors["dream"] == errors["dream_mean"] == 0
     assert errors["last_frame"] > 0.01
     assert errors["mean_frame"] > 0.01
