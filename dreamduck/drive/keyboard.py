@@ -1,10 +1,11 @@
-"""Driving a world by keyboard; what `env.py`, `realenv.py` and `rnnenv.py` do as scripts.
+"""Driving a world by keyboard or gamepad; what `env.py`, `realenv.py` and `rnnenv.py` do as scripts.
 
-Flow: envs, window -> [keyboard]."""
+Flow: envs, window, wheel, saving -> [keyboard]."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 from collections.abc import Collection
 from pathlib import Path
@@ -15,19 +16,27 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from dreamduck.drive.window import Window, status
+from dreamduck.drive.saving import EpisodeLog, Film
+from dreamduck.drive.session import CONTROLLER, EXPERT, PERSON, Action
+from dreamduck.drive.wheel import Wheel
+from dreamduck.drive.window import Keys, Window, compose, status
+from dreamduck.errors import ConfigError
 from dreamduck.storage import replacing
 
 log = logging.getLogger(__name__)
 
 CRUISE, FULL = 0.5, 1.0  # throttle of the up key, alone and with shift
 TURN, FULL_TURN = 0.6, 1.0  # steering likewise
+DRIVERS = {"_1": PERSON, "_2": CONTROLLER, "_3": EXPERT}
+DRIVERS |= {f"NUM{key}": driver for key, driver in DRIVERS.items()}
 EPILOG = """keys:
   arrows     drive; down brakes and reverses
   shift      held with them: a boost
+  1, 2, 3    the person drives, the controller, the expert (on the road)
   backspace  a new episode
   return     save the picture
-  escape     quit (or close the window)"""
+  escape     quit (or close the window)
+A gamepad's left stick drives too."""
 
 
 def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,9 +49,29 @@ def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder for saved pictures (default: pictures)",
     )
     parser.add_argument("--steps", type=int, default=0, help="stop after so many steps (default: 0, never)")
+    parser.add_argument(
+        "--driver",
+        choices=(PERSON, CONTROLLER, EXPERT),
+        default=PERSON,
+        help="who drives first (default: person)",
+    )
+    parser.add_argument(
+        "--controller", default="", help="its file (default: the best of the largest run in ./log)"
+    )
+    parser.add_argument(
+        "--record",
+        type=Path,
+        nargs="?",
+        const=Path("records"),
+        metavar="FOLDER",
+        help="keep every episode for training (default folder: records)",
+    )
+    parser.add_argument(
+        "--video", type=Path, metavar="FILE", help="write what the window shows, .mp4 or .gif"
+    )
 
 
-def key_action(held: Collection[str]) -> npt.NDArray[np.float32]:
+def key_action(held: Collection[str]) -> Action:
     """[throttle, steering] for the keys that are held; steering is positive to the left."""
     boost = "LSHIFT" in held or "RSHIFT" in held
     throttle = ("UP" in held) - ("DOWN" in held)
@@ -53,62 +82,112 @@ def key_action(held: Collection[str]) -> npt.NDArray[np.float32]:
     )
 
 
+def hand_action(keys: Keys) -> Action:
+    """[throttle, steering] that the person wants: the gamepad's if its stick is moved, else the keys'."""
+    if keys.stick != (0.0, 0.0):
+        right, up = keys.stick
+        return np.array([up, -right], np.float32)
+    return key_action({*keys.held, *keys.pressed})  # a short tap counts too
+
+
 def drive(world: gymnasium.Env[Any, Any], arguments: argparse.Namespace) -> None:
-    """Show a world in a window and drive it with the arrow keys until escape is pressed.
+    """Show a world in a window and drive it until escape is pressed.
 
     Args:
         world: made with render_mode="rgb_array"; it is closed at the end.
-        arguments: what `add_drive_arguments` parsed.
+        arguments: what `add_drive_arguments` parsed, and `weights` where the script has them.
     Raises:
-        DisplayError: there is no display.
+        DisplayError: there is no display. ConfigError: the driver that was named cannot drive here.
+        ControllerError, WeightsError: what was named cannot be used. VideoError: the encoder failed.
     """
-    try:
+    with contextlib.ExitStack() as ending:
+        ending.callback(world.close)
+        session = _Drive(world, arguments)
+        if arguments.video:
+            session.film = ending.enter_context(Film(arguments.video, session.fps))
         window = Window(type(world.unwrapped).__name__)
-        try:
-            _Drive(world, window, arguments.pictures).run(arguments.seed, arguments.steps)
-        finally:
-            window.close()
-    finally:
-        world.close()
+        ending.callback(window.close)
+        ending.callback(session.end)
+        session.run(window, arguments.seed, arguments.steps)
 
 
 class _Drive:
     """One session at the keyboard."""
 
-    def __init__(self, world: gymnasium.Env[Any, Any], window: Window, pictures: Path) -> None:
-        self.world, self.window, self.pictures = world, window, pictures
+    def __init__(self, world: gymnasium.Env[Any, Any], arguments: argparse.Namespace) -> None:
+        self.world, self.pictures = world, arguments.pictures
+        self.wheel = Wheel(world, arguments.controller, getattr(arguments, "weights", ""))
+        self.first_driver = arguments.driver
+        self.log = EpisodeLog(arguments.record, world) if arguments.record else None
+        self.film: Film | None = None
         self.fps = float(world.metadata["render_fps"])
         self.steps, self.total, self.reward = 0, 0.0, 0.0
+        self.observation: Any = None
         self.info: dict[str, Any] = {}
+        self.note = ""
 
     def begin(self, seed: int | None) -> None:
         """A new episode."""
-        _, self.info = self.world.reset(seed=seed)
+        self.end()
+        self.observation, self.info = self.world.reset(seed=seed)
         self.steps, self.total, self.reward = 0, 0.0, 0.0
+        self.wheel.begin()
 
-    def run(self, seed: int | None, limit: int) -> None:
+    def end(self) -> None:
+        """The episode is over, or is left: keep it, if it is to be kept."""
+        if self.log is not None:
+            self.log.close()
+
+    def run(self, window: Window, seed: int | None, limit: int) -> None:
         """Until escape, or so many steps."""
         self.begin(seed)
+        self.wheel.hand_to(self.first_driver)
         driven, over = 0, False
         while not limit or driven < limit:
             frame: Any = self.world.render()
-            keys = self.window.show(frame, status(self.reward, self.info, self.steps, self.total), self.fps)
+            lines = self.lines()
+            keys = window.show(frame, lines, self.fps)
+            if self.film is not None:
+                self.film.add(compose(frame, lines))
             if keys.closed or "ESCAPE" in keys.pressed:
                 return
-            if "RETURN" in keys.pressed or "ENTER" in keys.pressed:
-                self.save(frame)
+            self.listen(keys, frame)
             if over or "BACKSPACE" in keys.pressed:
                 self.begin(None)
                 over = False
                 continue
-            over = self.step(key_action({*keys.held, *keys.pressed}))  # a short tap counts too
+            over = self.step(self.wheel.action(hand_action(keys), self.observation))
             driven += 1
 
-    def step(self, action: npt.NDArray[np.float32]) -> bool:
+    def lines(self) -> list[str]:
+        """What stands below the picture."""
+        first, second = status(self.reward, self.info, self.steps, self.total)
+        parts = (second, self.note or f"{self.wheel.driver} drives", "records" if self.log else "")
+        return [first, "   ".join(part for part in parts if part)]
+
+    def listen(self, keys: Keys, frame: npt.NDArray[np.uint8]) -> None:
+        """Do what the keys say beside driving."""
+        if "RETURN" in keys.pressed or "ENTER" in keys.pressed:
+            self.save(frame)
+        for key in keys.pressed:
+            if key in DRIVERS:
+                try:
+                    self.wheel.hand_to(DRIVERS[key])
+                    self.note = ""
+                except ConfigError as err:
+                    self.note = str(err)
+                    log.warning("%s", err)
+
+    def step(self, action: Action) -> bool:
         """One step; tells whether the episode is over."""
-        _, reward, terminated, truncated, self.info = self.world.step(action)
+        world: Any = self.world
+        seen = world.frame() if self.log else None
+        self.observation, reward, terminated, truncated, self.info = world.step(action)
+        self.wheel.acted(action)
         self.reward = float(reward)
         self.steps, self.total = self.steps + 1, self.total + self.reward
+        if self.log is not None and seen is not None:
+            self.log.add(seen, action, self.reward, terminated, str(self.info.get("end", "")))
         if terminated or truncated:
             log.info(
                 "%d steps, sum of rewards %.2f, ended: %s",

@@ -1,12 +1,15 @@
 """What was driven, kept: an episode for training, a film for showing.
 
-Flow: session -> [saving] -> recordings."""
+Flow: session, keyboard -> [saving] -> recordings."""
 
 from __future__ import annotations
 
-import dataclasses
+import logging
+import queue
 import threading
 from collections import OrderedDict
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +18,20 @@ import numpy.typing as npt
 
 from dreamduck import __version__
 from dreamduck.drive.session import Session
-from dreamduck.errors import RecordError
+from dreamduck.errors import ConfigError, RecordError
 from dreamduck.recordings import Episode, read_episode, write_episode
-from dreamduck.video import write_video
+from dreamduck.recordings.files import MAX_FRAMES
+from dreamduck.video import SUFFIXES, write_video
+
+log = logging.getLogger(__name__)
+Frame = npt.NDArray[np.uint8]
 
 FILM_SCALE = 6  # 64 x 64 pixels become 384 x 384
 SEED_BASE = 1_000_000_000  # episodes driven by hand are numbered from here, apart from recorded ones
 KEPT = 4  # recordings held in memory for looking through
 MAX_LISTED = 500
+FILM_WAITING = 32  # frames that wait for the encoder
+MADE_BY = {"policy": "drive", "versions": {"dreamduck": __version__}}
 
 
 class Recorder:
@@ -54,11 +63,10 @@ class Recorder:
         episode = to_episode(session)
         frames = [moment.frame for moment in session.moments[: session.at + 1]]
         with self._lock:  # two tabs must not choose one number
-            seed = self._free_seed()
-            write_episode(self.folder / f"{seed}.npz", episode)
-        film = f"{seed}.mp4"
+            number = keep(self.folder, episode)
+        film = f"{number}.mp4"
         write_video(self.films / film, frames, 1 / self.step_time, FILM_SCALE)
-        return {"episode": f"{seed}.npz", "film": film, "steps": len(episode)}
+        return {"episode": f"{number}.npz", "film": film, "steps": len(episode)}
 
     def film(self, name: str) -> Path | None:
         """The path of a film by its name; None if there is none."""
@@ -72,7 +80,7 @@ class Recorder:
         files.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
         return [path.stem for path in files[:MAX_LISTED]]
 
-    def frame(self, name: str, index: int) -> tuple[npt.NDArray[np.uint8], int]:
+    def frame(self, name: str, index: int) -> tuple[Frame, int]:
         """One frame (64, 64, 3) of a recording, and how many it has; past its end: the last.
 
         Raises:
@@ -89,10 +97,13 @@ class Recorder:
                 self._read.popitem(last=False)
         return episode.obs[min(index, len(episode) - 1)], len(episode)
 
-    def _free_seed(self) -> int:
-        """The next number that no recording has."""
-        taken = [int(p.stem) for p in self.folder.glob("*.npz") if p.stem.isascii() and p.stem.isdigit()]
-        return max([SEED_BASE - 1, *taken]) + 1
+
+def keep(folder: Path, episode: Episode) -> int:
+    """Write an episode under the next number that no recording in the folder has; returns the number."""
+    taken = [int(p.stem) for p in folder.glob("*.npz") if p.stem.isascii() and p.stem.isdigit()]
+    number = max([SEED_BASE - 1, *taken]) + 1
+    write_episode(folder / f"{number}.npz", episode)
+    return number
 
 
 def to_episode(session: Session) -> Episode:
@@ -102,21 +113,117 @@ def to_episode(session: Session) -> Episode:
     """
     before, after = session.moments[: session.at], session.moments[1 : session.at + 1]
     ends = [moment.outcome.end for moment in after]
-    start = dataclasses.asdict(session.world.start)
+    start, simulator = session.world.start, session.world.simulator
     meta = {
-        "policy": "drive",
-        "world": start["world"],
-        "map": start["map_name"],
-        "simulator": session.world.simulator,
-        "seed": start["seed"],
-        "domain_rand": start["domain_rand"],
+        "world": start.world,
+        "map_name": start.map_name if start.world != "dream" else "dream",
+        "simulator": simulator,
+        "seed": start.seed,
+        "domain_rand": start.domain_rand,
         "end": ends[-1],
-        "versions": {"dreamduck": __version__},
     }
     return Episode(
         obs=np.stack([moment.frame for moment in before]),
         action=session.actions(),
         reward=np.array([moment.outcome.reward for moment in after], np.float32),
         done=np.array([bool(end) for end in ends]),
-        meta=meta,
+        meta={**meta, **MADE_BY},
     )
+
+
+class EpisodeLog:
+    """Keeps the episodes of a Gym world while one drives in it.
+
+    Args:
+        folder: where they go.
+        world: `DuckEnv`, `RealEnv` or `DreamEnv`.
+    """
+
+    def __init__(self, folder: Path, world: Any) -> None:
+        self._folder, self._world = folder, world
+        self._steps: list[tuple[Frame, npt.NDArray[np.float32], float, bool]] = []
+        self._end = ""
+
+    def add(
+        self, frame: Frame, action: npt.NDArray[np.float32], reward: float, terminated: bool, end: str
+    ) -> None:
+        """Note a step: the frame (64, 64, 3) before it, the action (2,), and what it gave."""
+        self._steps.append((frame, action, reward, terminated))
+        self._end = end
+        if len(self._steps) == MAX_FRAMES:  # a longer episode would not be read
+            self.close()
+
+    def close(self) -> None:
+        """End the episode, and write it if anything was driven; the next step begins another."""
+        if not self._steps:
+            return
+        obs, action, reward, done = zip(*self._steps, strict=True)
+        self._steps = []
+        episode = Episode(
+            obs=np.stack(obs),
+            action=np.stack(action).astype(np.float32),
+            reward=np.array(reward, np.float32),
+            done=np.array(done),
+            meta={**self._world.about(), "end": self._end, **MADE_BY},
+        )
+        number = keep(self._folder, episode)
+        log.info("kept %d steps as %s", len(episode), self._folder / f"{number}.npz")
+
+
+class Film:
+    """A film that is written while one drives; to be used in a `with` block.
+
+    Args:
+        path: ends in .mp4 or .gif.
+        fps: frames a second.
+    Raises:
+        ConfigError: another suffix.
+    """
+
+    def __init__(self, path: Path, fps: float) -> None:
+        self._frames: queue.Queue[Frame | None] = queue.Queue(FILM_WAITING)
+        self._thread = ThreadPoolExecutor(1, "dreamduck-film")
+        self._written: Future[int] | None = None
+        self.path, self.fps = path, fps
+        if path.suffix.lower() not in SUFFIXES:
+            raise ConfigError(f"video: expected a name that ends in {' or '.join(SUFFIXES)}, got {path}")
+
+    def add(self, frame: Frame) -> None:
+        """Add a frame (H, W, 3); all have one size.
+
+        Raises:
+            VideoError: the encoder failed.
+        """
+        if self._written is None:  # a film has at least one frame
+            self._written = self._thread.submit(write_video, self.path, self._waiting(), self.fps)
+        self._put(frame)
+        if self._written.done():
+            self._written.result()
+
+    def _put(self, frame: Frame | None) -> None:
+        """Hand a frame, or the end, to the encoder as soon as it takes it; drop it if that has failed."""
+        assert self._written is not None
+        while not self._written.done():
+            try:
+                self._frames.put(frame, timeout=0.1)
+            except queue.Full:
+                continue
+            return
+
+    def _waiting(self) -> Iterator[Frame]:
+        while (frame := self._frames.get()) is not None:
+            yield frame
+
+    def __enter__(self) -> Film:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """End the film.
+
+        Raises:
+            VideoError: the encoder failed.
+        """
+        if self._written is not None:
+            self._put(None)
+            log.info("%d frames in %s", self._written.result(), self.path)
+        self._thread.shutdown()

@@ -37,6 +37,7 @@ class Keys(NamedTuple):
     held: frozenset[str]
     pressed: tuple[str, ...]  # since the last picture, in order
     closed: bool  # the window was closed by its user
+    stick: tuple[float, float] = (0.0, 0.0)  # of a gamepad: to the right and up, each in [-1, 1]
 
 
 def check_display() -> None:
@@ -94,7 +95,8 @@ class Window:
         picture = compose(frame, lines, self.size)
         self._worker.send("show", picture.shape[1], picture.shape[0], blob=picture.tobytes())
         told, _ = self._worker.receive(SHOW_TIMEOUT)
-        keys = Keys(frozenset(told["held"]), tuple(told["pressed"]), told["closed"])
+        right, up = told["stick"]
+        keys = Keys(frozenset(told["held"]), tuple(told["pressed"]), told["closed"], (right, up))
         if keys.closed:
             self.close()
         return keys
@@ -122,7 +124,7 @@ def compose(frame: Frame, lines: Sequence[str], size: tuple[int, int] = (WIDTH, 
 
 
 def status(reward: float, info: Mapping[str, Any], steps: int, total: float | None = None) -> list[str]:
-    """The two lines below the picture: reward and speed; place in the lane, and why it ended."""
+    """The two lines below the picture: reward and speed; place in the lane, or what the dream expects."""
     sums = "" if total is None else f"   sum {total:+.2f}"
     first = f"step {steps}   reward {reward:+.3f}{sums}"
     if "speed" in info:
@@ -134,6 +136,8 @@ def status(reward: float, info: Mapping[str, Any], steps: int, total: float | No
             second = place + ("" if info.get("in_lane", True) else ", out of the lane")
         else:
             second = "no lane here"
+    elif "end_probability" in info:
+        second = f"probability of ending {info['end_probability']:.1%}"
     if info.get("end"):
         second += f"   ended: {info['end']}"
     return [first, second]

@@ -4,12 +4,14 @@ Flow: [window_worker] -> window. Started by `workers.Worker`, not by people."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from dreamduck.errors import DependencyError, DisplayError
 from dreamduck.workers import Blob, Calls
 
 GL_PACKAGES = "libgl1 libglu1-mesa libx11-6"
+DEAD = 0.12  # of a stick: this near to its middle it is not moved
 IDLE_INTERVAL = 0.02  # [s] between looks at the window while nothing is asked
 
 Answer = tuple[dict[str, Any], Blob]
@@ -34,6 +36,7 @@ class Screen:
         self.held: set[str] = set()
         self.pressed: list[str] = []
         self.closed = False
+        self.gamepad: Any = None
 
     def open(self, title: str, width: int, height: int) -> Answer:
         """Open the window.
@@ -68,6 +71,7 @@ class Screen:
             on_expose=self._draw,
             on_close=self._close,
         )
+        self.gamepad = find_gamepad()
         return {}, b""
 
     def show(self, width: int, height: int, pixels: bytearray) -> Answer:
@@ -82,7 +86,13 @@ class Screen:
             self.dispatch()
         told = {"held": sorted(self.held), "pressed": self.pressed, "closed": self.closed}
         self.pressed = []
-        return told, b""
+        return {**told, "stick": self.stick()}, b""
+
+    def stick(self) -> tuple[float, float]:
+        """Where the gamepad's left stick is: to the right and up; (0, 0) without a gamepad."""
+        if self.gamepad is None:
+            return 0.0, 0.0
+        return _beyond_middle(self.gamepad.x), _beyond_middle(-self.gamepad.y)
 
     def dispatch(self) -> None:
         """Handle what has happened to the window."""
@@ -109,6 +119,25 @@ class Screen:
         self.closed = True
         self.window.set_visible(False)
         return True
+
+
+def find_gamepad() -> Any:
+    """The first gamepad, opened; None where there is none, or none that may be read."""
+    import pyglet.input
+
+    try:
+        for gamepad in pyglet.input.get_joysticks():
+            gamepad.open()  # its events come with those of the window
+            return gamepad
+    except (OSError, pyglet.input.DeviceException):  # no /dev/input, as in a container, or no right to it
+        pass
+    return None
+
+
+def _beyond_middle(value: float) -> float:
+    if abs(value) < DEAD:
+        return 0.0
+    return max(-1.0, min(1.0, (value - math.copysign(DEAD, value)) / (1 - DEAD)))
 
 
 def _name(symbol: int) -> str:

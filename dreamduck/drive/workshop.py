@@ -4,7 +4,6 @@ Flow: simulator, vision, memory, control -> [workshop] -> connection."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import logging
 from pathlib import Path
@@ -16,21 +15,20 @@ import numpy.typing as npt
 from dreamduck import __version__
 from dreamduck.config import check, option
 from dreamduck.control.controllers import Controller
-from dreamduck.control.files import read_controller
 from dreamduck.drive.dream import DreamWorld
 from dreamduck.drive.mind import Mind, Model, load_model
 from dreamduck.drive.road import RoadWorld, map_outline
 from dreamduck.drive.saving import Recorder
 from dreamduck.drive.session import MAX_TEMPERATURE, World
 from dreamduck.drive.start import WORLDS, Start
-from dreamduck.errors import ConfigError, ControllerError, WeightsError
+from dreamduck.drive.wheel import NO_CONTROLLER, find_controller
+from dreamduck.errors import ConfigError, WeightsError
 from dreamduck.pretrained import FOLDER
 from dreamduck.simulator.assets import map_names
 from dreamduck.simulator.road import RoadConfig
 
 log = logging.getLogger(__name__)
 
-LOG = Path("log")
 DREAM_PACE = 30.0  # steps a second: smooth to look at, three times the car's own clock
 
 
@@ -47,16 +45,6 @@ class WorkshopConfig(RoadConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self)
-
-
-def evolved(folder: Path = LOG) -> list[Path]:
-    """The best controller of each evolution in a folder, the largest evolution first."""
-    found = []
-    for path in folder.glob("*.cma.*.best.json"):
-        _, _, episodes, population, *_ = path.name.split(".")
-        if episodes.isdigit() and population.isdigit():
-            found.append((-int(episodes) * int(population), path))
-    return [path for _, path in sorted(found)]
 
 
 class Workshop:
@@ -94,14 +82,8 @@ class Workshop:
         if self.model is None:
             return None, self.missing
         sizes = self.model.z_size, self.model.hidden_size
-        if self.config.controller:
-            return read_controller(self.config.controller, *sizes), ""
-        for path in evolved():
-            with contextlib.suppress(ControllerError):  # another world model's, or half a run
-                controller = read_controller(path, *sizes)
-                log.info("the controller is %s", path)
-                return controller, ""
-        return None, "There is no controller in ./log that fits; name one with --controller."
+        controller = find_controller(self.config.controller, *sizes)
+        return controller, "" if controller else NO_CONTROLLER
 
     def describe(self) -> dict[str, Any]:
         """What the page has to know."""

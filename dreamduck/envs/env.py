@@ -14,8 +14,10 @@ from gymnasium import spaces
 from dreamduck import cli
 from dreamduck.config import from_mapping
 from dreamduck.envs.world import PICTURE_HEIGHT, PICTURE_WIDTH, World
-from dreamduck.simulator.base import FloatArray, Frames
+from dreamduck.simulator.base import CarState, FloatArray, Frames
 from dreamduck.simulator.road import Road, RoadConfig, car_info
+
+FRAME_SHAPE = (64, 64, 3)  # of what the world model sees, and of what is recorded
 
 
 class DuckEnv(World):
@@ -62,21 +64,45 @@ class DuckEnv(World):
         shape = (self.config.camera_height, self.config.camera_width, 3)
         self.observation_space = spaces.Box(0, 255, shape, dtype=np.uint8)
         self.road = Road(self.config)
+        self.state: CarState | None = None  # of the car, as it is now
+        self._seed = 0
+
+    def frame(self) -> Frames:
+        """What the camera sees now, (64, 64, 3), whatever size the observations have."""
+        if self.observation_space.shape == FRAME_SHAPE:
+            return self.road.frames()[0].copy()
+        return self.road.view("camera", *FRAME_SHAPE[:2])
+
+    def about(self) -> dict[str, Any]:
+        """What a recording of this episode tells of its world."""
+        return about_road("road", self.config, self._seed)
 
     def _begin(self, seed: int, options: dict[str, Any]) -> tuple[Frames, dict[str, Any]]:
         start = options.get("start")
-        state = self.road.reset([seed], None if start is None else start[np.newaxis])
-        return self.road.frames()[0], car_info(state)
+        self._seed = seed
+        self.state = self.road.reset([seed], None if start is None else start[np.newaxis])
+        return self.road.frames()[0], car_info(self.state)
 
     def _advance(self, action: FloatArray) -> tuple[Frames, float, bool, dict[str, Any]]:
-        state, reward, terminated = self.road.step(action[np.newaxis])
-        return self.road.frames()[0], float(reward[0]), bool(terminated[0]), car_info(state)
+        self.state, reward, terminated = self.road.step(action[np.newaxis])
+        return self.road.frames()[0], float(reward[0]), bool(terminated[0]), car_info(self.state)
 
     def _picture(self) -> Frames:
         return self.road.view("camera", PICTURE_WIDTH, PICTURE_HEIGHT)
 
     def _free(self) -> None:
         self.road.close()
+
+
+def about_road(world: str, config: RoadConfig, seed: int) -> dict[str, Any]:
+    """What a recording tells of an episode on the road."""
+    return {
+        "world": world,
+        "map_name": config.map_name,
+        "simulator": config.simulator,
+        "domain_rand": config.domain_rand,
+        "seed": seed,
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -87,6 +113,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser("Drive DreamDuck-v0, the simulator, by keyboard.", EPILOG)
     add_arguments(parser, RoadConfig)
     add_drive_arguments(parser)
+    parser.add_argument("--weights", "-w", default="", help="world model for the controller's eyes")
     arguments = parser.parse_args(argv)
     cli.start_logging(arguments)
     settings = to_dict(from_arguments(RoadConfig, arguments))

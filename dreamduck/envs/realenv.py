@@ -17,12 +17,13 @@ from dreamduck.config import check, from_mapping, option
 from dreamduck.control.worlds import WorldConfig
 from dreamduck.dream.noise import Noise
 from dreamduck.dream.perception import Perception
+from dreamduck.envs.env import about_road
 from dreamduck.envs.panels import panels
 from dreamduck.envs.rnnenv import observation_space, observe, with_path
 from dreamduck.envs.world import PICTURE_HEIGHT, PICTURE_WIDTH, World
 from dreamduck.errors import ConfigError
 from dreamduck.memory.mixture import sample
-from dreamduck.simulator.base import FloatArray, Frames
+from dreamduck.simulator.base import CarState, FloatArray, Frames
 from dreamduck.simulator.road import Road, RoadConfig, car_info
 
 CAMERA = 64  # width and height of what the VAE sees [pixels]
@@ -83,25 +84,36 @@ class RealEnv(World):
         self._frame: Frames = np.zeros((CAMERA, CAMERA, 3), np.uint8)
         self._noise = Noise(0, 0, mind.config.z_size)
         self._expected: npt.NDArray[np.float32] | None = None
+        self.state: CarState | None = None  # of the car, as it is now
+        self._seed = 0
+
+    def frame(self) -> Frames:
+        """What the camera sees now, (64, 64, 3)."""
+        return self._frame
+
+    def about(self) -> dict[str, Any]:
+        """What a recording of this episode tells of its world."""
+        return about_road("seen", self.config, self._seed)
 
     def _begin(self, seed: int, options: dict[str, Any]) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
         start = options.get("start")
-        state = self.road.reset([seed], None if start is None else start[np.newaxis])
+        self._seed = seed
+        self.state = self.road.reset([seed], None if start is None else start[np.newaxis])
         frames = self.road.frames()
         self.perception.reset(frames)
-        self._frame, self._expected = frames[0], None
+        self._frame, self._expected = frames[0].copy(), None
         self._noise = Noise(seed, 0, self.perception.vision.z_size)
-        return observe(self.perception)[0], car_info(state)
+        return observe(self.perception)[0], car_info(self.state)
 
     def _advance(self, action: FloatArray) -> tuple[npt.NDArray[np.float32], float, bool, dict[str, Any]]:
-        state, reward, terminated = self.road.step(action[np.newaxis])
+        self.state, reward, terminated = self.road.step(action[np.newaxis])
         frames = self.road.frames()
         before = self.perception.z.copy()
         self.perception.step(frames, action[np.newaxis])
-        self._frame = frames[0]
+        self._frame = frames[0].copy()
         if self.config.next_z:
             self._expected = self._expect(before)
-        return observe(self.perception)[0], float(reward[0]), bool(terminated[0]), car_info(state)
+        return observe(self.perception)[0], float(reward[0]), bool(terminated[0]), car_info(self.state)
 
     def _expect(self, before: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """What the memory expected after `before` and the action, (1, Z)."""

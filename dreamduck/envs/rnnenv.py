@@ -91,8 +91,18 @@ class DreamEnv(World):
         initial = memory.load_initial(self.config.folder, mind.config.z_size)
         self.dreams = Dreams(mind, initial, 1, self.config.temperature)
         self.pictures = Pictures(self.config.folder)
+        self._seed = 0
+
+    def frame(self) -> Frames:
+        """What is dreamt now, (64, 64, 3)."""
+        return self.pictures.frames(self.dreams.z)[0]
+
+    def about(self) -> dict[str, Any]:
+        """What a recording of this episode tells of its world."""
+        return {"world": "dream", "map_name": "dream", "simulator": "dream", "seed": self._seed}
 
     def _begin(self, seed: int, options: dict[str, Any]) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+        self._seed = seed
         self.dreams.reset([seed])
         return observe(self.dreams)[0], {"end": "", "end_probability": 0.0}
 
@@ -122,11 +132,16 @@ class Pictures:
 
     def of(self, z: npt.NDArray[np.float32]) -> list[Frames]:
         """A picture (480, 640, 3) for each of the latents (N, Z)."""
+        return [panels([frame]) for frame in self.frames(z)]
+
+    def frames(self, z: npt.NDArray[np.float32]) -> Frames:
+        """The same as the VAE makes them, (N, 64, 64, 3) uint8."""
         if self._vision is None:
             from dreamduck import vision
 
             self._vision = vision.load(self._folder)
-        return [panels([frame]) for frame in self._vision.decode(z)]
+        frames: Frames = self._vision.decode(z)
+        return frames
 
 
 def dream_config(settings: dict[str, Any]) -> DreamConfig:

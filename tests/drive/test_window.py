@@ -7,15 +7,24 @@ import subprocess
 import sys
 import threading
 import time
+import types
+from typing import Any
 
 import gymnasium
+import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image
 
-from dreamduck.drive.keyboard import CRUISE, FULL, FULL_TURN, TURN, drive, key_action
-from dreamduck.drive.window import HEIGHT, LINE, LINES, WIDTH, Window, compose, status
-from dreamduck.errors import DisplayError, SimulatorError
+from dreamduck.control.controllers import ControllerForm, random_theta
+from dreamduck.control.files import RunFiles
+from dreamduck.drive.keyboard import CRUISE, FULL, FULL_TURN, TURN, drive, hand_action, key_action
+from dreamduck.drive.saving import Film
+from dreamduck.drive.wheel import Wheel
+from dreamduck.drive.window import HEIGHT, LINE, LINES, WIDTH, Keys, Window, compose, status
+from dreamduck.drive.window_worker import Screen
+from dreamduck.errors import ConfigError, ControllerError, DisplayError, SimulatorError, VideoError
+from dreamduck.recordings import read_episode
 
 RED, GREEN, BLUE = (200, 10, 20), (10, 180, 30), (20, 30, 220)
 
@@ -137,6 +146,21 @@ def test_keys_to_action(held, action):
     assert key_action(held) == pytest.approx(action)
 
 
+def test_a_stick_drives_where_it_is_moved():
+    keys = Keys(frozenset(["UP"]), (), False)
+    assert hand_action(keys) == pytest.approx([CRUISE, 0])
+    assert hand_action(keys._replace(stick=(0.5, -1.0))) == pytest.approx([-1, -0.5])
+
+
+def test_a_gamepad_is_read():
+    screen = Screen()
+    assert screen.stick() == (0, 0)
+    screen.gamepad = types.SimpleNamespace(x=0.05, y=-1.0)  # as pyglet has it: y is down
+    assert screen.stick() == (0, 1)
+    screen.gamepad = types.SimpleNamespace(x=-0.56, y=0.56)
+    assert screen.stick() == pytest.approx((-0.5, -0.5))
+
+
 def test_compose_keeps_the_shape():
     picture = compose(plain(RED, (64, 64)), ["a", "b"])
     assert picture.shape == (HEIGHT + LINE * LINES, WIDTH, 3)
@@ -152,6 +176,7 @@ def test_status_of_a_car_and_of_a_dream():
     assert second == "lane +2.1 cm, +0 degrees   ended: off-road"
     assert status(0.5, {"lane_dist": np.nan, "lane_angle": np.nan}, 1)[1] == "no lane here"
     assert status(0.5, {}, 1)[1] == ""
+    assert status(0.5, {"end_probability": 0.25}, 1)[1] == "probability of ending 25.0%"
 
 
 class Counter(gymnasium.Env):
@@ -176,12 +201,21 @@ class Counter(gymnasium.Env):
     def render(self):
         return plain(GREEN if self.actions and self.actions[-1][1] > 0 else RED)
 
+    def frame(self):
+        return plain((self.steps, 0, 0), (64, 64))
+
+    def about(self):
+        return {"world": "counter"}
+
     def close(self):
         self.closed = True
 
 
+FLAGS = {"seed": 3, "steps": 0, "driver": "person", "controller": "", "record": None, "video": None}
+
+
 def drive_in_thread(world, tmp_path, **flags):
-    arguments = argparse.Namespace(**{"seed": 3, "steps": 0, "pictures": tmp_path / "shots", **flags})
+    arguments = argparse.Namespace(**{**FLAGS, "pictures": tmp_path / "shots", **flags})
     thread = threading.Thread(target=drive, args=(world, arguments), daemon=True)
     thread.start()
     return thread
@@ -216,6 +250,126 @@ def test_a_new_episode_follows_an_end(display, tmp_path):
     assert world.closed
     assert len(world.actions) == 12
     assert world.seeds == [3, None, None]
+
+
+def test_what_is_driven_is_recorded_and_filmed(display, tmp_path):
+    world = Counter(length=5)
+    folder, film = tmp_path / "records", tmp_path / "drive.mp4"
+    drive_in_thread(world, tmp_path, steps=7, record=folder, video=film).join(60)
+    first, second = (read_episode(path) for path in sorted(folder.glob("*.npz")))
+    assert (len(first), len(second)) == (5, 2)
+    assert first.obs[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
+    assert first.done.tolist() == [False] * 4 + [True]
+    assert not second.done.any()
+    assert (first.reward == 1).all()
+    assert first.meta["world"] == "counter"
+    assert first.meta["policy"] == "drive"
+    frames, _ = imageio_ffmpeg.count_frames_and_secs(str(film))
+    assert frames == 8  # the end of the first episode is seen, too
+
+
+def film_something(path):
+    with Film(path, 10) as film:
+        for _ in range(100):
+            film.add(plain(RED))
+
+
+def test_a_film_that_cannot_be_written(tmp_path):
+    with pytest.raises(ConfigError, match=r"\.mp4"):
+        Film(tmp_path / "film.txt", 10)
+    with Film(tmp_path / "none.mp4", 10):
+        pass  # nothing was shown
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises((VideoError, OSError)):
+        film_something(tmp_path / "file" / "film.mp4")
+
+
+@pytest.fixture(scope="module")
+def controller(model_folder):
+    files = RunFiles.of(model_folder, "rnnenv", 1, 4)
+    files.write_theta(random_theta(ControllerForm("zch"), np.random.default_rng(1), 0.1))
+    return str(files.path(".json"))
+
+
+@pytest.mark.parametrize("name", ["DreamDuck-v0", "DreamDuck-v1", "DreamDuck-v2"])
+def test_who_drives(model_folder, controller, name):
+    settings = {} if name == "DreamDuck-v0" else {"weights": model_folder}
+    world: Any = gymnasium.make(name, **settings).unwrapped
+    wheel = Wheel(world, controller, str(model_folder))
+    observation, _ = world.reset(seed=1)
+    wheel.begin()
+    hand = np.array([0.25, 0.5], np.float32)
+    assert wheel.action(hand, observation).tolist() == [0.25, 0.5]
+    wheel.hand_to("controller")
+    moved = [wheel.action(hand, observation)]
+    for _ in range(3):
+        observation, *_ = world.step(moved[-1])
+        wheel.acted(moved[-1])
+        moved.append(wheel.action(hand, observation))
+    assert len({tuple(action) for action in moved}) == 4
+    if name == "DreamDuck-v2":
+        with pytest.raises(ConfigError, match="dream"):
+            wheel.hand_to("expert")
+    else:
+        wheel.hand_to("expert")
+        assert (wheel.action(hand, observation) != hand).any()
+    assert world.frame().shape == (64, 64, 3)
+    assert world.about()["seed"] == 1
+    world.close()
+
+
+def test_a_controller_sees_the_same_in_the_simulator_as_through_the_model(model_folder, controller):
+    taken = []
+    for name, settings in (("DreamDuck-v0", {}), ("DreamDuck-v1", {"weights": model_folder})):
+        world = gymnasium.make(name, **settings).unwrapped
+        wheel = Wheel(world, controller, str(model_folder))
+        observation, _ = world.reset(seed=4)
+        wheel.hand_to("controller")
+        wheel.begin()
+        actions = []
+        for _ in range(5):
+            actions.append(wheel.action(np.zeros(2, np.float32), observation))
+            observation, *_ = world.step(actions[-1])
+            wheel.acted(actions[-1])
+        taken.append(np.array(actions))
+        world.close()
+    assert taken[0] == pytest.approx(taken[1], abs=1e-5)
+
+
+def test_drivers_that_there_are_not(tmp_path, monkeypatch, model_folder):
+    monkeypatch.chdir(tmp_path)  # no ./log here
+    wheel = Wheel(Counter(), "", str(model_folder))
+    for driver in ("controller", "expert"):
+        with pytest.raises(ConfigError):
+            wheel.hand_to(driver)
+    assert wheel.driver == "person"
+    with pytest.raises(ControllerError):
+        Wheel(Counter(), "missing.json", str(model_folder))
+
+
+def test_the_script_records_films_and_hands_over(display, tmp_path, model_folder, controller):
+    """In the dream: the controller by a key, and back; an episode and a film of it."""
+    command = [sys.executable, "dreamduck/envs/rnnenv.py", "--seed=1", f"--weights={model_folder}"]
+    command += [f"--controller={controller}", f"--record={tmp_path}", f"--video={tmp_path / 'dream.mp4'}"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        target = display.window("DreamEnv", timeout=90)
+        eventually(lambda: display.screen().mean() > 20)
+        display.tap(target, "2")
+        display.tap(target, "3")  # refused, and said so
+        time.sleep(1)
+        display.tap(target, "Escape")
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0, errors
+    assert "no road that the expert could know" in errors
+    (path,) = tmp_path.glob("*.npz")
+    episode = read_episode(path)
+    assert episode.meta["world"] == "dream"
+    assert np.abs(episode.action).max() > 0
+    assert (tmp_path / "dream.mp4").stat().st_size > 1000
 
 
 def test_the_script_drives_the_simulator(display, tmp_path):

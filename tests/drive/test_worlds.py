@@ -9,7 +9,8 @@ from dreamduck.dream.perception import Perception
 from dreamduck.dream.stepper import Dreams
 from dreamduck.drive.session import Session, replay
 from dreamduck.drive.start import Start, from_link, to_link
-from dreamduck.drive.workshop import Workshop, WorkshopConfig, evolved
+from dreamduck.drive.wheel import evolved
+from dreamduck.drive.workshop import Workshop, WorkshopConfig
 from dreamduck.errors import ConfigError, ControllerError, RecordError, WeightsError
 from dreamduck.recordings import read_episode
 from dreamduck.simulator.road import Road, RoadConfig

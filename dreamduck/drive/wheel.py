@@ -1,0 +1,131 @@
+"""Who drives in a Gym world: the person, a controller or the expert, by turns.
+
+Flow: control, simulator, dream -> [wheel] -> keyboard, workshop."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck import memory, vision
+from dreamduck.control.controllers import Controller
+from dreamduck.control.files import read_controller
+from dreamduck.control.worlds import model_sizes
+from dreamduck.dream.perception import Perception
+from dreamduck.drive.session import CONTROLLER, EXPERT, PERSON, Action
+from dreamduck.errors import ConfigError, ControllerError, WeightsError
+from dreamduck.pretrained import FOLDER
+from dreamduck.simulator.expert import Expert, ExpertConfig
+from dreamduck.simulator.maps import load_map
+
+log = logging.getLogger(__name__)
+
+LOG = Path("log")
+NO_CONTROLLER = "There is no controller in ./log that fits; name one with --controller."
+
+
+def evolved(folder: Path = LOG) -> list[Path]:
+    """The best controller of each evolution in a folder, the largest evolution first."""
+    found = []
+    for path in folder.glob("*.cma.*.best.json"):
+        _, _, episodes, population, *_ = path.name.split(".")
+        if episodes.isdigit() and population.isdigit():
+            found.append((-int(episodes) * int(population), path))
+    return [path for _, path in sorted(found)]
+
+
+def find_controller(name: str, z_size: int, hidden_size: int) -> Controller | None:
+    """The controller in a file; without a name the best of the largest run in ./log, if one fits.
+
+    Raises:
+        ControllerError: the file that was named cannot be used.
+    """
+    if name:
+        return read_controller(name, z_size, hidden_size)
+    for path in evolved():
+        with contextlib.suppress(ControllerError):  # another world model's, or half a run
+            controller = read_controller(path, z_size, hidden_size)
+            log.info("the controller is %s", path)
+            return controller
+    return None
+
+
+class Wheel:
+    """The wheel of a Gym world, which can be handed over at any time.
+
+    Args:
+        world: `DuckEnv`, `RealEnv` or `DreamEnv`; of any other world only the person drives.
+        controller: a file; "": the best of the largest run in ./log.
+        weights: folder of the world model that the controller was made for; "": the one that ships.
+    Raises:
+        ControllerError, WeightsError: what was named cannot be used.
+    """
+
+    def __init__(self, world: Any, controller: str = "", weights: str = "") -> None:
+        self.driver = PERSON
+        self._world = world
+        self._folder = Path(weights) if weights else FOLDER
+        self._perception: Perception | None = None
+        self._controller, self._missing = self._find(controller, bool(weights))
+        self._expert: Expert | None = None
+        if hasattr(world, "road"):
+            settings = ExpertConfig(steering_gain=world.config.steering_gain)
+            self._expert = Expert(load_map(world.config.map_name), settings)
+
+    def _find(self, name: str, named: bool) -> tuple[Controller | None, str]:
+        try:
+            return find_controller(name, *model_sizes(self._folder)), NO_CONTROLLER
+        except WeightsError as err:
+            if name or named:
+                raise
+            return None, f"There is no world model: {err}"
+
+    def hand_to(self, driver: str) -> None:
+        """Hand the wheel over, from the next action on.
+
+        Raises:
+            ConfigError: nobody of that name can drive here.
+        """
+        if driver == CONTROLLER and self._controller is None:
+            raise ConfigError(self._missing)
+        if driver == EXPERT and self._expert is None:
+            raise ConfigError("In a dream there is no road that the expert could know.")
+        if driver == CONTROLLER and self._perception is None and not self._sees_itself:
+            # From here on it remembers; what was driven before is not known to it.
+            self._perception = Perception(vision.load(self._folder), memory.load(self._folder))
+            self._perception.reset(self._world.frame()[None])
+        self.driver = driver
+
+    @property
+    def _sees_itself(self) -> bool:
+        """Whether the world's own observation is [z, c, h]."""
+        return len(self._world.observation_space.shape or ()) == 1
+
+    def begin(self) -> None:
+        """An episode has begun."""
+        if self._perception is not None:
+            self._perception.reset(self._world.frame()[None])
+
+    def acted(self, action: Action) -> None:
+        """An action was taken, by whomever."""
+        if self._perception is not None:
+            self._perception.step(self._world.frame()[None], action[None])
+
+    def action(self, hand: Action, observation: npt.NDArray[Any]) -> Action:
+        """What the driver does.
+
+        Args:
+            hand: (2,) what the person wants.
+            observation: of the world.
+        """
+        if self.driver == CONTROLLER and self._controller is not None:
+            seen = observation if self._perception is None else self._perception.observation[0]
+            return self._controller(seen)
+        if self.driver == EXPERT and self._expert is not None:
+            return np.asarray(self._expert(self._world.state)[0], np.float32)
+        return hand
