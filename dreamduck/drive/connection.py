@@ -191,8 +191,7 @@ class Connection:
         await self._replace(drive, run=not message.resume)
 
     async def _replace(self, make: Callable[[], Session], run: bool) -> None:
-        """Begin another world in the place of the one that is; if it cannot be, that one stays."""
-        self._running = False
+        """Begin another world in the place of the one that is; if it cannot be, that one goes on."""
 
         def build() -> Session:
             session = make()
@@ -277,8 +276,11 @@ class Connection:
     async def _link(self, message: messages.Link) -> None:
         session = self._driven()
         async with self._lock:
-            link = await self._think(lambda: to_link(session.script()))
-        await self._say("link", link=link, tag=message.tag)
+            try:
+                link, reason = await self._think(lambda: to_link(session.script())), ""
+            except ConfigError as err:
+                link, reason = "", str(err)
+        await self._say("link", link=link, reason=reason, tag=message.tag)
 
     async def _records(self, message: messages.Records) -> None:
         await self._say("records", records=await self._think(self._workshop.recorder.names))

@@ -49,7 +49,9 @@ class DreamWorld:
         self._mind.thought = thought = self._mind.foresee(action, self._steps, temperature)
         prediction = thought.prediction
         assert prediction is not None
-        ended = self._mind.chance(self._steps)[0][-1] < prediction.end[0]
+        # At temperature 0 the likelier of the two comes, as with everything else.
+        chance = self._mind.chance(self._steps)[0][-1] if temperature > 0 else 0.5
+        ended = chance < prediction.end[0]
         reward = prediction.end_reward if ended else prediction.reward
         return Outcome(float(reward[0]), END if ended else "")
 

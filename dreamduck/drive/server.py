@@ -10,18 +10,19 @@ import dataclasses
 import hmac
 import ipaddress
 import logging
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from aiohttp import WSCloseCode, web
 
 from dreamduck.config import check, option
 from dreamduck.drive.connection import Connection, Workshop
 from dreamduck.drive.messages import MAX_MESSAGE
-from dreamduck.drive.session import Session
+from dreamduck.drive.session import EXPERT, Session
 from dreamduck.drive.start import Start
 from dreamduck.errors import ConfigError, DreamDuckError
 
@@ -58,6 +59,10 @@ class ServerConfig:
         check(self)
         if self.token and len(self.token) < 16:
             raise ConfigError(f"token: expected at least 16 characters, got {len(self.token)}")
+        if self.origin and not re.fullmatch(r"https?://[^/?#@]+", self.origin):
+            raise ConfigError(
+                f"origin: expected one such as https://example.org, without a path, got {self.origin!r}"
+            )
 
 
 class Server:
@@ -110,15 +115,18 @@ class Server:
             raise ConfigError(f"{where}: cannot be listened on ({err.strerror}); try --port 0") from err
         port = self._runner.addresses[0][1]
         host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
-        self.address = f"http://{host}:{port}/" + (f"?token={self.token}" if self.token else "")
+        self.address = f"http://{host}:{port}/" + (f"?token={quote(self.token)}" if self.token else "")
         return self.address
 
     def warm(self) -> None:
-        """Make one road and close it, so that its code is compiled by the time somebody wants it."""
+        """Drive a step on a road of its own, so that its code is compiled by the time somebody wants it."""
         try:
             world = self._workshop.make(Start("road", self._workshop.describe()["map_name"]))
-            Session(world).look()
-            world.close()
+            session = Session(world)
+            session.choose_driver(EXPERT)
+            session.advance()
+            session.look()
+            session.close()
         except DreamDuckError as err:
             log.warning("the road cannot be driven on: %s", err)
         self._warm = True
@@ -145,22 +153,28 @@ class Server:
 
     def _check_host(self, request: web.Request) -> None:
         """Refuse a name that is not ours: some other site's name may be made to point to us."""
-        name = urlsplit(f"//{request.host}").hostname or ""
-        if self.local and not is_loopback(name) and not self._allowed_host(request.host):
-            raise web.HTTPForbidden(text=f"Expected the host to be this machine, got {name[:80]}.\n")
-
-    def _allowed_host(self, host: str) -> bool:
-        return bool(self.config.origin) and urlsplit(self.config.origin).netloc == host
+        if not self.local or (self.config.origin and urlsplit(self.config.origin).netloc == request.host):
+            return
+        try:
+            name = urlsplit(f"//{request.host}").hostname or ""
+        except ValueError:  # half an IPv6 address, for example
+            name = ""
+        if not is_loopback(name):
+            raise web.HTTPForbidden(text=f"Expected the host to be this machine, got {name[:80]!r}.\n")
 
     def _knows_token(self, request: web.Request) -> bool:
         given = request.query.get("token", "") or request.cookies.get(COOKIE, "")
-        return hmac.compare_digest(given.encode(), self.token.encode())
+        return hmac.compare_digest(given.encode(errors="replace"), self.token.encode())
 
     def _check_origin(self, request: web.Request) -> None:
         """Refuse sockets that other sites' pages open; a program that is no browser sends no origin."""
-        origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc != request.host and origin != self.config.origin:
-            raise web.HTTPForbidden(text=f"Expected the page of this server, got one of {origin[:80]}.\n")
+        ours = [f"http://{request.host}", f"https://{request.host}"]
+        if self.config.origin:
+            ours.append(self.config.origin)
+        for origin in request.headers.getall("Origin", []):
+            if origin not in ours:
+                text = f"Expected the page of this server, got one of {origin[:80]!r}.\n"
+                raise web.HTTPForbidden(text=text)
 
     # ---------------------------------------------------------------- what they get
 

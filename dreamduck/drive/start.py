@@ -68,7 +68,11 @@ def on_grid(action: Sequence[float] | npt.NDArray[Any]) -> npt.NDArray[np.float3
 
 
 def to_link(script: Script) -> str:
-    """A script as letters that may stand in an address."""
+    """A script as letters that may stand in an address.
+
+    Raises:
+        ConfigError: it would be longer than `from_link` takes, which needs thousands of pulled latents.
+    """
     start = dataclasses.asdict(script.start)
     start["z"] = base64.b64encode(np.asarray(script.start.z, "<f4").tobytes()).decode()
     runs: list[list[float]] = []
@@ -80,7 +84,10 @@ def to_link(script: Script) -> str:
     head = {"v": 1, "start": start, "temperatures": runs, "pulls": script.pulls}
     whole = np.rint(script.actions.astype(np.float64) * GRID).astype("<i2")
     data = json.dumps(head, separators=(",", ":")).encode() + b"\0" + whole.tobytes()
-    return base64.urlsafe_b64encode(zlib.compress(data, 9)).decode().rstrip("=")
+    link = base64.urlsafe_b64encode(zlib.compress(data, 9)).decode().rstrip("=")
+    if len(link) > MAX_LINK or len(data) > MAX_UNPACKED:
+        raise ConfigError("link: too many latents were pulled in this drive for a link; it can be recorded")
+    return link
 
 
 def from_link(link: str) -> Script:

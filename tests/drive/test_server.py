@@ -313,11 +313,21 @@ def test_strange_origins_and_hosts_are_refused(tmp_path):
             own + ".evil.example",
             "https://127.0.0.1",
             "http://localhost:1",
+            "http://[::1",
+            "",
+            "\udcff",
         ):
             with pytest.raises(WSServerHandshakeError) as info:
                 await tab(Origin=origin)
             assert info.value.status == 403
-        for host in ("evil.example", "127.0.0.1.evil.example", "192.168.1.1"):
+        for host in (
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "192.168.1.1",
+            "[",
+            "[::1",
+            "127.0.0.1@evil",
+        ):
             assert (await http.get(address, headers={"Host": host})).status == 403
 
     serving(tmp_path)(test)
@@ -326,7 +336,7 @@ def test_strange_origins_and_hosts_are_refused(tmp_path):
 def test_a_token_guards_what_is_not_loopback(tmp_path):
     async def test(address, http, tab, workshop):
         bare, _, query = address.partition("?")
-        token = query.removeprefix("token=")
+        token = query.removeprefix("token=")  # of letters that need no quoting
         assert len(token) >= 16
         for path in (
             "",
@@ -338,7 +348,9 @@ def test_a_token_guards_what_is_not_loopback(tmp_path):
             "?token=" + "x" * len(token),
         ):
             assert (await http.get(bare + path)).status == 403
-        assert (await http.get(bare, cookies={"dreamduck": "wrong"})).status == 403
+        for wrong in ("wrong", "\udcff", "ö" * len(token)):
+            assert (await http.get(bare, headers={"Cookie": f"dreamduck={wrong}"})).status == 403
+        assert (await http.get(bare, headers={"Host": "["})).status == 403
         welcome = await http.get(address)
         assert welcome.status == 200
         assert "token" not in str(welcome.url)  # the cookie has it now
@@ -351,6 +363,35 @@ def test_a_token_guards_what_is_not_loopback(tmp_path):
     serving(tmp_path, host="0.0.0.0")(test)
     with pytest.raises(ConfigError):
         ServerConfig(token="short")
+
+
+@pytest.mark.parametrize("origin", ["example.org", "https://example.org/", "https://a@b", "*"])
+def test_an_origin_that_no_browser_sends(origin):
+    with pytest.raises(ConfigError, match="origin"):
+        ServerConfig(origin=origin)
+
+
+def test_behind_a_proxy(tmp_path):
+    async def test(address, http, tab, workshop):
+        named = {"Host": "ducks.example", "Origin": "https://ducks.example"}
+        assert (await (await tab(**named)).hear("hello"))["type"] == "hello"
+        assert (await http.get(address, headers={"Host": "ducks.example"})).status == 200
+        assert (await http.get(address, headers={"Host": "other.example"})).status == 403
+
+    serving(tmp_path, origin="https://ducks.example")(test)
+
+
+def test_a_drive_goes_on_where_another_cannot_be_begun(tmp_path):
+    async def test(address, http, tab, workshop):
+        one = await tab()
+        await one.begin()
+        await one.say("run", on=True)
+        await one.moment(lambda m: m["step"] == 2)
+        await one.say("begin", world="road", map_name="nowhere")
+        await one.hear("error")
+        await one.moment(lambda m: m["step"] > 4 and m["running"])
+
+    serving(tmp_path)(test)
 
 
 def test_only_so_many_worlds(tmp_path):

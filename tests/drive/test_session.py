@@ -140,6 +140,13 @@ def test_a_link_of_a_long_noisy_drive_is_short_enough():
     assert (back.actions == actions).all()
 
 
+def test_a_drive_with_too_many_pulls_has_no_link():
+    random = np.random.default_rng(0)
+    pulls = tuple((step, k, float(random.normal())) for step in range(1000) for k in range(10))
+    with pytest.raises(ConfigError, match="pulled"):
+        to_link(Script(Start("dream"), np.zeros((1000, 2), np.float32), (1.0,) * 1000, pulls))
+
+
 def test_links_are_checked():
     good = to_link(driven([(1, 0)] * 3).script())
     bombs = to_link(Script(Start(), np.zeros((0, 2), np.float32), ()))

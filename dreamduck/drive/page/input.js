@@ -9,6 +9,8 @@ const FORWARD = 0.5;
 const TURNING = 0.35; // slower while steering: at half throttle the car does not get round a right-hand bend
 const RAMP = 7; // a second: a key's effect grows to the full in 1/7 s
 const DEAD = 0.12; // of a stick
+// Buttons of a gamepad that do what keys do: start, select, and the two at the shoulders.
+const BUTTONS = { 9: "Space", 8: "KeyR", 4: "Comma", 5: "Period" };
 
 export class Hands {
   /** @param {HTMLElement} pad  the round pad; its first child is the knob */
@@ -16,6 +18,7 @@ export class Hands {
     this.pressed = new Set();
     this.value = { throttle: 0, steering: 0 };
     this.stick = null; // of the pad, while it is held
+    this.down = new Set(); // buttons of the gamepad
     addEventListener("keydown", (event) => this.key(event, true));
     addEventListener("keyup", (event) => this.key(event, false));
     addEventListener("blur", () => this.release());
@@ -34,6 +37,15 @@ export class Hands {
   release() {
     this.pressed.clear();
     this.stick = null;
+  }
+
+  pressButtons() {
+    for (const [number, code] of Object.entries(BUTTONS)) {
+      const down = gamepads().some((pad) => pad.buttons[number]?.pressed);
+      if (down && !this.down.has(code)) dispatchEvent(new KeyboardEvent("keydown", { code }));
+      if (down) this.down.add(code);
+      else this.down.delete(code);
+    }
   }
 
   watchPad(pad) {
@@ -62,6 +74,7 @@ export class Hands {
 
   /** What the hands want now; to be called once a picture, `seconds` after the last time. */
   update(seconds) {
+    this.pressButtons();
     const direct = this.stick ?? gamepad();
     if (direct) return (this.value = direct);
     const p = this.pressed;
@@ -81,14 +94,30 @@ export class Hands {
   }
 }
 
+/** After a click the keys drive again, instead of going to what was clicked. */
+export function letKeysDrive() {
+  let clicked = false; // whoever goes from field to field by keys stays there
+  const leave = () => document.activeElement?.blur();
+  addEventListener("pointerdown", () => (clicked = true), true);
+  addEventListener("keydown", ({ key, target }) => {
+    clicked = false;
+    if (key === "Enter" && target.matches?.("input[type=number]")) leave();
+  }, true);
+  addEventListener("pointerup", ({ target }) => {
+    if (target.closest?.("button, input[type=range], input[type=checkbox], summary")) leave();
+  });
+  addEventListener("change", ({ target }) => clicked && target.matches?.("select, input[type=number]") && leave());
+}
+
 /** Whether keys belong to this element rather than to the car. */
 export function typing(element) {
   return element instanceof Element && element.matches("input:not([type=checkbox]), select, textarea");
 }
 
+const gamepads = () => [...(navigator.getGamepads?.() ?? [])].filter((pad) => pad?.connected);
+
 function gamepad() {
-  for (const pad of navigator.getGamepads?.() ?? []) {
-    if (!pad?.connected) continue;
+  for (const pad of gamepads()) {
     const pulled = (pad.buttons[7]?.value ?? 0) - (pad.buttons[6]?.value ?? 0); // triggers
     const throttle = pulled || dead(-(pad.axes[1] ?? 0));
     const steering = -dead(pad.axes[0] ?? 0);

@@ -1,7 +1,7 @@
 // The page: what is clicked, pressed and pulled goes to the server; its moments are shown.
 
 import { connect } from "./connection.js";
-import { Hands, typing } from "./input.js";
+import { Hands, letKeysDrive, typing } from "./input.js";
 import { Latents } from "./latents.js";
 import { RoadMap } from "./map.js";
 import { Chart, ENDS, paint, showFacts, showPictures } from "./view.js";
@@ -14,7 +14,11 @@ const state = {
   about: null, // what the server said of itself
   start: null, // of the drive that is on
   moment: null, // the last one shown
-  coming: null, // the newest, while it is being painted
+  coming: null, // the newest, not yet painted
+  painting: false, // one is being painted
+  begun: false, // this connection has a world
+  again: false, // the world that is being made comes from a link
+  fresh: false, // nothing of this world has been shown yet
   link: "", // of this drive, kept for a lost connection
   changing: true, // while a world is being made
   waiting: 0, // a timer, while a world is being made
@@ -37,6 +41,11 @@ function lost(reason) {
   $("status").lastElementChild.textContent = reason || "no server; trying again";
   state.moment = state.moment && { ...state.moment, running: false };
   state.changing = true;
+  state.begun = false;
+  state.coming = null;
+  clearTimeout(state.waiting);
+  document.querySelector("main").inert = true; // nothing there would be heard; `world` makes it live again
+  $("pictures").dataset.shown = "";
   state.seeking = false;
   state.held = "";
   showRunning();
@@ -59,8 +68,7 @@ function hello(about) {
   if (!known) {
     $("map_name").replaceChildren(...about.maps.map((name) => new Option(name)));
     $("map_name").value = about.map_name;
-    $("temperature").value = about.temperature;
-    $("temperature").dispatchEvent(new Event("input"));
+    showTemperature(about.temperature);
     latents.begin(about.latents);
   }
   const shared = new URLSearchParams(location.hash.slice(1)).get("drive");
@@ -71,6 +79,7 @@ function hello(about) {
 
 function world({ start, drivers, map: outline }) {
   state.changing = false;
+  state.begun = state.fresh = true;
   clearTimeout(state.waiting);
   const other = state.start?.world !== start.world;
   state.start = start;
@@ -95,6 +104,7 @@ function world({ start, drivers, map: outline }) {
   $("link").hidden = true;
   if (other) setPace(dream ? state.about.dream_pace : state.about.road_pace);
   else setPace(Number($("pace").value));
+  state.coming = null; // it was of the world before
   map.begin(outline);
   chart.clear();
   $("pictures").dataset.shown = ""; // until its first moment is painted
@@ -107,18 +117,24 @@ function moment(header, pictures) {
   if (state.wanted !== null) seek(state.wanted);
   chart.add(header);
   map.add(header);
-  const idle = state.coming === null;
   state.coming = [header, pictures];
-  if (idle) showComing();
+  if (!state.painting) showComing();
 }
 
 /** Paint the newest moment; those that came while another was being painted are passed over. */
 async function showComing() {
-  while (state.coming) {
-    const [header, pictures] = state.coming;
-    await showPictures(pictures);
-    show(header);
-    if (state.coming[0] === header) state.coming = null;
+  state.painting = true;
+  try {
+    while (state.coming) {
+      const [header, pictures] = state.coming;
+      const { start } = state;
+      state.coming = null;
+      await showPictures(pictures);
+      // Meanwhile another world may have begun, or the server may have gone.
+      if (state.begun && state.start === start) show(header);
+    }
+  } finally {
+    state.painting = false;
   }
 }
 
@@ -128,6 +144,8 @@ function show(header) {
   chart.draw(header.step);
   map.show(header);
   $("pictures").dataset.shown = state.start.world;
+  if (state.fresh) showTemperature(header.temperature); // a link brings its own
+  state.fresh = false;
   if (header.z && $("latents_card").open) latents.show(header.z, header.pulled ?? []);
   if (document.activeElement !== $("timeline") || header.running) {
     $("timeline").max = Math.max(header.length, 1);
@@ -166,6 +184,7 @@ function tell(type, values) {
 }
 
 function begin(name, more = {}) {
+  state.again = false;
   startsSoon();
   tell("begin", {
     world: name,
@@ -178,6 +197,7 @@ function begin(name, more = {}) {
 }
 
 function again(values) {
+  state.again = true;
   startsSoon();
   tell("again", values);
 }
@@ -203,6 +223,11 @@ function seek(step) {
   state.wanted = null;
   state.seeking = true;
   tell("seek", { step });
+}
+
+function showTemperature(value) {
+  $("temperature").value = value;
+  $("temperature_value").textContent = value.toFixed(2);
 }
 
 function setPace(rate) {
@@ -248,9 +273,10 @@ for (const button of all("#drivers button"))
 $("timeline").addEventListener("input", ({ target }) => seek(Number(target.value)));
 $("map_name").addEventListener("change", () => begin(state.start.world));
 $("domain_rand").addEventListener("change", () => begin(state.start.world));
+$("seed").addEventListener("change", () => begin(state.start.world));
 $("pace").addEventListener("input", ({ target }) => setPace(Number(target.value)));
 $("temperature").addEventListener("input", ({ target }) => {
-  $("temperature_value").textContent = Number(target.value).toFixed(2);
+  showTemperature(Number(target.value));
   tell("temperature", { value: Number(target.value) });
 });
 $("latents_card").addEventListener("toggle", () => state.moment?.z && latents.show(state.moment.z, []));
@@ -266,10 +292,7 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
   SHORTCUTS[event.code]();
 });
-// After a click the keys drive again, instead of going to what was clicked.
-addEventListener("pointerup", ({ target }) => {
-  if (target.closest?.("button, input[type=range], input[type=checkbox], summary")) document.activeElement?.blur();
-});
+letKeysDrive();
 
 // ------------------------------------------------------------------ keeping and sharing
 
@@ -279,10 +302,11 @@ setInterval(() => tell("link", { tag: "keep" }), KEPT_LINK);
 
 function error({ message: text }) {
   clearTimeout(state.waiting);
-  state.changing = state.start === null;
+  state.changing = !state.begun;
   state.seeking = false;
   $("over").hidden = !state.moment?.end;
   notice(text);
+  if (!state.begun && state.again) begin(state.start?.world ?? state.about.world); // a link that leads nowhere
 }
 
 function saved({ episode, film, steps }) {
@@ -291,9 +315,10 @@ function saved({ episode, film, steps }) {
   if ($("from").open) tell("records");
 }
 
-function link({ link: letters, tag }) {
+function link({ link: letters, reason, tag }) {
   state.link = letters;
   if (tag !== "share") return;
+  if (!letters) return notice(reason);
   const address = new URL(location.href);
   address.search = "";
   address.hash = `drive=${letters}`;

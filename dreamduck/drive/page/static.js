@@ -1,7 +1,7 @@
 // The dream with no server: what main.js leaves to Python is done here, by dream.js.
 
 import { Dream, Random, control } from "./dream.js";
-import { Hands, typing } from "./input.js";
+import { Hands, letKeysDrive, typing } from "./input.js";
 import { Latents } from "./latents.js";
 import { Chart, ENDS, paint, showFacts } from "./view.js";
 
@@ -63,7 +63,7 @@ class Page {
     const temperature = Number($("temperature").value);
     const noise = random.noise(this.about.z_size);
     const moment = await this.dream.step(this.now, action, noise, temperature);
-    const ended = random.uniform() < moment.end;
+    const ended = (temperature > 0 ? random.uniform() : 0.5) < moment.end; // at 0 the likelier of the two
     const reward = ended ? moment.end_reward : moment.reward;
     this.moments.push({ ...moment, action, ended, paid: reward, total: this.now.total + reward });
     this.at += 1;
@@ -212,8 +212,6 @@ class Page {
       event.preventDefault();
       $(shortcuts[event.code]).click();
     });
-    addEventListener("pointerup", ({ target }) => {
-      if (target.closest?.("button, input[type=range], summary")) document.activeElement?.blur();
-    });
+    letKeysDrive();
   }
 }

@@ -176,6 +176,110 @@ const scenarios = {
     });
     await page.waitForFunction(() => document.querySelector("#throttle_value").textContent === "0.80");
     assert.match(await page.textContent("#steering_value"), /0\.4\d L/);
+    const press = (number) => page.evaluate((which) => {
+      window.pad.buttons[which].pressed = true;
+      setTimeout(() => (window.pad.buttons[which].pressed = false), 100);
+    }, number);
+    await press(9); // start: as the space key
+    await paused(page);
+    await press(8); // select: begin again
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "0 / 0");
+    await press(5);
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "1 / 1");
+    await press(4);
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "0 / 1");
+    return page;
+  },
+
+  async a_link_that_leads_nowhere(browser, url) {
+    const page = await open(browser, `${url}#drive=AAAA`);
+    await page.waitForSelector("#notice:not([hidden])");
+    await page.waitForSelector("#pictures[data-shown=dream]"); // there is a drive all the same
+    await page.keyboard.press("Period");
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "1 / 1");
+    return page;
+  },
+
+  async a_link_brings_its_temperature(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "dream");
+    await slide(page, "#temperature", 0.4);
+    for (let step = 1; step <= 3; step++) {
+      await page.keyboard.press("Period");
+      await reach(page, step);
+    }
+    const last = await pixels(page, DREAM);
+    await page.click("#share");
+    await page.waitForSelector("#link:not([hidden])");
+    const other = await open(browser, await page.inputValue("#link"));
+    await other.waitForFunction(() => document.querySelector("#moment").textContent === "3 / 3");
+    assert.equal(await other.textContent("#temperature_value"), "0.40");
+    assert.equal(difference(last, await pixels(other, DREAM)), 0);
+    // The same step from the same moment: both go the same way on.
+    for (const tab of [page, other]) {
+      await tab.click("#step"); // keys belong to the link's letters now
+      await reach(tab, 4);
+    }
+    assert.equal(difference(await pixels(page, DREAM), await pixels(other, DREAM)), 0);
+    assert.deepEqual(other.faults, []);
+    return page;
+  },
+
+  async keys_drive_after_a_choice_from_a_list(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "road");
+    await page.click("#map_name");
+    await page.selectOption("#map_name", "small_loop");
+    await page.waitForFunction(() => document.activeElement === document.body);
+    await page.waitForSelector("#pictures[data-shown=road]");
+    await page.click("#seed");
+    await page.keyboard.type("7");
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => document.activeElement === document.body);
+    await page.waitForSelector("#pictures[data-shown=road]");
+    await page.keyboard.down("KeyW");
+    await page.keyboard.press("Space");
+    await reach(page, 3);
+    assert.equal(await page.inputValue("#map_name"), "small_loop");
+    assert.ok(Number(await page.inputValue("#seed")) > 0);
+    return page;
+  },
+
+  async worlds_change_while_it_runs(browser, url) {
+    // Pictures of the world before must neither be shown nor counted in the next.
+    const page = await open(browser, url);
+    for (const name of ["road", "seen", "dream", "road", "dream", "seen"]) {
+      await page.click(`[data-world=${name}]`);
+      await page.waitForSelector(`#pictures[data-shown=${name}]`);
+      const shown = await page.$$eval("figure:not([hidden])", (figures) => figures.map((figure) => figure.dataset.picture).sort());
+      const expected = { road: ["camera"], seen: ["camera", "reconstruction"], dream: ["dream", "next"] }[name];
+      assert.deepEqual(shown.filter((picture) => picture !== "foreseen"), expected);
+      const width = await page.$eval("figure:not([hidden]) canvas", (canvas) => canvas.width);
+      assert.equal(width, name === "road" ? 320 : 64);
+      await page.keyboard.press("Space");
+      await reach(page, 2);
+    }
+    return page;
+  },
+
+  async a_server_that_was_away_for_long(browser, url) {
+    const page = await open(browser, url);
+    page.mayFail = true;
+    await world(page, "dream");
+    await page.click("#run");
+    await reach(page, 3);
+    await ask("stop");
+    await page.waitForFunction(() => !document.querySelector("#status").classList.contains("open"));
+    assert.ok(await page.$eval("main", (main) => main.inert), "what cannot be heard must not look as if");
+    await page.keyboard.press("Space");
+    await page.keyboard.press("Period");
+    await ask("start");
+    await page.waitForSelector("#status.open");
+    await page.waitForSelector("#pictures[data-shown=dream]");
+    assert.ok(!await page.$eval("main", (main) => main.inert));
+    const { step } = await at(page);
+    await page.click("#step");
+    await reach(page, step + 1);
     return page;
   },
 
@@ -212,6 +316,7 @@ const scenarios = {
     await page.waitForFunction(() => !document.querySelector("#status").classList.contains("open"));
     await ask("start");
     await page.waitForSelector("#status.open");
+    await page.waitForSelector("#pictures[data-shown=road]");
     await page.waitForFunction((wanted) => document.querySelector("#moment").textContent === `${wanted} / ${wanted}`, step);
     assert.equal(difference(before, await pixels(page, CAMERA)), 0, "the drive goes on somewhere else");
     await page.click("#step");
