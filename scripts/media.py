@@ -4,7 +4,8 @@
 
 Writes `media/drive.gif` (pure pursuit on the road, with the map from above), `media/real_and_dream.gif`
 (the same drive beside the same actions dreamt, from its tenth frame on), `media/worlds.png` (moments of
-it: camera, VAE, dream) and `media/dream.gif` (an evolved controller in the dream)."""
+it: camera, VAE, dream), `media/controller.gif` (an evolved controller on the road: camera, what the VAE
+makes of it, the map from above) and `media/dream.gif` (the same controller in the dream)."""
 
 from __future__ import annotations
 
@@ -18,13 +19,14 @@ from PIL import Image
 import dreamduck  # noqa: F401  (registers the worlds)
 from dreamduck import memory, vision
 from dreamduck.control.controllers import Controller
-from dreamduck.control.files import read_controller
+from dreamduck.control.drivers import PurePursuit
+from dreamduck.control.evaluate import ControllerDriver, Driver
 from dreamduck.dream.perception import Perception
 from dreamduck.dream.stepper import Dreams
+from dreamduck.drive.wheel import NO_CONTROLLER, find_controller
 from dreamduck.memory import LSTMState
 from dreamduck.pretrained import FOLDER
 from dreamduck.simulator.base import FloatArray, Frames
-from dreamduck.simulator.expert import Expert
 from dreamduck.simulator.maps import load_map
 from dreamduck.simulator.road import Road, RoadConfig
 from dreamduck.video import side_by_side, write_video
@@ -35,7 +37,6 @@ SIDE = 160  # pixels of a panel
 STEPS = 100
 WARM_UP = 10  # real frames before a dream takes over
 FPS = 10
-CONTROLLER = ROOT / "log" / "rnnenv.cma.16.2.json"
 
 
 def enlarge(frame: Frames) -> Frames:
@@ -43,15 +44,16 @@ def enlarge(frame: Frames) -> Frames:
     return np.asarray(Image.fromarray(frame).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
-def drive(map_name: str, seed: int) -> tuple[list[Frames], list[Frames], FloatArray]:
-    """Pure pursuit on the road: what the camera saw, the map from above, and the actions (T, 2)."""
-    road, expert = Road(RoadConfig(map_name=map_name)), Expert(load_map(map_name))
+def drive(driver: Driver, config: RoadConfig, seed: int) -> tuple[list[Frames], list[Frames], FloatArray]:
+    """A drive on the road: what the camera saw, the map from above, and the actions (T, 2)."""
+    road = Road(config)
     state = road.reset([seed])
+    driver.start([seed])
     seen, above, actions = [], [], []
     for _ in range(STEPS):
         seen.append(road.frames()[0].copy())
         above.append(road.view("top_down", SIDE, SIDE))
-        actions.append(expert(state)[0])
+        actions.append(np.asarray(driver.act(state, road.frames()))[0])
         step = road.step(actions[-1][np.newaxis])
         state = step.state
         if step.terminated[0]:
@@ -108,26 +110,40 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--controller", type=Path, default=CONTROLLER, help="for the dream")
+    parser.add_argument("--controller", default="", help="default: the best of the largest run in ./log")
     parser.add_argument("--map-name", default="loop_empty")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--temp", type=float, default=0.5, help="temperature of the dreams")
     arguments = parser.parse_args()
     config = memory.read_config(FOLDER)
-    controller = read_controller(arguments.controller, config.z_size, config.hidden_size)
-    seen, above, actions = drive(arguments.map_name, arguments.seed)
+    controller = find_controller(arguments.controller, config.z_size, config.hidden_size)
+    if controller is None:
+        parser.error(NO_CONTROLLER)
+    road = RoadConfig(map_name=arguments.map_name)
+    expert = PurePursuit(load_map(road.map_name), road.steering_gain)
+    seen, above, actions = drive(expert, road, arguments.seed)
     dreamt = dream_along(seen, actions, arguments.temp, arguments.seed)
+    eyes = vision.load(FOLDER)
+    pupil = ControllerDriver(controller.form, controller.theta, Perception(eyes, memory.load(FOLDER)))
+    looked, track, _ = drive(pupil, road, arguments.seed)
     alone = dream_alone(controller, arguments.temp, arguments.seed)
     MEDIA.mkdir(exist_ok=True)
     pairs = zip(seen, above, strict=True)
     write_video(MEDIA / "drive.gif", (side_by_side([enlarge(a), b]) for a, b in pairs), FPS)
+    again = eyes.decode(eyes.encode(np.array(looked))[0])
+    trios = zip(looked, again, track, strict=True)
+    write_video(
+        MEDIA / "controller.gif", (side_by_side([enlarge(a), enlarge(b), c]) for a, b, c in trios), FPS
+    )
     write_video(MEDIA / "dream.gif", map(enlarge, alone), FPS)
     pairs = zip(seen, dreamt, strict=True)
     write_video(
         MEDIA / "real_and_dream.gif", (side_by_side([enlarge(a), enlarge(b)]) for a, b in pairs), FPS
     )
     Image.fromarray(worlds(seen, dreamt)).save(MEDIA / "worlds.png")
-    print(f"{len(seen)} steps on the road, {len(alone)} in the dream; pictures in {MEDIA}")
+    print(
+        f"steps: pure pursuit {len(seen)}, controller {len(looked)}, in the dream {len(alone)}; in {MEDIA}"
+    )
 
 
 if __name__ == "__main__":
