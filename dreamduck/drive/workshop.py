@@ -22,9 +22,10 @@ from dreamduck.drive.saving import Recorder
 from dreamduck.drive.session import MAX_TEMPERATURE, World
 from dreamduck.drive.start import WORLDS, Start
 from dreamduck.drive.wheel import NO_CONTROLLER, find_controller
-from dreamduck.errors import ConfigError, WeightsError
+from dreamduck.errors import ConfigError, MapError, WeightsError
 from dreamduck.pretrained import FOLDER
 from dreamduck.simulator.assets import map_names
+from dreamduck.simulator.maps import load_map
 from dreamduck.simulator.road import RoadConfig
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,15 @@ class WorkshopConfig(RoadConfig):
         check(self)
 
 
+def _has_road(name: str) -> bool:
+    """Whether there is a road on an installed map: a few have none, or are broken."""
+    try:
+        load_map(name)
+    except MapError:
+        return False
+    return True
+
+
 class Workshop:
     """Makes worlds.
 
@@ -67,7 +77,7 @@ class Workshop:
         self.recorder = Recorder(Path(config.records), Path(config.films), config.step_time)
         self.model, self.missing = self._load_model()
         self.controller, self._no_controller = self._load_controller()
-        self._maps = tuple(dict.fromkeys([*map_names(), config.map_name]))
+        self._maps = tuple(dict.fromkeys([*filter(_has_road, map_names()), config.map_name]))
 
     def _load_model(self) -> tuple[Model | None, str]:
         try:

@@ -167,6 +167,14 @@ def test_which_controller_drives(tmp_path):
     assert [path.name for path in evolved(tmp_path)] == [f"{names[k]}.best.json" for k in (1, 0, 2)]
 
 
+def test_every_map_that_is_offered_has_a_road(workshop):
+    maps = workshop.describe()["maps"]
+    assert len(maps) > 30
+    assert "field1" not in maps  # which has none
+    for name in maps:
+        assert workshop.outline(name)["name"] == name
+
+
 def test_a_map_from_above(workshop):
     outline = workshop.outline("loop_obstacles")
     assert outline["tiles"]

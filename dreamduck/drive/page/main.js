@@ -364,7 +364,7 @@ function records({ records: names }) {
 function peek(frame) {
   $("frame").value = frame;
   $("frame_value").textContent = frame;
-  tell("peek", { record: $("record").value, frame });
+  if ($("record").value) tell("peek", { record: $("record").value, frame });
 }
 
 function peeked({ length }, picture) {

@@ -128,6 +128,7 @@ class Page {
     $("run").disabled = $("step").disabled = this.now.ended;
     $("back").disabled = this.at === 0;
     $("check").disabled = false;
+    if (!this.running) $("status").lastElementChild.textContent = "ready";
   }
 
   /** Once a picture: look at the hands, and drive if it is time. */
