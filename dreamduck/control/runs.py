@@ -17,10 +17,12 @@ from dreamduck.control.files import RunFiles, read_controller
 from dreamduck.control.mpi import Team
 from dreamduck.control.report import summarize_episodes
 from dreamduck.control.search import Search, SearchConfig
+from dreamduck.control.subspace import find_subspace
 from dreamduck.control.trace import Recorder
 from dreamduck.control.worlds import (
     WorldConfig,
     cores,
+    make_dream,
     make_judge,
     model_sizes,
     perception_maker,
@@ -82,7 +84,13 @@ def evolve(plan: Plan, team: Team) -> Search | None:
     }
     log.info("%s: %s; population %d", plan.env, plan.form, plan.search.population)
     start = None if controller is None else controller.theta
-    search = Search(plan.search, plan.form, judge, plan.files, team, facts, start, plan.fresh)
+    components = plan.search.components
+    search = Search(
+        *(plan.search, plan.form, judge, plan.files, team, facts, start, plan.fresh),
+        make_subspace=lambda: find_subspace(
+            make_dream(plan.world), plan.form, components, plan.search.seed_start, start
+        ),
+    )
     search.run(lambda row: log.debug("%s %s", plan.env, row))
     team.release()
     return search

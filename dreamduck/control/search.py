@@ -24,6 +24,7 @@ from dreamduck.control.evolution import Evolution, EvolutionConfig
 from dreamduck.control.files import RunFiles, rounded, to_card
 from dreamduck.control.mpi import Team
 from dreamduck.control.plot import draw_run
+from dreamduck.control.subspace import Subspace
 from dreamduck.errors import CheckpointError, ConfigError
 from dreamduck.logbook import Logbook
 from dreamduck.storage import read_npz, write_npz
@@ -59,6 +60,9 @@ class SearchConfig(EvolutionConfig):
         0, "1 cuts episodes at twice the mean length of the generation before", choices=(0, 1)
     )
     block: int = option(0, "candidates judged in one call; 0 chooses", low=0)
+    components: int = option(
+        0, "search along so many principal components of what is seen; 0: every weight by itself", low=0
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -92,6 +96,7 @@ class Search:
         facts: what the card should say besides (weights, world, command).
         start: (n,) the first mean.
         fresh: start anew even where a state lies.
+        make_subspace: finds the components to search along, around `start`; needed with `components`.
     Raises:
         CheckpointError: a state lies there from other settings.
     """
@@ -106,10 +111,11 @@ class Search:
         facts: dict[str, Any] | None = None,
         start: Any = None,
         fresh: bool = False,
+        make_subspace: Callable[[], Subspace] | None = None,
     ) -> None:
         self.config, self.form, self.judge, self.files = config, form, judge, files
         self.team, self.facts = team or Team(), facts or {}
-        self.evolution = Evolution(form.size, config.population, config, config.seed_start, start)
+        self.subspace: Subspace | None = None
         self.history: list[list[float]] = []
         self.eval_log: list[list[Any]] = []
         self.best_history: list[list[Any]] = []
@@ -120,7 +126,14 @@ class Search:
         self._drawn = time.monotonic()
         self._block = block_size(config.population, config.num_episode, config.block)
         if self.state_path.exists() and not fresh:
-            self._load()
+            self.evolution = self._load()
+        elif config.components:
+            if make_subspace is None:
+                raise ConfigError("components: expected a function that finds them, got none")
+            self.subspace = make_subspace()
+            self.evolution = self._strategy()
+        else:
+            self.evolution = self._strategy(start)
 
     @property
     def state_path(self) -> Any:
@@ -131,6 +144,19 @@ class Search:
     def generation(self) -> int:
         """How many generations are done."""
         return self.evolution.generation
+
+    @property
+    def mean(self) -> Any:
+        """(n,) the theta at the middle of the search."""
+        return self._expand(self.evolution.mean)
+
+    def _strategy(self, start: Any = None) -> Evolution:
+        size = self.subspace.size if self.subspace else self.form.size
+        return Evolution(size, self.config.population, self.config, self.config.seed_start, start)
+
+    def _expand(self, found: Any) -> Any:
+        """What the strategy speaks of, as thetas (..., n)."""
+        return self.subspace.expand(found) if self.subspace else found
 
     def run(self, report: Callable[[list[float]], None] | None = None) -> None:
         """Search until the generations or the time are used up, then judge the mean once more.
@@ -160,7 +186,7 @@ class Search:
     def _one_generation(self, clock: Callable[[], float]) -> None:
         candidates = self.evolution.ask()
         generation = self.generation
-        scores = self._judge(candidates, self._seeds(generation), self._steps_allowed())
+        scores = self._judge(self._expand(candidates), self._seeds(generation), self._steps_allowed())
         returns = scores.reward.mean(axis=1, dtype=np.float64)
         self.evolution.tell(returns)
         self.steps += int(scores.length.sum())
@@ -224,7 +250,7 @@ class Search:
     def evaluate_mean(self) -> float:
         """The mean of the search on P times E fresh episodes, as its file holds it."""
         population = self.config.population
-        theta = np.repeat(rounded(self.evolution.mean)[None], population, axis=0)
+        theta = np.repeat(rounded(self.mean)[None], population, axis=0)
         seeds = [
             seeding.derive(self.config.seed_start, EVALUATION, self.generation, copy)
             for copy in range(population)
@@ -235,7 +261,7 @@ class Search:
     def _evaluate(self) -> None:
         before = self.best_reward
         found = self.evaluate_mean()
-        theta = rounded(self.evolution.mean).tolist()
+        theta = rounded(self.mean).tolist()
         if not self.eval_log or found > self.best_reward:
             self.best_reward, self.best_theta = found, theta
         self.eval_log.append([self.generation, found, theta])
@@ -265,19 +291,21 @@ class Search:
             "steps": self.steps,
         }
         arrays = {f"evolution.{name}": array for name, array in self.evolution.state().items()}
+        if self.subspace:
+            arrays |= {f"subspace.{name}": array for name, array in self.subspace.state().items()}
         arrays["eval_thetas"] = np.asarray([row[2] for row in self.eval_log], dtype=np.float64)
         arrays["best_theta"] = np.asarray(self.best_theta, dtype=np.float64)
         arrays["meta"] = np.asarray(json.dumps(meta))
         write_npz(self.state_path, arrays, compress=False)
 
     def _write_files(self) -> None:
-        self.files.write_theta(self.evolution.mean)
+        self.files.write_theta(self.mean)
         self.files.write_history(self.history)
         if self.eval_log:
             self.files.write_evaluations(
                 self.eval_log, self.best_history, self.best_theta, self.best_reward
             )
-        self.files.write_card(to_card(self.form, self.evolution.mean, **self._described()))
+        self.files.write_card(to_card(self.form, self.mean, **self._described()))
         if time.monotonic() - self._drawn > PLOT_SECONDS:
             draw_run(self.files)
             self._drawn = time.monotonic()
@@ -301,7 +329,7 @@ class Search:
         form = dataclasses.asdict(self.form)
         return {**settings, **world, "block": self._block, **{f"form.{k}": v for k, v in form.items()}}
 
-    def _load(self) -> None:
+    def _load(self) -> Evolution:
         arrays = read_npz(self.state_path, CheckpointError)
         try:
             meta = json.loads(str(arrays.pop("meta")))
@@ -328,11 +356,17 @@ class Search:
                 f"{self.state_path}: expected the settings this run was started with, but changed were "
                 f"{', '.join(changed)}; give the old ones to go on, or --fresh to start anew"
             )
-        prefix = "evolution."
-        self.evolution.restore(
-            {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-        )
-        log.info("going on after generation %d", self.generation)
+        if self.config.components:
+            self.subspace = Subspace.restore(self.form, _named(arrays, "subspace."))
+        evolution = self._strategy()
+        evolution.restore(_named(arrays, "evolution."))
+        log.info("going on after generation %d", evolution.generation)
+        return evolution
+
+
+def _named(arrays: dict[str, Any], prefix: str) -> dict[str, Any]:
+    """The arrays whose names begin so, without the prefix."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
 
 def _cut(value: Any, places: int = 100) -> float:
