@@ -29,7 +29,7 @@ Frame = npt.NDArray[np.uint8]
 FILM_SCALE = 6  # 64 x 64 pixels become 384 x 384
 SEED_BASE = 1_000_000_000  # episodes driven by hand are numbered from here, apart from recorded ones
 KEPT = 4  # recordings held in memory for looking through
-MAX_LISTED = 500
+MAX_LISTED = 10_000
 FILM_WAITING = 32  # frames that wait for the encoder
 MADE_BY = {"policy": "drive", "versions": {"dreamduck": __version__}}
 

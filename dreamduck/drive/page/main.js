@@ -107,7 +107,6 @@ function world({ start, drivers, map: outline }) {
   state.coming = null; // it was of the world before
   map.begin(outline);
   chart.clear();
-  $("pictures").dataset.shown = ""; // until its first moment is painted
   document.querySelector("main").inert = false;
 }
 
@@ -143,7 +142,7 @@ function show(header) {
   showFacts(header);
   chart.draw(header.step);
   map.show(header);
-  $("pictures").dataset.shown = state.start.world;
+  if (!state.changing) $("pictures").dataset.shown = state.start.world;
   if (state.fresh) showTemperature(header.temperature); // a link brings its own
   state.fresh = false;
   if (header.z && $("latents_card").open) latents.show(header.z, header.pulled ?? []);
@@ -205,6 +204,7 @@ function again(values) {
 /** Say what one waits for, if one waits. */
 function startsSoon() {
   state.changing = true;
+  $("pictures").dataset.shown = "";
   clearTimeout(state.waiting);
   state.waiting = setTimeout(() => {
     $("over").textContent = "The world is being made. The first time takes a while: its code is compiled.";
@@ -303,6 +303,7 @@ setInterval(() => tell("link", { tag: "keep" }), KEPT_LINK);
 function error({ message: text }) {
   clearTimeout(state.waiting);
   state.changing = !state.begun;
+  if (state.begun) $("pictures").dataset.shown = state.start.world; // that one goes on
   state.seeking = false;
   $("over").hidden = !state.moment?.end;
   notice(text);
