@@ -8,7 +8,8 @@ called, because the order and the circumstances of the imports are half of the m
 - `pyglet.options["debug_gl"]` off before GL is loaded: a quarter of 1,600 GL calls a frame otherwise;
 - numpy 1.24 and later refuse the nested one-element sequences that the dynamics hand to `geometry`;
 - numpy 2.4 gives ctypes no scalars out of the one-element arrays that randomisation draws;
-- the texture search scans a thousand paths for each tile at every reset: it is remembered."""
+- the texture search scans a thousand paths for each tile at every reset: it is remembered;
+- a duckiebot that is off its lane ends everything with an exception: it stands still instead."""
 
 from __future__ import annotations
 
@@ -59,6 +60,7 @@ def prepare() -> None:
         raise missing_library(err) from err
     _mend_numbers()
     _remember_files()
+    _let_lost_bots_stand()
 
 
 def missing_library(err: Exception) -> DependencyError:
@@ -120,3 +122,17 @@ def _remember_files() -> None:
         for name in ("get_texture_file", "get_resource_path"):
             if hasattr(module, name):
                 setattr(module, name, functools.lru_cache(maxsize=None)(getattr(module, name)))
+
+
+def _let_lost_bots_stand() -> None:
+    """Where there is no lane below a duckiebot, have it stand still, which upstream's step refuses."""
+    from gym_duckietown.objects import DuckiebotObj
+
+    stepped = DuckiebotObj.step_duckiebot
+
+    @functools.wraps(stepped)
+    def step_duckiebot(self: Any, delta_time: float, closest_curve_point: Any, objects: Any) -> None:
+        if closest_curve_point(self.pos, self.angle)[0] is not None:
+            stepped(self, delta_time, closest_curve_point, objects)
+
+    DuckiebotObj.step_duckiebot = step_duckiebot

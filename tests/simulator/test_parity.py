@@ -156,3 +156,24 @@ def test_given_starts_are_the_same():
             assert_same(native, upstream, ours, theirs, f"step {step}")
     finally:
         upstream.close()
+
+
+def test_a_duckiebot_beside_its_lane_stands_still(tmp_path):
+    text = (
+        "tile_size: 0.585\ntiles:\n- [floor, straight/W, straight/W, floor]\n"
+        "objects:\n- {kind: duckiebot, pos: [0.5, 3.5], height: 0.12, static: false}\n"
+    )
+    path = tmp_path / "beside.yaml"
+    path.write_text(text)
+    config = SimulatorConfig(map_name=str(path))
+    native, upstream = NativeSimulator(config), UpstreamSimulator(config)
+    try:
+        ours, theirs = native.reset([0]), upstream.reset([0])
+        home = native.moving
+        for step in range(5):
+            assert_same(native, upstream, ours, theirs, f"step {step}")
+            ours, theirs = native.step(np.zeros((1, 2))), upstream.step(np.zeros((1, 2)))
+        np.testing.assert_array_equal(native.moving, home)
+    finally:
+        upstream.close()
+        native.close()
