@@ -5,6 +5,7 @@ imported here (importing it is slow, noisy and fails on newer Pythons): only its
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +17,7 @@ from dreamduck.errors import DependencyError, MapError
 
 PACKAGE = "duckietown_world"
 DISTRIBUTION = "duckietown-world-daffy"
-TEXTURE_STYLE = "photos"  # upstream's default `style`
+TILES = "textures/tiles-processed/photos"  # of the style that is upstream's default
 TEXTURE_SUFFIXES = (".jpg", ".png", ".tga", ".bmp")
 
 
@@ -34,10 +35,10 @@ def data_folder() -> Path:
             f"found none; install it with: pip install {DISTRIBUTION}"
         )
     folder = Path(next(iter(spec.submodule_search_locations))) / "data" / "gd1"
-    missing = [part for part in ("maps", "textures", "meshes") if not (folder / part).is_dir()]
+    missing = [part for part in ("maps", TILES, "meshes") if not (folder / part).is_dir()]
     if missing:
         raise DependencyError(
-            f"{folder}: expected the folders maps, textures and meshes, {', '.join(missing)} missing; "
+            f"{folder}: expected the folders maps, {TILES} and meshes, {', '.join(missing)} missing; "
             f"install it again with: pip install --force-reinstall {DISTRIBUTION}"
         )
     return folder
@@ -56,13 +57,14 @@ def map_path(name: str) -> Path:
     Raises:
         MapError: there is no such map.
     """
-    if name.endswith((".yaml", ".yml")) and Path(name).is_file():
-        return Path(name)
-    installed = data_folder() / "maps" / f"{Path(name).stem if name.endswith('.yaml') else name}.yaml"
-    if "/" not in name and installed.is_file():
-        return installed
+    if name.endswith((".yaml", ".yml")):
+        with contextlib.suppress(OSError):  # a name longer than the file system takes
+            if Path(name).is_file():
+                return Path(name)
+    if name.removesuffix(".yaml") in map_names():
+        return data_folder() / "maps" / f"{name.removesuffix('.yaml')}.yaml"
     raise MapError(
-        f"map_name: expected a path to a .yaml file or one of {', '.join(map_names())}; got {name!r}"
+        f"map_name: expected a path to a .yaml file or one of {', '.join(map_names())}; got {name!r:.200}"
     )
 
 
@@ -81,17 +83,16 @@ def resource(name: str) -> Path | None:
     return _resources().get(name)
 
 
-def tile_kinds() -> list[str]:
-    """The kinds of tile that have a picture."""
-    folder = data_folder() / "textures" / "tiles-processed" / TEXTURE_STYLE
-    return sorted(path.name for path in folder.iterdir() if path.is_dir())
-
-
-def tile_texture(kind: str) -> Path | None:
-    """The picture of a kind of tile, or None where there is none."""
-    folder = data_folder() / "textures" / "tiles-processed" / TEXTURE_STYLE / kind
-    paths = (folder / f"texture{suffix}" for suffix in TEXTURE_SUFFIXES)
-    return next((path for path in paths if path.is_file()), None)
+@lru_cache(maxsize=1)
+def tile_textures() -> dict[str, Path]:
+    """The picture of each kind of tile that has one, in alphabetical order."""
+    found: dict[str, Path] = {}
+    for folder in sorted((data_folder() / TILES).iterdir()):
+        paths = (folder / f"texture{suffix}" for suffix in TEXTURE_SUFFIXES)
+        path = next((path for path in paths if path.is_file()), None)
+        if path is not None:
+            found[folder.name] = path
+    return found
 
 
 @lru_cache(maxsize=64)

@@ -34,7 +34,9 @@ class SimulatorConfig:
     map_name: str = option("loop_empty", "Duckietown map, by name or as a path to a .yaml file")
     domain_rand: bool = option(False, "draw light, colours, camera and wheels anew at every reset")
     distortion: bool = option(False, "bend the picture as the Duckiebot's fish-eye lens does")
-    frame_skip: int = option(3, "steps of physics for each step of the world", unit="1/30 s", low=1)
+    frame_skip: int = option(
+        3, "steps of physics for each step of the world", unit="1/30 s", low=1, high=900
+    )
     camera_width: int = option(64, "width of the camera's picture", unit="pixels", low=8, high=1920)
     camera_height: int = option(64, "height of the camera's picture", unit="pixels", low=8, high=1080)
 

@@ -17,7 +17,7 @@ from dreamduck.errors import MapError
 from dreamduck.simulator import assets
 from dreamduck.simulator.base import FloatArray
 from dreamduck.simulator.lanes import tile_curves
-from dreamduck.simulator.places import number, place
+from dreamduck.simulator.places import FARTHEST, number_between, place, shown
 
 DRIVABLE = ("straight", "curve_left", "curve_right", "3way_left", "3way_right", "4way")
 DIRECTIONS = ("S", "E", "N", "W")  # the index is the tile's angle in quarter turns
@@ -29,6 +29,11 @@ CHASSIS_COLORS = {  # of duckiebots, by upstream's names
     "blue": (0.0, 0.0, 0.5),
 }
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where libyaml is there
+# Duckietown's own maps stay far below all of these; with more, a few lines of YAML could fill any memory.
+MAX_BYTES, MAX_DEPTH = 4_000_000, 50
+MAX_TILES, MAX_OBJECTS = 10_000, 2_000
+TILE_SIZES = (0.1, 10.0)  # [m]
+OBJECT_SIZES = (0.001, 100.0)  # heights [m] and scales
 STATIC, DUCKIEBOT, DUCKIE, CHECKERBOARD, TRAFFICLIGHT = 0, 1, 2, 3, 4  # how an object behaves
 MOVING_KINDS = {"duckiebot": DUCKIEBOT, "duckie": DUCKIE, "checkerboard": CHECKERBOARD}
 
@@ -141,18 +146,11 @@ class Map:
 @lru_cache(maxsize=64)
 def _load(path: Path, modified: int) -> Map:
     """A map file; kept as long as it does not change on disk."""
-    try:
-        data = yaml.load(
-            path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        )
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as err:
-        where = " ".join(str(err).split())
-        raise MapError(f"{path}: expected a map in YAML ({where}); correct the file") from err
+    data = _read(path)
     if not isinstance(data, dict):
-        raise MapError(f"{path}: expected a mapping with tiles and tile_size, got {type(data).__name__}")
-    tile_size = number(data.get("tile_size"), f"{path}: tile_size [m]")
-    if tile_size <= 0:
-        raise MapError(f"{path}: tile_size: expected more than 0 m, got {tile_size}")
+        got = "an empty file" if data is None else shown(data)
+        raise MapError(f"{path}: expected a mapping with tiles and tile_size, got {got}")
+    tile_size = number_between(data.get("tile_size"), *TILE_SIZES, f"{path}: tile_size [m]")
     rows = _rows(path, data.get("tiles"))
     tiles = tuple(
         _tile(path, text, i, j, tile_size) for j, row in enumerate(rows) for i, text in enumerate(row)
@@ -182,10 +180,40 @@ def load_map(name: str) -> Map:
     return _load(path, path.stat().st_mtime_ns)
 
 
+def _read(path: Path) -> Any:
+    """What the file says, if it is YAML of a size that a map can have."""
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise MapError(f"{path}: expected a map of at most {MAX_BYTES} bytes, got {size}; shorten it")
+        text = path.read_text(encoding="utf-8")
+        depth = 0
+        for event in yaml.parse(text, Loader=LOADER):  # loading goes down by recursion, parsing does not
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > MAX_DEPTH:
+                where = " ".join(str(event.start_mark).split())
+                raise MapError(
+                    f"{path}: expected at most {MAX_DEPTH} lists and mappings in each other, got more "
+                    f"({where}); correct the file"
+                )
+        return yaml.load(text, Loader=LOADER)
+    except MapError:
+        raise
+    except (OSError, ValueError, yaml.YAMLError) as err:  # ValueError: no such date, endless digits
+        where = " ".join(str(err).split())
+        raise MapError(f"{path}: expected a map in YAML ({where}); correct the file") from err
+
+
 def _rows(path: Path, rows: Any) -> list[list[str]]:
     """The grid of the file, every row of the same length, every tile a text."""
     if not isinstance(rows, list) or not rows or not all(isinstance(row, list) and row for row in rows):
-        raise MapError(f"{path}: tiles: expected a list of rows, each a list of tiles, got {rows!r:.80}")
+        raise MapError(f"{path}: tiles: expected a list of rows, each a list of tiles, got {shown(rows)}")
+    if len(rows) * len(rows[0]) > MAX_TILES:
+        raise MapError(
+            f"{path}: tiles: expected at most {MAX_TILES} tiles, got {len(rows[0])} x {len(rows)}; "
+            "make the map smaller"
+        )
     for j, row in enumerate(rows):
         if len(row) != len(rows[0]):
             raise MapError(
@@ -194,7 +222,7 @@ def _rows(path: Path, rows: Any) -> list[list[str]]:
             )
         for i, text in enumerate(row):
             if not isinstance(text, str):
-                raise MapError(f"{path}: tiles, row {j}, column {i}: expected a text, got {text!r}")
+                raise MapError(f"{path}: tiles, row {j}, column {i}: expected a text, got {shown(text)}")
     return rows
 
 
@@ -207,13 +235,15 @@ def _tile(path: Path, text: str, i: int, j: int, tile_size: float) -> Tile | Non
     kind, slash, direction = (part.strip() for part in text.partition("/"))
     direction = direction if slash else "E"
     if direction not in DIRECTIONS:
-        raise MapError(f"{where}: expected a direction of {', '.join(DIRECTIONS)} after '/', got {text!r}")
+        raise MapError(
+            f"{where}: expected a direction of {', '.join(DIRECTIONS)} after '/', got {shown(text)}"
+        )
     if not slash and "4" in kind:
         kind = "4way"
-    texture = assets.tile_texture(kind)
+    texture = assets.tile_textures().get(kind)
     if texture is None:
         raise MapError(
-            f"{where}: expected a tile of {EMPTY}, {', '.join(assets.tile_kinds())}; got {text!r}"
+            f"{where}: expected a tile of {EMPTY}, {', '.join(assets.tile_textures())}; got {shown(text)}"
         )
     angle = DIRECTIONS.index(direction)
     drivable = kind in DRIVABLE
@@ -231,11 +261,13 @@ def _objects(path: Path, listed: Any, grid: tuple[int, int], tile_size: float) -
         named = [(str(key), desc) for key, desc in listed.items()]
     else:
         raise MapError(f"{path}: objects: expected a list or a mapping, got {type(listed).__name__}")
+    if len(named) > MAX_OBJECTS:
+        raise MapError(f"{path}: objects: expected at most {MAX_OBJECTS}, got {len(named)}; take some away")
     found = []
     for name, desc in named:
         where = f"{path}: objects, {name}"
         if not isinstance(desc, dict) or not isinstance(desc.get("kind"), str):
-            raise MapError(f"{where}: expected a mapping with a kind, got {desc!r:.80}")
+            raise MapError(f"{where}: expected a mapping with a kind, got {shown(desc)}")
         if desc["kind"] != "floor_tag":
             found.append(_object(where, name, desc, grid, tile_size))
     return tuple(found)
@@ -246,17 +278,19 @@ def _object(
 ) -> MapObject:
     """One object from its entry."""
     kind = desc["kind"]
-    static, optional = desc.get("static", True), desc.get("optional", False)
+    static, optional = _flag(where, desc, "static", True), _flag(where, desc, "optional", False)
     x, z, angle = place(where, desc, grid, tile_size)
     mesh, texture, color = kind, None, None
     if kind.startswith("sign"):
         mesh, texture = "sign_generic", assets.resource(f"{kind}.png")
     if assets.resource(f"{mesh}.obj") is None or (kind.startswith("sign") and texture is None):
-        raise MapError(f"{where}: kind: expected one of {', '.join(_kinds())}; got {kind!r}")
+        raise MapError(f"{where}: kind: expected one of {', '.join(_kinds())}; got {shown(kind)}")
     if kind == "duckiebot":
         named = desc.get("color", "red")
-        if named not in CHASSIS_COLORS:
-            raise MapError(f"{where}: color: expected one of {', '.join(CHASSIS_COLORS)}; got {named!r}")
+        if not isinstance(named, str) or named not in CHASSIS_COLORS:
+            raise MapError(
+                f"{where}: color: expected one of {', '.join(CHASSIS_COLORS)}; got {shown(named)}"
+            )
         color = CHASSIS_COLORS[named]
     if not static and kind not in MOVING_KINDS:
         raise MapError(
@@ -266,9 +300,15 @@ def _object(
     low, high = assets.mesh_extent(mesh)
     scale = _scale(where, desc, high)
     pos = np.array([x, 0.0, z])
-    return MapObject(
-        name, kind, mesh, texture, color, pos, angle, scale, bool(optional), behaviour, low, high
-    )
+    return MapObject(name, kind, mesh, texture, color, pos, angle, scale, optional, behaviour, low, high)
+
+
+def _flag(where: str, desc: dict[str, Any], key: str, default: bool) -> bool:
+    """The entry under `key`, true or false."""
+    value = desc.get(key, default)
+    if not isinstance(value, bool):
+        raise MapError(f"{where}: {key}: expected true or false, got {shown(value)}")
+    return value
 
 
 def _kinds() -> list[str]:
@@ -284,9 +324,7 @@ def _scale(where: str, desc: dict[str, Any], high: np.ndarray[Any, np.dtype[np.f
     if "height" in desc and "scale" in desc:
         raise MapError(f"{where}: expected height or scale, got both; take one away")
     key = "height" if "height" in desc else "scale"
-    value = number(desc.get(key, 1.0), f"{where}: {key}")
-    if value <= 0:
-        raise MapError(f"{where}: {key}: expected more than 0, got {value}")
+    value = number_between(desc.get(key, 1.0), *OBJECT_SIZES, f"{where}: {key}")
     return float(np.float32(value) / high[1]) if key == "height" else value
 
 
@@ -297,8 +335,8 @@ def _start(
     tile, pose = data.get("start_tile"), data.get("start_pose")
     start_tile = None
     if tile is not None:
-        if not (isinstance(tile, list) and len(tile) == 2 and all(isinstance(v, int) for v in tile)):
-            raise MapError(f"{path}: start_tile: expected [column, row], got {tile!r}")
+        if not (isinstance(tile, list) and len(tile) == 2 and all(type(v) is int for v in tile)):
+            raise MapError(f"{path}: start_tile: expected [column, row], got {shown(tile)}")
         i, j = tile
         inside = 0 <= i < grid[0] and 0 <= j < grid[1] and tiles[j * grid[0] + i] is not None
         start_tile = (i, j) if inside else None
@@ -306,7 +344,7 @@ def _start(
         return start_tile, None
     where = f"{path}: start_pose"
     if not (isinstance(pose, list) and len(pose) == 2 and isinstance(pose[0], list) and len(pose[0]) == 3):
-        raise MapError(f"{where}: expected [[x, y, z], heading], got {pose!r}")
+        raise MapError(f"{where}: expected [[x, y, z], heading], got {shown(pose)}")
     values = (pose[0][0], pose[0][2], pose[1])
-    x, z, heading = (number(value, where) for value in values)
+    x, z, heading = (number_between(value, -FARTHEST, FARTHEST, where) for value in values)
     return start_tile, (x, z, heading)

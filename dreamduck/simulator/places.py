@@ -6,6 +6,7 @@ right-handed frame with y up the page; here they become x, z and heading of the 
 from __future__ import annotations
 
 import math
+import reprlib
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,15 @@ SLOTS = (
     (_SHORT, -_LONG),
     (_LONG, -_SHORT),
 )
+FARTHEST = 10_000.0  # [m] from the map's corner; nothing may stand beyond
+
+_SHORT_FORM = reprlib.Repr()
+_SHORT_FORM.maxlevel, _SHORT_FORM.maxstring, _SHORT_FORM.maxother = 2, 60, 60
+
+
+def shown(value: Any) -> str:
+    """A value of a map file in a few words; a few bytes of YAML can stand for more than fits anywhere."""
+    return _SHORT_FORM.repr(value)
 
 
 def number(value: Any, where: str) -> float:
@@ -32,9 +42,24 @@ def number(value: Any, where: str) -> float:
     Raises:
         MapError: it is none; the message begins with `where`.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise MapError(f"{where}: expected a finite number, got {value!r}")
-    return float(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf:
+        try:
+            return float(value)
+        except OverflowError:  # a whole number beyond all floats
+            pass
+    raise MapError(f"{where}: expected a finite number, got {shown(value)}")
+
+
+def number_between(value: Any, low: float, high: float, where: str) -> float:
+    """The value as a float from `low` to `high`.
+
+    Raises:
+        MapError: it is none; the message begins with `where`.
+    """
+    found = number(value, where)
+    if not low <= found <= high:
+        raise MapError(f"{where}: expected {low:g} to {high:g}, got {found:g}")
+    return found
 
 
 def place(
@@ -71,7 +96,9 @@ def place(
         dx, dy = SLOTS[int(slot)]
         x, y, theta = (dx + i) * tile_size, (dy + j) * tile_size, turn
     else:
-        raise MapError(f"{where}: expected one of pos, pose, place, attach; got {', '.join(desc)}")
+        raise MapError(f"{where}: expected one of pos, pose, place, attach; got {shown(desc)}")
+    if not max(abs(x), abs(y)) <= FARTHEST:
+        raise MapError(f"{where}: expected a place within {FARTHEST:g} m, got x {x:g} m, y {y:g} m")
     return x, grid[1] * tile_size - y, _wrapped(theta)
 
 
@@ -83,13 +110,13 @@ def _wrapped(theta: float) -> float:
 
 def _numbers(values: Any, sizes: tuple[int, ...], where: str) -> list[float]:
     if not isinstance(values, list) or len(values) not in sizes:
-        raise MapError(f"{where}: expected a list of {sizes[0]} numbers, got {values!r}")
+        raise MapError(f"{where}: expected a list of {sizes[0]} numbers, got {shown(values)}")
     return [number(value, where) for value in values]
 
 
 def _entry(desc: Any, key: str, where: str) -> Any:
     if not isinstance(desc, dict) or key not in desc:
-        raise MapError(f"{where}: expected a mapping with {key}, got {desc!r:.80}")
+        raise MapError(f"{where}: expected a mapping with {key}, got {shown(desc)}")
     return desc[key]
 
 
@@ -98,7 +125,7 @@ def _transform(desc: Any, where: str) -> tuple[float, float, float]:
     inner = _entry(desc, "~SE2Transform", where)
     inner = {} if inner is None else inner
     if not isinstance(inner, dict):
-        raise MapError(f"{where}: expected a mapping with p and theta or theta_deg, got {inner!r:.80}")
+        raise MapError(f"{where}: expected a mapping with p and theta or theta_deg, got {shown(inner)}")
     x, y = _numbers(inner.get("p", [0.0, 0.0]), (2,), f"{where}, p")
     if "theta" in inner:
         return x, y, number(inner["theta"], f"{where}, theta")
