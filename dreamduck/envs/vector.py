@@ -118,10 +118,9 @@ class BatchVectorEnv(VectorEnv[Any, Any, Any], abc.ABC):
         rewards, terminated, info = self._advance(checked)
         rewards = rewards.astype(np.float64)
         self._steps += 1
-        late = self._steps >= (self.max_episode_steps or np.inf)
-        truncated: Flags = late & ~terminated
+        truncated: Flags = self._steps >= (self.max_episode_steps or np.inf)  # as Gymnasium's TimeLimit
         if "end" in info:
-            info["end"][truncated] = "time"
+            info["end"][truncated & ~terminated] = "time"
         restarted = np.flatnonzero(self._ended)  # since the last step, in mode NEXT_STEP
         going = np.flatnonzero(~self._ended)
         infos: dict[str, Any] = {}

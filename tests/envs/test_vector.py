@@ -70,6 +70,33 @@ def test_same_as_gymnasiums_own(simulator, mode, n):
         single.close()
 
 
+def test_an_end_at_the_limit_is_both():
+    """As Gymnasium's TimeLimit says it; the info names what ended the episode first."""
+    whole = gymnasium.make("DreamDuck-v0", max_episode_steps=1000)
+    whole.reset(seed=5)
+    length, terminated = 0, False
+    while not terminated:
+        length += 1
+        _, _, terminated, _, _ = whole.step(np.array((1, -1), dtype=np.float32))
+    whole.close()
+    batch = gymnasium.make_vec("DreamDuck-v0", num_envs=2, max_episode_steps=length)
+    single = SyncVectorEnv([lambda: gymnasium.make("DreamDuck-v0", max_episode_steps=length)] * 2)
+    try:
+        batch.reset(seed=5)
+        single.reset(seed=5)
+        for _ in range(length):
+            actions = np.array([(1, -1), (0, 0)], dtype=np.float32)
+            ours, theirs = batch.step(actions), single.step(actions)
+        for a, b in zip(ours, theirs, strict=True):
+            assert_same(a, b)
+        assert ours[2].tolist() == [True, False]
+        assert ours[3].tolist() == [True, True]
+        assert ours[4]["end"].tolist() == ["off-road", "time"]
+    finally:
+        batch.close()
+        single.close()
+
+
 @pytest.fixture
 def batch():
     made = DuckVectorEnv(3, max_episode_steps=4, render_mode="rgb_array")
