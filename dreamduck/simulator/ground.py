@@ -16,13 +16,9 @@ import numpy as np
 from numba import njit
 
 from dreamduck.simulator.views import (
-    AMBIENT_B,
-    AMBIENT_G,
     AMBIENT_R,
     COS_HEADING,
     COS_PITCH,
-    DIFFUSE_B,
-    DIFFUSE_G,
     DIFFUSE_R,
     EYE_X,
     EYE_Y,
@@ -73,35 +69,6 @@ def _ground_glow(view: Any) -> float:
         )
         total += max(0.0, (nx * lx + ny * ly + nz * lz) / GROUND_HALF)
     return total / 4.0
-
-
-@njit(cache=True, error_model="numpy")
-def _tile_color(
-    view: Any, tiles: Any, cell: int, fx: float, fz: float, glow: float
-) -> tuple[float, float, float]:
-    """A tile's colour, 0 to 1, at a place that may lie a little beside it (the texture repeats).
-
-    Args:
-        fx, fz: from the tile's corner, in tiles. glow: the cosine between its normal and the lamp.
-    """
-    side = tiles.side
-    base, dx, dz = tiles.cells[3 * cell], tiles.cells[3 * cell + 1], tiles.cells[3 * cell + 2]
-    u, w = (fx - np.floor(fx)) * side - 0.5, (fz - np.floor(fz)) * side - 0.5
-    iu, iw = int(np.floor(u)), int(np.floor(w))
-    wu, ww = u - iu, w - iw
-    iu, iw = iu % side, iw % side
-    ju, jw = (iu + 1) % side, (iw + 1) % side
-    a, b = tiles.texels[base + iu * dx + iw * dz], tiles.texels[base + ju * dx + iw * dz]
-    c, d = tiles.texels[base + iu * dx + jw * dz], tiles.texels[base + ju * dx + jw * dz]
-    wa, wb, wc, wd = (1 - wu) * (1 - ww), wu * (1 - ww), (1 - wu) * ww, wu * ww
-    red = wa * (a & 255) + wb * (b & 255) + wc * (c & 255) + wd * (d & 255)
-    green = wa * (a >> 8 & 255) + wb * (b >> 8 & 255) + wc * (c >> 8 & 255) + wd * (d >> 8 & 255)
-    blue = wa * (a >> 16) + wb * (b >> 16) + wc * (c >> 16) + wd * (d >> 16)
-    return (
-        red / 255.0 * min(1.0, SCENE_AMBIENT + view[AMBIENT_R] + view[DIFFUSE_R] * glow),
-        green / 255.0 * min(1.0, SCENE_AMBIENT + view[AMBIENT_G] + view[DIFFUSE_G] * glow),
-        blue / 255.0 * min(1.0, SCENE_AMBIENT + view[AMBIENT_B] + view[DIFFUSE_B] * glow),
-    )
 
 
 @njit(cache=True, error_model="numpy", inline="always")
