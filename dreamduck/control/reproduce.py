@@ -34,22 +34,33 @@ class ReproduceConfig:
     maps: tuple[str, ...] = option(
         (
             *(TRAINING_MAP, "zigzag_dists", TRAINING_MAP, "ETHZ_autolab_technical_track"),
-            *(TRAINING_MAP, "ETH_large_loop", "loop_obstacles", "TTIC_large_loop"),
+            *(TRAINING_MAP, "TTIC_ripltown", "loop_obstacles", "robotarium1"),
+            *(TRAINING_MAP, "ETH_large_intersect", "ETH_large_loop", "regress_4way_adam"),
         ),
         "maps to record on, in turn; others are never seen",
     )
-    episodes: int = option(1600, "to record", low=2)
+    episodes: int = option(4000, "to record", low=2)
     frames: int = option(150, "of an episode at most", low=2)
     vae_epochs: int = option(2, "of the VAE", low=1)
-    vae_steps: int = option(3000, "of the VAE at most; 0 for all", low=0)
-    memory_steps: int = option(2500, "of the MDN-RNN", low=1)
-    temperature: float = option(0.3, "of the dream", above=0.0)
-    features: str = option("z", "what the controller sees", choices=("z", "zh", "zc", "zch"))
+    vae_steps: int = option(4000, "of the VAE at most; 0 for all", low=0)
+    kl_tolerance: float = option(
+        2.0, "of the VAE: a precise latent is worth more than a smooth one", low=0.0
+    )
+    memory_steps: int = option(3000, "of the MDN-RNN", low=1)
+    temperature: float = option(0.5, "of the dream", above=0.0)
+    features: str = option("zh", "what the controller sees", choices=("z", "zh", "zc", "zch"))
+    components: int = option(64, "of what it sees that the search goes along; 0: every weight", low=0)
     population: int = option(64, "candidates in a generation", low=2)
-    num_episode: int = option(8, "dreams of each", low=1)
-    dream_steps: int = option(300, "of a dream at most", low=1)
-    generations: int = option(120, "of the search", low=1)
-    sigma_init: float = option(0.3, "its first step size", above=0.0)
+    num_episode: int = option(32, "dreams of each", low=1)
+    dream_steps: int = option(40, "of a dream at most; longer ones are not true any more", low=1)
+    generations: int = option(150, "of the search", low=1)
+    end_cost: float = option(
+        3.0, "of the search: what a crash loses beyond the end of a short dream", low=0.0
+    )
+    sigma_init: float = option(0.1, "its first step size", above=0.0)
+    weight_decay: float = option(
+        0.2, "of the search: steering that is not at its stops all the time", low=0.0
+    )
     score_episodes: int = option(100, "to score by", low=1)
     score_seconds: float = option(60.0, "of each", unit="s", above=0.0)
     score_maps: tuple[str, ...] = option((TRAINING_MAP, *UNSEEN_MAPS), "maps to score on")
@@ -82,7 +93,8 @@ def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
             [
                 *("vae_train.py", "--records", str(records), "--weights", str(weights)),
                 *("--log", str(logs), "--epochs", str(settings.vae_epochs), *vae_steps),
-                *("--learning-rate", "0.0005", "--schedule", "cosine"),
+                *("--learning-rate", "0.001", "--schedule", "cosine"),
+                *("--kl-tolerance", str(settings.kl_tolerance)),
             ],
             [],
             [eye],
@@ -112,7 +124,9 @@ def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
                 *("-n", str(settings.population), "--num_episode", str(settings.num_episode)),
                 *("--generations", str(settings.generations), "--max-steps", str(settings.dream_steps)),
                 *("--temp", str(settings.temperature), "--features", settings.features),
-                *("--sigma_init", str(settings.sigma_init), "--seeds", "common"),
+                *("--components", str(settings.components), "--covariance", "full", "--seeds", "common"),
+                *("--sigma_init", str(settings.sigma_init), "--weight_decay", str(settings.weight_decay)),
+                *("--end_cost", str(settings.end_cost)),
             ],
             [mind],
             [best],
@@ -121,7 +135,7 @@ def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
             "score",
             [
                 *("dreamduck.control.scoreboard", "--out", str(folder / "scores")),
-                *("--weights", str(weights), "--controller", f"{ROW}={best}"),
+                *("--weights", str(weights), "--rows", REFERENCE, "--controller", f"{ROW}={best}"),
                 *("--maps", ",".join(settings.score_maps)),
                 *("--simulators", ",".join(settings.score_simulators)),
                 *("--episodes", str(settings.score_episodes), "--seconds", str(settings.score_seconds)),

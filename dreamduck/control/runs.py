@@ -73,7 +73,7 @@ def evolve(plan: Plan, team: Team) -> Search | None:
     controller = read_controller(plan.start, *model_sizes(plan.world.folder)) if plan.start else None
     if controller is not None and controller.form != plan.form:
         raise ConfigError(f"start: expected a controller {plan.form}, got one {controller.form}")
-    judge = make_judge(plan.env, plan.world, plan.form, threads)
+    judge = make_judge(plan.env, plan.world, plan.form, threads, plan.search.beginning)
     if team.rank:
         team.serve(judge)
         return None
@@ -88,7 +88,11 @@ def evolve(plan: Plan, team: Team) -> Search | None:
     search = Search(
         *(plan.search, plan.form, judge, plan.files, team, facts, start, plan.fresh),
         make_subspace=lambda: find_subspace(
-            make_dream(plan.world), plan.form, components, plan.search.seed_start, start
+            make_dream(plan.world, plan.search.beginning),
+            plan.form,
+            components,
+            plan.search.seed_start,
+            start,
         ),
     )
     search.run(lambda row: log.debug("%s %s", plan.env, row))

@@ -27,6 +27,7 @@ from dreamduck.control.plot import draw_run
 from dreamduck.control.subspace import Subspace
 from dreamduck.errors import CheckpointError, ConfigError
 from dreamduck.logbook import Logbook
+from dreamduck.memory import BEGINNINGS
 from dreamduck.storage import read_npz, write_npz
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,14 @@ class SearchConfig(EvolutionConfig):
         0, "1 cuts episodes at twice the mean length of the generation before", choices=(0, 1)
     )
     block: int = option(0, "candidates judged in one call; 0 chooses", low=0)
+    end_cost: float = option(
+        0.0,
+        "taken off a return that ends before the cut, for the drive that is lost beyond it",
+        low=0.0,
+    )
+    beginning: str = option(
+        "midway", "dreams begin as recorded episodes do, or anywhere in them", choices=BEGINNINGS
+    )
     components: int = option(
         0, "search along so many principal components of what is seen; 0: every weight by itself", low=0
     )
@@ -237,15 +246,17 @@ class Search:
         return self.config.max_steps
 
     def _judge(self, theta: Any, seeds: list[int], steps: int) -> Scores:
-        config = self.config
-        return judge_all(
+        config, steps = self.config, max(1, steps)
+        scores = judge_all(
             np.asarray(theta, dtype=np.float32),
             seeds,
             config.num_episode,
-            max(1, steps),
+            steps,
             self._block,
             lambda tasks: self.team.map(self.judge, tasks),
         )
+        cost = np.where(scores.length < steps, np.float32(config.end_cost), np.float32(0))
+        return scores._replace(reward=scores.reward - cost)
 
     def evaluate_mean(self) -> float:
         """The mean of the search on P times E fresh episodes, as its file holds it."""

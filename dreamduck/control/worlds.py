@@ -72,15 +72,22 @@ def model_sizes(folder: Path) -> tuple[int, int]:
     return config.z_size, config.hidden_size
 
 
-def make_judge(env: str, config: WorldConfig, form: ControllerForm, threads: int | None = None) -> Judge:
+def make_judge(
+    env: str,
+    config: WorldConfig,
+    form: ControllerForm,
+    threads: int | None = None,
+    beginning: str = "first",
+) -> Judge:
     """A world to try controllers in.
 
     Args:
         env: one of `ENVS`.
         threads: cores to use; all by default.
+        beginning: of dreams, see `memory.load_initial`.
     """
     if env == "rnnenv":
-        return DreamJudge(make_dream(config), form, config.temperature)
+        return DreamJudge(make_dream(config, beginning), form, config.temperature)
     native = config.simulator == "native"
     # Each car of gym-duckietown is a process of 336 MB.
     most_cars = None if native else threads or cores()
@@ -94,11 +101,11 @@ def road_maker(config: RoadConfig, threads: int | None = None) -> Callable[[int]
     return lambda cars: Road(plain, cars, **settings)
 
 
-def make_dream(config: WorldConfig) -> Any:
+def make_dream(config: WorldConfig, beginning: str = "first") -> Any:
     """The dream of a folder's world model."""
     from dreamduck.dream import load_dream
 
-    return load_dream(config.folder)
+    return load_dream(config.folder, beginning)
 
 
 def perception_maker(config: WorldConfig) -> Any:

@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 __all__ = ["load_dream"]
 
 
-def load_dream(folder: PathLike) -> Dream:
+def load_dream(folder: PathLike, beginning: str = "first") -> Dream:
     """The dream of the world model in a folder; loads TensorFlow.
+
+    Args:
+        beginning: where dreams begin, see `memory.load_initial`.
 
     Raises:
         WeightsError: a file is missing or damaged.
@@ -26,4 +29,4 @@ def load_dream(folder: PathLike) -> Dream:
     from dreamduck.dream.rollout import Dream
 
     mind = memory.load(folder)
-    return Dream(mind, memory.load_initial(folder, mind.config.z_size))
+    return Dream(mind, memory.load_initial(folder, mind.config, beginning))

@@ -234,18 +234,22 @@ class _Table:
         self._size, self._episodes, self._count = config.z_size, episodes, len(theta)
         self._all_theta = theta
         self._noise = [[Noise(seed, e, config.z_size) for e in range(episodes)] for seed in seeds]
-        first = [dream.initial.draw(*noise.begin()) for row in self._noise for noise in row]
+        begun = [noise.begin() for row in self._noise for noise in row]
+        first = [dream.initial.draw(*chance) for chance in begun]
+        known = [dream.initial.recall(uniform, config.hidden_size) for uniform, _ in begun]
         self._scores = [
             np.zeros((self._count, episodes), kind) for kind in (np.float32, np.int64, np.bool_)
         ]
         self._scores[2][:] = True
         self._candidates = np.arange(self._count)  # which are in the batch, filled up at its end
         rows = self._filled(self._candidates)
-        z = np.stack(first).reshape(self._count, -1)[rows].reshape(-1, config.z_size)
-        zeros = np.zeros((len(z), config.hidden_size), np.float32)
+        z, h, c = (
+            np.stack(part).reshape(self._count, episodes, -1)[rows].reshape(len(rows) * episodes, -1)
+            for part in (first, *zip(*known, strict=True))
+        )
         flat = [np.zeros(len(z), np.float32), np.zeros(len(z), np.int32), np.ones(len(z), np.bool_)]
         flat[2].reshape(len(rows), episodes)[len(self._candidates) :] = False
-        self.carried: Sequence[Any] = [z, zeros, zeros.copy(), *flat]
+        self.carried: Sequence[Any] = [z, c, h, *flat]
         self.theta = theta[rows]
 
     def _filled(self, candidates: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

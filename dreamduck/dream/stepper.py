@@ -60,8 +60,10 @@ class Dreams:
         for row, seed in zip(range(self.count) if rows is None else rows, seeds, strict=True):
             noise = Noise(int(seed), episode, self.memory.config.z_size)
             self._noise[row] = noise
-            self.z[row] = self.initial.draw(*noise.begin())
-            self.state.h[row] = self.state.c[row] = 0.0
+            uniform, normal = noise.begin()
+            self.z[row] = self.initial.draw(uniform, normal)
+            known = self.initial.recall(uniform, self.memory.config.hidden_size)
+            self.state.h[row], self.state.c[row] = known
 
     def step(self, actions: npt.ArrayLike) -> DreamStep:
         """Dream on.

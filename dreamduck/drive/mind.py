@@ -54,7 +54,7 @@ def load_model(folder: Path) -> Model:
         WeightsError: a part is missing or damaged, or they do not fit each other.
     """
     eye, mind = vision.load(folder), memory.load(folder)
-    return Model(eye, mind, memory.load_initial(folder, mind.config.z_size))
+    return Model(eye, mind, memory.load_initial(folder, mind.config))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -44,7 +44,7 @@ class DreamVectorEnv(BatchVectorEnv):
         fps = 1.0 / step_time(mind)
         space = observation_space(mind)
         super().__init__(num_envs, space, fps, render_mode, max_episode_steps, autoreset_mode)
-        initial = memory.load_initial(self.config.folder, mind.config.z_size)
+        initial = memory.load_initial(self.config.folder, mind.config, self.config.beginning)
         self.dreams = Dreams(mind, initial, num_envs, self.config.temperature)
         self.pictures = Pictures(self.config.folder)
 

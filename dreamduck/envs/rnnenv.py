@@ -36,6 +36,9 @@ class DreamConfig:
 
     weights: str = option("", "folder of the world model; the one that ships by default", flags=("-w",))
     temperature: float = option(1.0, "uncertainty of the dream", above=0.0, flags=("--temp",))
+    beginning: str = option(
+        "first", "dreams begin as recorded episodes do, or anywhere in them", choices=memory.BEGINNINGS
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -62,6 +65,7 @@ class DreamEnv(World):
 
     ## Start
     The first latent of a recorded episode (`initial_z.json`), drawn by the seed; the memory knows nothing.
+    With beginning="midway": anywhere in an episode (`midway.npz`), and the memory knows what came before.
 
     ## End
     Terminated with the probability that the memory predicts; truncated by Gymnasium's time limit.
@@ -72,7 +76,8 @@ class DreamEnv(World):
 
     ## Arguments
     render_mode (None, "rgb_array" or "human"); weights, a folder, by default the one that ships;
-    temperature, more than 0: it divides the log weights of the mixtures and multiplies their variance.
+    temperature, more than 0: it divides the log weights of the mixtures and multiplies their variance;
+    beginning ("first" or "midway").
 
     ## Version history
     v2: the first.
@@ -88,7 +93,7 @@ class DreamEnv(World):
         mind = memory.load(self.config.folder)
         super().__init__(render_mode, 1.0 / step_time(mind))
         self.observation_space = observation_space(mind)
-        initial = memory.load_initial(self.config.folder, mind.config.z_size)
+        initial = memory.load_initial(self.config.folder, mind.config, self.config.beginning)
         self.dreams = Dreams(mind, initial, 1, self.config.temperature)
         self.pictures = Pictures(self.config.folder)
         self._seed = 0

@@ -9,13 +9,16 @@ from pathlib import Path
 
 from dreamduck.errors import WeightsError
 from dreamduck.memory import files
-from dreamduck.memory.initial import InitialZ, read_initial
+from dreamduck.memory.initial import InitialZ, read_initial, read_midway
 from dreamduck.memory.layout import MemoryConfig
 from dreamduck.memory.legacy import is_legacy, read_legacy
 from dreamduck.memory.step import LSTMState, Memory, Prediction
 from dreamduck.storage import PathLike, fingerprint
 
+FIRST, MIDWAY = BEGINNINGS = ("first", "midway")
+
 __all__ = [
+    "BEGINNINGS",
     "InitialZ",
     "LSTMState",
     "Memory",
@@ -54,16 +57,27 @@ def read_config(folder: PathLike) -> MemoryConfig:
     return files.config_of(files.read_card(folder), str(path))
 
 
-def load_initial(folder: PathLike, z_size: int) -> InitialZ:
-    """The first latents of recorded episodes, from `initial_z.json`.
+def load_initial(folder: PathLike, sizes: MemoryConfig, beginning: str = FIRST) -> InitialZ:
+    """Where the dreams of a memory in a folder begin.
 
+    Args:
+        sizes: of the memory.
+        beginning: "first", as recorded episodes do (`initial_z.json`), or "midway" (`midway.npz`).
     Raises:
         WeightsError: the file is missing, damaged or of another size.
     """
-    initial = read_initial(Path(folder) / files.INITIAL)
-    if initial.mu.shape[1] != z_size:
+    if beginning == MIDWAY:
+        path = Path(folder) / files.MIDWAY
+        if not path.is_file():
+            raise WeightsError(
+                f"{path}: no such file; write it with rnn_train.py, or give --beginning first"
+            )
+        return read_midway(path, sizes.z_size, sizes.hidden_size)
+    path = Path(folder) / files.INITIAL
+    initial = read_initial(path)
+    if initial.mu.shape[1] != sizes.z_size:
         raise WeightsError(
-            f"{Path(folder) / files.INITIAL}: latents of {initial.mu.shape[1]} numbers, expected {z_size}; "
+            f"{path}: latents of {initial.mu.shape[1]} numbers, expected {sizes.z_size}; "
             "write it again with rnn_train.py"
         )
     return initial

@@ -17,7 +17,7 @@ from dreamduck.errors import ConfigError, WeightsError
 from dreamduck.memory.layout import MemoryConfig, Parameters, check_parameters, shapes
 from dreamduck.storage import PathLike, fingerprint, read_json, replacing, write_json
 
-WEIGHTS, CARD, INITIAL = "rnn.weights.h5", "rnn.json", "initial_z.json"
+WEIGHTS, CARD, INITIAL, MIDWAY = "rnn.weights.h5", "rnn.json", "initial_z.json", "midway.npz"
 MAKE = "train it with rnn_train.py, or name another folder"
 
 

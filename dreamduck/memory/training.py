@@ -22,7 +22,7 @@ from dreamduck.config import to_dict
 from dreamduck.errors import CheckpointError, TrainingError, WeightsError
 from dreamduck.logbook import Logbook
 from dreamduck.memory import data, files
-from dreamduck.memory.initial import InitialZ, write_initial
+from dreamduck.memory.initial import InitialZ, find_midway, write_initial, write_midway
 from dreamduck.memory.layout import ALIVE, ENDED
 from dreamduck.memory.measures import one_step_metrics
 from dreamduck.memory.step import Memory
@@ -192,7 +192,8 @@ class _Run:
         """Measure the best weights at length; write their card and where dreams begin."""
         folder = self.config.weights
         parameters = files.read_parameters(Path(folder) / files.WEIGHTS, self.sizes)
-        metrics = one_step_metrics(Memory(parameters, self.sizes), self.series, self.testing.tolist())
+        memory = Memory(parameters, self.sizes)
+        metrics = one_step_metrics(memory, self.series, self.testing.tolist())
         card = {
             "config": to_dict(self.config),
             "data": self._describe(),
@@ -215,6 +216,7 @@ class _Run:
         first = self.series.offsets[:-1][self.learning]
         initial = InitialZ(self.series.mu[first], self.series.logvar[first])
         write_initial(Path(folder) / files.INITIAL, initial)
+        write_midway(Path(folder) / files.MIDWAY, find_midway(memory, self.series, self.learning.tolist()))
         return files.read_card(folder)
 
     def _describe(self) -> dict[str, Any]:

@@ -177,3 +177,17 @@ def test_bad_settings():
     assert SearchConfig(num_worker=3, seeds="independent").population == 3
     with pytest.raises(ConfigError, match="sigma_init"):
         SearchConfig(sigma_init=0.0)
+
+
+def test_an_end_before_the_cut_costs(tmp_path):
+    class Ends(Sphere):
+        def __call__(self, task):
+            scores = super().__call__(task)
+            length = np.where(np.arange(task.episodes) % 2, 10, task.steps)
+            return scores._replace(length=np.tile(length, (len(task.theta), 1)))
+
+    free = search(tmp_path / "free", judge=Ends())
+    dear = search(tmp_path / "dear", dataclasses.replace(CONFIG, end_cost=3.0), judge=Ends())
+    theta, seeds = np.zeros((6, FORM.size)), [1] * 6
+    gained, kept = (run._judge(theta, seeds, 50) for run in (free, dear))
+    np.testing.assert_allclose(gained.reward - kept.reward, np.tile([0.0, 3.0], (6, 1)), atol=1e-6)

@@ -53,7 +53,9 @@ def test_blocks_leave_no_trace(env, world, thetas):
         for block in (5, 2)
     ]
     assert found[0].reward.shape == (5, 4)
-    assert np.array_equal(found[0].reward, found[1].reward)
+    # On the road numpy encodes, whose products may round differently for another number of rows.
+    tolerance = 0.0 if env == "rnnenv" else 1e-3
+    np.testing.assert_allclose(found[0].reward, found[1].reward, rtol=0, atol=tolerance)
     assert np.array_equal(found[0].length, found[1].length)
     assert np.isfinite(found[0].reward).all()
     assert len(np.unique(found[0].reward)) > 5
@@ -77,7 +79,7 @@ def test_the_dream_of_a_controller_is_the_worlds_dream(world, thetas):
 
     scores = make_judge("rnnenv", world, FORM)(Task(thetas[:2], (5, 6), 1, 20))
     mind = memory.load(world.folder)
-    dreams = Dreams(mind, memory.load_initial(world.folder, 4), 2, world.temperature)
+    dreams = Dreams(mind, memory.load_initial(world.folder, mind.config), 2, world.temperature)
     dreams.reset([5, 6])
     total, alive = np.zeros(2), np.ones(2, dtype=bool)
     for _ in range(20):

@@ -80,7 +80,7 @@ def test_it_learns(tmp_path):
     assert card["data"]["fingerprint"]
     memory = load(tmp_path / "weights")
     assert memory.card == card
-    initial = load_initial(tmp_path / "weights", 4)
+    initial = load_initial(tmp_path / "weights", memory.config)
     series = toy_series(150)
     assert np.abs(initial.mu[0] - series.mu[series.offsets[:-1]]).sum(axis=1).min() < 1e-3
 
