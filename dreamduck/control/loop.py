@@ -19,6 +19,7 @@ from dreamduck import cli, config
 from dreamduck.config import check, option
 from dreamduck.control.files import read_controller, run_of
 from dreamduck.control.gap import ship
+from dreamduck.control.recipe import RecipeConfig
 from dreamduck.control.runs import VerdictConfig, judge_both
 from dreamduck.control.stages import Stage, run_stages
 from dreamduck.control.worlds import WorldConfig, model_sizes
@@ -30,7 +31,7 @@ VISION_FILES = ("vae.weights.h5", "vae.json")
 
 
 @dataclasses.dataclass(frozen=True)
-class LoopConfig(VerdictConfig):
+class LoopConfig(RecipeConfig, VerdictConfig):
     """One round's settings."""
 
     rounds: int = option(2, "drive, record, retrain, evolve: so many times", low=1)
@@ -39,12 +40,6 @@ class LoopConfig(VerdictConfig):
     drive_steps: int = option(300, "of such a drive at most", low=1)
     noise: float = option(0.3, "pushes on the actions of every second drive", low=0.0)
     memory_steps: int = option(2000, "of the MDN-RNN in each round", low=1)
-    population: int = option(64, "candidates in a generation", low=2)
-    num_episode: int = option(8, "dreams of each", low=1)
-    dream_steps: int = option(300, "of a dream at most", low=1)
-    generations: int = option(60, "of the search in each round", low=1)
-    sigma_init: float = option(0.3, "first step size of the search in each round", above=0.0)
-    features: str = option("z", "what the controller sees", choices=("z", "zh", "zc", "zch"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -75,7 +70,7 @@ def round_stages(
     here = folder / f"round-{number}"
     records, series, made = folder / "records", here / "series", here / "weights"
     name = f"{number}"
-    best = here / "log" / f"rnnenv.cma.{settings.num_episode}.{settings.population}.best.json"
+    best = settings.best(here / "log")
     drives = [
         *("dreamduck.control.drives", str(controller), "--out", str(records)),
         *("--weights", str(weights), "--map-name", world.map_name, "--simulator", world.simulator),
@@ -87,13 +82,7 @@ def round_stages(
         *("rnn_train.py", "--series", str(series), "--weights", str(made), "--log", str(here / "log")),
         *("--steps", str(settings.memory_steps)),
     ]
-    evolve = [
-        *("train.py", "rnnenv", "--weights", str(made), "--log", str(here / "log")),
-        *("-n", str(settings.population), "--num_episode", str(settings.num_episode)),
-        *("--generations", str(settings.generations), "--max-steps", str(settings.dream_steps)),
-        *("--temp", str(world.temperature), "--features", settings.features),
-        *("--sigma_init", str(settings.sigma_init), "--seeds", "common"),
-    ]
+    evolve = settings.command(made, here / "log", world.temperature)
     if settings.features == "z":
         # The VAE stays, so z still means the same; c and h do not after another training.
         evolve += ["--start", str(controller)]

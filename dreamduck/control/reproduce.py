@@ -16,6 +16,7 @@ from typing import Any
 
 from dreamduck import cli, config
 from dreamduck.config import check, option
+from dreamduck.control.recipe import RecipeConfig
 from dreamduck.control.report import REFERENCE
 from dreamduck.control.scoreboard import TRAINING_MAP, UNSEEN_MAPS
 from dreamduck.control.stages import Stage, run_stages
@@ -28,7 +29,7 @@ ROW = "evolved in the dream"
 
 
 @dataclasses.dataclass(frozen=True)
-class ReproduceConfig:
+class ReproduceConfig(RecipeConfig):
     """The settings of every stage, in one place."""
 
     maps: tuple[str, ...] = option(
@@ -48,25 +49,13 @@ class ReproduceConfig:
     )
     memory_steps: int = option(3000, "of the MDN-RNN", low=1)
     temperature: float = option(0.5, "of the dream", above=0.0)
-    features: str = option("zh", "what the controller sees", choices=("z", "zh", "zc", "zch"))
-    components: int = option(64, "of what it sees that the search goes along; 0: every weight", low=0)
-    population: int = option(64, "candidates in a generation", low=2)
-    num_episode: int = option(32, "dreams of each", low=1)
-    dream_steps: int = option(40, "of a dream at most; longer ones are not true any more", low=1)
-    generations: int = option(150, "of the search", low=1)
-    end_cost: float = option(
-        3.0, "of the search: what a crash loses beyond the end of a short dream", low=0.0
-    )
-    sigma_init: float = option(0.1, "its first step size", above=0.0)
-    weight_decay: float = option(
-        0.2, "of the search: steering that is not at its stops all the time", low=0.0
-    )
     score_episodes: int = option(100, "to score by", low=1)
     score_seconds: float = option(60.0, "of each", unit="s", above=0.0)
     score_maps: tuple[str, ...] = option((TRAINING_MAP, *UNSEEN_MAPS), "maps to score on")
     score_simulators: tuple[str, ...] = option(SIMULATORS, "where to score")
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         check(self)
 
 
@@ -74,7 +63,7 @@ def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
     """The commands, in their order."""
     records, weights, series, logs = (folder / name for name in ("records", "weights", "series", "log"))
     eye, mind = weights / "vae.weights.h5", weights / "rnn.weights.h5"
-    best = logs / f"rnnenv.cma.{settings.num_episode}.{settings.population}.best.json"
+    best = settings.best(logs)
     vae_steps = ["--max-steps", str(settings.vae_steps)] if settings.vae_steps else []
     commands: list[tuple[str, list[str], list[Path], list[Path]]] = [
         (
@@ -119,15 +108,7 @@ def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
         ),
         (
             "evolve",
-            [
-                *("train.py", "rnnenv", "--weights", str(weights), "--log", str(logs)),
-                *("-n", str(settings.population), "--num_episode", str(settings.num_episode)),
-                *("--generations", str(settings.generations), "--max-steps", str(settings.dream_steps)),
-                *("--temp", str(settings.temperature), "--features", settings.features),
-                *("--components", str(settings.components), "--covariance", "full", "--seeds", "common"),
-                *("--sigma_init", str(settings.sigma_init), "--weight_decay", str(settings.weight_decay)),
-                *("--end_cost", str(settings.end_cost)),
-            ],
+            settings.command(weights, logs, settings.temperature),
             [mind],
             [best],
         ),

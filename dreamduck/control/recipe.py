@@ -1,0 +1,52 @@
+"""The search that is known to reach the road: its settings, and the command that they make.
+
+Flow: search -> [recipe] -> reproduce, loop. Short dreams that begin everywhere, along the principal
+components of [z, h]; docs/control.md has the reasons."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from dreamduck.config import check, option
+from dreamduck.control.controllers import FEATURES
+from dreamduck.control.files import RunFiles
+
+
+@dataclasses.dataclass(frozen=True)
+class RecipeConfig:
+    """Settings of a search in the dream."""
+
+    features: str = option("zh", "what the controller sees", choices=FEATURES)
+    components: int = option(64, "of what it sees that the search goes along; 0: every weight", low=0)
+    population: int = option(64, "candidates in a generation", low=2)
+    num_episode: int = option(32, "dreams of each", low=1)
+    dream_steps: int = option(40, "of a dream at most; longer ones are not true any more", low=1)
+    generations: int = option(150, "of a search", low=1)
+    sigma_init: float = option(0.1, "its first step size", above=0.0)
+    end_cost: float = option(3.0, "what a crash loses beyond the end of a short dream", low=0.0)
+    weight_decay: float = option(0.05, "of the search", low=0.0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def command(self, weights: Path, log: Path, temperature: float) -> list[str]:
+        """The search as a command: `train.py` and its flags."""
+        return [
+            *("train.py", "rnnenv", "--weights", str(weights), "--log", str(log)),
+            *("-n", str(self.population), "--num_episode", str(self.num_episode)),
+            *("--generations", str(self.generations), "--max-steps", str(self.dream_steps)),
+            *("--temp", str(temperature), "--features", self.features, "--seeds", "common"),
+            *(
+                "--components",
+                str(self.components),
+                "--covariance",
+                "full" if self.components else "diagonal",
+            ),
+            *("--sigma_init", str(self.sigma_init), "--end_cost", str(self.end_cost)),
+            *("--weight_decay", str(self.weight_decay)),
+        ]
+
+    def best(self, log: Path) -> Path:
+        """The controller that it leaves."""
+        return RunFiles.of(log, "rnnenv", self.num_episode, self.population).path(".best.json")
