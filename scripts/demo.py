@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ENVS = ROOT / "dreamduck" / "envs"
-CONTROLLER = "rnnenv.cma.4.16.json"
+CONTROLLER = "rnnenv.cma.8.32.json"
 
 
 def stages(folder: Path, simulator: str) -> dict[str, str]:
@@ -28,12 +28,12 @@ def stages(folder: Path, simulator: str) -> dict[str, str]:
         "record": f"{ENVS}/extract.py --records {records} --log {log} --max-trials 120 --max-frames 100 "
         f"--simulator {simulator}",
         "vision": f"{ENVS}/vae_train.py --records {records} --weights {weights} --log {log} --epochs 10 "
-        "--learning-rate 0.001 --batch-size 50 --max-steps 600 --schedule cosine",
+        "--learning-rate 0.001 --batch-size 50 --max-steps 600 --schedule cosine --kl-tolerance 2",
         "series": f"{ENVS}/series.py --records {records} --weights {weights} --series {series}",
-        "memory": f"{ENVS}/rnn_train.py --series {series} --weights {weights} --log {log} --steps 80 "
-        "--evaluate-every 40",
-        "evolve": f"{ENVS}/train.py rnnenv --weights {weights} --log {log} -n 16 --num-episode 4 "
-        "--generations 12 --max-steps 100 --features z",
+        "memory": f"{ENVS}/rnn_train.py --series {series} --weights {weights} --log {log} --steps 150 "
+        "--evaluate-every 50",
+        "evolve": f"{ENVS}/train.py rnnenv --weights {weights} --log {log} -n 32 --num-episode 8 "
+        "--generations 30",
         "drive": f"{ENVS}/model.py realenv render {controller} 0 {model} --video {folder}/drive.mp4",
         "dream": f"{ENVS}/model.py rnnenv render {controller} 0 --weights {weights} --max-steps 200 "
         f"--video {folder}/dream.mp4",

@@ -21,6 +21,7 @@ from dreamduck.config import check, option
 from dreamduck.control import mpi
 from dreamduck.control.controllers import ControllerForm
 from dreamduck.control.files import read_controller
+from dreamduck.control.recipe import DEFAULTS
 from dreamduck.control.runs import Plan, VerdictConfig, evolve, judge_on_road
 from dreamduck.control.search import SearchConfig
 from dreamduck.control.worlds import WorldConfig, model_sizes
@@ -41,7 +42,7 @@ class AblationConfig(VerdictConfig):
     worlds: tuple[str, ...] = option(WORLDS, "where to evolve")
     memories: tuple[str, ...] = option(MEMORIES, "none: z alone; untrained: random weights")
     hidden_units: int = option(16, "of the controllers with a hidden layer; 0 leaves them out", low=0)
-    features: str = option("zch", "what the controllers with a memory see", choices=("zh", "zc", "zch"))
+    features: str = option("zh", "what the controllers with a memory see", choices=("zh", "zc", "zch"))
     memory_seed: int = option(0, "of the untrained memory", low=0)
 
     def __post_init__(self) -> None:
@@ -170,8 +171,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser("Compare controllers on z alone, with an untrained and with a trained memory.")
     parser.add_argument("--out", default="ablations", help="folder to write to (default: ablations)")
     config.add_arguments(parser, AblationConfig)
-    config.add_arguments(parser.add_argument_group("search"), SearchConfig)  # type: ignore[arg-type]
-    config.add_arguments(parser.add_argument_group("world"), WorldConfig)  # type: ignore[arg-type]
+    config.add_arguments(parser.add_argument_group("search"), SearchConfig, defaults=DEFAULTS)  # type: ignore[arg-type]
+    config.add_arguments(parser.add_argument_group("world"), WorldConfig, defaults=DEFAULTS)  # type: ignore[arg-type]
     arguments = parser.parse_args(argv)
     cli.start_logging(arguments)
     settings = config.from_arguments(AblationConfig, arguments)

@@ -16,6 +16,7 @@ from dreamduck import cli, config
 from dreamduck.config import check, option
 from dreamduck.control import mpi
 from dreamduck.control.files import RunFiles, read_controller
+from dreamduck.control.recipe import DEFAULTS, DREAM_STEPS
 from dreamduck.control.runs import Plan, VerdictConfig, evolve, judge_both
 from dreamduck.control.search import SearchConfig
 from dreamduck.control.worlds import FormConfig, WorldConfig, model_sizes
@@ -24,6 +25,7 @@ from dreamduck.storage import PathLike, read_json, replacing, write_json
 
 log = logging.getLogger(__name__)
 
+SEARCH = {**DEFAULTS, "max_steps": DREAM_STEPS}
 TEMPERATURES = ("0.1", "0.3", "0.5", "0.75", "1.0", "1.15", "1.3")
 
 
@@ -147,8 +149,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser("Evolve at several temperatures; return in the dream and on the road for each.")
     parser.add_argument("--out", default="gap", help="folder to write to (default: gap)")
     config.add_arguments(parser, GapConfig)
-    config.add_arguments(parser.add_argument_group("search"), SearchConfig)  # type: ignore[arg-type]
-    config.add_arguments(parser.add_argument_group("controller"), FormConfig)  # type: ignore[arg-type]
+    config.add_arguments(parser.add_argument_group("search"), SearchConfig, defaults=SEARCH)  # type: ignore[arg-type]
+    config.add_arguments(parser.add_argument_group("controller"), FormConfig, defaults=DEFAULTS)  # type: ignore[arg-type]
     skip = ("temperature",)
     config.add_arguments(parser.add_argument_group("world"), WorldConfig, skip)  # type: ignore[arg-type]
     arguments = parser.parse_args(argv)

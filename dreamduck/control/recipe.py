@@ -12,6 +12,19 @@ from dreamduck.config import check, option
 from dreamduck.control.controllers import FEATURES
 from dreamduck.control.files import RunFiles
 
+DREAM_STEPS, ROAD_STEPS = 40, 200  # of an episode at most; a longer dream is not true any more
+TEMPERATURE = 0.5
+# What the command lines of searches take where nothing is said; see docs/control.md.
+DEFAULTS = {
+    "features": "zh",
+    "components": 64,
+    "covariance": "full",
+    "seeds": "common",
+    "end_cost": 3.0,
+    "weight_decay": 0.05,
+    "temperature": TEMPERATURE,
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class RecipeConfig:
@@ -21,7 +34,7 @@ class RecipeConfig:
     components: int = option(64, "of what it sees that the search goes along; 0: every weight", low=0)
     population: int = option(64, "candidates in a generation", low=2)
     num_episode: int = option(32, "dreams of each", low=1)
-    dream_steps: int = option(40, "of a dream at most; longer ones are not true any more", low=1)
+    dream_steps: int = option(DREAM_STEPS, "of a dream at most", low=1)
     generations: int = option(150, "of a search", low=1)
     sigma_init: float = option(0.1, "its first step size", above=0.0)
     end_cost: float = option(3.0, "what a crash loses beyond the end of a short dream", low=0.0)

@@ -16,7 +16,7 @@ from typing import Any
 
 from dreamduck import cli, config
 from dreamduck.config import check, option
-from dreamduck.control.recipe import RecipeConfig
+from dreamduck.control.recipe import TEMPERATURE, RecipeConfig
 from dreamduck.control.report import REFERENCE
 from dreamduck.control.scoreboard import TRAINING_MAP, UNSEEN_MAPS
 from dreamduck.control.stages import Stage, run_stages
@@ -48,7 +48,7 @@ class ReproduceConfig(RecipeConfig):
         2.0, "of the VAE: a precise latent is worth more than a smooth one", low=0.0
     )
     memory_steps: int = option(3000, "of the MDN-RNN", low=1)
-    temperature: float = option(0.5, "of the dream", above=0.0)
+    temperature: float = option(TEMPERATURE, "of the dream", above=0.0)
     score_episodes: int = option(100, "to score by", low=1)
     score_seconds: float = option(60.0, "of each", unit="s", above=0.0)
     score_maps: tuple[str, ...] = option((TRAINING_MAP, *UNSEEN_MAPS), "maps to score on")

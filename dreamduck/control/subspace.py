@@ -86,17 +86,15 @@ def find_subspace(
 
     Args:
         dream: with a `memory` and its `initial` latents, as `dreamduck.dream.Dream` has them.
-        components: K.
+        components: K, or as many as there are features.
         seed: of the run.
         origin: (n,) the theta to begin with; zeros by default.
     Raises:
-        ConfigError: more components than features, or a controller without biases.
+        ConfigError: a controller without biases.
     """
-    if not form.bias or components > form.inputs:
-        raise ConfigError(
-            f"components: expected at most {form.inputs}, and a controller with biases; got {components} "
-            f"for a controller {form}"
-        )
+    if not form.bias:
+        raise ConfigError(f"components: expected a controller with biases, got {form}; give --components 0")
+    components = min(components, form.inputs)
     seen = select(form, look(dream, seed)).astype(np.float64)
     mean = seen.mean(axis=0)
     _, spread, directions = np.linalg.svd(seen - mean, full_matrices=False)

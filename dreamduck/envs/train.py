@@ -14,6 +14,7 @@ from pathlib import Path
 from dreamduck import cli, config
 from dreamduck.control import mpi
 from dreamduck.control.files import read_controller
+from dreamduck.control.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
 from dreamduck.control.runs import Plan, evolve
 from dreamduck.control.search import SearchConfig
 from dreamduck.control.worlds import ENVS, FormConfig, WorldConfig, model_sizes
@@ -51,9 +52,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads", type=int, default=0, help="cores for each process (default: its share)"
     )
-    config.add_arguments(parser.add_argument_group("search"), SearchConfig)  # type: ignore[arg-type]
-    config.add_arguments(parser.add_argument_group("controller"), FormConfig)  # type: ignore[arg-type]
-    config.add_arguments(parser.add_argument_group("world"), WorldConfig)  # type: ignore[arg-type]
+    search, controller, world = map(parser.add_argument_group, ("search", "controller", "world"))
+    config.add_arguments(search, SearchConfig, skip=("max_steps",), defaults=DEFAULTS)  # type: ignore[arg-type]
+    search.add_argument(
+        *("--max-steps", "--max_steps"),
+        type=int,
+        help=f"of an episode at most (default: {DREAM_STEPS} in the dream, {ROAD_STEPS} on the road)",
+    )
+    config.add_arguments(controller, FormConfig, defaults=DEFAULTS)  # type: ignore[arg-type]
+    config.add_arguments(world, WorldConfig, defaults=DEFAULTS)  # type: ignore[arg-type]
     return parser
 
 
@@ -74,6 +81,8 @@ def settings(arguments: argparse.Namespace) -> SearchConfig:
         log.warning("--retrain: CMA-ES is never set back, neither here nor in the original; ignored")
     if arguments.sigma_decay is not None:
         log.warning("--sigma_decay: CMA-ES adapts its own step size, here and in the original; ignored")
+    if arguments.max_steps is None:
+        arguments.max_steps = DREAM_STEPS if choose_world(arguments) == ENVS[0] else ROAD_STEPS
     return config.from_arguments(SearchConfig, arguments)
 
 

@@ -27,7 +27,7 @@ def worlds(monkeypatch):
     """What was evolved, and judged: the road likes a temperature of 1 best."""
     seen: dict[str, list[Any]] = {"evolved": [], "judged": []}
 
-    def make_judge(env, world, form, threads=None):
+    def make_judge(env, world, form, threads=None, beginning="first"):
         seen["evolved"].append((env, world.temperature, world.weights, form))
         return Sphere()
 

@@ -68,10 +68,12 @@ def test_it_begins_at_its_origin(dream):
     assert np.array_equal(subspace.expand(np.zeros(subspace.size)), origin)
 
 
-def test_more_components_than_features_are_refused(dream):
-    with pytest.raises(ConfigError, match="at most 10"):
-        find_subspace(dream, FORM, 11, seed=0)
-    with pytest.raises(ConfigError, match="biases"):
+def test_there_are_no_more_components_than_features(dream):
+    assert find_subspace(dream, FORM, 99, seed=0).projection.shape == (10, 10)
+
+
+def test_a_controller_without_biases_is_refused(dream):
+    with pytest.raises(ConfigError, match="--components 0"):
         find_subspace(dream, dataclasses.replace(FORM, bias=False), 4, seed=0)
 
 

@@ -14,13 +14,14 @@ import pytest
 from dreamduck import config
 from dreamduck.control import runs
 from dreamduck.control.controllers import ControllerForm
-from dreamduck.control.search import SearchConfig
+from dreamduck.control.recipe import TEMPERATURE, RecipeConfig
 from dreamduck.control.worlds import FormConfig, WorldConfig
 from dreamduck.envs import train
 from dreamduck.errors import CheckpointError, ConfigError, ControllerError
 from tests.control.fakes import Sphere
 
-SMALL = ["-n", "4", "--num_episode", "2", "--generations", "2", "--features", "z", "-q"]
+SMALL = ["-n", "4", "--num_episode", "2", "--generations", "2", "-q"]
+SMALL += ["--features", "z", "--components", "0"]
 SCRIPT = Path(train.__file__)
 
 
@@ -29,7 +30,7 @@ def world(monkeypatch):
     """Searches are judged by a sphere; what they were asked for is kept."""
     asked = []
 
-    def make_judge(env, world, form, threads=None):
+    def make_judge(env, world, form, threads=None, beginning="first"):
         asked.append((env, world, form))
         return Sphere()
 
@@ -58,14 +59,25 @@ def test_flags_of_the_original():
 def test_defaults_of_the_original():
     found = train.settings(parsed())
     assert (found.population, found.num_episode, found.eval_steps) == (64, 16, 25)
-    assert (found.sigma_init, found.seeds, found.cap_time) == (0.1, "antithetic", 0)
+    assert (found.sigma_init, found.cap_time) == (0.1, 0)
     assert train.choose_world(parsed()) == "rnnenv"
-    assert config.from_arguments(FormConfig, parsed()).features == "z"
+
+
+def test_defaults_are_what_reached_the_road():
+    recipe = RecipeConfig()
+    found = train.settings(parsed())
+    for name in ("components", "sigma_init", "end_cost", "weight_decay"):
+        assert getattr(found, name) == getattr(recipe, name)
+    assert (found.max_steps, found.beginning, found.seeds) == (recipe.dream_steps, "midway", "common")
+    assert config.from_arguments(FormConfig, parsed()).features == recipe.features
+    assert config.from_arguments(WorldConfig, parsed()).temperature == TEMPERATURE
+    assert train.settings(parsed("realenv")).max_steps > found.max_steps
+    assert train.settings(parsed("--max-steps", "7")).max_steps == 7
 
 
 def test_flags_without_a_meaning_are_told(caplog):
     found = train.settings(parsed("--retrain", "1", "--sigma_decay", "0.9"))
-    assert found == SearchConfig()
+    assert found == train.settings(parsed())
     assert "--retrain" in caplog.text
     assert "--sigma_decay" in caplog.text
     with pytest.raises(ConfigError, match="optimizer: expected cma, got 'pepg'"):
@@ -105,8 +117,8 @@ def test_started_again_it_goes_on(world, tmp_path):
     rows = json.loads((tmp_path / "rnnenv.cma.2.4.hist.json").read_text())
     assert [row[0] for row in rows] == [1, 2, 3]
     with pytest.raises(CheckpointError, match="temperature"):
-        train.main([*SMALL, "--log", str(tmp_path), "--temp", "0.5"])
-    train.main([*SMALL, "--log", str(tmp_path), "--temp", "0.5", "--fresh"])
+        train.main([*SMALL, "--log", str(tmp_path), "--temp", "0.75"])
+    train.main([*SMALL, "--log", str(tmp_path), "--temp", "0.75", "--fresh"])
 
 
 def test_it_starts_from_a_file(world, tmp_path):
