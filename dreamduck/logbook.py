@@ -1,4 +1,4 @@
-"""A training's logbook: JSON lines and TensorBoard, beside the run's resolved configuration."""
+"""A training's logbook: JSON lines, TensorBoard and curves, beside the run's resolved configuration."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import json
 import math
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from dreamduck.storage import PathLike, replacing, write_json
+
+COLUMNS = 3  # of panels in a picture
+FEW = 30  # points that are marked one by one
 
 
 class Logbook:
@@ -49,6 +52,12 @@ class Logbook:
                 if value is not None:
                     self._writer.add_scalar(key, value, step)
 
+    def draw(self) -> Path:
+        """Draw the curves of all metrics so far to `<folder>/<name>.png`."""
+        path = self.path.with_suffix(".png")
+        draw_curves(path, read_logbook(self.path))
+        return path
+
     def close(self) -> None:
         """Flush and close the files."""
         self._file.close()
@@ -74,6 +83,45 @@ def read_logbook(path: PathLike) -> list[dict[str, Any]]:
             except json.JSONDecodeError:
                 break
     return rows
+
+
+def draw_curves(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Draw every metric against the step, one panel each.
+
+    Args:
+        rows: of a logbook. "held_out/loss" is drawn into the panel of "loss".
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if name not in ("step", "time") and value is not None:
+                *group, metric = name.split("/")
+                curve = "/".join(group) or "training"
+                panels.setdefault(metric, {}).setdefault(curve, []).append((row["step"], value))
+    varied = {
+        metric: curves
+        for metric, curves in panels.items()
+        if len({value for points in curves.values() for _, value in points}) > 1
+    }
+    down = max(1, -(-len(varied) // COLUMNS))
+    figure = Figure(figsize=(4 * COLUMNS, 2.6 * down), layout="constrained")
+    FigureCanvasAgg(figure)
+    places = figure.subplots(down, COLUMNS, squeeze=False).ravel()
+    for place, (metric, curves) in zip(places, varied.items(), strict=False):
+        for curve, points in curves.items():
+            place.plot(
+                *zip(*points, strict=True), "o-" if len(points) < FEW else "-", ms=3, lw=1, label=curve
+            )
+        place.set(title=metric.replace("_", " "), xlabel="step")
+        if list(curves) != ["training"]:
+            place.legend(fontsize="small")
+    for place in places[len(varied) :]:
+        place.set_axis_off()
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100, format="png")
 
 
 def _tensorboard_writer(folder: Path) -> Any:

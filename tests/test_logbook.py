@@ -1,5 +1,8 @@
 import math
 
+import numpy as np
+from PIL import Image
+
 from dreamduck.logbook import Logbook, read_logbook
 from dreamduck.storage import read_json
 
@@ -28,3 +31,15 @@ def test_resume_drops_what_will_be_told_again(tmp_path):
         (2, 2),
         (3, 30),
     ]
+
+
+def test_curves_are_drawn(tmp_path):
+    with Logbook(tmp_path, "a", {}, tensorboard=False) as book:
+        assert book.draw().stat().st_size > 500  # nothing yet, and no complaint
+        for step in range(40):
+            book.write(step, loss=1 / (step + 1), learning_rate=0.1)
+        book.write(39, **{"held_out/loss": 0.5, "held_out/end_auc": math.nan})
+        path = book.draw()
+    picture = np.asarray(Image.open(path).convert("RGB"))
+    assert path == tmp_path / "a.png"
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10

@@ -130,6 +130,7 @@ class _Run:
         if math.isfinite(metrics["reward_error"]):
             loss += self.config.reward_weight * metrics["reward_error"]
         logbook.write(self.position.step - 1, **{f"held_out/{k}": v for k, v in metrics.items()})
+        logbook.draw()
         log.info(
             "step %d: held-out nll %.4f, reward correlation %.3f, end AUC %.3f",
             self.position.step, metrics["nll"], metrics["reward_correlation"], metrics["end_auc"],

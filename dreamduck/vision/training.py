@@ -132,6 +132,7 @@ class _Run:
         metrics = evaluate(network, self.test_frames, self.config.kl_tolerance)
         self._check(math.isfinite(metrics["loss"]))
         logbook.write(self.position.step - 1, **{f"held_out/{k}": v for k, v in metrics.items()})
+        logbook.draw()
         log.info("epoch %d: held-out loss %.2f, PSNR %.2f dB", number + 1, metrics["loss"], metrics["psnr"])
         show(Path(self.config.log) / "vae" / f"epoch-{number + 1:03d}.png", network, self.test_frames)
         if metrics["loss"] < self.position.best:
