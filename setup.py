@@ -35,7 +35,7 @@ setup(
     package_data={
         "dreamduck": ["py.typed"],
         "dreamduck.envs": ["*.bash", "*.ipynb", "requirements.txt"],
-        "dreamduck.pretrained": ["*.h5", "*.json"],
+        "dreamduck.pretrained": ["*.h5", "*.json", "*.npz"],
         "dreamduck.drive": ["page/*", "page/**/*"],
     },
     install_requires=requirements(),
