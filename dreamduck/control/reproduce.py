@@ -49,6 +49,7 @@ class ReproduceConfig(RecipeConfig):
     )
     memory_steps: int = option(3000, "of the MDN-RNN", low=1)
     temperature: float = option(TEMPERATURE, "of the dream", above=0.0)
+    unseen_episodes: int = option(100, "to record on a map that is never seen, to report on", low=2)
     score_episodes: int = option(100, "to score by", low=1)
     score_seconds: float = option(60.0, "of each", unit="s", above=0.0)
     score_maps: tuple[str, ...] = option((TRAINING_MAP, *UNSEEN_MAPS), "maps to score on")
@@ -60,74 +61,60 @@ class ReproduceConfig(RecipeConfig):
 
 
 def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
-    """The commands, in their order."""
+    """The commands, in their order; the last four only report."""
     records, weights, series, logs = (folder / name for name in ("records", "weights", "series", "log"))
-    eye, mind = weights / "vae.weights.h5", weights / "rnn.weights.h5"
-    best = settings.best(logs)
-    vae_steps = ["--max-steps", str(settings.vae_steps)] if settings.vae_steps else []
-    commands: list[tuple[str, list[str], list[Path], list[Path]]] = [
-        (
-            "record",
-            [
-                *("extract.py", "--records", str(records), "--log", str(logs)),
-                *("--maps", ",".join(settings.maps), "--max-trials", str(settings.episodes)),
-                *("--max-frames", str(settings.frames)),
-                *("--min-frames", str(min(50, settings.frames))),
-            ],
-            [],
-            [records],
-        ),
-        (
-            "vision",
-            [
-                *("vae_train.py", "--records", str(records), "--weights", str(weights)),
-                *("--log", str(logs), "--epochs", str(settings.vae_epochs), *vae_steps),
-                *("--learning-rate", "0.001", "--schedule", "cosine"),
-                *("--kl-tolerance", str(settings.kl_tolerance)),
-            ],
-            [],
-            [eye],
-        ),
-        (
-            "series",
-            [
-                *("series.py", "--records", str(records), "--weights", str(weights)),
-                *("--series", str(series)),
-            ],
-            [eye],
-            [series],
-        ),
-        (
-            "memory",
-            [
-                *("rnn_train.py", "--series", str(series), "--weights", str(weights)),
-                *("--log", str(logs), "--steps", str(settings.memory_steps)),
-            ],
-            [eye],
-            [mind],
-        ),
-        (
-            "evolve",
-            settings.command(weights, logs, settings.temperature),
-            [mind],
-            [best],
-        ),
-        (
-            "score",
-            [
-                *("dreamduck.control.scoreboard", "--out", str(folder / "scores")),
-                *("--weights", str(weights), "--rows", REFERENCE, "--controller", f"{ROW}={best}"),
-                *("--maps", ",".join(settings.score_maps)),
-                *("--simulators", ",".join(settings.score_simulators)),
-                *("--episodes", str(settings.score_episodes), "--seconds", str(settings.score_seconds)),
-            ],
-            [mind, best],
-            [folder / "scores" / "scores.json"],
-        ),
+    unseen, truth = folder / "unseen", folder / "openloop"
+    eye, mind, best = weights / "vae.weights.h5", weights / "rnn.weights.h5", settings.best(logs)
+    record = [
+        *("extract.py", "--records", str(records), "--log", str(logs)),
+        *("--maps", ",".join(settings.maps), "--max-trials", str(settings.episodes)),
+        *("--max-frames", str(settings.frames), "--min-frames", str(min(50, settings.frames))),
     ]
+    look = [
+        *("vae_train.py", "--records", str(records), "--weights", str(weights), "--log", str(logs)),
+        *("--epochs", str(settings.vae_epochs)),
+        *(("--max-steps", str(settings.vae_steps)) if settings.vae_steps else ()),
+        *("--learning-rate", "0.001", "--schedule", "cosine"),
+        *("--kl-tolerance", str(settings.kl_tolerance)),
+    ]
+    encode = ["series.py", "--records", str(records), "--weights", str(weights), "--series", str(series)]
+    remember = [
+        *("rnn_train.py", "--series", str(series), "--weights", str(weights), "--log", str(logs)),
+        *("--steps", str(settings.memory_steps)),
+    ]
+    score = [
+        *("dreamduck.control.scoreboard", "--out", str(folder / "scores")),
+        *("--weights", str(weights), "--rows", REFERENCE, "--controller", f"{ROW}={best}"),
+        *("--maps", ",".join(settings.score_maps)),
+        *("--simulators", ",".join(settings.score_simulators)),
+        *("--episodes", str(settings.score_episodes), "--seconds", str(settings.score_seconds)),
+    ]
+    elsewhere = [
+        *("extract.py", "--records", str(unseen), "--log", str(logs / "unseen")),
+        *("--maps", UNSEEN_MAPS[0], "--max-trials", str(settings.unseen_episodes)),
+        *("--max-frames", str(settings.frames), "--min-frames", str(min(50, settings.frames))),
+    ]
+
+    def dream(episodes: Path, name: str) -> list[str]:
+        command = ["dreamduck.memory.evaluate", "--weights", str(weights), "--records", str(episodes)]
+        return [*command, "--out", str(truth / name)]
+
+    evolve = settings.command(weights, logs, settings.temperature)
+    reports = [truth / name / "openloop.json" for name in ("held-out", "unseen")]
     return [
-        Stage(name, tuple(command), tuple(inputs), tuple(outputs))
-        for name, command, inputs, outputs in commands
+        Stage("record", tuple(record), (), (records,)),
+        Stage("vision", tuple(look), (), (eye,)),
+        Stage("series", tuple(encode), (eye,), (series,)),
+        Stage("memory", tuple(remember), (eye,), (mind,)),
+        Stage("evolve", tuple(evolve), (mind,), (best,)),
+        Stage("score", tuple(score), (mind, best), (folder / "scores" / "scores.json",)),
+        Stage("record-unseen", tuple(elsewhere), (), (unseen,)),
+        # Trained to its end already, it only measures anew, with frames of a map that it never saw.
+        Stage("vision-unseen", (*look, "--unseen", str(unseen)), (eye,), (eye,)),
+        Stage(
+            "dreams", tuple(dream(records, "held-out")), (mind,), (truth / "held-out" / "openloop.json",)
+        ),
+        Stage("dreams-unseen", (*dream(unseen, "unseen"), "--everything"), (mind,), (reports[1],)),
     ]
 
 

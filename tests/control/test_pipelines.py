@@ -25,7 +25,9 @@ def entry(row, distance, alive, map_name="loop_empty"):
 
 def test_each_stage_feeds_the_next(tmp_path):
     planned = stages(tmp_path, ReproduceConfig())
-    assert [stage.name for stage in planned] == ["record", "vision", "series", "memory", "evolve", "score"]
+    names = ["record", "vision", "series", "memory", "evolve", "score"]
+    names += ["record-unseen", "vision-unseen", "dreams", "dreams-unseen"]
+    assert [stage.name for stage in planned] == names
     made: set[Path] = set()
     for stage in planned:
         assert set(stage.inputs) <= made
