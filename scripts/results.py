@@ -16,7 +16,7 @@ from dreamduck.storage import read_json
 ROOT = Path(__file__).resolve().parent.parent
 CARDS = ROOT / "dreamduck" / "pretrained"
 RESULTS = ROOT / "benchmarks" / "results"
-SCORES = ROOT / "docs" / "scores" / "scores.md"
+DOCS = ROOT / "docs"
 MARK = re.compile(r"(<!-- results:(\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -54,12 +54,107 @@ def model() -> str:
             "",
         ],
     ]
+    if "unseen" in vae["metrics"]:
+        other = vae["metrics"]["unseen"]
+        rows.insert(
+            2, ["", "both on a map never seen", f"{other['psnr']:.1f} dB, {other['ssim']:.2f}", "", ""]
+        )
     return table(["", "on held-out episodes", "", "made by", "took"], rows)
 
 
 def scores() -> str:
     """The scoreboard's own tables, without their heading."""
-    return SCORES.read_text(encoding="utf-8").split("\n", 2)[2].replace("\n## ", "\n#### ").strip() + "\n"
+    return _report("scores", "scores.md").replace("\n## ", "\n#### ")
+
+
+def gap() -> str:
+    """The dream-gap report's table."""
+    return _report("gap", "gap.md")
+
+
+def ablations() -> str:
+    """The ablations' table."""
+    return _report("ablations", "ablations.md")
+
+
+def _report(folder: str, name: str) -> str:
+    """A report without its heading."""
+    return (DOCS / folder / name).read_text(encoding="utf-8").split("\n", 2)[2].strip() + "\n"
+
+
+def openloop() -> str:
+    """Dreams against what really happened, on held-out episodes and on a map never seen."""
+    rows = []
+    for folder, where in (("held-out", "held-out episodes"), ("unseen", "a map never seen")):
+        found = read_json(DOCS / "openloop" / f"{folder}.json")
+        for steps, part in found["horizons"].items():
+            psnr, z, gain, end = (part[name] for name in ("psnr", "z_error", "return", "end"))
+            rows.append(
+                [
+                    where,
+                    steps,
+                    *(f"{psnr[name]:.1f}" for name in ("dream", "last_frame", "mean_frame")),
+                    f"{z['dream']:.2f}, {z['last_frame']:.2f}, {z['mean_frame']:.2f}",
+                    f"{gain['correlation']:.2f}",
+                    f"{gain['error']:.2f} of {gain['spread']:.2f}",
+                    "" if end["auc"] is None else f"{end['auc']:.2f}",
+                ]
+            )
+    head = ["on", "steps", "PSNR [dB]", "last frame", "mean frame", "error in z (dream, last, mean)"]
+    return table([*head, "return: correlation", "error, of spread", "AUC of ending"], rows)
+
+
+def reproduce() -> str:
+    """What `make reproduce` gave, and how long each stage took."""
+    found = read_json(DOCS / "reproduce.json")
+    rows = [
+        [
+            row["map"],
+            row["simulator"],
+            f"{100 * row['of_pursuit']:.0f}%",
+            f"{100 * row['alive']:.0f}%",
+            "at least {:.0%} and {:.0%}".format(*row["target"]),
+        ]
+        for row in found["rows"]
+    ]
+    lines = table(["map", "simulator", "of pure pursuit's distance", "alive after 60 s", "target"], rows)
+    minutes = {name: seconds / 60 for name, seconds in found["seconds"].items()}
+    spent = ", ".join(f"{name} {value:.1f}" for name, value in minutes.items())
+    return f"{lines}\nMinutes: {spent}; together {sum(minutes.values()):.0f}.\n"
+
+
+def speed() -> str:
+    """What the dream and the trainings take, as ratios to peers in the same run."""
+    dream, memory, vae = (
+        read_json(RESULTS / f"{name}.json")["results"] for name in ("dream", "memory", "vae")
+    )
+    rows = []
+    for batch, row in dream["batches"].items():
+        rates = row["steps_per_second"]
+        name = "stepper" if batch == "1" else "rollout"
+        rows.append(
+            [
+                f"dream, {batch} at a time [steps/s]",
+                f"{rates[name]:,.0f}",
+                f"2019's loop {rates['session']:,.0f} ({row[f'{name}_over_session']:.0f} times), PyTorch "
+                f"{rates['pytorch']:,.0f}, the matrix products alone {rates['matmul']:,.0f} "
+                f"({100 * rates[name] / rates['matmul']:.0f}%)",
+            ]
+        )
+    for what, name in (
+        ("train", "VAE, a step of 100 frames [ms]"),
+        ("encode", "frame to z [ms]"),
+        ("decode", "z to frame [ms]"),
+    ):
+        found = vae[what]["milliseconds"]
+        others = ", ".join(
+            f"{peer} {found[peer]:.1f}" for peer in found if "/" not in peer and peer != "ours"
+        )
+        rows.append([name, f"{found['ours']:.1f}", others])
+    seconds = memory["seconds_per_step"]
+    ours, torch = 1000 * seconds["dreamduck"], 1000 * seconds["pytorch"]
+    rows.append(["MDN-RNN, a step of 100 x 50 [ms]", f"{ours:.0f}", f"PyTorch {torch:.0f}"])
+    return table(["what", "here", "peers in the same run"], rows)
 
 
 def simulator() -> str:
@@ -72,7 +167,8 @@ def simulator() -> str:
     return table(["map and frame", "gym-duckietown", "native", "times", "native, 64 cars a call"], rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {"model": model, "scores": scores, "simulator": simulator}
+MAKERS = (model, openloop, reproduce, scores, gap, ablations, simulator, speed)
+TABLES: dict[str, Callable[[], str]] = {maker.__name__: maker for maker in MAKERS}
 
 
 def main() -> int:
