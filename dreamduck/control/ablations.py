@@ -143,10 +143,11 @@ def run(
         forget(world.folder, folder / "untrained", settings.memory_seed)
     team.agree(0)  # nobody reads the copy before it is there
     for case in cases(settings, sizes):
-        here = world
+        here, how = world, search
         if case.memory == "untrained":
             here = dataclasses.replace(world, weights=str(folder / "untrained"))
-        plan = Plan(case.env, here, search, case.form, folder / case.name)
+            how = dataclasses.replace(search, beginning="first")  # it knows nothing of what came before
+        plan = Plan(case.env, here, how, case.form, folder / case.name)
         done = plan.folder / "verdict.json"
         missing = team.agree(not done.exists())
         if missing:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dreamduck import memory, vision
-from dreamduck.memory.initial import InitialZ, write_initial
+from dreamduck.memory.initial import InitialZ, write_initial, write_midway
 from dreamduck.memory.layout import MemoryConfig
 
 
@@ -17,5 +17,8 @@ def weights(tmp_path_factory):
     memory.files.save(folder, memory.layout.initial_parameters(sizes, seed=0), sizes, {})
     random = np.random.default_rng(0)
     first = random.standard_normal((2, 5, 4)).astype(np.float32)
-    write_initial(folder / "initial_z.json", InitialZ(first[0], first[1] - 3))
+    beginnings = InitialZ(first[0], first[1] - 3)
+    write_initial(folder / "initial_z.json", beginnings)
+    h, c = random.uniform(-0.5, 0.5, (2, 5, 8)).astype(np.float32)
+    write_midway(folder / "midway.npz", beginnings._replace(h=h, c=c))
     return folder
