@@ -22,7 +22,7 @@ EVERY = 5  # steps of the dream between two pictures
 def dream(weights: Path, action: tuple[float, float], seed: int = 0) -> Frames:
     """(COLUMNS, 64, 64, 3): a dream under one and the same action."""
     mind = memory.load(weights)
-    dreams = Dreams(mind, memory.load_initial(weights, mind.config.z_size))
+    dreams = Dreams(mind, memory.load_initial(weights, mind.config))
     dreams.reset([seed])
     latents = []
     for step in range(COLUMNS * EVERY):

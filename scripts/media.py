@@ -69,7 +69,7 @@ def dream_along(seen: list[Frames], actions: FloatArray, temperature: float, see
     perception.reset(seen[0][np.newaxis])
     for frame, action in zip(seen[1:WARM_UP], actions, strict=False):
         perception.step(frame[np.newaxis], action[np.newaxis])
-    dreams = Dreams(mind, memory.load_initial(FOLDER, mind.config.z_size), temperature=temperature)
+    dreams = Dreams(mind, memory.load_initial(FOLDER, mind.config), temperature=temperature)
     dreams.reset([seed])
     dreams.z = perception.z.copy()
     dreams.state = LSTMState(perception.state.h.copy(), perception.state.c.copy())
