@@ -21,7 +21,7 @@ from dreamduck.config import check, option
 from dreamduck.control import mpi
 from dreamduck.control.controllers import ControllerForm
 from dreamduck.control.files import read_controller
-from dreamduck.control.recipe import DEFAULTS
+from dreamduck.control.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
 from dreamduck.control.runs import Plan, VerdictConfig, evolve, judge_on_road
 from dreamduck.control.search import SearchConfig
 from dreamduck.control.worlds import WorldConfig, model_sizes
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 MEMORIES = ("none", "untrained", "trained")
 WORLDS = ("realenv", "rnnenv")
+SEARCH = {**DEFAULTS, "max_steps": ROAD_STEPS}  # on the road; in the dream no more than is true
 VISION_FILES = ("vae.weights.h5", "vae.json", "initial_z.json")
 
 
@@ -144,9 +145,11 @@ def run(
     team.agree(0)  # nobody reads the copy before it is there
     for case in cases(settings, sizes):
         here, how = world, search
+        if case.env == "rnnenv":
+            how = dataclasses.replace(search, max_steps=min(search.max_steps, DREAM_STEPS))
         if case.memory == "untrained":
             here = dataclasses.replace(world, weights=str(folder / "untrained"))
-            how = dataclasses.replace(search, beginning="first")  # it knows nothing of what came before
+            how = dataclasses.replace(how, beginning="first")  # it knows nothing of what came before
         plan = Plan(case.env, here, how, case.form, folder / case.name)
         done = plan.folder / "verdict.json"
         missing = team.agree(not done.exists())
@@ -172,7 +175,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = cli.parser("Compare controllers on z alone, with an untrained and with a trained memory.")
     parser.add_argument("--out", default="ablations", help="folder to write to (default: ablations)")
     config.add_arguments(parser, AblationConfig)
-    config.add_arguments(parser.add_argument_group("search"), SearchConfig, defaults=DEFAULTS)  # type: ignore[arg-type]
+    config.add_arguments(parser.add_argument_group("search"), SearchConfig, defaults=SEARCH)  # type: ignore[arg-type]
     config.add_arguments(parser.add_argument_group("world"), WorldConfig, defaults=DEFAULTS)  # type: ignore[arg-type]
     arguments = parser.parse_args(argv)
     cli.start_logging(arguments)
