@@ -118,6 +118,40 @@ def reproduce() -> str:
     return f"{lines}\nMinutes: {spent}; together {sum(minutes.values()):.0f}.\n"
 
 
+def speed() -> str:
+    """What the dream and the trainings take, as ratios to peers in the same run."""
+    dream, memory, vae = (
+        read_json(RESULTS / f"{name}.json")["results"] for name in ("dream", "memory", "vae")
+    )
+    rows = []
+    for batch, row in dream["batches"].items():
+        rates = row["steps_per_second"]
+        name = "stepper" if batch == "1" else "rollout"
+        rows.append(
+            [
+                f"dream, {batch} at a time [steps/s]",
+                f"{rates[name]:,.0f}",
+                f"2019's loop {rates['session']:,.0f} ({row[f'{name}_over_session']:.0f} times), PyTorch "
+                f"{rates['pytorch']:,.0f}, the matrix products alone {rates['matmul']:,.0f} "
+                f"({100 * rates[name] / rates['matmul']:.0f}%)",
+            ]
+        )
+    for what, name in (
+        ("train", "VAE, a step of 100 frames [ms]"),
+        ("encode", "frame to z [ms]"),
+        ("decode", "z to frame [ms]"),
+    ):
+        found = vae[what]["milliseconds"]
+        others = ", ".join(
+            f"{peer} {found[peer]:.1f}" for peer in found if "/" not in peer and peer != "ours"
+        )
+        rows.append([name, f"{found['ours']:.1f}", others])
+    seconds = memory["seconds_per_step"]
+    ours, torch = 1000 * seconds["dreamduck"], 1000 * seconds["pytorch"]
+    rows.append(["MDN-RNN, a step of 100 x 50 [ms]", f"{ours:.0f}", f"PyTorch {torch:.0f}"])
+    return table(["what", "here", "peers in the same run"], rows)
+
+
 def simulator() -> str:
     """Frames a second of the native simulator, as ratios to gym-duckietown."""
     found = read_json(RESULTS / "simulator.json")["results"]["frames a second, one core"]
@@ -128,7 +162,7 @@ def simulator() -> str:
     return table(["map and frame", "gym-duckietown", "native", "times", "native, 64 cars a call"], rows)
 
 
-MAKERS = (model, openloop, reproduce, scores, gap, simulator)
+MAKERS = (model, openloop, reproduce, scores, gap, simulator, speed)
 TABLES: dict[str, Callable[[], str]] = {maker.__name__: maker for maker in MAKERS}
 
 
