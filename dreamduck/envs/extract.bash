@@ -7,7 +7,7 @@
 set -u
 workers=64
 if [[ "${1:-}" =~ ^[0-9]+$ ]]; then
-  workers=$1
+  workers=$((10#$1)) # 08 is eight
   shift
 fi
 if ((workers < 1)); then

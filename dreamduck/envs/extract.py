@@ -15,7 +15,7 @@ from typing import Any
 from dreamduck import cli, config
 from dreamduck.control import mpi
 from dreamduck.errors import ConfigError
-from dreamduck.recordings import coverage, plan, recorder, scan
+from dreamduck.recordings import coverage, plan, recorder, scan, sweep
 from dreamduck.recordings.plan import RecorderConfig
 
 log = logging.getLogger("dreamduck.extract")
@@ -75,6 +75,7 @@ def _worker(arguments: argparse.Namespace) -> tuple[int, int]:
 
 def _record(settings: RecorderConfig, render: bool, workers: int, worker: int) -> int:
     """Record one worker's share; returns the number of frames."""
+    sweep(settings.records)
     episodes = plan.missing(settings, plan.share(settings, worker, workers))
     log.info("worker %d of %d: %d episodes to record", worker + 1, workers, len(episodes))
     # Threads would only stand in one another's way.

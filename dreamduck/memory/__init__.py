@@ -10,7 +10,7 @@ from pathlib import Path
 from dreamduck.errors import WeightsError
 from dreamduck.memory import files
 from dreamduck.memory.initial import InitialZ, read_initial, read_midway
-from dreamduck.memory.layout import MemoryConfig
+from dreamduck.memory.layout import MemoryConfig, Parameters
 from dreamduck.memory.legacy import is_legacy, read_legacy
 from dreamduck.memory.step import LSTMState, Memory, Prediction
 from dreamduck.storage import PathLike, fingerprint
@@ -38,7 +38,7 @@ def load(folder: PathLike) -> Memory:
     """
     path = Path(folder) / files.WEIGHTS
     if not path.is_file() and is_legacy(Path(folder) / files.CARD):
-        parameters, config = read_legacy(Path(folder) / files.CARD)
+        parameters, config = _read_legacy(Path(folder))
         return Memory(parameters, config, weights=fingerprint(Path(folder) / files.CARD))
     card = files.read_card(folder)
     config = files.config_of(card, str(Path(folder) / files.CARD))
@@ -53,8 +53,15 @@ def read_config(folder: PathLike) -> MemoryConfig:
     """
     path = Path(folder) / files.CARD
     if not (Path(folder) / files.WEIGHTS).is_file() and is_legacy(path):
-        return read_legacy(path)[1]
+        return _read_legacy(Path(folder))[1]
     return files.config_of(files.read_card(folder), str(path))
+
+
+def _read_legacy(folder: Path) -> tuple[Parameters, MemoryConfig]:
+    """A memory of 2019; the first latents, where they lie beside it, tell how many Gaussians it has."""
+    initial = folder / files.INITIAL
+    z_size = read_initial(initial).mu.shape[1] if initial.is_file() else None
+    return read_legacy(folder / files.CARD, z_size=z_size)
 
 
 def load_initial(folder: PathLike, sizes: MemoryConfig, beginning: str = FIRST) -> InitialZ:

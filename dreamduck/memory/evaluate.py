@@ -132,10 +132,10 @@ def find_takes(settings: EvaluationConfig, eye: Vision) -> tuple[list[Take], Fra
             "none; record more, or give --everything for records that the model never saw"
         )
     chosen = recordings.chosen(np.flatnonzero(enough)[: settings.episodes].tolist())
-    takes = []
+    takes, frames = [], settings.shown + settings.lengths[-1]  # no more are compared
     for path in cli.progress(chosen.paths, desc="looking", unit="episode"):
         episode = read_episode(path)
-        takes.append(make_take(episode, eye.encode(episode.obs)[0]))
+        takes.append(make_take(episode, eye.encode(episode.obs[:frames])[0]))
     others = recordings.chosen(
         (np.flatnonzero(~out) if (~out).any() else np.arange(len(out)))[:100].tolist()
     )

@@ -4,8 +4,9 @@ Flow: series -> [memory] -> dream. The file is a list of four arrays, each value
 rounded to a whole number, in the order in which TensorFlow 1 made the variables: the output layer
 (H, 3KZ) and its bias, then the LSTM's kernel (inputs + H, 4H) and its bias. The output's columns are
 (Z, 3, K). The LSTM's gates are input, candidate, forget, output, and 1 is added to the forget gate,
-which is in no file. The variant for Doom has one more output, the first: the logit of an end; and one
-more input after the action: whether an episode begins. Source: the format of WorldModelsExperiments."""
+which is in no file. The variant for Doom made its LSTM first, so that the two pairs change places; it has
+one more output, the first: the logit of an end; and one more input after the action: whether an episode
+begins. Source: the format of WorldModelsExperiments."""
 
 from __future__ import annotations
 
@@ -35,14 +36,16 @@ def is_legacy(path: PathLike) -> bool:
         return file.read(64).lstrip().startswith(b"[")
 
 
-def read_legacy(path: PathLike, mixtures: int = MIXTURES) -> tuple[Parameters, MemoryConfig]:
+def read_legacy(
+    path: PathLike, mixtures: int = MIXTURES, z_size: int | None = None
+) -> tuple[Parameters, MemoryConfig]:
     """Read an `rnn.json` of 2019, of whatever sizes.
 
     A file without rewards and ends gives a memory that predicts rewards of 0 and no end. Of the Doom
     variant, the input that tells of a beginning counts as the last number of the action.
 
     Args:
-        mixtures: K, which the file does not tell.
+        mixtures: K, which the file does not tell. z_size: Z, where it is known; K then follows from it.
     Raises:
         WeightsError: it is not such a file.
     """
@@ -53,10 +56,13 @@ def read_legacy(path: PathLike, mixtures: int = MIXTURES) -> tuple[Parameters, M
         arrays = [np.asarray(value, dtype=np.float64) / SCALE for value in values]
     except (TypeError, ValueError, OverflowError) as err:
         raise WeightsError(f"{path}: expected arrays of whole numbers ({err})") from err
-    output, output_bias, kernel, bias = arrays
     if [a.ndim for a in arrays] != [2, 1, 2, 1]:
         raise WeightsError(f"{path}: expected kernels and biases, got {[a.shape for a in arrays]}")
+    if arrays[0].shape[1] == 4 * len(arrays[2]):  # the LSTM stands first
+        arrays = arrays[2:] + arrays[:2]
+    output, output_bias, kernel, bias = arrays
     hidden, width = output.shape
+    mixtures = max(1, width // (3 * z_size)) if z_size else mixtures
     ends = width % (3 * mixtures)
     z_size = width // (3 * mixtures)
     action_size = kernel.shape[0] - hidden - z_size
@@ -90,7 +96,7 @@ def write_legacy(path: PathLike, parameters: Parameters, config: MemoryConfig, e
     """Write weights as `rnn.json` of 2019; values are rounded to 1/10,000.
 
     Args:
-        ends: write the logit of an end as the Doom variant has it; rewards have no place in the form.
+        ends: write the Doom variant, with the logit of an end; rewards have no place in either form.
     Raises:
         WeightsError: a memory with `residual`, which the original's equations do not have.
     """
@@ -107,6 +113,8 @@ def write_legacy(path: PathLike, parameters: Parameters, config: MemoryConfig, e
     bias = p["core/bias"].astype(np.float64)
     bias[config.hidden_size : 2 * config.hidden_size] -= FORGET_BIAS
     arrays = [output, output_bias, kernel, _regroup(bias)]
+    if ends:
+        arrays = arrays[2:] + arrays[:2]
     write_json(path, [np.rint(a.astype(np.float64) * SCALE).astype(int).tolist() for a in arrays], None)
 
 

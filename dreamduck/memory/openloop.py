@@ -25,8 +25,8 @@ NOISE_KEY = 0x6F6C
 class Take(NamedTuple):
     """One episode to dream after; T real steps."""
 
-    frames: Frames  # (T, 64, 64, 3)
-    z: FloatArray  # (T, Z), what the VAE makes of them (mu)
+    frames: Frames  # (F, 64, 64, 3), all T or the first of them
+    z: FloatArray  # (F, Z), what the VAE makes of them (mu)
     action: FloatArray  # (T, A)
     reward: FloatArray  # (T,)
     ended: bool  # whether the last step truly ended the episode
@@ -47,8 +47,9 @@ class Dreamt(NamedTuple):
 
 
 def make_take(episode: Episode, z: FloatArray) -> Take:
-    """An episode and its latents."""
-    return Take(episode.obs, z, episode.action, episode.reward, bool(episode.done[-1]))
+    """An episode and the latents of its frames, or of the first of them; the others are let go."""
+    obs = episode.obs if len(z) == len(episode) else episode.obs[: len(z)].copy()
+    return Take(obs, z, episode.action, episode.reward, bool(episode.done[-1]))
 
 
 def dream_on(

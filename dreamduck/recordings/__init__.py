@@ -3,7 +3,7 @@
 Flow: simulator -> [recordings] -> vision."""
 
 from dreamduck.recordings.files import TELEMETRY, Episode, read_episode, write_episode
-from dreamduck.recordings.folder import Recordings, find_recordings, held_out, scan
+from dreamduck.recordings.folder import Recordings, find_recordings, held_out, reread, scan, sweep
 
 __all__ = [
     "TELEMETRY",
@@ -12,6 +12,8 @@ __all__ = [
     "find_recordings",
     "held_out",
     "read_episode",
+    "reread",
     "scan",
+    "sweep",
     "write_episode",
 ]

@@ -31,6 +31,9 @@ RANGES = {
     "steering": (-1.0, 1.0, ""),
 }
 BINS = 40
+WORD = 60  # characters
+LABEL = 24  # of them stand beside a bar
+MOST_BARS = 30  # of a chart
 CURVES = ("curve_left", "curve_right")
 
 
@@ -99,15 +102,20 @@ def _count(
 ) -> None:
     """Add one episode."""
     end = episode.meta.get("end") or ("ended" if episode.done[-1] else "time")
-    counts["endings"][str(end)] += 1
-    counts["maps"][str(episode.meta.get("map_name", "unknown"))] += 1
-    counts["policies"][str(episode.meta.get("policy", "unknown"))] += 1
+    counts["endings"][_word(end)] += 1
+    counts["maps"][_word(episode.meta.get("map_name", "unknown"))] += 1
+    counts["policies"][_word(episode.meta.get("policy", "unknown"))] += 1
     columns["throttle"].append(episode.action[:, 0])
     columns["steering"].append(episode.action[:, 1])
     if episode.telemetry is not None:
         for name in ("lane_dist", "lane_angle", "speed"):
             columns[name].append(episode.telemetry[:, TELEMETRY.index(name)])
         counts["tiles"].update(_tile_kinds(episode))
+
+
+def _word(value: object) -> str:
+    """What a file says of itself, as a short text that any terminal and any font can show."""
+    return ascii(str(value))[1:-1][:WORD]
 
 
 def _tile_kinds(episode: Episode) -> collections.Counter[str]:
@@ -119,9 +127,8 @@ def _tile_kinds(episode: Episode) -> collections.Counter[str]:
         road = load_map(str(episode.meta.get("map_name")))
     except MapError:
         return found
-    tiles, numbers = np.unique(
-        places[np.isfinite(places).all(axis=1)].astype(int), axis=0, return_counts=True
-    )
+    known = np.abs(places).max(axis=1) < 2**31  # also false where it is no number
+    tiles, numbers = np.unique(places[known].astype(int), axis=0, return_counts=True)
     for (i, j), number in zip(tiles, numbers, strict=True):
         tile = road.tile(int(i), int(j))
         found[tile.kind if tile else "none"] += int(number)
@@ -209,8 +216,10 @@ def _draw(path: Path, coverage: Coverage) -> None:
         "episodes by driver": coverage.policies,
     }
     for axis, (title, found) in zip(axes[len(RANGES) :], bars.items(), strict=True):
-        axis.barh(list(found), list(found.values()), color="tab:orange")
-        axis.set_title(title)
+        shown = dict(sorted(sorted(found.items(), key=lambda item: -item[1])[:MOST_BARS]))
+        axis.barh(range(len(shown)), list(shown.values()), color="tab:orange")
+        axis.set_yticks(range(len(shown)), [name[-LABEL:] for name in shown], parse_math=False)
+        axis.set_title(title if len(shown) == len(found) else f"{title}, the first {len(shown)}")
     text = "\n".join(coverage.warnings) or "nothing is missing"
     figure.suptitle(f"{coverage.frames} frames in {coverage.episodes} episodes\n{text}", fontsize=10)
     with replacing(path) as temporary:

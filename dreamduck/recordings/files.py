@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import json
+import os
+import stat
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -27,7 +31,21 @@ MAX_FRAMES = 10_000  # longer is no episode of ours
 MAX_META = 1 << 16  # characters
 MAX_BYTES = MAX_FRAMES * 16_384
 MAX_MEMBERS = 32
+MAX_DIRECTORY = MAX_MEMBERS * 1024  # bytes that list an archive's members
+MAX_SEED = 2**63 - 1
+END = struct.Struct("<4s16s4s4H2LH")  # an archive's last bytes: where a wide list is, where the list is
+COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what numpy writes
 LEVEL = 1  # of zlib: five times quicker than numpy's 6 and files 5% larger
+# what zipfile and numpy raise too, for encrypted members, sizes without bounds, letters beyond Unicode
+DAMAGE = (
+    RuntimeError,
+    NotImplementedError,
+    OverflowError,
+    MemoryError,
+    TypeError,
+    SyntaxError,
+    SystemError,
+)
 # array: its type, and its shape after the axis T
 ARRAYS: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
     "obs": (np.dtype(np.uint8), FRAME_SHAPE),
@@ -73,16 +91,17 @@ def write_episode(path: PathLike, episode: Episode) -> None:
     _check_values(episode, str(path))
     meta = np.array(json.dumps(dict(episode.meta), sort_keys=True, allow_nan=False))
     arrays = {name: getattr(episode, name) for name in ARRAYS if getattr(episode, name) is not None}
-    with (
-        replacing(path) as temporary,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as archive,
-    ):
+    # in memory first, so that a kill hardly ever finds half a file, not even under its temporary name
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED, compresslevel=LEVEL) as archive:
         for name, array in {**arrays, "meta": meta}.items():
             # the file's time would make equal episodes differ; ZipInfo has a constant one
             info = zipfile.ZipInfo(f"{name}.npy")
             info.compress_type = zipfile.ZIP_DEFLATED
             with archive.open(info, "w") as member:
                 np.lib.format.write_array(member, np.asarray(array, order="C"), allow_pickle=False)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data.getbuffer())
 
 
 def read_episode(path: PathLike, frames: bool = True) -> Episode:
@@ -119,6 +138,7 @@ def _archive(path: PathLike) -> Any:
     try:
         if file_mark(Path(path))[0] > MAX_BYTES:
             raise RecordError(f"{path}: larger than {MAX_BYTES} bytes, which no episode is")
+        check_directory(path)
         with zipfile.ZipFile(path) as archive:
             if len(archive.namelist()) > MAX_MEMBERS:
                 raise RecordError(f"{path}: {len(archive.namelist())} members, expected {len(ARRAYS) + 1}")
@@ -126,9 +146,35 @@ def _archive(path: PathLike) -> Any:
     except RecordError:
         raise
     except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError) as err:
-        raise RecordError(f"{path}: not a readable .npz file ({err}); record it again") from err
-    except (RuntimeError, NotImplementedError, OverflowError, MemoryError, TypeError, SyntaxError) as err:
-        raise RecordError(f"{path}: damaged .npz file ({err}); record it again") from err
+        raise RecordError(f"{path}: not a readable .npz file ({_line(err)}); record it again") from err
+    except DAMAGE as err:
+        raise RecordError(f"{path}: damaged .npz file ({_line(err)}); record it again") from err
+
+
+def _line(err: BaseException) -> str:
+    """What an error says, on one line."""
+    return " ".join(str(err).split()) or type(err).__name__
+
+
+def check_directory(path: PathLike) -> None:
+    """Refuse an archive whose list of members is longer than ours could be.
+
+    `zipfile` reads that list into memory whole; a hostile one has millions of entries.
+
+    Raises:
+        ValueError: it is too long, or not where it should be.
+    """
+    with open(path, "rb") as file:
+        length = file.seek(0, os.SEEK_END)
+        file.seek(max(0, length - END.size))
+        end = file.read()
+    if len(end) != END.size:
+        raise ValueError("no list of members")
+    wide, _, mark, *_, size, _, _ = END.unpack(end)
+    if mark != b"PK\5\6":
+        raise ValueError("no list of members at its end")
+    if size > MAX_DIRECTORY or wide == b"PK\6\7":  # the latter tells of another, larger list
+        raise ValueError("too many members")
 
 
 def file_mark(path: Path) -> list[int]:
@@ -138,18 +184,36 @@ def file_mark(path: Path) -> list[int]:
         RecordError: no such file, or one of another name or kind.
     """
     # A pipe or a device would block whoever opens it.
-    if not path.is_file():
-        raise RecordError(f"{path}: no such file" if not path.exists() else f"{path}: not a file")
-    if path.suffix != ".npz" or not (path.stem.isascii() and path.stem.isdigit()):
+    try:
+        status = path.stat()
+    except OSError as err:  # a link to itself, a file that vanished, a folder that may not be entered
+        raise RecordError(f"{path}: no such file, or not to be had ({err.strerror})") from err
+    if not stat.S_ISREG(status.st_mode):
+        raise RecordError(f"{path}: not a file")
+    digits = path.stem.isascii() and path.stem.isdigit()
+    # "07" would be another episode of seed 7
+    if path.suffix != ".npz" or not digits or str(int(path.stem)) != path.stem:
         raise RecordError(f"{path}: expected a name <seed>.npz")
-    status = path.stat()
+    if int(path.stem) > MAX_SEED:
+        raise RecordError(f"{path}: expected a seed of at most {MAX_SEED}")
     return [status.st_size, status.st_mtime_ns]
 
 
 def _member(archive: zipfile.ZipFile, name: str, path: PathLike) -> Any:
     if f"{name}.npy" not in archive.namelist():
         raise RecordError(f"{path}: no array '{name}'; record it again with extract.py")
+    check_member(archive.getinfo(f"{name}.npy"))
     return archive.open(f"{name}.npy")
+
+
+def check_member(info: zipfile.ZipInfo) -> None:
+    """Refuse forms of compression that numpy does not write, with errors and appetites of their own.
+
+    Raises:
+        ValueError: it is one of them.
+    """
+    if info.compress_type not in COMPRESSIONS:
+        raise ValueError(f"{info.filename}: compression {info.compress_type}")
 
 
 def _header(member: Any, name: str, path: PathLike, dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
@@ -169,14 +233,13 @@ def read_header(member: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """An array file's shape, whether it is in Fortran's order, and its type; no data is read.
 
     Raises:
-        ValueError: it is no array file.
+        ValueError: it is no array file, or not of format 1.0, whose header has 64 KB at most; that of the
+            others may have gigabytes, and no array of ours needs it.
     """
     version = np.lib.format.read_magic(member)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(member)
-    if version == (2, 0):
-        return np.lib.format.read_array_header_2_0(member)
-    raise ValueError(f"array format {version}")
+    if version != (1, 0):
+        raise ValueError(f"array format {version}")
+    return np.lib.format.read_array_header_1_0(member)
 
 
 def _data(

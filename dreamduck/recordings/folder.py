@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -15,13 +16,14 @@ import numpy.typing as npt
 
 from dreamduck.cli import progress
 from dreamduck.errors import RecordError
-from dreamduck.recordings.files import MAX_FRAMES, file_mark, read_episode
+from dreamduck.recordings.files import MAX_FRAMES, Episode, file_mark, read_episode
 from dreamduck.seeding import sequence
 from dreamduck.storage import PathLike, read_json, write_json
 
 log = logging.getLogger(__name__)
 
 INDEX = ".index.json"
+LEFT = 60.0  # [s]; who has not renamed a temporary file by then never will
 HELD_OUT_SHARE = 0.05
 HELD_OUT_KEY = 0x68656C64  # a stream of its own for this choice
 
@@ -101,6 +103,35 @@ def find_recordings(folder: PathLike, limit: int | None = None) -> Recordings:
     return recordings.chosen(range(min(limit or len(recordings.paths), len(recordings.paths))))
 
 
+def reread(path: Path, length: int) -> Episode:
+    """Read an episode that a scan found whole.
+
+    Args:
+        length: frames that it had then.
+    Raises:
+        RecordError: it has changed since, perhaps under its old size and time; the next scan will not
+            trust the folder's index.
+    """
+    try:
+        episode = read_episode(path)
+        if len(episode) != length:
+            raise RecordError(f"{path}: {len(episode)} frames, {length} when it was found; start again")
+    except RecordError:
+        with contextlib.suppress(OSError):
+            (path.parent / INDEX).unlink()
+        raise
+    return episode
+
+
+def sweep(folder: PathLike) -> None:
+    """Remove what writers that were killed left under temporary names."""
+    with contextlib.suppress(OSError):
+        for path in Path(folder).glob(".tmp-*"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > LEFT:
+                    path.unlink()
+
+
 def held_out(seeds: Iterable[int], share: float = HELD_OUT_SHARE) -> npt.NDArray[np.bool_]:
     """Which episodes no model may learn from, (E,) bool.
 
@@ -122,7 +153,7 @@ def _read_index(path: Path) -> dict[str, list[int]]:
         return {}
     try:
         index = read_json(path, RecordError)
-    except RecordError:
+    except (RecordError, ValueError, RecursionError):  # numbers without end, lists without bottom
         return {}
     if not isinstance(index, dict):
         return {}

@@ -90,26 +90,40 @@ def share(config: RecorderConfig, worker: int, workers: int) -> range:
 def missing(config: RecorderConfig, episodes: Sequence[int]) -> list[int]:
     """The episodes that are not yet recorded; a damaged file is named and counts as missing.
 
+    A folder in an episode's place, or a whole episode that extract.py did not make, is named and left.
+
     Raises:
         ConfigError: an episode was recorded with other settings.
     """
     found = []
     for episode in episodes:
         path = path_of(config, episode)
-        if path.exists():
-            try:
-                made = read_episode(path).meta.get("recorder")
-            except RecordError as err:
-                log.warning("%s; it is recorded again", err)
-            else:
-                if made != settings(config):
-                    raise ConfigError(
-                        f"{path}: recorded with other settings; expected {settings(config)}, got {made}; "
-                        "choose another --records folder or another --seed"
-                    )
-                continue
-        found.append(episode)
+        if path.is_dir() and not path.is_symlink():
+            log.warning("%s: a folder bars the place of episode %d, which is left out", path, episode)
+        elif not path.exists() or not _recorded(config, path):
+            found.append(episode)
     return found
+
+
+def _recorded(config: RecorderConfig, path: Path) -> bool:
+    """Whether a file is a whole episode.
+
+    Raises:
+        ConfigError: it was recorded with other settings.
+    """
+    try:
+        made = read_episode(path).meta.get("recorder")
+    except RecordError as err:
+        log.warning("%s; it is recorded again", err)
+        return False
+    if not isinstance(made, dict):
+        log.warning("%s: not made by extract.py; it stays, in place of the episode of that name", path)
+    elif made != settings(config):
+        raise ConfigError(
+            f"{path}: recorded with other settings; expected {settings(config)}, got {made}; "
+            "choose another --records folder or another --seed"
+        )
+    return True
 
 
 def settings(config: RecorderConfig) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import numpy as np
 import dreamduck
 from dreamduck.cli import progress
 from dreamduck.errors import SeriesError
-from dreamduck.recordings import Episode, Recordings, find_recordings, read_episode
+from dreamduck.recordings import Episode, Recordings, find_recordings, reread, sweep
 from dreamduck.series.files import Series, path_of, read_series, write_series
 from dreamduck.storage import PathLike
 from dreamduck.vision import Vision
@@ -41,7 +41,7 @@ def make_series(
     Returns:
         The series, as it is read from the file.
     Raises:
-        RecordError: there are no recordings. SeriesError: they changed while they were read.
+        RecordError: there are no recordings, or they changed while they were read.
     """
     recordings = find_recordings(records, limit)
     made_of = {"records": data_fingerprint(recordings), "vision": vision.weights}
@@ -49,6 +49,7 @@ def make_series(
     if not fresh and _made_of(path) == made_of:
         log.info("%s is already of these recordings and weights", path)
         return read_series(path)
+    sweep(path.parent)
     write_series(path, encode(recordings, vision))
     return read_series(path)
 
@@ -57,7 +58,7 @@ def encode(recordings: Recordings, vision: Vision) -> Series:
     """Encode episodes, one after another.
 
     Raises:
-        RecordError, SeriesError: a file changed since it was found.
+        RecordError: a file changed since it was found.
     """
     rows, size = int(recordings.lengths.sum()), vision.z_size
     offsets = np.concatenate([[0], np.cumsum(recordings.lengths)]).astype(np.int64)
@@ -68,10 +69,8 @@ def encode(recordings: Recordings, vision: Vision) -> Series:
     encoder = BatchEncoder(vision.parameters)
     frames, held, row = np.empty((SIZE, *FRAME_SHAPE), np.uint8), 0, 0  # waiting, and where they belong
     with progress(total=rows, desc="encoding", unit="frame") as bar:
-        for i, episode in enumerate(_episodes(recordings.paths)):
+        for i, episode in enumerate(_episodes(recordings)):
             here = slice(int(offsets[i]), int(offsets[i + 1]))
-            if len(episode) != here.stop - here.start:
-                raise SeriesError(f"{recordings.paths[i]}: changed while it was read; start again")
             action[here], reward[here], done[here] = episode.action, episode.reward, episode.done
             maps[str(episode.meta.get("map_name", "unknown"))] += 1
             for part in _parts(episode.obs, SIZE - held, SIZE):
@@ -97,14 +96,14 @@ def _parts(frames: Frames, first: int, size: int) -> Iterator[Frames]:
     return (frames[begin:end] for begin, end in itertools.pairwise(edges))
 
 
-def _episodes(paths: tuple[Path, ...]) -> Iterator[Episode]:
+def _episodes(recordings: Recordings) -> Iterator[Episode]:
     """The episodes, the next few read ahead."""
+    found = zip(recordings.paths, recordings.lengths.tolist(), strict=True)
     with ThreadPoolExecutor(1) as reader:
-        coming = collections.deque(reader.submit(read_episode, path) for path in paths[:AHEAD])
-        for i in range(len(paths)):
+        coming = collections.deque(reader.submit(reread, *one) for one in itertools.islice(found, AHEAD))
+        while coming:
             episode = coming.popleft().result()
-            if i + AHEAD < len(paths):
-                coming.append(reader.submit(read_episode, paths[i + AHEAD]))
+            coming.extend(reader.submit(reread, *one) for one in itertools.islice(found, 1))
             yield episode
 
 

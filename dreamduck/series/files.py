@@ -131,9 +131,12 @@ def _check_headers(path: Path) -> None:
     """Refuse what is not a series before memory is taken for it."""
     try:
         with zipfile.ZipFile(path) as archive:
+            wrong = sorted({f"{name}.npy" for name in ARRAYS} ^ set(archive.namelist()))
+            if wrong:
+                raise SeriesError(f"{path}: missing or unknown: {', '.join(wrong)}; {MAKE}")
+            if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
+                raise SeriesError(f"{path}: compressed, expected plain arrays; {MAKE}")
             for name, (kind, axes) in ARRAYS.items():
-                if f"{name}.npy" not in archive.namelist():
-                    raise SeriesError(f"{path}: no array '{name}'; {MAKE}")
                 with archive.open(f"{name}.npy") as member:
                     shape, _, dtype = read_header(member)
                 size = dtype.itemsize * int(np.prod(shape, dtype=object))

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.errors import TrainingError
-from dreamduck.recordings import Recordings, read_episode
+from dreamduck.recordings import Recordings, reread
 from dreamduck.seeding import generator
 from dreamduck.vision.layout import FRAME_SHAPE, Frames
 
@@ -89,11 +89,7 @@ class FrameStream:
         frames = np.empty((len(places), *FRAME_SHAPE), np.uint8)
         at = 0
         for episode, length in zip(group, lengths, strict=True):
-            path = self.recordings.paths[episode]
-            obs = read_episode(path).obs
-            if len(obs) != length:
-                raise TrainingError(f"{path}: {len(obs)} frames, {length} when it was scanned; start again")
-            frames[places[at : at + length]] = obs
+            frames[places[at : at + length]] = reread(self.recordings.paths[episode], int(length)).obs
             at += length
         return frames
 
@@ -107,7 +103,7 @@ def sample_frames(recordings: Recordings, count: int) -> Frames:
     for path, start, length in zip(recordings.paths, starts, recordings.lengths, strict=True):
         here = wanted[(wanted >= start) & (wanted < start + length)] - start
         if len(here):
-            found.append(read_episode(path).obs[here])
+            found.append(reread(path, int(length)).obs[here])
     return np.concatenate(found) if found else np.empty((0, *FRAME_SHAPE), np.uint8)
 
 

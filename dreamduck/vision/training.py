@@ -20,7 +20,7 @@ import dreamduck
 from dreamduck.backend import keras, tf
 from dreamduck.cli import progress
 from dreamduck.config import to_dict
-from dreamduck.errors import CheckpointError, TrainingError
+from dreamduck.errors import CheckpointError, RecordError, TrainingError
 from dreamduck.logbook import Logbook
 from dreamduck.recordings import Recordings, find_recordings, held_out, read_episode
 from dreamduck.storage import read_npz, write_npz
@@ -203,6 +203,7 @@ def split(recordings: Recordings) -> tuple[Recordings, Recordings]:
 def _finish(config: TrainingConfig, run: _Run, recordings: Recordings, command: str) -> dict[str, Any]:
     """Measure the best weights at length and write the card."""
     parameters = files.read_parameters(Path(config.weights) / files.WEIGHTS)
+    known = files.read_card(config.weights)  # of the best epoch, or of a run that came this far before
     network = QuickVAE(parameters)
     metrics = {"held_out": evaluate(network, sample_frames(run.testing, FINAL_FRAMES), config.kl_tolerance)}
     unseen: dict[str, Any] = {}
@@ -221,7 +222,7 @@ def _finish(config: TrainingConfig, run: _Run, recordings: Recordings, command: 
             "learned_from": run.data,
             **unseen,
         },
-        "best_step": files.read_card(config.weights).get("step", run.position.step),
+        "best_step": known.get("step", known.get("best_step", run.position.step)),
         "steps": run.position.step,
         "seconds": round(run.position.seconds, 1),
         "metrics": {name: {k: round(v, 4) for k, v in found.items()} for name, found in metrics.items()},
@@ -242,7 +243,11 @@ def describe(recordings: Recordings) -> dict[str, Any]:
     """What a card tells of its data: how much, from which maps, driven by whom."""
     counts: dict[str, collections.Counter[str]] = {}
     for path in recordings.paths:
-        meta = read_episode(path, frames=False).meta
+        try:
+            meta = read_episode(path, frames=False).meta
+        except RecordError as err:  # after all that training
+            log.warning("%s; the card leaves it out", err)
+            continue
         for key in ("map_name", "policy", "simulator", "domain_rand"):
             counts.setdefault(key, collections.Counter())[str(meta.get(key, "unknown"))] += 1
     return {

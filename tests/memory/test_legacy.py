@@ -16,13 +16,17 @@ from tests.memory.helpers import random_parameters
 FORMS = [(32, 3, 256, False), (64, 2, 512, True), (3, 1, 7, False)]
 
 
-def original_file(path, z_size, action_size, hidden, ends, seed=0):
-    """Arrays as TensorFlow 1 orders them: output layer, then the LSTM; whole numbers, times 10,000."""
+def original_file(path, z_size, action_size, hidden, ends, mixtures=5, seed=0):
+    """Arrays as TensorFlow 1 orders them: whole numbers, times 10,000.
+
+    The car racer made its output layer first, then its LSTM; Doom the other way round.
+    """
     random = np.random.default_rng(seed)
-    width = z_size * 5 * 3 + ends
+    width = z_size * mixtures * 3 + ends
     sizes = [(hidden, width), (width,), (z_size + action_size + hidden, 4 * hidden), (4 * hidden,)]
     arrays = [np.rint(random.standard_normal(size) * 1000).astype(int) for size in sizes]
-    path.write_text(json.dumps([array.tolist() for array in arrays]))
+    stored = arrays[2:] + arrays[:2] if ends else arrays
+    path.write_text(json.dumps([array.tolist() for array in stored]))
     return [array / 10_000 for array in arrays]
 
 
@@ -106,7 +110,8 @@ def test_written_files_read_the_same(tmp_path, ends):
     made = random_parameters(config)
     write_legacy(tmp_path / "rnn.json", made, config, ends=ends)
     values = json.loads((tmp_path / "rnn.json").read_text())
-    assert [np.shape(v) for v in values] == [(16, 60 + ends), (60 + ends,), (22, 64), (64,)]
+    output, lstm = [(16, 60 + ends), (60 + ends,)], [(22, 64), (64,)]
+    assert [np.shape(v) for v in values] == (lstm + output if ends else output + lstm)
     found, sizes = read_legacy(tmp_path / "rnn.json")
     assert sizes == config
     for name, array in made.items():
@@ -115,6 +120,34 @@ def test_written_files_read_the_same(tmp_path, ends):
         np.testing.assert_allclose(found[name], array, atol=0.51e-4)
     write_legacy(tmp_path / "again.json", found, config, ends=ends)
     assert (tmp_path / "again.json").read_text() == (tmp_path / "rnn.json").read_text()
+
+
+def test_the_two_orders_give_the_same_memory(tmp_path):
+    original_file(tmp_path / "rnn.json", 4, 2, 16, True)
+    stored = json.loads((tmp_path / "rnn.json").read_text())
+    (tmp_path / "other.json").write_text(json.dumps(stored[2:] + stored[:2]))
+    (one, config), (two, other) = read_legacy(tmp_path / "rnn.json"), read_legacy(tmp_path / "other.json")
+    assert config == other
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, two[name])
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_first_latents_tell_the_number_of_gaussians(tmp_path, ends):
+    original_file(tmp_path / "rnn.json", 6, 2, 16, ends, mixtures=3)
+    with pytest.raises(WeightsError, match="of no MDN-RNN with 5 Gaussians"):
+        load(tmp_path)
+    latents = np.zeros((2, 6), np.float32)
+    write_initial(tmp_path / "initial_z.json", InitialZ(latents, latents))
+    assert load(tmp_path).config == read_config(tmp_path) == MemoryConfig(6, 2, 16, 3)
+
+
+def test_a_file_with_layer_normalisation_is_refused(tmp_path):
+    """Its LSTM has no bias, but a gain and a shift for each of its five parts."""
+    arrays = [[[1]], [1], [[1]], *[[1]] * 10]
+    (tmp_path / "rnn.json").write_text(json.dumps(arrays))
+    with pytest.raises(WeightsError, match="expected a list of 4 arrays"):
+        load(tmp_path)
 
 
 def test_a_residual_memory_has_no_such_form(tmp_path):

@@ -4,6 +4,8 @@ import dataclasses
 import io
 import json
 import os
+import struct
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -28,6 +30,19 @@ def rewrite(path, replaced=None, without=(), compress=zipfile.ZIP_DEFLATED):
     with zipfile.ZipFile(path, "w", compress) as archive:
         for name, data in members.items():
             archive.writestr(name, data)
+
+
+def header(shape):
+    """The beginning of an array file that claims a shape."""
+    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}}}".ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode()
+
+
+def spoil(path):
+    """Zero some bytes of a file."""
+    data = bytearray(path.read_bytes())
+    data[100:160] = bytes(60)
+    path.write_bytes(data)
 
 
 @pytest.fixture
@@ -104,6 +119,18 @@ DAMAGES = {
     "empty file": lambda p: p.write_bytes(b""),
     "text": lambda p: p.write_bytes(b"an episode"),
     "an array, not an archive": lambda p: p.write_bytes(npy(np.zeros(3))),
+    "a header of gigabytes": lambda p: rewrite(
+        p, {"obs.npy": b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**31) + bytes(2_000_000)}
+    ),
+    "a shape without end": lambda p: rewrite(p, {"obs.npy": header((10**30, 64, 64, 3))}),
+    "a shape below nothing": lambda p: rewrite(p, {"obs.npy": header((-5, 64, 64, 3))}),
+    "lzma": lambda p: rewrite(p, compress=zipfile.ZIP_LZMA),
+    "damaged lzma": lambda p: (rewrite(p, compress=zipfile.ZIP_LZMA), spoil(p)),
+    "bzip2": lambda p: rewrite(p, compress=zipfile.ZIP_BZIP2),
+    "meta beyond Unicode": lambda p: rewrite(p, {"meta.npy": npy(np.array("{}"))[:-8] + b"\xff" * 8}),
+    "meta of endless digits": lambda p: rewrite(
+        p, {"meta.npy": npy(np.array('{"a": ' + "1" * 5000 + "}"))}
+    ),
     "half a file": lambda p: p.write_bytes(p.read_bytes()[: p.stat().st_size // 2]),
 }
 
@@ -146,17 +173,40 @@ def test_a_zip_bomb_takes_no_memory(path):
         read_episode(path)
 
 
+def test_a_million_members_take_no_memory(path):
+    """An archive's list of members is read whole by whoever opens it."""
+    data = path.read_bytes()
+    end = data.rfind(b"PK\5\6")
+    start = struct.unpack("<4s4H2LH", data[end:])[6]
+    entries = data[start : data.find(b"PK\1\2", start + 4)] * 200_000
+    tail = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 65535, 65535, len(entries), start, 0)
+    path.write_bytes(data[:start] + entries + tail)
+    tracemalloc.start()
+    with pytest.raises(RecordError, match="too many members"):
+        read_episode(path)
+    assert tracemalloc.get_traced_memory()[1] < 1e6
+    tracemalloc.stop()
+
+
 def test_a_pipe_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "1.npz")
     with pytest.raises(RecordError, match="not a file"):
         read_episode(tmp_path / "1.npz")
 
 
-@pytest.mark.parametrize("name", ["a.npz", "-1.npz", "1.npy", "٣.npz", "1.0.npz"])
+def test_links_that_lead_nowhere(tmp_path):
+    (tmp_path / "1.npz").symlink_to("1.npz")
+    (tmp_path / "2.npz").symlink_to("/nowhere/at/all")
+    for name in ("1.npz", "2.npz"):
+        with pytest.raises(RecordError, match=f"{name}: no such file"):
+            read_episode(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["a.npz", "-1.npz", "1.npy", "٣.npz", "1.0.npz", "01.npz", f"{2**63}.npz"])
 def test_other_names_are_foreign(tmp_path, name):
     write_episode(tmp_path / "1.npz", episode(2))
     (tmp_path / "1.npz").rename(tmp_path / name)
-    with pytest.raises(RecordError, match="<seed>"):
+    with pytest.raises(RecordError, match=r"<seed>|a seed of at most"):
         read_episode(tmp_path / name)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dreamduck.errors import RecordError
-from dreamduck.recordings import folder, held_out, scan, write_episode
+from dreamduck.recordings import folder, held_out, reread, scan, sweep, write_episode
 from tests.recordings.helpers import episode, folder_of_episodes
 
 
@@ -46,11 +46,39 @@ def test_a_second_scan_reads_only_what_changed(tmp_path, monkeypatch):
     assert read == ["1.npz"]
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"0.npz": 3}', '{"0.npz": [1, 2, -5]}'])
+@pytest.mark.parametrize("text", ["{", "[]", '{"0.npz": 3}', '{"0.npz": [1, 2, -5]}', "[" * 100_000])
 def test_an_odd_index_counts_as_none(tmp_path, text):
     folder_of_episodes(tmp_path, [3])
     (tmp_path / folder.INDEX).write_text(text)
     assert scan(tmp_path).lengths.tolist() == [3]
+
+
+def test_damage_behind_the_indexs_back_is_found_at_the_second_start(tmp_path):
+    """A file whose bytes changed under its old size and time."""
+    folder_of_episodes(tmp_path, [3, 4])
+    found = scan(tmp_path)
+    path = found.paths[1]
+    before = path.stat()
+    path.write_bytes(bytes(before.st_size))
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert len(scan(tmp_path).paths) == 2
+    assert len(reread(found.paths[0], 3)) == 3
+    with pytest.raises(RecordError, match=r"1\.npz"):
+        reread(path, 4)
+    again = scan(tmp_path)
+    assert again.seeds == (0,)
+    assert [skipped.name for skipped, _ in again.skipped] == ["1.npz"]
+
+
+def test_what_killed_writers_left_is_swept_away_in_time(tmp_path):
+    old, new, other = (tmp_path / name for name in (".tmp-1-abc.npz", ".tmp-2-abc.npz", ".index.json"))
+    for path in (old, new, other):
+        path.write_bytes(b"half")
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    sweep(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [".index.json", ".tmp-2-abc.npz"]
+    sweep(tmp_path / "nothing")
 
 
 def test_a_missing_folder_says_what_to_do(tmp_path):

@@ -14,10 +14,11 @@ import pytest
 
 import dreamduck.envs
 from dreamduck.errors import ConfigError
-from dreamduck.recordings import plan, read_episode, recorder, scan
+from dreamduck.recordings import plan, read_episode, recorder, scan, write_episode
 from dreamduck.recordings.plan import RecorderConfig
 from dreamduck.recordings.recorder import anywhere
 from dreamduck.simulator.road import Road
+from tests.recordings.helpers import episode
 
 SCRIPTS = Path(dreamduck.envs.__file__).parent
 SMALL: dict[str, Any] = {
@@ -48,29 +49,29 @@ def test_episodes_are_whole_and_tell_what_they_are(recorded):
     assert found.seeds == tuple(range(7))
     assert not found.skipped
     for number, path in enumerate(found.paths):
-        episode = read_episode(path)
-        assert episode.meta["map_name"] == ("loop_empty", "udem1")[number % 2]
-        assert episode.meta["episode"] == number
-        assert episode.meta["end"] == ("time" if not episode.done[-1] else episode.meta["end"])
-        assert 8 <= len(episode) <= 24
-        assert episode.telemetry is not None
-        assert np.isfinite(episode.telemetry[:, 3:]).all()
-        assert episode.obs.std() > 10
-        json.dumps(episode.meta)
+        made = read_episode(path)
+        assert made.meta["map_name"] == ("loop_empty", "udem1")[number % 2]
+        assert made.meta["episode"] == number
+        assert made.meta["end"] == ("time" if not made.done[-1] else made.meta["end"])
+        assert 8 <= len(made) <= 24
+        assert made.telemetry is not None
+        assert np.isfinite(made.telemetry[:, 3:]).all()
+        assert made.obs.std() > 10
+        json.dumps(made.meta)
 
 
 def test_what_is_kept_is_what_was_driven(recorded):
     """Driving the kept actions again from the kept pose gives the kept frames and rewards."""
-    episode = read_episode(Path(recorded.records) / "2.npz")
-    assert episode.telemetry is not None
+    made = read_episode(Path(recorded.records) / "2.npz")
+    assert made.telemetry is not None
     road = Road(recorded.road("loop_empty"), 1)
     # float32 poses are not the exact ones, so frames may differ by a hair
-    road.reset([0], episode.telemetry[:1, 3:6].astype(np.float64))
-    for step, action in enumerate(episode.action):
-        assert np.abs(road.frames()[0].astype(int) - episode.obs[step]).mean() < 2
+    road.reset([0], made.telemetry[:1, 3:6].astype(np.float64))
+    for step, action in enumerate(made.action):
+        assert np.abs(road.frames()[0].astype(int) - made.obs[step]).mean() < 2
         found = road.step(action[None])
-        assert found.reward[0] == pytest.approx(episode.reward[step], abs=1e-3)
-        assert found.terminated[0] == episode.done[step]
+        assert found.reward[0] == pytest.approx(made.reward[step], abs=1e-3)
+        assert found.terminated[0] == made.done[step]
     road.close()
 
 
@@ -139,6 +140,30 @@ def test_only_what_is_missing_is_made(recorded):
     assert plan.missing(recorded, range(9)) == [7, 8]
 
 
+def test_what_bars_an_episodes_place_is_left_alone(recorded, tmp_path, caplog):
+    """A folder cannot be replaced by a file; an episode of somebody else's is no error of settings."""
+    config = RecorderConfig(records=str(tmp_path), **SMALL)
+    (tmp_path / "0.npz").mkdir()
+    write_episode(tmp_path / "1.npz", episode(4))
+    write_episode(tmp_path / "2.npz", episode(4, recorder="tape"))
+    (tmp_path / "3.npz").symlink_to("3.npz")
+    (tmp_path / "4.npz").symlink_to(tmp_path)
+    (tmp_path / "5.npz").write_bytes(b"")
+    left = plan.missing(config, range(7))
+    assert left == [3, 4, 5, 6]
+    for words in (
+        "0.npz: a folder bars",
+        "1.npz: not made by",
+        "2.npz: not made by",
+        "5.npz: not a readable",
+    ):
+        assert words in caplog.text
+    list(recorder.record(config, left))
+    assert plan.missing(config, range(7)) == []
+    for name in ("3.npz", "4.npz", "5.npz", "6.npz"):
+        assert (tmp_path / name).read_bytes() == (Path(recorded.records) / name).read_bytes()
+
+
 def test_other_settings_do_not_mix(recorded):
     other = RecorderConfig(records=recorded.records, **{**SMALL, "max_frames": 25})
     with pytest.raises(ConfigError, match="recorded with other settings"):
@@ -153,8 +178,8 @@ def test_short_episodes_are_driven_anew(tmp_path):
         records=str(tmp_path), max_trials=6, max_frames=60, min_frames=60, policies=("walk",), batch=6
     )
     made = list(recorder.record(config, range(6)))
-    assert any(episode.meta["attempt"] > 0 for episode in made)
-    assert sum(len(episode) == 60 for episode in made) >= 5
+    assert any(one.meta["attempt"] > 0 for one in made)
+    assert sum(len(one) == 60 for one in made) >= 5
 
 
 def test_a_watcher_sees_every_step(tmp_path):
@@ -201,4 +226,4 @@ def test_bad_settings_are_refused(bad):
 def test_workers_share_all_episodes():
     config = RecorderConfig(max_trials=11)
     shares = [plan.share(config, worker, 4) for worker in range(4)]
-    assert [episode for share in shares for episode in share] == list(range(11))
+    assert [number for share in shares for number in share] == list(range(11))
