@@ -149,6 +149,8 @@ def speed() -> str:
     seconds = memory["seconds_per_step"]
     ours, torch = 1000 * seconds["dreamduck"], 1000 * seconds["pytorch"]
     rows.append(["MDN-RNN, a step of 100 x 50 [ms]", f"{ours:.0f}", f"PyTorch {torch:.0f}"])
+    if dreaming := seconds.get("dreamduck, dreaming"):
+        rows.append(["the same while it dreams [ms]", f"{1000 * dreaming:.0f}", ""])
     return table(["what", "here", "peers in the same run"], rows)
 
 

@@ -18,9 +18,8 @@ from dreamduck.backend import tf
 from dreamduck.dream.noise import Noise
 from dreamduck.dream.stepper import check_temperature
 from dreamduck.errors import ConfigError
-from dreamduck.memory import InitialZ, Memory
+from dreamduck.memory import InitialZ, Memory, graph
 from dreamduck.memory.layout import ALIVE, ENDED
-from dreamduck.memory.mixture import Z_LIMIT
 from dreamduck.seeding import derive
 
 Tensor = Any
@@ -59,7 +58,7 @@ class Dream:
 
     def __init__(self, memory: Memory, initial: InitialZ) -> None:
         self.memory, self.initial = memory, initial
-        self._weights = [tf.constant(array) for array in memory.merged()]
+        self._weights = graph.Merged(*(tf.constant(array) for array in memory.merged()))
         self._share = tf.constant(memory.share)
         self._compiled: dict[tuple[Policy, bool], Any] = {}
 
@@ -158,13 +157,13 @@ class Dream:
     ) -> tuple[Tensor, ...]:
         """T steps of all rows."""
         uniform, normal = (tf.transpose(noise, (1, 0, 2)) for noise in (uniform, normal))  # (T, B, ...)
-        steps = tf.shape(uniform)[0]
+        steps, sizes = tf.shape(uniform)[0], self.memory.config
         rows = tuple(tf.TensorArray(tf.float32, steps) for _ in Trace._fields) if trace else ()
 
         def body(t: Tensor, carried: tuple[Tensor, ...], rows: tuple[Any, ...]) -> tuple[Any, ...]:
             z, c, h, total, length, alive = carried
             action = policy(theta, z, c, h)
-            c, h, out = self._advance(z, action, c, h)
+            c, h, out = graph.advance(self._weights, z, action, c, h)
             chance = uniform[t]
             going, ending, end = self._heads(out)
             ended = chance[:, -1] < end
@@ -173,7 +172,7 @@ class Dream:
             total = total + tf.where(alive, reward, 0.0)
             length = length + tf.cast(alive, tf.int32)
             alive = tf.logical_and(alive, tf.logical_not(ended))
-            z = self._sample(out, z, chance, normal[t], temperature)
+            z = graph.sample(sizes, out, z, self._share, chance, normal[t], temperature)
             return t + 1, (z, c, h, total, length, alive), rows
 
         def goes_on(t: Tensor, carried: tuple[Tensor, ...], rows: tuple[Any, ...]) -> Tensor:
@@ -183,45 +182,11 @@ class Dream:
         _, carried, rows = tf.while_loop(goes_on, body, start, parallel_iterations=1)
         return (*carried, *(row.stack() for row in rows))
 
-    def _advance(self, z: Tensor, action: Tensor, c: Tensor, h: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """`Memory.advance`, and what all heads give."""
-        kernel, bias, heads, heads_bias = self._weights
-        gates = tf.tanh(tf.matmul(tf.concat([z, action, h], 1), kernel) + bias)
-        write, keep, new, show = tf.split(gates, 4, axis=1)
-        c = (keep * 0.5 + 0.5) * c + (write * 0.5 + 0.5) * new
-        h = (show * 0.5 + 0.5) * tf.tanh(c)
-        return c, h, tf.matmul(h, heads) + heads_bias
-
     def _heads(self, out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Rewards of going on and of ending, and the probability of the end, each (B,)."""
         width = self.memory.config.mixture_size
         end = 0.5 * tf.tanh(0.5 * out[:, width + 2]) + 0.5
         return out[:, width + ALIVE], out[:, width + ENDED], end
-
-    def _sample(
-        self, out: Tensor, z: Tensor, uniform: Tensor, normal: Tensor, temperature: Tensor
-    ) -> Tensor:
-        """`mixture.sample`, straight from the heads' columns."""
-        config = self.memory.config
-        size, count = config.z_size, config.mixtures
-        columns = [out[:, i * size : (i + 1) * size] for i in range(3 * count)]
-        logits, means, logstds = columns[:count], columns[count : 2 * count], columns[2 * count :]
-        most = logits[0]
-        for other in logits[1:]:
-            most = tf.maximum(most, other)
-        steps: list[Tensor] = []
-        for one in logits:
-            weight = tf.exp((one - most) / temperature)
-            steps.append(weight + steps[-1] if steps else weight)
-        point = uniform[:, :size] * steps[-1]
-        mean, logstd = means[0], logstds[0]
-        for k in range(1, count):
-            beyond = point > steps[k - 1]
-            mean, logstd = tf.where(beyond, means[k], mean), tf.where(beyond, logstds[k], logstd)
-        if config.residual:
-            mean = mean + self._share * z
-        drawn = mean + tf.exp(logstd) * normal * tf.sqrt(temperature)
-        return tf.clip_by_value(drawn, -Z_LIMIT, Z_LIMIT)
 
 
 class _Table:

@@ -12,6 +12,7 @@ import numpy as np
 
 from dreamduck.backend import keras
 from dreamduck.memory.layout import MemoryConfig, Parameters, check_parameters, shapes
+from dreamduck.memory.step import gate_halves
 
 ops = keras.ops
 Tensor = Any
@@ -82,6 +83,18 @@ class MDNRNN(keras.Model):
         logmix = logmix - ops.logsumexp(logmix, axis=2, keepdims=True)
         return Outputs(
             logmix, mix_mu, mix_logstd, self.head_reward(hidden), self.head_end(hidden)[..., 0], h, c
+        )
+
+    def merged(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The weights as `Memory.merged` gives them."""
+        kernel, recurrent, bias = self.core.weights
+        halves = gate_halves(self.sizes.hidden_size)
+        heads = (self.head_mixture, self.head_reward, self.head_end)
+        return (
+            ops.concatenate([kernel, recurrent]) * halves,
+            bias * halves,
+            ops.concatenate([head.kernel for head in heads], axis=1),
+            ops.concatenate([head.bias for head in heads]),
         )
 
     def _parts(self) -> list[Any]:

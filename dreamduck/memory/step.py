@@ -53,9 +53,7 @@ class Memory:
         self.card = card or {}
         self.weights = weights
         self.parameters = p = check_parameters(parameters, config)
-        # sigmoid(x) = tanh(x / 2) / 2 + 1/2: with halved gates one tanh serves all four.
-        halves = np.full(4 * config.hidden_size, 0.5, np.float32)
-        halves[2 * config.hidden_size : 3 * config.hidden_size] = 1.0  # the candidate's is a tanh
+        halves = gate_halves(config.hidden_size)
         self._gates = np.concatenate([p["core/kernel"], p["core/recurrent_kernel"]]) * halves
         self._gates_bias = p["core/bias"] * halves
         heads = ("head_mixture", "head_reward", "head_end")
@@ -110,3 +108,10 @@ class Memory:
             out[:, width + ENDED],
             end,
         )
+
+
+def gate_halves(hidden_size: int) -> FloatArray:
+    """(4H,): sigmoid(x) = tanh(x / 2) / 2 + 1/2, so with halved gates one tanh serves all four."""
+    halves = np.full(4 * hidden_size, 0.5, np.float32)
+    halves[2 * hidden_size : 3 * hidden_size] = 1.0  # the candidate's is a tanh
+    return halves

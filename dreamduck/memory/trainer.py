@@ -14,6 +14,7 @@ import numpy as np
 
 from dreamduck.backend import keras, tf
 from dreamduck.config import check, option
+from dreamduck.memory import graph
 from dreamduck.memory.data import Batch
 from dreamduck.memory.layout import (
     ACTION_SIZE,
@@ -33,6 +34,8 @@ from dreamduck.series import Series
 COSINE_END = 0.02  # of the learning rate
 WARM_UP = 50  # steps until the learning rate is whole
 PREFIX = "weight/"
+DREAMS_FROM = 1 / 3  # of the training; what is dreamt before is not worth learning from
+DREAM_KEYS = range(4)  # streams of chance of their own
 SMALLEST_SPREAD = 1e-3  # rewards that hardly differ are not blown up
 
 
@@ -50,6 +53,9 @@ class TrainingConfig:
     grad_clip: float = option(1.0, "longest gradient, over all weights", above=0.0)
     end_weight: float = option(10.0, "how much an end counts against a step that is none", above=0.0)
     reward_weight: float = option(1.0, "of the reward's loss beside the latent's", low=0.0)
+    dreaming: float = option(
+        0.5, "share of the episodes that dream on from somewhere in a batch", low=0.0, high=1.0
+    )
     hidden_size: int = option(HIDDEN_SIZE, "units of the LSTM", low=1, high=8192)
     mixtures: int = option(MIXTURES, "Gaussians for each latent", low=1, high=64)
     residual: bool = option(True, "add a learned share of each latent to what is predicted of the next")
@@ -123,6 +129,7 @@ class Trainer:
         self.optimizer.build(self.model.trainable_variables)
         lanes = (config.batch_size, sizes.hidden_size)
         self._lanes = [tf.Variable(np.zeros(lanes, np.float32), trainable=False) for _ in "hc"]
+        self._dreamers = round(config.dreaming * config.batch_size)
         self._step = tf.function(self._train_step)
 
     def learning_rate(self, step: int) -> float:
@@ -134,18 +141,21 @@ class Trainer:
     def train(self, batch: Batch, step: int) -> Losses:
         """Learn from one batch; returns the losses before the step."""
         self.optimizer.learning_rate.assign(self.learning_rate(step))
-        found = self._step(*(tf.constant(part) for part in batch), tf.constant(step))
+        dreams = step >= DREAMS_FROM * self.config.steps and self._dreamers > 0
+        found = self._step(*(tf.constant(part) for part in batch), tf.constant(step), dreams=dreams)
         return Losses(*(float(value) for value in found.numpy()))
 
-    def _train_step(self, *given: Any) -> Any:
+    def _train_step(self, *given: Any, dreams: bool) -> Any:
         batch, step = Batch(*given[:-1]), given[-1]
-        noise = tf.random.stateless_normal(
-            tf.shape(batch.mu), tf.stack([tf.constant(self.config.seed % 2**31), step])
-        )
+        seed = tf.stack([tf.constant(self.config.seed % 2**31), step])
+        noise = tf.random.stateless_normal(tf.shape(batch.mu), seed)
         z = batch.mu + tf.exp(batch.logvar / 2) * noise
         h, c = (state * batch.goes_on[:, None] for state in self._lanes)
+        seen = z[:, :-1]
+        if dreams:
+            seen = self.dream_on(seen, batch.action, h, c, seed)
         with tf.GradientTape() as tape:
-            outputs = self.model(z[:, :-1], batch.action, h, c)
+            outputs = self.model(seen, batch.action, h, c)
             parts = self._losses(outputs, z[:, 1:], batch)
             loss = parts[0] + self.config.reward_weight * parts[1] + parts[2]
         variables = self.model.trainable_variables
@@ -154,6 +164,40 @@ class Trainer:
         for state, value in zip(self._lanes, (outputs.h, outputs.c), strict=True):
             state.assign(value)
         return tf.stack([*parts, norm])
+
+    def dream_on(self, z: Any, action: Any, h: Any, c: Any, seed: Any) -> Any:
+        """What goes into the memory: in some lanes, from some step on, what it expects itself.
+
+        Source: Bengio et al. 2015, scheduled sampling. In a dream nothing else goes in, so it must learn
+        what follows upon its own latents, with their errors, and when an episode ends on such a way. The
+        gradient does not pass through what was drawn.
+
+        Args:
+            z: (B, T, Z), the real latents. action: (B, T, A). h, c: (B, H). seed: (2,).
+        Returns:
+            (B, T, Z).
+        """
+        chance = [tf.random.experimental.stateless_fold_in(seed, key) for key in DREAM_KEYS]
+        lanes, steps = tf.shape(z)[0], tf.shape(z)[1]
+        lane = tf.argsort(tf.random.stateless_uniform((lanes,), chance[0]))[: self._dreamers]
+        known, done, h, c = (tf.gather(part, lane) for part in (z, action, h, c))
+        last = tf.maximum(steps - 1, 1)
+        begin = tf.random.stateless_uniform((self._dreamers,), chance[1], 0, last, tf.int32)
+        uniform = tf.random.stateless_uniform(tf.shape(known), chance[2])
+        normal = tf.random.stateless_normal(tf.shape(known), chance[3])
+        weights = graph.Merged(*self.model.merged())
+        share = self.model.head_share.kernel if self.sizes.residual else 0.0
+        rows = tf.TensorArray(tf.float32, steps)
+
+        def body(t: Any, now: Any, h: Any, c: Any, rows: Any) -> tuple[Any, ...]:
+            now = tf.where((t <= begin)[:, None], known[:, t], now)
+            c, h, out = graph.advance(weights, now, done[:, t], c, h)
+            after = graph.sample(self.sizes, out, now, share, uniform[:, t], normal[:, t], 1.0)
+            return t + 1, after, h, c, rows.write(t, now)
+
+        start = (tf.constant(0), known[:, 0], h, c, rows)
+        *_, rows = tf.while_loop(lambda t, *_: t < steps, body, start)
+        return tf.tensor_scatter_nd_update(z, lane[:, None], tf.transpose(rows.stack(), (1, 0, 2)))
 
     def _losses(self, outputs: Outputs, z_next: Any, batch: Batch) -> tuple[Any, Any, Any]:
         """The three losses, each a mean over the steps that count for it."""

@@ -13,12 +13,15 @@ import numpy as np
 import pytest
 
 import dreamduck
+from dreamduck.backend import tf
 from dreamduck.errors import CheckpointError, SeriesError, TrainingError
 from dreamduck.logbook import read_logbook
-from dreamduck.memory import files, load, load_initial, training
-from dreamduck.memory.trainer import Trainer, TrainingConfig, latent_scale, reward_scale
+from dreamduck.memory import Memory, data, files, load, load_initial, training
+from dreamduck.memory.mixture import sample
+from dreamduck.memory.step import LSTMState
+from dreamduck.memory.trainer import DREAM_KEYS, Trainer, TrainingConfig, latent_scale, reward_scale
 from dreamduck.series import write_series
-from tests.memory.helpers import toy_series, write_toy
+from tests.memory.helpers import random_parameters, toy_series, write_toy
 
 SCRIPT = Path(dreamduck.__file__).parent / "envs" / "rnn_train.py"
 
@@ -155,8 +158,6 @@ def test_no_number_stops_it_and_the_last_good_checkpoint_stays(tmp_path, monkeyp
 def test_padding_and_what_lies_behind_an_episode_change_nothing(tmp_path):
     """Weights after a step do not depend on numbers in rows that are padding."""
     series = toy_series(6)
-    from dreamduck.memory import data
-
     places = data.plan(series.offsets, np.arange(6), 4, 16, 8, 0)
     made = config(tmp_path, batch_size=4, sequence=16)
     states = []
@@ -176,6 +177,55 @@ def test_padding_and_what_lies_behind_an_episode_change_nothing(tmp_path):
     assert any((data.batch(series, places, step, 16).step == 0).any() for step in range(8))
     for name, array in states[0].items():
         np.testing.assert_array_equal(array, states[1][name])
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_what_it_dreams_while_it_learns(tmp_path, residual):
+    """Half of the lanes go on with draws of their own mixtures; the other half sees what there was."""
+    made = config(tmp_path, batch_size=8, dreaming=0.5, residual=residual)
+    series = toy_series(6)
+    scales = reward_scale(series, range(6)), latent_scale(series, range(6), residual)
+    trainer = Trainer(made, made.sizes(4, 2), *scales)
+    trainer.model.set_parameters(random_parameters(trainer.sizes))
+    random = np.random.default_rng(0)
+    z, action = (random.standard_normal((8, 20, n)).astype(np.float32) for n in (4, 2))
+    h, c = (random.uniform(-1, 1, (8, 12)).astype(np.float32) for _ in "hc")
+    seed = tf.constant([3, 4])
+    seen = trainer.dream_on(*map(tf.constant, (z, action, h, c)), seed).numpy()
+    dreamt = ~(seen == z).all(axis=(1, 2))
+    assert dreamt.sum() == 4
+
+    chance = [tf.random.experimental.stateless_fold_in(seed, key) for key in DREAM_KEYS]
+    lane = tf.argsort(tf.random.stateless_uniform((8,), chance[0])).numpy()[:4]
+    uniform = tf.random.stateless_uniform((4, 20, 4), chance[2]).numpy()
+    normal = tf.random.stateless_normal((4, 20, 4), chance[3]).numpy()
+    memory = Memory(trainer.model.parameters(), trainer.sizes)
+    state = LSTMState(h[lane], c[lane])
+    begun = np.zeros(4, bool)
+    for t in range(19):
+        state = memory.advance(seen[lane, t], action[lane, t], state)
+        drawn = sample(memory.predict(seen[lane, t], state).mixture, uniform[:, t], normal[:, t], 1.0)
+        real = (seen[lane, t + 1] == z[lane, t + 1]).all(axis=1)
+        assert not (begun & real).any()  # who dreams does not wake up
+        begun |= ~real
+        np.testing.assert_allclose(seen[lane, t + 1][begun], drawn[begun], rtol=1e-4, atol=1e-5)
+    assert begun.any()
+
+
+def test_nobody_dreams_where_nobody_is_to(tmp_path):
+    """Without dreams a step is the plain one."""
+    series = toy_series(6)
+    places = data.plan(series.offsets, np.arange(6), 8, 12, 2, 0)
+    weights = []
+    for dreaming in (0.0, 0.05):  # 0.05 of 8 lanes is none
+        made = config(tmp_path, dreaming=dreaming)
+        trainer = Trainer(
+            made, made.sizes(4, 2), reward_scale(series, range(6)), latent_scale(series, range(6), True)
+        )
+        trainer.train(data.batch(series, places, 0, 12), 0)
+        weights.append(trainer.model.parameters())
+    for name, array in weights[0].items():
+        np.testing.assert_array_equal(array, weights[1][name])
 
 
 def test_series_without_ends_and_very_short_ones(tmp_path):
