@@ -5,7 +5,6 @@ before everything that can be refused has been looked at."""
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -166,12 +165,7 @@ class Run:
         raw = worlds.make(self.spec, self.env_id, 1, self.env_kwargs, "dummy")
         try:
             plan = self._plan(raw)
-            small = dict(plan.arguments)
-            if "n_steps" in small and "batch_size" in small:
-                small["batch_size"] = small["n_steps"]
-            if not self.algorithm.on_policy:
-                small["buffer_size"] = 1
-            model = self._agent(dataclasses.replace(plan, arguments=small), raw, training=False)
+            model = self._agent(plan.idle(), raw, training=False)
             keeper = Keeper(Path(), plan, self.env_id, self.env_kwargs, self._settings(plan))
             self._save(keeper, model, self.origin.account(), self._tell)
             return model

@@ -59,6 +59,15 @@ class Plan:
         """Whether the agent carries a state from step to step."""
         return NETWORKS[self.network].recurrent
 
+    def idle(self) -> Plan:
+        """The same for an agent that learns nothing: no room for what it would learn from."""
+        arguments = dict(self.arguments)
+        if "n_steps" in arguments and "batch_size" in arguments:
+            arguments["batch_size"] = arguments["n_steps"]
+        if not self.algorithm.on_policy:
+            arguments["buffer_size"] = 1
+        return dataclasses.replace(self, arguments=arguments)
+
     def described(self) -> dict[str, Any]:
         """The plan as JSON, for the saves and to tell the user."""
         return {
@@ -112,8 +121,6 @@ def resolve(
             "alpha": number("alpha", merged["alpha"], 0, 1),
             "weight_decay": 0,
         }
-    if "log_std_init" in merged:
-        policy_options["log_std_init"] = number("log_std_init", merged["log_std_init"], -20, 2)
     if "log_std_init" in merged:
         policy_options["log_std_init"] = number("log_std_init", merged["log_std_init"], -20, 2)
     if "hiddens" in merged:

@@ -97,9 +97,51 @@ class FramePolicy:
             ActionError: it gave something else than (N, 2) numbers.
         """
         assert frames is not None
-        actions = np.asarray(self._predict(frames), dtype=np.float64)
-        if actions.shape != (len(state.pose), 2):
-            raise ActionError(
-                f"policy: expected actions of shape {(len(state.pose), 2)}, got {actions.shape}"
-            )
-        return actions
+        return _checked(self._predict(frames), len(state.pose))
+
+
+class ModelPolicy:
+    """Any function from [z, c, h] (N, Z + 2H) to actions (N, 2), for example of an agent that dreamt.
+
+    Args:
+        predict: the function; a recurrent one keeps its own state.
+        perception: of all cars; keeps the state of the memory.
+        restart: called before each round of episodes.
+    """
+
+    needs_frames = True
+
+    def __init__(
+        self,
+        predict: Callable[[npt.NDArray[np.float32]], Any],
+        perception: Any,
+        restart: Callable[[Sequence[int]], None] | None = None,
+    ) -> None:
+        self._predict, self._perception, self._restart = predict, perception, restart
+        self._last: FloatArray | None = None
+
+    def start(self, seeds: Sequence[int]) -> None:
+        """Forget what was seen."""
+        if self._restart is not None:
+            self._restart(seeds)
+        self._last = None
+
+    def act(self, state: CarState, frames: Frames | None) -> FloatArray:
+        """Look, remember, and ask the policy.
+
+        Raises:
+            ActionError: it gave something else than (N, 2) numbers.
+        """
+        if self._last is None:
+            seen = self._perception.reset(frames)
+        else:
+            seen = self._perception.step(frames, self._last)
+        self._last = _checked(self._predict(seen), len(state.pose))
+        return self._last
+
+
+def _checked(actions: Any, count: int) -> FloatArray:
+    found = np.asarray(actions, dtype=np.float64)
+    if found.shape != (count, 2):
+        raise ActionError(f"policy: expected actions of shape {(count, 2)}, got {found.shape}")
+    return found

@@ -22,6 +22,7 @@ MEASURES = {  # heading of the column, by the measure's name
     "heading_deviation": "heading deviation [rad s]",
     "out_of_lane_time": "out of lane [s]",
 }
+COSTS = ("steps in the simulator", "steps in the dream", "minutes")
 REFERENCE = "pure pursuit"
 RESAMPLES = 2000
 
@@ -70,6 +71,12 @@ def table(entries: Sequence[dict[str, Any]]) -> str:
         'while out of the lane: read them beside survival. "Of pursuit" is the distance along the '
         "lane as a share of pure pursuit's on the true pose.",
     ]
+    priced = any("cost" in entry for entry in entries)
+    if priced:
+        lines[-1] += (
+            " Steps and minutes are those of training; for who looks through the world model, the steps "
+            "recorded for it and the minutes of its trainings are in them."
+        )
     for simulator, map_name in _places(entries):
         here = [entry for entry in entries if _place(entry) == (simulator, map_name)]
         key = here[0]["key"]
@@ -78,9 +85,12 @@ def table(entries: Sequence[dict[str, Any]]) -> str:
             f"{here[0]['summary']['episodes']} episodes of {key['seconds']:g} s, seed {key['seed']}."
         )
         heads = ["driver", "alive at the end", "of pursuit", "collisions", *MEASURES.values()]
+        heads += COSTS if priced else ()
         lines += ["", f"| {' | '.join(heads)} |", f"| --- |{' ---: |' * (len(heads) - 1)}"]
         reference = next((e["summary"]["distance"][0] for e in here if e["key"]["row"] == REFERENCE), 0.0)
-        lines += [f"| {' | '.join(_cells(entry, reference))} |" for entry in here]
+        for entry in here:
+            cells = [*_cells(entry, reference), *(_costs(entry) if priced else ())]
+            lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -145,6 +155,15 @@ def _cells(entry: dict[str, Any], reference: float) -> list[str]:
         _percent(summary["collisions"]),
         *(_interval(summary[name]) for name in MEASURES),
     ]
+
+
+def _costs(entry: dict[str, Any]) -> list[str]:
+    cost = entry.get("cost")
+    if cost is None:
+        return ["" for _ in COSTS]
+    model = cost.get("model", {"simulator_steps": 0, "minutes": 0.0})
+    steps = cost["simulator_steps"] + model["simulator_steps"]
+    return [f"{steps:,}", f"{cost['dream_steps']:,}", f"{cost['minutes'] + model['minutes']:.0f}"]
 
 
 def _percent(values: Sequence[float]) -> str:

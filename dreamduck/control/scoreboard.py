@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib
 import json
 import logging
 import time
@@ -20,9 +19,10 @@ from typing import Any, NamedTuple
 from dreamduck import cli, config, seeding
 from dreamduck.config import check, option
 from dreamduck.control import mpi, report
-from dreamduck.control.drivers import FramePolicy, PurePursuit, Random, Still, Straight
+from dreamduck.control.drivers import FramePolicy, ModelPolicy, PurePursuit, Random, Still, Straight
 from dreamduck.control.evaluate import ControllerDriver, Driver, drive
 from dreamduck.control.files import read_controller
+from dreamduck.control.rows import BUILT_IN, Row, acting, check_agent, cost, load_policy
 from dreamduck.control.trace import Recorder
 from dreamduck.control.worlds import (
     WorldConfig,
@@ -36,13 +36,12 @@ from dreamduck.control.worlds import (
 from dreamduck.errors import ConfigError
 from dreamduck.simulator.base import SIMULATORS
 from dreamduck.simulator.maps import load_map
-from dreamduck.storage import fingerprint, read_json, write_json
+from dreamduck.storage import read_json, write_json
 
 log = logging.getLogger(__name__)
 
 TRAINING_MAP = "loop_empty"
 UNSEEN_MAPS = ("udem1", "small_loop")
-BUILT_IN = ("standing still", "straight", "random", "pure pursuit")
 PATHS_KEPT = 8  # episodes of each row whose path is drawn
 
 
@@ -66,26 +65,6 @@ class ScoreConfig:
                 raise ConfigError(f"simulators: expected some of {', '.join(SIMULATORS)}, got {name!r}")
         for name in self.maps:
             load_map(name)  # an unknown one is told now, not after an hour
-
-
-@dataclasses.dataclass(frozen=True)
-class Row:
-    """One who is judged.
-
-    Attributes:
-        name: as the table shows it.
-        kind: "built-in", "controller" or "policy".
-        source: the controller's file, or MODULE:FUNCTION:ARGUMENT of a policy.
-    """
-
-    name: str
-    kind: str = "built-in"
-    source: str = ""
-
-    def fingerprint(self) -> str:
-        """Changes when the file does; empty for what has none."""
-        path = Path(self.source.rsplit(":", 1)[-1])
-        return fingerprint(path) if self.source and path.is_file() else ""
 
 
 class Drive(NamedTuple):
@@ -128,9 +107,12 @@ class Runner:
     def _driver(self, row: Row, world: WorldConfig, cars: int) -> Driver:
         if row.kind == "controller":
             controller = read_controller(row.source, *model_sizes(world.folder))
-            if self._perception_maker is None:
-                self._perception_maker = perception_maker(world)
-            return ControllerDriver(controller.form, controller.theta, self._perception_maker(cars))
+            return ControllerDriver(controller.form, controller.theta, self._perception(world, cars))
+        if row.kind == "agent":
+            actor = acting().Actor(row.source)
+            if actor.about.sees_frames:
+                return FramePolicy(actor.act, lambda seeds: actor.start())
+            return ModelPolicy(actor.act, self._perception(world, cars), lambda seeds: actor.start())
         if row.kind == "policy":
             return FramePolicy(*load_policy(row.source, cars))
         plain: dict[str, Callable[[], Driver]] = {
@@ -142,32 +124,16 @@ class Runner:
             return plain[row.name]()
         return PurePursuit(load_map(world.map_name), world.steering_gain)
 
+    def _perception(self, world: WorldConfig, cars: int) -> Any:
+        if self._perception_maker is None:
+            self._perception_maker = perception_maker(world)
+        return self._perception_maker(cars)
+
     def close(self) -> None:
         """Free the simulators."""
         for road in self._roads.values():
             road.close()
         self._roads.clear()
-
-
-def load_policy(source: str, cars: int) -> tuple[Any, ...]:
-    """A policy on frames from MODULE:FUNCTION or MODULE:FUNCTION:ARGUMENT.
-
-    The function is called with the argument, if there is one, and `num_cars`; it returns a function
-    from frames to actions, or that and one to call when episodes begin.
-
-    Raises:
-        ConfigError: there is no such function.
-    """
-    module, _, rest = source.partition(":")
-    name, _, argument = rest.partition(":")
-    try:
-        function = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as err:
-        raise ConfigError(
-            f"policy: expected MODULE:FUNCTION or MODULE:FUNCTION:ARGUMENT, got {source!r} ({err})"
-        ) from err
-    made = function(*([argument] if argument else []), num_cars=cars)
-    return made if isinstance(made, tuple) else (made,)
 
 
 class Board:
@@ -197,7 +163,7 @@ class Board:
             "kind": row.kind,
             "source": row.source,
             "fingerprint": row.fingerprint(),
-            "weights": weights_fingerprints(self.world.folder) if row.kind == "controller" else {},
+            "weights": weights_fingerprints(self.world.folder) if row.looks_through_model() else {},
             "world": world,
             "episodes": self.settings.episodes,
             "seconds": self.settings.seconds,
@@ -225,6 +191,12 @@ class Board:
         self.entries.append(entry)
         self.write()
         return entry
+
+    def price(self, key: dict[str, Any], found: dict[str, Any] | None) -> None:
+        """Note what a row cost to train, with a measurement that is there."""
+        for entry in self.entries:
+            if entry["key"] == key and found is not None:
+                entry["cost"] = found
 
     def write(self) -> None:
         """Write the raw figures, the table and the picture."""
@@ -261,12 +233,12 @@ def fill(board: Board, rows: Sequence[Row], team: mpi.Team, runner: Runner) -> N
     ]
     for simulator, map_name, row in cli.progress(places, desc="rows"):
         key = board.key(row, simulator, map_name)
-        if board.measured(key):
-            continue
-        started = time.monotonic()
-        parts = team.map(runner, board.rounds(row, simulator, map_name))
-        entry = board.add(key, parts, time.monotonic() - started)
-        log.info("%s, %s, %s: %s", simulator, map_name, row.name, report.one_line(entry["summary"]))
+        if not board.measured(key):
+            started = time.monotonic()
+            parts = team.map(runner, board.rounds(row, simulator, map_name))
+            entry = board.add(key, parts, time.monotonic() - started)
+            log.info("%s, %s, %s: %s", simulator, map_name, row.name, report.one_line(entry["summary"]))
+        board.price(key, cost(row, board.world.folder))
 
 
 def parse_rows(arguments: argparse.Namespace) -> list[Row]:
@@ -280,8 +252,8 @@ def parse_rows(arguments: argparse.Namespace) -> list[Row]:
         if name not in BUILT_IN:
             raise ConfigError(f"rows: expected some of {', '.join(BUILT_IN)}, got {name!r}")
         rows.append(Row(name))
-    for kind, given in (("controller", arguments.controller), ("policy", arguments.policy)):
-        for text in given:
+    for kind in ("controller", "agent", "policy"):
+        for text in getattr(arguments, kind):
             name, found, source = text.partition("=")
             if not (name and found and source):
                 raise ConfigError(f"{kind}: expected NAME=SOURCE, got {text!r}")
@@ -309,6 +281,13 @@ def build_parser() -> argparse.ArgumentParser:
         "--controller", action="append", default=[], metavar="NAME=FILE", help="a controller's row; repeat"
     )
     parser.add_argument(
+        "--agent",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="the row of an agent that python -m baselines.run saved; repeat",
+    )
+    parser.add_argument(
         "--policy",
         action="append",
         default=[],
@@ -334,6 +313,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     for row in rows:
         if row.kind == "controller":
             read_controller(row.source, *model_sizes(world.folder))  # told now, not after an hour
+        if row.kind == "agent":
+            check_agent(row.source, world)
     with mpi.team() as team:
         runner = Runner(world, settings, arguments.threads or max(1, cores() // team.size))
         try:

@@ -5,12 +5,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dreamduck.control.drivers import FramePolicy, PurePursuit, Random, Still, Straight
+from dreamduck.control.drivers import FramePolicy, ModelPolicy, PurePursuit, Random, Still, Straight
 from dreamduck.control.evaluate import drive
 from dreamduck.errors import ActionError
 from dreamduck.simulator.maps import load_map
 from dreamduck.simulator.road import Road, RoadConfig
-from tests.control.fakes import FakeRoad
+from tests.control.fakes import FakePerception, FakeRoad
 
 
 def test_nobody_and_straight_on():
@@ -53,3 +53,26 @@ def test_a_policy_sees_frames():
 def test_a_policy_that_gives_something_else_is_refused():
     with pytest.raises(ActionError, match=r"policy: expected actions of shape \(2, 2\), got \(2,\)"):
         drive(FakeRoad(2), FramePolicy(lambda frames: np.zeros(2)), [0, 1], 5)
+
+
+def test_a_policy_on_what_the_model_knows():
+    calls = []
+
+    def predict(seen):
+        calls.append(seen.copy())
+        return np.stack([np.full(2, 0.5), seen[:, 0]], axis=1)
+
+    restarts: list[int] = []
+    driver = ModelPolicy(predict, FakePerception(2), lambda seeds: restarts.extend(seeds))
+    drive(FakeRoad(2), driver, [3, 4], 5)
+    assert restarts == [3, 4]
+    assert [call[0, 3] for call in calls] == [0, 1, 2, 3, 4]  # the memory went a step at a time
+    np.testing.assert_allclose(calls[1][:, 8], calls[0][:, 0])  # and knows the action before
+    drive(FakeRoad(2), driver, [5, 6], 1)
+    assert calls[-1][0, 3] == 0  # a new episode, and nothing remembered
+
+
+def test_a_policy_with_other_actions_is_refused():
+    driver = ModelPolicy(lambda seen: np.zeros(2), FakePerception(3))
+    with pytest.raises(ActionError, match=r"shape \(3, 2\), got \(2,\)"):
+        drive(FakeRoad(3), driver, [0, 1, 2], 1)

@@ -9,7 +9,8 @@ import pytest
 
 from dreamduck.control import report, scoreboard
 from dreamduck.control.evaluate import drive
-from dreamduck.control.scoreboard import Row, load_policy, main
+from dreamduck.control.rows import Row, load_policy
+from dreamduck.control.scoreboard import main
 from dreamduck.control.trace import Recorder, as_measures
 from dreamduck.errors import ConfigError, MapError
 from tests.control.fakes import FakeRoad
