@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from dreamduck.storage import PathLike, replacing, write_json
+from dreamduck.storage import PathLike, replacing, sweep, write_json
 
 COLUMNS = 3  # of panels in a picture
 FEW = 30  # points that are marked one by one
@@ -21,7 +21,7 @@ class Logbook:
     """Writes metrics to `<folder>/<name>.jsonl` and to TensorBoard files beside it.
 
     Rows already in the file from steps at or after `resume_step` are dropped, so that a resumed
-    run does not tell the same step twice.
+    run does not tell the same step twice. What a killed run left half written in the folder goes too.
     """
 
     def __init__(
@@ -34,13 +34,15 @@ class Logbook:
     ) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        sweep(self.folder)
         self.path = self.folder / f"{name}.jsonl"
         write_json(self.folder / f"{name}.config.json", dict(config))
         kept = [row for row in read_logbook(self.path) if row["step"] < resume_step]
         with replacing(self.path) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
         self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115  (closed by close)
-        self._writer = _tensorboard_writer(self.folder / "tensorboard" / name) if tensorboard else None
+        board = self.folder / "tensorboard" / name
+        self._writer = _tensorboard_writer(board, resume_step) if tensorboard else None
 
     def write(self, step: int, **metrics: float) -> None:
         """Add the metrics of one step; what is not finite is written as null."""
@@ -124,8 +126,11 @@ def draw_curves(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
         figure.savefig(temporary, dpi=100, format="png")
 
 
-def _tensorboard_writer(folder: Path) -> Any:
-    """A scalar writer that needs neither TensorFlow nor a graph."""
+def _tensorboard_writer(folder: Path, resume_step: int) -> Any:
+    """A scalar writer that needs neither TensorFlow nor a graph.
+
+    TensorBoard hides what an earlier run told of steps at or after `resume_step`.
+    """
     # It imports torch where there is one, for tensors that are never given here; that takes
     # seconds and 200 MB in every process that trains.
     hidden = "torch" not in sys.modules
@@ -137,4 +142,4 @@ def _tensorboard_writer(folder: Path) -> Any:
         if hidden:
             del sys.modules["torch"]
 
-    return SummaryWriter(str(folder))
+    return SummaryWriter(str(folder), purge_step=resume_step)

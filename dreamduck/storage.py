@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
+import time
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,8 @@ from typing import Any
 import numpy as np
 
 PathLike = str | os.PathLike[str]
+MARK = ".tmp-"  # what a temporary file's name begins with
+LEFT = 60.0  # [s]; who has not renamed a temporary file by then never will
 
 
 @contextlib.contextmanager
@@ -33,7 +36,7 @@ def replacing(path: PathLike) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     # Keras insists on the suffix, so the mark of a temporary file stands in front.
     suffix = "".join(target.suffixes[-2:]) if target.name.endswith(".weights.h5") else target.suffix
-    handle, name = tempfile.mkstemp(prefix=f".tmp-{target.stem}-", suffix=suffix, dir=target.parent)
+    handle, name = tempfile.mkstemp(prefix=f"{MARK}{target.stem}-", suffix=suffix, dir=target.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -46,6 +49,15 @@ def replacing(path: PathLike) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def sweep(folder: PathLike) -> None:
+    """Remove what writers that were killed left under temporary names in a folder."""
+    with contextlib.suppress(OSError):
+        for path in Path(folder).glob(f"{MARK}*"):
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > LEFT:
+                    path.unlink()
 
 
 def write_json(path: PathLike, value: Any, indent: int | None = 2) -> None:

@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 from PIL import Image
+from tensorboard.backend.event_processing import event_accumulator
 
 from dreamduck.logbook import Logbook, read_logbook
 from dreamduck.storage import read_json
@@ -30,6 +31,20 @@ def test_resume_drops_what_will_be_told_again(tmp_path):
         (1, 1),
         (2, 2),
         (3, 30),
+    ]
+
+
+def test_tensorboard_hides_what_will_be_told_again(tmp_path):
+    for begin, value in ((0, 1.0), (3, 2.0)):
+        with Logbook(tmp_path, "a", {}, resume_step=begin) as book:
+            for step in range(begin, 5):
+                book.write(step, loss=value)
+        for path in tmp_path.rglob("events*"):  # which are told apart by the second
+            path.rename(path.with_name(f"{path.name}.{begin}"))
+    found = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard" / "a")).Reload()
+    assert [(event.step, event.value) for event in found.Scalars("loss")] == [
+        *((step, 1.0) for step in range(3)),
+        *((step, 2.0) for step in range(3, 5)),
     ]
 
 

@@ -104,3 +104,14 @@ def test_fingerprint_tells_contents_apart(tmp_path):
     a, b, c = (storage.fingerprint(tmp_path / n) for n in "abc")
     assert a == b != c
     assert len(a) == 16
+
+
+def test_what_killed_writers_left_is_swept_away_in_time(tmp_path):
+    old, new, other = (tmp_path / name for name in (".tmp-1-abc.npz", ".tmp-2-abc.npz", ".index.json"))
+    for path in (old, new, other):
+        path.write_bytes(b"half")
+    for path in (old, other):
+        os.utime(path, (0, 0))
+    storage.sweep(tmp_path)
+    assert sorted(os.listdir(tmp_path)) == [".index.json", ".tmp-2-abc.npz"]
+    storage.sweep(tmp_path / "nothing")

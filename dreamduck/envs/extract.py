@@ -15,8 +15,9 @@ from typing import Any
 from dreamduck import cli, config
 from dreamduck.control import mpi
 from dreamduck.errors import ConfigError
-from dreamduck.recordings import coverage, plan, recorder, scan, sweep
+from dreamduck.recordings import coverage, plan, printable, recorder, scan
 from dreamduck.recordings.plan import RecorderConfig
+from dreamduck.storage import sweep
 
 log = logging.getLogger("dreamduck.extract")
 
@@ -111,7 +112,7 @@ def _report(settings: RecorderConfig, folder: str) -> int:
     Path(settings.records).mkdir(parents=True, exist_ok=True)
     found = scan(settings.records, functools.partial(cli.progress, desc="checking", unit="file"))
     for path, reason in found.skipped:
-        log.warning("skipped %s: %s", path, reason)
+        log.warning("skipped %s: %s", printable(path), reason)
     measured = coverage.measure(found)
     picture = coverage.report(folder, measured)
     print(f"{measured.frames} frames in {measured.episodes} episodes in {settings.records}; {picture}")

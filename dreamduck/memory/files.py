@@ -15,7 +15,7 @@ import numpy as np
 from dreamduck.config import from_mapping, to_dict
 from dreamduck.errors import ConfigError, WeightsError
 from dreamduck.memory.layout import MemoryConfig, Parameters, check_parameters, shapes
-from dreamduck.storage import PathLike, fingerprint, read_json, replacing, write_json
+from dreamduck.storage import PathLike, fingerprint, read_json, replacing, sweep, write_json
 
 WEIGHTS, CARD, INITIAL, MIDWAY = "rnn.weights.h5", "rnn.json", "initial_z.json", "midway.npz"
 MAKE = "train it with rnn_train.py, or name another folder"
@@ -79,6 +79,7 @@ def rounded(parameters: Parameters) -> Parameters:
 def save(folder: PathLike, parameters: Parameters, config: MemoryConfig, card: Mapping[str, Any]) -> None:
     """Write weights, as they are, and their card into a folder; the card gets their fingerprint."""
     path = Path(folder) / WEIGHTS
+    sweep(folder)
     write_parameters(path, parameters)
     whole = {**card, "kind": "memory", "sizes": to_dict(config), "weights": fingerprint(path)}
     write_json(Path(folder) / CARD, whole)

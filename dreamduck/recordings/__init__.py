@@ -3,7 +3,7 @@
 Flow: simulator -> [recordings] -> vision."""
 
 from dreamduck.recordings.files import TELEMETRY, Episode, read_episode, write_episode
-from dreamduck.recordings.folder import Recordings, find_recordings, held_out, reread, scan, sweep
+from dreamduck.recordings.folder import Recordings, find_recordings, held_out, printable, reread, scan
 
 __all__ = [
     "TELEMETRY",
@@ -11,9 +11,9 @@ __all__ = [
     "Recordings",
     "find_recordings",
     "held_out",
+    "printable",
     "read_episode",
     "reread",
     "scan",
-    "sweep",
     "write_episode",
 ]

@@ -140,8 +140,11 @@ def _archive(path: PathLike) -> Any:
             raise RecordError(f"{path}: larger than {MAX_BYTES} bytes, which no episode is")
         check_directory(path)
         with zipfile.ZipFile(path) as archive:
-            if len(archive.namelist()) > MAX_MEMBERS:
-                raise RecordError(f"{path}: {len(archive.namelist())} members, expected {len(ARRAYS) + 1}")
+            names = archive.namelist()
+            if len(names) > MAX_MEMBERS:
+                raise RecordError(f"{path}: {len(names)} members, expected {len(ARRAYS) + 1}")
+            if len(set(names)) < len(names):  # which of them counts is each reader's guess
+                raise RecordError(f"{path}: two members of one name; record it again")
             yield archive
     except RecordError:
         raise

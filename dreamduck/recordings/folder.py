@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -23,7 +22,6 @@ from dreamduck.storage import PathLike, read_json, write_json
 log = logging.getLogger(__name__)
 
 INDEX = ".index.json"
-LEFT = 60.0  # [s]; who has not renamed a temporary file by then never will
 HELD_OUT_SHARE = 0.05
 HELD_OUT_KEY = 0x68656C64  # a stream of its own for this choice
 
@@ -95,12 +93,17 @@ def find_recordings(folder: PathLike, limit: int | None = None) -> Recordings:
     """
     recordings = scan(folder, lambda paths: progress(paths, desc=f"reading {folder}", unit="file"))
     for path, reason in recordings.skipped:
-        log.warning("skipped %s: %s", path, reason)
+        log.warning("skipped %s: %s", printable(path), reason)
     if recordings.skipped:
         log.warning("%d files skipped, %d episodes found", len(recordings.skipped), len(recordings.paths))
     if not recordings.paths:
         raise RecordError(f"{folder}: expected recorded episodes, got none; record some with extract.py")
     return recordings.chosen(range(min(limit or len(recordings.paths), len(recordings.paths))))
+
+
+def printable(path: PathLike) -> str:
+    """A path on one line, whatever signs its maker put into it to move a terminal's cursor."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(path))
 
 
 def reread(path: Path, length: int) -> Episode:
@@ -121,15 +124,6 @@ def reread(path: Path, length: int) -> Episode:
             (path.parent / INDEX).unlink()
         raise
     return episode
-
-
-def sweep(folder: PathLike) -> None:
-    """Remove what writers that were killed left under temporary names."""
-    with contextlib.suppress(OSError):
-        for path in Path(folder).glob(".tmp-*"):
-            with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime > LEFT:
-                    path.unlink()
 
 
 def held_out(seeds: Iterable[int], share: float = HELD_OUT_SHARE) -> npt.NDArray[np.bool_]:

@@ -16,9 +16,9 @@ import numpy as np
 import dreamduck
 from dreamduck.cli import progress
 from dreamduck.errors import SeriesError
-from dreamduck.recordings import Episode, Recordings, find_recordings, reread, sweep
+from dreamduck.recordings import Episode, Recordings, find_recordings, reread
 from dreamduck.series.files import Series, path_of, read_series, write_series
-from dreamduck.storage import PathLike
+from dreamduck.storage import PathLike, sweep
 from dreamduck.vision import Vision
 from dreamduck.vision.batches import SIZE, BatchEncoder
 from dreamduck.vision.data import data_fingerprint

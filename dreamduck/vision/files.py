@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from dreamduck.errors import WeightsError
-from dreamduck.storage import PathLike, fingerprint, read_json, replacing, write_json
+from dreamduck.storage import PathLike, fingerprint, read_json, replacing, sweep, write_json
 from dreamduck.vision.layout import ENCODED, Parameters, check_parameters, shapes, z_size_of
 
 WEIGHTS, CARD = "vae.weights.h5", "vae.json"
@@ -82,6 +82,7 @@ def shipped(parameters: Parameters) -> Parameters:
 def save(folder: PathLike, parameters: Parameters, card: Mapping[str, Any]) -> None:
     """Write weights, as they are, and their card into a folder; the card gets their fingerprint."""
     path = Path(folder) / WEIGHTS
+    sweep(folder)
     write_parameters(path, parameters)
     write_json(Path(folder) / CARD, {**card, "z_size": z_size_of(parameters), "weights": fingerprint(path)})
 

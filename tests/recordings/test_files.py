@@ -188,6 +188,17 @@ def test_a_million_members_take_no_memory(path):
     tracemalloc.stop()
 
 
+def test_two_members_of_one_name_are_refused(path):
+    """Readers differ in which of them they take."""
+    with (
+        pytest.warns(UserWarning, match="Duplicate name"),
+        zipfile.ZipFile(path, "a") as archive,
+    ):
+        archive.writestr("action.npy", npy(np.zeros((5, 2), np.float32)))
+    with pytest.raises(RecordError, match="two members of one name"):
+        read_episode(path)
+
+
 def test_a_pipe_does_not_block(tmp_path):
     os.mkfifo(tmp_path / "1.npz")
     with pytest.raises(RecordError, match="not a file"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dreamduck.errors import RecordError
-from dreamduck.recordings import folder, held_out, reread, scan, sweep, write_episode
+from dreamduck.recordings import find_recordings, folder, held_out, reread, scan, write_episode
 from tests.recordings.helpers import episode, folder_of_episodes
 
 
@@ -29,6 +29,19 @@ def test_damaged_and_foreign_files_are_named_and_counted(tmp_path):
     assert found.seeds == (0, 2)
     assert [path.name for path, _ in found.skipped] == ["1.npz", "9.npz", "notes.txt"]
     assert "not a readable" in found.skipped[0][1]
+
+
+def test_names_stay_on_one_line(tmp_path, caplog):
+    folder_of_episodes(tmp_path, [3])
+    odd = ["7\n.npz", "\x1b[31mred.npz", os.fsdecode(b"\xff.npz"), "Straße.npz"]
+    for name in odd:
+        (tmp_path / name).write_bytes(b"")
+    assert find_recordings(tmp_path).seeds == (0,)
+    lines = [record.getMessage() for record in caplog.records]
+    assert len(lines) == len(odd) + 1
+    assert all(line.isprintable() for line in lines)
+    for name in (r"7\n.npz", r"\x1b[31mred.npz", r"\udcff.npz", "Straße.npz"):
+        assert any(name in line for line in lines)
 
 
 def test_a_second_scan_reads_only_what_changed(tmp_path, monkeypatch):
@@ -68,17 +81,6 @@ def test_damage_behind_the_indexs_back_is_found_at_the_second_start(tmp_path):
     again = scan(tmp_path)
     assert again.seeds == (0,)
     assert [skipped.name for skipped, _ in again.skipped] == ["1.npz"]
-
-
-def test_what_killed_writers_left_is_swept_away_in_time(tmp_path):
-    old, new, other = (tmp_path / name for name in (".tmp-1-abc.npz", ".tmp-2-abc.npz", ".index.json"))
-    for path in (old, new, other):
-        path.write_bytes(b"half")
-    for path in (old, other):
-        os.utime(path, (0, 0))
-    sweep(tmp_path)
-    assert sorted(os.listdir(tmp_path)) == [".index.json", ".tmp-2-abc.npz"]
-    sweep(tmp_path / "nothing")
 
 
 def test_a_missing_folder_says_what_to_do(tmp_path):
