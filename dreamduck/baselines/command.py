@@ -62,9 +62,10 @@ class Run:
         self.algorithm = algorithms.find(flags.alg or str(said.get("alg", "ppo2")))
         self.env_id = flags.env or str(said.get("env", DEFAULT_ENV))
         self.spec = worlds.find(self.env_id)
-        self.env_kwargs = flags.world_arguments() or dict(said.get("env_kwargs", {}))
         recipe = recipes.recipe(self.algorithm.name, self.env_id) if flags.recipe else {}
         num_env, network = recipe.pop("num_env", 1), recipe.pop("network", None)
+        world = recipe.pop("env_kwargs", {})
+        self.env_kwargs = flags.world_arguments() or dict(said.get("env_kwargs", world))
         self.num_env: int = flags.num_env or num_env
         self.network: str | None = flags.network or said.get("network") or network
         kind = flags.env_type or worlds.env_type(self.spec)

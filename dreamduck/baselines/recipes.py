@@ -6,18 +6,23 @@ test holds the two together."""
 
 from __future__ import annotations
 
+import copy
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from dreamduck.baselines.arguments import Falling
 from dreamduck.errors import ConfigError
 
-# (algorithm, environment id) -> keys; "num_env" and "network" are flags.
+# (algorithm, environment id) -> keys; "num_env", "network" and "env_kwargs" are flags.
 RECIPES: dict[tuple[str, str], dict[str, Any]] = {
     ("ppo2", "CartPole-v1"): {
         "nsteps": 256,
         "nminibatches": 8,
         "noptepochs": 10,
         "lr": 1e-3,
+        "value_network": "copy",
+        "clip_range_vf": None,
     },
     ("ppo2", "Pendulum-v1"): {
         "num_env": 4,
@@ -26,6 +31,28 @@ RECIPES: dict[tuple[str, str], dict[str, Any]] = {
         "noptepochs": 10,
         "lr": 1e-3,
         "gamma": 0.9,
+    },
+    ("ppo2", "DreamDuck-v0"): {
+        "network": "cnn_small",
+        "num_env": 32,
+        "nsteps": 128,
+        "nminibatches": 8,
+        "lr": Falling(5e-4),
+        "log_std_init": -0.7,
+        "normalize_returns": True,
+        "clip_range_vf": None,
+    },
+    ("ppo2", "DreamDuck-v2"): {
+        "env_kwargs": {"beginning": "midway", "max_episode_steps": 40},
+        "network": "mlp",
+        "num_env": 128,
+        "nsteps": 32,
+        "nminibatches": 8,
+        "lr": Falling(3e-4),
+        "log_std_init": -0.7,
+        "normalize_observations": True,
+        "normalize_returns": True,
+        "clip_range_vf": None,
     },
 }
 
@@ -40,7 +67,13 @@ def recipe(algorithm: str, env_id: str) -> dict[str, Any]:
     if (algorithm, plain) not in RECIPES:
         known = ", ".join(f"{env} ({alg})" for alg, env in RECIPES)
         raise ConfigError(f"--recipe: none for {algorithm} on {plain}; there are {known}")
-    return dict(RECIPES[algorithm, plain])
+    return copy.deepcopy(RECIPES[algorithm, plain])
 
 
-__all__ = ["RECIPES", "Falling", "recipe"]
+def words(values: Mapping[str, Any]) -> str:
+    """Values as one would say them on the command line."""
+    return " ".join(f"--{key}={_word(value)}" for key, value in values.items())
+
+
+def _word(value: Any) -> str:
+    return f"'{json.dumps(value)}'" if isinstance(value, dict) else str(value)

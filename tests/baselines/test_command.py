@@ -16,6 +16,8 @@ import pytest
 from dreamduck.baselines import saves
 from dreamduck.baselines.command import main
 from dreamduck.baselines.engine import th
+from dreamduck.baselines.recipes import RECIPES
+from dreamduck.baselines.recipes import words as said
 from dreamduck.baselines.training import newest
 from dreamduck.errors import CheckpointError, ConfigError, DreamDuckError
 
@@ -311,3 +313,20 @@ def test_a_dot_is_learned(tmp_path):
     rewards = [float(row["eprewmean"]) for row in rows_of(tmp_path)]
     assert rewards[0] < -8
     assert rewards[-1] > -5
+
+
+def test_a_recipe_is_where_a_training_begins(tmp_path):
+    flags = ["--env=Pendulum-v1", "--recipe", "--nsteps=32", "--num_timesteps=128", "--seed=0", "-q"]
+    main([*flags, "--no-progress", f"--log_path={tmp_path}", f"--save_path={tmp_path / 'agent'}"])
+    card = saves.read(tmp_path / "agent").card
+    assert card is not None
+    plan = card["plan"]
+    assert (plan["num_env"], plan["arguments"]["gamma"]) == (4, 0.9)
+    assert plan["arguments"]["n_steps"] == 32  # what is said wins
+    assert plan["arguments"]["batch_size"] == 2  # 32 steps of 4 environments in 64 pieces
+
+
+def test_the_docs_tell_every_recipe():
+    page = (ROOT / "docs" / "baselines.md").read_text(encoding="utf-8")
+    for (algorithm, env_id), values in RECIPES.items():
+        assert f"| {algorithm} | {env_id} | `{said(values)}` |" in page, env_id

@@ -116,6 +116,16 @@ def test_an_agent_goes_from_the_dream_to_the_road(tmp_path, weights):
         main(["--env=DreamDuck-v0", "--network=mlp", "--num_timesteps=0", f"--load_path={agent}", "--play"])
 
 
+def test_a_recipe_sets_the_world_too(tmp_path):
+    short = "--env=DreamDuck-v2 --recipe --num_env=4 --num_timesteps=400 --seed=0 -q --no-progress"
+    main([*shlex.split(short), f"--log_path={tmp_path}", f"--save_path={tmp_path / 'agent'}"])
+    card = saves.read(tmp_path / "agent").card
+    assert card is not None
+    assert card["env_kwargs"] == {"beginning": "midway", "max_episode_steps": 40}
+    lengths = [int(line.split(",")[1]) for line in (tmp_path / "monitor.csv").read_text().splitlines()[2:]]
+    assert max(lengths) == 40
+
+
 def test_arguments_of_the_world(tmp_path):
     run('--env=DreamDuck-v0 --num_timesteps=16 --env_kwargs=\'{"map_name": "udem1"}\'', log_path=tmp_path)
     with pytest.raises(ConfigError, match="colour"):
