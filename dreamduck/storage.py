@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import tempfile
 import time
 import zipfile
@@ -22,7 +23,7 @@ import numpy as np
 
 PathLike = str | os.PathLike[str]
 MARK = ".tmp-"  # what a temporary file's name begins with
-LEFT = 60.0  # [s]; who has not renamed a temporary file by then never will
+LEFT = 60.0  # [s]; who has not touched a temporary file for so long never will
 
 
 @contextlib.contextmanager
@@ -36,7 +37,9 @@ def replacing(path: PathLike) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     # Keras insists on the suffix, so the mark of a temporary file stands in front.
     suffix = "".join(target.suffixes[-2:]) if target.name.endswith(".weights.h5") else target.suffix
-    handle, name = tempfile.mkstemp(prefix=f"{MARK}{target.stem}-", suffix=suffix, dir=target.parent)
+    handle, name = tempfile.mkstemp(
+        prefix=f"{_mark()}{os.getpid()}-{target.stem}-", suffix=suffix, dir=target.parent
+    )
     os.close(handle)
     temporary = Path(name)
     try:
@@ -52,12 +55,33 @@ def replacing(path: PathLike) -> Iterator[Path]:
 
 
 def sweep(folder: PathLike) -> None:
-    """Remove what writers that were killed left under temporary names in a folder."""
+    """Remove what writers that were killed left under temporary names in a folder.
+
+    A process of this machine that has ended is known by its number; of others, which may share the folder,
+    only time tells.
+    """
     with contextlib.suppress(OSError):
         for path in Path(folder).glob(f"{MARK}*"):
             with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime > LEFT:
+                writer = re.match(re.escape(_mark()) + r"(\d+)-", path.name)
+                if (writer and not _runs(int(writer[1]))) or time.time() - path.stat().st_mtime > LEFT:
                     path.unlink()
+
+
+def _mark() -> str:
+    """What the names of this machine's temporary files begin with, before the process's number."""
+    return f"{MARK}{os.uname().nodename}-"
+
+
+def _runs(process: int) -> bool:
+    """Whether a process of this number runs on this machine."""
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def write_json(path: PathLike, value: Any, indent: int | None = 2) -> None:

@@ -106,12 +106,29 @@ def test_fingerprint_tells_contents_apart(tmp_path):
     assert len(a) == 16
 
 
-def test_what_killed_writers_left_is_swept_away_in_time(tmp_path):
-    old, new, other = (tmp_path / name for name in (".tmp-1-abc.npz", ".tmp-2-abc.npz", ".index.json"))
-    for path in (old, new, other):
-        path.write_bytes(b"half")
-    for path in (old, other):
-        os.utime(path, (0, 0))
+def test_what_killed_writers_left_is_swept_away(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    here = os.uname().nodename
+    gone = [".tmp-old.npz", f".tmp-{here}-{child.pid}-1-abc.npz", f".tmp-{here}-{'9' * 30}-1-abc.npz"]
+    stay = [".index.json", ".tmp-new.npz", f".tmp-{here}-{os.getpid()}-1-abc.npz", ".tmp-there-1-2-abc.npz"]
+    for name in gone + stay:
+        (tmp_path / name).write_bytes(b"half")
+    for name in (".tmp-old.npz", ".index.json"):
+        os.utime(tmp_path / name, (0, 0))
     storage.sweep(tmp_path)
-    assert sorted(os.listdir(tmp_path)) == [".index.json", ".tmp-2-abc.npz"]
+    assert sorted(os.listdir(tmp_path)) == sorted(stay)
     storage.sweep(tmp_path / "nothing")
+
+
+def test_a_killed_writer_leaves_nothing_for_long(tmp_path):
+    path = tmp_path / "a.npz"
+    script = (
+        "import os, signal\nfrom dreamduck.storage import replacing\n"
+        f"with replacing({str(path)!r}) as t:\n"
+        "    t.write_bytes(b'half'); os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], check=False)
+    assert [name[:5] for name in os.listdir(tmp_path)] == [".tmp-"]
+    storage.sweep(tmp_path)
+    assert not os.listdir(tmp_path)

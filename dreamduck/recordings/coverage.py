@@ -17,7 +17,7 @@ from dreamduck.recordings.files import TELEMETRY, Episode, read_episode
 from dreamduck.recordings.folder import Recordings
 from dreamduck.simulator.maps import load_map
 from dreamduck.simulator.road import HALF_LANE
-from dreamduck.storage import PathLike, replacing, write_json
+from dreamduck.storage import PathLike, replacing, sweep, write_json
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +89,7 @@ def measure(recordings: Recordings) -> Coverage:
 def report(folder: PathLike, coverage: Coverage) -> Path:
     """Write `coverage.json` and `coverage.png` into a folder; returns the picture's path."""
     edges = {name: [low, high] for name, (low, high, _) in RANGES.items()}
+    sweep(folder)
     write_json(Path(folder) / f"{NAME}.json", {**dataclasses.asdict(coverage), "ranges": edges})
     picture = Path(folder) / f"{NAME}.png"
     _draw(picture, coverage)

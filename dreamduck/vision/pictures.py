@@ -4,11 +4,13 @@ Flow: recordings -> [vision] -> series."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from PIL import Image
 
 from dreamduck.seeding import generator
-from dreamduck.storage import PathLike, replacing
+from dreamduck.storage import PathLike, replacing, sweep
 from dreamduck.vision.layout import Frames
 from dreamduck.vision.quick import QuickVAE
 
@@ -44,6 +46,7 @@ def show(path: PathLike, network: QuickVAE, frames: Frames, seed: int = 0) -> No
         rows += [chosen[start : start + COLUMNS], again[start : start + COLUMNS]]
     rows += [samples[:COLUMNS], samples[COLUMNS:]]
     picture = grid(rows).repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+    sweep(Path(path).parent)
     with replacing(path) as temporary:
         Image.fromarray(picture).save(temporary)
 
