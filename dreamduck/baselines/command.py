@@ -101,6 +101,8 @@ class Run:
                 progress.note(f"Logging to {folder}")
                 progress.note(f"Training {plan.algorithm.name} on {self.env_id} with\n{settings}")
                 keeper = Keeper(folder / "checkpoints", plan, self.env_id, self.env_kwargs, settings)
+                if resume_step is not None and self.origin.card is not None:
+                    keeper.adopt(self.origin.card)
                 self._learn(model, plan, account, progress, keeper)
                 self._save(keeper, model, account, progress.note)
         finally:

@@ -80,9 +80,16 @@ class Keeper:
         self._settings = settings
         self._passing: list[Path] = []
 
+    def adopt(self, card: Mapping[str, Any]) -> None:
+        """Go on where a killed run was: of its checkpoints, too, only the newest stay."""
+        names = card["training"].get("passing", [])
+        known = [str(name) for name in names] if isinstance(names, list) else []
+        self._passing = [self.folder / name for name in known if CHECKPOINT.fullmatch(name)]
+
     def save(self, path: Path, model: BaseAlgorithm, account: Account) -> None:
         """Write the agent to any path."""
-        training = {**dataclasses.asdict(account), "settings": dict(self._settings)}
+        passing = [each.name for each in self._passing]
+        training = {**dataclasses.asdict(account), "settings": dict(self._settings), "passing": passing}
         saves.write(path, model, self._plan, self._env_id, self._env_kwargs, training)
 
     def checkpoint(self, model: BaseAlgorithm, account: Account, keep: bool) -> Path:
@@ -90,11 +97,11 @@ class Keeper:
         path = self.folder / f"{account.updates:05d}"
         if isinstance(model, OffPolicyAlgorithm):
             write_replay(path.with_name(path.name + ".replay.npz"), model)
-        self.save(path, model, account)
         if path in self._passing:
             self._passing.remove(path)
         if not keep:
             self._passing.append(path)
+        self.save(path, model, account)
         while len(self._passing) > KEPT:
             old = self._passing.pop(0)
             old.unlink(missing_ok=True)

@@ -165,6 +165,18 @@ def test_a_resumed_agent_begins_where_the_checkpoint_was(tmp_path):
         assert str(before.weights[part]) == str(after.weights[part])
 
 
+def test_only_the_newest_checkpoints_stay_after_a_resume(tmp_path):
+    def left() -> list[str]:
+        return sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
+
+    flags = [*DOT, "--nsteps=64", "--num_env=2", "--save_interval=3", "-q", "--no-progress"]
+    flags += [f"--log_path={tmp_path}", "--checkpoint_seconds=1e-9"]
+    main([*flags, "--num_timesteps=640"])
+    assert left() == ["00001", "00003", "00004", "00005"]  # two that are kept, and the newest two
+    main([*flags, "--num_timesteps=1024", "--resume"])
+    assert left() == ["00001", "00003", "00006", "00007", "00008"]
+
+
 def test_a_replay_buffer_comes_back(tmp_path):
     words = [*DOT, "--alg=sac", "--buffer_size=150", "--learning_starts=50", "--checkpoint_freq=60", "-q"]
     words += ["--no-progress", f"--log_path={tmp_path}", "--checkpoint_seconds=0"]
