@@ -21,7 +21,9 @@ from dreamduck.config import check, from_mapping, option
 from dreamduck.dream.stepper import Dreams
 from dreamduck.envs.panels import panels
 from dreamduck.envs.world import World
+from dreamduck.errors import WeightsError
 from dreamduck.memory import Memory
+from dreamduck.memory.layout import ACTION_SIZE
 from dreamduck.pretrained import FOLDER
 from dreamduck.simulator.base import FloatArray, Frames
 
@@ -167,7 +169,16 @@ def with_path(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def observation_space(mind: Memory) -> spaces.Box:
-    """[z, c, h] of this memory."""
+    """[z, c, h] of this memory.
+
+    Raises:
+        WeightsError: its actions are not the worlds' throttle and steering.
+    """
+    if mind.config.action_size != ACTION_SIZE:
+        raise WeightsError(
+            f"weights: a memory of actions of {mind.config.action_size} numbers, expected {ACTION_SIZE}, "
+            "throttle and steering; it can be read and stepped (dreamduck.memory), but not driven here"
+        )
     size = mind.config.z_size + 2 * mind.config.hidden_size
     return spaces.Box(-OBSERVATION_LIMIT, OBSERVATION_LIMIT, (size,), dtype=np.float32)
 

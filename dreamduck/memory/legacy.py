@@ -42,7 +42,8 @@ def read_legacy(
     """Read an `rnn.json` of 2019, of whatever sizes.
 
     A file without rewards and ends gives a memory that predicts rewards of 0 and no end. Of the Doom
-    variant, the input that tells of a beginning counts as the last number of the action.
+    variant, the input that tells of a beginning counts as the last number of the action (the original
+    also begins with a state of zeros there).
 
     Args:
         mixtures: K, which the file does not tell. z_size: Z, where it is known; K then follows from it.
@@ -58,7 +59,7 @@ def read_legacy(
         raise WeightsError(f"{path}: expected arrays of whole numbers ({err})") from err
     if [a.ndim for a in arrays] != [2, 1, 2, 1]:
         raise WeightsError(f"{path}: expected kernels and biases, got {[a.shape for a in arrays]}")
-    if arrays[0].shape[1] == 4 * len(arrays[2]):  # the LSTM stands first
+    if len(arrays[0]) > len(arrays[2]):  # the LSTM stands first: its kernel has rows for the inputs too
         arrays = arrays[2:] + arrays[:2]
     output, output_bias, kernel, bias = arrays
     hidden, width = output.shape

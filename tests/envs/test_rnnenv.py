@@ -1,5 +1,6 @@
 """`DreamDuck-v2`: the dream as a Gym world."""
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -13,9 +14,11 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import dreamduck
+from dreamduck.envs.dream_vector import DreamVectorEnv
 from dreamduck.envs.rnnenv import DreamEnv
 from dreamduck.errors import ConfigError, ResetNeeded, WeightsError
 from tests.envs.models import OBSERVATION, write_model
+from tests.memory.helpers import SMALL, write_memory
 
 assert dreamduck.__version__
 SCRIPT = Path(dreamduck.__file__).parent / "envs" / "rnnenv.py"
@@ -179,6 +182,13 @@ def test_first_latents_of_another_size(folder):
     (folder / "initial_z.json").write_text(json.dumps([[[0] * 5], [[0] * 5]]))
     with pytest.raises(WeightsError, match="expected 4"):
         DreamEnv(weights=folder)
+
+
+def test_a_memory_of_other_actions_cannot_be_driven(tmp_path):
+    write_memory(tmp_path, dataclasses.replace(SMALL, action_size=3))
+    for make in (DreamEnv, DreamVectorEnv):
+        with pytest.raises(WeightsError, match="actions of 3 numbers, expected 2"):
+            make(weights=tmp_path)
 
 
 def test_the_script_says_what_it_takes():

@@ -133,6 +133,15 @@ def test_the_two_orders_give_the_same_memory(tmp_path):
 
 
 @pytest.mark.parametrize("ends", [False, True])
+def test_the_orders_are_told_apart_where_widths_agree(tmp_path, ends):
+    """Here the outputs are four times as many as the LSTM's kernel has rows."""
+    z_size, action_size, hidden = 16, 2, 42
+    assert 15 * z_size == 4 * (z_size + action_size + hidden)
+    original_file(tmp_path / "rnn.json", z_size, action_size, hidden, ends)
+    assert load(tmp_path).config == MemoryConfig(z_size, action_size, hidden, 5)
+
+
+@pytest.mark.parametrize("ends", [False, True])
 def test_first_latents_tell_the_number_of_gaussians(tmp_path, ends):
     original_file(tmp_path / "rnn.json", 6, 2, 16, ends, mixtures=3)
     with pytest.raises(WeightsError, match="of no MDN-RNN with 5 Gaussians"):

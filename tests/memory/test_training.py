@@ -191,7 +191,9 @@ def test_what_it_dreams_while_it_learns(tmp_path, residual):
     z, action = (random.standard_normal((8, 20, n)).astype(np.float32) for n in (4, 2))
     h, c = (random.uniform(-1, 1, (8, 12)).astype(np.float32) for _ in "hc")
     seed = tf.constant([3, 4])
-    seen = trainer.dream_on(*map(tf.constant, (z, action, h, c)), seed).numpy()
+    seen = trainer.dream_on(
+        tf.constant(z), tf.constant(action), tf.constant(h), tf.constant(c), seed
+    ).numpy()
     dreamt = ~(seen == z).all(axis=(1, 2))
     assert dreamt.sum() == 4
 
