@@ -6,13 +6,14 @@
 # second start makes only what is missing. One process of extract.py uses all cores by itself.
 set -u
 workers=64
-if [[ "${1:-}" =~ ^[0-9]+$ ]]; then
+most=4096 # more is a slip of the finger
+if [[ -n "${1:-}" && "$1" != --* && "$1" != -[a-z]* ]]; then
+  if [[ ! "$1" =~ ^0*[0-9]{1,4}$ ]] || ((10#$1 < 1 || 10#$1 > most)); then
+    echo "error: expected a number of workers from 1 to $most, got $1" >&2
+    exit 2
+  fi
   workers=$((10#$1)) # 08 is eight
   shift
-fi
-if ((workers < 1)); then
-  echo "error: expected at least 1 worker, got $workers" >&2
-  exit 2
 fi
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 python=${PYTHON:-python}

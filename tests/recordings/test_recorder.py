@@ -111,6 +111,36 @@ def test_extract_bash_leaves_the_same_files(recorded, tmp_path):
     assert (tmp_path / "log" / "coverage.png").stat().st_size > 10_000
 
 
+@pytest.mark.parametrize("workers", ["0", "000", "-1", "1.5", "4097", "9" * 20, "many"])
+def test_extract_bash_refuses_odd_numbers(tmp_path, workers):
+    command = ["bash", str(SCRIPTS / "extract.bash"), workers, "--max-trials", "1"]
+    environment = {**os.environ, "PYTHON": "false"}  # should it start any
+    done = subprocess.run(
+        command, capture_output=True, text=True, cwd=tmp_path, env=environment, timeout=60
+    )
+    assert done.returncode == 2
+    assert done.stderr == f"error: expected a number of workers from 1 to 4096, got {workers}\n"
+
+
+@pytest.mark.parametrize(
+    ("given", "workers", "trials"), [([], 64, 12800), (["03"], 3, 600), (["--seed=1"], 64, 12800)]
+)
+def test_how_many_workers_extract_bash_starts(tmp_path, given, workers, trials):
+    noted = tmp_path / "noted"
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\necho "$@" >> {noted}\n')
+    python.chmod(0o755)
+    environment = {**os.environ, "PYTHON": str(python)}
+    subprocess.run(["bash", str(SCRIPTS / "extract.bash"), *given], env=environment, check=True, timeout=60)
+    *started, report = noted.read_text().splitlines()
+    assert len(started) == workers
+    assert all(f"--max-trials {trials} --worker" in line for line in started)
+    assert {line.split("--worker ")[1] for line in started} == {
+        f"{n} --workers {workers}" for n in range(workers)
+    }
+    assert report.endswith("--report")
+
+
 def test_a_kill_leaves_whole_files_and_a_second_start_makes_the_rest(recorded, tmp_path):
     command = [sys.executable, str(SCRIPTS / "extract.py"), *FLAGS, "--batch=1"]
     records = ["--records", str(tmp_path / "r"), "--log", str(tmp_path / "log")]
