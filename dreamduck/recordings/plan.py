@@ -12,7 +12,7 @@ from typing import Any
 
 from dreamduck.config import option
 from dreamduck.errors import ConfigError, RecordError
-from dreamduck.recordings.files import MAX_FRAMES, read_episode
+from dreamduck.recordings.files import MAX_FRAMES, MAX_SEED, read_episode
 from dreamduck.recordings.policies import DEFAULT_MIX, parse_mix
 from dreamduck.registration import MAX_EPISODE_STEPS
 from dreamduck.simulator.road import RoadConfig
@@ -40,7 +40,12 @@ class RecorderConfig(RoadConfig):
     any_start: float = option(
         0.5, "share of episodes that start anywhere on the lane, at any angle", low=0.0, high=1.0
     )
-    seed: int = option(0, "decides everything; episodes of other seeds may lie in the same folder", low=0)
+    seed: int = option(
+        0,
+        "decides everything; episodes of other seeds may lie in the same folder",
+        low=0,
+        high=MAX_SEED // EPISODES_A_SEED - 1,
+    )
     batch: int = option(
         0, f"cars that drive at once; 0: {BATCH}, or {BATCH_UPSTREAM} with gym-duckietown", low=0
     )
@@ -65,6 +70,11 @@ class RecorderConfig(RoadConfig):
     def frames(self) -> int:
         """Steps after which an episode is cut."""
         return MAX_EPISODE_STEPS if self.full_episode else self.max_frames
+
+    @property
+    def enough(self) -> int:
+        """Steps of an episode that is not driven anew; one that lasts until it is cut is long enough."""
+        return min(self.min_frames, self.frames)
 
     def road(self, map_name: str) -> RoadConfig:
         """The settings of the road for one map."""

@@ -137,7 +137,7 @@ class MapRecorder:
                 if not step.terminated[car] and seat.length < self.config.frames:
                     continue
                 made = self._episode(seat, ENDS[state.end[car]])
-                if len(made) < self.config.min_frames and seat.job.attempt + 1 < ATTEMPTS:
+                if len(made) < self.config.enough and seat.job.attempt + 1 < ATTEMPTS:
                     state = self._sit(car, Job(seat.job.episode, seat.job.attempt + 1, made))
                     continue
                 yield seat.job.episode, made

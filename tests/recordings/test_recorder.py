@@ -212,6 +212,25 @@ def test_short_episodes_are_driven_anew(tmp_path):
     assert sum(len(one) == 60 for one in made) >= 5
 
 
+def test_what_lasts_until_it_is_cut_is_long_enough(tmp_path):
+    config = RecorderConfig(
+        records=str(tmp_path), max_trials=4, max_frames=8, policies=("expert",), any_start=0.0
+    )
+    assert (config.min_frames, config.enough) == (50, 8)
+    assert [(len(one), one.meta["attempt"]) for one in recorder.record(config, range(4))] == [(8, 0)] * 4
+
+
+def test_the_largest_seed_makes_files_that_are_found(tmp_path):
+    largest = (2**63 - 1) // plan.EPISODES_A_SEED - 1
+    config = RecorderConfig(
+        records=str(tmp_path), seed=largest, max_trials=1, max_frames=3, policies=("walk",)
+    )
+    list(recorder.record(config, [0]))
+    assert scan(tmp_path).seeds == (plan.episode_seed(config, 0),)
+    with pytest.raises(ConfigError, match="seed"):
+        RecorderConfig(seed=largest + 1)
+
+
 def test_a_watcher_sees_every_step(tmp_path):
     seen: list[np.ndarray] = []
     config = RecorderConfig(records=str(tmp_path), max_frames=5, min_frames=1, policies=("expert",))
