@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from dreamduck.blas import one_thread
 from dreamduck.errors import ActionError, FrameError, ResetNeeded, WeightsError
 from dreamduck.memory import LSTMState, Memory
 from dreamduck.memory.mixture import FloatArray
@@ -97,7 +98,8 @@ class Perception:
                 f"actions: expected {(len(chosen), self.memory.config.action_size)}, got {clipped.shape}"
             )
         before = LSTMState(self.state.h[chosen], self.state.c[chosen])
-        after = self.memory.advance(self.z[chosen], clipped, before)
+        with one_thread():
+            after = self.memory.advance(self.z[chosen], clipped, before)
         self._look(frames, chosen)
         self.state.h[chosen], self.state.c[chosen] = after
         return self.observation[chosen]

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from dreamduck.blas import one_thread
 from dreamduck.memory.measures import correlation, roc_auc
 from dreamduck.memory.mixture import FloatArray, Mixture, sample
 from dreamduck.memory.step import LSTMState, Memory, Prediction
@@ -71,13 +72,17 @@ def dream_on(
     state = LSTMState(*(np.repeat(part, dreams, axis=0) for part in state))
     z = np.repeat(take.z[shown - 1 : shown], dreams, axis=0)
     found: list[tuple[FloatArray, Prediction]] = []
-    for t in range(shown - 1, shown - 1 + steps):
-        action = np.repeat(take.action[min(t, len(take.action) - 1)][None], dreams, axis=0)
-        state = memory.advance(z, action, state)
-        prediction = memory.predict(z, state)
-        uniform, normal = random.random(z.shape, np.float32), random.standard_normal(z.shape, np.float32)
-        z = sample(Mixture(*prediction.mixture), uniform, normal, temperature)
-        found.append((z, prediction))
+    with one_thread():
+        for t in range(shown - 1, shown - 1 + steps):
+            action = np.repeat(take.action[min(t, len(take.action) - 1)][None], dreams, axis=0)
+            state = memory.advance(z, action, state)
+            prediction = memory.predict(z, state)
+            uniform, normal = (
+                random.random(z.shape, np.float32),
+                random.standard_normal(z.shape, np.float32),
+            )
+            z = sample(Mixture(*prediction.mixture), uniform, normal, temperature)
+            found.append((z, prediction))
     return Dreamt(
         np.stack([z for z, _ in found], axis=1),
         np.stack([p.reward for _, p in found], axis=1),
