@@ -104,7 +104,7 @@ def read_card(path: PathLike) -> dict[str, Any]:
 
 
 def draw(paths: Sequence[PathLike], out: PathLike) -> None:
-    """Draw the learning curves of cards side by side: reward by minutes, with the steps above.
+    """Draw the learning curves of cards side by side: reward by steps.
 
     Raises:
         CheckpointError: a card cannot be read.
@@ -119,13 +119,10 @@ def draw(paths: Sequence[PathLike], out: PathLike) -> None:
         zip(figure.subplots(1, len(cards), squeeze=False)[0], cards, strict=True)
     ):
         curve = card["curve"]
-        minutes = [seconds / 60 for seconds in curve["seconds"]]
-        plot.plot(minutes, curve["reward"], color=f"C{index}")
-        plot.set(xlabel="minutes", ylabel="reward of an episode [m]", xlim=(0, None))
+        plot.plot([steps / 1e6 for steps in curve["steps"]], curve["reward"], color=f"C{index}")
+        plot.set_title(f"{card['env']}, {card['seconds'] / 60:.0f} minutes")
+        plot.set(xlabel="million steps", ylabel="reward of an episode, last 100", xlim=(0, None))
         plot.grid(alpha=0.3)
-        rate = curve["steps"][-1] / 1e6 / minutes[-1]
-        above = plot.secondary_xaxis("top", functions=(lambda x, r=rate: x * r, lambda x, r=rate: x / r))
-        above.set_xlabel(f"{card['env']}: million steps")
     with replacing(out) as temporary:
         figure.savefig(temporary, dpi=100, format="png")
 

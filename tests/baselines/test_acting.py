@@ -14,11 +14,13 @@ import pytest
 from dreamduck.baselines import saves
 from dreamduck.baselines.acting import About, Actor, about
 from dreamduck.baselines.command import main
+from dreamduck.baselines.curves import read_card
 from dreamduck.baselines.engine import sb3, sb3_contrib, th
 from dreamduck.control import rows, scoreboard
 from dreamduck.control.rows import Row, check_agent, cost
 from dreamduck.control.worlds import WorldConfig
 from dreamduck.errors import CheckpointError
+from dreamduck.storage import fingerprint
 from tests.baselines.test_command import DOT
 from tests.baselines.test_command import QUICK as SHORT
 from tests.baselines.test_saves import Trap, rewritten
@@ -185,3 +187,16 @@ def test_an_agent_that_does_not_fit_is_told_before_anybody_drives(road, dream, w
     with pytest.raises(CheckpointError, match="no such file"):
         scoreboard.main([*BOARD, "--out", str(tmp_path / "board"), "--agent", "x=/nowhere/agent"])
     assert not (tmp_path / "board").exists()
+
+
+@pytest.mark.parametrize("name", ["env.ppo2", "rnnenv.ppo2"])
+def test_the_agents_that_ship_fit_what_ships(name):
+    log = Path(__file__).parents[2] / "log"
+    card, path = read_card(log / f"{name}.card.json"), log / f"{name}.zip"
+    assert card["agent"] == fingerprint(path)
+    found = about(path)
+    assert (card["env"], card["steps"]) == (found.env_id, found.steps)
+    assert card["curve"]["steps"][-1] == found.steps
+    check_agent(str(path), WorldConfig())
+    assert {score["map"] for score in card["scores"]} == {"loop_empty", "udem1", "small_loop"}
+    assert path.stat().st_size < 3_000_000
