@@ -1,4 +1,4 @@
-"""Fill the README's tables from the files that the commands wrote: `python scripts/results.py [--check]`.
+"""Fill the tables of README and docs from what the commands wrote: `python scripts/results.py [--check]`.
 
 Each table stands between `<!-- results:NAME -->` and `<!-- end -->`; nothing in it is typed by hand."""
 
@@ -17,6 +17,8 @@ ROOT = Path(__file__).resolve().parent.parent
 CARDS = ROOT / "dreamduck" / "pretrained"
 RESULTS = ROOT / "benchmarks" / "results"
 DOCS = ROOT / "docs"
+LOG = ROOT / "log"
+PAGES = (ROOT / "README.md", DOCS / "baselines.md")
 MARK = re.compile(r"(<!-- results:(\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -72,6 +74,11 @@ def gap() -> str:
     return _report("gap", "gap.md")
 
 
+def ablations() -> str:
+    """Controllers with and without a memory, a trained one and a random one."""
+    return _report("ablations", "ablations.md")
+
+
 def _report(folder: str, name: str) -> str:
     """A report without its heading."""
     return (DOCS / folder / name).read_text(encoding="utf-8").split("\n", 2)[2].strip() + "\n"
@@ -97,6 +104,27 @@ def openloop() -> str:
             )
     head = ["on", "steps", "PSNR [dB]", "last frame", "mean frame", "error in z (dream, last, mean)"]
     return table([*head, "return: correlation", "error, of spread", "AUC of ending"], rows)
+
+
+def feedback() -> str:
+    """What learning on its own dreams does for the memory."""
+    rows = []
+    for file, how in (("teacher-forced", "on real frames alone"), ("held-out", "on its own dreams too")):
+        for steps, part in read_json(DOCS / "openloop" / f"{file}.json")["horizons"].items():
+            gain, end = part["return"], part["end"]
+            if end["auc"] is not None:
+                rows.append(
+                    [
+                        how,
+                        steps,
+                        f"{100 * end['expected']:.0f}%, {100 * end['ended']:.0f}%",
+                        f"{end['auc']:.2f}",
+                        f"{gain['bias']:+.2f} of {gain['spread']:.2f}",
+                        f"{gain['correlation']:.2f}",
+                    ]
+                )
+    head = ["learned", "steps dreamt", "ends, expected and true", "AUC of ending"]
+    return table([*head, "return: bias, of spread", "correlation"], rows)
 
 
 def reproduce() -> str:
@@ -154,6 +182,45 @@ def speed() -> str:
     return table(["what", "here", "peers in the same run"], rows)
 
 
+def agents() -> str:
+    """The agents that ship: what they took, and how they drive."""
+    rows = []
+    for path in sorted(LOG.glob("*.ppo2.card.json")):
+        card = read_json(path)
+        for at, score in enumerate(card["scores"]):
+            first = [
+                f"`log/{path.name.removesuffix('.card.json')}.zip`",
+                card["env"],
+                f"{card['steps'] / 1e6:.1f} million",
+                f"{card['seconds'] / 60:.0f}",
+            ]
+            rows.append(
+                [
+                    *(first if at == 0 else [""] * len(first)),
+                    score["map"],
+                    f"{100 * score['alive'][0]:.0f}%",
+                    f"{score['distance'][0]:.1f}",
+                    f"{score['out_of_lane_time'][0]:.1f}",
+                ]
+            )
+    head = ["agent", "learned in", "steps there", "minutes", "drives on", "alive after 60 s"]
+    return table([*head, "metres along the lane", "out of lane [s]"], rows)
+
+
+def ppo() -> str:
+    """Steps a second of PPO's training, where its steps come from."""
+    found = read_json(RESULTS / "ppo.json")["results"]
+    names = {
+        "native": "DreamDuck-v0, one batch",
+        "mended": 'DreamDuck-v0 on `simulator="gym-duckietown"`, a process each',
+        "stock": "gym-duckietown as it is installed, a process each",
+        "dream": "DreamDuck-v2, one batch",
+    }
+    rates, times = found["steps_per_second"], found["times_stock"]
+    rows = [[names[key], f"{rates[key]:,.0f}", f"{times[key]:.1f}"] for key in names if key in rates]
+    return table([f"{found['cars']} environments", "steps of training a second", "times stock"], rows)
+
+
 def simulator() -> str:
     """Frames a second of the native simulator, as ratios to gym-duckietown."""
     found = read_json(RESULTS / "simulator.json")["results"]["frames a second, one core"]
@@ -164,7 +231,7 @@ def simulator() -> str:
     return table(["map and frame", "gym-duckietown", "native", "times", "native, 64 cars a call"], rows)
 
 
-MAKERS = (model, openloop, reproduce, scores, gap, simulator, speed)
+MAKERS = (model, openloop, feedback, reproduce, scores, gap, ablations, simulator, speed, agents, ppo)
 TABLES: dict[str, Callable[[], str]] = {maker.__name__: maker for maker in MAKERS}
 
 
@@ -173,12 +240,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a table is stale")
     check = parser.parse_args().check
-    path = ROOT / "README.md"
-    old = path.read_text(encoding="utf-8")
-    new = MARK.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], old)
-    if check:
-        return int(new != old)
-    path.write_text(new, encoding="utf-8")
+    for path in PAGES:
+        old = path.read_text(encoding="utf-8")
+        new = MARK.sub(lambda found: found[1] + TABLES[found[2]]() + found[3], old)
+        if check and new != old:
+            print(f"{path.relative_to(ROOT)} is stale")
+            return 1
+        if not check:
+            path.write_text(new, encoding="utf-8")
     return 0
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,6 +37,7 @@ WARM_UP = 50  # steps until the learning rate is whole
 PREFIX = "weight/"
 DREAMS_FROM = 1 / 3  # of the training; what is dreamt before is not worth learning from
 DREAM_KEYS = range(4)  # streams of chance of their own
+MEASURED = 16_384  # rows of a series that are measured at once
 SMALLEST_SPREAD = 1e-3  # rewards that hardly differ are not blown up
 
 
@@ -271,13 +273,21 @@ def latent_scale(series: Series, episodes: Any, residual: bool) -> LatentScale:
     rows = np.concatenate(pairs)
     if not len(rows):  # no episode has a second step
         rows = series.offsets[:-1]
-    now, later = series.mu[rows], series.mu[np.minimum(rows + 1, len(series.mu) - 1)]
-    mean, noise = now.mean(axis=0), np.exp(series.logvar[rows]).mean(axis=0)
-    variance = now.var(axis=0) + noise
-    common = ((now - mean) * (later - mean)).mean(axis=0)
+    # a part at a time: all rows at once would take several times the memory of the series itself
+    parts = np.array_split(rows, -(-len(rows) // MEASURED))
+
+    def mean_of(values: Callable[[Any], Any]) -> Any:
+        return sum(values(part).sum(axis=0, dtype=np.float64) for part in parts) / len(rows)
+
+    mean = mean_of(lambda part: series.mu[part])
+    noise = mean_of(lambda part: np.exp(series.logvar[part]))
+    variance = mean_of(lambda part: (series.mu[part] - mean) ** 2) + noise
+    last = len(series.mu) - 1
+    common = mean_of(lambda part: (series.mu[part] - mean) * (series.mu[np.minimum(part + 1, last)] - mean))
     share = common / variance if residual else np.zeros_like(mean)
     rest = np.maximum(variance - share * common, SMALLEST_SPREAD**2)
-    return LatentScale((1 - share) * mean, share.astype(np.float32), np.sqrt(rest))
+    found = ((1 - share) * mean, share, np.sqrt(rest))
+    return LatentScale(*(part.astype(np.float32) for part in found))
 
 
 def reward_scale(series: Series, episodes: Any) -> RewardScale:
