@@ -5,11 +5,15 @@ agent (the same network, settings and Stable-Baselines3 code); only where its st
 - "native": DreamDuck-v0, 8 cars in one batch;
 - "mended": the same with simulator="gym-duckietown", 8 processes, as this package runs it;
 - "stock": gym-duckietown as it comes, 8 processes, with only the patch without which it does not step;
-- "dream": DreamDuck-v2, 8 dreams in one batch, with the dense network."""
+- "dream": DreamDuck-v2, 8 dreams in one batch, with the dense network.
+
+On a machine that is busy with something else say OMP_NUM_THREADS=1: PyTorch's threads wait for one another,
+and those of the trainer are then all that is measured."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -139,14 +143,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     rates = {name: CARS * STEPS / float(np.median(times)) for name, times in spent.items()}
     for name, rate in rates.items():
         print(f"{name:8} {rate:8.0f} steps/s   {rate / rates['stock']:6.1f} times stock")
+    threads = os.environ.get("OMP_NUM_THREADS")
     results = {
         "network": flags.network,
+        "torch_threads": "all cores for pictures, 1 for the dream" if threads is None else threads,
         "cars": CARS,
         "steps_per_update": STEPS,
         "steps_per_second": rates,
         "times_stock": {name: rate / rates["stock"] for name, rate in rates.items()},
     }
-    print(f"wrote {save('ppo', COMMAND, results)}")
+    command = COMMAND if threads is None else f"OMP_NUM_THREADS={threads} {COMMAND}"
+    print(f"wrote {save('ppo', command, results)}")
 
 
 if __name__ == "__main__":
