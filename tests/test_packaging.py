@@ -50,5 +50,8 @@ def test_readme_names_files_that_are_there():
     text = (ROOT / "README.md").read_text()
     for path in re.findall(r"(?:python|bash) ((?:dreamduck|scripts|examples)/[\w./]+)", text):
         assert (ROOT / path).exists(), path
-    for path in re.findall(r"\]\(((?:media|docs)/[^)]+)\)", text):
+    for path, place in re.findall(r"\]\(((?:media|docs)/[^)#]+)#?([^)]*)\)", text):
         assert (ROOT / path).exists(), path
+        if place:
+            headings = re.findall(r"^#+ (.+)$", (ROOT / path).read_text(), re.MULTILINE)
+            assert place in [heading.lower().replace(" ", "-") for heading in headings], (path, place)
