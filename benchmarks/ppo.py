@@ -5,10 +5,7 @@ agent (the same network, settings and Stable-Baselines3 code); only where its st
 - "native": DreamDuck-v0, 8 cars in one batch;
 - "mended": the same with simulator="gym-duckietown", 8 processes, as this package runs it;
 - "stock": gym-duckietown as it comes, 8 processes, with only the patch without which it does not step;
-- "dream": DreamDuck-v2, 8 dreams in one batch, with the dense network.
-
-On a machine that is busy with something else say OMP_NUM_THREADS=1: PyTorch's threads wait for one another,
-and those of the trainer are then all that is measured."""
+- "dream": DreamDuck-v2, 8 dreams in one batch, with the dense network."""
 
 from __future__ import annotations
 

@@ -83,14 +83,15 @@ __all__ = [
 
 
 def set_threads(pictures: bool) -> int:
-    """Give PyTorch as many cores as help: all of them for pictures, one for small dense layers.
+    """Give PyTorch as many cores as help: half of them for pictures, one for small dense layers.
 
     Dense layers of 64 units are so small that handing them to a second core costs more than it
-    brings. `OMP_NUM_THREADS`, where it is set, wins.
+    brings. With pictures two threads on two cores are no quicker than one (`benchmarks/ppo.py`), and where
+    something else is running they wait for each other. `OMP_NUM_THREADS`, where it is set, wins.
 
     Returns:
         The number of threads.
     """
     if "OMP_NUM_THREADS" not in os.environ:
-        th.set_num_threads(len(os.sched_getaffinity(0)) if pictures else 1)
+        th.set_num_threads(max(1, len(os.sched_getaffinity(0)) // 2) if pictures else 1)
     return th.get_num_threads()
