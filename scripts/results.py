@@ -75,8 +75,8 @@ def gap() -> str:
 
 
 def ablations() -> str:
-    """Controllers with and without a memory, a trained one and a random one."""
-    return _report("ablations", "ablations.md")
+    """Controllers without a memory, with an untrained and a trained one; evolved on the road, in the dream."""
+    return "\n".join(_report("ablations", f"{where}.md") for where in ("road", "dream"))
 
 
 def _report(folder: str, name: str) -> str:
