@@ -75,7 +75,7 @@ def gap() -> str:
 
 
 def ablations() -> str:
-    """Controllers without a memory, with an untrained and a trained one; evolved on the road, in the dream."""
+    """Controllers without a memory, with an untrained and a trained one; on the road, in the dream."""
     return "\n".join(_report("ablations", f"{where}.md") for where in ("road", "dream"))
 
 
