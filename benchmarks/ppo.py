@@ -79,7 +79,9 @@ def stock_processes() -> Any:
 
 
 def trainer(venv: Any, network: str, **keys: Any) -> Any:
-    """An agent for those environments; each call of the result trains for one update."""
+    """An agent for those environments; each call of the result trains for one update, and tells how many
+    threads PyTorch had for it.
+    """
     from dreamduck.baselines import agents, algorithms
     from dreamduck.baselines.engine import set_threads
     from dreamduck.baselines.plan import resolve
@@ -91,9 +93,10 @@ def trainer(venv: Any, network: str, **keys: Any) -> Any:
     plan = resolve(algorithm, algorithms.defaults(algorithm, ""), given, network, CARS, *spaces)
     model = agents.build(plan, EpisodeWatch(venv, ""), seed=0)
 
-    def train() -> None:
-        set_threads(agents.uses_pictures(plan))
+    def train() -> int:
+        threads = set_threads(agents.uses_pictures(plan))
         model.learn(CARS * STEPS, log_interval=1 << 60, reset_num_timesteps=False)
+        return threads
 
     return train
 
@@ -119,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         "stock": stock_processes,
         "dream": lambda: worlds.vec_env("DreamDuck-v2", CARS, weights=flags.weights),
     }
-    venvs, peers = {}, {}
+    venvs, peers, threads = {}, {}, {}
     for name, make in places.items():
         try:
             venvs[name] = make()
@@ -127,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             print(f"{name}: left out ({err})")
             continue
         peers[name] = trainer(venvs[name], "mlp" if name == "dream" else flags.network)
-        peers[name]()  # compiles, and fills the first episodes
+        threads[name] = peers[name]()  # compiles, and fills the first episodes
         print(f"{name} is ready", flush=True)
     spent: dict[str, list[float]] = {name: [] for name in peers}
     for _ in range(flags.rounds):
@@ -140,16 +143,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     rates = {name: CARS * STEPS / float(np.median(times)) for name, times in spent.items()}
     for name, rate in rates.items():
         print(f"{name:8} {rate:8.0f} steps/s   {rate / rates['stock']:6.1f} times stock")
-    threads = os.environ.get("OMP_NUM_THREADS")
+    given = os.environ.get("OMP_NUM_THREADS")
     results = {
         "network": flags.network,
-        "torch_threads": "all cores for pictures, 1 for the dream" if threads is None else threads,
+        "torch_threads": threads,
         "cars": CARS,
         "steps_per_update": STEPS,
         "steps_per_second": rates,
         "times_stock": {name: rate / rates["stock"] for name, rate in rates.items()},
     }
-    command = COMMAND if threads is None else f"OMP_NUM_THREADS={threads} {COMMAND}"
+    command = COMMAND if given is None else f"OMP_NUM_THREADS={given} {COMMAND}"
     print(f"wrote {save('ppo', command, results)}")
 
 

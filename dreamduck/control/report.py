@@ -115,15 +115,18 @@ def draw_paths(path: PathLike, entries: Sequence[dict[str, Any]]) -> None:
     for row, place in enumerate(places):
         for column, driver in enumerate(drivers):
             plot = axes[row, column]
-            draw_map(plot, place[1])
             plot.set_title(driver if row == 0 else "", fontsize="small")
             plot.set_ylabel("\n".join(reversed(place)) if column == 0 else "", fontsize="small")
-            for entry in entries:
-                if _place(entry) == place and entry["key"]["row"] == driver:
-                    for index, points in enumerate(entry["paths"]):
-                        line = np.asarray(points).reshape(-1, 2)
-                        plot.plot(line[:, 0], line[:, 1], color=f"C{index}", linewidth=0.8)
-                        plot.plot(*line[-1], "o", color=f"C{index}", markersize=2)
+            here = (e["paths"] for e in entries if _place(e) == place and e["key"]["row"] == driver)
+            paths = next(here, None)
+            if paths is None:  # it never drove here
+                plot.set(xticks=[], yticks=[], frame_on=False)
+                continue
+            draw_map(plot, place[1])
+            for index, points in enumerate(paths):
+                line = np.asarray(points).reshape(-1, 2)
+                plot.plot(line[:, 0], line[:, 1], color=f"C{index}", linewidth=0.8)
+                plot.plot(*line[-1], "o", color=f"C{index}", markersize=2)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100)
 

@@ -77,10 +77,8 @@ def dream_on(
             action = np.repeat(take.action[min(t, len(take.action) - 1)][None], dreams, axis=0)
             state = memory.advance(z, action, state)
             prediction = memory.predict(z, state)
-            uniform, normal = (
-                random.random(z.shape, np.float32),
-                random.standard_normal(z.shape, np.float32),
-            )
+            uniform = random.random(z.shape, np.float32)
+            normal = random.standard_normal(z.shape, np.float32)
             z = sample(Mixture(*prediction.mixture), uniform, normal, temperature)
             found.append((z, prediction))
     return Dreamt(
