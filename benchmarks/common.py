@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import statistics
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamduck.storage import write_json
+from dreamduck.threads import cores
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("numpy", "numba", "tensorflow-cpu", "tensorflow", "keras", "torch", "duckietown-gym-daffy")
@@ -63,7 +63,7 @@ def machine() -> dict[str, Any]:
         pass  # not Linux; the platform's own word will do
     return {
         "processor": model,
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "python": platform.python_version(),
         "packages": versions,
     }

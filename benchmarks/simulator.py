@@ -22,8 +22,9 @@ from numba import njit
 
 from benchmarks.common import save, seconds_per_call
 from dreamduck.simulator.base import SimulatorConfig
-from dreamduck.simulator.native import NativeSimulator, usable_cores
+from dreamduck.simulator.native import NativeSimulator
 from dreamduck.simulator.upstream import UpstreamSimulator
+from dreamduck.threads import cores
 
 MAPS = ("loop_empty", "loop_dyn_duckiebots", "robotarium2")
 SIZES = ((64, 64), (160, 120), (640, 480))
@@ -60,6 +61,7 @@ for line in sys.stdin:
 FIRST_FRAME = """
 import sys
 from dreamduck.simulator.base import SimulatorConfig, make_simulator
+from dreamduck.threads import cores
 sim = make_simulator("native", SimulatorConfig(map_name=sys.argv[1]), threads=1)
 sim.reset([0])
 sim.frames()
@@ -169,10 +171,10 @@ def frame_rates(map_name: str, width: int, height: int, rounds: int) -> dict[str
 
 def all_cores(map_name: str, rounds: int) -> dict[str, float]:
     """Frames a second of a batch on one thread and on all cores."""
-    cores = usable_cores()
+    most = cores()
     peers = {
         str(threads): native_steps(NativeSimulator(config(map_name), BATCH, threads=threads))
-        for threads in {1, cores}
+        for threads in {1, most}
     }
     times = seconds_per_call(peers, rounds)
     return {name: STEPS * BATCH / spent for name, spent in times.items()}

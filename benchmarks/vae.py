@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import save
+from dreamduck.threads import cores
 
 BATCH, Z = 100, 64
 CALLS = {"train": 1, "encode": 40, "decode": 40, "encode 256": 1}  # in each turn
@@ -230,7 +231,7 @@ def main(arguments: list[str] | None = None) -> None:
         serve(given.peer)
         return
     peers = {name: Peer(name, given.cores) for name in PEERS}
-    results: dict[str, Any] = {"batch": BATCH, "cores": given.cores or len(os.sched_getaffinity(0))}
+    results: dict[str, Any] = {"batch": BATCH, "cores": given.cores or cores()}
     for what in CALLS:
         taking = {name: peer for name, peer in peers.items() if what in peer.can}
         turns: dict[str, list[tuple[float, float]]] = {name: [] for name in taking}

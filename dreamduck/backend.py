@@ -17,7 +17,9 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 import keras
 import tensorflow as tf
 
-__all__ = ["keras", "set_threads", "tf"]
+from dreamduck.threads import cores
+
+__all__ = ["keras", "set_threads", "tf", "threads"]
 
 
 def set_threads(threads: int) -> None:
@@ -28,3 +30,8 @@ def set_threads(threads: int) -> None:
     """
     tf.config.threading.set_intra_op_parallelism_threads(threads)
     tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
+def threads() -> int:
+    """How many cores TensorFlow uses for an operation."""
+    return tf.config.threading.get_intra_op_parallelism_threads() or cores()

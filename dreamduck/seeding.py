@@ -5,7 +5,22 @@ valid seed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
+from numpy.random.bit_generator import ISeedSequence
+
+Words = npt.NDArray[np.uint32]
+
+WORD = 2**32
+FEW = 12  # places that are quicker hashed one by one
+POOL = 4  # words that a seed sequence mixes all others into
+STATE = 8  # words that a PCG64 is started with
+HASH_IN = (0x43B0D7E5, 0x931E8875)  # first constant and its multiplier, of what is mixed in
+HASH_OUT = (0x8B51F9DD, 0x58F38DED)  # and of what is read out
+MIX = (0xCA01F9DD, 0x4973F715)
 
 
 def sequence(seed: int, *key: int) -> np.random.SeedSequence:
@@ -18,6 +33,79 @@ def generator(seed: int, *key: int) -> np.random.Generator:
     return np.random.default_rng(sequence(seed, *key))
 
 
+def generators(seeds: Sequence[int], keys: npt.ArrayLike) -> list[np.random.Generator]:
+    """`generator(seeds[i], *keys[i])` for each i, several times as fast: all places are hashed together.
+
+    Args:
+        seeds: N of them. keys: (N, K), K of 1 or more, whole numbers from 0 to 2**32 - 1.
+    Raises:
+        ValueError: a negative number, or other shapes.
+    """
+    keys = np.asarray(keys)
+    if keys.ndim != 2 or len(seeds) != len(keys) or not keys.shape[1] or keys.dtype.kind not in "iu":
+        raise ValueError(
+            f"expected whole numbers (N, K) for {len(seeds)} seeds, got {keys.dtype} {keys.shape}"
+        )
+    if keys.size and (keys.min() < 0 or keys.max() >= WORD):
+        raise ValueError(f"expected keys from 0 to 2**32 - 1, got {keys.min()} to {keys.max()}")
+    if len(seeds) < FEW or not all(0 <= seed < WORD for seed in seeds):  # not worth it, or of several words
+        return [generator(seed, *key) for seed, key in zip(seeds, keys.tolist(), strict=True)]
+    entropy = np.zeros((POOL + keys.shape[1], len(seeds)), np.uint32)
+    entropy[0], entropy[POOL:] = seeds, keys.T
+    states = np.ascontiguousarray(_read_out(_mixed(entropy)).T).view(np.uint64)
+    # numpy takes any ISeedSequence, its type hints only its own
+    streams = (np.random.PCG64(_State(state)) for state in states)  # type: ignore[arg-type]
+    return [np.random.Generator(stream) for stream in streams]
+
+
 def derive(seed: int, *key: int) -> int:
     """An integer seed in [0, 2**31) for the place `key`, for libraries that take only that."""
     return int(sequence(seed, *key).generate_state(1)[0] >> 1)
+
+
+class _State(ISeedSequence):
+    """A seed sequence whose words are known."""
+
+    def __init__(self, state: npt.NDArray[np.uint64]) -> None:
+        self._state = state
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint64) -> npt.NDArray[np.uint64]:
+        return self._state
+
+
+def _hash(constant: int, multiplier: int) -> Callable[[Words], Words]:
+    """Numpy's hash of words; each call goes on with other constants."""
+
+    def hashed(words: Words) -> Words:
+        nonlocal constant
+        words = words ^ np.uint32(constant)
+        constant = constant * multiplier % WORD
+        words = words * np.uint32(constant)
+        return words ^ (words >> np.uint32(16))
+
+    return hashed
+
+
+def _mixed(entropy: Words) -> list[Words]:
+    """The pools of N seed sequences, (N,) each, of their entropy (POOL or more, N)."""
+    hashed = _hash(*HASH_IN)
+    pool = [hashed(words) for words in entropy[:POOL]]
+
+    def mix_in(place: int, words: Words) -> None:
+        mixed = np.uint32(MIX[0]) * pool[place] - np.uint32(MIX[1]) * hashed(words)
+        pool[place] = mixed ^ (mixed >> np.uint32(16))
+
+    for source in range(POOL):
+        for place in range(POOL):
+            if place != source:
+                mix_in(place, pool[source])
+    for words in entropy[POOL:]:
+        for place in range(POOL):
+            mix_in(place, words)
+    return pool
+
+
+def _read_out(pool: list[Words]) -> Words:
+    """The words that generators are started with, (STATE, N)."""
+    hashed = _hash(*HASH_OUT)
+    return np.stack([hashed(pool[i % POOL]) for i in range(STATE)])

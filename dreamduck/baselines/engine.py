@@ -13,6 +13,8 @@ import sys
 import types
 from collections.abc import Iterator
 
+from dreamduck.threads import cores
+
 
 @contextlib.contextmanager
 def kept_out() -> Iterator[None]:
@@ -93,5 +95,5 @@ def set_threads(pictures: bool) -> int:
         The number of threads.
     """
     if "OMP_NUM_THREADS" not in os.environ:
-        th.set_num_threads(max(1, len(os.sched_getaffinity(0)) // 2) if pictures else 1)
+        th.set_num_threads(max(1, cores() // 2) if pictures else 1)
     return th.get_num_threads()

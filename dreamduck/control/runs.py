@@ -21,7 +21,6 @@ from dreamduck.control.subspace import find_subspace
 from dreamduck.control.trace import Recorder
 from dreamduck.control.worlds import (
     WorldConfig,
-    cores,
     make_dream,
     make_judge,
     model_sizes,
@@ -30,6 +29,7 @@ from dreamduck.control.worlds import (
     world_facts,
 )
 from dreamduck.errors import ConfigError
+from dreamduck.threads import cores
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,6 @@ from dreamduck.control.rows import BUILT_IN, Row, acting, check_agent, cost, loa
 from dreamduck.control.trace import Recorder
 from dreamduck.control.worlds import (
     WorldConfig,
-    cores,
     model_sizes,
     perception_maker,
     road_maker,
@@ -37,6 +36,7 @@ from dreamduck.errors import ConfigError
 from dreamduck.simulator.base import SIMULATORS
 from dreamduck.simulator.maps import load_map
 from dreamduck.storage import read_json, write_json
+from dreamduck.threads import cores
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from dreamduck.control.evaluate import DreamJudge, Judge, RoadJudge
 from dreamduck.pretrained import FOLDER
 from dreamduck.simulator.road import Road, RoadConfig
 from dreamduck.storage import fingerprint
+from dreamduck.threads import cores
 
 ENVS = ("rnnenv", "realenv", "env")
 # Of ours; of the original's form where those are missing.
@@ -115,11 +115,6 @@ def perception_maker(config: WorldConfig) -> Any:
 
     eye, mind = vision.load(config.folder), memory.load(config.folder)
     return lambda cars: Perception(eye, mind, cars)
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def world_facts(env: str, config: WorldConfig) -> dict[str, Any]:

@@ -5,15 +5,17 @@ on how many steps are drawn at a time, nor on whether TensorFlow or numpy dreams
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.seeding import generator
+from dreamduck.seeding import generators
 
 FloatArray = npt.NDArray[np.float32]
 
 DREAM_KEY = 0x6472  # a stream of its own, apart from what else a seed decides
-BEGIN, UNIFORM, NORMAL = 0, 1, 2
+STREAMS = 3  # of a dream: its beginning, the uniform and the normal numbers of its steps
 
 
 class Noise:
@@ -25,15 +27,28 @@ class Noise:
     """
 
     def __init__(self, seed: int, episode: int, z_size: int) -> None:
+        self._take(z_size, _streams([(seed, episode)]))
+
+    @classmethod
+    def of(cls, dreams: Sequence[tuple[int, int]], z_size: int) -> list[Noise]:
+        """Of many dreams (seed, episode) at once, which takes less time than one by one."""
+        streams = _streams(dreams)
+        made = [cls.__new__(cls) for _ in dreams]
+        for i, noise in enumerate(made):
+            noise._take(z_size, streams[STREAMS * i : STREAMS * (i + 1)])
+        return made
+
+    def _take(self, z_size: int, streams: list[np.random.Generator]) -> None:
         self.z_size = z_size
-        self._key = (seed, DREAM_KEY, episode)
-        self._uniform = generator(*self._key, UNIFORM)
-        self._normal = generator(*self._key, NORMAL)
+        self._begin, self._uniform, self._normal = streams
+        self._begun: tuple[float, FloatArray] | None = None
 
     def begin(self) -> tuple[float, FloatArray]:
         """What decides the first latent: a number in [0, 1) and (Z,) standard normal."""
-        random = generator(*self._key, BEGIN)
-        return float(random.random()), random.standard_normal(self.z_size, dtype=np.float32)
+        if self._begun is None:
+            random = self._begin
+            self._begun = random.random(), random.standard_normal(self.z_size, dtype=np.float32)
+        return self._begun
 
     def draw(self, uniform: FloatArray, normal: FloatArray) -> None:
         """Fill in the next T steps.
@@ -44,3 +59,9 @@ class Noise:
         """
         self._uniform.random(dtype=np.float32, out=uniform)
         self._normal.standard_normal(dtype=np.float32, out=normal)
+
+
+def _streams(dreams: Sequence[tuple[int, int]]) -> list[np.random.Generator]:
+    """`STREAMS` generators for each dream (seed, episode)."""
+    seeds = [seed for seed, _ in dreams for _ in range(STREAMS)]
+    return generators(seeds, [(DREAM_KEY, e, stream) for _, e in dreams for stream in range(STREAMS)])

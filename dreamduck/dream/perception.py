@@ -12,10 +12,10 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.blas import one_thread
 from dreamduck.errors import ActionError, FrameError, ResetNeeded, WeightsError
 from dreamduck.memory import LSTMState, Memory
 from dreamduck.memory.mixture import FloatArray
+from dreamduck.threads import one_thread
 
 
 class Eye(Protocol):

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.backend import tf
+from dreamduck.backend import tf, threads
 from dreamduck.dream.noise import Noise
 from dreamduck.dream.stepper import check_temperature
 from dreamduck.errors import ConfigError
@@ -27,6 +28,7 @@ Policy = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 CHUNK = 32  # steps in a call; between calls noise is drawn and what has ended drops out
 ROWS = 8  # batches are filled up to a multiple of this
+A_THREAD = 4096  # dream steps whose noise is worth a thread of its own
 WORTH = 0.85  # ended candidates drop out when no more than this share of the rows is left
 POLICIES = 8  # compiled rollouts that are kept
 
@@ -196,21 +198,20 @@ class _Table:
         self, dream: Dream, theta: npt.NDArray[np.float32], episodes: int, seeds: list[int]
     ) -> None:
         config = dream.memory.config
-        self._size, self._episodes, self._count = config.z_size, episodes, len(theta)
-        self._all_theta = theta
-        self._noise = [[Noise(seed, e, config.z_size) for e in range(episodes)] for seed in seeds]
-        begun = [noise.begin() for row in self._noise for noise in row]
-        first = [dream.initial.draw(*chance) for chance in begun]
-        known = [dream.initial.recall(uniform, config.hidden_size) for uniform, _ in begun]
-        self._scores = [
-            np.zeros((self._count, episodes), kind) for kind in (np.float32, np.int64, np.bool_)
-        ]
+        self._size, self._episodes = config.z_size, episodes
+        count = len(theta)
+        places = [(seed, e) for seed in seeds for e in range(episodes)]
+        self._noise = Noise.of(places, config.z_size)  # candidate by candidate
+        begun = [noise.begin() for noise in self._noise]
+        chance, normal = (np.array(part) for part in zip(*begun, strict=True))
+        first, known = dream.initial.draw(chance, normal), dream.initial.recall(chance, config.hidden_size)
+        self._scores = [np.zeros((count, episodes), kind) for kind in (np.float32, np.int64, np.bool_)]
         self._scores[2][:] = True
-        self._candidates = np.arange(self._count)  # which are in the batch, filled up at its end
+        self._candidates = np.arange(count)  # which are in the batch, filled up at its end
         rows = self._filled(self._candidates)
         z, h, c = (
-            np.stack(part).reshape(self._count, episodes, -1)[rows].reshape(len(rows) * episodes, -1)
-            for part in (first, *zip(*known, strict=True))
+            part.reshape(count, episodes, -1)[rows].reshape(len(rows) * episodes, -1)
+            for part in (first, *known)
         )
         flat = [np.zeros(len(z), np.float32), np.zeros(len(z), np.int32), np.ones(len(z), np.bool_)]
         flat[2].reshape(len(rows), episodes)[len(self._candidates) :] = False
@@ -224,12 +225,21 @@ class _Table:
 
     def draw(self, steps: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         """The noise of the next steps, (B, T, Z + 1) uniform and (B, T, Z) normal."""
-        rows = len(self.theta) * self._episodes
-        uniform = np.zeros((rows, steps, self._size + 1), np.float32)
-        normal = np.zeros((rows, steps, self._size), np.float32)
-        noises = (noise for candidate in self._candidates for noise in self._noise[candidate])
-        for noise, u, n in zip(noises, uniform, normal, strict=False):
-            noise.draw(u, n)
+        rows, known = len(self.theta) * self._episodes, len(self._candidates) * self._episodes
+        uniform = np.empty((rows, steps, self._size + 1), np.float32)
+        normal = np.empty((rows, steps, self._size), np.float32)
+        uniform[known:], normal[known:] = 0, 0
+        firsts = self._candidates * self._episodes
+        noises = [self._noise[first + e] for first in firsts for e in range(self._episodes)]
+        workers = min(threads(), -(-known * steps // A_THREAD))
+        parts = np.linspace(0, known, workers + 1).astype(int)
+
+        def fill(begin: int, end: int) -> None:
+            for row in range(begin, end):
+                noises[row].draw(uniform[row], normal[row])
+
+        with ThreadPoolExecutor(workers) as pool:  # numpy draws without holding Python's lock
+            list(pool.map(fill, parts[:-1], parts[1:]))
         return uniform, normal
 
     def drop(self, keep_all: bool = False) -> bool:

@@ -57,8 +57,8 @@ class Dreams:
         Args:
             seeds: one for each dream that begins. rows: which; all by default.
         """
-        for row, seed in zip(range(self.count) if rows is None else rows, seeds, strict=True):
-            noise = Noise(int(seed), episode, self.memory.config.z_size)
+        noises = Noise.of([(int(seed), episode) for seed in seeds], self.memory.config.z_size)
+        for row, noise in zip(range(self.count) if rows is None else rows, noises, strict=True):
             self._noise[row] = noise
             uniform, normal = noise.begin()
             self.z[row] = self.initial.draw(uniform, normal)

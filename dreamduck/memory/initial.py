@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from dreamduck.errors import WeightsError
 from dreamduck.memory.layout import FloatArray
@@ -37,26 +38,28 @@ class InitialZ(NamedTuple):
     h: FloatArray | None = None  # (N, H); None where the memory knows nothing
     c: FloatArray | None = None  # (N, H)
 
-    def draw(self, uniform: float, normal: FloatArray) -> FloatArray:
-        """One of them, drawn from its Gaussian.
+    def draw(self, uniform: npt.ArrayLike, normal: FloatArray) -> FloatArray:
+        """Some of them, each drawn from its Gaussian.
 
         Args:
-            uniform: in [0, 1), chooses the episode. normal: (Z,), standard normal.
+            uniform: (...), in [0, 1), chooses the episode. normal: (..., Z), standard normal.
         Returns:
-            z: (Z,) float32.
+            z: (..., Z) float32.
         """
-        row = self._row(uniform)
-        return self.mu[row] + np.exp(self.logvar[row] * np.float32(0.5)) * normal
+        rows = self._rows(uniform)
+        return self.mu[rows] + np.exp(self.logvar[rows] * np.float32(0.5)) * normal
 
-    def recall(self, uniform: float, hidden_size: int) -> LSTMState:
-        """The memory's state that belongs to the latent which the same number draws, each (H,)."""
+    def recall(self, uniform: npt.ArrayLike, hidden_size: int) -> LSTMState:
+        """The memory's states that belong to the latents which the same numbers draw, each (..., H)."""
+        rows = self._rows(uniform)
         if self.h is None or self.c is None:
-            return LSTMState(np.zeros(hidden_size, np.float32), np.zeros(hidden_size, np.float32))
-        row = self._row(uniform)
-        return LSTMState(self.h[row], self.c[row])
+            shape = (*rows.shape, hidden_size)
+            return LSTMState(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
+        return LSTMState(self.h[rows], self.c[rows])
 
-    def _row(self, uniform: float) -> int:
-        return min(int(uniform * len(self.mu)), len(self.mu) - 1)
+    def _rows(self, uniform: npt.ArrayLike) -> npt.NDArray[np.intp]:
+        rows = (np.asarray(uniform, np.float64) * len(self.mu)).astype(np.intp)
+        return np.minimum(rows, len(self.mu) - 1)
 
 
 def read_initial(path: PathLike) -> InitialZ:

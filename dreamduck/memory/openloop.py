@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.blas import one_thread
 from dreamduck.memory.measures import correlation, roc_auc
 from dreamduck.memory.mixture import FloatArray, Mixture, sample
 from dreamduck.memory.step import LSTMState, Memory, Prediction
 from dreamduck.recordings import Episode
 from dreamduck.seeding import generator
+from dreamduck.threads import one_thread
 
 Frames = npt.NDArray[np.uint8]
 NOISE_KEY = 0x6F6C

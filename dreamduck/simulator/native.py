@@ -23,6 +23,7 @@ from dreamduck.simulator.dynamics import command_ages
 from dreamduck.simulator.lanes import map_lanes
 from dreamduck.simulator.maps import DUCKIE, load_map
 from dreamduck.simulator.randomization import Looks, draw_looks, standard_looks
+from dreamduck.threads import cores
 
 if TYPE_CHECKING:
     from dreamduck.simulator.camera import Camera
@@ -31,11 +32,6 @@ FIRST_STEPS = 4096  # for so many steps the ages of commands are known from the 
 VIEWS_KEPT = 4  # cameras of other sizes
 CARS_A_SLICE = 8  # fewer are not worth a thread
 LEGACY_SEEDS = 2**32  # numpy's old generator, which upstream's moving objects draw from, takes no more
-
-
-def usable_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class NativeSimulator:
@@ -58,7 +54,7 @@ class NativeSimulator:
                 raise ConfigError(f"{name}: expected a whole number of at least 1, got {value!r}")
         self.config = config
         self.num_cars = num_cars
-        self.threads = usable_cores() if threads is None else threads
+        self.threads = cores() if threads is None else threads
         self.map = load_map(config.map_name)
         self._lanes = map_lanes(self.map)
         self._boxes = static_boxes(self.map)

@@ -7,7 +7,6 @@ cannot."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.blas import one_thread
+from dreamduck.threads import cores, one_thread
 from dreamduck.vision.layout import (
     CONVOLUTIONS,
     TRANSPOSED,
@@ -26,14 +25,13 @@ from dreamduck.vision.layout import (
     z_size_of,
 )
 
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 CHUNK = 8  # frames at a time: patches of more fall out of the processor's cache
 
 
 def _in_chunks(function: Callable[[Any], FloatArray], rows: npt.NDArray[Any]) -> list[FloatArray]:
     """What a function gives for a few rows at a time; many chunks are spread over the cores."""
     chunks = [rows[i : i + CHUNK] for i in range(0, len(rows), CHUNK)]
-    workers = min(len(chunks), CORES)
+    workers = min(len(chunks), cores())
     with one_thread():
         if workers < 2:
             return [function(chunk) for chunk in chunks]

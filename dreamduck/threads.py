@@ -1,4 +1,4 @@
-"""Matrix products on one thread.
+"""Cores and threads.
 
 numpy's OpenBLAS wakes all cores for matrices that one core multiplies in microseconds, and its threads wait
 for one another by spinning: on a machine that does other work too, a product then takes a hundred times
@@ -9,10 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 
 from threadpoolctl import ThreadpoolController
 
-__all__ = ["one_thread"]
+__all__ = ["cores", "one_thread"]
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def one_thread() -> contextlib.AbstractContextManager[object]:
