@@ -11,11 +11,21 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dreamduck.backend import keras
+from dreamduck.memory import graph
 from dreamduck.memory.layout import MemoryConfig, Parameters, check_parameters, shapes
 from dreamduck.memory.step import gate_halves
 
 ops = keras.ops
 Tensor = Any
+
+
+class Heads(NamedTuple):
+    """What the heads give at every step."""
+
+    mixture: Tensor  # (B, T, 3KZ): logits, means, logarithms of the standard deviations
+    shift: Tensor  # (B, T, Z), added to the means; zeros without `residual`
+    reward: Tensor  # (B, T, 2)
+    end_logit: Tensor  # (B, T)
 
 
 class Outputs(NamedTuple):
@@ -26,8 +36,6 @@ class Outputs(NamedTuple):
     mix_logstd: Tensor  # (B, T, K, Z)
     reward: Tensor  # (B, T, 2): where the episode goes on, where it ends
     end_logit: Tensor  # (B, T)
-    h: Tensor  # (B, H), after the last step
-    c: Tensor  # (B, H)
 
 
 class Share(keras.layers.Layer):
@@ -54,7 +62,8 @@ class MDNRNN(keras.Model):
         super().__init__(**kwargs)
         layers = keras.layers
         self.sizes = config
-        # An attribute for each layer, since Keras names them so in a weights file.
+        # An attribute for each layer, since Keras names them so in a weights file. The first one only holds
+        # its weights: `graph.lstm` does the same in less time.
         self.core = layers.LSTM(config.hidden_size, return_sequences=True, return_state=True, name="core")
         self.head_mixture = layers.Dense(config.mixture_size, name="head_mixture")
         self.head_reward = layers.Dense(2, name="head_reward")
@@ -67,23 +76,23 @@ class MDNRNN(keras.Model):
             self.head_share.build((None, None, config.z_size))
         self.built = True
 
-    def call(self, z: Tensor, action: Tensor, h: Tensor, c: Tensor) -> Outputs:
+    def call(self, z: Tensor, action: Tensor, h: Tensor, c: Tensor) -> tuple[Outputs, Tensor, Tensor]:
         """Run over T steps.
 
         Args:
             z: (B, T, Z). action: (B, T, A). h, c: (B, H), the state before the first step.
+        Returns:
+            outputs, and h and c after the last step, (B, H).
         """
-        config = self.sizes
-        hidden, h, c = self.core(ops.concatenate([z, action], axis=-1), initial_state=[h, c])
-        shape = (-1, hidden.shape[1] or ops.shape(hidden)[1], 3, config.mixtures, config.z_size)
-        parts = ops.reshape(self.head_mixture(hidden), shape)
-        logmix, mix_mu, mix_logstd = (parts[:, :, i] for i in range(3))
-        if config.residual:
-            mix_mu = mix_mu + self.head_share(z)[:, :, None]
-        logmix = logmix - ops.logsumexp(logmix, axis=2, keepdims=True)
-        return Outputs(
-            logmix, mix_mu, mix_logstd, self.head_reward(hidden), self.head_end(hidden)[..., 0], h, c
-        )
+        heads, h, c = self.heads(z, action, h, c)
+        return outputs_of(heads, self.sizes), h, c
+
+    def heads(self, z: Tensor, action: Tensor, h: Tensor, c: Tensor) -> tuple[Heads, Tensor, Tensor]:
+        """`call`, before the mixtures are put in order."""
+        hidden, h, c = graph.lstm(ops.concatenate([z, action], axis=-1), h, c, *self.core.weights)
+        shift = self.head_share(z) if self.sizes.residual else ops.zeros_like(z)
+        reward, end = self.head_reward(hidden), self.head_end(hidden)[..., 0]
+        return Heads(self.head_mixture(hidden), shift, reward, end), h, c
 
     def merged(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The weights as `Memory.merged` gives them."""
@@ -118,6 +127,15 @@ class MDNRNN(keras.Model):
         for layer in self._parts():
             for variable in layer.weights:
                 variable.assign(checked[f"{layer.name}/{variable.name}"])
+
+
+def outputs_of(heads: Heads, config: MemoryConfig) -> Outputs:
+    """The mixtures in order, with their means whole and their weights normalised."""
+    shape = (-1, ops.shape(heads.mixture)[1], 3, config.mixtures, config.z_size)
+    parts = ops.reshape(heads.mixture, shape)
+    logits, mix_mu, mix_logstd = (parts[:, :, i] for i in range(3))
+    logmix = logits - ops.logsumexp(logits, axis=2, keepdims=True)
+    return Outputs(logmix, mix_mu + heads.shift[:, :, None], mix_logstd, heads.reward, heads.end_logit)
 
 
 def negative_log_likelihood(outputs: Outputs, z_next: Tensor) -> Tensor:

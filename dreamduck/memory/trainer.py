@@ -29,7 +29,7 @@ from dreamduck.memory.layout import (
     Parameters,
     initial_parameters,
 )
-from dreamduck.memory.model import MDNRNN, Outputs, negative_log_likelihood
+from dreamduck.memory.model import MDNRNN, Heads, Outputs, negative_log_likelihood, outputs_of
 from dreamduck.series import Series
 
 COSINE_END = 0.02  # of the learning rate
@@ -133,6 +133,7 @@ class Trainer:
         self._lanes = [tf.Variable(np.zeros(lanes, np.float32), trainable=False) for _ in "hc"]
         self._dreamers = round(config.dreaming * config.batch_size)
         self._step = tf.function(self._train_step)
+        self._slopes = tf.function(self._losses_and_slopes, jit_compile=True)
 
     def learning_rate(self, step: int) -> float:
         """Of a step, by the schedule."""
@@ -157,13 +158,13 @@ class Trainer:
         if dreams:
             seen = self.dream_on(seen, batch.action, h, c, seed)
         with tf.GradientTape() as tape:
-            outputs = self.model(seen, batch.action, h, c)
-            parts = self._losses(outputs, z[:, 1:], batch)
-            loss = parts[0] + self.config.reward_weight * parts[1] + parts[2]
+            heads, h, c = self.model.heads(seen, batch.action, h, c)
+        parts, slopes = self._slopes(heads, z[:, 1:], batch)
         variables = self.model.trainable_variables
-        gradients, norm = tf.clip_by_global_norm(tape.gradient(loss, variables), self.config.grad_clip)
+        gradients = tape.gradient(heads, variables, output_gradients=slopes)
+        gradients, norm = tf.clip_by_global_norm(gradients, self.config.grad_clip)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        for state, value in zip(self._lanes, (outputs.h, outputs.c), strict=True):
+        for state, value in zip(self._lanes, (h, c), strict=True):
             state.assign(value)
         return tf.stack([*parts, norm])
 
@@ -200,6 +201,17 @@ class Trainer:
         start = (tf.constant(0), known[:, 0], h, c, rows)
         *_, rows = tf.while_loop(lambda t, *_: t < steps, body, start)
         return tf.tensor_scatter_nd_update(z, lane[:, None], tf.transpose(rows.stack(), (1, 0, 2)))
+
+    def _losses_and_slopes(self, heads: Heads, z_next: Any, batch: Batch) -> tuple[Any, Heads]:
+        """The three losses, and the gradient of their sum by what the heads gave.
+
+        Compiled by XLA: operation by operation, each would pass through the memory of all mixtures.
+        """
+        with tf.GradientTape() as tape:
+            tape.watch(heads)
+            parts = self._losses(outputs_of(heads, self.sizes), z_next, batch)
+            loss = parts[0] + self.config.reward_weight * parts[1] + parts[2]
+        return parts, tape.gradient(loss, heads)
 
     def _losses(self, outputs: Outputs, z_next: Any, batch: Batch) -> tuple[Any, Any, Any]:
         """The three losses, each a mean over the steps that count for it."""

@@ -95,11 +95,24 @@ def gradients(trainer, batch):
     model, given = trainer.model, Batch(*map(tf.constant, batch))
     zeros = tf.zeros((LANES, trainer.sizes.hidden_size))
     with tf.GradientTape() as tape:
-        outputs = model(given.mu[:, :-1], given.action, zeros, zeros)
+        outputs, _, _ = model(given.mu[:, :-1], given.action, zeros, zeros)
         losses = trainer._losses(outputs, given.mu[:, 1:], given)
         total = tf.add_n(losses)
     slopes = tape.gradient(total, model.trainable_variables)
     return [np.array(losses), *(slope.numpy() for slope in slopes)]
+
+
+def test_a_step_follows_the_gradient_of_the_losses():
+    trainer, batch = make_trainer(0.0), make_batch(1)
+    given, zeros = Batch(*map(tf.constant, batch)), tf.zeros((LANES, trainer.sizes.hidden_size))
+    with tf.GradientTape() as tape:
+        heads, _, _ = trainer.model.heads(given.mu[:, :-1], given.action, zeros, zeros)
+    losses, slopes = trainer._slopes(heads, given.mu[:, 1:], given)
+    found = tape.gradient(heads, trainer.model.trainable_variables, output_gradients=slopes)
+    known = gradients(trainer, batch)
+    for one, other in zip(known, [np.array(losses), *found], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5 * max(1.0, np.abs(one).max()))
+        assert np.abs(one).max() > 1e-4
 
 
 def test_what_is_learned_of_an_episode_does_not_depend_on_the_others():
