@@ -61,7 +61,6 @@ for line in sys.stdin:
 FIRST_FRAME = """
 import sys
 from dreamduck.simulator.base import SimulatorConfig, make_simulator
-from dreamduck.threads import cores
 sim = make_simulator("native", SimulatorConfig(map_name=sys.argv[1]), threads=1)
 sim.reset([0])
 sim.frames()
@@ -109,12 +108,12 @@ class Stock:
 @contextmanager
 def one_core() -> Iterator[None]:
     """Keep this process, and those it starts, on one core."""
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(cores)})
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
     try:
         yield
     finally:
-        os.sched_setaffinity(0, cores)
+        os.sched_setaffinity(0, allowed)
 
 
 def config(map_name: str, width: int = 64, height: int = 64) -> SimulatorConfig:

@@ -19,7 +19,12 @@ import tensorflow as tf
 
 from dreamduck.threads import cores
 
-__all__ = ["keras", "set_threads", "tf", "threads"]
+__all__ = ["has_gpu", "keras", "set_threads", "tf", "threads_used"]
+
+
+def has_gpu() -> bool:
+    """Whether TensorFlow sees a GPU."""
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def set_threads(threads: int) -> None:
@@ -32,6 +37,6 @@ def set_threads(threads: int) -> None:
     tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
-def threads() -> int:
-    """How many cores TensorFlow uses for an operation."""
+def threads_used() -> int:
+    """What `set_threads` set, or all cores."""
     return tf.config.threading.get_intra_op_parallelism_threads() or cores()

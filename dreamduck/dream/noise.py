@@ -44,7 +44,7 @@ class Noise:
         self._begun: tuple[float, FloatArray] | None = None
 
     def begin(self) -> tuple[float, FloatArray]:
-        """What decides the first latent: a number in [0, 1) and (Z,) standard normal."""
+        """What decides the first latent: a number in [0, 1) and (Z,) standard normal; always the same."""
         if self._begun is None:
             random = self._begin
             self._begun = random.random(), random.standard_normal(self.z_size, dtype=np.float32)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.backend import tf, threads
+from dreamduck.backend import tf, threads_used
 from dreamduck.dream.noise import Noise
 from dreamduck.dream.stepper import check_temperature
 from dreamduck.errors import ConfigError
@@ -231,15 +231,18 @@ class _Table:
         uniform[known:], normal[known:] = 0, 0
         firsts = self._candidates * self._episodes
         noises = [self._noise[first + e] for first in firsts for e in range(self._episodes)]
-        workers = min(threads(), -(-known * steps // A_THREAD))
+        workers = min(threads_used(), -(-known * steps // A_THREAD))
         parts = np.linspace(0, known, workers + 1).astype(int)
 
         def fill(begin: int, end: int) -> None:
             for row in range(begin, end):
                 noises[row].draw(uniform[row], normal[row])
 
-        with ThreadPoolExecutor(workers) as pool:  # numpy draws without holding Python's lock
-            list(pool.map(fill, parts[:-1], parts[1:]))
+        if workers < 2:
+            fill(0, known)
+        else:
+            with ThreadPoolExecutor(workers) as pool:  # numpy draws without holding Python's lock
+                list(pool.map(fill, parts[:-1], parts[1:]))
         return uniform, normal
 
     def drop(self, keep_all: bool = False) -> bool:

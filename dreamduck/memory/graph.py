@@ -50,11 +50,11 @@ def _opened(gates: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def lstm(
     x: Tensor, h: Tensor, c: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """An LSTM over T steps, with a gradient of its own.
+    """An LSTM over T steps, with a gradient of its own; float32.
 
-    Keras's layer gives the same; there each step's gradient is multiplied with a transposed matrix and
-    added to those of all weights. Here the matrix is transposed once, and the weights' gradient is one
-    product over all steps (`benchmarks/memory.py` measures it).
+    Keras's layer gives the same and takes longer on processors: it multiplies each step's gradient with a
+    transposed matrix, and adds it to those of all weights. Here the matrix is transposed once, and the
+    weights' gradient is one product over all steps.
 
     Args:
         x: (B, T, I). h, c: (B, H), the state before the first step.
@@ -72,7 +72,7 @@ def _lstm(x: Tensor, h: Tensor, c: Tensor, kernel: Tensor, recurrent: Tensor, bi
     units, first = recurrent.shape[0], h
     halves, weights = gate_halves(units), tf.concat([kernel, recurrent], 0)
     halved, halved_bias = weights * halves, bias * halves
-    width, steps = x.shape[-1], tf.shape(x)[1]
+    width, steps = kernel.shape[0], tf.shape(x)[1]
     x = tf.transpose(x, (1, 0, 2))
 
     def rows() -> Any:

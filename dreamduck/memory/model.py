@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dreamduck.backend import keras
+from dreamduck.backend import has_gpu, keras
 from dreamduck.memory import graph
 from dreamduck.memory.layout import MemoryConfig, Parameters, check_parameters, shapes
 from dreamduck.memory.step import gate_halves
@@ -62,8 +62,7 @@ class MDNRNN(keras.Model):
         super().__init__(**kwargs)
         layers = keras.layers
         self.sizes = config
-        # An attribute for each layer, since Keras names them so in a weights file. The first one only holds
-        # its weights: `graph.lstm` does the same in less time.
+        # An attribute for each layer, since Keras names them so in a weights file.
         self.core = layers.LSTM(config.hidden_size, return_sequences=True, return_state=True, name="core")
         self.head_mixture = layers.Dense(config.mixture_size, name="head_mixture")
         self.head_reward = layers.Dense(2, name="head_reward")
@@ -89,7 +88,11 @@ class MDNRNN(keras.Model):
 
     def heads(self, z: Tensor, action: Tensor, h: Tensor, c: Tensor) -> tuple[Heads, Tensor, Tensor]:
         """`call`, before the mixtures are put in order."""
-        hidden, h, c = graph.lstm(ops.concatenate([z, action], axis=-1), h, c, *self.core.weights)
+        inputs = ops.concatenate([z, action], axis=-1)
+        if has_gpu():  # there the layer is one call of cuDNN
+            hidden, h, c = self.core(inputs, initial_state=[h, c])
+        else:
+            hidden, h, c = graph.lstm(inputs, h, c, *self.core.weights)
         shift = self.head_share(z) if self.sizes.residual else ops.zeros_like(z)
         reward, end = self.head_reward(hidden), self.head_end(hidden)[..., 0]
         return Heads(self.head_mixture(hidden), shift, reward, end), h, c

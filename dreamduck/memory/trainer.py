@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dreamduck.backend import keras, tf
+from dreamduck.backend import has_gpu, keras, tf
 from dreamduck.config import check, option
 from dreamduck.memory import graph
 from dreamduck.memory.data import Batch
@@ -133,7 +133,7 @@ class Trainer:
         self._lanes = [tf.Variable(np.zeros(lanes, np.float32), trainable=False) for _ in "hc"]
         self._dreamers = round(config.dreaming * config.batch_size)
         self._step = tf.function(self._train_step)
-        self._slopes = tf.function(self._losses_and_slopes, jit_compile=True)
+        self._slopes = tf.function(self._losses_and_slopes, jit_compile=not has_gpu())
 
     def learning_rate(self, step: int) -> float:
         """Of a step, by the schedule."""
@@ -205,7 +205,7 @@ class Trainer:
     def _losses_and_slopes(self, heads: Heads, z_next: Any, batch: Batch) -> tuple[Any, Heads]:
         """The three losses, and the gradient of their sum by what the heads gave.
 
-        Compiled by XLA: operation by operation, each would pass through the memory of all mixtures.
+        Compiled by XLA on processors: operation by operation, each would read and write all mixtures.
         """
         with tf.GradientTape() as tape:
             tape.watch(heads)

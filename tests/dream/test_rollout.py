@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dreamduck.backend import tf
-from dreamduck.dream import load_dream
+from dreamduck.dream import load_dream, rollout
 from dreamduck.dream.rollout import CHUNK, Dream
 from dreamduck.dream.stepper import Dreams
 from dreamduck.errors import ConfigError, WeightsError
@@ -36,6 +36,18 @@ def make(config=SMALL, end=-3.0, spread=0.3):
 def thetas(count, config=SMALL, seed=0):
     size = 2 * (config.z_size + config.hidden_size)
     return np.random.default_rng(seed).normal(0, 0.5, (count, size)).astype(np.float32)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_the_noise_does_not_depend_on_who_draws_it(monkeypatch, threads):
+    dream, theta = Dream(*make(end=-3.0)), thetas(5)
+    one = dream.rollout(policy, theta, 3, 2 * STEPS, 4)
+    assert len(set(one.length.flat)) > 3
+    monkeypatch.setattr(rollout, "A_THREAD", 7)
+    monkeypatch.setattr(rollout, "threads_used", lambda: threads)
+    other = dream.rollout(policy, theta, 3, 2 * STEPS, 4)
+    for known, found in zip(one[:3], other[:3], strict=True):
+        np.testing.assert_array_equal(known, found)
 
 
 @pytest.mark.parametrize("config", [SMALL, RESIDUAL])

@@ -7,6 +7,8 @@ import pytest
 
 from dreamduck.backend import tf
 from dreamduck.memory import Memory, data
+from dreamduck.memory import model as models
+from dreamduck.memory import trainer as trainers
 from dreamduck.memory.data import Batch
 from dreamduck.memory.initial import find_midway
 from dreamduck.memory.measures import one_step_metrics
@@ -17,7 +19,7 @@ LANES, LENGTH = 6, 10
 STILL = 1e-30  # a learning rate at which no weight moves
 
 
-def make_trainer(dreaming, learning_rate=STILL):
+def make_trainer(dreaming, learning_rate=STILL, **changes):
     config = TrainingConfig(
         steps=3,  # of which the last two dream
         batch_size=LANES,
@@ -26,9 +28,10 @@ def make_trainer(dreaming, learning_rate=STILL):
         mixtures=2,
         dreaming=dreaming,
         learning_rate=learning_rate,
+        **changes,
     )
     series = toy_series(6)
-    scales = reward_scale(series, range(6)), latent_scale(series, range(6), True)
+    scales = reward_scale(series, range(6)), latent_scale(series, range(6), config.residual)
     trainer = Trainer(config, config.sizes(4, 2), *scales)
     trainer.model.set_parameters(random_parameters(trainer.sizes))
     return trainer
@@ -97,13 +100,20 @@ def gradients(trainer, batch):
     with tf.GradientTape() as tape:
         outputs, _, _ = model(given.mu[:, :-1], given.action, zeros, zeros)
         losses = trainer._losses(outputs, given.mu[:, 1:], given)
-        total = tf.add_n(losses)
+        nll, reward, end = losses
+        total = nll + trainer.config.reward_weight * reward + end
     slopes = tape.gradient(total, model.trainable_variables)
     return [np.array(losses), *(slope.numpy() for slope in slopes)]
 
 
-def test_a_step_follows_the_gradient_of_the_losses():
-    trainer, batch = make_trainer(0.0), make_batch(1)
+@pytest.mark.parametrize("gpu", [False, True])
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("reward_weight", [0.0, 0.3])
+def test_a_step_follows_the_gradient_of_the_losses(monkeypatch, gpu, residual, reward_weight):
+    for module in (trainers, models):
+        monkeypatch.setattr(module, "has_gpu", lambda: gpu)
+    trainer = make_trainer(0.0, residual=residual, reward_weight=reward_weight)
+    batch = make_batch(1)
     given, zeros = Batch(*map(tf.constant, batch)), tf.zeros((LANES, trainer.sizes.hidden_size))
     with tf.GradientTape() as tape:
         heads, _, _ = trainer.model.heads(given.mu[:, :-1], given.action, zeros, zeros)
@@ -112,7 +122,7 @@ def test_a_step_follows_the_gradient_of_the_losses():
     known = gradients(trainer, batch)
     for one, other in zip(known, [np.array(losses), *found], strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5 * max(1.0, np.abs(one).max()))
-        assert np.abs(one).max() > 1e-4
+        assert np.abs(one).max() > 1e-4 or not reward_weight
 
 
 def test_what_is_learned_of_an_episode_does_not_depend_on_the_others():
