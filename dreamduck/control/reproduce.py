@@ -47,7 +47,7 @@ class ReproduceConfig(RecipeConfig):
     kl_tolerance: float = option(
         2.0, "of the VAE: a precise latent is worth more than a smooth one", low=0.0
     )
-    memory_steps: int = option(4000, "of the MDN-RNN", low=1)
+    memory_steps: int = option(20000, "of the MDN-RNN", low=1)
     temperature: float = option(TEMPERATURE, "of the dream", above=0.0)
     unseen_episodes: int = option(100, "to record on a map that is never seen, to report on", low=2)
     score_episodes: int = option(100, "to score by", low=1)
