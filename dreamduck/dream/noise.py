@@ -24,24 +24,23 @@ class Noise:
     Args:
         seed: of the candidate, or of the world's episode. episode: which of its dreams.
         z_size: Z.
+        streams: where its numbers come from, if they are made already.
     """
 
-    def __init__(self, seed: int, episode: int, z_size: int) -> None:
-        self._take(z_size, _streams([(seed, episode)]))
+    def __init__(
+        self, seed: int, episode: int, z_size: int, streams: Sequence[np.random.Generator] = ()
+    ) -> None:
+        self.z_size = z_size
+        self._begin, self._uniform, self._normal = streams or _streams([(seed, episode)])
+        self._begun: tuple[float, FloatArray] | None = None
 
     @classmethod
     def of(cls, dreams: Sequence[tuple[int, int]], z_size: int) -> list[Noise]:
         """Of many dreams (seed, episode) at once, which takes less time than one by one."""
         streams = _streams(dreams)
-        made = [cls.__new__(cls) for _ in dreams]
-        for i, noise in enumerate(made):
-            noise._take(z_size, streams[STREAMS * i : STREAMS * (i + 1)])
-        return made
-
-    def _take(self, z_size: int, streams: list[np.random.Generator]) -> None:
-        self.z_size = z_size
-        self._begin, self._uniform, self._normal = streams
-        self._begun: tuple[float, FloatArray] | None = None
+        return [
+            cls(*dream, z_size, streams[STREAMS * i : STREAMS * (i + 1)]) for i, dream in enumerate(dreams)
+        ]
 
     def begin(self) -> tuple[float, FloatArray]:
         """What decides the first latent: a number in [0, 1) and (Z,) standard normal; always the same."""
