@@ -107,9 +107,13 @@ def openloop() -> str:
 
 
 def feedback() -> str:
-    """What learning on its own dreams does for the memory."""
+    """What learning longer, and on its own dreams, does for the memory."""
     rows = []
-    for file, how in (("teacher-forced", "on real frames alone"), ("held-out", "on its own dreams too")):
+    for file, how in (
+        ("teacher-forced", "3,000 steps, on real frames alone"),
+        ("short", "4,000 steps, on its own dreams too"),
+        ("held-out", "20,000 steps, on its own dreams too"),
+    ):
         for steps, part in read_json(DOCS / "openloop" / f"{file}.json")["horizons"].items():
             gain, end = part["return"], part["end"]
             if end["auc"] is not None:
@@ -117,13 +121,15 @@ def feedback() -> str:
                     [
                         how,
                         steps,
+                        f"{part['z_error']['dream']:.2f}",
+                        f"{part['psnr']['dream']:.1f}",
                         f"{100 * end['expected']:.0f}%, {100 * end['ended']:.0f}%",
                         f"{end['auc']:.2f}",
                         f"{gain['bias']:+.2f} of {gain['spread']:.2f}",
                         f"{gain['correlation']:.2f}",
                     ]
                 )
-    head = ["learned", "steps dreamt", "ends, expected and true", "AUC of ending"]
+    head = ["learned", "steps dreamt", "error in z", "PSNR [dB]", "ends, expected and true", "AUC of ending"]
     return table([*head, "return: bias, of spread", "correlation"], rows)
 
 

@@ -6,7 +6,9 @@ and all after it run again. The commands are restartable themselves, so a kill c
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import fcntl
 import hashlib
 import json
 import logging
@@ -14,7 +16,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from dreamduck.storage import fingerprint, read_json, write_json
 log = logging.getLogger(__name__)
 
 PACKAGE = Path(__file__).parent.parent
+NOTED_EVERY = 10.0  # seconds: how often what a stage took is noted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +62,8 @@ def run_stages(stages: Sequence[Stage], folder: Path) -> dict[str, float]:
     Returns:
         Seconds that each stage took, when it was run.
     Raises:
-        TrainingError: a command failed, or left out what it should have made.
+        TrainingError: a command failed, left out what it should have made, or still runs from an earlier
+            start.
     """
     seconds, chain = {}, ""
     for number, stage in enumerate(stages, 1):
@@ -90,17 +94,47 @@ def _link(chain: str, stage: Stage) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+@contextlib.contextmanager
+def _alone(stamp: Path) -> Iterator[int]:
+    """Hold a stage's lock; the command holds it too, should the pipeline alone be killed.
+
+    Yields:
+        The lock's file descriptor.
+    """
+    path = stamp.with_suffix(".lock")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            raise TrainingError(
+                f"stage {stamp.stem}: it still runs, from a start before this one ({path} is locked); "
+                "wait for its end, or stop it, and start again"
+            ) from err
+        yield lock.fileno()
+
+
 def _run(stage: Stage, before: float, stamp: Path, chain: str) -> dict[str, Any]:
     started = time.monotonic()
     facts = {"command": list(stage.command), "chain": chain}
     code = None
-    try:
-        code = subprocess.run(stage.argv, check=False).returncode
-    finally:
-        spent = before + time.monotonic() - started
-        if code != 0:
-            # What a stopped stage took counts, when it goes on.
-            write_json(stamp, {**facts, "seconds_before": spent})
+
+    def spent() -> float:
+        return before + time.monotonic() - started
+
+    with _alone(stamp) as lock, subprocess.Popen(stage.argv, pass_fds=[lock]) as process:
+        try:
+            while code is None:
+                # What a stopped stage took counts when it goes on. Noted as it runs: a kill asks nobody.
+                write_json(stamp, {**facts, "seconds_before": spent()})
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    code = process.wait(NOTED_EVERY)
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            if code != 0:
+                write_json(stamp, {**facts, "seconds_before": spent()})
     if code != 0:
         raise TrainingError(
             f"stage {stage.name}: {shlex.join(stage.command)} ended with exit code {code}; "
@@ -109,6 +143,6 @@ def _run(stage: Stage, before: float, stamp: Path, chain: str) -> dict[str, Any]
     missing = [str(path) for path in stage.outputs if not path.exists()]
     if missing:
         raise TrainingError(f"stage {stage.name}: expected {', '.join(missing)} from {stage.command[0]}")
-    done = {**facts, "seconds": round(spent, 3)}
+    done = {**facts, "seconds": round(spent(), 3)}
     write_json(stamp, done)
     return done

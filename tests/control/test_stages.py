@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import time
 
 import pytest
 
@@ -59,3 +61,34 @@ def test_a_stage_that_makes_nothing_is_told(tmp_path):
     stage = Stage("idle", (HELPER, "write", str(tmp_path / "a"), "x"), outputs=(tmp_path / "b",))
     with pytest.raises(TrainingError, match=r"expected .*b from"):
         run_stages([stage], tmp_path)
+
+
+def test_a_pipeline_that_is_killed_leaves_its_time_and_its_command_keeps_the_lock(tmp_path):
+    """SIGKILL hits the pipeline alone: its command runs on, so that a second start must not join in."""
+    end = tmp_path / "end"
+    waiting = [Stage("wait", (HELPER, "wait", str(end)))]
+    stamp = tmp_path / "stamps" / "wait.json"
+    code = (
+        "from pathlib import Path; from dreamduck.control import stages; stages.NOTED_EVERY = 0.05; "
+        f"stages.run_stages([stages.Stage('wait', {waiting[0].command!r})], Path({str(tmp_path)!r}))"
+    )
+
+    def noted():
+        return json.loads(stamp.read_text())["seconds_before"] if stamp.exists() else 0.0
+
+    with subprocess.Popen([sys.executable, "-c", code]) as runner:
+        while noted() < 0.2:
+            assert runner.poll() is None
+            time.sleep(0.02)
+        runner.kill()
+    spent = noted()
+    with pytest.raises(TrainingError, match=r"stage wait: it still runs"):
+        run_stages(waiting, tmp_path)
+    end.touch()
+    for _ in range(500):
+        try:
+            seconds = run_stages(waiting, tmp_path)
+            break
+        except TrainingError:
+            time.sleep(0.02)
+    assert seconds["wait"] > spent >= 0.2
