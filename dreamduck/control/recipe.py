@@ -13,7 +13,7 @@ from dreamduck.control.controllers import FEATURES
 from dreamduck.control.files import RunFiles
 
 DREAM_STEPS, ROAD_STEPS = 40, 200  # of an episode at most; a longer dream is not true any more
-TEMPERATURE = 0.5
+TEMPERATURE = 0.3
 # What the command lines of searches take where nothing is said; see docs/control.md.
 DEFAULTS = {
     "features": "zh",
