@@ -110,7 +110,7 @@ def feedback() -> str:
     """What learning longer, and on its own dreams, does for the memory."""
     rows = []
     for file, how in (
-        ("teacher-forced", "3,000 steps, on real frames alone"),
+        ("teacher-forced", "4,000 steps, on real frames alone"),
         ("short", "4,000 steps, on its own dreams too"),
         ("held-out", "20,000 steps, on its own dreams too"),
     ):
@@ -129,8 +129,8 @@ def feedback() -> str:
                         f"{gain['correlation']:.2f}",
                     ]
                 )
-    head = ["learned", "steps dreamt", "error in z", "PSNR [dB]", "ends, expected and true", "AUC of ending"]
-    return table([*head, "return: bias, of spread", "correlation"], rows)
+    head = ["learned", "steps dreamt", "error in z", "PSNR [dB]", "ends, expected and true"]
+    return table([*head, "AUC of ending", "return: bias, of spread", "correlation"], rows)
 
 
 def reproduce() -> str:
