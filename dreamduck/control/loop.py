@@ -23,6 +23,7 @@ from dreamduck.control.recipe import RecipeConfig
 from dreamduck.control.runs import VerdictConfig, judge_both
 from dreamduck.control.stages import Stage, run_stages
 from dreamduck.control.worlds import WorldConfig, model_sizes
+from dreamduck.memory.layout import TRAINING_STEPS
 from dreamduck.storage import read_json, replacing, write_json
 
 log = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ class LoopConfig(RecipeConfig, VerdictConfig):
     episodes: int = option(200, "drives to add in each round", low=1)
     drive_steps: int = option(300, "of such a drive at most", low=1)
     noise: float = option(0.3, "pushes on the actions of every second drive", low=0.0)
-    memory_steps: int = option(2000, "of the MDN-RNN in each round", low=1)
+    memory_steps: int = option(TRAINING_STEPS, "of the MDN-RNN in each round", low=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()

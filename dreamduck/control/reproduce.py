@@ -20,6 +20,7 @@ from dreamduck.control.recipe import TEMPERATURE, RecipeConfig
 from dreamduck.control.report import REFERENCE
 from dreamduck.control.scoreboard import TRAINING_MAP, UNSEEN_MAPS
 from dreamduck.control.stages import Stage, run_stages
+from dreamduck.memory.layout import TRAINING_STEPS
 from dreamduck.simulator.base import SIMULATORS
 from dreamduck.storage import read_json, write_json
 
@@ -47,7 +48,7 @@ class ReproduceConfig(RecipeConfig):
     kl_tolerance: float = option(
         2.0, "of the VAE: a precise latent is worth more than a smooth one", low=0.0
     )
-    memory_steps: int = option(20000, "of the MDN-RNN", low=1)
+    memory_steps: int = option(TRAINING_STEPS, "of the MDN-RNN", low=1)
     temperature: float = option(TEMPERATURE, "of the dream", above=0.0)
     unseen_episodes: int = option(100, "to record on a map that is never seen, to report on", low=2)
     score_episodes: int = option(100, "to score by", low=1)

@@ -23,6 +23,7 @@ from dreamduck.memory.layout import (
     ENDED,
     HIDDEN_SIZE,
     MIXTURES,
+    TRAINING_STEPS,
     Z_SIZE,
     FloatArray,
     MemoryConfig,
@@ -48,7 +49,7 @@ class TrainingConfig:
     series: str = option("series", "folder with series.npz, or the file")
     weights: str = option("weights", "folder that the weights, their card and the checkpoint go to")
     log: str = option("log", "folder for metrics")
-    steps: int = option(2400, "batches to learn from", low=1)
+    steps: int = option(TRAINING_STEPS, "batches to learn from", low=1)
     batch_size: int = option(64, "episodes side by side", low=1)
     sequence: int = option(50, "steps of each that are learned from at a time", low=1)
     learning_rate: float = option(0.002, "of Adam; rises for 50 steps, then falls as a cosine", above=0.0)
