@@ -120,21 +120,18 @@ def _run(stage: Stage, before: float, stamp: Path, chain: str) -> dict[str, Any]
     code = None
 
     def spent() -> float:
-        return before + time.monotonic() - started
+        return round(before + time.monotonic() - started, 3)
 
     with _alone(stamp) as lock, subprocess.Popen(stage.argv, pass_fds=[lock]) as process:
         try:
             while code is None:
-                # What a stopped stage took counts when it goes on. Noted as it runs: a kill asks nobody.
-                write_json(stamp, {**facts, "seconds_before": spent()})
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     code = process.wait(NOTED_EVERY)
+                # What a stopped stage took counts when it goes on. Noted as it runs: a kill asks nobody.
+                write_json(stamp, {**facts, "seconds_before": spent()})
         except BaseException:
             process.kill()
             raise
-        finally:
-            if code != 0:
-                write_json(stamp, {**facts, "seconds_before": spent()})
     if code != 0:
         raise TrainingError(
             f"stage {stage.name}: {shlex.join(stage.command)} ended with exit code {code}; "
@@ -143,6 +140,6 @@ def _run(stage: Stage, before: float, stamp: Path, chain: str) -> dict[str, Any]
     missing = [str(path) for path in stage.outputs if not path.exists()]
     if missing:
         raise TrainingError(f"stage {stage.name}: expected {', '.join(missing)} from {stage.command[0]}")
-    done = {**facts, "seconds": round(spent(), 3)}
+    done = {**facts, "seconds": spent()}
     write_json(stamp, done)
     return done

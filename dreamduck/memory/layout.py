@@ -22,7 +22,7 @@ FloatArray = npt.NDArray[np.float32]
 Parameters = dict[str, FloatArray]
 
 Z_SIZE, ACTION_SIZE, HIDDEN_SIZE, MIXTURES = 64, 2, 512, 5
-TRAINING_STEPS = 20_000  # of a batch each; with fewer it is chance whether a search in the dream drives
+TRAINING_STEPS = 20_000  # after 4,000 it is chance whether what learned in the dream drives
 SIZE_LIMIT = 65_536  # a larger one is a damaged file
 ALIVE, ENDED = 0, 1  # the reward head's columns
 
