@@ -13,7 +13,9 @@ from dreamduck.storage import PathLike
 if TYPE_CHECKING:
     from dreamduck.dream.rollout import Dream
 
-__all__ = ["load_dream"]
+__all__ = ["TEMPERATURE", "load_dream"]
+
+TEMPERATURE = 0.1  # of a dream unless told otherwise: where it is truest, see docs/dream.md
 
 
 def load_dream(folder: PathLike, beginning: str = "first") -> Dream:

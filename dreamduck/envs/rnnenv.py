@@ -18,6 +18,7 @@ from gymnasium import spaces
 
 from dreamduck import cli, memory
 from dreamduck.config import check, from_mapping, option
+from dreamduck.dream import TEMPERATURE
 from dreamduck.dream.stepper import Dreams
 from dreamduck.envs.panels import panels
 from dreamduck.envs.world import World
@@ -37,7 +38,7 @@ class DreamConfig:
     """What a dream is made of."""
 
     weights: str = option("", "folder of the world model; the one that ships by default", flags=("-w",))
-    temperature: float = option(1.0, "uncertainty of the dream", above=0.0, flags=("--temp",))
+    temperature: float = option(TEMPERATURE, "uncertainty of the dream", above=0.0, flags=("--temp",))
     beginning: str = option(
         "first", "dreams begin as recorded episodes do, or anywhere in them", choices=memory.BEGINNINGS
     )
