@@ -16,10 +16,12 @@ import numpy as np, os, sys
 import dreamduck.backend as backend
 given = os.environ.get("KERAS_BACKEND")
 from dreamduck.memory import data
-from dreamduck.memory.trainer import Trainer as MemoryTrainer, TrainingConfig, latent_scale, reward_scale
+from dreamduck.memory.settings import TrainingConfig
+from dreamduck.memory.trainer import Trainer as MemoryTrainer, latent_scale, reward_scale
 from dreamduck.series import Series
 from dreamduck.vision.batches import BatchEncoder
-from dreamduck.vision.trainer import Trainer, TrainingConfig as VisionConfig
+from dreamduck.vision.settings import TrainingConfig as VisionConfig
+from dreamduck.vision.trainer import Trainer
 random = np.random.default_rng(0)
 frames = random.integers(0, 256, (3, 64, 64, 3), np.uint8)
 trainer = Trainer(VisionConfig(z_size=3, batch_size=3), 2)

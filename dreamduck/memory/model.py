@@ -114,6 +114,11 @@ class MDNRNN(keras.Model):
     def _parts(self) -> list[Any]:
         return [self.core, self.head_mixture, self.head_reward, self.head_end, self.head_share]
 
+    def freeze(self) -> None:
+        """Train the heads for reward and end alone."""
+        for layer in (self.core, self.head_mixture, self.head_share):
+            layer.trainable = False
+
     def parameters(self) -> Parameters:
         """The weights as arrays; see `layout.shapes`."""
         found = {}
