@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TEMPERATURE", "load_dream"]
 
-TEMPERATURE = 0.1  # of a dream unless told otherwise: where it is truest, see docs/dream.md
+TEMPERATURE = 0.1  # of a dream unless told otherwise: where it is truest, see README.md
 
 
 def load_dream(folder: PathLike, beginning: str = "first") -> Dream:
