@@ -23,7 +23,6 @@ BASE = {
     "video",
     "pipe",
     "workers",
-    "products",
     "threads",
 }
 STANDARD = sys.stdlib_module_names

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from dreamduck.errors import WeightsError
 from dreamduck.memory.layout import ALIVE, ENDED, FloatArray, MemoryConfig, Parameters, check_parameters
 from dreamduck.memory.mixture import Z_LIMIT, Mixture, log_softmax, sample
-from dreamduck.products import Product
+from dreamduck.simulator.products import Product
 
 
 class LSTMState(NamedTuple):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.products import Product
+from dreamduck.simulator.products import Product
 from dreamduck.threads import cores
 from dreamduck.vision.layout import (
     CONVOLUTIONS,
