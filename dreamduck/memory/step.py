@@ -1,4 +1,4 @@
-"""One step of the memory in plain numpy.
+"""One step of the memory, in numpy and compiled products.
 
 Flow: series -> [memory] -> dream. For one car this is quicker than any graph (`benchmarks/dream.py`
 measures it), and it runs inside anybody's session, or beside OpenGL, where TensorFlow cannot."""
