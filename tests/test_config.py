@@ -86,13 +86,8 @@ def test_bad_values_are_refused(values, message):
 
 
 def test_numpy_scalars_and_paths_become_plain():
-    given: list[Any] = [
-        pathlib.Path("a/b.yaml"),
-        np.float32(0.5),
-        np.uint8(7),
-        np.bool_(True),
-        np.str_("b"),
-    ]
+    numbers = [np.float32(0.5), np.uint8(7), np.bool_(True), np.str_("b"), np.int64(2)]
+    given: list[Any] = [pathlib.Path("a/b.yaml"), *numbers, (pathlib.Path("c"), np.str_("d"))]
     sample = Sample(*given)
     assert sample == Sample("a/b.yaml", 0.5, 7, True, "b", 2, ("c", "d"))
     kinds = [str, float, int, bool, str, int, tuple]
