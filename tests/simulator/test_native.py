@@ -197,7 +197,7 @@ def test_motion_starts_after_the_delay_and_settles():
 def test_which_command_the_motors_follow():
     ages = command_ages(500)
     assert (ages[:4] == NO_COMMAND).all()
-    assert set(ages[4:].tolist()) == {4, 5} or set(ages[4:].tolist()) == {3, 4}
+    assert set(ages[4:].tolist()) == {3, 4}, "four and a half steps before the end of this one"
     np.testing.assert_array_equal(ages[:200], command_ages(200))
 
 
@@ -246,12 +246,13 @@ def test_traffic_lights_change_every_five_seconds():
 
 
 def test_invisible_things_are_rare_only_under_randomisation():
-    shown = simulator("regress_4way_adam", 30, domain_rand=True)
+    shown = simulator("udem1", 30, domain_rand=True)
     shown.reset(list(range(30)))
-    optional = [thing.optional for thing in shown.map.objects]
-    if any(optional):
-        assert 0.2 < shown.looks.object_visible[:, optional].mean() < 0.8
-    plain = simulator("regress_4way_adam")
+    optional = np.array([thing.optional for thing in shown.map.objects])
+    assert 0 < optional.sum() < len(optional)
+    assert 0.3 < shown.looks.object_visible[:, optional].mean() < 0.7
+    assert shown.looks.object_visible[:, ~optional].all()
+    plain = simulator("udem1")
     plain.reset([0])
     assert plain.looks.object_visible.all()
 
