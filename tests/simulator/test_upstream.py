@@ -422,7 +422,7 @@ def test_interrupted_answer_is_never_read_later(shared):
     """What was asked before an interruption does not come back as the answer to something else."""
     expected = shared.reset([5]).pose
     shared.reset([6])
-    shared._workers[0].send("step", 1.0, 0.0)  # and nobody fetched it
+    shared._workers[0].ask("step", 1.0, 0.0)  # and nobody fetched it
     np.testing.assert_array_equal(shared.reset([5]).pose, expected)
 
 
