@@ -343,17 +343,18 @@ def read_header(member: IO[bytes]) -> tuple[int, tuple[int, ...], bool, np.dtype
     Raises:
         ValueError: it is no array file, or of a type that has no place in files of ours.
     """
+    name = repr(str(getattr(member, "name", "array"))[:40])
     start = member.read(len(MAGIC) + 2)
     if len(start) != len(MAGIC) + 2 or not start.startswith(MAGIC):
-        raise ValueError("not an array of format 1.0")
+        raise ValueError(f"{name}: not an array of format 1.0")
     length = int.from_bytes(start[len(MAGIC) :], "little")
     text = member.read(length)
     found = HEADER.fullmatch(text)
     if len(text) != length or found is None:
-        raise ValueError("not the header of an array of numbers")
+        raise ValueError(f"{name}: not the header of an array of numbers")
     shape = tuple(int(size) for size in found[3].replace(b" ", b"").split(b",") if size)
     if len(shape) > AXES:
-        raise ValueError(f"{len(shape)} axes")
+        raise ValueError(f"{name}: {len(shape)} axes")
     return len(start) + length, shape, found[2] == b"True", np.dtype(found[1].decode())
 
 

@@ -60,13 +60,13 @@ def replacing(path: PathLike) -> Iterator[Path]:
         OSError: the folder cannot be written; the error names `path`.
     """
     target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _sweep_once(target.parent)
+    # Keras insists on the suffix, so the mark of a temporary file stands in front.
+    suffix = "".join(target.suffixes[-2:]) if target.name.endswith(".weights.h5") else target.suffix
+    name = f"{_mark()}{os.getpid()}-{target.stem[:STEM]}-{secrets.token_hex(4)}{suffix}"
+    temporary = target.parent / name
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _sweep_once(target.parent)
-        # Keras insists on the suffix, so the mark of a temporary file stands in front.
-        suffix = "".join(target.suffixes[-2:]) if target.name.endswith(".weights.h5") else target.suffix
-        name = f"{_mark()}{os.getpid()}-{target.stem[:STEM]}-{secrets.token_hex(4)}{suffix}"
-        temporary = target.parent / name
         # The kernel applies the umask; to ask for it would change it for all threads.
         lock = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     except OSError as err:
