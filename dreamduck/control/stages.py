@@ -92,8 +92,8 @@ def _read_stamp(path: Path) -> dict[str, Any]:
     if not os.path.lexists(path):
         return {}
     found = read_json(path, ConfigError, remedy)
-    times = [found.get(key, 0.0) for key in TIMES] if isinstance(found, dict) else [None]
-    if not all(type(time) in (int, float) and time >= 0 for time in times):
+    times: list[Any] = [found.get(key, 0.0) for key in TIMES] if isinstance(found, dict) else [None]
+    if not all(type(seconds) in (int, float) and seconds >= 0 for seconds in times):
         raise ConfigError(f"{path}: expected a stage's stamp; {remedy}")
     return dict(found)
 
