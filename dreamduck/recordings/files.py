@@ -102,8 +102,14 @@ def read_episode(path: PathLike, frames: bool = True) -> Episode:
     with _archive(path) as archive:
         length = 0
         arrays: dict[str, Any] = {}
+        found_names = set(archive.namelist())
+        missing = [name for name in OPTIONAL if f"{name}.npy" not in found_names]
+        unknown = sorted(found_names - {f"{name}.npy" for name in (*ARRAYS, "meta")})
+        if missing and unknown:  # its name may be damaged
+            what = f"no array '{missing[0]}', but {ascii(unknown[0])[:40]}"
+            raise RecordError(f"{path}: {what}; record it again")
         for name, (dtype, shape) in ARRAYS.items():
-            if name in OPTIONAL and f"{name}.npy" not in archive.namelist():
+            if name in missing:
                 continue
             with _member(archive, name, path) as member:
                 found = _header(member, name, path, dtype, shape)
