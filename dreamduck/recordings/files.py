@@ -102,12 +102,12 @@ def read_episode(path: PathLike, frames: bool = True) -> Episode:
     with _archive(path) as archive:
         length = 0
         arrays: dict[str, Any] = {}
-        found_names = set(archive.namelist())
-        missing = [name for name in OPTIONAL if f"{name}.npy" not in found_names]
-        unknown = sorted(found_names - {f"{name}.npy" for name in (*ARRAYS, "meta")})
-        if missing and unknown:  # its name may be damaged
-            what = f"no array '{missing[0]}', but {ascii(unknown[0])[:40]}"
-            raise RecordError(f"{path}: {what}; record it again")
+        names = archive.namelist()
+        missing = [name for name in OPTIONAL if f"{name}.npy" not in names]
+        lengths = [len(f"{name}.npy") for name in missing]
+        for name in names:  # arrays of other programs may be there, but a damaged name keeps its length
+            if len(name) in lengths and name.removesuffix(".npy") not in ARRAYS:
+                raise RecordError(f"{path}: unknown array {name!a}; record it again")
         for name, (dtype, shape) in ARRAYS.items():
             if name in missing:
                 continue
