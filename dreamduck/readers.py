@@ -412,3 +412,9 @@ def check_values(array: npt.NDArray[Any]) -> None:
     codes = array.reshape(-1).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
     if codes.max() > LAST_LETTER or ((codes >= SURROGATES[0]) & (codes <= SURROGATES[1])).any():
         raise ValueError("a string with letters beyond Unicode")
+
+
+def to_float32(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Numbers as float32; what is beyond its range becomes infinite, for its caller to refuse."""
+    with np.errstate(over="ignore"):
+        return np.asarray(array).astype(np.float32, copy=False)

@@ -108,6 +108,9 @@ CODE = {"eval", "exec", "compile", "__import__"}
 def pickles(tree: ast.AST) -> list[str]:
     """Every way to run code that stands in a file, among what a module does."""
     found = []
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    safe = {"SafeLoader", "CSafeLoader"}
+    safe |= {c.name for c in classes if c.bases and ast.unparse(c.bases[0]).split(".")[-1] in safe}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [a.name for a in node.names if a.name.split(".")[0] in PICKLES]
@@ -124,7 +127,10 @@ def pickles(tree: ast.AST) -> list[str]:
             found.append(called)
         if called in ("torch.load", "th.load") and given.get("weights_only") != "True":
             found.append(called)
-        if last in ("load_model", "model_from_json", "model_from_config", "enable_unsafe_deserialization"):
+        models = called.startswith(("keras.", "tf.keras.", "tensorflow.keras.", "models.", "saving."))
+        if last == "enable_unsafe_deserialization" or (
+            models and last in ("load_model", "model_from_json")
+        ):
             found.append(called)
         if (
             given.get("safe_mode", "True") != "True"
@@ -132,7 +138,7 @@ def pickles(tree: ast.AST) -> list[str]:
             or last in ("unsafe_load", "full_load")
         ):
             found.append(called)
-        if called.startswith("yaml.load") or called in CODE:
+        if (called in ("yaml.load", "yaml.load_all") and "Loader" not in given) or called in CODE:
             found.append(called)
         if last == "import_module" and node.args and "pickle" in ast.unparse(node.args[0]):
             found.append(called)
@@ -167,6 +173,7 @@ def test_only_one_module_speaks_with_other_ranks():
         "th.load(path, weights_only=False)",
         "keras.models.load_model(path)",
         "keras.config.enable_unsafe_deserialization()",
+        "yaml.load(text)",
         "yaml.load(text, Loader=yaml.Loader)",
         "yaml.unsafe_load(text)",
         "importlib.import_module('pickle')",
