@@ -1,6 +1,7 @@
 """The package's shape: the flow is one-way, and importing it is light."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -111,6 +112,10 @@ def pickles(tree: ast.AST) -> list[str]:
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     safe = {"SafeLoader", "CSafeLoader"}
     safe |= {c.name for c in classes if c.bases and ast.unparse(c.bases[0]).split(".")[-1] in safe}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assign):
+            loaders = set(re.findall(r"\w*Loader", ast.unparse(node.value)))
+            safe |= {ast.unparse(t) for t in node.targets} if loaders and loaders <= safe else set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [a.name for a in node.names if a.name.split(".")[0] in PICKLES]
