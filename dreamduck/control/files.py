@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from dreamduck.control.controllers import Controller, ControllerForm, Floats, infer_form
 from dreamduck.errors import ControllerError
+from dreamduck.readers import to_float32
 from dreamduck.storage import PathLike, read_json, replacing, write_json
 
 DECIMALS = 4
@@ -126,9 +128,9 @@ def read_card(path: PathLike) -> dict[str, Any]:
         ControllerError: the card is damaged.
     """
     card_path = run_of(path).path(".card.json")
-    if not card_path.exists():
+    if not os.path.lexists(card_path):
         return {}
-    card = read_json(card_path, ControllerError)
+    card = read_json(card_path, ControllerError, "delete it to read theta alone")
     if not isinstance(card, dict):
         raise ControllerError(f"{card_path}: expected a JSON object; delete it to read theta alone")
     return card
@@ -156,7 +158,7 @@ def read_controller(path: PathLike, z_size: int, hidden_size: int) -> Controller
             form = described
         else:
             form = infer_form(theta.size, z_size, hidden_size)
-        return Controller(form, theta.astype(np.float32))
+        return Controller(form, to_float32(theta))
     except ControllerError as err:
         raise ControllerError(f"{path}: {err}") from err
 
