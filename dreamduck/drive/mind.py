@@ -17,7 +17,7 @@ from dreamduck.dream.noise import Noise
 from dreamduck.drive.session import Action, Frame
 from dreamduck.errors import ConfigError
 from dreamduck.memory import InitialZ, LSTMState, Memory, Prediction
-from dreamduck.memory.mixture import Mixture, sample
+from dreamduck.memory.mixture import Z_LIMIT, Mixture, sample
 from dreamduck.vision import Vision
 
 Floats = npt.NDArray[np.float32]
@@ -183,7 +183,7 @@ class Mind:
 def likeliest(mixture: Mixture) -> Floats:
     """The mean of each latent's heaviest Gaussian, (B, Z): what temperature 0 draws."""
     chosen = mixture.logmix.argmax(axis=1)[:, None]
-    return np.take_along_axis(mixture.mix_mu, chosen, axis=1)[:, 0]
+    return np.clip(np.take_along_axis(mixture.mix_mu, chosen, axis=1)[:, 0], -Z_LIMIT, Z_LIMIT)
 
 
 def entropy(mixture: Mixture) -> float:

@@ -1,19 +1,19 @@
 // The world model in the browser: the memory and the decoder by ONNX Runtime, the draw by hand.
 // The same arithmetic as dreamduck.memory and dreamduck.vision; `check` holds the two together.
 
-const Z_LIMIT = 50; // as dreamduck.memory.mixture has it
-
 export class Dream {
   /**
    * @param {Object} ort  ONNX Runtime
    * @param {Object} about  z_size, hidden_size, mixtures
+   * @param {{z_low: Float32Array, z_high: Float32Array}} bounds  of each latent that is drawn
    */
-  constructor(ort, about, memory, decoder) {
-    Object.assign(this, { ort, about, memory, decoder });
+  constructor(ort, about, bounds, memory, decoder) {
+    Object.assign(this, { ort, about, bounds, memory, decoder });
   }
 
-  static async load(ort, about, memory, decoder) {
-    return new Dream(ort, about, await ort.InferenceSession.create(memory), await ort.InferenceSession.create(decoder));
+  static async load(ort, about, bounds, memory, decoder) {
+    const [first, second] = [await ort.InferenceSession.create(memory), await ort.InferenceSession.create(decoder)];
+    return new Dream(ort, about, bounds, first, second);
   }
 
   /** The beginning of a dream at latents z. */
@@ -55,7 +55,7 @@ export class Dream {
         for (chosen = 0; chosen < mixtures - 1 && point > weights[chosen]; chosen++) point -= weights[chosen];
       }
       const spread = temperature > 0 ? Math.exp(mix_logstd[chosen * z_size + i]) * Math.sqrt(temperature) * normal[i] : 0;
-      z[i] = Math.max(-Z_LIMIT, Math.min(Z_LIMIT, mix_mu[chosen * z_size + i] + spread));
+      z[i] = Math.max(this.bounds.z_low[i], Math.min(this.bounds.z_high[i], mix_mu[chosen * z_size + i] + spread));
     }
     return z;
   }
@@ -84,9 +84,9 @@ export class Dream {
    * Dream what Python dreamt, and compare.
    * @returns {Promise<Object>} the greatest differences of z, reward, end and picture, and the steps
    */
-  async check({ steps, temperature, action, uniform, normal, first, z, reward, end, frames, every }) {
+  async check({ steps, temperature, action, uniform, normal, first, z, reward, end_reward, end, frames, every }) {
     const size = this.about.z_size;
-    const worst = { steps, z: 0, reward: 0, end: 0, picture: 0 };
+    const worst = { steps, z: 0, reward: 0, end_reward: 0, end: 0, picture: 0 };
     const differ = (name, a, b) => (worst[name] = Math.max(worst[name], Math.abs(a - b)));
     let moment = this.begin(first);
     for (let t = 0; t < steps; t++) {
@@ -94,6 +94,7 @@ export class Dream {
       moment = await this.step(moment, row(action, 2), { uniform: row(uniform), normal: row(normal) }, temperature);
       row(z).forEach((value, i) => differ("z", value, moment.z[i]));
       differ("reward", reward[t], moment.reward);
+      differ("end_reward", end_reward[t], moment.end_reward);
       differ("end", end[t], moment.end);
       if ((t + 1) % every === 0) {
         const planes = await this.decode(moment.z);
