@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dreamduck.dream import DREAM_END
 from dreamduck.drive.mind import Mind, Thought
 from dreamduck.drive.session import CONTROLLER, PERSON, Action, Frame, Outcome
 from dreamduck.drive.start import Start

@@ -130,7 +130,7 @@ def to_episode(session: Session) -> Episode:
         "simulator": simulator,
         "seed": start.seed,
         "domain_rand": start.domain_rand,
-        "end": ends[-1],
+        "end": ends[-1] or "time",
     }
     return Episode(
         obs=np.stack([moment.frame for moment in before]),
@@ -174,7 +174,7 @@ class EpisodeLog:
             action=np.stack(action).astype(np.float32),
             reward=np.array(reward, np.float32),
             done=np.array(done),
-            meta={**self._world.about(), "end": self._end, **MADE_BY},
+            meta={**self._world.about(), "end": self._end or "time", **MADE_BY},
         )
         number = keep(self._folder, episode)
         log.info("kept %d steps as %s", len(episode), self._folder / f"{number}.npz")
