@@ -56,8 +56,10 @@ def check(config: Any) -> None:
         if value is None and optional:
             continue
         value = plain(value, kind, paths=not meta.get("choices"))
-        if not _fits(value, kind):
-            raise ConfigError(f"{field.name}: expected {_name(kind)}, got {value!r}")
+        part = (*typing.get_args(hints[field.name]), str)[0]  # of a tuple
+        if not _fits(value, kind, part):
+            wanted = "finite numbers" if kind is tuple and part is float else _name(kind)
+            raise ConfigError(f"{field.name}: expected {wanted}, got {value!r}")
         object.__setattr__(config, field.name, value)
         if meta.get("choices") and value not in meta["choices"]:
             raise ConfigError(
@@ -175,7 +177,7 @@ def integer(name: str, value: Any, low: int) -> int:
     return int(found)
 
 
-def _fits(value: Any, kind: Any) -> bool:
+def _fits(value: Any, kind: Any, part: Any = str) -> bool:
     if kind is float:
         try:
             return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
@@ -184,7 +186,7 @@ def _fits(value: Any, kind: Any) -> bool:
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if kind is tuple:
-        return isinstance(value, tuple) and all(isinstance(part, str) for part in value)
+        return isinstance(value, tuple) and all(_fits(element, part) for element in value)
     return not isinstance(kind, type) or isinstance(value, kind)
 
 

@@ -15,7 +15,6 @@ from dreamduck.dream import DREAM_END
 from dreamduck.drive.mind import Mind, Thought
 from dreamduck.drive.session import CONTROLLER, PERSON, Action, Frame, Outcome
 from dreamduck.drive.start import Start
-from dreamduck.envs.rnnenv import DREAM_END
 from dreamduck.errors import ConfigError
 
 

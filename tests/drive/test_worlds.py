@@ -10,7 +10,7 @@ from dreamduck.dream.stepper import Dreams
 from dreamduck.drive.session import Session, replay
 from dreamduck.drive.start import Start, from_link, to_link
 from dreamduck.drive.wheel import evolved
-from dreamduck.drive.workshop import Workshop, WorkshopConfig
+from dreamduck.drive.workshop import START_ANGLE, Workshop, WorkshopConfig
 from dreamduck.errors import ConfigError, ControllerError, RecordError, WeightsError
 from dreamduck.recordings import read_episode
 from dreamduck.simulator.road import Road, RoadConfig
@@ -41,7 +41,7 @@ def drive(session: Session, steps: int, driver: str = "expert") -> None:
 def test_the_road_is_the_road(workshop):
     session = Session(workshop.make(Start("road", seed=4)))
     drive(session, 12)
-    road = Road(RoadConfig())
+    road = Road(RoadConfig(start_angle=START_ANGLE))
     road.reset([4])
     rewards = [float(road.step(action[None]).reward[0]) for action in session.actions()]
     assert (road.frames()[0] == session.now.frame).all()
