@@ -116,7 +116,7 @@ NODE = """
 import { Dream, control } from %(module)s;
 const { about, bounds, cases, controls } = JSON.parse(await new Response(process.stdin).text());
 const dream = new Dream(null, about, bounds, null, null);
-const draw = ({ said, noise, temperature }) => [[...dream.draw(said, noise, temperature)], dream.entropy(said)];
+const draw = ({ said, noise, temperature: t }) => [[...dream.draw(said, noise, t)], dream.entropy(said)];
 const drawn = cases.map(draw);
 console.log(JSON.stringify({ drawn, controls: controls.map(({ made, seen }) => control(made, seen)) }));
 """
