@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import tracemalloc
 import zlib
+from typing import Any
 
 import numpy as np
 import pytest
@@ -250,7 +251,8 @@ def test_a_link_without_a_start_angle_is_of_gym_duckietown_s():
 
 
 def test_a_replay_can_be_given_up():
-    made, asked = [], []
+    made: list[LineWorld] = []
+    asked: list[None] = []
 
     def make(start):
         made.append(LineWorld(start))
@@ -276,7 +278,7 @@ def test_a_replay_that_takes_too_long_is_refused(monkeypatch):
 
 def test_many_pulls_of_one_moment_are_one_picture(monkeypatch):
     """What a replay costs follows the number of steps, not that of latents."""
-    frames = []
+    frames: list[None] = []
     monkeypatch.setattr(LineWorld, "frame", lambda world: frames.append(None))
     pulls = tuple((step, latent, 1.0) for step in range(3) for latent in range(4))
     replay(LineWorld, Script(Start("road"), np.zeros((2, 2), np.float32), (1.0,) * 2, pulls))
@@ -319,7 +321,8 @@ def full_script(session):
 def random_drive(seed):
     """Random things done to a session; yields it after each, with what a tab knows that heard all news."""
     random = np.random.default_rng(seed)
-    session, moments = driven([]), []
+    session = driven([])
+    moments: list[list[Any]] = []
     for _ in range(120):
         match random.integers(6):
             case 0:
