@@ -46,7 +46,8 @@ def test_a_row_has_the_same_bits_in_any_batch(shape, monkeypatch):
 def test_many_threads_at_once():
     x, weights, bias = numbers(2, 578, 2048)
     product = Product(weights, bias)
-    alone, found = product(x), []
+    alone = product(x)
+    found: list[np.ndarray] = []
 
     def run():
         found.extend(product(x) for _ in range(50))

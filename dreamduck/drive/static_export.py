@@ -30,7 +30,6 @@ from dreamduck.drive.start import MAX_STEPS, MAX_TEMPERATURE
 from dreamduck.drive.workshop import Workshop, WorkshopConfig, pace_of
 from dreamduck.envs.rnnenv import step_time
 from dreamduck.errors import DependencyError, WeightsError
-from dreamduck.memory.mixture import Z_LIMIT, sample
 from dreamduck.storage import PathLike, replacing
 
 log = logging.getLogger(__name__)
@@ -59,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 _SKIPPED = tuple(
     field.name
     for field in dataclasses.fields(WorkshopConfig)
-    if field.name not in ("weights", "controller", "temperature")
+    if field.name not in ("weights", "controller", "temperature", "any_weights")
 )
 
 
@@ -91,14 +90,15 @@ def render(model: Model, controller: Controller | None, temperature: float = TEM
     arrays, check = reference(model, temperature or TEMPERATURE)
     initial = model.initial
     rows = np.linspace(0, len(initial.mu) - 1, min(len(initial.mu), FIRST_ROWS)).astype(int)
-    low, high = z_bounds(model)
-    arrays |= {"mu": initial.mu[rows], "logvar": initial.logvar[rows], "z_low": low, "z_high": high}
+    arrays |= {"mu": initial.mu[rows], "logvar": initial.logvar[rows]}
     layout, numbers = pack(arrays)
     config = model.memory.config
     about = {
         "z_size": config.z_size,
         "hidden_size": config.hidden_size,
         "mixtures": config.mixtures,
+        "low": model.memory.bounds[0].tolist(),
+        "high": model.memory.bounds[1].tolist(),
         "latents": model.latent_order(),
         "temperature": temperature,
         "max_temperature": MAX_TEMPERATURE,
@@ -133,12 +133,6 @@ def render(model: Model, controller: Controller | None, temperature: float = TEM
     return html
 
 
-def z_bounds(model: Model) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """The least and the greatest value (Z,) that a dream gives to each latent, as `sample` has them."""
-    high = np.full(model.z_size, Z_LIMIT, np.float32)
-    return -high, high
-
-
 def reference(model: Model, temperature: float) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     """A hundred steps as Python dreams them, with all random numbers, for the page to repeat.
 
@@ -159,7 +153,7 @@ def reference(model: Model, temperature: float) -> tuple[dict[str, npt.NDArray[A
     for t in steps:
         state = memory.advance(z, action[t][None], state)
         said = memory.predict(z, state)
-        z = sample(said.mixture, uniform[t][None], normal[t][None], temperature)
+        z = memory.draw(said.mixture, uniform[t][None], normal[t][None], temperature)
         rows["z"].append(z)
         for name in ("reward", "end_reward", "end"):
             rows[name].append(getattr(said, name))

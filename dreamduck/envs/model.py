@@ -94,6 +94,8 @@ def make_env(env: str, world: WorldConfig, render_mode: str) -> Any:
         settings.update(camera_width=world.camera_width, camera_height=world.camera_height)
     else:
         settings.update(weights=str(world.folder), temperature=world.temperature)
+    if env == "realenv":
+        settings.update(any_weights=world.any_weights)
     return gymnasium.make(IDS[env], render_mode=render_mode, disable_env_checker=True, **settings)
 
 

@@ -11,7 +11,7 @@ from dreamduck.errors import WeightsError
 from dreamduck.memory import files
 from dreamduck.memory.initial import InitialZ, read_initial, read_midway
 from dreamduck.memory.layout import MemoryConfig, Parameters
-from dreamduck.memory.legacy import is_legacy, read_legacy
+from dreamduck.memory.legacy import is_legacy, legacy_card, read_legacy
 from dreamduck.memory.step import LSTMState, Memory, Prediction
 from dreamduck.storage import PathLike, fingerprint
 
@@ -39,7 +39,7 @@ def load(folder: PathLike) -> Memory:
     path = Path(folder) / files.WEIGHTS
     if not path.is_file() and is_legacy(Path(folder) / files.CARD):
         parameters, config = _read_legacy(Path(folder))
-        return Memory(parameters, config, weights=fingerprint(Path(folder) / files.CARD))
+        return Memory(parameters, config, legacy_card(parameters), fingerprint(Path(folder) / files.CARD))
     card = files.read_card(folder)
     config = files.config_of(card, str(Path(folder) / files.CARD))
     return Memory(files.read_parameters(path, config), config, card, fingerprint(path))

@@ -4,16 +4,15 @@
 export class Dream {
   /**
    * @param {Object} ort  ONNX Runtime
-   * @param {Object} about  z_size, hidden_size, mixtures
-   * @param {{z_low: Float32Array, z_high: Float32Array}} bounds  of each latent that is drawn
+   * @param {Object} about  z_size, hidden_size, mixtures, low and high (the range of each latent)
    */
-  constructor(ort, about, bounds, memory, decoder) {
-    Object.assign(this, { ort, about, bounds, memory, decoder });
+  constructor(ort, about, memory, decoder) {
+    Object.assign(this, { ort, about, memory, decoder });
   }
 
-  static async load(ort, about, bounds, memory, decoder) {
+  static async load(ort, about, memory, decoder) {
     const [first, second] = [await ort.InferenceSession.create(memory), await ort.InferenceSession.create(decoder)];
-    return new Dream(ort, about, bounds, first, second);
+    return new Dream(ort, about, first, second);
   }
 
   /** The beginning of a dream at latents z. */
@@ -41,7 +40,7 @@ export class Dream {
   }
 
   draw({ logmix, mix_mu, mix_logstd }, { uniform, normal }, temperature) {
-    const { z_size, mixtures } = this.about;
+    const { z_size, mixtures, low, high } = this.about;
     const z = new Float32Array(z_size);
     const weights = new Float64Array(mixtures);
     for (let i = 0; i < z_size; i++) {
@@ -55,7 +54,7 @@ export class Dream {
         for (chosen = 0; chosen < mixtures - 1 && point > weights[chosen]; chosen++) point -= weights[chosen];
       }
       const spread = temperature > 0 ? Math.exp(mix_logstd[chosen * z_size + i]) * Math.sqrt(temperature) * normal[i] : 0;
-      z[i] = Math.max(this.bounds.z_low[i], Math.min(this.bounds.z_high[i], mix_mu[chosen * z_size + i] + spread));
+      z[i] = Math.max(low[i], Math.min(high[i], mix_mu[chosen * z_size + i] + spread));
     }
     return z;
   }
