@@ -1,6 +1,7 @@
 """The window, on a virtual display: keys are pressed in it, and its pixels are looked at."""
 
 import argparse
+import contextlib
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 import types
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -106,6 +108,57 @@ def test_death_of_its_process_is_told(display):
     with pytest.raises(SimulatorError, match=r"the window .* by signal SIGKILL"):
         window.show(plain(RED))
     window.close()
+
+
+def test_a_window_that_hangs_is_told(display, monkeypatch):
+    """Its process stands still: the world goes on within the limit, though a picture fills the pipe."""
+    monkeypatch.setattr("dreamduck.drive.window.SHOW_TIMEOUT", 1.0)
+    window = Window("hung")
+    os.kill(window._worker.process.pid, signal.SIGSTOP)
+    with pytest.raises(SimulatorError, match="no answer in 1 s"):
+        window.show(plain(RED))
+    assert not window._worker.alive
+    window.close()
+    assert window.show(plain(RED)).closed
+
+
+def test_what_was_driven_is_kept_when_the_window_hangs(display, tmp_path, monkeypatch):
+    monkeypatch.setattr("dreamduck.drive.window.SHOW_TIMEOUT", 1.0)
+    world = Counter()
+    folder, film = tmp_path / "records", tmp_path / "drive.mp4"
+    failed: list[Exception] = []
+
+    def run() -> None:
+        arguments = {**FLAGS, "pictures": tmp_path / "shots", "record": folder, "video": film}
+        try:
+            drive(world, argparse.Namespace(**arguments))
+        except SimulatorError as err:
+            failed.append(err)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    display.window("Counter")
+    eventually(lambda: len(world.actions) > 3)
+    (worker,) = [child for child in children() if "window_worker" in child[1]]
+    os.kill(worker[0], signal.SIGSTOP)
+    thread.join(30)
+    assert failed
+    assert world.closed
+    (path,) = folder.glob("*.npz")
+    assert len(read_episode(path)) == len(world.actions)
+    assert film.stat().st_size > 500
+
+
+def children() -> list[tuple[int, str]]:
+    """Number and command line of every process that this one started."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid():
+                number = int(stat.parent.name)
+                found.append((number, stat.with_name("cmdline").read_text()))
+    return found
 
 
 def test_two_windows_at_once(display):

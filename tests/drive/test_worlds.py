@@ -1,5 +1,7 @@
 """The three worlds as they are driven, with the simulator itself and a made-up world model."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -165,6 +167,40 @@ def test_which_controller_drives(tmp_path):
         for ending in (".json", ".best.json", ".card.json"):
             (tmp_path / f"{name}{ending}").touch()
     assert [path.name for path in evolved(tmp_path)] == [f"{names[k]}.best.json" for k in (1, 0, 2)]
+
+
+DAMAGED = [
+    "[" * 100_000,
+    "[[" + "9" * 5001 + "]]",
+    "[[1e999]]",
+    "{}",
+    "",
+    "[[" + "0.5," * 99 + "0.5]]",
+    '[[0, 0, [["a"]]]]',
+    "\ud800",
+]
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_damaged_controller_in_the_log_is_passed_over(model_folder, tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    log = tmp_path / "log"
+    log.mkdir()
+    (log / "rnnenv.cma.64.64.best.json").write_bytes(text.encode(errors="surrogatepass"))
+    (log / "rnnenv.cma.\u00b2.\u00b2.best.json").write_text("[]")
+    (log / "rnnenv.cma.48.64.best.json").mkdir()
+    os.mkfifo(log / "rnnenv.cma.32.64.best.json")
+    good = RunFiles.of(log, "rnnenv", 1, 4)
+    theta = random_theta(ControllerForm("zch"), np.random.default_rng(0), 0.001)
+    good.write_evaluations([], [], theta, 1.0)
+    found = Workshop(WorkshopConfig(weights=str(model_folder))).controller
+    assert found is not None
+    assert found.theta == pytest.approx(theta, abs=1e-4)
+    named = WorkshopConfig(weights=str(model_folder), controller=str(log / "rnnenv.cma.64.64.best.json"))
+    with pytest.raises(ControllerError) as told:
+        Workshop(named)
+    assert "\n" not in str(told.value)
+    assert len(str(told.value)) < 500
 
 
 def test_every_map_that_is_offered_has_a_road(workshop):
