@@ -20,12 +20,19 @@ from PIL import Image
 
 from dreamduck.control.controllers import ControllerForm, random_theta
 from dreamduck.control.files import RunFiles
-from dreamduck.drive.keyboard import CRUISE, FULL, FULL_TURN, TURN, drive, hand_action, key_action
+from dreamduck.drive.keyboard import CRUISE, FULL, FULL_TURN, TURN, _Drive, drive, hand_action, key_action
 from dreamduck.drive.saving import Film
 from dreamduck.drive.wheel import Wheel
 from dreamduck.drive.window import HEIGHT, LINE, LINES, WIDTH, Keys, Window, compose, status
 from dreamduck.drive.window_worker import Screen
-from dreamduck.errors import ConfigError, ControllerError, DisplayError, SimulatorError, VideoError
+from dreamduck.errors import (
+    ConfigError,
+    ControllerError,
+    DisplayError,
+    RecordError,
+    SimulatorError,
+    VideoError,
+)
 from dreamduck.recordings import read_episode
 
 RED, GREEN, BLUE = (200, 10, 20), (10, 180, 30), (20, 30, 220)
@@ -319,6 +326,23 @@ def test_what_is_driven_is_recorded_and_filmed(display, tmp_path):
     assert first.meta["policy"] == "drive"
     frames, _ = imageio_ffmpeg.count_frames_and_secs(str(film))
     assert frames == 8  # the end of the first episode is seen, too
+
+
+def test_a_full_disk_at_the_keyboard(tmp_path):
+    """A picture that cannot be saved is told; an episode that cannot be kept is an error of one line."""
+    (tmp_path / "shots").write_text("no folder")
+    (tmp_path / "records").write_text("no folder")
+    world = Counter()
+    session = _Drive(
+        world,
+        argparse.Namespace(**{**FLAGS, "pictures": tmp_path / "shots", "record": tmp_path / "records"}),
+    )
+    session.begin(1)
+    session.listen(Keys(frozenset(), ("RETURN",), False), plain(RED))
+    assert "not saved" in session.note
+    session.step(np.zeros(2, np.float32))
+    with pytest.raises(RecordError, match="episode of 1 steps"):
+        session.end()
 
 
 def film_something(path):
