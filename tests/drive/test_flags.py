@@ -270,5 +270,6 @@ def test_verbosity(flags, level):
     log = logging.getLogger("dreamduck")
     before = log.level
     cli.start_logging(cli.parser("").parse_args(flags))
-    found, _ = log.level, log.setLevel(before)
+    found = log.level
+    log.setLevel(before)
     assert found == level
