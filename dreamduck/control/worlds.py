@@ -105,8 +105,11 @@ def road_maker(config: RoadConfig, threads: int | None = None) -> Callable[[int]
     return lambda cars: Road(plain, cars, **settings)
 
 
-def make_dream(config: WorldConfig, beginning: str = "first") -> Any:
+def make_dream(config: WorldConfig, beginning: str = "first", rewards: bool = True) -> Any:
     """The dream of a folder's world model.
+
+    Args:
+        rewards: whether its rewards and ends are needed.
 
     Raises:
         ConfigError: it learned from other settings. WeightsError: its dream has no rewards, or no ends.
@@ -115,7 +118,7 @@ def make_dream(config: WorldConfig, beginning: str = "first") -> Any:
 
     dream = load_dream(config.folder, beginning)
     check_environment(dream.memory.card, config, str(config.folder), config.any_weights)
-    if dream.memory.lacks:
+    if rewards and dream.memory.lacks:
         raise WeightsError(f"{config.folder}: {no_heads(dream.memory)}")
     return dream
 

@@ -102,7 +102,7 @@ def about_road(world: str, config: RoadConfig, seed: int) -> dict[str, Any]:
         "map_name": config.map_name,
         "simulator": config.simulator,
         "domain_rand": config.domain_rand,
-        ENVIRONMENT: describe(config),
+        ENVIRONMENT: {**describe(config), "camera": list(FRAME_SHAPE)},  # recorded frames are of this size
         "seed": seed,
     }
 

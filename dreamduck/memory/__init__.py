@@ -1,6 +1,6 @@
 """The MDN-RNN: what comes next, what it is worth, and whether it is the end.
 
-Flow: series -> [memory] -> dream. Using it needs numpy only (`step`); TensorFlow is loaded for
+Flow: series -> [memory] -> dream. Using it needs no TensorFlow (`step`), which is loaded for
 training (`model`, `trainer`, `training`)."""
 
 from __future__ import annotations

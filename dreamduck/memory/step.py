@@ -1,4 +1,4 @@
-"""One step of the memory in plain numpy.
+"""One step of the memory, in numpy and compiled products.
 
 Flow: series -> [memory] -> dream. For one car this is quicker than any graph (`benchmarks/dream.py`
 measures it), and it runs inside anybody's session, or beside OpenGL, where TensorFlow cannot."""
@@ -14,7 +14,7 @@ import numpy.typing as npt
 from dreamduck.errors import WeightsError
 from dreamduck.memory.layout import ALIVE, ENDED, FloatArray, MemoryConfig, Parameters, check_parameters
 from dreamduck.memory.mixture import Z_LIMIT, Mixture, log_softmax, sample
-from dreamduck.products import Product
+from dreamduck.simulator.products import Product
 
 
 class LSTMState(NamedTuple):

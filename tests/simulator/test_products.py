@@ -8,8 +8,8 @@ import threading
 import numpy as np
 import pytest
 
-from dreamduck import products
-from dreamduck.products import Product
+from dreamduck.simulator import products
+from dreamduck.simulator.products import Product
 
 SHAPES = [(1, 1, 1), (1, 578, 2048), (3, 7, 65), (4, 512, 963), (37, 49, 33), (196, 512, 64), (0, 5, 6)]
 
