@@ -1,7 +1,7 @@
 """The three worlds as they are driven, with the simulator itself and a made-up world model."""
 
-import os
 import json
+import os
 import shutil
 
 import numpy as np
