@@ -56,10 +56,10 @@ def check(config: Any) -> None:
         if value is None and optional:
             continue
         value = plain(value, kind, paths=not meta.get("choices"))
-        part = (*typing.get_args(hints[field.name]), str)[0]  # of a tuple
-        if not _fits(value, kind, part):
-            wanted = "finite numbers" if kind is tuple and part is float else _name(kind)
-            raise ConfigError(f"{field.name}: expected {wanted}, got {value!r}")
+        if not _fits(value, kind):
+            raise ConfigError(f"{field.name}: expected {_name(kind)}, got {value!r}")
+        if kind is tuple:
+            value = _parts(field.name, value, hints[field.name])
         object.__setattr__(config, field.name, value)
         if meta.get("choices") and value not in meta["choices"]:
             raise ConfigError(
@@ -160,8 +160,6 @@ def plain(value: Any, kind: Any, paths: bool = True) -> Any:
         value = value.item()
     if kind is str and paths and isinstance(value, os.PathLike):
         value = os.fspath(value)
-    if kind is tuple and isinstance(value, tuple):
-        return tuple(plain(part, str) for part in value)
     return value
 
 
@@ -177,7 +175,17 @@ def integer(name: str, value: Any, low: int) -> int:
     return int(found)
 
 
-def _fits(value: Any, kind: Any, part: Any = str) -> bool:
+def _parts(name: str, values: tuple[Any, ...], hint: Any) -> tuple[Any, ...]:
+    """The parts of a tuple, each of the kind that `tuple[kind, ...]` tells."""
+    kind = next(iter(typing.get_args(hint)), object)
+    values = tuple(plain(value, kind) for value in values)
+    for value in values:
+        if not _fits(value, kind):
+            raise ConfigError(f"{name}: expected {_name(kind)} in each place, got {value!r:.200}")
+    return values
+
+
+def _fits(value: Any, kind: Any) -> bool:
     if kind is float:
         try:
             return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
@@ -185,19 +193,11 @@ def _fits(value: Any, kind: Any, part: Any = str) -> bool:
             return False
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    if kind is tuple:
-        return isinstance(value, tuple) and all(_fits(element, part) for element in value)
     return not isinstance(kind, type) or isinstance(value, kind)
 
 
 def _name(kind: Any) -> str:
-    words = {
-        float: "a finite number",
-        int: "an integer",
-        str: "a string",
-        bool: "true or false",
-        tuple: "strings",
-    }
+    words = {float: "a finite number", int: "an integer", str: "a string", bool: "true or false"}
     return words.get(kind, getattr(kind, "__name__", str(kind)))
 
 
