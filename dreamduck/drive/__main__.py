@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import sys
@@ -44,8 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     # as the machine has anything else to do (75 ms against 0.7 ms a dream step), and tabs are threads.
     with threadpool_limits(1, "blas"):
         asyncio.run(serve(Server(config, workshop)))
-    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
-        _abort(0)  # a world that still computes: nobody waits for it
+    _abort(0)  # a thread may still compile or compute: nobody waits for it
     return None
 
 
@@ -82,9 +82,11 @@ async def serve(server: Server) -> None:
 
 
 def _abort(code: int) -> None:
-    """End this process without waiting for anything."""
-    with contextlib.suppress(OSError, ValueError):
-        sys.stderr.flush()
+    """End this process without waiting for any thread."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
     os._exit(code)
 
 

@@ -340,8 +340,13 @@ class Connection:
         """Compute on a thread; whoever gives up waiting leaves the work in `_working`."""
         future = asyncio.get_running_loop().run_in_executor(self._threads, work)
         self._working.add(future)
-        future.add_done_callback(self._working.discard)
+        future.add_done_callback(self._worked)
         return await asyncio.shield(future)
+
+    def _worked(self, future: asyncio.Future[Any]) -> None:
+        self._working.discard(future)
+        if not future.cancelled():
+            future.exception()  # it counts as seen, if nobody waits for it any more
 
 
 def _read(kind: WSMsgType, data: Any) -> Heard:

@@ -168,7 +168,11 @@ class _Drive:
     def listen(self, keys: Keys, frame: npt.NDArray[np.uint8]) -> None:
         """Do what the keys say beside driving."""
         if "RETURN" in keys.pressed or "ENTER" in keys.pressed:
-            self.save(frame)
+            try:
+                self.save(frame)
+            except OSError as err:  # a full disk ends no episode
+                self.note = f"the picture was not saved: {err}"
+                log.warning("%s", self.note)
         for key in keys.pressed:
             if key in DRIVERS:
                 try:

@@ -19,6 +19,7 @@ OTHERS = 32  # connections beside those
 FEWEST = 4
 RESERVE = 24  # files that stay free for worlds, recordings, videos, and connections about to be refused
 BACKLOG = 8  # connections that are accepted at once
+WAITING = 128  # connections that wait to be accepted
 WARN_EVERY = 10.0  # [s] between two warnings
 BUSY = (
     b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\nRetry-After: 5\r\n\r\n"

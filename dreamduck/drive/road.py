@@ -47,9 +47,11 @@ class RoadWorld:
     """
 
     def __init__(self, start: Start, config: RoadConfig, mind: Mind | None, seen: bool) -> None:
-        self.start = start
+        angle = config.start_angle if start.start_angle is None else start.start_angle
+        self.start = dataclasses.replace(start, start_angle=angle)
         self.config = dataclasses.replace(
             config,
+            start_angle=angle,
             map_name=start.map_name,
             domain_rand=start.domain_rand,
             camera_width=64,

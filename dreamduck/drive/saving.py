@@ -166,7 +166,11 @@ class EpisodeLog:
             self.close()
 
     def close(self) -> None:
-        """End the episode, and write it if anything was driven; the next step begins another."""
+        """End the episode, and write it if anything was driven; the next step begins another.
+
+        Raises:
+            RecordError: it cannot be written.
+        """
         if not self._steps:
             return
         obs, action, reward, done = zip(*self._steps, strict=True)
@@ -178,7 +182,13 @@ class EpisodeLog:
             done=np.array(done),
             meta={**self._world.about(), "end": self._end or "time", **MADE_BY},
         )
-        number = keep(self._folder, episode)
+        try:
+            number = keep(self._folder, episode)
+        except OSError as err:
+            raise RecordError(
+                f"{self._folder}: expected to write an episode of {len(episode)} steps there, got: {err}; "
+                "make room, or name another folder with --record"
+            ) from err
         log.info("kept %d steps as %s", len(episode), self._folder / f"{number}.npz")
 
 

@@ -12,6 +12,7 @@ import ipaddress
 import logging
 import re
 import secrets
+import socket
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -137,6 +138,9 @@ class Server:
             where = f"{self.config.host}:{self.config.port}"
             reason = getattr(err, "strerror", None) or err
             raise ConfigError(f"{where}: cannot be listened on ({reason}); try --port 0") from err
+        for bound in self._listener.sockets:
+            with socket.fromfd(bound.fileno(), bound.family, bound.type) as copy:
+                copy.listen(limits.WAITING)  # few are accepted at once, but many may wait
         port = self._listener.sockets[0].getsockname()[1]
         host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
         self.address = f"http://{host}:{port}/" + (f"?token={quote(self.token)}" if self.token else "")
@@ -246,15 +250,15 @@ class Server:
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         self._check_origin(request)
         # Pictures hardly compress, and compressing them would cost more than their worlds.
-        socket = web.WebSocketResponse(
+        tab_socket = web.WebSocketResponse(
             heartbeat=HEARTBEAT, max_msg_size=MAX_MESSAGE, compress=False, timeout=HANG_UP_LIMIT
         )
-        await socket.prepare(request)
+        await tab_socket.prepare(request)
         if len(self._tabs) >= self.config.max_worlds:
             text = f"{self.config.max_worlds} tabs drive already; close one, or raise --max-worlds"
-            await _hang_up(request, socket, WSCloseCode.TRY_AGAIN_LATER, text)
-            return socket
-        tab = Connection(socket, self._workshop, self._threads)
+            await _hang_up(request, tab_socket, WSCloseCode.TRY_AGAIN_LATER, text)
+            return tab_socket
+        tab = Connection(tab_socket, self._workshop, self._threads)
         self._tabs[tab] = asyncio.current_task()
         try:
             await tab.serve()
@@ -263,17 +267,17 @@ class Server:
         finally:
             del self._tabs[tab]
             if self._stopping:
-                await _hang_up(request, socket, WSCloseCode.GOING_AWAY, "the server stops")
+                await _hang_up(request, tab_socket, WSCloseCode.GOING_AWAY, "the server stops")
             else:
-                await _hang_up(request, socket, WSCloseCode.OK, "")
-        return socket
+                await _hang_up(request, tab_socket, WSCloseCode.OK, "")
+        return tab_socket
 
 
-async def _hang_up(request: web.Request, socket: web.WebSocketResponse, code: int, text: str) -> None:
+async def _hang_up(request: web.Request, tab_socket: web.WebSocketResponse, code: int, text: str) -> None:
     """Close a tab's socket; one that does not read is cut off."""
     try:
         async with asyncio.timeout(2 * HANG_UP_LIMIT):
-            await socket.close(code=code, message=text.encode())
+            await tab_socket.close(code=code, message=text.encode())
     except TimeoutError:
         log.debug("a tab did not read its goodbye")
     if request.transport is not None:

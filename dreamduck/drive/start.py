@@ -24,6 +24,7 @@ MAX_STEPS = 3000  # of one episode: five minutes of the road's time
 MAX_TEMPERATURE = 3.0
 MAX_PULL = 10.0  # latents are roughly standard normal
 MAX_LATENTS = 1024
+OLD_START_ANGLE = 60.0  # [degrees], of links that do not say it
 MAX_PULLS = 5000  # latents set by hand in one episode; a link holds about as many
 MAX_LINK = 60_000  # characters; a full episode with noise in every action needs about 20,000
 GRID = 32767  # actions are integer multiples of 1 / GRID, so that a link carries them exactly
@@ -45,6 +46,9 @@ class Start:
     seed: int = option(0, "of the start, of the map's traffic and of the dream", low=0, high=2**31 - 1)
     domain_rand: bool = option(False, "draw light, colours, camera and wheels by the seed")
     z: tuple[float, ...] = option((), "first latents of the dream")
+    start_angle: float | None = option(
+        None, "on the road, of `RoadConfig`; None: the server's", unit="degrees", low=1.0, high=180.0
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -126,7 +130,7 @@ def _script(head: Any, actions: npt.NDArray[np.float32]) -> Script:
         raise ConfigError("link: expected version 1; it may come from another version of dreamduck")
     if len(actions) > MAX_STEPS or not (np.abs(actions) <= 1).all():
         raise ConfigError(f"link: expected at most {MAX_STEPS} actions in [-1, 1]")
-    start = dict(head["start"])
+    start = {"start_angle": OLD_START_ANGLE, **head["start"]}
     z = np.frombuffer(base64.b64decode(start.pop("z")), "<f4")
     if len(z) > MAX_LATENTS or not np.isfinite(z).all():
         raise ConfigError(f"link: expected at most {MAX_LATENTS} finite latents, got {len(z)}")

@@ -21,10 +21,14 @@ import numpy.typing as npt
 from dreamduck import cli, seeding
 from dreamduck.config import add_arguments, from_arguments
 from dreamduck.control.controllers import CRUISE_THROTTLE, Controller
+from dreamduck.dream import TEMPERATURE
 from dreamduck.drive.graphs import decoder_graph, memory_graph
+from dreamduck.drive.messages import MAX_PACE
 from dreamduck.drive.mind import Model
 from dreamduck.drive.server import PAGE
-from dreamduck.drive.workshop import Workshop, WorkshopConfig
+from dreamduck.drive.start import MAX_STEPS, MAX_TEMPERATURE
+from dreamduck.drive.workshop import Workshop, WorkshopConfig, pace_of
+from dreamduck.envs.rnnenv import step_time
 from dreamduck.errors import DependencyError, WeightsError
 from dreamduck.storage import PathLike, replacing
 
@@ -34,6 +38,7 @@ VENDOR = PAGE / "vendor"
 RUNTIME, WASM = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"
 MODULES = ("static.js", "dream.js", "input.js", "latents.js", "view.js")
 CHECK_STEPS, CHECK_EVERY = 100, 10
+CHECK_LIMIT = 1e-3  # a difference beyond it is no rounding: the file's numbers are wrong
 FIRST_ROWS = 100  # beginnings of dreams that the file holds
 DESCRIPTION = """Write the dream as one HTML file, which any browser opens with no server and no network."""
 
@@ -75,13 +80,14 @@ def export(path: PathLike, config: WorkshopConfig) -> int:
     return len(html.encode())
 
 
-def render(model: Model, controller: Controller | None, temperature: float = 1.0) -> str:
+def render(model: Model, controller: Controller | None, temperature: float = TEMPERATURE) -> str:
     """The file's text.
 
     Raises:
         DependencyError: the browser's runtime has not been fetched yet.
     """
-    arrays, check = reference(model)
+    # Temperature 0 draws nothing, and would check less.
+    arrays, check = reference(model, temperature or TEMPERATURE)
     initial = model.initial
     rows = np.linspace(0, len(initial.mu) - 1, min(len(initial.mu), FIRST_ROWS)).astype(int)
     arrays |= {"mu": initial.mu[rows], "logvar": initial.logvar[rows]}
@@ -95,6 +101,10 @@ def render(model: Model, controller: Controller | None, temperature: float = 1.0
         "high": model.memory.bounds[1].tolist(),
         "latents": model.latent_order(),
         "temperature": temperature,
+        "max_temperature": MAX_TEMPERATURE,
+        "pace": pace_of(step_time(model.memory)),
+        "max_pace": MAX_PACE,
+        "max_steps": MAX_STEPS,
         "weights": {"vae": model.vision.weights, "memory": model.memory.weights},
         "controller": _controller(controller),
         "check": check,
@@ -123,7 +133,7 @@ def render(model: Model, controller: Controller | None, temperature: float = 1.0
     return html
 
 
-def reference(model: Model) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+def reference(model: Model, temperature: float) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     """A hundred steps as Python dreams them, with all random numbers, for the page to repeat.
 
     Returns:
@@ -137,18 +147,22 @@ def reference(model: Model) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]
     normal = random.standard_normal((CHECK_STEPS, size), np.float32)
     first = model.initial.mu[:1]
     z, state = first, memory.start()
-    rows: dict[str, list[npt.NDArray[Any]]] = {"z": [], "reward": [], "end": [], "frames": []}
+    rows: dict[str, list[npt.NDArray[Any]]] = {
+        name: [] for name in ("z", "reward", "end_reward", "end", "frames")
+    }
     for t in steps:
         state = memory.advance(z, action[t][None], state)
         said = memory.predict(z, state)
-        z = memory.draw(said.mixture, uniform[t][None], normal[t][None], 1.0)
-        for name, value in (("z", z), ("reward", said.reward), ("end", said.end)):
-            rows[name].append(value)
+        z = memory.draw(said.mixture, uniform[t][None], normal[t][None], temperature)
+        rows["z"].append(z)
+        for name in ("reward", "end_reward", "end"):
+            rows[name].append(getattr(said, name))
         if (t + 1) % CHECK_EVERY == 0:
             rows["frames"].append(model.vision.decode(z))
     arrays = {name: np.concatenate(values) for name, values in rows.items()}
     given = {"action": action, "uniform": uniform, "normal": normal, "first": first[0]}
-    return {**given, **arrays}, {"steps": CHECK_STEPS, "every": CHECK_EVERY, "temperature": 1.0}
+    about = {"steps": CHECK_STEPS, "every": CHECK_EVERY, "temperature": temperature, "limit": CHECK_LIMIT}
+    return {**given, **arrays}, about
 
 
 def pack(arrays: Mapping[str, npt.NDArray[Any]]) -> tuple[dict[str, list[Any]], bytes]:

@@ -4,7 +4,6 @@ Flow: control, simulator, dream -> [wheel] -> keyboard, workshop."""
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from pathlib import Path
 from typing import Any
@@ -34,7 +33,7 @@ def evolved(folder: Path = LOG) -> list[Path]:
     found = []
     for path in folder.glob("*.cma.*.best.json"):
         _, _, episodes, population, *_ = path.name.split(".")
-        if episodes.isdigit() and population.isdigit():
+        if episodes.isdecimal() and population.isdecimal():
             found.append((-int(episodes) * int(population), path))
     return [path for _, path in sorted(found)]
 
@@ -48,10 +47,13 @@ def find_controller(name: str, z_size: int, hidden_size: int) -> Controller | No
     if name:
         return read_controller(name, z_size, hidden_size)
     for path in evolved():
-        with contextlib.suppress(ControllerError):  # another world model's, or half a run
+        try:
             controller = read_controller(path, z_size, hidden_size)
-            log.info("the controller is %s", path)
-            return controller
+        except (ControllerError, OSError) as err:  # another world model's, or damaged
+            log.info("passed over: %s", err)
+            continue
+        log.info("the controller is %s", path)
+        return controller
     return None
 
 

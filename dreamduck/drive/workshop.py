@@ -34,11 +34,20 @@ from dreamduck.simulator.road import RoadConfig
 
 log = logging.getLogger(__name__)
 
+START_ANGLE = 4.0  # [degrees], of the AI Driving Olympics: nobody expects to start across the lane
+
 
 @dataclasses.dataclass(frozen=True)
 class WorkshopConfig(RoadConfig):
     """What worlds are made of."""
 
+    start_angle: float = option(
+        START_ANGLE,
+        "drawn starts are less than this from the lane's direction",
+        unit="degrees",
+        low=1.0,
+        high=180.0,
+    )
     weights: str = option("", "folder of the world model; the one that ships by default", flags=("-w",))
     controller: str = option("", "controller file; by default the best of the largest run in ./log")
     records: str = option("records", "folder of recordings")

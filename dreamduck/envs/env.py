@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from dreamduck.drive.keyboard import EPILOG, add_drive_arguments, drive
 
     parser = cli.parser("Drive DreamDuck-v0, the simulator, by keyboard.", EPILOG)
-    add_arguments(parser, RoadConfig)
+    add_arguments(parser, RoadConfig, skip=("camera_width", "camera_height"))  # recordings have 64 x 64
     add_drive_arguments(parser)
     parser.add_argument("--weights", "-w", default="", help="world model for the controller's eyes")
     arguments = parser.parse_args(argv)

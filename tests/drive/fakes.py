@@ -1,5 +1,6 @@
 """A world and a workshop that need no simulator and no weights."""
 
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,13 @@ class LineWorld:
         self.start = start
         self.z = np.zeros(LATENTS, np.float32)
         self.place, self.steps, self.closed = 0.0, 0, False
-        self.random = np.random.default_rng(start.seed)
+        self.large = False  # whether its pictures are large
+        self.pace = 0.0  # seconds that a step takes
+        self.entered = threading.Event()  # a step has begun
 
     def step(self, action, temperature):
+        self.entered.set()
+        time.sleep(self.pace)
         noise = np.random.default_rng((self.start.seed, self.steps)).standard_normal()
         self.place += 0.01 * float(action[0]) + 0.001 * temperature * noise
         self.steps += 1
@@ -56,6 +61,9 @@ class LineWorld:
 
     def look(self, ahead, temperature):
         facts: dict[str, Any] = {"place": self.place, "ahead": [float(v) for v in ahead]}
+        if self.large:
+            noise = np.random.default_rng(self.steps).integers(0, 255, (480, 640, 3), np.uint8)
+            return {"camera": noise}, facts
         return {"camera": self.frame()}, facts
 
     def close(self):
@@ -69,6 +77,7 @@ class LineWorkshop:
         self.recorder = Recorder(folder / "records", folder / "films", 0.1)
         self.made: list[LineWorld] = []
         self.pains = 0.0  # seconds that a world takes to be made
+        self.pace = 0.0  # seconds that a step of the worlds takes
 
     def describe(self) -> dict[str, Any]:
         return {"worlds": {"road": "", "seen": "", "dream": ""}}
@@ -80,6 +89,7 @@ class LineWorkshop:
         if start.map_name == "nowhere":
             raise ConfigError("map_name: no such map")
         self.made.append(LineWorld(start))
+        self.made[-1].pace = self.pace
         time.sleep(self.pains)
         return self.made[-1]
 

@@ -16,13 +16,16 @@ def write_model(folder: Path, seed: int = 0) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     save(folder, parameters(seed=seed), {})
     assert vision.load(folder).z_size == 64
-    config = MemoryConfig()
+    config = MemoryConfig(residual=True)
+    random = np.random.default_rng(seed)
     made = initial_parameters(config, seed)
+    for name, array in made.items():  # nothing keeps the value that it begins with
+        made[name] = (array + random.normal(0, 0.01, array.shape)).astype(np.float32)
+    made["head_share/kernel"] = random.uniform(0.05, 0.6, config.z_size).astype(np.float32)
     made["head_end/bias"][:] = -6.0  # dreams that last
     # Heads at full strength, so that actions and the past matter to what is foreseen.
     made["head_mixture/kernel"] *= 10
     files.save(folder, files.rounded(made), config, {})
-    random = np.random.default_rng(seed)
     mu = random.standard_normal((10, 64)).astype(np.float32)
     initial.write_initial(folder / files.INITIAL, InitialZ(mu, np.full_like(mu, -4.0)))
     return folder

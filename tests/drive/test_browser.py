@@ -49,6 +49,12 @@ class Serving:
         with urllib.request.urlopen(self.address + path) as answer:
             return json.loads(answer.read())
 
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
     def stop(self) -> None:
         self.process.terminate()
         assert self.process.wait(timeout=PATIENCE) == 0
@@ -107,7 +113,13 @@ def test_scenario(serving, name):
         assert episode.action[:, 0].mean() > 0.2
 
 
-def test_the_dream_as_one_file(model, tmp_path):
+@pytest.mark.parametrize("flags", [[], ["--temperature=1"]])
+@pytest.mark.parametrize("weights", ["random", "shipped"])
+def test_the_dream_as_one_file(model, tmp_path, weights, flags):
     path = tmp_path / "dream.html"
-    assert export([str(path), "--weights", str(model[0]), "--controller", model[1]]) in (0, None)
+    if weights == "random":
+        flags = [*flags, "--weights", str(model[0]), "--controller", model[1]]
+    else:
+        flags = [*flags, "--controller", "log/rnnenv.cma.32.64.best.json"]
+    assert export([str(path), *flags]) in (0, None)
     play(OFFLINE, path.as_uri())

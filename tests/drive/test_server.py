@@ -2,21 +2,30 @@
 
 import asyncio
 import contextlib
+import errno
 import io
 import json
+import logging
+import os
+import socket
 import subprocess
 import sys
 import urllib.request
+from typing import Any
 
 import numpy as np
 import pytest
 from aiohttp import ClientSession, CookieJar, WSMsgType, WSServerHandshakeError
 
+from dreamduck.drive import limits
 from dreamduck.drive.messages import MAX_MESSAGE, unpack
-from dreamduck.drive.server import Server, ServerConfig, is_loopback
+from dreamduck.drive.server import HEADERS, Server, ServerConfig, is_loopback
+from dreamduck.drive.start import MAX_STEPS, Script, Start, to_link
 from dreamduck.errors import ConfigError
 from dreamduck.recordings import read_episode
-from tests.drive.fakes import LineWorkshop
+from tests.drive.fakes import LineWorkshop, LineWorld
+
+LONG = to_link(Script(Start("road"), np.zeros((MAX_STEPS, 2), np.float32), (0.0,) * MAX_STEPS))
 
 
 class Tab:
@@ -394,6 +403,180 @@ def test_a_drive_goes_on_where_another_cannot_be_begun(tmp_path):
     serving(tmp_path)(test)
 
 
+def test_the_chosen_driver_begins(tmp_path):
+    async def test(address, http, tab, workshop):
+        one = await tab()
+        await one.begin(driver="expert")
+        await one.say("step")
+        moment = await one.moment(lambda m: m["step"] == 1)
+        assert moment["driver"] == "expert"
+        assert moment["action"] == pytest.approx([1, 0.25], abs=1e-4)
+        await one.begin(driver="controller")  # who cannot drive here
+        await one.say("step")
+        assert (await one.moment(lambda m: m["step"] == 1))["driver"] == "person"
+
+    serving(tmp_path)(test)
+
+
+@pytest.mark.parametrize("blocked", ["records", "films"])
+def test_a_drive_that_cannot_be_saved_is_not_lost(tmp_path, blocked):
+    async def test(address, http, tab, workshop):
+        one = await tab()
+        await one.begin(seed=3)
+        for _ in range(3):
+            await one.say("step")
+        await one.moment(lambda m: m["step"] == 3)
+        (tmp_path / blocked).write_text("a file where the folder should be")
+        await one.say("save")
+        told = (await one.hear("error"))["message"]
+        assert "save" in told
+        assert blocked in told
+        assert "\n" not in told
+        assert not list(tmp_path.glob("records/*.npz"))  # both files, or neither
+        await one.say("step")
+        await one.moment(lambda m: m["step"] == 4)
+        (tmp_path / blocked).unlink()
+        await one.say("save")
+        saved = await one.hear("saved")
+        assert len(read_episode(tmp_path / "records" / saved["episode"])) == 4
+
+    serving(tmp_path)(test)
+
+
+def test_a_full_disk_is_told(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def test(address, http, tab, workshop):
+        one = await tab()
+        await one.begin()
+        await one.say("step")
+        await one.moment(lambda m: m["step"] == 1)
+        with monkeypatch.context() as patch:
+            patch.setattr("os.fsync", full)
+            await one.say("save")
+            assert "No space left" in (await one.hear("error"))["message"]
+        await one.say("save")
+        await one.hear("saved")
+
+    serving(tmp_path)(test)
+
+
+def test_an_error_of_the_system_ends_no_drive(tmp_path, monkeypatch):
+    async def test(address, http, tab, workshop):
+        def refused(*arguments):
+            raise PermissionError(errno.EACCES, "Permission denied", "records")
+
+        one = await tab()
+        await one.begin()
+        with monkeypatch.context() as patch:
+            patch.setattr(workshop.recorder, "names", refused)
+            await one.say("records")
+            assert "Permission denied" in (await one.hear("error"))["message"]
+            patch.setattr(LineWorld, "step", refused)
+            await one.say("run", on=True)
+            assert "Permission denied" in (await one.hear("error"))["message"]
+        await one.say("step")
+        await one.moment(lambda m: m["step"] == 1)
+
+    serving(tmp_path)(test)
+
+
+def test_a_drive_goes_on_after_the_server_was_away(tmp_path):
+    """What a tab was told is enough to stand where it stood, with what lay ahead."""
+
+    async def first(address, http, tab, workshop):
+        one = await tab()
+        known["start"] = (await one.begin(seed=8, temperature=0.5, driver="expert"))["start"]
+        moments: list[list[Any]] = []
+        for type, values in (
+            *(("step", {}),) * 4,
+            ("seek", {"step": 2}),
+            ("pull", {"latent": 1, "value": 1.5}),
+            ("temperature", {"value": 2.0}),
+            *(("step", {}),) * 5,
+            ("seek", {"step": 3}),
+        ):
+            await one.say(type, **values)
+        while True:
+            moment = await one.hear("moment")
+            start, rows = moment["news"]
+            moments = [*moments[:start], *rows]
+            if moment["step"] == 3 and moment["length"] == 7:
+                break
+        known.update(moments=moments, moment=moment)
+
+    async def second(address, http, tab, workshop):
+        moments = known["moments"]
+        actions = np.array([row[:2] for row in moments[1:]], np.float64) / 32767
+        start = Start(**{**known["start"], "z": tuple(known["start"]["z"])})
+        pulls = tuple((step, *pull) for step, row in enumerate(moments) for pull in row[3])
+        temperatures = tuple(row[2] for row in moments[1:])
+        link = to_link(Script(start, actions.astype(np.float32), temperatures, pulls))
+        one = await tab()
+        await one.say("again", link=link, resume=True, step=3, driver="expert")
+        moment = await one.hear("moment")
+        assert moment == {**known["moment"], "news": [0, moments]}
+
+    known: dict[str, Any] = {}
+    serving(tmp_path)(first)
+    serving(tmp_path)(second)
+
+
+def test_the_driver_changes_between_two_steps(tmp_path):
+    """A step that is being computed is the last driver's to its end, and drops nothing of a replay."""
+
+    async def test(address, http, tab, workshop):
+        one = await tab()
+        await one.begin()
+        for _ in range(6):
+            await one.say("step")
+        await one.moment(lambda m: m["step"] == 6)
+        await one.say("seek", step=0)
+        await one.say("driver", driver="replay")
+        world = workshop.made[0]
+        world.pace = 0.3
+        world.entered.clear()
+        await one.say("run", on=True)
+        await until(world.entered.is_set)
+        await one.say("driver", driver="expert")
+        moment = await one.moment(lambda m: m["step"] == 1)
+        assert (moment["driver"], moment["length"]) == ("replay", 6)
+        moment = await one.moment(lambda m: m["step"] == 2)
+        assert (moment["driver"], moment["length"]) == ("expert", 2)
+
+    serving(tmp_path)(test)
+
+
+def test_a_newer_wish_ends_a_long_replay(tmp_path):
+    async def test(address, http, tab, workshop):
+        one = await tab()
+        await one.begin()
+        workshop.pace = 0.02  # a minute for the whole
+        await one.say("again", link=LONG)
+        await until(lambda: len(workshop.made) == 2 and workshop.made[1].steps > 2)
+        workshop.pace = 0.0
+        world = await one.begin(seed=5)
+        assert world["start"]["seed"] == 5
+        assert workshop.made[1].closed
+        assert workshop.made[1].steps < 1000
+
+    serving(tmp_path)(test)
+
+
+def test_a_closed_tab_ends_its_long_replay(tmp_path):
+    async def test(address, http, tab, workshop):
+        workshop.pace = 0.02
+        one = await tab()
+        await one.say("again", link=LONG)
+        await until(lambda: workshop.made and workshop.made[0].steps > 2)
+        await one.socket.close()
+        await until(lambda: workshop.made[0].closed)
+        assert workshop.made[0].steps < 1000
+
+    serving(tmp_path)(test)
+
+
 def test_only_so_many_worlds(tmp_path):
     async def test(address, http, tab, workshop):
         tabs = [await tab() for _ in range(2)]
@@ -411,6 +594,113 @@ def test_only_so_many_worlds(tmp_path):
         await (await tab()).begin()
 
     serving(tmp_path, max_worlds=2)(test)
+
+
+def test_every_answer_carries_the_headers(tmp_path):
+    async def test(address, http, tab, workshop):
+        own = address.rstrip("/")
+        for status, answer in (
+            (200, await http.get(address)),
+            (200, await http.get(address + "status")),
+            (404, await http.get(address + "x")),
+            (404, await http.get(address + "films/1.mp4")),
+            (403, await http.get(address, headers={"Host": "evil.example"})),
+            (403, await http.get(address + "socket", headers={"Origin": "http://evil.example"})),
+            (405, await http.post(own)),
+        ):
+            assert answer.status == status
+            for name, value in HEADERS.items():
+                assert answer.headers[name] == value
+
+    serving(tmp_path)(test)
+
+
+async def talk(address, data, wait=10.0):
+    """Send bytes to the server and read until it hangs up; returns what it answered."""
+    port = int(address.rstrip("/").rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(data)
+    try:
+        with contextlib.suppress(ConnectionError):
+            return await asyncio.wait_for(reader.read(), wait)
+        return b""
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "half", [b"", b"GET / HTTP/1.1\r\nHost: 127", b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nx"]
+)
+def test_half_a_request_is_not_waited_for(tmp_path, monkeypatch, half):
+    monkeypatch.setattr("dreamduck.drive.server.REQUEST_LIMIT", 0.3)
+    monkeypatch.setattr("dreamduck.drive.server.BODY_LIMIT", 0.3)
+
+    async def test(address, http, tab, workshop):
+        await talk(address, half)  # waits for the server to hang up
+
+    serving(tmp_path)(test)
+
+
+def test_nonsense_is_answered_without_a_word_in_the_log(tmp_path, caplog):
+    async def test(address, http, tab, workshop):
+        for data in (
+            b"\x16\x03\x01\x02\x00\x01",
+            b"nonsense\r\n\r\n",
+            b"GET / HTTP/9.9\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nA b: c\r\n\r\n",
+            b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\n\r\n",
+            b"GET / HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
+            b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        ) * 3:
+            await talk(address, data + b"\r\n\r\n")
+        assert (await http.get(address)).status == 200
+
+    logging.getLogger("dreamduck").setLevel(logging.INFO)
+    serving(tmp_path)(test)
+    assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
+
+
+def test_warnings_are_short_and_few(caplog):
+    with caplog.at_level(logging.INFO, "dreamduck"):
+        for _ in range(50):
+            try:
+                raise OSError(errno.EMFILE, "Too many\nopen files")
+            except OSError:
+                limits.http_log.exception("Error")
+    assert len(caplog.records) == 1
+    assert caplog.records[0].exc_info is None
+    assert "Too many open files" in caplog.text
+
+
+def test_connections_beyond_the_limit_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("dreamduck.drive.limits.connection_limit", lambda worlds: 3)
+
+    async def test(address, http, tab, workshop):
+        port = int(address.rstrip("/").rpartition(":")[2])
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        assert b" 503 " in await talk(address, b"")
+        for _, writer in held:
+            writer.close()
+        await asyncio.sleep(0.1)
+        assert (await http.get(address)).status == 200
+
+    serving(tmp_path)(test)
+
+
+def test_the_limit_on_connections_follows_that_on_files():
+    resource = pytest.importorskip("resource")
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(os.listdir("/proc/self/fd"))
+    code = (
+        "import resource; from dreamduck.drive.limits import connection_limit as f\n"
+        "print(f(8)); resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)); print(f(8), f(1))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    most, few, fewer = map(int, told.stdout.split())
+    assert most == limits.connection_limit(8) or soft - used < most + limits.RESERVE
+    assert limits.FEWEST <= few < 64 - limits.RESERVE
+    assert fewer <= few
 
 
 def test_pages_and_nothing_else_are_served(tmp_path):
@@ -446,11 +736,87 @@ def test_a_stopped_server_says_so_and_the_port_is_free_again(tmp_path):
             await one.begin()
             with pytest.raises(ConfigError, match="--port 0"):
                 await Server(ServerConfig(port=port), LineWorkshop(tmp_path)).start()
-            await asyncio.gather(first.stop(), one.socket.receive())
+            stopping = asyncio.create_task(first.stop())
+            while (message := await one.socket.receive(timeout=10)).type == WSMsgType.BINARY:
+                pass
+            assert (message.type, message.data) == (WSMsgType.CLOSE, 1001)
+            assert message.extra == "the server stops"
+            await stopping
             second = Server(ServerConfig(port=port), LineWorkshop(tmp_path))
             await second.start()
             await Tab(await http.ws_connect(address + "socket")).begin()
             await second.stop()
+
+    asyncio.run(main())
+
+
+async def deaf_tab(address):
+    """A tab that asks for pictures and never reads; returns what keeps it open."""
+    port = int(address.rstrip("/").rpartition(":")[2])
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(connection, ("127.0.0.1", port))
+    lines = ["GET /socket HTTP/1.1", f"Host: 127.0.0.1:{port}", "Connection: Upgrade", "Upgrade: websocket"]
+    lines += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "", ""]
+    await loop.sock_sendall(connection, "\r\n".join(lines).encode())
+    for message in ({"type": "begin", "world": "road"}, {"type": "pace", "rate": 60}, {"type": "run"}):
+        text = json.dumps(message).encode()
+        mask = b"\1\2\3\4"
+        masked = bytes(byte ^ mask[k % 4] for k, byte in enumerate(text))
+        await loop.sock_sendall(connection, bytes([0x81, 0x80 | len(text)]) + mask + masked)
+    return connection
+
+
+async def stops(server, workshop):
+    """Stop a server; that takes a second or two, whatever its tabs do."""
+    await asyncio.wait_for(server.stop(), 10)
+    assert all(world.closed for world in workshop.made)
+
+
+def test_a_server_with_a_deaf_tab_stops(tmp_path):
+    async def main():
+        workshop = LineWorkshop(tmp_path)
+        server = Server(ServerConfig(port=0), workshop)
+        address = await server.start()
+        with await deaf_tab(address):
+            await until(lambda: workshop.made)
+            workshop.made[0].large = True
+            last = -1
+            while workshop.made[0].steps != last:  # until no more goes into its socket
+                last = workshop.made[0].steps
+                await asyncio.sleep(0.5)
+            assert last > 0
+            await stops(server, workshop)
+
+    asyncio.run(main())
+
+
+def test_a_deaf_tab_loses_its_world(tmp_path, monkeypatch):
+    monkeypatch.setattr("dreamduck.drive.server.HEARTBEAT", 0.6)
+
+    async def test(address, http, tab, workshop):
+        with await deaf_tab(address):
+            await until(lambda: workshop.made)
+            workshop.made[0].large = True
+            await until(lambda: workshop.made[0].closed)
+
+    serving(tmp_path)(test)
+
+
+def test_a_server_stops_while_a_long_link_is_replayed(tmp_path):
+    async def main():
+        workshop = LineWorkshop(tmp_path)
+        workshop.pace = 0.02
+        server = Server(ServerConfig(port=0), workshop)
+        address = await server.start()
+        async with ClientSession() as http:
+            one = Tab(await http.ws_connect(address + "socket"))
+            await one.say("again", link=LONG)
+            await until(lambda: workshop.made and workshop.made[0].steps > 2)
+            await stops(server, workshop)
+            assert workshop.made[0].steps < 1000
 
     asyncio.run(main())
 

@@ -1,6 +1,7 @@
 """The window, on a virtual display: keys are pressed in it, and its pixels are looked at."""
 
 import argparse
+import contextlib
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import sys
 import threading
 import time
 import types
+from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -18,12 +20,19 @@ from PIL import Image
 
 from dreamduck.control.controllers import ControllerForm, random_theta
 from dreamduck.control.files import RunFiles
-from dreamduck.drive.keyboard import CRUISE, FULL, FULL_TURN, TURN, drive, hand_action, key_action
+from dreamduck.drive.keyboard import CRUISE, FULL, FULL_TURN, TURN, _Drive, drive, hand_action, key_action
 from dreamduck.drive.saving import Film
 from dreamduck.drive.wheel import Wheel
 from dreamduck.drive.window import HEIGHT, LINE, LINES, WIDTH, Keys, Window, compose, status
 from dreamduck.drive.window_worker import Screen
-from dreamduck.errors import ConfigError, ControllerError, DisplayError, SimulatorError, VideoError
+from dreamduck.errors import (
+    ConfigError,
+    ControllerError,
+    DisplayError,
+    RecordError,
+    SimulatorError,
+    VideoError,
+)
 from dreamduck.recordings import read_episode
 
 RED, GREEN, BLUE = (200, 10, 20), (10, 180, 30), (20, 30, 220)
@@ -106,6 +115,57 @@ def test_death_of_its_process_is_told(display):
     with pytest.raises(SimulatorError, match=r"the window .* by signal SIGKILL"):
         window.show(plain(RED))
     window.close()
+
+
+def test_a_window_that_hangs_is_told(display, monkeypatch):
+    """Its process stands still: the world goes on within the limit, though a picture fills the pipe."""
+    monkeypatch.setattr("dreamduck.drive.window.SHOW_TIMEOUT", 1.0)
+    window = Window("hung")
+    os.kill(window._worker.process.pid, signal.SIGSTOP)
+    with pytest.raises(SimulatorError, match="no answer in 1 s"):
+        window.show(plain(RED))
+    assert not window._worker.alive
+    window.close()
+    assert window.show(plain(RED)).closed
+
+
+def test_what_was_driven_is_kept_when_the_window_hangs(display, tmp_path, monkeypatch):
+    monkeypatch.setattr("dreamduck.drive.window.SHOW_TIMEOUT", 1.0)
+    world = Counter()
+    folder, film = tmp_path / "records", tmp_path / "drive.mp4"
+    failed: list[Exception] = []
+
+    def run() -> None:
+        arguments = {**FLAGS, "pictures": tmp_path / "shots", "record": folder, "video": film}
+        try:
+            drive(world, argparse.Namespace(**arguments))
+        except SimulatorError as err:
+            failed.append(err)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    display.window("Counter")
+    eventually(lambda: len(world.actions) > 3)
+    (worker,) = [child for child in children() if "window_worker" in child[1]]
+    os.kill(worker[0], signal.SIGSTOP)
+    thread.join(30)
+    assert failed
+    assert world.closed
+    (path,) = folder.glob("*.npz")
+    assert len(read_episode(path)) == len(world.actions)
+    assert film.stat().st_size > 500
+
+
+def children() -> list[tuple[int, str]]:
+    """Number and command line of every process that this one started."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid():
+                number = int(stat.parent.name)
+                found.append((number, stat.with_name("cmdline").read_text()))
+    return found
 
 
 def test_two_windows_at_once(display):
@@ -268,6 +328,23 @@ def test_what_is_driven_is_recorded_and_filmed(display, tmp_path):
     assert frames == 8  # the end of the first episode is seen, too
 
 
+def test_a_full_disk_at_the_keyboard(tmp_path):
+    """A picture that cannot be saved is told; an episode that cannot be kept is an error of one line."""
+    (tmp_path / "shots").write_text("no folder")
+    (tmp_path / "records").write_text("no folder")
+    world = Counter()
+    session = _Drive(
+        world,
+        argparse.Namespace(**{**FLAGS, "pictures": tmp_path / "shots", "record": tmp_path / "records"}),
+    )
+    session.begin(1)
+    session.listen(Keys(frozenset(), ("RETURN",), False), plain(RED))
+    assert "not saved" in session.note
+    session.step(np.zeros(2, np.float32))
+    with pytest.raises(RecordError, match="episode of 1 steps"):
+        session.end()
+
+
 def film_something(path):
     with Film(path, 10) as film:
         for _ in range(100):
@@ -288,7 +365,7 @@ def test_a_film_that_cannot_be_written(tmp_path):
 @pytest.fixture(scope="module")
 def controller(model_folder):
     files = RunFiles.of(model_folder, "rnnenv", 1, 4)
-    files.write_theta(random_theta(ControllerForm("zch"), np.random.default_rng(1), 0.1))
+    files.write_theta(random_theta(ControllerForm("zch"), np.random.default_rng(1), 0.01))
     return str(files.path(".json"))
 
 

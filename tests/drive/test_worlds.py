@@ -1,6 +1,7 @@
 """The three worlds as they are driven, with the simulator itself and a made-up world model."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -15,7 +16,7 @@ from dreamduck.drive.saving import to_episode
 from dreamduck.drive.session import Session, replay
 from dreamduck.drive.start import Start, from_link, to_link
 from dreamduck.drive.wheel import evolved
-from dreamduck.drive.workshop import Workshop, WorkshopConfig
+from dreamduck.drive.workshop import START_ANGLE, Workshop, WorkshopConfig
 from dreamduck.errors import ConfigError, ControllerError, RecordError, WeightsError
 from dreamduck.memory import Memory
 from dreamduck.recordings import read_episode
@@ -72,7 +73,7 @@ def test_recordings_name_the_end_as_the_gym_worlds_do(workshop, monkeypatch):
         return predict(*given)._replace(end=np.full(1, 0.2, np.float32))
 
     for world, end in (("road", "off-road"), ("dream", "dream-end")):
-        session = Session(workshop.make(Start(world, seed=3)), temperature=1.0)
+        session = Session(workshop.make(Start(world, seed=8)), temperature=1.0)  # not at the first step
         session.hold(1.0, 1.0)
         session.advance()
         assert to_episode(session).meta["end"] == "time"
@@ -88,7 +89,7 @@ def test_recordings_name_the_end_as_the_gym_worlds_do(workshop, monkeypatch):
 def test_the_road_is_the_road(workshop):
     session = Session(workshop.make(Start("road", seed=4)))
     drive(session, 12)
-    road = Road(RoadConfig())
+    road = Road(RoadConfig(start_angle=START_ANGLE))
     road.reset([4])
     rewards = [float(road.step(action[None]).reward[0]) for action in session.actions()]
     assert (road.frames()[0] == session.now.frame).all()
@@ -212,6 +213,40 @@ def test_which_controller_drives(tmp_path):
         for ending in (".json", ".best.json", ".card.json"):
             (tmp_path / f"{name}{ending}").touch()
     assert [path.name for path in evolved(tmp_path)] == [f"{names[k]}.best.json" for k in (1, 0, 2)]
+
+
+DAMAGED = [
+    "[" * 100_000,
+    "[[" + "9" * 5001 + "]]",
+    "[[1e999]]",
+    "{}",
+    "",
+    "[[" + "0.5," * 99 + "0.5]]",
+    '[[0, 0, [["a"]]]]',
+    "\ud800",
+]
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_damaged_controller_in_the_log_is_passed_over(model_folder, tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    log = tmp_path / "log"
+    log.mkdir()
+    (log / "rnnenv.cma.64.64.best.json").write_bytes(text.encode(errors="surrogatepass"))
+    (log / "rnnenv.cma.\u00b2.\u00b2.best.json").write_text("[]")
+    (log / "rnnenv.cma.48.64.best.json").mkdir()
+    os.mkfifo(log / "rnnenv.cma.32.64.best.json")
+    good = RunFiles.of(log, "rnnenv", 1, 4)
+    theta = random_theta(ControllerForm("zch"), np.random.default_rng(0), 0.001)
+    good.write_evaluations([], [], theta, 1.0)
+    found = Workshop(WorkshopConfig(weights=str(model_folder))).controller
+    assert found is not None
+    assert found.theta == pytest.approx(theta, abs=1e-4)
+    named = WorkshopConfig(weights=str(model_folder), controller=str(log / "rnnenv.cma.64.64.best.json"))
+    with pytest.raises(ControllerError) as told:
+        Workshop(named)
+    assert "\n" not in str(told.value)
+    assert len(str(told.value)) < 500
 
 
 def test_every_map_that_is_offered_has_a_road(workshop):

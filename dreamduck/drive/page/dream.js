@@ -11,7 +11,8 @@ export class Dream {
   }
 
   static async load(ort, about, memory, decoder) {
-    return new Dream(ort, about, await ort.InferenceSession.create(memory), await ort.InferenceSession.create(decoder));
+    const [first, second] = [await ort.InferenceSession.create(memory), await ort.InferenceSession.create(decoder)];
+    return new Dream(ort, about, first, second);
   }
 
   /** The beginning of a dream at latents z. */
@@ -82,9 +83,9 @@ export class Dream {
    * Dream what Python dreamt, and compare.
    * @returns {Promise<Object>} the greatest differences of z, reward, end and picture, and the steps
    */
-  async check({ steps, temperature, action, uniform, normal, first, z, reward, end, frames, every }) {
+  async check({ steps, temperature, action, uniform, normal, first, z, reward, end_reward, end, frames, every }) {
     const size = this.about.z_size;
-    const worst = { steps, z: 0, reward: 0, end: 0, picture: 0 };
+    const worst = { steps, z: 0, reward: 0, end_reward: 0, end: 0, picture: 0 };
     const differ = (name, a, b) => (worst[name] = Math.max(worst[name], Math.abs(a - b)));
     let moment = this.begin(first);
     for (let t = 0; t < steps; t++) {
@@ -92,6 +93,7 @@ export class Dream {
       moment = await this.step(moment, row(action, 2), { uniform: row(uniform), normal: row(normal) }, temperature);
       row(z).forEach((value, i) => differ("z", value, moment.z[i]));
       differ("reward", reward[t], moment.reward);
+      differ("end_reward", end_reward[t], moment.end_reward);
       differ("end", end[t], moment.end);
       if ((t + 1) % every === 0) {
         const planes = await this.decode(moment.z);

@@ -111,7 +111,7 @@ export function letKeysDrive() {
 
 /** Whether keys belong to this element rather than to the car. */
 export function typing(element) {
-  return element instanceof Element && element.matches("input:not([type=checkbox]), select, textarea");
+  return element instanceof Element && element.matches("input:not([type=checkbox], [readonly]), select, textarea");
 }
 
 const gamepads = () => [...(navigator.getGamepads?.() ?? [])].filter((pad) => pad?.connected);

@@ -1,6 +1,7 @@
 // The page: what is clicked, pressed and pulled goes to the server; its moments are shown.
 
 import { connect } from "./connection.js";
+import { Drive } from "./drive.js";
 import { Hands, letKeysDrive, typing } from "./input.js";
 import { Latents } from "./latents.js";
 import { RoadMap } from "./map.js";
@@ -8,7 +9,6 @@ import { Chart, ENDS, paint, showFacts, showPictures } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 const all = (selector) => [...document.querySelectorAll(selector)];
-const KEPT_LINK = 3000; // milliseconds between links that are kept for when the server goes away
 
 const state = {
   about: null, // what the server said of itself
@@ -17,9 +17,10 @@ const state = {
   coming: null, // the newest, not yet painted
   painting: false, // one is being painted
   begun: false, // this connection has a world
-  again: false, // the world that is being made comes from a link
   fresh: false, // nothing of this world has been shown yet
-  link: "", // of this drive, kept for a lost connection
+  driver: "person", // who was chosen; in a world where that one cannot drive, the person does
+  hash: null, // the moment up to which the address holds this drive; null: not known yet
+  asked: "", // what the world that is being made comes from: "", "address" or "lost" (a lost connection)
   changing: true, // while a world is being made
   waiting: 0, // a timer, while a world is being made
   seeking: false, // a seek is on its way
@@ -28,6 +29,7 @@ const state = {
   shown: [], // times of the last moments, for the rate
 };
 
+const drive = new Drive();
 const hands = new Hands($("pad"));
 const chart = new Chart($("chart"));
 const map = new RoadMap($("map"));
@@ -68,13 +70,29 @@ function hello(about) {
   if (!known) {
     $("map_name").replaceChildren(...about.maps.map((name) => new Option(name)));
     $("map_name").value = about.map_name;
+    $("domain_rand").checked = about.domain_rand;
+    $("temperature").max = about.max_temperature;
+    $("pace").max = about.max_pace;
     showTemperature(about.temperature);
     latents.begin(about.latents);
   }
-  const shared = new URLSearchParams(location.hash.slice(1)).get("drive");
-  if (known && state.link) again({ link: state.link, resume: true });
-  else if (shared) again({ link: shared });
+  if (drive.start) goOn();
+  else if (shared()) again("address", { link: shared() });
   else begin(state.start?.world ?? about.world);
+}
+
+/** Go on where this drive was when the connection was lost. */
+async function goOn() {
+  startsSoon();
+  const link = await drive.link();
+  if (server.isOpen()) again("lost", { link, resume: true, step: state.moment?.step ?? 0 });
+}
+
+const shared = () => new URLSearchParams(location.hash.slice(1)).get("drive");
+
+/** The address holds another drive than the screen shows, or will soon: take it out. */
+function clearAddress() {
+  if (location.hash) history.replaceState(null, "", location.pathname + location.search);
 }
 
 function world({ start, drivers, map: outline }) {
@@ -83,7 +101,10 @@ function world({ start, drivers, map: outline }) {
   clearTimeout(state.waiting);
   const other = state.start?.world !== start.world;
   state.start = start;
-  state.link = "";
+  drive.begin(start);
+  if (!state.asked) clearAddress();
+  if (state.asked !== "lost") state.hash = null;
+  state.asked = "";
   $("seed").value = start.seed;
   $("map_name").value = start.map_name;
   $("domain_rand").checked = start.domain_rand;
@@ -102,7 +123,7 @@ function world({ start, drivers, map: outline }) {
   state.held = ""; // this world knows nothing of the hands yet
   $("kept").textContent = "";
   $("link").hidden = true;
-  if (other) setPace(dream ? state.about.dream_pace : state.about.road_pace);
+  if (other) setPace(state.about.pace[start.world]);
   else setPace(Number($("pace").value));
   state.coming = null; // it was of the world before
   map.begin(outline);
@@ -116,8 +137,15 @@ function moment(header, pictures) {
   if (state.wanted !== null) seek(state.wanted);
   chart.add(header);
   map.add(header);
+  watchAddress(drive.hear(header.news), header);
   state.coming = [header, pictures];
   if (!state.painting) showComing();
+}
+
+/** Keep the address only while it holds the drive that is shown. */
+function watchAddress(changes, { step, length }) {
+  if (state.hash === null) state.hash = length; // of a link, which was driven to its end
+  else if (changes || (state.hash !== length && state.hash !== step)) clearAddress();
 }
 
 /** Paint the newest moment; those that came while another was being painted are passed over. */
@@ -183,7 +211,7 @@ function tell(type, values) {
 }
 
 function begin(name, more = {}) {
-  state.again = false;
+  state.asked = "";
   startsSoon();
   tell("begin", {
     world: name,
@@ -191,14 +219,15 @@ function begin(name, more = {}) {
     domain_rand: $("domain_rand").checked,
     seed: Math.max(0, Math.floor(Number($("seed").value))) || 0,
     temperature: Number($("temperature").value),
+    driver: state.driver,
     ...more,
   });
 }
 
-function again(values) {
-  state.again = true;
+function again(from, values) {
+  state.asked = from;
   startsSoon();
-  tell("again", values);
+  tell("again", { driver: state.driver, ...values });
 }
 
 /** Say what one waits for, if one waits. */
@@ -213,7 +242,10 @@ function startsSoon() {
 }
 
 function run(on) {
-  if (on && state.moment?.driver === "replay") tell("driver", { driver: "person" });
+  if (on && state.moment?.driver === "replay") {
+    const able = !$("drivers").querySelector(`[data-driver=${state.driver}]`).disabled;
+    tell("driver", { driver: able ? state.driver : "person" });
+  }
   tell("run", { on });
 }
 
@@ -232,7 +264,7 @@ function showTemperature(value) {
 
 function setPace(rate) {
   $("pace").value = rate;
-  const times = rate * state.about.step_time;
+  const times = rate * state.about.step_time[state.start.world];
   $("pace_value").textContent = `${rate} steps/s`;
   $("pace").title = `${times.toFixed(1)} times as fast as the car's own clock`;
   tell("pace", { rate });
@@ -269,7 +301,7 @@ click("other", () => {
 });
 for (const button of all("#worlds button")) button.addEventListener("click", () => begin(button.dataset.world));
 for (const button of all("#drivers button"))
-  button.addEventListener("click", () => tell("driver", { driver: button.dataset.driver }));
+  button.addEventListener("click", () => tell("driver", { driver: (state.driver = button.dataset.driver) }));
 $("timeline").addEventListener("input", ({ target }) => seek(Number(target.value)));
 $("map_name").addEventListener("change", () => begin(state.start.world));
 $("domain_rand").addEventListener("change", () => begin(state.start.world));
@@ -298,7 +330,7 @@ letKeysDrive();
 
 click("save", () => tell("save"));
 click("share", () => tell("link", { tag: "share" }));
-setInterval(() => tell("link", { tag: "keep" }), KEPT_LINK);
+click("link", () => $("link").select());
 
 function error({ message: text }) {
   clearTimeout(state.waiting);
@@ -307,7 +339,10 @@ function error({ message: text }) {
   state.seeking = false;
   $("over").hidden = !state.moment?.end;
   notice(text);
-  if (!state.begun && state.again) begin(state.start?.world ?? state.about.world); // a link that leads nowhere
+  const { asked } = state;
+  state.asked = "";
+  if (asked === "address") clearAddress(); // a link that leads nowhere
+  if (!state.begun && asked) begin(state.start?.world ?? state.about.world);
 }
 
 function saved({ episode, film, steps }) {
@@ -316,27 +351,25 @@ function saved({ episode, film, steps }) {
   if ($("from").open) tell("records");
 }
 
-function link({ link: letters, reason, tag }) {
-  state.link = letters;
-  if (tag !== "share") return;
+function link({ link: letters, reason, step }) {
   if (!letters) return notice(reason);
   const address = new URL(location.href);
   address.search = "";
   address.hash = `drive=${letters}`;
   $("link").value = address.href;
   $("link").hidden = false;
-  $("link").select();
-  history.replaceState(null, "", address);
-  navigator.clipboard?.writeText(address.href).then(
-    () => ($("kept").textContent = "The link is on the clipboard."),
-    () => ($("kept").textContent = "Copy this link:"),
-  );
+  if (state.moment?.step === step) {
+    history.replaceState(null, "", address);
+    state.hash = step;
+  }
+  const told = (text) => () => ($("kept").textContent = text);
+  const byHand = told("Copy this link:");
+  // Browsers have no clipboard on pages that came over a plain connection from elsewhere.
+  if (navigator.clipboard) navigator.clipboard.writeText(address.href).then(told("The link is on the clipboard."), byHand);
+  else byHand();
 }
 
-addEventListener("hashchange", () => {
-  const shared = new URLSearchParams(location.hash.slice(1)).get("drive");
-  if (shared) again({ link: shared });
-});
+addEventListener("hashchange", () => shared() && again("address", { link: shared() }));
 
 // ------------------------------------------------------------------ dreaming from a picture
 
@@ -352,7 +385,7 @@ $("file").addEventListener("change", async ({ target }) => {
     server.sendPicture(await small(file));
     begin("dream", { picture: true });
   } catch {
-    notice("This file is not a picture that the browser can read.");
+    notice("Expected a picture that the browser can read: PNG, JPEG, WebP, GIF, AVIF or BMP.");
   }
 });
 

@@ -7,12 +7,12 @@ import { Chart, ENDS, paint, showFacts } from "./view.js";
 
 const $ = (id) => document.getElementById(id);
 const all = (selector) => [...document.querySelectorAll(selector)];
-const MAX_STEPS = 3000;
 
 /** Load the model and begin. */
 export async function start(ort, about, bytes) {
+  const arrays = await numbers(about.numbers, bytes);
   const dream = await Dream.load(ort, about, await bytes("memory"), await bytes("decoder"));
-  const page = new Page(dream, about, await numbers(about.numbers, bytes));
+  const page = new Page(dream, about, arrays);
   globalThis.dreamduck = { dream, page, check: () => page.check() }; // for whoever wants to look inside
   await page.begin();
   $("status").className = "open";
@@ -29,7 +29,7 @@ async function numbers(layout, bytes) {
 
 class Page {
   constructor(dream, about, arrays) {
-    Object.assign(this, { dream, about, arrays, running: false, driver: "person", busy: false, due: 0, last: 0, shown: [] });
+    Object.assign(this, { dream, about, arrays, running: false, ready: false, wrong: false, driver: "person", busy: false, due: 0, last: 0, shown: [] });
     this.hands = new Hands($("pad"));
     this.chart = new Chart($("chart"));
     this.latents = new Latents($("latents"), (latent, value) => this.pull(latent, value));
@@ -57,7 +57,7 @@ class Page {
   }
 
   async step() {
-    if (this.now.ended || this.at >= MAX_STEPS) return void (this.running = false);
+    if (this.now.ended || this.at >= this.about.max_steps) return void (this.running = false);
     this.moments.length = this.at + 1;
     const random = new Random(this.seed, this.at + 1);
     const action = this.action();
@@ -129,7 +129,7 @@ class Page {
     $("run").disabled = $("step").disabled = this.now.ended;
     $("back").disabled = this.at === 0;
     $("check").disabled = false;
-    if (!this.running) $("status").lastElementChild.textContent = "ready";
+    if (!this.running) $("status").lastElementChild.textContent = this.rest();
   }
 
   /** Once a picture: look at the hands, and drive if it is time. */
@@ -154,7 +154,12 @@ class Page {
     this.shown.push(now);
     while (now - this.shown[0] > 2000) this.shown.shift();
     const rate = (this.shown.length - 1) / (now - this.shown[0]) * 1000;
-    $("status").lastElementChild.textContent = this.running && rate > 0 ? `${rate.toFixed(0)} frames/s` : "ready";
+    $("status").lastElementChild.textContent = this.running && rate > 0 ? `${rate.toFixed(0)} frames/s` : this.rest();
+  }
+
+  /** What the status says while nothing runs. */
+  rest() {
+    return this.wrong ? "the numbers are wrong" : "ready";
   }
 
   /** Dream a hundred steps with Python's random numbers, and tell how far they came apart. */
@@ -162,8 +167,14 @@ class Page {
     let worst;
     this.running = false;
     await this.alone(async () => (worst = await this.dream.check({ ...this.about.check, ...this.arrays })));
-    const greatest = Math.max(worst.z, worst.reward, worst.end, worst.picture);
-    $("checked").textContent = `The greatest difference in ${worst.steps} steps is ${greatest.toExponential(1)}.`;
+    const { steps, ...differences } = worst;
+    const greatest = Math.max(...Object.values(differences));
+    const good = greatest <= this.about.check.limit; // not so where it is not a number
+    const told = good ? "as in Python" : "wrong: they are not Python's, and this dream is not the model's";
+    $("checked").textContent = `The greatest difference in ${steps} steps is ${greatest.toExponential(1)}: the numbers are ${told}.`;
+    $("checked").className = good ? "good" : "bad";
+    $("status").className = good ? "open" : "bad";
+    this.wrong = !good;
     this.showRunning();
     return worst;
   }
@@ -193,8 +204,13 @@ class Page {
     const tell = (id, words) => $(id).addEventListener("input", ({ target }) => ($(`${id}_value`).textContent = words(Number(target.value))));
     tell("temperature", (value) => value.toFixed(2));
     tell("pace", (value) => `${value} steps/s`);
-    $("temperature").value = this.about.temperature;
-    $("temperature_value").textContent = this.about.temperature.toFixed(2);
+    const set = (id, value, most) => {
+      Object.assign($(id), { max: most });
+      $(id).value = value;
+      $(id).dispatchEvent(new Event("input"));
+    };
+    set("temperature", this.about.temperature, this.about.max_temperature);
+    set("pace", this.about.pace, this.about.max_pace);
     $("latents_card").addEventListener("toggle", () => this.latents.show(this.now.z, []));
     for (const button of all("#drivers button")) {
       button.disabled = button.dataset.driver === "controller" && !this.about.controller;

@@ -311,16 +311,128 @@ const scenarios = {
     await paused(page);
     const { step } = await at(page);
     const before = await pixels(page, CAMERA);
-    await page.evaluate(() => new Promise((resolve) => setTimeout(resolve, 3500))); // a link is kept by now
-    await ask("stop");
+    await ask("kill"); // without a word to its tabs
     await page.waitForFunction(() => !document.querySelector("#status").classList.contains("open"));
     await ask("start");
     await page.waitForSelector("#status.open");
     await page.waitForSelector("#pictures[data-shown=road]");
     await page.waitForFunction((wanted) => document.querySelector("#moment").textContent === `${wanted} / ${wanted}`, step);
     assert.equal(difference(before, await pixels(page, CAMERA)), 0, "the drive goes on somewhere else");
+    await page.waitForSelector("[data-driver=expert][aria-pressed=true]");
     await page.click("#step");
     await reach(page, step + 1);
+    return page;
+  },
+
+  async a_dream_with_something_ahead_survives_the_server(browser, url) {
+    const page = await open(browser, url);
+    page.mayFail = true;
+    await world(page, "dream");
+    await slide(page, "#temperature", 0.7);
+    for (let step = 1; step <= 4; step++) {
+      await page.keyboard.press("Period");
+      await reach(page, step);
+    }
+    await page.click("#latents_card summary");
+    await page.waitForFunction(() => [...document.querySelectorAll("#latents input")].some((input) => Number(input.value) !== 0));
+    await slide(page, "#latents input >> nth=0", 2.5);
+    await page.waitForSelector("#latents label.pulled");
+    for (let step = 5; step <= 7; step++) {
+      await page.keyboard.press("Period");
+      await reach(page, step);
+    }
+    const last = await pixels(page, DREAM);
+    await slide(page, "#timeline", 5);
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "5 / 7");
+    const here = await pixels(page, DREAM);
+    await ask("kill");
+    await page.waitForFunction(() => !document.querySelector("#status").classList.contains("open"));
+    await ask("start");
+    await page.waitForSelector("#pictures[data-shown=dream]");
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "5 / 7");
+    assert.equal(difference(here, await pixels(page, DREAM)), 0);
+    await slide(page, "#timeline", 7);
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "7 / 7");
+    assert.equal(difference(last, await pixels(page, DREAM)), 0);
+    return page;
+  },
+
+  async keys_drive_after_a_link(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "dream");
+    await page.keyboard.press("Period");
+    await reach(page, 1);
+    await page.click("#share");
+    await page.waitForSelector("#link:not([hidden])");
+    await page.keyboard.press("Period");
+    await reach(page, 2);
+    await page.click("#link"); // to copy it by hand
+    await page.keyboard.press("Period");
+    await reach(page, 3);
+    return page;
+  },
+
+  async the_address_holds_the_drive_that_is_shown_or_none(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "dream");
+    const address = () => page.evaluate(() => location.hash);
+    const share = async () => {
+      await page.click("#share");
+      await page.waitForFunction(() => location.hash !== "");
+    };
+    await page.keyboard.press("Period");
+    await reach(page, 1);
+    await share();
+    const link = page.url();
+    await page.keyboard.press("Period"); // another drive now
+    await reach(page, 2);
+    assert.equal(await address(), "");
+    await share();
+    await page.keyboard.press("KeyR");
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "0 / 0");
+    assert.equal(await address(), "");
+    const other = await open(browser, link);
+    await other.waitForFunction(() => document.querySelector("#moment").textContent === "1 / 1");
+    assert.equal(other.url(), link);
+    await other.keyboard.press("Comma"); // still the same drive
+    await other.waitForFunction(() => document.querySelector("#moment").textContent === "0 / 1");
+    assert.equal(other.url(), link);
+    await world(other, "road");
+    assert.equal(other.url(), url);
+    assert.deepEqual(other.faults, []);
+    return page;
+  },
+
+  async the_chosen_driver_stays(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "road");
+    const drives = (driver) => page.waitForSelector(`[data-driver=${driver}][aria-pressed=true]`);
+    await page.keyboard.press("Digit3");
+    await drives("expert");
+    await page.keyboard.press("Period");
+    await reach(page, 1);
+    await page.keyboard.press("KeyR");
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "0 / 0");
+    await drives("expert");
+    await world(page, "seen");
+    await drives("expert");
+    await world(page, "dream"); // where there is none
+    await drives("person");
+    await world(page, "road");
+    await drives("expert");
+    return page;
+  },
+
+  async it_begins_at_the_car_s_own_pace_and_at_the_true_temperature(browser, url) {
+    const page = await open(browser, url);
+    for (const name of ["dream", "road"]) {
+      await world(page, name);
+      assert.equal(await page.textContent("#pace_value"), "10 steps/s");
+    }
+    assert.equal(await page.textContent("#temperature_value"), "0.10");
+    assert.equal(await page.inputValue("#temperature"), "0.1");
+    assert.equal(await page.getAttribute("#temperature", "max"), "3");
+    assert.ok(!(await page.getAttribute("#file", "accept")).includes("svg"));
     return page;
   },
 
@@ -415,7 +527,7 @@ const scenarios = {
     const worst = await page.evaluate(() => window.dreamduck.check());
     console.log(JSON.stringify(worst));
     assert.equal(worst.steps, 100);
-    for (const name of ["z", "reward", "end", "picture"]) assert.ok(worst[name] < 1e-3, `${name}: ${worst[name]}`);
+    for (const name of ["z", "reward", "end_reward", "end", "picture"]) assert.ok(worst[name] < 1e-3, `${name}: ${worst[name]}`);
     const before = await pixels(page, "#dream");
     await page.click("#run");
     await page.keyboard.down("ArrowUp");
@@ -433,6 +545,17 @@ const scenarios = {
     await page.click("[data-driver=controller]");
     await page.click("#step");
     await page.waitForFunction(() => document.querySelector("#moment").textContent === "1 / 1");
+    // Numbers that are not Python's are told, in red.
+    assert.match(await page.textContent("#status"), /ready/);
+    await page.click("#check");
+    await page.waitForSelector("#checked.good");
+    for (const wrong of [0.01, NaN]) {
+      await page.evaluate((value) => (window.dreamduck.page.arrays.z[70] += value), wrong);
+      await page.click("#check");
+      await page.waitForSelector("#checked.bad");
+      assert.doesNotMatch(await page.textContent("#status"), /ready/);
+      assert.equal(await page.$eval("#checked", (line) => getComputedStyle(line).color), await page.$eval("#status", (line) => getComputedStyle(line).color));
+    }
     return page;
   },
 };
