@@ -174,6 +174,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Make the table."""
     parser = cli.parser("Compare controllers on z alone, with an untrained and with a trained memory.")
     parser.add_argument("--out", default="ablations", help="folder to write to (default: ablations)")
+    mpi.add_arguments(parser)
     config.add_arguments(parser, AblationConfig)
     config.add_arguments(parser.add_argument_group("search"), SearchConfig, defaults=SEARCH)  # type: ignore[arg-type]
     config.add_arguments(parser.add_argument_group("world"), WorldConfig, defaults=DEFAULTS)  # type: ignore[arg-type]
@@ -182,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = config.from_arguments(AblationConfig, arguments)
     world = config.from_arguments(WorldConfig, arguments)
     search = config.from_arguments(SearchConfig, arguments)
-    with mpi.team() as team:
+    with mpi.team(arguments.rank_timeout) as team:
         rows = run(settings, world, search, Path(arguments.out), team)
         if team.rank == 0:
             print(table(rows))

@@ -148,6 +148,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Make the report and copy the best controller."""
     parser = cli.parser("Evolve at several temperatures; return in the dream and on the road for each.")
     parser.add_argument("--out", default="gap", help="folder to write to (default: gap)")
+    mpi.add_arguments(parser)
     config.add_arguments(parser, GapConfig)
     config.add_arguments(parser.add_argument_group("search"), SearchConfig, defaults=SEARCH)  # type: ignore[arg-type]
     config.add_arguments(parser.add_argument_group("controller"), FormConfig, defaults=DEFAULTS)  # type: ignore[arg-type]
@@ -160,7 +161,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     search = config.from_arguments(SearchConfig, arguments)
     form = config.from_arguments(FormConfig, arguments)
     folder = Path(arguments.out)
-    with mpi.team() as team:
+    with mpi.team(arguments.rank_timeout) as team:
         rows = run(gap, world, search, form, folder, team)
         if team.rank:
             return

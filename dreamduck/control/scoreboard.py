@@ -297,6 +297,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads", type=int, default=0, help="cores for each process (default: its share)"
     )
+    mpi.add_arguments(parser)
     config.add_arguments(parser, ScoreConfig)
     skip = ("map_name", "simulator", "temperature")
     config.add_arguments(parser.add_argument_group("world"), WorldConfig, skip)  # type: ignore[arg-type]
@@ -315,7 +316,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             read_controller(row.source, *model_sizes(world.folder))  # told now, not after an hour
         if row.kind == "agent":
             check_agent(row.source, world)
-    with mpi.team() as team:
+    with mpi.team(arguments.rank_timeout) as team:
         runner = Runner(world, settings, arguments.threads or max(1, cores() // team.size))
         try:
             if team.rank:

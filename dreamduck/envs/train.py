@@ -52,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads", type=int, default=0, help="cores for each process (default: its share)"
     )
+    mpi.add_arguments(parser)
     search, controller, world = map(parser.add_argument_group, ("search", "controller", "world"))
     config.add_arguments(search, SearchConfig, skip=("max_steps",), defaults=DEFAULTS)  # type: ignore[arg-type]
     search.add_argument(
@@ -113,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         threads=arguments.threads,
         fresh=arguments.fresh,
     )
-    with mpi.team() as team:
+    with mpi.team(arguments.rank_timeout) as team:
         found = evolve(plan, team)
     if found is not None:
         log.info("%s: best evaluation %.2f", plan.files.path(".best.json"), found.best_reward)
