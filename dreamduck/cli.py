@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 from dreamduck.errors import DreamDuckError
+from dreamduck.workers import end_with_parent
 
 T = TypeVar("T")
 USAGE = 2  # the exit code for bad input, as argparse has it
@@ -39,6 +40,7 @@ def start_logging(arguments: argparse.Namespace) -> None:
 
 def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None) -> None:
     """Run a command; an error of ours becomes one line and exit code 2, Ctrl-C exit code 130."""
+    end_with_parent()
     try:
         code = main(argv)
     except DreamDuckError as err:

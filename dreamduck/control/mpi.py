@@ -91,7 +91,7 @@ class MPITeam(Team):
         self._sent: dict[int, Any] = {}  # the last heartbeat to each
         self._failure: int | None = None  # exit code
         self._lock = threading.Lock()  # one thread at a time in MPI
-        self._closing = threading.Event()
+        self._closing, self._ending = threading.Event(), threading.Lock()
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._heart.start()
 
@@ -190,7 +190,7 @@ class MPITeam(Team):
 
     def _end_with(self, code: int) -> None:
         """Leave rank 0 first: the launcher then ends the others and returns this exit code."""
-        if code == INTERRUPTED:
+        if self._ending.acquire(blocking=False) and code == INTERRUPTED:
             _say("interrupted")
         _flush()
         time.sleep(LINGER)

@@ -88,8 +88,11 @@ class Hosts:
     def running(self) -> list[str]:
         """The commands that run on either host."""
         networks = {os.readlink(f"/proc/{pid}/ns/net") for pid in (self.first, self.second)}
+        ours = {holder.pid for holder in self._holders}
         found = []
         for path in Path("/proc").glob("[0-9]*"):
+            if int(path.name) in ours:
+                continue
             with contextlib.suppress(OSError):
                 if os.readlink(path / "ns/net") in networks:
                     words = (path / "cmdline").read_bytes().split(b"\0")
