@@ -20,11 +20,10 @@ from dreamduck import cli, config
 from dreamduck.config import check, option
 from dreamduck.control import mpi
 from dreamduck.control.controllers import ControllerForm
-from dreamduck.control.files import read_controller
 from dreamduck.control.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
 from dreamduck.control.runs import Plan, VerdictConfig, evolve, judge_on_road
 from dreamduck.control.search import SearchConfig
-from dreamduck.control.worlds import WorldConfig, model_sizes
+from dreamduck.control.worlds import WorldConfig, load_controller, model_sizes
 from dreamduck.errors import ConfigError
 from dreamduck.storage import read_json, replacing, write_json
 
@@ -158,7 +157,7 @@ def run(
         if team.rank:
             continue
         if missing:
-            controller = read_controller(plan.files.path(".best.json"), *sizes)
+            controller = load_controller(plan.files.path(".best.json"), here.folder)
             row = {"env": case.env, "memory": case.memory, "hidden": case.form.hidden}
             row |= {"parameters": case.form.size, "road": judge_on_road(here, controller, settings)}
             write_json(done, row)

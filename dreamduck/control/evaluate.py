@@ -162,7 +162,8 @@ class RoadJudge:
                 rows = [min(at + i, count - 1) for i in range(self._most_cars)]
                 theta = task.theta[[row // task.episodes for row in rows]]
                 parts.append(self._drive(theta, [seeds[row] for row in rows], task.steps))
-            scores = Scores(*(np.concatenate(column)[:count] for column in zip(*parts, strict=True)))
+            columns: Any = zip(*parts, strict=True)
+            scores = Scores(*(np.concatenate(column)[:count] for column in columns))
         shape = (len(task.theta), task.episodes)
         return Scores(*(part.reshape(shape) for part in scores))
 

@@ -15,11 +15,11 @@ from typing import Any
 from dreamduck import cli, config
 from dreamduck.config import check, option
 from dreamduck.control import mpi
-from dreamduck.control.files import RunFiles, read_controller
+from dreamduck.control.files import RunFiles
 from dreamduck.control.recipe import DEFAULTS, DREAM_STEPS
 from dreamduck.control.runs import Plan, VerdictConfig, evolve, judge_both
 from dreamduck.control.search import SearchConfig
-from dreamduck.control.worlds import FormConfig, WorldConfig, model_sizes
+from dreamduck.control.worlds import FormConfig, WorldConfig, load_controller, model_sizes
 from dreamduck.errors import ConfigError
 from dreamduck.storage import PathLike, read_json, replacing, write_json
 
@@ -135,7 +135,7 @@ def run(
         if team.rank:
             continue
         if missing:
-            controller = read_controller(plan.files.path(".best.json"), *sizes)
+            controller = load_controller(plan.files.path(".best.json"), here.folder)
             verdict = judge_both(here, controller, gap)
             write_json(done, {"temperature": float(text), **verdict._asdict()})
         rows.append(read_json(done))

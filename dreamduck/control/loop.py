@@ -17,12 +17,12 @@ from typing import Any
 
 from dreamduck import cli, config
 from dreamduck.config import check, option
-from dreamduck.control.files import read_controller, run_of
+from dreamduck.control.files import run_of
 from dreamduck.control.gap import ship
 from dreamduck.control.recipe import RecipeConfig
 from dreamduck.control.runs import VerdictConfig, judge_both
 from dreamduck.control.stages import Stage, run_stages
-from dreamduck.control.worlds import WorldConfig, model_sizes
+from dreamduck.control.worlds import WorldConfig, add_strict, load_controller
 from dreamduck.memory.layout import TRAINING_STEPS
 from dreamduck.storage import read_json, replacing, write_json
 
@@ -120,17 +120,21 @@ def judge(
     """A round's verdict, from its file where it is judged already."""
     if not target.exists():
         here = dataclasses.replace(world, weights=str(weights))
-        found = judge_both(here, read_controller(controller, *model_sizes(weights)), settings)
+        found = judge_both(here, load_controller(controller, weights), settings)
         write_json(target, {"round": number, "controller": str(controller), **found._asdict()})
     return dict(read_json(target))
 
 
-def run(controller: Path, settings: LoopConfig, world: WorldConfig, folder: Path) -> list[dict[str, Any]]:
+def run(
+    controller: Path, settings: LoopConfig, world: WorldConfig, folder: Path, strict: bool = False
+) -> list[dict[str, Any]]:
     """All rounds; what is done already is taken from the files.
 
     Args:
         controller: evolved in the dream of `world.weights`; the first to drive.
+        strict: refuse a controller that was made with another world model.
     """
+    load_controller(controller, world.folder, strict)
     gather(Path(settings.records), folder / "records")
     weights = world.folder
     rows = [judge(0, controller, weights, settings, world, folder / "round-0.json")]
@@ -156,6 +160,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.parser("Drive, record, retrain the memory, evolve in the new dream; and again.")
     parser.add_argument("controller", help="the controller to begin with, evolved in the dream")
     parser.add_argument("--out", default="loop", help="folder to write to (default: loop)")
+    add_strict(parser)
     config.add_arguments(parser, LoopConfig)
     config.add_arguments(parser.add_argument_group("world"), WorldConfig)  # type: ignore[arg-type]
     return parser
@@ -168,7 +173,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = config.from_arguments(LoopConfig, arguments)
     world = config.from_arguments(WorldConfig, arguments)
     folder = Path(arguments.out)
-    rows = run(Path(arguments.controller), settings, world, folder)
+    rows = run(Path(arguments.controller), settings, world, folder, arguments.strict)
     best = max(rows, key=lambda row: row["road"]["return"][0])
     print(table(rows))
     if best["round"]:

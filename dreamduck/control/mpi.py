@@ -182,8 +182,9 @@ class MPITeam(Team):
             time.sleep(2 * LINGER)  # the first rank of a host speaks, and ends this one
         names = ", ".join(f"rank {peer} on {self._hosts[peer]}" for peer in peers)
         _say(
-            f"error: {names}: lost, no heartbeat within {self._timeout:.0f} s (--rank-timeout); the run ends; "
-            "start the same command on the hosts that are left, it continues from the last saved state"
+            f"error: {names}: lost, no heartbeat within {self._timeout:.0f} s (--rank-timeout); "
+            "the run ends; start the same command on the hosts that are left, it continues from the last "
+            "saved state"
         )
         time.sleep(LINGER)
         end_run()

@@ -13,7 +13,7 @@ from dreamduck import logbook, seeding
 from dreamduck.config import check, option
 from dreamduck.control.controllers import Controller, ControllerForm
 from dreamduck.control.evaluate import ControllerDriver, Task, drive, summarize
-from dreamduck.control.files import ENDINGS, RunFiles, read_controller
+from dreamduck.control.files import ENDINGS, RunFiles
 from dreamduck.control.mpi import Team
 from dreamduck.control.report import summarize_episodes
 from dreamduck.control.search import Search, SearchConfig
@@ -21,9 +21,9 @@ from dreamduck.control.subspace import find_subspace
 from dreamduck.control.trace import Recorder
 from dreamduck.control.worlds import (
     WorldConfig,
+    load_controller,
     make_dream,
     make_judge,
-    model_sizes,
     perception_maker,
     road_maker,
     world_facts,
@@ -46,6 +46,8 @@ class Plan(NamedTuple):
         start: a controller file to start from, or "".
         command: for the card.
         threads: cores of each process; 0 for its share.
+        fresh: write over a run that lies there.
+        strict: refuse a controller to start from that was made with another world model.
     """
 
     env: str
@@ -57,6 +59,7 @@ class Plan(NamedTuple):
     command: str = ""
     threads: int = 0
     fresh: bool = False
+    strict: bool = False
 
     @property
     def files(self) -> RunFiles:
@@ -71,7 +74,7 @@ def evolve(plan: Plan, team: Team) -> Search | None:
         The finished search; None on all ranks but the first.
     """
     threads = plan.threads or max(1, cores() // team.size)
-    controller = read_controller(plan.start, *model_sizes(plan.world.folder)) if plan.start else None
+    controller = load_controller(plan.start, plan.world.folder, plan.strict) if plan.start else None
     if controller is not None and controller.form != plan.form:
         raise ConfigError(f"start: expected a controller {plan.form}, got one {controller.form}")
     judge = make_judge(plan.env, plan.world, plan.form, threads, plan.search.beginning)

@@ -22,10 +22,12 @@ from dreamduck.control import mpi, report
 from dreamduck.control.drivers import FramePolicy, ModelPolicy, PurePursuit, Random, Still, Straight
 from dreamduck.control.evaluate import ControllerDriver, Driver, drive
 from dreamduck.control.files import read_controller
-from dreamduck.control.rows import BUILT_IN, Row, acting, check_agent, cost, load_policy
+from dreamduck.control.rows import BUILT_IN, Row, check_agent, cost, load_policy
 from dreamduck.control.trace import Recorder
 from dreamduck.control.worlds import (
     WorldConfig,
+    add_strict,
+    load_controller,
     model_sizes,
     perception_maker,
     road_maker,
@@ -33,6 +35,7 @@ from dreamduck.control.worlds import (
     weights_fingerprints,
 )
 from dreamduck.errors import ConfigError
+from dreamduck.registration import agents
 from dreamduck.simulator.base import SIMULATORS
 from dreamduck.simulator.maps import load_map
 from dreamduck.storage import read_json, write_json
@@ -109,7 +112,7 @@ class Runner:
             controller = read_controller(row.source, *model_sizes(world.folder))
             return ControllerDriver(controller.form, controller.theta, self._perception(world, cars))
         if row.kind == "agent":
-            actor = acting().Actor(row.source)
+            actor = agents().Actor(row.source)
             if actor.about.sees_frames:
                 return FramePolicy(actor.act, lambda seeds: actor.start())
             return ModelPolicy(actor.act, self._perception(world, cars), lambda seeds: actor.start())
@@ -298,6 +301,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--threads", type=int, default=0, help="cores for each process (default: its share)"
     )
     mpi.add_arguments(parser)
+    add_strict(parser)
     config.add_arguments(parser, ScoreConfig)
     skip = ("map_name", "simulator", "temperature")
     config.add_arguments(parser.add_argument_group("world"), WorldConfig, skip)  # type: ignore[arg-type]
@@ -313,9 +317,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = parse_rows(arguments)
     for row in rows:
         if row.kind == "controller":
-            read_controller(row.source, *model_sizes(world.folder))  # told now, not after an hour
+            load_controller(row.source, world.folder, arguments.strict)  # told now, not after an hour
         if row.kind == "agent":
-            check_agent(row.source, world)
+            check_agent(row.source, world, arguments.strict)
     with mpi.team(arguments.rank_timeout) as team:
         runner = Runner(world, settings, arguments.threads or max(1, cores() // team.size))
         try:

@@ -15,11 +15,12 @@ import numpy as np
 from dreamduck import cli, config
 from dreamduck.control.controllers import Controller, random_theta
 from dreamduck.control.evaluate import Task, summarize
-from dreamduck.control.files import read_controller
 from dreamduck.control.worlds import (
     ENVS,
     FormConfig,
     WorldConfig,
+    add_strict,
+    load_controller,
     make_judge,
     model_sizes,
     perception_maker,
@@ -52,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--max-steps", type=int, default=1000, help="an episode is cut there (default: 1000)"
     )
     parser.add_argument("--video", help="for render: write this film instead of opening a window")
+    add_strict(parser)
     config.add_arguments(parser.add_argument_group("random controller"), FormConfig)  # type: ignore[arg-type]
     config.add_arguments(parser.add_argument_group("world"), WorldConfig)  # type: ignore[arg-type]
     return parser
@@ -65,7 +67,7 @@ def choose_controller(arguments: argparse.Namespace, world: WorldConfig, seed: i
     """
     sizes = model_sizes(world.folder)
     if arguments.controller:
-        return read_controller(arguments.controller, *sizes)
+        return load_controller(arguments.controller, world.folder, arguments.strict)
     form = config.from_arguments(FormConfig, arguments).form(*sizes)
     return Controller(form, random_theta(form, np.random.default_rng(seed)))
 

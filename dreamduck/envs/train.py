@@ -13,11 +13,10 @@ from pathlib import Path
 
 from dreamduck import cli, config
 from dreamduck.control import mpi
-from dreamduck.control.files import read_controller
 from dreamduck.control.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
 from dreamduck.control.runs import Plan, evolve
 from dreamduck.control.search import SearchConfig
-from dreamduck.control.worlds import ENVS, FormConfig, WorldConfig, model_sizes
+from dreamduck.control.worlds import ENVS, FormConfig, WorldConfig, add_strict, load_controller, model_sizes
 from dreamduck.errors import ConfigError
 
 log = logging.getLogger("dreamduck.train")
@@ -48,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--log", default="log", help="folder to write to (default: log)")
     parser.add_argument("--start", help="a controller file to start from, instead of zeros")
+    add_strict(parser)
     parser.add_argument("--fresh", action="store_true", help="start anew, over a run that lies there")
     parser.add_argument(
         "--threads", type=int, default=0, help="cores for each process (default: its share)"
@@ -107,12 +107,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     sizes = model_sizes(world.folder)
     form = config.from_arguments(FormConfig, arguments).form(*sizes)
     if arguments.start:
-        form = read_controller(arguments.start, *sizes).form
+        form = load_controller(arguments.start, world.folder, arguments.strict).form
     plan = Plan(
         *(env, world, search, form, Path(arguments.log), arguments.start or ""),
         command=shlex.join(["train.py", *(sys.argv[1:] if argv is None else argv)]),
         threads=arguments.threads,
         fresh=arguments.fresh,
+        strict=arguments.strict,
     )
     with mpi.team(arguments.rank_timeout) as team:
         found = evolve(plan, team)

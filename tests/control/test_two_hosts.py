@@ -48,6 +48,7 @@ def compared(folder: Path) -> Any:
 
 
 SEARCH = ["-n=4", "--num_episode=2", "--max-steps=20", "--components=3", "--eval_steps=20"]
+JUDGE = ["--judge-episodes=4", "--judge-seconds=2"]
 MAPS = "--maps=loop_empty,small_loop"
 COMMANDS: dict[str, tuple[list[str], str, str, Any]] = {
     # command, its flag for the folder, the file after which the cable is cut, what must be the same
@@ -70,8 +71,7 @@ COMMANDS: dict[str, tuple[list[str], str, str, Any]] = {
         scored,
     ),
     "gap": (
-        ["-m", "dreamduck.control.gap", *SEARCH, "--generations=150", "--temperatures=0.3,0.5,1.0"]
-        + ["--judge-episodes=4", "--judge-seconds=2"],
+        ["-m", "dreamduck.control.gap", *SEARCH, "--generations=150", "--temperatures=0.3,0.5,1.0", *JUDGE],
         "--out",
         "temperature-0.3/verdict.json",
         compared,
