@@ -1,6 +1,7 @@
 """The package's shape: the flow is one-way, and importing it is light."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,15 +30,32 @@ BASE = {
 STANDARD = sys.stdlib_module_names
 
 
-def imported(path: Path) -> set[str]:
-    """The second name of every dreamduck module that a file imports, at whatever depth."""
+NAMES_ABOVE = {"registration"}  # the one place where a name leads upwards
+MODULE = re.compile(r"dreamduck(?:\.\w+)+")
+
+
+def imported(text: str) -> set[str]:
+    """The second name of every dreamduck module that a source imports, at whatever depth.
+
+    A module's name in a string counts as well: `import_module`, `__import__`, `-m`, an entry point.
+    """
+    tree = ast.parse(text)
+    documented = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef))
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
     names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         found: list[str] = []
         if isinstance(node, ast.Import):
             found = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             found = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in documented:
+            found = MODULE.findall(node.value)
         names |= {name.split(".")[1] for name in found if name.startswith("dreamduck.")}
     return names
 
@@ -48,13 +66,36 @@ def test_no_stage_imports_a_later_one(stage):
     files = list((PACKAGE / stage).rglob("*.py"))
     assert files
     for path in files:
-        later = (imported(path) & set(STAGES + USERS)) - allowed
+        later = (imported(path.read_text(encoding="utf-8")) & set(STAGES + USERS)) - allowed
         assert not later, f"{path} imports {later}"
 
 
 def test_base_modules_import_no_stage():
     for path in PACKAGE.glob("*.py"):
-        assert not imported(path) & set(STAGES + USERS), path
+        names = imported(path.read_text(encoding="utf-8"))
+        if path.stem not in NAMES_ABOVE:
+            assert not names & set(STAGES + USERS), path
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import dreamduck.baselines.acting",
+        "from dreamduck.baselines import acting",
+        "from dreamduck import baselines",
+        "def f():\n    import dreamduck.baselines as b",
+        "AGENTS = 'dreamduck.baselines.acting'\nimport_module(AGENTS)",
+        "__import__('dreamduck.baselines.acting')",
+        "run([sys.executable, '-m', 'dreamduck.baselines.run'])",
+        "run('python -m dreamduck.baselines.run')",
+        "name = f'dreamduck.baselines.{what}'",
+    ],
+)
+def test_every_way_to_a_module_is_seen(text):
+    assert "baselines" in imported(text)
+    assert "baselines" not in imported(
+        f'"""See dreamduck.baselines."""\n{text.replace("baselines", "dream")}'
+    )
 
 
 def test_only_the_backend_imports_tensorflow_and_keras():
@@ -88,8 +129,51 @@ def test_import_is_light():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+PICKLERS = {"cloudpickle", "dill", "joblib", "jsonpickle", "marshal", "shelve"}
+
+
+def opens_code(text: str) -> list[str]:
+    """What in a source would run code that a file brings along."""
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names if alias.name.split(".")[0] in PICKLERS]
+        elif isinstance(node, ast.ImportFrom):
+            module = (node.module or "").split(".")[0]
+            names = [alias.name for alias in node.names if not alias.name.endswith("Error")]
+            found += [module] if module in PICKLERS or (module == "pickle" and names) else []
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            owner, name = ast.unparse(node.func.value), node.func.attr
+            given = {word.arg: ast.unparse(word.value) for word in node.keywords}
+            if owner == "pickle" or given.get("allow_pickle", "False") != "False":
+                found.append(f"{owner}.{name}")
+            if (owner, name) in (("th", "load"), ("torch", "load")) and given.get("weights_only") != "True":
+                found.append(f"{owner}.{name}")
+    return found
+
+
 def test_no_pickle_anywhere():
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        assert "pickle.load" not in text, path
-        assert "allow_pickle=True" not in text, path
+        assert not opens_code(text), path
+        if "mpi4py" in text:
+            # Ranks of one run pickle what they tell one another; nothing of it comes from a file.
+            assert path == PACKAGE / "control" / "mpi.py"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import pickle\npickle.load(file)",
+        "import pickle\npickle.Unpickler(file)",
+        "from pickle import loads",
+        "import dill",
+        "from joblib import load",
+        "np.load(path, allow_pickle=True)",
+        "np.load(path, allow_pickle=flag)",
+        "torch.load(path)",
+        "th.load(path, weights_only=False)",
+    ],
+)
+def test_what_opens_code_is_seen(text):
+    assert opens_code(text)

@@ -8,6 +8,7 @@ believe a result."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import itertools
 import logging
@@ -17,21 +18,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dreamduck import cli, config
-from dreamduck.config import check, option
+from dreamduck.config import check, option, to_dict
 from dreamduck.control import mpi
 from dreamduck.control.controllers import ControllerForm
 from dreamduck.control.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
-from dreamduck.control.runs import Plan, VerdictConfig, evolve, judge_on_road
+from dreamduck.control.runs import Plan, VerdictConfig, claim_report, evolve, judge_on_road, kept, key_of
 from dreamduck.control.search import SearchConfig
 from dreamduck.control.worlds import WorldConfig, load_controller, model_sizes
 from dreamduck.errors import ConfigError
-from dreamduck.storage import read_json, replacing, write_json
+from dreamduck.storage import replacing, write_json
 
 log = logging.getLogger(__name__)
 
 MEMORIES = ("none", "untrained", "trained")
 WORLDS = ("realenv", "rnnenv")
 SEARCH = {**DEFAULTS, "max_steps": ROAD_STEPS}  # on the road; in the dream no more than is true
+OUTPUTS = ("ablations.json", "ablations.md")
 VISION_FILES = ("vae.weights.h5", "vae.json", "initial_z.json")
 
 
@@ -131,11 +133,16 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def run(
-    settings: AblationConfig, world: WorldConfig, search: SearchConfig, folder: Path, team: mpi.Team
+    settings: AblationConfig,
+    world: WorldConfig,
+    search: SearchConfig,
+    folder: Path,
+    team: mpi.Team,
+    fresh: bool = False,
 ) -> list[dict[str, Any]]:
     """Evolve and judge every case; every rank calls this, rank 0 gets the rows.
 
-    What is done already is taken from the files.
+    What is done already is taken from the files, but with `fresh`.
     """
     rows: list[dict[str, Any]] = []
     sizes = model_sizes(world.folder)
@@ -149,19 +156,21 @@ def run(
         if case.memory == "untrained":
             here = dataclasses.replace(world, weights=str(folder / "untrained"))
             how = dataclasses.replace(how, beginning="first")  # it knows nothing of what came before
-        plan = Plan(case.env, here, how, case.form, folder / case.name)
+        plan = Plan(case.env, here, how, case.form, folder / case.name, fresh=fresh)
         done = plan.folder / "verdict.json"
-        missing = team.agree(not done.exists())
-        if missing:
+        key = key_of(case.env, here, settings, search=to_dict(how), form=str(case.form))
+        row = None if team.rank or fresh else kept(done, key)
+        if team.agree(row is None):
             evolve(plan, team)
         if team.rank:
             continue
-        if missing:
+        if row is None:
             controller = load_controller(plan.files.path(".best.json"), here.folder)
             row = {"env": case.env, "memory": case.memory, "hidden": case.form.hidden}
             row |= {"parameters": case.form.size, "road": judge_on_road(here, controller, settings)}
+            row["settings"] = key
             write_json(done, row)
-        rows.append(read_json(done))
+        rows.append(row)
         log.info("%s: %s", case.name, rows[-1])
         write_json(folder / "ablations.json", rows)
         with replacing(folder / "ablations.md") as temporary:
@@ -173,6 +182,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Make the table."""
     parser = cli.parser("Compare controllers on z alone, with an untrained and with a trained memory.")
     parser.add_argument("--out", default="ablations", help="folder to write to (default: ablations)")
+    parser.add_argument("--fresh", action="store_true", help="start anew, over files that lie there")
     mpi.add_arguments(parser)
     config.add_arguments(parser, AblationConfig)
     config.add_arguments(parser.add_argument_group("search"), SearchConfig, defaults=SEARCH)  # type: ignore[arg-type]
@@ -182,8 +192,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = config.from_arguments(AblationConfig, arguments)
     world = config.from_arguments(WorldConfig, arguments)
     search = config.from_arguments(SearchConfig, arguments)
-    with mpi.team(arguments.rank_timeout) as team:
-        rows = run(settings, world, search, Path(arguments.out), team)
+    folder = Path(arguments.out)
+    described = {"report": to_dict(settings), "world": to_dict(world), "search": to_dict(search)}
+    with mpi.team(arguments.rank_timeout) as team, contextlib.ExitStack() as held:
+        if team.rank == 0:
+            outputs = [folder / name for name in OUTPUTS]
+            held.enter_context(claim_report("ablations", folder, outputs, described, arguments.fresh))
+        rows = run(settings, world, search, folder, team, arguments.fresh)
         if team.rank == 0:
             print(table(rows))
 

@@ -233,7 +233,7 @@ def infer_form(
     if size == CAR_RACING.size:
         raise ControllerError(
             f"theta: {size} parameters are a controller of the original's car racing: 32 latents, 256 "
-            f"units and three actions (steering, gas, brake), expected {actions} actions, throttle and steering"
+            f"units and three actions (steering, gas, brake); expected {actions}, throttle and steering"
         )
     raise ControllerError(
         f"theta: {size} parameters fit no controller of a world model with {z_size} latents, "

@@ -165,7 +165,8 @@ class RoadJudge:
             columns: Any = zip(*parts, strict=True)
             scores = Scores(*(np.concatenate(column)[:count] for column in columns))
         shape = (len(task.theta), task.episodes)
-        return Scores(*(part.reshape(shape) for part in scores))
+        shaped: Any = (part.reshape(shape) for part in scores)
+        return Scores(*shaped)
 
     def _drive(self, theta: Floats, seeds: list[int], steps: int) -> Scores:
         if self._road is None or len(seeds) != self._cars:

@@ -16,23 +16,24 @@ from pathlib import Path
 from typing import Any
 
 from dreamduck import cli, config
-from dreamduck.config import check, option
+from dreamduck.config import check, option, to_dict
 from dreamduck.control.files import run_of
 from dreamduck.control.gap import ship
-from dreamduck.control.recipe import RecipeConfig
-from dreamduck.control.runs import VerdictConfig, judge_both
+from dreamduck.control.recipe import DEFAULTS, RecipeConfig
+from dreamduck.control.runs import ChoiceConfig, claim_report, judge_both, kept, key_of
 from dreamduck.control.stages import Stage, run_stages
 from dreamduck.control.worlds import WorldConfig, add_strict, load_controller
 from dreamduck.memory.layout import TRAINING_STEPS
-from dreamduck.storage import read_json, replacing, write_json
+from dreamduck.storage import fingerprint, replacing, write_json
 
 log = logging.getLogger(__name__)
 
+OUTPUTS = ("loop.json", "loop.md", "best.json", "best.card.json", "records")
 VISION_FILES = ("vae.weights.h5", "vae.json")
 
 
 @dataclasses.dataclass(frozen=True)
-class LoopConfig(RecipeConfig, VerdictConfig):
+class LoopConfig(RecipeConfig, ChoiceConfig):
     """One round's settings."""
 
     rounds: int = option(2, "drive, record, retrain, evolve: so many times", low=1)
@@ -96,10 +97,18 @@ def round_stages(
     ]
 
 
+def choose(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The round of the greatest mean return on the road, in episodes that the table does not report."""
+    return max(rows, key=lambda row: row["choice"]["return"][0])
+
+
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """The rounds as Markdown."""
     lines = [
         "# The loop",
+        "",
+        f"Chosen by {rows[0]['choice']['episodes']} other episodes than are reported, of seed "
+        f"{rows[0]['choice']['seed']}: round {choose(rows)['round']}.",
         "",
         "| round | return in the dream | on the road | alive at the end | along the lane [m] |",
         "| ---: | ---: | ---: | ---: | ---: |",
@@ -118,23 +127,22 @@ def judge(
     number: int, controller: Path, weights: Path, settings: LoopConfig, world: WorldConfig, target: Path
 ) -> dict[str, Any]:
     """A round's verdict, from its file where it is judged already."""
-    if not target.exists():
-        here = dataclasses.replace(world, weights=str(weights))
+    here = dataclasses.replace(world, weights=str(weights))
+    key = key_of("rnnenv", here, settings, controller=fingerprint(controller))
+    row = kept(target, key)
+    if row is None:
         found = judge_both(here, load_controller(controller, weights), settings)
-        write_json(target, {"round": number, "controller": str(controller), **found._asdict()})
-    return dict(read_json(target))
+        row = {"round": number, "controller": str(controller), **found._asdict(), "settings": key}
+        write_json(target, row)
+    return row
 
 
-def run(
-    controller: Path, settings: LoopConfig, world: WorldConfig, folder: Path, strict: bool = False
-) -> list[dict[str, Any]]:
+def run(controller: Path, settings: LoopConfig, world: WorldConfig, folder: Path) -> list[dict[str, Any]]:
     """All rounds; what is done already is taken from the files.
 
     Args:
         controller: evolved in the dream of `world.weights`; the first to drive.
-        strict: refuse a controller that was made with another world model.
     """
-    load_controller(controller, world.folder, strict)
     gather(Path(settings.records), folder / "records")
     weights = world.folder
     rows = [judge(0, controller, weights, settings, world, folder / "round-0.json")]
@@ -162,7 +170,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", default="loop", help="folder to write to (default: loop)")
     add_strict(parser)
     config.add_arguments(parser, LoopConfig)
-    config.add_arguments(parser.add_argument_group("world"), WorldConfig)  # type: ignore[arg-type]
+    config.add_arguments(parser.add_argument_group("world"), WorldConfig, defaults=DEFAULTS)  # type: ignore[arg-type]
     return parser
 
 
@@ -173,11 +181,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = config.from_arguments(LoopConfig, arguments)
     world = config.from_arguments(WorldConfig, arguments)
     folder = Path(arguments.out)
-    rows = run(Path(arguments.controller), settings, world, folder, arguments.strict)
-    best = max(rows, key=lambda row: row["road"]["return"][0])
+    controller = Path(arguments.controller)
+    load_controller(controller, world.folder, arguments.strict)
+    described = {"loop": to_dict(settings), "world": to_dict(world), "controller": fingerprint(controller)}
+    with claim_report("loop", folder, [folder / name for name in OUTPUTS], described):
+        rows = run(controller, settings, world, folder)
+        best = choose(rows)
+        if best["round"]:
+            ship(run_of(best["controller"]), folder, "best")
     print(table(rows))
     if best["round"]:
-        ship(run_of(best["controller"]), folder, "best")
         print(
             f"best: round {best['round']}; its controller is {folder / 'best.json'}, its world model "
             f"{folder / ('round-' + str(best['round'])) / 'weights'}"

@@ -4,8 +4,11 @@ Flow: worlds, search -> [runs] -> gap, ablations, reproduce."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
 import logging
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,12 +31,13 @@ from dreamduck.control.worlds import (
     road_maker,
     world_facts,
 )
-from dreamduck.errors import ConfigError
-from dreamduck.storage import claim
+from dreamduck.errors import CheckpointError, ConfigError
+from dreamduck.storage import claim, read_json, write_json
 from dreamduck.threads import cores
 
 log = logging.getLogger(__name__)
 
+JUDGED = ("judge_episodes", "judge_seconds", "judge_seed", "choice_seed")
 JUDGING = 3  # the place of the random stream that finished controllers are judged with
 
 
@@ -112,6 +116,7 @@ class Verdict(NamedTuple):
 
     dream: dict[str, float]  # mean and std of the return, mean length
     road: dict[str, Any]  # see `report.summarize_episodes`
+    choice: dict[str, Any]  # "return" (mean, std), "episodes", "seed": on the road, to choose by alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,6 +129,24 @@ class VerdictConfig:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class ChoiceConfig(VerdictConfig):
+    """How finished controllers are judged, and one of them chosen by episodes that are not reported."""
+
+    choice_seed: int = option(
+        2000, "of the episodes that a controller is chosen by, as many as are reported", low=0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self)
+        if self.choice_seed == self.judge_seed:
+            raise ConfigError(
+                f"choice_seed: expected another seed than judge_seed, got {self.choice_seed} for both; "
+                "who is chosen by the episodes that are reported looks better than it is"
+            )
 
 
 def judge_in_dream(world: WorldConfig, controller: Controller, how: VerdictConfig) -> dict[str, float]:
@@ -154,6 +177,64 @@ def judge_on_road(world: WorldConfig, controller: Controller, how: VerdictConfig
     return summarize_episodes(found[:episodes], how.judge_seed)
 
 
-def judge_both(world: WorldConfig, controller: Controller, how: VerdictConfig) -> Verdict:
-    """A controller in the dream and on the road."""
-    return Verdict(judge_in_dream(world, controller, how), judge_on_road(world, controller, how))
+def judge_both(world: WorldConfig, controller: Controller, how: ChoiceConfig) -> Verdict:
+    """A controller in the dream and on the road, and on the road once more to choose by."""
+    dream, road = judge_in_dream(world, controller, how), judge_on_road(world, controller, how)
+    to_choose_by = VerdictConfig(how.judge_episodes, how.judge_seconds, how.choice_seed)
+    other = judge_on_road(world, controller, to_choose_by)
+    choice = {"return": other["return"], "episodes": other["episodes"], "seed": how.choice_seed}
+    return Verdict(dream, road, choice)
+
+
+def kept(path: Path, key: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A verdict that an earlier start left; None where there is none.
+
+    Args:
+        path: its file.
+        key: the settings that it must have been made with.
+    Raises:
+        CheckpointError: the file is damaged, or made with other settings.
+    """
+    if not path.exists():
+        return None
+    found = read_json(path, CheckpointError)
+    if not isinstance(found, dict) or not isinstance(found.get("settings"), dict):
+        raise CheckpointError(f"{path}: expected a verdict with its settings; delete it to judge anew")
+    then, now = found["settings"], json.loads(json.dumps(key))
+    changed = [
+        f"{name} (then {then.get(name)}, now {now.get(name)})"
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name)
+    ]
+    if changed:
+        raise CheckpointError(
+            f"{path}: expected a verdict of these settings, but changed were {', '.join(changed)}; "
+            "choose another --out, or delete it to judge anew"
+        )
+    return found
+
+
+@contextlib.contextmanager
+def claim_report(
+    name: str, folder: Path, outputs: Sequence[Path], described: Mapping[str, Any], fresh: bool = False
+) -> Iterator[None]:
+    """Hold the files of a report; its settings are written first, and say that the files are its own.
+
+    Args:
+        name: of the report.
+        described: its settings, for `<name>.config.json`.
+        fresh: write over whatever is there.
+    Raises:
+        ConfigError: files of another run are there, or another process writes there now.
+    """
+    state = folder / f"{name}.config.json"
+    with claim(name, outputs, state, fresh):
+        write_json(state, described)
+        yield
+
+
+def key_of(env: str, world: WorldConfig, how: VerdictConfig, **more: Any) -> dict[str, Any]:
+    """The settings that a verdict depends on."""
+    facts = world_facts(env, world)
+    judged = {f.name: getattr(how, f.name) for f in dataclasses.fields(how) if f.name in JUDGED}
+    return {"world": facts["world"], "weights": facts["weights"], **judged, **more}

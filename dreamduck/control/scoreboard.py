@@ -16,6 +16,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from dreamduck import cli, config, seeding
 from dreamduck.config import check, option
 from dreamduck.control import mpi, report
@@ -23,7 +25,7 @@ from dreamduck.control.drivers import FramePolicy, ModelPolicy, PurePursuit, Ran
 from dreamduck.control.evaluate import ControllerDriver, Driver, drive
 from dreamduck.control.files import read_controller
 from dreamduck.control.rows import BUILT_IN, Row, check_agent, cost, load_policy
-from dreamduck.control.trace import Recorder
+from dreamduck.control.trace import Recorder, as_measures
 from dreamduck.control.worlds import (
     WorldConfig,
     add_strict,
@@ -38,7 +40,7 @@ from dreamduck.errors import ConfigError
 from dreamduck.registration import agents
 from dreamduck.simulator.base import SIMULATORS
 from dreamduck.simulator.maps import load_map
-from dreamduck.storage import read_json, write_json
+from dreamduck.storage import claim, read_json, write_json
 from dreamduck.threads import cores
 
 log = logging.getLogger(__name__)
@@ -151,10 +153,7 @@ class Board:
         self.path = folder / "scores.json"
         self.entries: list[dict[str, Any]] = []
         if self.path.exists():
-            found = read_json(self.path, ConfigError)
-            if not isinstance(found, dict) or not isinstance(found.get("entries"), list):
-                raise ConfigError(f"{self.path}: expected a scoreboard; choose another --out")
-            self.entries = found["entries"]
+            self.entries = read_entries(self.path)
 
     def key(self, row: Row, simulator: str, map_name: str) -> dict[str, Any]:
         """What must be the same for a measurement to stand."""
@@ -176,6 +175,25 @@ class Board:
     def measured(self, key: dict[str, Any]) -> bool:
         """Whether this was measured already."""
         return any(entry["key"] == key for entry in self.entries)
+
+    def check_settings(self, rows: Sequence[Row]) -> None:
+        """Refuse to put measurements in the place of others that were made with other settings.
+
+        Raises:
+            ConfigError: names the first one, and what is different.
+        """
+        for simulator in self.settings.simulators:
+            for map_name in self.settings.maps:
+                for row in rows:
+                    now = self.key(row, simulator, map_name)
+                    for then in (entry["key"] for entry in self.entries):
+                        if _place(then) == _place(now) and then != now:
+                            changed = sorted(n for n in {*then, *now} if then.get(n) != now.get(n))
+                            raise ConfigError(
+                                f"{self.path}: {row.name!r} on {map_name}, {simulator}, was measured with "
+                                f"another {', '.join(changed)}; choose another --out, or give --fresh to "
+                                "measure it again in its place"
+                            )
 
     def add(self, key: dict[str, Any], parts: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
         """Add a measurement, in the place of an older one of the same row, map and simulator."""
@@ -220,6 +238,24 @@ class Board:
             seeds = tuple(seeding.derive(self.settings.seed, number) for number in numbers)
             tasks.append(Drive(row, simulator, map_name, seeds))
         return tasks
+
+
+def read_entries(path: Path) -> list[dict[str, Any]]:
+    """The measurements in a `scores.json`.
+
+    Raises:
+        ConfigError: it is damaged, or something else.
+    """
+    found = read_json(path, ConfigError)
+    try:
+        entries: list[dict[str, Any]] = list(found["entries"])
+        report.table(entries)
+        for entry in entries:
+            np.asarray([[point[:2] for point in drawn[-1:]] for drawn in entry["paths"]], dtype=np.float64)
+            as_measures(entry["episodes"])
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as err:
+        raise ConfigError(f"{path}: expected a scoreboard; choose another --out, or delete it") from err
+    return entries
 
 
 def _place(key: dict[str, Any]) -> tuple[str, str, str]:
@@ -278,6 +314,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", default="scores", help="folder to write to (default: scores)")
     parser.add_argument(
+        "--fresh",
+        action="store_true",
+        help="measure again, in its place, what was measured with other settings",
+    )
+    parser.add_argument(
         "--rows", default=",".join(BUILT_IN), help=f"built-in rows (default: {','.join(BUILT_IN)})"
     )
     parser.add_argument(
@@ -326,9 +367,14 @@ def main(argv: Sequence[str] | None = None) -> None:
             if team.rank:
                 team.serve(runner)
                 return
-            board = Board(Path(arguments.out), settings, world)
-            fill(board, rows, team, runner)
-            board.write()
+            folder = Path(arguments.out)
+            state, outputs = folder / "scores.json", [folder / name for name in ("scores.md", "paths.png")]
+            with claim("scores", outputs, state, arguments.fresh and not state.exists()):
+                board = Board(folder, settings, world)
+                if not arguments.fresh:
+                    board.check_settings(rows)
+                fill(board, rows, team, runner)
+                board.write()
             team.release()
         finally:
             runner.close()

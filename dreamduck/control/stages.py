@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import logging
+import math
 import shlex
 import subprocess
 import sys
@@ -20,13 +21,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dreamduck.errors import TrainingError
+from dreamduck.errors import CheckpointError, TrainingError
 from dreamduck.storage import fingerprint, read_json, write_json
 from dreamduck.workers import child_environment
 
 log = logging.getLogger(__name__)
 
 PACKAGE = Path(__file__).parent.parent
+SECONDS = ("seconds", "seconds_before")  # in a stamp
 NOTED_EVERY = 10.0  # seconds: how often what a stage took is noted
 
 
@@ -63,13 +65,14 @@ def run_stages(stages: Sequence[Stage], folder: Path) -> dict[str, float]:
     Returns:
         Seconds that each stage took, when it was run.
     Raises:
+        CheckpointError: a stamp is damaged.
         TrainingError: a command failed, left out what it should have made, or still runs from an earlier
             start.
     """
     seconds, chain = {}, ""
     for number, stage in enumerate(stages, 1):
         stamp = folder / "stamps" / f"{stage.name}.json"
-        found = read_json(stamp) if stamp.exists() else {}
+        found = _read_stamp(stamp)
         chain = _link(chain, stage)
         if not is_done(stage, found, chain):
             log.info("stage %d of %d, %s: %s", number, len(stages), stage.name, shlex.join(stage.command))
@@ -79,6 +82,25 @@ def run_stages(stages: Sequence[Stage], folder: Path) -> dict[str, float]:
             log.info("stage %d of %d, %s: done already", number, len(stages), stage.name)
         seconds[stage.name] = float(found["seconds"])
     return seconds
+
+
+def _read_stamp(path: Path) -> dict[str, Any]:
+    """What a stamp says; empty where there is none.
+
+    Raises:
+        CheckpointError: it is damaged.
+    """
+    if not path.exists():
+        return {}
+    remedy = f"delete it, and stage {path.stem} runs again"
+    try:
+        found = read_json(path, CheckpointError)
+    except CheckpointError as err:
+        raise CheckpointError(f"{err}; {remedy}") from err
+    times = [found.get(name, 0.0) for name in SECONDS] if isinstance(found, dict) else [None]
+    if not all(isinstance(value, (int, float)) and 0 <= value < math.inf for value in times):
+        raise CheckpointError(f"{path}: expected the stamp of a stage; {remedy}")
+    return found
 
 
 def is_done(stage: Stage, stamp: dict[str, Any], chain: str) -> bool:

@@ -151,7 +151,8 @@ def test_an_agent_knows_the_model_that_it_learned_through(weights, others, tmp_p
     save = tmp_path / "agent"
     base = ["--alg=ppo2", "--network=mlp", "--seed=1"]
     learn = [*base, "--env=DreamDuck-v2", "--num_timesteps=16", "--nsteps=16", "--nminibatches=1"]
-    baselines([*learn, f"--weights={weights}", f"--save_path={save}", f"--log_path={tmp_path / 'logs'}"])
+    kwargs = json.dumps({"weights": str(weights)})
+    baselines([*learn, f"--env_kwargs={kwargs}", f"--save_path={save}", f"--log_path={tmp_path / 'logs'}"])
     (file,) = [path for path in tmp_path.iterdir() if path.name.startswith("agent")]
     assert acting.about(file).weights == weights_fingerprints(weights)
     words = ["--rows=", f"--agent=it={file}", "--episodes=1", "--seconds=0.5", "--maps=loop_empty", "-q"]
