@@ -157,9 +157,7 @@ class Board:
 
     def key(self, row: Row, simulator: str, map_name: str) -> dict[str, Any]:
         """What must be the same for a measurement to stand."""
-        world = config.to_dict(dataclasses.replace(self.world, simulator=simulator, map_name=map_name))
-        world.pop("temperature")
-        world.pop("weights")
+        world = _settings(dataclasses.replace(self.world, simulator=simulator, map_name=map_name))
         return {
             "row": row.name,
             "kind": row.kind,
@@ -247,15 +245,27 @@ def read_entries(path: Path) -> list[dict[str, Any]]:
         ConfigError: it is damaged, or something else.
     """
     found = read_json(path, ConfigError)
+    plain = _settings(WorldConfig())
     try:
         entries: list[dict[str, Any]] = list(found["entries"])
         report.table(entries)
         for entry in entries:
-            np.asarray([[point[:2] for point in drawn[-1:]] for drawn in entry["paths"]], dtype=np.float64)
+            # A setting that is newer than the measurement was what it is by default.
+            entry["key"]["world"] = {**plain, **entry["key"]["world"]}
+            ends = [np.asarray(points, dtype=np.float64).reshape(-1, 2)[-1] for points in entry["paths"]]
             as_measures(entry["episodes"])
+            if not all(isinstance(part, str) for part in _place(entry["key"])):
+                raise TypeError
+            json.dumps([entry, np.array(ends).tolist()], allow_nan=False)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as err:
         raise ConfigError(f"{path}: expected a scoreboard; choose another --out, or delete it") from err
     return entries
+
+
+def _settings(world: WorldConfig) -> dict[str, Any]:
+    """The settings of a road, as a key holds them."""
+    found = config.to_dict(world)
+    return {name: value for name, value in found.items() if name not in ("temperature", "weights")}
 
 
 def _place(key: dict[str, Any]) -> tuple[str, str, str]:

@@ -53,25 +53,25 @@ MAPS = "--maps=loop_empty,small_loop"
 COMMANDS: dict[str, tuple[list[str], str, str, Any]] = {
     # command, its flag for the folder, the file after which the cable is cut, what must be the same
     "train": (
-        [str(SCRIPTS / "train.py"), "rnnenv", *SEARCH, "--generations=600"],
+        [str(SCRIPTS / "train.py"), "rnnenv", *SEARCH, "--generations=200"],
         "--log",
         "rnnenv.cma.2.4.hist.json",
         searched,
     ),
     "extract": (
-        [str(SCRIPTS / "extract.py"), MAPS, "--max-trials=300", "--max-frames=300", "--batch=2"],
+        [str(SCRIPTS / "extract.py"), MAPS, "--max-trials=60", "--max-frames=120", "--batch=2"],
         "--records",
         "*.npz",
         recorded,
     ),
     "scoreboard": (
-        ["-m", "dreamduck.control.scoreboard", MAPS, "--episodes=60", "--seconds=60", "--cars=4"],
+        ["-m", "dreamduck.control.scoreboard", MAPS, "--episodes=24", "--seconds=40", "--cars=4"],
         "--out",
         "scores.json",
         scored,
     ),
     "gap": (
-        ["-m", "dreamduck.control.gap", *SEARCH, "--generations=150", "--temperatures=0.3,0.5,1.0", *JUDGE],
+        ["-m", "dreamduck.control.gap", *SEARCH, "--generations=80", "--temperatures=0.3,0.5,1.0", *JUDGE],
         "--out",
         "temperature-0.3/verdict.json",
         compared,
