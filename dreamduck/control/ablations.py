@@ -159,7 +159,7 @@ def run(
         plan = Plan(case.env, here, how, case.form, folder / case.name, fresh=fresh)
         done = plan.folder / "verdict.json"
         key = key_of(case.env, here, settings, search=to_dict(how), form=str(case.form))
-        row = None if team.rank or fresh else kept(done, key)
+        row = None if team.rank or fresh else kept(done, key, table)
         if team.agree(row is None):
             evolve(plan, team)
         if team.rank:

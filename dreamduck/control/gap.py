@@ -23,6 +23,7 @@ from dreamduck.control.runs import ChoiceConfig, Plan, claim_report, evolve, jud
 from dreamduck.control.search import SearchConfig
 from dreamduck.control.worlds import FormConfig, WorldConfig, load_controller, model_sizes
 from dreamduck.errors import ConfigError
+from dreamduck.readers import read_text
 from dreamduck.storage import PathLike, replacing, write_json
 
 log = logging.getLogger(__name__)
@@ -152,7 +153,7 @@ def run(
         plan = Plan("rnnenv", here, search, form.form(*sizes), folder / f"temperature-{text}", fresh=fresh)
         done = plan.folder / "verdict.json"
         key = key_of(plan.env, here, gap, search=to_dict(search), form=str(plan.form))
-        found = None if team.rank or fresh else kept(done, key)
+        found = None if team.rank or fresh else kept(done, key, table)
         if team.agree(found is None):
             evolve(plan, team)
         if team.rank:
@@ -200,7 +201,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         text = next(text for text in gap.temperatures if float(text) == chosen["temperature"])
         files = RunFiles.of(folder / f"temperature-{text}", "rnnenv", search.num_episode, search.population)
         ship(files, folder, "dream")
-    print((folder / "gap.md").read_text(encoding="utf-8"))
+    print(read_text(folder / "gap.md"))
     print(f"chosen: temperature {text}; its controller is {folder / 'dream.json'}")
 
 

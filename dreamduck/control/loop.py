@@ -129,7 +129,7 @@ def judge(
     """A round's verdict, from its file where it is judged already."""
     here = dataclasses.replace(world, weights=str(weights))
     key = key_of("rnnenv", here, settings, controller=fingerprint(controller))
-    row = kept(target, key)
+    row = kept(target, key, table)
     if row is None:
         found = judge_both(here, load_controller(controller, weights), settings)
         row = {"round": number, "controller": str(controller), **found._asdict(), "settings": key}

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
-from dreamduck.cli import USAGE
+from dreamduck.cli import USAGE, explain
 from dreamduck.errors import ConfigError, DependencyError, DreamDuckError
 
 T = TypeVar("T")
@@ -207,12 +207,16 @@ class MPITeam(Team):
         code = 1
         if isinstance(value, self._mpi.Exception):
             self._lost(list(self._heard))
+        where = f"rank {self.rank} on {os.uname().nodename}"
         if isinstance(value, KeyboardInterrupt):
             code = INTERRUPTED
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        elif isinstance(value, (DreamDuckError, OSError)):
+        elif isinstance(value, DreamDuckError):
             code = USAGE
-            _say(f"error: rank {self.rank} on {os.uname().nodename}: {value}")
+            _say(f"error: {where}: {value}")
+        elif isinstance(value, OSError) and value.errno is not None:
+            code = USAGE
+            _say(f"error: {where}: {explain(value)}")
         else:
             _say(f"rank {self.rank} of {self.size} failed:")
             traceback.print_exception(kind, value, trace)

@@ -8,7 +8,8 @@ import contextlib
 import dataclasses
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +33,8 @@ from dreamduck.control.worlds import (
     world_facts,
 )
 from dreamduck.errors import CheckpointError, ConfigError
-from dreamduck.storage import claim, read_json, write_json
+from dreamduck.readers import in_words, read_json
+from dreamduck.storage import claim, write_json
 from dreamduck.threads import cores
 
 log = logging.getLogger(__name__)
@@ -186,21 +188,40 @@ def judge_both(world: WorldConfig, controller: Controller, how: ChoiceConfig) ->
     return Verdict(dream, road, choice)
 
 
-def kept(path: Path, key: Mapping[str, Any]) -> dict[str, Any] | None:
+def read_verdict(path: Path, table: Callable[[list[dict[str, Any]]], str]) -> dict[str, Any]:
+    """A row that was judged before.
+
+    Args:
+        path: its file.
+        table: that it must fit into.
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    remedy = "delete it to judge again"
+    row = read_json(path, CheckpointError, remedy)
+    with in_words(path, CheckpointError, "not a verdict", remedy):
+        table([row])
+        return dict(row)
+
+
+def kept(
+    path: Path, key: Mapping[str, Any], table: Callable[[list[dict[str, Any]]], str]
+) -> dict[str, Any] | None:
     """A verdict that an earlier start left; None where there is none.
 
     Args:
         path: its file.
         key: the settings that it must have been made with.
+        table: that it must fit into.
     Raises:
         CheckpointError: the file is damaged, or made with other settings.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
-    found = read_json(path, CheckpointError)
-    if not isinstance(found, dict) or not isinstance(found.get("settings"), dict):
-        raise CheckpointError(f"{path}: expected a verdict with its settings; delete it to judge anew")
-    then, now = found["settings"], json.loads(json.dumps(key))
+    found = read_verdict(path, table)
+    then, now = found.get("settings"), json.loads(json.dumps(key))
+    if not isinstance(then, dict):
+        raise CheckpointError(f"{path}: expected a verdict with its settings; delete it to judge again")
     changed = [
         f"{name} (then {then.get(name)}, now {now.get(name)})"
         for name in sorted({*then, *now})
@@ -209,7 +230,7 @@ def kept(path: Path, key: Mapping[str, Any]) -> dict[str, Any] | None:
     if changed:
         raise CheckpointError(
             f"{path}: expected a verdict of these settings, but changed were {', '.join(changed)}; "
-            "choose another --out, or delete it to judge anew"
+            "choose another --out, or delete it to judge again"
         )
     return found
 

@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -37,11 +38,14 @@ from dreamduck.control.worlds import (
     weights_fingerprints,
 )
 from dreamduck.errors import ConfigError
+from dreamduck.readers import in_words, read_text
 from dreamduck.registration import agents
 from dreamduck.simulator.base import SIMULATORS
 from dreamduck.simulator.maps import load_map
 from dreamduck.storage import claim, read_json, write_json
 from dreamduck.threads import cores
+
+SCORES_BYTES = 1 << 28  # every episode of every row
 
 log = logging.getLogger(__name__)
 
@@ -152,7 +156,7 @@ class Board:
         self.folder, self.settings, self.world = folder, settings, world
         self.path = folder / "scores.json"
         self.entries: list[dict[str, Any]] = []
-        if self.path.exists():
+        if os.path.lexists(self.path):
             self.entries = read_entries(self.path)
 
     def key(self, row: Row, simulator: str, map_name: str) -> dict[str, Any]:
@@ -242,11 +246,12 @@ def read_entries(path: Path) -> list[dict[str, Any]]:
     """The measurements in a `scores.json`.
 
     Raises:
-        ConfigError: it is damaged, or something else.
+        ConfigError: it is missing, damaged or of another form.
     """
-    found = read_json(path, ConfigError)
+    remedy = "choose another --out"
+    found = read_json(path, ConfigError, remedy, SCORES_BYTES)
     plain = _settings(WorldConfig())
-    try:
+    with in_words(path, ConfigError, "not a scoreboard", remedy):
         entries: list[dict[str, Any]] = list(found["entries"])
         report.table(entries)
         for entry in entries:
@@ -255,10 +260,8 @@ def read_entries(path: Path) -> list[dict[str, Any]]:
             ends = [np.asarray(points, dtype=np.float64).reshape(-1, 2)[-1] for points in entry["paths"]]
             as_measures(entry["episodes"])
             if not all(isinstance(part, str) for part in _place(entry["key"])):
-                raise TypeError
+                raise TypeError("names are no strings")
             json.dumps([entry, np.array(ends).tolist()], allow_nan=False)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as err:
-        raise ConfigError(f"{path}: expected a scoreboard; choose another --out, or delete it") from err
     return entries
 
 
@@ -388,7 +391,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             team.release()
         finally:
             runner.close()
-    print((Path(arguments.out) / "scores.md").read_text(encoding="utf-8"))
+    print(read_text(Path(arguments.out) / "scores.md"))
     log.info("%s", json.dumps({"scores": str(board.path)}))
 
 

@@ -12,7 +12,7 @@ import fcntl
 import hashlib
 import json
 import logging
-import math
+import os
 import shlex
 import subprocess
 import sys
@@ -21,14 +21,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dreamduck.errors import CheckpointError, TrainingError
+from dreamduck.errors import ConfigError, TrainingError
 from dreamduck.storage import fingerprint, read_json, write_json
 from dreamduck.workers import child_environment
 
 log = logging.getLogger(__name__)
 
 PACKAGE = Path(__file__).parent.parent
-SECONDS = ("seconds", "seconds_before")  # in a stamp
+TIMES = ("seconds", "seconds_before")  # in a stamp
 NOTED_EVERY = 10.0  # seconds: how often what a stage took is noted
 
 
@@ -85,22 +85,19 @@ def run_stages(stages: Sequence[Stage], folder: Path) -> dict[str, float]:
 
 
 def _read_stamp(path: Path) -> dict[str, Any]:
-    """What a stamp says; empty where there is none.
+    """What a stamp tells; empty where there is none.
 
     Raises:
-        CheckpointError: it is damaged.
+        ConfigError: it is damaged.
     """
-    if not path.exists():
+    remedy = "delete it to run the stage again"
+    if not os.path.lexists(path):
         return {}
-    remedy = f"delete it, and stage {path.stem} runs again"
-    try:
-        found = read_json(path, CheckpointError)
-    except CheckpointError as err:
-        raise CheckpointError(f"{err}; {remedy}") from err
-    times = [found.get(name, 0.0) for name in SECONDS] if isinstance(found, dict) else [None]
-    if not all(isinstance(value, (int, float)) and 0 <= value < math.inf for value in times):
-        raise CheckpointError(f"{path}: expected the stamp of a stage; {remedy}")
-    return found
+    found = read_json(path, ConfigError, remedy)
+    times: list[Any] = [found.get(key, 0.0) for key in TIMES] if isinstance(found, dict) else [None]
+    if not all(type(seconds) in (int, float) and seconds >= 0 for seconds in times):
+        raise ConfigError(f"{path}: expected a stage's stamp; {remedy}")
+    return dict(found)
 
 
 def is_done(stage: Stage, stamp: dict[str, Any], chain: str) -> bool:
@@ -126,7 +123,7 @@ def _alone(stamp: Path) -> Iterator[int]:
     """
     path = stamp.with_suffix(".lock")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o666), "r+b", 0) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as err:
