@@ -8,6 +8,7 @@ import errno
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -33,6 +34,8 @@ REMEDIES = {
     errno.EADDRINUSE: "choose another port",
     errno.ENOMEM: "close other programs",
 }
+RANK_VARIABLES = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
+RANK_WAIT = 3.0  # [s]
 USAGE = 2  # the exit code for bad input, as argparse has it
 
 
@@ -101,7 +104,12 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
 
 
 def _say(text: str) -> None:
-    """Print a line on standard error, if there is one."""
+    """Print a line on standard error, if there is one.
+
+    Under `mpiexec` all ranks may fail in the same way: the first one speaks, and ends the others.
+    """
+    if any(os.environ.get(name, "0") != "0" for name in RANK_VARIABLES):
+        time.sleep(RANK_WAIT)
     with contextlib.suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)
 

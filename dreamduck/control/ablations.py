@@ -8,6 +8,7 @@ believe a result."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
 import itertools
@@ -178,8 +179,8 @@ def run(
     return rows
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Make the table."""
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = cli.parser("Compare controllers on z alone, with an untrained and with a trained memory.")
     parser.add_argument("--out", default="ablations", help="folder to write to (default: ablations)")
     parser.add_argument("--fresh", action="store_true", help="start anew, over files that lie there")
@@ -187,8 +188,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     config.add_arguments(parser, AblationConfig)
     config.add_arguments(parser.add_argument_group("search"), SearchConfig, defaults=SEARCH)  # type: ignore[arg-type]
     config.add_arguments(parser.add_argument_group("world"), WorldConfig, defaults=DEFAULTS)  # type: ignore[arg-type]
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Make the table."""
+    parser = build_parser()
     arguments = parser.parse_args(argv)
     cli.start_logging(arguments)
+    said = config.given(parser, arguments, argv)
+    if "rnnenv" not in arguments.worlds:
+        config.refuse(said & {"temperature"}, "without the world rnnenv")
+    if "untrained" not in arguments.memories:
+        config.refuse(said & {"memory_seed"}, "without the memory 'untrained'")
+    if not {"untrained", "trained"} & set(arguments.memories):
+        config.refuse(said & {"features"}, "where no controller has a memory")
     settings = config.from_arguments(AblationConfig, arguments)
     world = config.from_arguments(WorldConfig, arguments)
     search = config.from_arguments(SearchConfig, arguments)

@@ -7,6 +7,7 @@ Source: Ha & Schmidhuber 2018, table 2."""
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
 import logging
@@ -169,8 +170,8 @@ def run(
     return rows
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Make the report and copy the best controller."""
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = cli.parser("Evolve at several temperatures; return in the dream and on the road for each.")
     parser.add_argument("--out", default="gap", help="folder to write to (default: gap)")
     parser.add_argument("--fresh", action="store_true", help="start anew, over files that lie there")
@@ -180,6 +181,12 @@ def main(argv: Sequence[str] | None = None) -> None:
     config.add_arguments(parser.add_argument_group("controller"), FormConfig, defaults=DEFAULTS)  # type: ignore[arg-type]
     skip = ("temperature",)
     config.add_arguments(parser.add_argument_group("world"), WorldConfig, skip)  # type: ignore[arg-type]
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Make the report and copy the best controller."""
+    parser = build_parser()
     arguments = parser.parse_args(argv)
     cli.start_logging(arguments)
     gap = config.from_arguments(GapConfig, arguments)

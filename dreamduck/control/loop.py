@@ -22,7 +22,7 @@ from dreamduck.control.gap import ship
 from dreamduck.control.recipe import DEFAULTS, RecipeConfig
 from dreamduck.control.runs import ChoiceConfig, claim_report, judge_both, kept, key_of
 from dreamduck.control.stages import Stage, run_stages
-from dreamduck.control.worlds import WorldConfig, add_strict, load_controller
+from dreamduck.control.worlds import WorldConfig, add_strict, load_controller, road_flags
 from dreamduck.memory.layout import TRAINING_STEPS
 from dreamduck.storage import fingerprint, replacing, write_json
 
@@ -75,7 +75,7 @@ def round_stages(
     best = settings.best(here / "log")
     drives = [
         *("dreamduck.control.drives", str(controller), "--out", str(records)),
-        *("--weights", str(weights), "--map-name", world.map_name, "--simulator", world.simulator),
+        *("--weights", str(weights), *road_flags(world)),
         *("--first", str(900_000_000 + 1_000_000 * number), "--episodes", str(settings.episodes)),
         *("--max-steps", str(settings.drive_steps), "--noise", str(settings.noise)),
     ]

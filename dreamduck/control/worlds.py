@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamduck import __version__
-from dreamduck.config import check, option, to_dict
+from dreamduck.config import check, option, refuse, to_dict
 from dreamduck.control.controllers import FEATURES, Controller, ControllerForm
 from dreamduck.control.evaluate import DreamJudge, Judge, RoadJudge
 from dreamduck.control.files import read_card, read_controller
@@ -36,6 +36,7 @@ LEGACY_FILES = ("vae.json", "rnn.json")
 # What [z] and [z, c, h] are made by; where dreams begin is no part of it.
 VISION_FILES = ("vae.weights.h5", "vae.json")
 MODEL_FILES = (*VISION_FILES, "rnn.weights.h5", "rnn.json")
+ROAD_FIELDS = frozenset(field.name for field in dataclasses.fields(RoadConfig))
 STRICT = "refuse a controller or an agent that was made with another world model, instead of warning"
 
 
@@ -69,6 +70,35 @@ class FormConfig:
     def form(self, z_size: int, hidden_size: int) -> ControllerForm:
         """The form for a world model of these sizes."""
         return ControllerForm(self.features, self.hidden, z_size=z_size, hidden_size=hidden_size)
+
+
+def check_flags(env: str, said: set[str]) -> None:
+    """Refuse settings of the road for the dream, and of the dream for the road.
+
+    Args:
+        env: one of `ENVS`.
+        said: the names of the flags that a command line says.
+    Raises:
+        ConfigError: names those of no effect.
+    """
+    if env == "rnnenv":
+        refuse(said & {*ROAD_FIELDS, "threads"}, "in the dream, where there is no road")
+    else:
+        refuse(said & {"temperature"}, "on the road, which is not dreamt")
+
+
+def road_flags(world: RoadConfig) -> list[str]:
+    """The command-line flags for the settings of a road that differ from the defaults."""
+    flags = []
+    for field in dataclasses.fields(RoadConfig):
+        value, name = getattr(world, field.name), field.name.replace("_", "-")
+        if value == field.default:
+            continue
+        if isinstance(value, bool):
+            flags.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            flags += [f"--{name}", str(value)]
+    return flags
 
 
 def model_sizes(folder: Path) -> tuple[int, int]:

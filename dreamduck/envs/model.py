@@ -17,9 +17,11 @@ from dreamduck.control.controllers import Controller, random_theta
 from dreamduck.control.evaluate import Task, summarize
 from dreamduck.control.worlds import (
     ENVS,
+    ROAD_FIELDS,
     FormConfig,
     WorldConfig,
     add_strict,
+    check_flags,
     load_controller,
     make_judge,
     model_sizes,
@@ -29,9 +31,7 @@ from dreamduck.envs.world import stopped
 from dreamduck.errors import ConfigError
 
 IDS = {"env": "DreamDuck-v0", "realenv": "DreamDuck-v1", "rnnenv": "DreamDuck-v2"}
-ROAD_SETTINGS = (
-    *("map_name", "simulator", "reward", "domain_rand", "distortion", "frame_skip", "steering_gain"),
-)
+ROAD_SETTINGS = tuple(sorted(ROAD_FIELDS - {"camera_width", "camera_height"}))
 EPILOG = """\
 examples:
   python dreamduck/envs/model.py rnnenv norender log/rnnenv.cma.16.2.json
@@ -147,8 +147,19 @@ def show(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Judge or show."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
     cli.start_logging(arguments)
+    said = config.given(parser, arguments, argv)
+    check_flags(arguments.env, said)
+    if arguments.mode == "render":
+        config.refuse(said & {"episodes"}, "with render, which shows one")
+    else:
+        config.refuse(said & {"video"}, "with norender")
+    if arguments.controller:
+        config.refuse(said & {"features", "hidden"}, "with a controller's file, which says its form")
+    else:
+        config.refuse(said & {"strict"}, "without a controller's file")
     if arguments.episodes < 1 or arguments.max_steps < 1:
         raise ConfigError("episodes, max-steps: expected 1 or more")
     world = config.from_arguments(WorldConfig, arguments)

@@ -16,7 +16,15 @@ from dreamduck.control import mpi
 from dreamduck.control.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
 from dreamduck.control.runs import Plan, evolve
 from dreamduck.control.search import SearchConfig
-from dreamduck.control.worlds import ENVS, FormConfig, WorldConfig, add_strict, load_controller, model_sizes
+from dreamduck.control.worlds import (
+    ENVS,
+    FormConfig,
+    WorldConfig,
+    add_strict,
+    check_flags,
+    load_controller,
+    model_sizes,
+)
 from dreamduck.errors import ConfigError
 
 log = logging.getLogger("dreamduck.train")
@@ -100,14 +108,27 @@ def choose_world(arguments: argparse.Namespace) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Search until the generations or the time are used up."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
     cli.start_logging(arguments)
+    said = config.given(parser, arguments, argv)
+    if {"antithetic", "seeds"} <= said:
+        raise ConfigError("antithetic: expected --seeds or --antithetic, got both")
     search, env = settings(arguments), choose_world(arguments)
+    check_flags(env, said)
+    if env != ENVS[0] and not search.components:
+        config.refuse(said & {"beginning"}, "on the road without --components")
     world = config.from_arguments(WorldConfig, arguments)
     sizes = model_sizes(world.folder)
     form = config.from_arguments(FormConfig, arguments).form(*sizes)
     if arguments.start:
-        form = load_controller(arguments.start, world.folder, arguments.strict).form
+        wanted, form = form, load_controller(arguments.start, world.folder, arguments.strict).form
+        if said & {"features", "hidden"} and wanted != form:
+            raise ConfigError(
+                f"start: expected a controller {wanted}, got one {form}; leave --features and --hidden out"
+            )
+    else:
+        config.refuse(said & {"strict"}, "without --start")
     plan = Plan(
         *(env, world, search, form, Path(arguments.log), arguments.start or ""),
         command=shlex.join(["train.py", *(sys.argv[1:] if argv is None else argv)]),

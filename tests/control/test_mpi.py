@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import dreamduck
 from dreamduck.control.mpi import SIZE_VARIABLES, Team, launched, team
 from dreamduck.errors import ConfigError
 
@@ -51,13 +52,17 @@ with mpi.team(10) as crew:
 """
 
 
+def clean():
+    """The environment without what another launcher left in it."""
+    return {k: v for k, v in os.environ.items() if k not in SIZE_VARIABLES}
+
+
 def start(folder, ranks, mode="plain", **settings):
     folder.mkdir(exist_ok=True)
-    clean = {k: v for k, v in os.environ.items() if k not in SIZE_VARIABLES}
     return subprocess.Popen(
         [MPIEXEC, "-n", str(ranks), sys.executable, "-c", PROGRAM, folder, mode],
         cwd=ROOT,
-        env={**clean, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        env={**clean(), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -107,6 +112,16 @@ def test_an_error_of_ours_is_one_line_and_exit_code_2(tmp_path):
     output, _ = run.communicate(timeout=60)
     assert run.returncode == 2
     assert output == f"error: rank 1 on {os.uname().nodename}: no such weights\n"
+
+
+def test_what_all_ranks_refuse_is_one_line(tmp_path):
+    """Before the ranks know of one another."""
+    script = Path(dreamduck.__file__).parent / "envs" / "train.py"
+    command = [MPIEXEC, "-n", "3", sys.executable, script, "--start", tmp_path / "none.json"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, env=clean())
+    assert run.returncode == 2
+    assert len(run.stderr.splitlines()) == 1, run.stderr
+    assert "none.json: no such file" in run.stderr
 
 
 def wait_for_victim(run, folder):

@@ -13,6 +13,7 @@ from dreamduck.control.evaluate import drive
 from dreamduck.control.rows import Row, load_policy
 from dreamduck.control.scoreboard import main
 from dreamduck.control.trace import Recorder, as_measures
+from dreamduck.control.worlds import WorldConfig
 from dreamduck.errors import ConfigError, MapError
 from tests.control.fakes import FakeRoad
 from tests.control.test_evaluate import Fixed
@@ -176,7 +177,7 @@ def test_a_damaged_board_is_told(board):
             part[last] = [None, "x", [], {}, [{}], 1e400][random.integers(6)]
         (board / "scores.json").write_text(json.dumps(damaged))
         with contextlib.suppress(ConfigError, MapError):
-            scoreboard.Board(board, scoreboard.ScoreConfig(), scoreboard.WorldConfig()).write()
+            scoreboard.Board(board, scoreboard.ScoreConfig(), WorldConfig()).write()
 
 
 def test_policies_are_found_by_name():

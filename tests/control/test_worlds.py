@@ -11,7 +11,7 @@ from dreamduck.control import gap
 from dreamduck.control.controllers import ControllerForm, random_theta
 from dreamduck.control.evaluate import Task, judge_all
 from dreamduck.control.files import RunFiles
-from dreamduck.control.runs import VerdictConfig, judge_both
+from dreamduck.control.runs import ChoiceConfig, judge_both
 from dreamduck.control.worlds import (
     FormConfig,
     WorldConfig,
@@ -95,11 +95,12 @@ def test_the_dream_of_a_controller_is_the_worlds_dream(world, thetas):
 def test_a_verdict_of_both_worlds(world, thetas):
     from dreamduck.control.controllers import Controller
 
-    how = VerdictConfig(judge_episodes=3, judge_seconds=2.0)
+    how = ChoiceConfig(judge_episodes=3, judge_seconds=2.0, judge_seed=11, choice_seed=12)
     verdict = judge_both(world, Controller(FORM, thetas[0]), how)
     assert set(verdict.dream) == {"mean", "std", "length"}
     assert verdict.road["episodes"] == 3
     assert 0 <= verdict.road["alive"][0] <= 1
+    assert (verdict.choice["episodes"], verdict.choice["seed"]) == (3, 12)
     assert judge_both(world, Controller(FORM, thetas[0]), how) == verdict
 
 
