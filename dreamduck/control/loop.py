@@ -124,12 +124,18 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def judge(
-    number: int, controller: Path, weights: Path, settings: LoopConfig, world: WorldConfig, target: Path
+    number: int,
+    controller: Path,
+    weights: Path,
+    settings: LoopConfig,
+    world: WorldConfig,
+    target: Path,
+    fresh: bool = False,
 ) -> dict[str, Any]:
-    """A round's verdict, from its file where it is judged already."""
+    """A round's verdict, from its file where it is judged already, but with `fresh`."""
     here = dataclasses.replace(world, weights=str(weights))
     key = key_of("rnnenv", here, settings, controller=fingerprint(controller))
-    row = kept(target, key, table)
+    row = None if fresh else kept(target, key, table)
     if row is None:
         found = judge_both(here, load_controller(controller, weights), settings)
         row = {"round": number, "controller": str(controller), **found._asdict(), "settings": key}
@@ -137,15 +143,17 @@ def judge(
     return row
 
 
-def run(controller: Path, settings: LoopConfig, world: WorldConfig, folder: Path) -> list[dict[str, Any]]:
-    """All rounds; what is done already is taken from the files.
+def run(
+    controller: Path, settings: LoopConfig, world: WorldConfig, folder: Path, fresh: bool = False
+) -> list[dict[str, Any]]:
+    """All rounds; what is done already is taken from the files, but verdicts with `fresh` are not.
 
     Args:
         controller: evolved in the dream of `world.weights`; the first to drive.
     """
     gather(Path(settings.records), folder / "records")
     weights = world.folder
-    rows = [judge(0, controller, weights, settings, world, folder / "round-0.json")]
+    rows = [judge(0, controller, weights, settings, world, folder / "round-0.json", fresh)]
     for number in range(1, settings.rounds + 1):
         made = folder / f"round-{number}" / "weights"
         made.mkdir(parents=True, exist_ok=True)
@@ -155,7 +163,8 @@ def run(controller: Path, settings: LoopConfig, world: WorldConfig, folder: Path
         planned = round_stages(number, folder, controller, weights, settings, world)
         run_stages(planned, folder)
         controller, weights = planned[-1].outputs[0], made
-        rows.append(judge(number, controller, weights, settings, world, folder / f"round-{number}.json"))
+        target = folder / f"round-{number}.json"
+        rows.append(judge(number, controller, weights, settings, world, target, fresh))
         log.info("round %d: %s", number, rows[-1])
         write_json(folder / "loop.json", rows)
         with replacing(folder / "loop.md") as temporary:
@@ -168,6 +177,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.parser("Drive, record, retrain the memory, evolve in the new dream; and again.")
     parser.add_argument("controller", help="the controller to begin with, evolved in the dream")
     parser.add_argument("--out", default="loop", help="folder to write to (default: loop)")
+    parser.add_argument("--fresh", action="store_true", help="judge anew, over files that lie there")
     add_strict(parser)
     config.add_arguments(parser, LoopConfig)
     config.add_arguments(parser.add_argument_group("world"), WorldConfig, defaults=DEFAULTS)  # type: ignore[arg-type]
@@ -184,8 +194,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     controller = Path(arguments.controller)
     load_controller(controller, world.folder, arguments.strict)
     described = {"loop": to_dict(settings), "world": to_dict(world), "controller": fingerprint(controller)}
-    with claim_report("loop", folder, [folder / name for name in OUTPUTS], described):
-        rows = run(controller, settings, world, folder)
+    with claim_report("loop", folder, [folder / name for name in OUTPUTS], described, arguments.fresh):
+        rows = run(controller, settings, world, folder, arguments.fresh)
         best = choose(rows)
         if best["round"]:
             ship(run_of(best["controller"]), folder, "best")
