@@ -223,7 +223,7 @@ class MPITeam(Team):
         _flush()
         if self.rank:
             self._failure = code  # the next heartbeat tells rank 0, which ends the run
-            time.sleep(5 * HEARTBEAT + LINGER)
+            time.sleep(self._timeout)
             end_run()
         self._end_with(code)
 
