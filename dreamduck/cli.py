@@ -8,10 +8,13 @@ import errno
 import logging
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from dreamduck.errors import DreamDuckError
+from dreamduck.workers import end_with_parent
 
 T = TypeVar("T")
 SPACE = "free some space and give the same command again"
@@ -32,6 +35,8 @@ REMEDIES = {
     errno.EADDRINUSE: "choose another port",
     errno.ENOMEM: "close other programs",
 }
+RANK_VARIABLES = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
+RANK_WAIT = 2.0  # [s] for the first rank to end
 USAGE = 2  # the exit code for bad input, as argparse has it
 
 
@@ -72,6 +77,7 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
     An error of ours, or of the operating system (a full disk, a folder that cannot be written), becomes
     one line and exit code 2, Ctrl-C exit code 130.
     """
+    end_with_parent()
     try:
         code = main(argv)
         if sys.stdout is not None:
@@ -99,9 +105,27 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
 
 
 def _say(text: str) -> None:
-    """Print a line on standard error, if there is one."""
+    """Print a line on standard error, if there is one.
+
+    Under `mpiexec` all ranks may fail in the same way; then the first one alone speaks.
+    """
+    for name in RANK_VARIABLES:
+        if os.environ.get(name, "0") != "0":
+            time.sleep(RANK_WAIT)
+            if not _sibling_with(f"{name}=0"):
+                return
     with contextlib.suppress(OSError, ValueError):
         print(text, file=sys.stderr, flush=True)
+
+
+def _sibling_with(word: str) -> bool:
+    """Whether a process with the same parent has a word such as "PMI_RANK=0" in its environment."""
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError):
+            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getppid() and word.encode() in (path / "environ").read_bytes().split(b"\0"):
+                return True
+    return False
 
 
 def _drop_output() -> None:

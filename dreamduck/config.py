@@ -10,7 +10,7 @@ import dataclasses
 import math
 import os
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -105,6 +105,36 @@ def add_arguments(
         else:
             choices = field.metadata.get("choices") or None
             parser.add_argument(*names, type=kind, choices=choices, **extra)
+
+
+def given(
+    parser: argparse.ArgumentParser, arguments: argparse.Namespace, argv: Sequence[str] | None
+) -> set[str]:
+    """The names of what a command line says itself, and does not leave to the default.
+
+    Args:
+        arguments: as the parser has parsed them.
+        argv: the words; those of the process where it is None.
+    """
+    unset = object()
+    blank = {name: unset for name, value in vars(arguments).items() if not isinstance(value, list)}
+    parsed = parser.parse_args(argv, argparse.Namespace(**blank))
+    return {name for name, value in vars(parsed).items() if value not in (unset, None, [])}
+
+
+def refuse(said: Iterable[str], why: str) -> None:
+    """Refuse flags that would have no effect.
+
+    Args:
+        said: their names.
+        why: where they have none, for example "in the dream".
+    Raises:
+        ConfigError: there is one or more.
+    """
+    names = sorted(said)
+    if names:
+        flags = ", ".join(f"--{name.replace('_', '-')}" for name in names)
+        raise ConfigError(f"{flags}: of no effect {why}; leave it out")
 
 
 def from_arguments(cls: type[C], arguments: argparse.Namespace) -> C:

@@ -1,7 +1,10 @@
-"""The ids of the three worlds, for Gymnasium and for legacy gym."""
+"""What stands on top of the stages, by name: the three worlds, and the reader of agents' files.
+
+This is the one place where a name leads upwards; everything else imports what comes before it."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import MutableMapping
 from typing import Any
 
@@ -21,6 +24,12 @@ LEGACY_ENTRY_POINTS = {
     "DreamDuck-v1": "dreamduck.envs.legacy:LegacyRealEnv",
     "DreamDuck-v2": "dreamduck.envs.legacy:LegacyDreamEnv",
 }
+AGENTS = "dreamduck.baselines.acting"
+
+
+def agents() -> Any:
+    """The module that reads agents' files: `about(path)` and `Actor(path)`; it loads PyTorch."""
+    return importlib.import_module(AGENTS)
 
 
 def register() -> None:

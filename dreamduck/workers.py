@@ -8,6 +8,7 @@ process that made it ends in whatever way."""
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import importlib
 import json
 import os
@@ -20,6 +21,7 @@ import time
 import traceback
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import IO, Any
 
 from dreamduck import errors, pipe
@@ -38,6 +40,8 @@ boot(sys.argv[1], int(sys.argv[2]))
 """
 # One thread each: the workers are many, and what they compute is small.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+PARENT = "DREAMDUCK_PARENT"  # in the environment: the process that a command must not outlive
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
 
 Blob = bytes | memoryview
 Reply = tuple[dict[str, Any], bytearray]
@@ -218,3 +222,20 @@ def _answer(calls: Calls, message: dict[str, Any], blob: bytearray) -> tuple[dic
         traceback.print_exc()
         where = traceback.format_exception(err)[-LINES_TOLD:]
         return {"error": "SimulatorError", "text": "".join(where).strip()}, b""
+
+
+def child_environment() -> dict[str, str]:
+    """The environment for a command of ours that must end when this process does, see `end_with_parent`."""
+    return {**os.environ, PARENT: str(os.getpid())}
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it ends, in whatever way, if that one asked for it.
+
+    Every command calls this first. The request is for this process alone, and not handed on."""
+    parent = os.environ.pop(PARENT, "")
+    if not parent.isdigit():
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if not Path(f"/proc/{parent}").exists():  # it ended before the request was made
+        sys.exit(128 + signal.SIGTERM)

@@ -14,7 +14,7 @@ from dreamduck.control.worlds import WorldConfig
 from dreamduck.errors import ConfigError
 from dreamduck.logbook import Logbook, read_logbook
 from dreamduck.storage import claim
-from dreamduck.vision.trainer import TrainingConfig
+from dreamduck.vision.settings import TrainingConfig
 from tests.control.fakes import CONFIG, FORM
 
 
@@ -130,7 +130,7 @@ def test_a_search_leaves_a_finished_run_alone(tmp_path):
 
 
 def test_trainings_leave_finished_weights_alone(tmp_path):
-    from dreamduck.memory.trainer import TrainingConfig as MemoryTraining
+    from dreamduck.memory.settings import TrainingConfig as MemoryTraining
     from dreamduck.memory.training import train as train_memory
     from dreamduck.vision.training import train
 

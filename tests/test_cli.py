@@ -35,6 +35,19 @@ def test_other_ends():
     assert exit_code(interrupted) == 130
 
 
+def test_of_many_ranks_that_fail_alike_one_speaks(capsys, monkeypatch):
+    def main(argv):
+        raise MapError("no map 'x'")
+
+    monkeypatch.setattr(cli, "RANK_WAIT", 0.0)
+    monkeypatch.setenv("PMI_RANK", "1")
+    assert exit_code(main) == 2
+    assert capsys.readouterr().err == ""  # there is no rank 0 any more: it had the same to say
+    monkeypatch.setattr(cli, "_sibling_with", lambda word: word == "PMI_RANK=0")
+    assert exit_code(main) == 2
+    assert capsys.readouterr().err == "error: no map 'x'\n"
+
+
 def test_other_errors_keep_their_traceback():
     def main(argv):
         raise ZeroDivisionError

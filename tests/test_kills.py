@@ -1,5 +1,6 @@
 """Stages that were killed at any moment, with all their processes, and started again."""
 
+import contextlib
 import json
 import os
 import signal
@@ -80,6 +81,40 @@ def test_recording_in_several_processes(whole, tmp_path, name):
         assert all(whole[file] == data for file, data in left.items())
     assert "in 10 episodes" in run(command)
     assert episodes(tmp_path) == whole
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_workers_end_with_extract_bash(tmp_path, number):
+    """The script alone is killed; its workers must not record on."""
+    flags = ["--max-trials=2000", "--max-frames=300", "--batch=1", "-q", f"--records={tmp_path}"]
+    command = ["bash", str(SCRIPTS / "extract.bash"), "2", *flags, f"--log={tmp_path / 'log'}"]
+
+    def workers():
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            with contextlib.suppress(OSError):
+                words = path.read_bytes().decode(errors="replace").split("\0")
+                if f"--records={tmp_path}" in words and "--worker" in words:
+                    found.append(words)
+        return found
+
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as script:
+        until = time.monotonic() + 60
+        while len(episodes(tmp_path)) < 3 or len(workers()) < 2:
+            assert script.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        script.send_signal(number)
+        until = time.monotonic() + 10
+        while workers():
+            assert time.monotonic() < until, "they record on"
+            time.sleep(0.02)
+        assert script.stderr is not None
+        said = script.stderr.read()
+    if number == signal.SIGKILL:
+        assert script.returncode == -number
+    else:
+        assert (script.returncode, said) == (128 + number, "interrupted\n")
 
 
 def left_by(folder, log):

@@ -35,12 +35,14 @@ class About:
     Attributes:
         env_id: the world that it learned in. shape: of one observation.
         steps: of that world, all environments together. seconds: that the training took.
+        weights: fingerprints of the world model that it learned through; None where the file has none.
     """
 
     env_id: str
     shape: tuple[int, ...]
     steps: int
     seconds: float
+    weights: Mapping[str, str] | None = None
 
     @property
     def sees_frames(self) -> bool:
@@ -138,7 +140,7 @@ def _about(save: saves.Save) -> About:
     if not fits or _shape(save.path, action) != (2,):
         raise CheckpointError(f"{save.path}: {saves.CARD} is damaged; its spaces are not those of {env_id}")
     account = Account.from_card(save.card, save.path)
-    return About(env_id, shape, account.step, account.elapsed)
+    return About(env_id, shape, account.step, account.elapsed, save.card.get("weights"))
 
 
 def _shape(path: Path, space: Mapping[str, Any]) -> tuple[int, ...]:

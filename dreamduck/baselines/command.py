@@ -12,7 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from dreamduck import cli
-from dreamduck.baselines import agents, algorithms, engine, logs, origin, recipes, saves, worlds
+from dreamduck.baselines import (
+    agents,
+    algorithms,
+    engine,
+    logs,
+    origin,
+    recipes,
+    saves,
+    world_model,
+    worlds,
+)
 from dreamduck.baselines.arguments import Flags, parse
 from dreamduck.baselines.engine import BaseAlgorithm, VecEnv
 from dreamduck.baselines.films import FilmNowAndThen
@@ -143,6 +153,8 @@ class Run:
             venv.action_space,
         )
         self.origin.check(plan, venv, self._settings(plan))
+        if self.origin.save is not None and self.origin.card is not None:
+            world_model.compare(self.origin.save.path, self.origin.card, self.env_id, self.env_kwargs)
         return plan
 
     def _agent(self, plan: Plan, raw: VecEnv, training: bool) -> BaseAlgorithm:

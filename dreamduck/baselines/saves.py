@@ -24,6 +24,7 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
+from dreamduck.baselines import world_model
 from dreamduck.baselines.engine import BaseAlgorithm, VecNormalize, kept_out, th
 from dreamduck.baselines.plan import Plan
 from dreamduck.errors import CheckpointError
@@ -76,6 +77,7 @@ def write(
         "action_space": describe(model.action_space),
         "plan": plan.described(),
         "training": dict(training),
+        "weights": world_model.fingerprints(env_id, env_kwargs),
     }
     with replacing(path) as temporary:
         with open(temporary, "wb") as file, kept_out():  # it lists the versions of what is installed

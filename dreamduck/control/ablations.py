@@ -8,6 +8,8 @@ believe a result."""
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import dataclasses
 import itertools
 import logging
@@ -17,14 +19,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dreamduck import cli, config
-from dreamduck.config import check, option
+from dreamduck.config import check, option, to_dict
 from dreamduck.control import mpi
 from dreamduck.control.controllers import ControllerForm
-from dreamduck.control.files import read_controller
 from dreamduck.control.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
-from dreamduck.control.runs import Plan, VerdictConfig, evolve, judge_on_road, read_verdict
+from dreamduck.control.runs import Plan, VerdictConfig, claim_report, evolve, judge_on_road, kept, key_of
 from dreamduck.control.search import SearchConfig
-from dreamduck.control.worlds import WorldConfig, model_sizes
+from dreamduck.control.worlds import WorldConfig, load_controller, model_sizes
 from dreamduck.errors import ConfigError
 from dreamduck.storage import replacing, write_json
 
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 MEMORIES = ("none", "untrained", "trained")
 WORLDS = ("realenv", "rnnenv")
 SEARCH = {**DEFAULTS, "max_steps": ROAD_STEPS}  # on the road; in the dream no more than is true
+OUTPUTS = ("ablations.json", "ablations.md")
 VISION_FILES = ("vae.weights.h5", "vae.json", "initial_z.json")
 
 
@@ -132,11 +134,16 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def run(
-    settings: AblationConfig, world: WorldConfig, search: SearchConfig, folder: Path, team: mpi.Team
+    settings: AblationConfig,
+    world: WorldConfig,
+    search: SearchConfig,
+    folder: Path,
+    team: mpi.Team,
+    fresh: bool = False,
 ) -> list[dict[str, Any]]:
     """Evolve and judge every case; every rank calls this, rank 0 gets the rows.
 
-    What is done already is taken from the files.
+    What is done already is taken from the files, but with `fresh`.
     """
     rows: list[dict[str, Any]] = []
     sizes = model_sizes(world.folder)
@@ -150,19 +157,21 @@ def run(
         if case.memory == "untrained":
             here = dataclasses.replace(world, weights=str(folder / "untrained"))
             how = dataclasses.replace(how, beginning="first")  # it knows nothing of what came before
-        plan = Plan(case.env, here, how, case.form, folder / case.name)
+        plan = Plan(case.env, here, how, case.form, folder / case.name, fresh=fresh)
         done = plan.folder / "verdict.json"
-        missing = team.agree(not done.exists())
-        if missing:
+        key = key_of(case.env, here, settings, search=to_dict(how), form=str(case.form))
+        row = None if team.rank or fresh else kept(done, key, table)
+        if team.agree(row is None):
             evolve(plan, team)
         if team.rank:
             continue
-        if missing:
-            controller = read_controller(plan.files.path(".best.json"), *sizes)
+        if row is None:
+            controller = load_controller(plan.files.path(".best.json"), here.folder)
             row = {"env": case.env, "memory": case.memory, "hidden": case.form.hidden}
             row |= {"parameters": case.form.size, "road": judge_on_road(here, controller, settings)}
+            row["settings"] = key
             write_json(done, row)
-        rows.append(read_verdict(done, table))
+        rows.append(row)
         log.info("%s: %s", case.name, rows[-1])
         write_json(folder / "ablations.json", rows)
         with replacing(folder / "ablations.md") as temporary:
@@ -170,20 +179,40 @@ def run(
     return rows
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Make the table."""
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = cli.parser("Compare controllers on z alone, with an untrained and with a trained memory.")
     parser.add_argument("--out", default="ablations", help="folder to write to (default: ablations)")
+    parser.add_argument("--fresh", action="store_true", help="start anew, over files that lie there")
+    mpi.add_arguments(parser)
     config.add_arguments(parser, AblationConfig)
     config.add_arguments(parser.add_argument_group("search"), SearchConfig, defaults=SEARCH)  # type: ignore[arg-type]
     config.add_arguments(parser.add_argument_group("world"), WorldConfig, defaults=DEFAULTS)  # type: ignore[arg-type]
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Make the table."""
+    parser = build_parser()
     arguments = parser.parse_args(argv)
     cli.start_logging(arguments)
+    said = config.given(parser, arguments, argv)
+    if "rnnenv" not in arguments.worlds:
+        config.refuse(said & {"temperature"}, "without the world rnnenv")
+    if "untrained" not in arguments.memories:
+        config.refuse(said & {"memory_seed"}, "without the memory 'untrained'")
+    if not {"untrained", "trained"} & set(arguments.memories):
+        config.refuse(said & {"features"}, "where no controller has a memory")
     settings = config.from_arguments(AblationConfig, arguments)
     world = config.from_arguments(WorldConfig, arguments)
     search = config.from_arguments(SearchConfig, arguments)
-    with mpi.team() as team:
-        rows = run(settings, world, search, Path(arguments.out), team)
+    folder = Path(arguments.out)
+    described = {"report": to_dict(settings), "world": to_dict(world), "search": to_dict(search)}
+    with mpi.team(arguments.rank_timeout) as team, contextlib.ExitStack() as held:
+        if team.rank == 0:
+            outputs = [folder / name for name in OUTPUTS]
+            held.enter_context(claim_report("ablations", folder, outputs, described, arguments.fresh))
+        rows = run(settings, world, search, folder, team, arguments.fresh)
         if team.rank == 0:
             print(table(rows))
 

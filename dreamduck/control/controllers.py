@@ -210,6 +210,9 @@ def tensor_policy(form: ControllerForm) -> Callable[[Any, Any, Any, Any], Any]:
     return policy
 
 
+CAR_RACING = ControllerForm("zh", actions=3, z_size=32, hidden_size=256)  # of WorldModelsExperiments
+
+
 def infer_form(
     size: int,
     z_size: int = Z_SIZE,
@@ -241,6 +244,11 @@ def infer_form(
                     "evolve one with train.py"
                 )
     expected = ", ".join(f"{form.size} for [{', '.join(form.features)}]" for form in linear)
+    if size == CAR_RACING.size:
+        raise ControllerError(
+            f"theta: {size} parameters are a controller of the original's car racing: 32 latents, 256 "
+            f"units and three actions (steering, gas, brake); expected {actions}, throttle and steering"
+        )
     raise ControllerError(
         f"theta: {size} parameters fit no controller of a world model with {z_size} latents, "
         f"{hidden_size} units and {actions} actions; expected {expected}, "

@@ -20,8 +20,14 @@ import numpy as np
 from dreamduck import cli, config, seeding
 from dreamduck.config import check, option
 from dreamduck.control.evaluate import ControllerDriver, Driver, drive
-from dreamduck.control.files import read_controller
-from dreamduck.control.worlds import WorldConfig, model_sizes, perception_maker, road_maker, versions
+from dreamduck.control.worlds import (
+    WorldConfig,
+    add_strict,
+    load_controller,
+    perception_maker,
+    road_maker,
+    versions,
+)
 from dreamduck.errors import RecordError
 from dreamduck.recordings.files import Episode, write_episode
 from dreamduck.simulator.base import ENDS, CarState
@@ -127,13 +133,17 @@ class Cameraman:
         return Episode(*shown, telemetry=column(self._telemetry), meta=told)
 
 
-def record_drives(source: Path, world: WorldConfig, settings: DriveConfig, folder: Path) -> int:
+def record_drives(
+    source: Path, world: WorldConfig, settings: DriveConfig, folder: Path, strict: bool = False
+) -> int:
     """Record the drives of a controller file that are not in the folder yet.
 
+    Args:
+        strict: refuse a controller that was made with another world model.
     Returns:
         How many were recorded.
     """
-    controller = read_controller(source, *model_sizes(world.folder))
+    controller = load_controller(source, world.folder, strict)
     numbers = [settings.first + i for i in range(settings.episodes)]
     missing = [number for number in numbers if not (folder / f"{number}.npz").exists()]
     if not missing:
@@ -173,6 +183,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.parser("Record what a controller does on the road, as episodes for training.")
     parser.add_argument("controller", help="a controller file")
     parser.add_argument("--out", default="records", help="folder of episodes (default: records)")
+    add_strict(parser)
     config.add_arguments(parser, DriveConfig)
     config.add_arguments(parser.add_argument_group("world"), WorldConfig)  # type: ignore[arg-type]
     return parser
@@ -184,7 +195,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     cli.start_logging(arguments)
     world = config.from_arguments(WorldConfig, arguments)
     settings = config.from_arguments(DriveConfig, arguments)
-    made = record_drives(Path(arguments.controller), world, settings, Path(arguments.out))
+    made = record_drives(Path(arguments.controller), world, settings, Path(arguments.out), arguments.strict)
     log.info("%d episodes recorded in %s, %d were there", made, arguments.out, settings.episodes - made)
 
 

@@ -162,10 +162,11 @@ class RoadJudge:
                 rows = [min(at + i, count - 1) for i in range(self._most_cars)]
                 theta = task.theta[[row // task.episodes for row in rows]]
                 parts.append(self._drive(theta, [seeds[row] for row in rows], task.steps))
-            scores = Scores(*(np.concatenate(column)[:count] for column in zip(*parts, strict=True)))
+            columns: Any = zip(*parts, strict=True)
+            scores = Scores(*(np.concatenate(column)[:count] for column in columns))
         shape = (len(task.theta), task.episodes)
-        reward, length, ended = scores
-        return Scores(reward.reshape(shape), length.reshape(shape), ended.reshape(shape))
+        shaped: Any = (part.reshape(shape) for part in scores)
+        return Scores(*shaped)
 
     def _drive(self, theta: Floats, seeds: list[int], steps: int) -> Scores:
         if self._road is None or len(seeds) != self._cars:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.control.controllers import Controller, ControllerForm, Floats, infer_form
+from dreamduck.control.controllers import ACTION_SIZE, Controller, ControllerForm, Floats, infer_form
 from dreamduck.errors import ControllerError
 from dreamduck.readers import to_float32
 from dreamduck.storage import PathLike, read_json, replacing, write_json
@@ -24,6 +24,7 @@ from dreamduck.storage import PathLike, read_json, replacing, write_json
 DECIMALS = 4
 # The endings of a run's files; the longest first, so that a stem is found rightly.
 ENDINGS = (".hist_best.json", ".best.json", ".hist.json", ".log.json", ".card.json", ".json")
+HISTORIES = (".hist.json", ".hist_best.json")
 
 
 def rounded(theta: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -94,19 +95,21 @@ def run_of(path: PathLike) -> RunFiles:
 def read_theta(path: PathLike) -> npt.NDArray[np.float64]:
     """The theta in a controller file, of ours or of the original code.
 
-    Three forms are known: [theta], [theta, return] and the log's [[generation, return, theta], ...],
-    of which the row with the greatest return is taken.
+    Four forms are known: [theta], [theta, return], the log's [[generation, return, theta], ...], of
+    which the row with the greatest return is taken, and the bare theta.
 
     Raises:
         ControllerError: no such file, or it holds no theta of finite numbers.
     """
+    files = run_of(path)
+    if Path(path) in [files.path(ending) for ending in HISTORIES]:
+        raise ControllerError(
+            f"{path}: expected a controller, got the history of a search; its controller is "
+            f"{files.path('.best.json')}"
+        )
     value = read_json(path, ControllerError)
-    if isinstance(value, list) and value:
-        first = value[0]
-        if _is_log_row(first) and all(_is_log_row(row) for row in value):
-            first = max(value, key=lambda row: row[1])[2]
-        elif not isinstance(first, list):
-            first = value  # a bare vector
+    first = _theta_of(value) if isinstance(value, list) and value else None
+    if first is not None:
         try:
             theta = np.asarray(first, dtype=np.float64)
         except (TypeError, ValueError, OverflowError):
@@ -119,6 +122,17 @@ def read_theta(path: PathLike) -> npt.NDArray[np.float64]:
         f"{path}: expected a controller, [[number, ...]], [[number, ...], return] or a log of "
         "[generation, return, [number, ...]]; write one with train.py"
     )
+
+
+def _theta_of(value: list[Any]) -> Any:
+    """The theta in what a controller file holds; None where it is of another form."""
+    if all(_is_log_row(row) for row in value):
+        return max(value, key=lambda row: row[1])[2]
+    if not isinstance(value[0], list):
+        return value  # a bare theta
+    alone = len(value) == 1
+    with_return = len(value) == 2 and isinstance(value[1], (int, float)) and not isinstance(value[1], bool)
+    return value[0] if alone or with_return else None
 
 
 def read_card(path: PathLike) -> dict[str, Any]:
@@ -158,6 +172,11 @@ def read_controller(path: PathLike, z_size: int, hidden_size: int) -> Controller
             form = described
         else:
             form = infer_form(theta.size, z_size, hidden_size)
+        if form.actions not in (1, ACTION_SIZE):
+            raise ControllerError(
+                f"expected one action (steering) or two (throttle and steering), got a controller of "
+                f"{form.actions} actions, for another kind of car"
+            )
         return Controller(form, to_float32(theta))
     except ControllerError as err:
         raise ControllerError(f"{path}: {err}") from err

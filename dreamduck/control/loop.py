@@ -16,23 +16,24 @@ from pathlib import Path
 from typing import Any
 
 from dreamduck import cli, config
-from dreamduck.config import check, option
-from dreamduck.control.files import read_controller, run_of
+from dreamduck.config import check, option, to_dict
+from dreamduck.control.files import run_of
 from dreamduck.control.gap import ship
-from dreamduck.control.recipe import RecipeConfig
-from dreamduck.control.runs import VerdictConfig, judge_both, read_verdict
+from dreamduck.control.recipe import DEFAULTS, RecipeConfig
+from dreamduck.control.runs import ChoiceConfig, claim_report, judge_both, kept, key_of
 from dreamduck.control.stages import Stage, run_stages
-from dreamduck.control.worlds import WorldConfig, model_sizes
+from dreamduck.control.worlds import WorldConfig, add_strict, load_controller, road_flags
 from dreamduck.memory.layout import TRAINING_STEPS
-from dreamduck.storage import replacing, write_json
+from dreamduck.storage import fingerprint, replacing, write_json
 
 log = logging.getLogger(__name__)
 
+OUTPUTS = ("loop.json", "loop.md", "best.json", "best.card.json", "records")
 VISION_FILES = ("vae.weights.h5", "vae.json")
 
 
 @dataclasses.dataclass(frozen=True)
-class LoopConfig(RecipeConfig, VerdictConfig):
+class LoopConfig(RecipeConfig, ChoiceConfig):
     """One round's settings."""
 
     rounds: int = option(2, "drive, record, retrain, evolve: so many times", low=1)
@@ -74,7 +75,7 @@ def round_stages(
     best = settings.best(here / "log")
     drives = [
         *("dreamduck.control.drives", str(controller), "--out", str(records)),
-        *("--weights", str(weights), "--map-name", world.map_name, "--simulator", world.simulator),
+        *("--weights", str(weights), *road_flags(world)),
         *("--first", str(900_000_000 + 1_000_000 * number), "--episodes", str(settings.episodes)),
         *("--max-steps", str(settings.drive_steps), "--noise", str(settings.noise)),
     ]
@@ -96,10 +97,18 @@ def round_stages(
     ]
 
 
+def choose(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The round of the greatest mean return on the road, in episodes that the table does not report."""
+    return max(rows, key=lambda row: row["choice"]["return"][0])
+
+
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """The rounds as Markdown."""
     lines = [
         "# The loop",
+        "",
+        f"Chosen by {rows[0]['choice']['episodes']} other episodes than are reported, of seed "
+        f"{rows[0]['choice']['seed']}: round {choose(rows)['round']}.",
         "",
         "| round | return in the dream | on the road | alive at the end | along the lane [m] |",
         "| ---: | ---: | ---: | ---: | ---: |",
@@ -115,25 +124,36 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def judge(
-    number: int, controller: Path, weights: Path, settings: LoopConfig, world: WorldConfig, target: Path
+    number: int,
+    controller: Path,
+    weights: Path,
+    settings: LoopConfig,
+    world: WorldConfig,
+    target: Path,
+    fresh: bool = False,
 ) -> dict[str, Any]:
-    """A round's verdict, from its file where it is judged already."""
-    if not target.exists():
-        here = dataclasses.replace(world, weights=str(weights))
-        found = judge_both(here, read_controller(controller, *model_sizes(weights)), settings)
-        write_json(target, {"round": number, "controller": str(controller), **found._asdict()})
-    return read_verdict(target, table)
+    """A round's verdict, from its file where it is judged already, but with `fresh`."""
+    here = dataclasses.replace(world, weights=str(weights))
+    key = key_of("rnnenv", here, settings, controller=fingerprint(controller))
+    row = None if fresh else kept(target, key, table)
+    if row is None:
+        found = judge_both(here, load_controller(controller, weights), settings)
+        row = {"round": number, "controller": str(controller), **found._asdict(), "settings": key}
+        write_json(target, row)
+    return row
 
 
-def run(controller: Path, settings: LoopConfig, world: WorldConfig, folder: Path) -> list[dict[str, Any]]:
-    """All rounds; what is done already is taken from the files.
+def run(
+    controller: Path, settings: LoopConfig, world: WorldConfig, folder: Path, fresh: bool = False
+) -> list[dict[str, Any]]:
+    """All rounds; what is done already is taken from the files, but verdicts with `fresh` are not.
 
     Args:
         controller: evolved in the dream of `world.weights`; the first to drive.
     """
     gather(Path(settings.records), folder / "records")
     weights = world.folder
-    rows = [judge(0, controller, weights, settings, world, folder / "round-0.json")]
+    rows = [judge(0, controller, weights, settings, world, folder / "round-0.json", fresh)]
     for number in range(1, settings.rounds + 1):
         made = folder / f"round-{number}" / "weights"
         made.mkdir(parents=True, exist_ok=True)
@@ -143,7 +163,8 @@ def run(controller: Path, settings: LoopConfig, world: WorldConfig, folder: Path
         planned = round_stages(number, folder, controller, weights, settings, world)
         run_stages(planned, folder)
         controller, weights = planned[-1].outputs[0], made
-        rows.append(judge(number, controller, weights, settings, world, folder / f"round-{number}.json"))
+        target = folder / f"round-{number}.json"
+        rows.append(judge(number, controller, weights, settings, world, target, fresh))
         log.info("round %d: %s", number, rows[-1])
         write_json(folder / "loop.json", rows)
         with replacing(folder / "loop.md") as temporary:
@@ -156,8 +177,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser = cli.parser("Drive, record, retrain the memory, evolve in the new dream; and again.")
     parser.add_argument("controller", help="the controller to begin with, evolved in the dream")
     parser.add_argument("--out", default="loop", help="folder to write to (default: loop)")
+    parser.add_argument("--fresh", action="store_true", help="judge anew, over files that lie there")
+    add_strict(parser)
     config.add_arguments(parser, LoopConfig)
-    config.add_arguments(parser.add_argument_group("world"), WorldConfig)  # type: ignore[arg-type]
+    config.add_arguments(parser.add_argument_group("world"), WorldConfig, defaults=DEFAULTS)  # type: ignore[arg-type]
     return parser
 
 
@@ -168,11 +191,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = config.from_arguments(LoopConfig, arguments)
     world = config.from_arguments(WorldConfig, arguments)
     folder = Path(arguments.out)
-    rows = run(Path(arguments.controller), settings, world, folder)
-    best = max(rows, key=lambda row: row["road"]["return"][0])
+    controller = Path(arguments.controller)
+    load_controller(controller, world.folder, arguments.strict)
+    described = {"loop": to_dict(settings), "world": to_dict(world), "controller": fingerprint(controller)}
+    with claim_report("loop", folder, [folder / name for name in OUTPUTS], described, arguments.fresh):
+        rows = run(controller, settings, world, folder, arguments.fresh)
+        best = choose(rows)
+        if best["round"]:
+            ship(run_of(best["controller"]), folder, "best")
     print(table(rows))
     if best["round"]:
-        ship(run_of(best["controller"]), folder, "best")
         print(
             f"best: round {best['round']}; its controller is {folder / 'best.json'}, its world model "
             f"{folder / ('round-' + str(best['round'])) / 'weights'}"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 from dreamduck.config import check, option
 from dreamduck.control.controllers import FEATURES
@@ -14,16 +15,6 @@ from dreamduck.control.files import RunFiles
 
 DREAM_STEPS, ROAD_STEPS = 40, 200  # of an episode at most; a longer dream is not true any more
 TEMPERATURE = 0.3
-# What the command lines of searches take where nothing is said; see docs/control.md.
-DEFAULTS = {
-    "features": "zh",
-    "components": 64,
-    "covariance": "full",
-    "seeds": "common",
-    "end_cost": 3.0,
-    "weight_decay": 0.05,
-    "temperature": TEMPERATURE,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,3 +54,15 @@ class RecipeConfig:
     def best(self, log: Path) -> Path:
         """The controller that it leaves."""
         return RunFiles.of(log, "rnnenv", self.num_episode, self.population).path(".best.json")
+
+
+# What the command lines of searches take where nothing is said; see docs/control.md.
+DEFAULTS: dict[str, Any] = {
+    "features": RecipeConfig.features,
+    "components": RecipeConfig.components,
+    "covariance": "full",
+    "seeds": "common",
+    "end_cost": RecipeConfig.end_cost,
+    "weight_decay": RecipeConfig.weight_decay,
+    "temperature": TEMPERATURE,
+}

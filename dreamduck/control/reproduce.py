@@ -18,6 +18,7 @@ from dreamduck import cli, config
 from dreamduck.config import check, option
 from dreamduck.control.recipe import TEMPERATURE, RecipeConfig
 from dreamduck.control.report import REFERENCE
+from dreamduck.control.runs import claim_report
 from dreamduck.control.scoreboard import TRAINING_MAP, UNSEEN_MAPS, read_entries
 from dreamduck.control.stages import Stage, run_stages
 from dreamduck.memory.layout import TRAINING_STEPS
@@ -181,10 +182,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         for stage in planned:
             print(f"{stage.name}: {shlex.join(stage.argv)}")
         return
-    write_json(folder / "reproduce.config.json", config.to_dict(settings))
-    seconds = run_stages(planned, folder)
-    rows = verdict(read_entries(folder / "scores" / "scores.json"))
-    write_json(folder / "reproduce.json", {"rows": rows, "seconds": seconds})
+    result = folder / "reproduce.json"
+    with claim_report("reproduce", folder, [result], config.to_dict(settings)):
+        seconds = run_stages(planned, folder)
+        rows = verdict(read_entries(folder / "scores" / "scores.json"))
+        write_json(result, {"rows": rows, "seconds": seconds})
     print(tell(rows, seconds))
 
 

@@ -1,7 +1,7 @@
 """The rows of the scoreboard: who drives, from which file, and what it cost to train.
 
 Flow: files -> [rows] -> scoreboard. Agents of reinforcement learning stand behind all stages, and load
-PyTorch: the module that drives them is found by its name, and only when there is such a row."""
+PyTorch: `registration.agents` finds the module that reads them, and only when there is such a row."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from dreamduck.control.files import read_card
-from dreamduck.control.worlds import WorldConfig, model_sizes
+from dreamduck.control.worlds import WorldConfig, check_model, model_sizes
 from dreamduck.errors import CheckpointError, ConfigError, ControllerError, WeightsError
 from dreamduck.readers import in_words
+from dreamduck.registration import agents
 from dreamduck.storage import fingerprint, read_json
 
 BUILT_IN = ("standing still", "straight", "random", "pure pursuit")
-AGENTS = "dreamduck.baselines.acting"
 CARDS = ("vae.json", "rnn.json")  # of the world model
 
 
@@ -44,12 +44,7 @@ class Row:
         """Whether it sees [z, c, h] of the world model, and not frames or poses."""
         if self.kind != "agent":
             return self.kind == "controller"
-        return not acting().about(self.source).sees_frames
-
-
-def acting() -> Any:
-    """The module that reads agents' files: `about(path)` and `Actor(path)`."""
-    return importlib.import_module(AGENTS)
+        return not agents().about(self.source).sees_frames
 
 
 def load_policy(source: str, cars: int) -> tuple[Any, ...]:
@@ -73,13 +68,16 @@ def load_policy(source: str, cars: int) -> tuple[Any, ...]:
     return made if isinstance(made, tuple) else (made,)
 
 
-def check_agent(source: str, world: WorldConfig) -> None:
+def check_agent(source: str, world: WorldConfig, strict: bool = False) -> None:
     """Refuse an agent's file that is damaged, or that cannot drive with these settings.
 
+    Args:
+        strict: refuse one that was made with another world model, too.
     Raises:
+        ControllerError: it was made with another world model.
         CheckpointError: says what does not fit.
     """
-    found = acting().about(source)
+    found = agents().about(source)
     if found.sees_frames:
         wanted: tuple[int, ...] = (world.camera_height, world.camera_width, 3)
     else:
@@ -87,6 +85,8 @@ def check_agent(source: str, world: WorldConfig) -> None:
         wanted = (z_size + 2 * hidden_size,)
     if found.shape != wanted:
         raise CheckpointError(f"{source}: learned from observations {found.shape}, here they are {wanted}")
+    if not found.sees_frames:
+        check_model(source, found.weights, world.folder, strict)
 
 
 def cost(row: Row, folder: Path) -> dict[str, Any] | None:
@@ -100,7 +100,7 @@ def cost(row: Row, folder: Path) -> dict[str, Any] | None:
         model, and the "minutes" that its two trainings took.
     """
     if row.kind == "agent":
-        found = acting().about(row.source)
+        found = agents().about(row.source)
         steps, seconds, dreamt = found.steps, found.seconds, found.dreamt
     elif row.kind == "controller":
         card = read_card(row.source)

@@ -4,9 +4,12 @@ Flow: worlds, search -> [runs] -> gap, ablations, reproduce."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import json
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +17,7 @@ from dreamduck import logbook, seeding
 from dreamduck.config import check, option
 from dreamduck.control.controllers import Controller, ControllerForm
 from dreamduck.control.evaluate import ControllerDriver, Task, drive, summarize
-from dreamduck.control.files import ENDINGS, RunFiles, read_controller
+from dreamduck.control.files import ENDINGS, RunFiles
 from dreamduck.control.mpi import Team
 from dreamduck.control.report import summarize_episodes
 from dreamduck.control.search import Search, SearchConfig
@@ -22,20 +25,21 @@ from dreamduck.control.subspace import find_subspace
 from dreamduck.control.trace import Recorder
 from dreamduck.control.worlds import (
     WorldConfig,
+    load_controller,
     make_dream,
     make_judge,
-    model_sizes,
     perception_maker,
     road_maker,
     world_facts,
 )
-from dreamduck.errors import ConfigError
+from dreamduck.errors import CheckpointError, ConfigError
 from dreamduck.readers import in_words, read_json
-from dreamduck.storage import claim
+from dreamduck.storage import claim, write_json
 from dreamduck.threads import cores
 
 log = logging.getLogger(__name__)
 
+JUDGED = ("judge_episodes", "judge_seconds", "judge_seed", "choice_seed")
 JUDGING = 3  # the place of the random stream that finished controllers are judged with
 
 
@@ -48,6 +52,8 @@ class Plan(NamedTuple):
         start: a controller file to start from, or "".
         command: for the card.
         threads: cores of each process; 0 for its share.
+        fresh: write over a run that lies there.
+        strict: refuse a controller to start from that was made with another world model.
     """
 
     env: str
@@ -59,6 +65,7 @@ class Plan(NamedTuple):
     command: str = ""
     threads: int = 0
     fresh: bool = False
+    strict: bool = False
 
     @property
     def files(self) -> RunFiles:
@@ -73,7 +80,7 @@ def evolve(plan: Plan, team: Team) -> Search | None:
         The finished search; None on all ranks but the first.
     """
     threads = plan.threads or max(1, cores() // team.size)
-    controller = read_controller(plan.start, *model_sizes(plan.world.folder)) if plan.start else None
+    controller = load_controller(plan.start, plan.world.folder, plan.strict) if plan.start else None
     if controller is not None and controller.form != plan.form:
         raise ConfigError(f"start: expected a controller {plan.form}, got one {controller.form}")
     judge = make_judge(plan.env, plan.world, plan.form, threads, plan.search.beginning)
@@ -111,6 +118,7 @@ class Verdict(NamedTuple):
 
     dream: dict[str, float]  # mean and std of the return, mean length
     road: dict[str, Any]  # see `report.summarize_episodes`
+    choice: dict[str, Any]  # "return" (mean, std), "episodes", "seed": on the road, to choose by alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,20 +133,22 @@ class VerdictConfig:
         check(self)
 
 
-def read_verdict(path: Path, table: Callable[[list[dict[str, Any]]], str]) -> dict[str, Any]:
-    """A row that was judged before.
+@dataclasses.dataclass(frozen=True)
+class ChoiceConfig(VerdictConfig):
+    """How finished controllers are judged, and one of them chosen by episodes that are not reported."""
 
-    Args:
-        path: of its file.
-        table: that it must fit into.
-    Raises:
-        ConfigError: the file is damaged.
-    """
-    remedy = "delete it to judge again"
-    row = read_json(path, ConfigError, remedy)
-    with in_words(path, ConfigError, "not a verdict", remedy):
-        table([row])
-        return dict(row)
+    choice_seed: int = option(
+        2000, "of the episodes that a controller is chosen by, as many as are reported", low=0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self)
+        if self.choice_seed == self.judge_seed:
+            raise ConfigError(
+                f"choice_seed: expected another seed than judge_seed, got {self.choice_seed} for both; "
+                "who is chosen by the episodes that are reported looks better than it is"
+            )
 
 
 def judge_in_dream(world: WorldConfig, controller: Controller, how: VerdictConfig) -> dict[str, float]:
@@ -169,6 +179,83 @@ def judge_on_road(world: WorldConfig, controller: Controller, how: VerdictConfig
     return summarize_episodes(found[:episodes], how.judge_seed)
 
 
-def judge_both(world: WorldConfig, controller: Controller, how: VerdictConfig) -> Verdict:
-    """A controller in the dream and on the road."""
-    return Verdict(judge_in_dream(world, controller, how), judge_on_road(world, controller, how))
+def judge_both(world: WorldConfig, controller: Controller, how: ChoiceConfig) -> Verdict:
+    """A controller in the dream and on the road, and on the road once more to choose by."""
+    dream, road = judge_in_dream(world, controller, how), judge_on_road(world, controller, how)
+    to_choose_by = VerdictConfig(how.judge_episodes, how.judge_seconds, how.choice_seed)
+    other = judge_on_road(world, controller, to_choose_by)
+    choice = {"return": other["return"], "episodes": other["episodes"], "seed": how.choice_seed}
+    return Verdict(dream, road, choice)
+
+
+def read_verdict(path: Path, table: Callable[[list[dict[str, Any]]], str]) -> dict[str, Any]:
+    """A row that was judged before.
+
+    Args:
+        path: its file.
+        table: that it must fit into.
+    Raises:
+        CheckpointError: the file is damaged.
+    """
+    remedy = "delete it to judge again"
+    row = read_json(path, CheckpointError, remedy)
+    with in_words(path, CheckpointError, "not a verdict", remedy):
+        table([row])
+        return dict(row)
+
+
+def kept(
+    path: Path, key: Mapping[str, Any], table: Callable[[list[dict[str, Any]]], str]
+) -> dict[str, Any] | None:
+    """A verdict that an earlier start left; None where there is none.
+
+    Args:
+        path: its file.
+        key: the settings that it must have been made with.
+        table: that it must fit into.
+    Raises:
+        CheckpointError: the file is damaged, or made with other settings.
+    """
+    if not os.path.lexists(path):
+        return None
+    found = read_verdict(path, table)
+    then, now = found.get("settings"), json.loads(json.dumps(key))
+    if not isinstance(then, dict):
+        raise CheckpointError(f"{path}: expected a verdict with its settings; delete it to judge again")
+    changed = [
+        f"{name} (then {then.get(name)}, now {now.get(name)})"
+        for name in sorted({*then, *now})
+        if then.get(name) != now.get(name)
+    ]
+    if changed:
+        raise CheckpointError(
+            f"{path}: expected a verdict of these settings, but changed were {', '.join(changed)}; "
+            "choose another --out, or delete it to judge again"
+        )
+    return found
+
+
+@contextlib.contextmanager
+def claim_report(
+    name: str, folder: Path, outputs: Sequence[Path], described: Mapping[str, Any], fresh: bool = False
+) -> Iterator[None]:
+    """Hold the files of a report; its settings are written first, and say that the files are its own.
+
+    Args:
+        name: of the report.
+        described: its settings, for `<name>.config.json`.
+        fresh: write over whatever is there.
+    Raises:
+        ConfigError: files of another run are there, or another process writes there now.
+    """
+    state = folder / f"{name}.config.json"
+    with claim(name, outputs, state, fresh):
+        write_json(state, described)
+        yield
+
+
+def key_of(env: str, world: WorldConfig, how: VerdictConfig, **more: Any) -> dict[str, Any]:
+    """The settings that a verdict depends on."""
+    facts = world_facts(env, world)
+    judged = {f.name: getattr(how, f.name) for f in dataclasses.fields(how) if f.name in JUDGED}
+    return {"world": facts["world"], "weights": facts["weights"], **judged, **more}

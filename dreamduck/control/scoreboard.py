@@ -25,10 +25,12 @@ from dreamduck.control import mpi, report
 from dreamduck.control.drivers import FramePolicy, ModelPolicy, PurePursuit, Random, Still, Straight
 from dreamduck.control.evaluate import ControllerDriver, Driver, drive
 from dreamduck.control.files import read_controller
-from dreamduck.control.rows import BUILT_IN, Row, acting, check_agent, cost, load_policy
-from dreamduck.control.trace import Recorder
+from dreamduck.control.rows import BUILT_IN, Row, check_agent, cost, load_policy
+from dreamduck.control.trace import Recorder, as_measures
 from dreamduck.control.worlds import (
     WorldConfig,
+    add_strict,
+    load_controller,
     model_sizes,
     perception_maker,
     road_maker,
@@ -37,6 +39,7 @@ from dreamduck.control.worlds import (
 )
 from dreamduck.errors import ConfigError
 from dreamduck.readers import in_words, read_text
+from dreamduck.registration import agents
 from dreamduck.simulator.base import SIMULATORS
 from dreamduck.simulator.maps import load_map
 from dreamduck.storage import claim, read_json, write_json
@@ -115,7 +118,7 @@ class Runner:
             controller = read_controller(row.source, *model_sizes(world.folder))
             return ControllerDriver(controller.form, controller.theta, self._perception(world, cars))
         if row.kind == "agent":
-            actor = acting().Actor(row.source)
+            actor = agents().Actor(row.source)
             if actor.about.sees_frames:
                 return FramePolicy(actor.act, lambda seeds: actor.start())
             return ModelPolicy(actor.act, self._perception(world, cars), lambda seeds: actor.start())
@@ -158,10 +161,7 @@ class Board:
 
     def key(self, row: Row, simulator: str, map_name: str) -> dict[str, Any]:
         """What must be the same for a measurement to stand."""
-        world = config.to_dict(dataclasses.replace(self.world, simulator=simulator, map_name=map_name))
-        world.pop("temperature")
-        world.pop("weights")
-        world.pop("any_weights")
+        world = _settings(dataclasses.replace(self.world, simulator=simulator, map_name=map_name))
         return {
             "row": row.name,
             "kind": row.kind,
@@ -177,6 +177,25 @@ class Board:
     def measured(self, key: dict[str, Any]) -> bool:
         """Whether this was measured already."""
         return any(entry["key"] == key for entry in self.entries)
+
+    def check_settings(self, rows: Sequence[Row]) -> None:
+        """Refuse to put measurements in the place of others that were made with other settings.
+
+        Raises:
+            ConfigError: names the first one, and what is different.
+        """
+        for simulator in self.settings.simulators:
+            for map_name in self.settings.maps:
+                for row in rows:
+                    now = self.key(row, simulator, map_name)
+                    for then in (entry["key"] for entry in self.entries):
+                        if _place(then) == _place(now) and then != now:
+                            changed = sorted(n for n in {*then, *now} if then.get(n) != now.get(n))
+                            raise ConfigError(
+                                f"{self.path}: {row.name!r} on {map_name}, {simulator}, was measured with "
+                                f"another {', '.join(changed)}; choose another --out, or give --fresh to "
+                                "measure it again in its place"
+                            )
 
     def add(self, key: dict[str, Any], parts: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
         """Add a measurement, in the place of an older one of the same row, map and simulator."""
@@ -224,20 +243,32 @@ class Board:
 
 
 def read_entries(path: Path) -> list[dict[str, Any]]:
-    """The entries of a `scores.json`.
+    """The measurements in a `scores.json`.
 
     Raises:
         ConfigError: it is missing, damaged or of another form.
     """
     remedy = "choose another --out"
     found = read_json(path, ConfigError, remedy, SCORES_BYTES)
+    plain = _settings(WorldConfig())
     with in_words(path, ConfigError, "not a scoreboard", remedy):
-        entries = list(found["entries"])
+        entries: list[dict[str, Any]] = list(found["entries"])
         report.table(entries)
         for entry in entries:
-            for points in entry["paths"]:
-                np.asarray(points, dtype=np.float64).reshape(-1, 2)
+            # A setting that is newer than the measurement was what it is by default.
+            entry["key"]["world"] = {**plain, **entry["key"]["world"]}
+            ends = [np.asarray(points, dtype=np.float64).reshape(-1, 2)[-1] for points in entry["paths"]]
+            as_measures(entry["episodes"])
+            if not all(isinstance(part, str) for part in _place(entry["key"])):
+                raise TypeError("names are no strings")
+            json.dumps([entry, np.array(ends).tolist()], allow_nan=False)
     return entries
+
+
+def _settings(world: WorldConfig) -> dict[str, Any]:
+    """The settings of a road, as a key holds them."""
+    found = config.to_dict(world)
+    return {name: value for name, value in found.items() if name not in ("temperature", "weights", "any_weights")}
 
 
 def _place(key: dict[str, Any]) -> tuple[str, str, str]:
@@ -296,6 +327,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", default="scores", help="folder to write to (default: scores)")
     parser.add_argument(
+        "--fresh",
+        action="store_true",
+        help="measure again, in its place, what was measured with other settings",
+    )
+    parser.add_argument(
         "--rows", default=",".join(BUILT_IN), help=f"built-in rows (default: {','.join(BUILT_IN)})"
     )
     parser.add_argument(
@@ -318,6 +354,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads", type=int, default=0, help="cores for each process (default: its share)"
     )
+    mpi.add_arguments(parser)
+    add_strict(parser)
     config.add_arguments(parser, ScoreConfig)
     skip = ("map_name", "simulator", "temperature")
     config.add_arguments(parser.add_argument_group("world"), WorldConfig, skip)  # type: ignore[arg-type]
@@ -333,19 +371,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = parse_rows(arguments)
     for row in rows:
         if row.kind == "controller":
-            read_controller(row.source, *model_sizes(world.folder))  # told now, not after an hour
+            load_controller(row.source, world.folder, arguments.strict)  # told now, not after an hour
         if row.kind == "agent":
-            check_agent(row.source, world)
-    with mpi.team() as team:
+            check_agent(row.source, world, arguments.strict)
+    with mpi.team(arguments.rank_timeout) as team:
         runner = Runner(world, settings, arguments.threads or max(1, cores() // team.size))
         try:
             if team.rank:
                 team.serve(runner)
                 return
             folder = Path(arguments.out)
-            scores = folder / "scores.json"
-            with claim("scores", [folder / "scores.md", folder / "paths.png"], scores):
+            state, outputs = folder / "scores.json", [folder / name for name in ("scores.md", "paths.png")]
+            with claim("scores", outputs, state, arguments.fresh and not state.exists()):
                 board = Board(folder, settings, world)
+                if not arguments.fresh:
+                    board.check_settings(rows)
                 fill(board, rows, team, runner)
                 board.write()
             team.release()

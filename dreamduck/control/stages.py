@@ -23,6 +23,7 @@ from typing import Any
 
 from dreamduck.errors import ConfigError, TrainingError
 from dreamduck.storage import fingerprint, read_json, write_json
+from dreamduck.workers import child_environment
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ def run_stages(stages: Sequence[Stage], folder: Path) -> dict[str, float]:
     Returns:
         Seconds that each stage took, when it was run.
     Raises:
+        CheckpointError: a stamp is damaged.
         TrainingError: a command failed, left out what it should have made, or still runs from an earlier
             start.
     """
@@ -132,6 +134,11 @@ def _alone(stamp: Path) -> Iterator[int]:
         yield lock.fileno()
 
 
+def _start(stage: Stage, lock: int) -> subprocess.Popen[bytes]:
+    """Start a command that holds the lock, and that ends when this process does."""
+    return subprocess.Popen(stage.argv, pass_fds=[lock], env=child_environment())
+
+
 def _run(stage: Stage, before: float, stamp: Path, chain: str) -> dict[str, Any]:
     started = time.monotonic()
     facts = {"command": list(stage.command), "chain": chain}
@@ -140,7 +147,7 @@ def _run(stage: Stage, before: float, stamp: Path, chain: str) -> dict[str, Any]
     def spent() -> float:
         return round(before + time.monotonic() - started, 3)
 
-    with _alone(stamp) as lock, subprocess.Popen(stage.argv, pass_fds=[lock]) as process:
+    with _alone(stamp) as lock, _start(stage, lock) as process:
         try:
             while code is None:
                 with contextlib.suppress(subprocess.TimeoutExpired):

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from dreamduck import seeding
 from dreamduck.control.controllers import ControllerForm, select
-from dreamduck.errors import CheckpointError, ConfigError
+from dreamduck.errors import CheckpointError
 from dreamduck.recordings.policies import RandomWalk
 
 Vector = npt.NDArray[np.float64]
@@ -52,10 +52,11 @@ class Subspace:
         """(..., m) to thetas (..., n)."""
         given = np.asarray(x, dtype=np.float64)
         outputs = self.form.layers[0][1]
-        lead, first = given.shape[:-1], outputs * (1 + self.projection.shape[1])
-        bias, rest = given[..., :outputs], given[..., first:]
-        weight = self.projection @ given[..., outputs:first].reshape(*lead, -1, outputs)
-        bias = bias - self.mean @ weight
+        biases = outputs if self.form.bias else 0
+        lead, first = given.shape[:-1], biases + outputs * self.projection.shape[1]
+        bias, rest = given[..., :biases], given[..., first:]
+        weight = self.projection @ given[..., biases:first].reshape(*lead, -1, outputs)
+        bias = bias - (self.mean @ weight)[..., :biases]
         return self.origin + np.concatenate([bias, weight.reshape(*lead, -1), rest], axis=-1)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
@@ -89,14 +90,11 @@ def find_subspace(
         components: K, or as many as there are features.
         seed: of the run.
         origin: (n,) the theta to begin with; zeros by default.
-    Raises:
-        ConfigError: a controller without biases.
     """
-    if not form.bias:
-        raise ConfigError(f"components: expected a controller with biases, got {form}; give --components 0")
     components = min(components, form.inputs)
     seen = select(form, look(dream, seed)).astype(np.float64)
-    mean = seen.mean(axis=0)
+    # Without biases nothing could make up for a mean that is taken off.
+    mean = seen.mean(axis=0) if form.bias else np.zeros(form.inputs)
     _, spread, directions = np.linalg.svd(seen - mean, full_matrices=False)
     spread = np.maximum(spread[:components] / np.sqrt(len(seen)), 1e-6)
     start = np.zeros(form.size) if origin is None else np.asarray(origin, dtype=np.float64)

@@ -6,29 +6,39 @@ is the original's: "rnnenv" is the dream, "realenv" the simulator seen through t
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import importlib.metadata
+import logging
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from dreamduck import __version__
-from dreamduck.config import check, option, to_dict
-from dreamduck.control.controllers import FEATURES, ControllerForm
+from dreamduck.config import check, option, refuse, to_dict
+from dreamduck.control.controllers import FEATURES, Controller, ControllerForm
 from dreamduck.control.evaluate import DreamJudge, Judge, RoadJudge
+from dreamduck.control.files import read_card, read_controller
 from dreamduck.dream import TEMPERATURE, no_heads
-from dreamduck.errors import WeightsError
+from dreamduck.errors import ControllerError, WeightsError
 from dreamduck.pretrained import FOLDER
 from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, check_environment
 from dreamduck.simulator.road import Road, RoadConfig
-from dreamduck.storage import fingerprint
+from dreamduck.storage import PathLike, fingerprint
 from dreamduck.threads import cores
+
+log = logging.getLogger(__name__)
 
 ENVS = ("rnnenv", "realenv", "env")
 # Of ours; of the original's form where those are missing.
 WEIGHT_FILES = ("vae.weights.h5", "rnn.weights.h5", "initial_z.json")
 LEGACY_FILES = ("vae.json", "rnn.json")
+# What [z] and [z, c, h] are made by; where dreams begin is no part of it.
+VISION_FILES = ("vae.weights.h5", "vae.json")
+MODEL_FILES = (*VISION_FILES, "rnn.weights.h5", "rnn.json")
+ROAD_FIELDS = frozenset(field.name for field in dataclasses.fields(RoadConfig))
+STRICT = "refuse a controller or an agent that was made with another world model, instead of warning"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,6 +74,35 @@ class FormConfig:
         return ControllerForm(self.features, self.hidden, z_size=z_size, hidden_size=hidden_size)
 
 
+def check_flags(env: str, said: set[str]) -> None:
+    """Refuse settings of the road for the dream, and of the dream for the road.
+
+    Args:
+        env: one of `ENVS`.
+        said: the names of the flags that a command line says.
+    Raises:
+        ConfigError: names those of no effect.
+    """
+    if env == "rnnenv":
+        refuse(said & {*ROAD_FIELDS, "threads"}, "in the dream, where there is no road")
+    else:
+        refuse(said & {"temperature"}, "on the road, which is not dreamt")
+
+
+def road_flags(world: RoadConfig) -> list[str]:
+    """The command-line flags for the settings of a road that differ from the defaults."""
+    flags = []
+    for field in dataclasses.fields(RoadConfig):
+        value, name = getattr(world, field.name), field.name.replace("_", "-")
+        if value == field.default:
+            continue
+        if isinstance(value, bool):
+            flags.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            flags += [f"--{name}", str(value)]
+    return flags
+
+
 def model_sizes(folder: Path) -> tuple[int, int]:
     """(Z, H) of the world model in a folder, from its card alone.
 
@@ -74,6 +113,65 @@ def model_sizes(folder: Path) -> tuple[int, int]:
 
     config = memory.read_config(folder)
     return config.z_size, config.hidden_size
+
+
+def add_strict(parser: argparse.ArgumentParser) -> None:
+    """Add the flag `--strict`, see `check_model`."""
+    parser.add_argument("--strict", action="store_true", help=STRICT)
+
+
+def load_controller(path: PathLike, folder: Path, strict: bool = False) -> Controller:
+    """A controller file, for the world model in a folder.
+
+    Args:
+        path: the controller.
+        folder: of the world model's weights.
+        strict: refuse a controller that was made with another model.
+    Raises:
+        ControllerError: the file is damaged, does not fit the model's sizes, or was made with another.
+        WeightsError: there is no world model in the folder.
+    """
+    controller = read_controller(path, *model_sizes(folder))
+    names = VISION_FILES if controller.form.features == "z" else MODEL_FILES
+    check_model(path, read_card(path).get("weights"), folder, strict, names)
+    return controller
+
+
+def check_model(
+    path: PathLike,
+    made_with: Any,
+    folder: Path,
+    strict: bool = False,
+    names: tuple[str, ...] = MODEL_FILES,
+) -> None:
+    """Warn where a controller or an agent was made with another world model than the one in a folder.
+
+    Args:
+        path: its file, for the message.
+        made_with: the fingerprints in its card; of anything else than a mapping nothing is known.
+        folder: of the world model's weights.
+        strict: raise instead of warning.
+        names: the files that matter to it.
+    Raises:
+        ControllerError: it was, and `strict` is true.
+    """
+    if not isinstance(made_with, Mapping):
+        return
+    found = weights_fingerprints(folder)
+    different = [
+        f"{name}: expected {made_with[name]}, got {found.get(name, 'no such file')}"
+        for name in names
+        if name in made_with and made_with[name] != found.get(name)
+    ]
+    if not different:
+        return
+    text = (
+        f"{path}: made with another world model than the one in {folder} ({'; '.join(different)}); "
+        "name the folder of its own with --weights"
+    )
+    if strict:
+        raise ControllerError(text)
+    log.warning("warning: %s", text)
 
 
 def make_judge(

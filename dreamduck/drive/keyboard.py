@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from dreamduck.control.worlds import add_strict
 from dreamduck.drive.saving import EpisodeLog, Film
 from dreamduck.drive.session import CONTROLLER, EXPERT, PERSON, Action
 from dreamduck.drive.wheel import Wheel
@@ -58,6 +59,7 @@ def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--controller", default="", help="its file (default: the best of the largest run in ./log)"
     )
+    add_strict(parser)
     parser.add_argument(
         "--record",
         type=Path,
@@ -116,7 +118,7 @@ class _Drive:
 
     def __init__(self, world: gymnasium.Env[Any, Any], arguments: argparse.Namespace) -> None:
         self.world, self.pictures = world, arguments.pictures
-        self.wheel = Wheel(world, arguments.controller, getattr(arguments, "weights", ""))
+        self.wheel = Wheel(world, arguments.controller, getattr(arguments, "weights", ""), arguments.strict)
         self.first_driver = arguments.driver
         self.log = EpisodeLog(arguments.record, world) if arguments.record else None
         self.film: Film | None = None

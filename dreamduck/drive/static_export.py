@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 _SKIPPED = tuple(
     field.name
     for field in dataclasses.fields(WorkshopConfig)
-    if field.name not in ("weights", "controller", "temperature", "any_weights")
+    if field.name not in ("weights", "controller", "strict", "temperature", "any_weights")
 )
 
 

@@ -13,8 +13,7 @@ import numpy.typing as npt
 
 from dreamduck import memory, vision
 from dreamduck.control.controllers import Controller
-from dreamduck.control.files import read_controller
-from dreamduck.control.worlds import model_sizes
+from dreamduck.control.worlds import load_controller
 from dreamduck.dream.perception import Perception
 from dreamduck.drive.session import CONTROLLER, EXPERT, PERSON, Action
 from dreamduck.errors import ConfigError, ControllerError, WeightsError
@@ -38,22 +37,26 @@ def evolved(folder: Path = LOG) -> list[Path]:
     return [path for _, path in sorted(found)]
 
 
-def find_controller(name: str, z_size: int, hidden_size: int) -> Controller | None:
+def find_controller(name: str, folder: Path, strict: bool = False) -> Controller | None:
     """The controller in a file; without a name the best of the largest run in ./log, if one fits.
 
+    Args:
+        folder: of the world model that it drives with.
+        strict: only one that was made with this very model.
     Raises:
         ControllerError: the file that was named cannot be used.
     """
     if name:
-        return read_controller(name, z_size, hidden_size)
-    for path in evolved():
-        try:
-            controller = read_controller(path, z_size, hidden_size)
-        except (ControllerError, OSError) as err:  # another world model's, or damaged
-            log.info("passed over: %s", err)
-            continue
-        log.info("the controller is %s", path)
-        return controller
+        return load_controller(name, folder, strict)
+    for must_match in (True, False)[: 1 if strict else 2]:  # one of this very model first
+        for path in evolved():
+            try:
+                controller = load_controller(path, folder, must_match)
+            except (ControllerError, OSError) as err:  # another world model's, or damaged
+                log.info("passed over: %s", err)
+                continue
+            log.info("the controller is %s", path)
+            return controller
     return None
 
 
@@ -64,24 +67,25 @@ class Wheel:
         world: `DuckEnv`, `RealEnv` or `DreamEnv`; of any other world only the person drives.
         controller: a file; "": the best of the largest run in ./log.
         weights: folder of the world model that the controller was made for; "": the one that ships.
+        strict: refuse a controller that was made with another world model.
     Raises:
         ControllerError, WeightsError: what was named cannot be used.
     """
 
-    def __init__(self, world: Any, controller: str = "", weights: str = "") -> None:
+    def __init__(self, world: Any, controller: str = "", weights: str = "", strict: bool = False) -> None:
         self.driver = PERSON
         self._world = world
         self._folder = Path(weights) if weights else FOLDER
         self._perception: Perception | None = None
-        self._controller, self._missing = self._find(controller, bool(weights))
+        self._controller, self._missing = self._find(controller, bool(weights), strict)
         self._expert: Expert | None = None
         if hasattr(world, "road"):
             settings = ExpertConfig(steering_gain=world.config.steering_gain)
             self._expert = Expert(load_map(world.config.map_name), settings)
 
-    def _find(self, name: str, named: bool) -> tuple[Controller | None, str]:
+    def _find(self, name: str, named: bool, strict: bool) -> tuple[Controller | None, str]:
         try:
-            return find_controller(name, *model_sizes(self._folder)), NO_CONTROLLER
+            return find_controller(name, self._folder, strict), NO_CONTROLLER
         except WeightsError as err:
             if name or named:
                 raise

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from dreamduck import __version__
 from dreamduck.config import check, option
 from dreamduck.control.controllers import Controller
+from dreamduck.control.worlds import STRICT
 from dreamduck.dream import TEMPERATURE
 from dreamduck.drive.dream import DreamWorld
 from dreamduck.drive.messages import MAX_PACE
@@ -50,6 +51,7 @@ class WorkshopConfig(RoadConfig):
     )
     weights: str = option("", "folder of the world model; the one that ships by default", flags=("-w",))
     controller: str = option("", "controller file; by default the best of the largest run in ./log")
+    strict: bool = option(False, STRICT)
     records: str = option("records", "folder of recordings")
     films: str = option("films", "folder for films of drives")
     temperature: float = option(TEMPERATURE, "of the dream, for a start", low=0.0, high=MAX_TEMPERATURE)
@@ -118,8 +120,8 @@ class Workshop:
     def _load_controller(self) -> tuple[Controller | None, str]:
         if self.model is None:
             return None, self.missing
-        sizes = self.model.z_size, self.model.hidden_size
-        controller = find_controller(self.config.controller, *sizes)
+        folder = Path(self.config.weights or FOLDER)
+        controller = find_controller(self.config.controller, folder, self.config.strict)
         return controller, "" if controller else NO_CONTROLLER
 
     def describe(self) -> dict[str, Any]:

@@ -24,8 +24,18 @@ fi
 # One thread each, or the workers stand in one another's way.
 export OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1 NUMBA_NUM_THREADS=1
 
+# Workers end when this process does, in whatever way.
+export DREAMDUCK_PARENT=$$
+
 pids=()
-trap 'kill "${pids[@]}" 2>/dev/null; wait; exit 130' INT TERM
+stop() { # exit code
+  kill "${pids[@]}" 2>/dev/null
+  wait
+  echo interrupted >&2
+  exit "$1"
+}
+trap 'stop 130' INT
+trap 'stop 143' TERM HUP
 for ((worker = 0; worker < workers; worker++)); do
   "$python" "$here/extract.py" "${arguments[@]}" --worker "$worker" --workers "$workers" &
   pids+=($!)
@@ -38,4 +48,5 @@ if ((failed)); then
   echo "error: $failed of $workers workers failed; start again to record what is missing" >&2
   exit 1
 fi
+unset DREAMDUCK_PARENT
 exec "$python" "$here/extract.py" "${arguments[@]}" --report

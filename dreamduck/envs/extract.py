@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     settings = config.from_arguments(RecorderConfig, arguments)
     worker, workers = _worker(arguments)
     share = functools.partial(_record, settings, arguments.render, workers)
-    with mpi.team() as team:
+    with mpi.team(arguments.rank_timeout) as team:
         if team.size > 1 and workers > 1:
             raise ConfigError("worker: expected either mpiexec or --worker and --workers, got both")
         if team.rank:
@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--render", action="store_true", help="show what the first car sees")
     parser.add_argument("--worker", type=int, default=0, help="which of --workers this process is, from 0")
     parser.add_argument("--workers", type=int, default=1, help="processes that share the episodes")
+    mpi.add_arguments(parser)
     return parser
 
 

@@ -7,7 +7,6 @@ file the controller's parameters are random."""
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,21 +15,23 @@ import numpy as np
 from dreamduck import cli, config
 from dreamduck.control.controllers import Controller, random_theta
 from dreamduck.control.evaluate import Task, summarize
-from dreamduck.control.files import read_controller
 from dreamduck.control.worlds import (
     ENVS,
+    ROAD_FIELDS,
     FormConfig,
     WorldConfig,
+    add_strict,
+    check_flags,
+    load_controller,
     make_judge,
     model_sizes,
     perception_maker,
 )
 from dreamduck.envs.world import stopped
 from dreamduck.errors import ConfigError
-from dreamduck.simulator.road import RoadConfig
 
 IDS = {"env": "DreamDuck-v0", "realenv": "DreamDuck-v1", "rnnenv": "DreamDuck-v2"}
-ROAD_SETTINGS = [f.name for f in dataclasses.fields(RoadConfig) if not f.name.startswith("camera_")]
+ROAD_SETTINGS = tuple(sorted(ROAD_FIELDS - {"camera_width", "camera_height"}))
 EPILOG = """\
 examples:
   python dreamduck/envs/model.py rnnenv norender log/rnnenv.cma.16.2.json
@@ -52,6 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--max-steps", type=int, default=1000, help="an episode is cut there (default: 1000)"
     )
     parser.add_argument("--video", help="for render: write this film instead of opening a window")
+    add_strict(parser)
     config.add_arguments(parser.add_argument_group("random controller"), FormConfig)  # type: ignore[arg-type]
     config.add_arguments(parser.add_argument_group("world"), WorldConfig)  # type: ignore[arg-type]
     return parser
@@ -65,7 +67,7 @@ def choose_controller(arguments: argparse.Namespace, world: WorldConfig, seed: i
     """
     sizes = model_sizes(world.folder)
     if arguments.controller:
-        return read_controller(arguments.controller, *sizes)
+        return load_controller(arguments.controller, world.folder, arguments.strict)
     form = config.from_arguments(FormConfig, arguments).form(*sizes)
     return Controller(form, random_theta(form, np.random.default_rng(seed)))
 
@@ -147,8 +149,19 @@ def show(
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Judge or show."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
     cli.start_logging(arguments)
+    said = config.given(parser, arguments, argv)
+    check_flags(arguments.env, said)
+    if arguments.mode == "render":
+        config.refuse(said & {"episodes"}, "with render, which shows one")
+    else:
+        config.refuse(said & {"video"}, "with norender")
+    if arguments.controller:
+        config.refuse(said & {"features", "hidden"}, "with a controller's file, which says its form")
+    else:
+        config.refuse(said & {"strict"}, "without a controller's file")
     if arguments.episodes < 1 or arguments.max_steps < 1:
         raise ConfigError("episodes, max-steps: expected 1 or more")
     world = config.from_arguments(WorldConfig, arguments)

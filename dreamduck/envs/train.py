@@ -13,11 +13,18 @@ from pathlib import Path
 
 from dreamduck import cli, config
 from dreamduck.control import mpi
-from dreamduck.control.files import read_controller
 from dreamduck.control.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
 from dreamduck.control.runs import Plan, evolve
 from dreamduck.control.search import SearchConfig
-from dreamduck.control.worlds import ENVS, FormConfig, WorldConfig, model_sizes
+from dreamduck.control.worlds import (
+    ENVS,
+    FormConfig,
+    WorldConfig,
+    add_strict,
+    check_flags,
+    load_controller,
+    model_sizes,
+)
 from dreamduck.errors import ConfigError
 
 log = logging.getLogger("dreamduck.train")
@@ -48,10 +55,12 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--log", default="log", help="folder to write to (default: log)")
     parser.add_argument("--start", help="a controller file to start from, instead of zeros")
+    add_strict(parser)
     parser.add_argument("--fresh", action="store_true", help="start anew, over a run that lies there")
     parser.add_argument(
         "--threads", type=int, default=0, help="cores for each process (default: its share)"
     )
+    mpi.add_arguments(parser)
     search, controller, world = map(parser.add_argument_group, ("search", "controller", "world"))
     config.add_arguments(search, SearchConfig, skip=("max_steps",), defaults=DEFAULTS)  # type: ignore[arg-type]
     search.add_argument(
@@ -99,21 +108,35 @@ def choose_world(arguments: argparse.Namespace) -> str:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Search until the generations or the time are used up."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
     cli.start_logging(arguments)
+    said = config.given(parser, arguments, argv)
+    if {"antithetic", "seeds"} <= said:
+        raise ConfigError("antithetic: expected --seeds or --antithetic, got both")
     search, env = settings(arguments), choose_world(arguments)
+    check_flags(env, said)
+    if env != ENVS[0] and not search.components:
+        config.refuse(said & {"beginning"}, "on the road without --components")
     world = config.from_arguments(WorldConfig, arguments)
     sizes = model_sizes(world.folder)
     form = config.from_arguments(FormConfig, arguments).form(*sizes)
     if arguments.start:
-        form = read_controller(arguments.start, *sizes).form
+        wanted, form = form, load_controller(arguments.start, world.folder, arguments.strict).form
+        if said & {"features", "hidden"} and wanted != form:
+            raise ConfigError(
+                f"start: expected a controller {wanted}, got one {form}; leave --features and --hidden out"
+            )
+    else:
+        config.refuse(said & {"strict"}, "without --start")
     plan = Plan(
         *(env, world, search, form, Path(arguments.log), arguments.start or ""),
         command=shlex.join(["train.py", *(sys.argv[1:] if argv is None else argv)]),
         threads=arguments.threads,
         fresh=arguments.fresh,
+        strict=arguments.strict,
     )
-    with mpi.team() as team:
+    with mpi.team(arguments.rank_timeout) as team:
         found = evolve(plan, team)
     if found is not None:
         log.info("%s: best evaluation %.2f", plan.files.path(".best.json"), found.best_reward)

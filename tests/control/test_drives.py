@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from dreamduck.control import drives
+from dreamduck.control import drives, worlds
 from dreamduck.control.controllers import ControllerForm
 from dreamduck.control.drives import DriveConfig, NoisyDriver, record_drives
 from dreamduck.control.worlds import WorldConfig
@@ -20,7 +20,7 @@ SETTINGS = DriveConfig(episodes=5, first=100, max_steps=30, noise=0.2)
 @pytest.fixture
 def controller(tmp_path, monkeypatch):
     monkeypatch.setattr(drives, "CARS", 3)
-    monkeypatch.setattr(drives, "model_sizes", lambda folder: (3, 4))
+    monkeypatch.setattr(worlds, "model_sizes", lambda folder: (3, 4))
     monkeypatch.setattr(drives, "road_maker", lambda world: FakeRoad)
     monkeypatch.setattr(drives, "perception_maker", lambda world: FakePerception)
     theta = np.zeros(FORM.size)

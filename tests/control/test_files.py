@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from dreamduck.control.controllers import ControllerForm
 from dreamduck.control.files import RunFiles, read_controller, read_theta, rounded, run_of, to_card
 from dreamduck.errors import ControllerError
+
+LOG = Path(__file__).parents[2] / "log"
 
 
 @pytest.fixture
@@ -81,8 +84,47 @@ def test_car_racing_fits_its_own_world_model_only(tmp_path):
     path = tmp_path / "carracing.cma.16.64.json"
     path.write_text(json.dumps([[0.5] * 867], indent=2))
     assert read_theta(path).shape == (867,)
-    with pytest.raises(ControllerError, match="867 parameters fit no controller"):
+    with pytest.raises(ControllerError, match=r"867 parameters .* three actions"):
         read_controller(path, 64, 512)
+    with pytest.raises(ControllerError, match=r"867 parameters .* three actions"):
+        read_controller(path, 32, 256)
+    form = ControllerForm("zh", actions=3, z_size=7, hidden_size=9)
+    run_of(path).write_theta(np.full(form.size, 0.25))
+    run_of(path).write_card(to_card(form, np.full(form.size, 0.25)))
+    with pytest.raises(ControllerError, match=r"expected one action .* got a controller of 3 actions"):
+        read_controller(path, 7, 9)
+
+
+def test_the_history_of_a_search_is_no_controller(files):
+    """Nine figures a generation are no theta, whatever the file is called."""
+    row = [1, 3, 0.25, -1.5, 2.5, 0.75, 0.11, 39.5, 40]
+    for count in (1, 2, 5):
+        files.write_history([[number + 1, *row[1:]] for number in range(count)])
+        with pytest.raises(ControllerError, match=r"history of a search.*rnnenv\.cma\.16\.64\.best\.json"):
+            read_theta(files.path(".hist.json"))
+    renamed = files.path(".hist.json").rename(files.base.with_name("mine.json"))
+    with pytest.raises(ControllerError, match="expected a controller"):
+        read_theta(renamed)
+    files.write_evaluations([], [[3, 1, "improvement", 0.5, "curr", 0.5]], row, 0.5)
+    with pytest.raises(ControllerError, match="history of a search"):
+        read_theta(files.path(".hist_best.json"))
+
+
+@pytest.mark.parametrize("text", ["[[0.5, 1.5], [0.25, 2.5]]", "[[0.5, 1.5], 2.0, 3.0]", "[[0.5], true]"])
+def test_lists_of_another_form_are_refused(tmp_path, text):
+    path = tmp_path / "x.json"
+    path.write_text(text)
+    with pytest.raises(ControllerError, match="expected a controller"):
+        read_theta(path)
+
+
+@pytest.mark.parametrize("path", sorted(LOG.glob("*.cma.*.json")), ids=lambda path: path.name)
+def test_files_that_ship_are_read_or_refused_with_words(path):
+    if path.name.endswith((".hist.json", ".hist_best.json", ".card.json")):
+        with pytest.raises(ControllerError, match="expected a controller"):
+            read_theta(path)
+    else:
+        assert read_controller(path, 64, 512).theta.size >= 130
 
 
 @pytest.mark.parametrize(

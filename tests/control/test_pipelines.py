@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dreamduck.control import loop, reproduce
+from dreamduck.control import loop, reproduce, worlds
 from dreamduck.control.controllers import ControllerForm
-from dreamduck.control.files import RunFiles, to_card
+from dreamduck.control.files import RunFiles, read_theta, to_card
 from dreamduck.control.reproduce import ReproduceConfig, stages, tell, verdict
 from dreamduck.control.runs import Verdict
 from dreamduck.control.worlds import WorldConfig
@@ -104,32 +104,38 @@ def test_the_verdict_is_beside_pure_pursuit():
 
 @pytest.fixture
 def round_trip(tmp_path, monkeypatch):
-    """A loop whose stages write their outputs and nothing more; round 2 drives best."""
+    """A loop whose stages write their outputs and nothing more."""
     form = ControllerForm("z")
     asked: list[list[str]] = []
 
     def run_stages(planned, folder):
         asked.append([stage.name for stage in planned])
+        number = float(planned[0].name.split("-")[0])  # of the round
         for stage in planned:
             for path in stage.outputs:
                 if path.name.endswith(".best.json"):
                     files = RunFiles(path.with_name(path.name.removesuffix(".best.json")))
-                    files.write_evaluations([], [], np.zeros(form.size), float(len(asked)))
+                    files.write_evaluations([], [], np.full(form.size, number), 1.5)
                     files.write_card(to_card(form, np.zeros(form.size)))
+                    files.write_theta(np.full(form.size, number))
+                elif path.suffix == ".h5":
+                    path.write_bytes(f"memory {number}".encode())
                 else:
                     path.mkdir(parents=True, exist_ok=True)
 
-    returns = iter([1.0, 2.0, 5.0, 3.0])
+    # What is reported likes round 1 best; the episodes to choose by like round 2.
+    returns, choices = iter([1.0, 8.0, 5.0, 3.0]), iter([1.5, 2.5, 6.5, 3.5])
 
     def judge_both(world, controller, how):
         mean = next(returns)
         interval = [mean, mean, mean]
         road = {"return": [mean, 0.5], "alive": [0.5, 0.4, 0.6], "distance": interval, "episodes": 3}
-        return Verdict({"mean": 9.0, "std": 1.0, "length": 10.0}, road)
+        choice = {"return": [next(choices), 0.5], "episodes": 3, "seed": how.choice_seed}
+        return Verdict({"mean": 9.0, "std": 1.0, "length": 10.0}, road, choice)
 
     monkeypatch.setattr(loop, "run_stages", run_stages)
     monkeypatch.setattr(loop, "judge_both", judge_both)
-    monkeypatch.setattr(loop, "model_sizes", lambda folder: (64, 512))
+    monkeypatch.setattr(worlds, "model_sizes", lambda folder: (64, 512))
     for folder, names in (("weights", ("vae.weights.h5", "vae.json")), ("records", ("1.npz", "2.npz"))):
         (tmp_path / folder).mkdir()
         for name in names:
@@ -151,11 +157,16 @@ def test_the_loop_goes_round(round_trip, capsys):
     loop.main(flags)
     assert asked[1] == ["2-drives", "2-series", "2-memory", "2-evolve"]
     rows = json.loads((folder / "loop" / "loop.json").read_text())
-    assert [row["road"]["return"][0] for row in rows] == [1.0, 2.0, 5.0, 3.0]
+    assert [row["road"]["return"][0] for row in rows] == [1.0, 8.0, 5.0, 3.0]
     assert rows[2]["controller"].startswith(str(folder / "loop" / "round-2"))
     assert sorted(path.name for path in (folder / "loop" / "records").iterdir()) == ["1.npz", "2.npz"]
     assert (folder / "loop" / "round-3" / "weights" / "vae.json").exists()
     assert (folder / "loop" / "best.json").exists()
     assert "best: round 2" in capsys.readouterr().out
+    assert (
+        "other episodes than are reported, of seed 2000: round 2."
+        in (folder / "loop" / "loop.md").read_text()
+    )
+    assert read_theta(folder / "loop" / "best.json")[0] == 2.0
     loop.main(flags)  # judged already: nothing is judged again
     assert "best: round 2" in capsys.readouterr().out

@@ -1,70 +1,159 @@
-"""The dream-gap report and the ablations, with searches that need no model."""
+"""The dream-gap report and the ablations, with a small world model of random weights."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from typing import Any
 
+import numpy as np
 import pytest
 
-from dreamduck.control import ablations, gap, runs
-from dreamduck.control.controllers import ControllerForm
-from dreamduck.control.files import read_controller
-from dreamduck.control.runs import Verdict
-from dreamduck.errors import ConfigError
-from tests.control.fakes import Sphere
+from dreamduck.control import ablations, gap
+from dreamduck.control.files import RunFiles, read_card, read_controller
+from dreamduck.control.runs import ChoiceConfig, VerdictConfig, judge_in_dream, judge_on_road
+from dreamduck.control.worlds import WorldConfig, weights_fingerprints
+from dreamduck.errors import CheckpointError, ConfigError
 
-SEARCH = ["-n", "4", "--num_episode", "2", "--generations", "1", "-q", "--components", "0"]
-
-
-def road(mean):
-    interval = [mean, mean - 1, mean + 1]
-    return {"return": [mean, 0.5], "alive": [0.9, 0.8, 1.0], "distance": interval, "episodes": 100}
-
-
-@pytest.fixture
-def worlds(monkeypatch):
-    """What was evolved, and judged: the road likes a temperature of 1 best."""
-    seen: dict[str, list[Any]] = {"evolved": [], "judged": []}
-
-    def make_judge(env, world, form, threads=None, beginning="first"):
-        seen["evolved"].append((env, world.temperature, world.weights, form))
-        return Sphere()
-
-    def judge_both(world, controller, how):
-        seen["judged"].append(world.temperature)
-        dream = {"mean": 20 - world.temperature, "std": 1.0, "length": 400.0}
-        return Verdict(dream, road(10 - abs(world.temperature - 1)))
-
-    def judge_on_road(world, controller, how):
-        seen["judged"].append(world.weights)
-        return road(1.0 if world.weights else 2.0)
-
-    monkeypatch.setattr(runs, "make_judge", make_judge)
-    monkeypatch.setattr(gap, "judge_both", judge_both)
-    monkeypatch.setattr(ablations, "judge_on_road", judge_on_road)
-    for module in (runs, gap, ablations):
-        monkeypatch.setattr(module, "model_sizes", lambda folder: (64, 512))
-    monkeypatch.setattr(ablations, "forget", lambda source, target, seed: target)
-    return seen
+SEARCH = [
+    "-n",
+    "4",
+    "--num_episode",
+    "2",
+    "--generations",
+    "2",
+    "--max-steps",
+    "9",
+    "-q",
+    "--components",
+    "3",
+]
+JUDGE = ["--judge-episodes", "3", "--judge-seconds", "1.5", "--judge-seed", "7"]
+HOW = VerdictConfig(judge_episodes=3, judge_seconds=1.5, judge_seed=7)
+SIZES = (4, 8)
 
 
-def test_the_gap_picks_what_drives_best(worlds, tmp_path, capsys):
-    flags = [*SEARCH, "--features", "z", "--temperatures", "0.1,1.0,1.3", "--out", str(tmp_path)]
+@pytest.fixture(scope="module")
+def reported(weights, tmp_path_factory):
+    """A report, and the flags that made it."""
+    folder = tmp_path_factory.mktemp("gap")
+    flags = [*SEARCH, *JUDGE, "--features", "zh", "--temperatures", "0.4,1.1", "--choice-seed", "8"]
+    flags += ["--weights", str(weights), "--out", str(folder)]
     gap.main(flags)
-    assert [evolved[1] for evolved in worlds["evolved"]] == [0.1, 1.0, 1.3]
-    report = json.loads((tmp_path / "gap.json").read_text())
-    assert report["chosen_temperature"] == 1.0
-    assert [row["dream"]["mean"] for row in report["rows"]] == [19.9, 19.0, 18.7]
-    assert "| 1 **(chosen)** | 19.00 ± 1.00 | 10.00 ± 0.50 | 90% |" in (tmp_path / "gap.md").read_text()
-    assert (tmp_path / "gap.png").stat().st_size > 2000
-    shipped = read_controller(tmp_path / "dream.json", 64, 512)
-    assert shipped.form == ControllerForm("z")
-    card = json.loads((tmp_path / "dream.card.json").read_text())
-    assert card["world"]["temperature"] == 1.0
-    assert "chosen: temperature 1.0" in capsys.readouterr().out
-    gap.main(flags)  # what is done is taken from the files
-    assert len(worlds["evolved"]) == len(worlds["judged"]) == 3
+    return folder, flags
+
+
+def rows_of(folder):
+    return json.loads((folder / "gap.json").read_text())["rows"]
+
+
+def test_the_gap_tells_what_each_controller_did(reported, weights):
+    folder, _ = reported
+    rows = rows_of(folder)
+    assert [row["temperature"] for row in rows] == [0.4, 1.1]
+    for row in rows:
+        world = WorldConfig(weights=str(weights), temperature=row["temperature"])
+        run = RunFiles.of(folder / f"temperature-{row['temperature']}", "rnnenv", 2, 4)
+        controller = read_controller(run.path(".best.json"), *SIZES)
+        assert controller.form.features == "zh"
+        assert read_card(run.path(".json"))["world"]["temperature"] == row["temperature"]
+        assert row["dream"] == judge_in_dream(world, controller, HOW)
+        assert row["road"] == judge_on_road(world, controller, HOW)
+        other = judge_on_road(world, controller, dataclasses.replace(HOW, judge_seed=8))
+        assert row["choice"] == {"return": other["return"], "episodes": 3, "seed": 8}
+        assert row["choice"]["return"] != row["road"]["return"]
+    assert rows[0]["dream"] != rows[1]["dream"]
+    assert (folder / "gap.png").stat().st_size > 2000
+
+
+def test_the_gap_chooses_by_episodes_that_it_does_not_report(reported, capsys):
+    folder, _ = reported
+    rows = rows_of(folder)
+    best = max((row["choice"]["return"][0], row["temperature"]) for row in rows)[1]
+    assert json.loads((folder / "gap.json").read_text())["chosen_temperature"] == best
+    run = RunFiles.of(folder / f"temperature-{best}", "rnnenv", 2, 4)
+    chosen = read_controller(folder / "dream.json", *SIZES)
+    np.testing.assert_array_equal(chosen.theta, read_controller(run.path(".best.json"), *SIZES).theta)
+    assert read_card(folder / "dream.json")["world"]["temperature"] == best
+
+
+def made_up(temperature, road, choice=None):
+    row = {
+        "temperature": temperature,
+        "dream": {"mean": 2.5, "std": 0.5},
+        "road": {
+            "return": [road, 0.25],
+            "alive": [0.8, 0.7, 0.9],
+            "distance": [3.0, 2.0, 4.0],
+            "episodes": 9,
+        },
+    }
+    return row if choice is None else {**row, "choice": {"return": [choice, 0.1], "episodes": 9, "seed": 5}}
+
+
+def test_what_is_reported_chooses_nothing():
+    rows = [made_up(0.1, 9.0, 4.0), made_up(0.3, 7.0, 6.0), made_up(0.5, 8.0, 6.0), made_up(0.9, 3.0, 5.0)]
+    chosen = gap.choose(rows)
+    assert chosen is not None
+    assert chosen["temperature"] == 0.5  # of two equals the warmer one
+    text = gap.table(rows)
+    assert "chosen by 9 other episodes, of seed 5" in text
+    assert [line for line in text.splitlines() if "(chosen)" in line] == [
+        "| 0.5 **(chosen)** | 2.50 ± 0.50 | 8.00 ± 0.25 | 80% | 3.00 (2.00 to 4.00) |"
+    ]
+    old = [made_up(0.1, 9.0), made_up(0.3, 7.0)]
+    assert gap.choose(old) is None
+    assert "(chosen)" not in gap.table(old)
+    assert "No temperature was chosen by these episodes." in gap.table(old)
+
+
+def test_episodes_to_choose_by_are_others(tmp_path):
+    with pytest.raises(ConfigError, match="choice_seed: expected another seed than judge_seed"):
+        ChoiceConfig(judge_seed=5, choice_seed=5)
+    with pytest.raises(ConfigError, match="choice_seed"):
+        gap.main(["--judge-seed", "3", "--choice-seed", "3", "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_done_is_taken_from_the_files_and_only_with_the_same_settings(reported, monkeypatch):
+    folder, flags = reported
+    before = {path: path.read_bytes() for path in folder.rglob("*.json")}
+
+    def never(*arguments, **settings):
+        raise AssertionError("done again")
+
+    monkeypatch.setattr(gap, "evolve", never)
+    gap.main(flags)
+    assert {path: path.read_bytes() for path in folder.rglob("*.json")} == before
+    with pytest.raises(CheckpointError, match=r"verdict\.json: .* judge_seed \(then 7, now 6\)"):
+        gap.main([*flags, "--judge-seed", "6"])
+    with pytest.raises(CheckpointError, match="weights"):
+        gap.main([*flags, "--weights", ""])
+    with pytest.raises(AssertionError, match="done again"):
+        gap.main([*flags, "--fresh"])
+
+
+def test_a_report_of_somebody_else_is_left_alone(weights, tmp_path):
+    (tmp_path / "gap.json").write_text("mine")
+    flags = [*SEARCH, *JUDGE, "--weights", str(weights), "--out", str(tmp_path)]
+    with pytest.raises(ConfigError, match=r"gap\.json.*--fresh"):
+        gap.main(flags)
+    (tmp_path / "ablations.md").write_text("mine")
+    with pytest.raises(ConfigError, match=r"ablations\.md.*--fresh"):
+        ablations.main(flags)
+    assert (tmp_path / "gap.json").read_text() == (tmp_path / "ablations.md").read_text() == "mine"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"settings": 3}', "\0"])
+def test_a_damaged_verdict_is_told(reported, tmp_path, text):
+    folder, flags = reported
+    path = folder / "temperature-0.4" / "verdict.json"
+    whole = path.read_text()
+    try:
+        path.write_text(text)
+        with pytest.raises(CheckpointError, match=r"verdict\.json"):
+            gap.main(flags)
+    finally:
+        path.write_text(whole)
 
 
 def test_temperatures_are_numbers_above_zero():
@@ -73,28 +162,32 @@ def test_temperatures_are_numbers_above_zero():
             gap.GapConfig(temperatures=(bad,))
 
 
-def test_the_ablations_compare_memories_and_layers(worlds, tmp_path, capsys):
-    ablations.main([*SEARCH, "--hidden-units", "4", "--out", str(tmp_path)])
-    found = [
-        (env, bool(weights), form.features, form.hidden) for env, _, weights, form in worlds["evolved"]
-    ]
-    one_world = [
-        (False, "z", 0),
-        (False, "z", 4),
-        (True, "zh", 0),
-        (True, "zh", 4),
-        (False, "zh", 0),
-        (False, "zh", 4),
-    ]
-    assert found == [(env, *case) for env in ("realenv", "rnnenv") for case in one_world]
+def test_the_ablations_compare_memories_and_layers(weights, tmp_path, capsys):
+    flags = [*SEARCH, *JUDGE, "--worlds", "rnnenv", "--hidden-units", "3", "--memory-seed", "5"]
+    ablations.main([*flags, "--weights", str(weights), "--out", str(tmp_path)])
     rows = json.loads((tmp_path / "ablations.json").read_text())
-    assert len(rows) == 12
-    assert rows[2]["road"]["return"][0] == 1.0
-    text = (tmp_path / "ablations.md").read_text()
-    assert "| in the dream | untrained | hidden layer of 4 | 2318 | 1.00 ± 0.50 |" in text
-    ablations.main([*SEARCH, "--hidden-units", "4", "--out", str(tmp_path)])
-    assert len(worlds["evolved"]) == 12
-    assert capsys.readouterr().out.count("# Ablations") == 2
+    cases = [(memory, hidden) for memory in ("none", "untrained", "trained") for hidden in (0, 3)]
+    assert [(row["memory"], row["hidden"]) for row in rows] == cases
+    models = {name: weights_fingerprints(weights)["rnn.weights.h5"] for name in ("none", "trained")}
+    models["untrained"] = weights_fingerprints(tmp_path / "untrained")["rnn.weights.h5"]
+    assert models["untrained"] != models["trained"]
+    text = capsys.readouterr().out
+    for row, (memory, hidden) in zip(rows, cases, strict=True):
+        name = f"rnnenv-{memory}-{'hidden' if hidden else 'linear'}"
+        path = RunFiles.of(tmp_path / name, "rnnenv", 2, 4).path(".best.json")
+        controller, card = read_controller(path, *SIZES), read_card(path)
+        assert (controller.form.features, controller.form.hidden) == (
+            "z" if memory == "none" else "zh",
+            hidden,
+        )
+        assert row["parameters"] == controller.form.size
+        assert card["weights"]["rnn.weights.h5"] == models[memory]
+        assert card["search"]["beginning"] == ("first" if memory == "untrained" else "midway")
+        folder = tmp_path / "untrained" if memory == "untrained" else weights
+        world = WorldConfig(weights=str(folder), temperature=card["world"]["temperature"])
+        assert row["road"] == judge_on_road(world, controller, HOW)
+        kind = f"hidden layer of {hidden}" if hidden else "linear"
+        assert f"| in the dream | {memory} | {kind} | {controller.form.size} | " in text
 
 
 def test_ablations_of_something_else_are_refused():

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import sys
@@ -12,6 +13,7 @@ from dreamduck.control.evaluate import drive
 from dreamduck.control.rows import Row, load_policy
 from dreamduck.control.scoreboard import main
 from dreamduck.control.trace import Recorder, as_measures
+from dreamduck.control.worlds import WorldConfig
 from dreamduck.errors import ConfigError, MapError
 from tests.control.fakes import FakeRoad
 from tests.control.test_evaluate import Fixed
@@ -76,8 +78,31 @@ def test_what_is_measured_is_not_measured_again(board, monkeypatch):
     monkeypatch.setattr(scoreboard.Runner, "__call__", never)
     main([*SMALL, "--out", str(board)])
     assert (board / "scores.json").read_bytes() == before
-    with pytest.raises(AssertionError, match="drove again"):
+    with pytest.raises(
+        ConfigError, match="'standing still' on loop_empty, native, was measured with another seed"
+    ):
         main([*SMALL, "--out", str(board), "--seed", "1"])
+    assert (board / "scores.json").read_bytes() == before
+    with pytest.raises(AssertionError, match="drove again"):
+        main([*SMALL, "--out", str(board), "--seed", "1", "--fresh"])
+
+
+def test_a_setting_that_came_later_had_its_default(board, monkeypatch):
+    found = json.loads((board / "scores.json").read_text())
+    for entry in found["entries"]:
+        entry["key"]["world"].pop("steering_gain")
+    (board / "scores.json").write_text(json.dumps(found))
+    monkeypatch.delattr(scoreboard.Runner, "__call__")
+    main([*SMALL, "--out", str(board)])
+    with pytest.raises(ConfigError, match="another world"):
+        main([*SMALL, "--out", str(board), "--steering-gain", "2.5"])
+
+
+def test_a_board_is_not_written_over_files_of_others(tmp_path):
+    (tmp_path / "scores.md").write_text("mine")
+    with pytest.raises(ConfigError, match=r"scores\.md.*--fresh"):
+        main([*SMALL, "--out", str(tmp_path)])
+    assert (tmp_path / "scores.md").read_text() == "mine"
 
 
 def test_the_cars_of_a_round_do_not_change_the_figures(board, tmp_path):
@@ -117,10 +142,42 @@ def test_an_unknown_map_is_told_at_once(tmp_path):
         main([*SMALL, "--maps", "atlantis", "--out", str(tmp_path)])
 
 
-def test_another_file_in_the_place_of_the_board(tmp_path):
-    (tmp_path / "scores.json").write_text("[1]")
-    with pytest.raises(ConfigError, match="not a scoreboard"):
+@pytest.mark.parametrize("damage", ["[1]", "3", "{}", '{"entries": [1]}', '{"entries": {"a": 1}}', "{", ""])
+def test_another_file_in_the_place_of_the_board(tmp_path, damage):
+    (tmp_path / "scores.json").write_text(damage)
+    with pytest.raises(ConfigError, match=r"scores\.json"):
         main([*SMALL, "--out", str(tmp_path)])
+
+
+def places(value, path=()):
+    """Where every part of a JSON value is."""
+    yield path
+    items = (
+        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    )
+    for key, part in items:
+        yield from places(part, (*path, key))
+
+
+def test_a_damaged_board_is_told(board):
+    """Every part of an entry taken away, or replaced by something else."""
+    whole = json.loads((board / "scores.json").read_text())
+    whole["entries"] = whole["entries"][3:]
+    random = np.random.default_rng(4)
+    found = [path for path in places(whole) if path and "paths" not in path[3:]]
+    for _ in range(150):
+        damaged = json.loads(json.dumps(whole))
+        *way, last = found[random.integers(len(found))]
+        part = damaged
+        for step in way:
+            part = part[step]
+        if random.integers(2):
+            del part[last]
+        else:
+            part[last] = [None, "x", [], {}, [{}], 1e400][random.integers(6)]
+        (board / "scores.json").write_text(json.dumps(damaged))
+        with contextlib.suppress(ConfigError, MapError):
+            scoreboard.Board(board, scoreboard.ScoreConfig(), WorldConfig()).write()
 
 
 def test_policies_are_found_by_name():

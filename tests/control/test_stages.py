@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -92,3 +94,24 @@ def test_a_pipeline_that_is_killed_leaves_its_time_and_its_command_keeps_the_loc
         except TrainingError:
             time.sleep(0.02)
     assert seconds["wait"] > spent >= 0.2
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+def test_a_command_ends_with_its_pipeline(tmp_path, number):
+    """Whatever ends the pipeline, the command of its stage does not run on."""
+    started = tmp_path / "started"
+    stage = Stage("wait", (HELPER, "command", str(started)))
+    code = (
+        "from pathlib import Path; from dreamduck.control import stages; "
+        f"stages.run_stages([stages.Stage('wait', {stage.command!r})], Path({str(tmp_path)!r}))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as runner:
+        while not started.exists() or not started.read_text():
+            assert runner.poll() is None
+            time.sleep(0.02)
+        runner.send_signal(number)
+    command = Path("/proc") / started.read_text()
+    until = time.monotonic() + 10
+    while command.exists() and "zombie" not in (command / "status").read_text():
+        assert time.monotonic() < until, "the command runs on"
+        time.sleep(0.02)

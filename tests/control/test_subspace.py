@@ -72,9 +72,17 @@ def test_there_are_no_more_components_than_features(dream):
     assert find_subspace(dream, FORM, 99, seed=0).projection.shape == (10, 10)
 
 
-def test_a_controller_without_biases_is_refused(dream):
-    with pytest.raises(ConfigError, match="--components 0"):
-        find_subspace(dream, dataclasses.replace(FORM, bias=False), 4, seed=0)
+def test_a_controller_without_biases_acts_on_components_that_are_not_centred(dream):
+    """As those of 2019: there is nothing to make up for a mean."""
+    form = ControllerForm("zch", 0, 1, z_size=4, hidden_size=6, bias=False)
+    origin = np.linspace(-0.3, 0.4, form.size)
+    subspace = find_subspace(dream, form, 5, seed=1, origin=origin)
+    assert subspace.size == 5
+    x = np.random.default_rng(2).normal(size=(3, 5))
+    seen = look(dream, 2)[:50]
+    for controller, row in zip(controllers(subspace, x), x, strict=True):
+        steering = np.tanh(seen @ origin + (seen @ subspace.projection) @ row)
+        np.testing.assert_allclose(controller(seen)[:, 1], steering, atol=1e-4)
 
 
 def run(folder, dream, generations, **settings):

@@ -10,8 +10,8 @@ import pytest
 from dreamduck.control import gap
 from dreamduck.control.controllers import ControllerForm, random_theta
 from dreamduck.control.evaluate import Task, judge_all
-from dreamduck.control.files import RunFiles
-from dreamduck.control.runs import VerdictConfig, judge_both
+from dreamduck.control.files import RunFiles, read_theta
+from dreamduck.control.runs import ChoiceConfig, judge_both
 from dreamduck.control.worlds import (
     FormConfig,
     WorldConfig,
@@ -20,7 +20,8 @@ from dreamduck.control.worlds import (
     weights_fingerprints,
     world_facts,
 )
-from dreamduck.errors import WeightsError
+from dreamduck.envs import train
+from dreamduck.errors import ConfigError, WeightsError
 from dreamduck.memory.layout import MemoryConfig
 
 FORM = ControllerForm("zch", 0, 2, 4, 8)
@@ -95,11 +96,12 @@ def test_the_dream_of_a_controller_is_the_worlds_dream(world, thetas):
 def test_a_verdict_of_both_worlds(world, thetas):
     from dreamduck.control.controllers import Controller
 
-    how = VerdictConfig(judge_episodes=3, judge_seconds=2.0)
+    how = ChoiceConfig(judge_episodes=3, judge_seconds=2.0, judge_seed=11, choice_seed=12)
     verdict = judge_both(world, Controller(FORM, thetas[0]), how)
     assert set(verdict.dream) == {"mean", "std", "length"}
     assert verdict.road["episodes"] == 3
     assert 0 <= verdict.road["alive"][0] <= 1
+    assert (verdict.choice["episodes"], verdict.choice["seed"]) == (3, 12)
     assert judge_both(world, Controller(FORM, thetas[0]), how) == verdict
 
 
@@ -123,6 +125,44 @@ def test_the_gap_report_from_end_to_end(weights, tmp_path):
     rows = json.loads((tmp_path / "gap.json").read_text())["rows"]
     assert [row["temperature"] for row in rows] == [0.5, 1.0]
     assert RunFiles(tmp_path / "dream").path(".card.json").exists()
+
+
+def test_a_search_starts_from_a_controller_of_2019(weights, tmp_path):
+    """One output and no biases, under the default components; the search goes on around it."""
+    form = ControllerForm("zch", 0, 1, 4, 8, bias=False)
+    start = tmp_path / "doomrnn.json"
+    theta = np.linspace(-0.75, 0.5, form.size)
+    start.write_text(json.dumps([theta.tolist()]))
+    flags = [
+        "rnnenv",
+        "--weights",
+        str(weights),
+        "--log",
+        str(tmp_path / "log"),
+        "--start",
+        str(start),
+        "-q",
+    ]
+    flags += [
+        "-n",
+        "4",
+        "--num_episode",
+        "2",
+        "--generations",
+        "2",
+        "--max-steps",
+        "6",
+        "--sigma_init",
+        "0.001",
+    ]
+    for said in (["--features", "z"], ["--hidden", "3"]):
+        with pytest.raises(ConfigError, match="leave --features and --hidden out"):
+            train.main([*flags, *said])
+    train.main(flags)
+    found = read_theta(RunFiles.of(tmp_path / "log", "rnnenv", 2, 4).path(".json"))
+    assert found.shape == theta.shape
+    np.testing.assert_allclose(found, theta, atol=0.1)
+    assert not np.array_equal(found, theta.round(4))
 
 
 def test_an_untrained_memory_dreams(weights, tmp_path):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dreamduck import config
-from dreamduck.control import runs
+from dreamduck.control import runs, worlds
 from dreamduck.control.controllers import ControllerForm
 from dreamduck.control.recipe import TEMPERATURE, RecipeConfig
 from dreamduck.control.worlds import FormConfig, WorldConfig
@@ -36,7 +36,7 @@ def world(monkeypatch):
 
     monkeypatch.setattr(runs, "make_judge", make_judge)
     monkeypatch.setattr(train, "model_sizes", lambda folder: (64, 512))
-    monkeypatch.setattr(runs, "model_sizes", lambda folder: (64, 512))
+    monkeypatch.setattr(worlds, "model_sizes", lambda folder: (64, 512))
     return asked
 
 
@@ -100,7 +100,7 @@ def test_temp_is_the_temperature():
 
 
 def test_a_run_leaves_the_file_of_its_name(world, tmp_path):
-    train.main([*SMALL, "--log", str(tmp_path), "--temp", "0.7", "realenv"])
+    train.main([*SMALL, "--log", str(tmp_path), "realenv"])
     assert [(env, form) for env, _, form in world] == [("realenv", ControllerForm("z"))]
     (theta,) = json.loads((tmp_path / "realenv.cma.2.4.json").read_text())
     assert len(theta) == 130
