@@ -62,8 +62,7 @@ class Plan:
     def idle(self) -> Plan:
         """The same for an agent that learns nothing: no room for what it would learn from."""
         arguments = dict(self.arguments)
-        if "n_steps" in arguments and "batch_size" in arguments:
-            arguments["batch_size"] = arguments["n_steps"]
+        arguments |= {name: 2 for name in ("n_steps", "batch_size") if name in arguments}
         if not self.algorithm.on_policy:
             arguments["buffer_size"] = 1
         return dataclasses.replace(self, arguments=arguments)

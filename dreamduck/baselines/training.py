@@ -60,8 +60,8 @@ class Account:
                 engine_updates=int(values["engine_updates"]),
                 total=int(values["total"]),
             )
-        except (KeyError, TypeError, ValueError) as err:
-            raise CheckpointError(f"{path}: does not say how far its training was ({err!r})") from err
+        except (KeyError, TypeError, ValueError, OverflowError) as err:
+            raise CheckpointError(f"{path}: does not say how far its training was ({err!r:.200})") from err
 
 
 class Keeper:
