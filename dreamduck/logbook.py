@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import sys
@@ -13,6 +14,7 @@ from typing import Any
 
 from dreamduck.storage import PathLike, replacing, sweep, write_json
 
+ENDINGS = (".jsonl", ".config.json", ".png")
 COLUMNS = 3  # of panels in a picture
 FEW = 30  # points that are marked one by one
 
@@ -22,6 +24,14 @@ class Logbook:
 
     Rows already in the file from steps at or after `resume_step` are dropped, so that a resumed
     run does not tell the same step twice. What a killed run left half written in the folder goes too.
+
+    Args:
+        folder: to write to.
+        name: of the files.
+        config: the run's settings, for `<name>.config.json`.
+        resume_step: the first step that the run will tell.
+        tensorboard: write TensorBoard files too.
+        fresh: the run is a new one. The logbook of an earlier run is kept as `<name>.<number>`.
     """
 
     def __init__(
@@ -31,11 +41,14 @@ class Logbook:
         config: Mapping[str, Any],
         resume_step: int = 0,
         tensorboard: bool = True,
+        fresh: bool = False,
     ) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         sweep(self.folder)
         self.path = self.folder / f"{name}.jsonl"
+        if fresh:
+            _keep(self.folder, name)
         write_json(self.folder / f"{name}.config.json", dict(config))
         kept = [row for row in read_logbook(self.path) if row["step"] < resume_step]
         with replacing(self.path) as temporary:
@@ -73,6 +86,24 @@ class Logbook:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def logbook_files(folder: PathLike, name: str) -> list[Path]:
+    """The files of a logbook, without TensorBoard's."""
+    return [Path(folder) / f"{name}{ending}" for ending in ENDINGS]
+
+
+def _keep(folder: Path, name: str) -> None:
+    """Move an earlier run's logbook to the first free `<name>.<number>`."""
+    if not (folder / f"{name}.jsonl").exists():
+        return
+    number = next(n for n in itertools.count(1) if not (folder / f"{name}.{n}.jsonl").exists())
+    kept = f"{name}.{number}"
+    pairs = list(zip(logbook_files(folder, name), logbook_files(folder, kept), strict=True))
+    pairs.append((folder / "tensorboard" / name, folder / "tensorboard" / kept))
+    for old, new in reversed(pairs):  # the rows last, since they say that there is something to move
+        if old.exists():
+            old.rename(new)
 
 
 def read_logbook(path: PathLike) -> list[dict[str, Any]]:

@@ -9,11 +9,11 @@ import logging
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dreamduck import seeding
+from dreamduck import logbook, seeding
 from dreamduck.config import check, option
 from dreamduck.control.controllers import Controller, ControllerForm
 from dreamduck.control.evaluate import ControllerDriver, Task, drive, summarize
-from dreamduck.control.files import RunFiles, read_controller
+from dreamduck.control.files import ENDINGS, RunFiles, read_controller
 from dreamduck.control.mpi import Team
 from dreamduck.control.report import summarize_episodes
 from dreamduck.control.search import Search, SearchConfig
@@ -29,6 +29,7 @@ from dreamduck.control.worlds import (
     world_facts,
 )
 from dreamduck.errors import ConfigError
+from dreamduck.storage import claim
 from dreamduck.threads import cores
 
 log = logging.getLogger(__name__)
@@ -85,17 +86,20 @@ def evolve(plan: Plan, team: Team) -> Search | None:
     log.info("%s: %s; population %d", plan.env, plan.form, plan.search.population)
     start = None if controller is None else controller.theta
     components = plan.search.components
-    search = Search(
-        *(plan.search, plan.form, judge, plan.files, team, facts, start, plan.fresh),
-        make_subspace=lambda: find_subspace(
-            make_dream(plan.world, plan.search.beginning),
-            plan.form,
-            components,
-            plan.search.seed_start,
-            start,
-        ),
-    )
-    search.run(lambda row: log.debug("%s %s", plan.env, row))
+    files = plan.files
+    outputs = [files.path(ending) for ending in (*ENDINGS, *logbook.ENDINGS)]
+    with claim(files.base.name, outputs, files.path(".state.npz"), plan.fresh):
+        search = Search(
+            *(plan.search, plan.form, judge, files, team, facts, start, plan.fresh),
+            make_subspace=lambda: find_subspace(
+                make_dream(plan.world, plan.search.beginning),
+                plan.form,
+                components,
+                plan.search.seed_start,
+                start,
+            ),
+        )
+        search.run(lambda row: log.debug("%s %s", plan.env, row))
     team.release()
     return search
 

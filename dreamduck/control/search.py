@@ -21,7 +21,7 @@ from dreamduck.config import check, option, to_dict
 from dreamduck.control.controllers import ControllerForm
 from dreamduck.control.evaluate import Judge, Scores, block_size, judge_all
 from dreamduck.control.evolution import Evolution, EvolutionConfig
-from dreamduck.control.files import RunFiles, rounded, to_card
+from dreamduck.control.files import ENDINGS, RunFiles, rounded, to_card
 from dreamduck.control.mpi import Team
 from dreamduck.control.plot import draw_run
 from dreamduck.control.subspace import Subspace
@@ -134,7 +134,8 @@ class Search:
         self.steps = 0  # steps of the world, over all starts
         self._drawn = time.monotonic()
         self._block = block_size(config.population, config.num_episode, config.block)
-        if self.state_path.exists() and not fresh:
+        self._resumed = self.state_path.exists() and not fresh
+        if self._resumed:
             self.evolution = self._load()
         elif config.components:
             if make_subspace is None:
@@ -177,7 +178,13 @@ class Search:
         started, before = time.monotonic(), self.seconds
         total = config.generations or None
         base = self.files.base
-        book = Logbook(base.parent, base.name, self._described(), resume_step=self.generation + 1)
+        if not self._resumed:
+            self._save_state()  # the files below belong to this state
+            for ending in ENDINGS:
+                self.files.path(ending).unlink(missing_ok=True)
+        book = Logbook(
+            *(base.parent, base.name, self._described(), self.generation + 1), fresh=not self._resumed
+        )
         bar = progress(total=total, initial=self.generation, desc="generations")
         with book, bar:
             while not total or self.generation < total:
@@ -291,6 +298,9 @@ class Search:
 
     def _save(self) -> None:
         self._write_files()
+        self._save_state()
+
+    def _save_state(self) -> None:
         meta = {
             "format": STATE_FORMAT,
             "settings": self._settings(),

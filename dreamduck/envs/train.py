@@ -25,12 +25,12 @@ log = logging.getLogger("dreamduck.train")
 EPILOG = """\
 examples:
   python dreamduck/envs/train.py                             evolve in the dream, 64 candidates
-  python dreamduck/envs/train.py -n 2 --generations 10       the file log/rnnenv.cma.16.2.json
+  python dreamduck/envs/train.py -n 2 --generations 10 --log mine   mine/rnnenv.cma.16.2.json
   python dreamduck/envs/train.py --env realenv --map-name loop_empty
   mpiexec -n 2 python dreamduck/envs/train.py                the same result, in half the time
 
-Started again, it goes on where it was. The population is -n times -t, whatever the number of
-processes."""
+Started again, it goes on where it was. Files of another run are written over with --fresh only. The
+population is -n times -t, whatever the number of processes."""
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -20,7 +20,7 @@ from dreamduck.backend import keras, tf
 from dreamduck.cli import progress
 from dreamduck.config import to_dict
 from dreamduck.errors import CheckpointError, TrainingError, WeightsError
-from dreamduck.logbook import Logbook
+from dreamduck.logbook import Logbook, logbook_files
 from dreamduck.memory import data, files
 from dreamduck.memory.initial import InitialZ, find_midway, write_initial, write_midway
 from dreamduck.memory.layout import ALIVE, ENDED
@@ -28,7 +28,7 @@ from dreamduck.memory.measures import one_step_metrics
 from dreamduck.memory.step import Memory
 from dreamduck.memory.trainer import Losses, Trainer, TrainingConfig, latent_scale, reward_scale
 from dreamduck.series import Series, read_series
-from dreamduck.storage import read_npz, write_npz
+from dreamduck.storage import claim, read_npz, write_npz
 
 log = logging.getLogger(__name__)
 
@@ -57,18 +57,28 @@ def train(config: TrainingConfig, command: str = "") -> dict[str, Any]:
     Raises:
         SeriesError: no series, or a damaged one. TrainingError: a loss that is not a number.
         CheckpointError: the checkpoint in `config.weights` is of another training.
+        ConfigError: files of another run are there, and not `config.fresh`.
     """
+    weights = Path(config.weights)
+    outputs = [weights / name for name in (files.WEIGHTS, files.CARD, files.INITIAL, files.MIDWAY)]
+    outputs += logbook_files(config.log, "rnn")
+    with claim("rnn", outputs, weights / CHECKPOINT, config.fresh) as resumes:
+        return _train(config, command, resumes)
+
+
+def _train(config: TrainingConfig, command: str, resumes: bool) -> dict[str, Any]:
     run = _Run(config, read_series(config.series))
-    if config.fresh:
-        run.checkpoint.unlink(missing_ok=True)
-    run.resume()
+    if resumes:
+        run.resume()
+    else:
+        run.save()  # the files below belong to this checkpoint
     log.info(
         "%d steps of %d episodes to learn from, %d episodes held out; batches %d to %d",
         int(run.series.lengths[run.learning].sum()), len(run.learning), len(run.testing),
         run.position.step, config.steps,
     )  # fmt: skip
     with (
-        Logbook(config.log, "rnn", to_dict(config), resume_step=run.position.step) as logbook,
+        Logbook(config.log, "rnn", to_dict(config), run.position.step, fresh=config.fresh) as logbook,
         progress(total=config.steps, initial=run.position.step, desc="memory") as bar,
     ):
         while run.position.step < config.steps:
@@ -144,10 +154,9 @@ class _Run:
             )
 
     def _refuse(self, what: str) -> None:
-        kept = f"the checkpoint before it stays in {self.checkpoint}"
-        kept = kept if self.checkpoint.is_file() else "no checkpoint was written before it"
         raise TrainingError(
-            f"step {self.position.step}: {what}; {kept}; lower --learning-rate and start again with --fresh"
+            f"step {self.position.step}: {what}; the checkpoint before it stays in {self.checkpoint}; "
+            "lower --learning-rate and start again with --fresh"
         )
 
     def save(self) -> None:
@@ -163,13 +172,11 @@ class _Run:
         write_npz(self.checkpoint, state, compress=False)
 
     def resume(self) -> None:
-        """Go on from the checkpoint, if there is one.
+        """Go on from the checkpoint.
 
         Raises:
             CheckpointError: it is damaged, or of another training.
         """
-        if not self.checkpoint.is_file():
-            return
         advice = "train into another --weights folder, or start anew with --fresh"
         state = read_npz(self.checkpoint, CheckpointError)
         if str(state.get("run", "")) != self._identity():

@@ -18,7 +18,7 @@ from dreamduck.cli import progress
 from dreamduck.errors import SeriesError
 from dreamduck.recordings import Episode, Recordings, find_recordings, reread
 from dreamduck.series.files import Series, path_of, read_series, write_series
-from dreamduck.storage import PathLike, sweep
+from dreamduck.storage import PathLike, claim
 from dreamduck.vision import Vision
 from dreamduck.vision.batches import SIZE, BatchEncoder
 from dreamduck.vision.data import data_fingerprint
@@ -42,6 +42,7 @@ def make_series(
         The series, as it is read from the file.
     Raises:
         RecordError: there are no recordings, or they changed while they were read.
+        ConfigError: a file is there that is not of these recordings and weights, and not `fresh`.
     """
     recordings = find_recordings(records, limit)
     made_of = {"records": data_fingerprint(recordings), "vision": vision.weights}
@@ -49,8 +50,8 @@ def make_series(
     if not fresh and _made_of(path) == made_of:
         log.info("%s is already of these recordings and weights", path)
         return read_series(path)
-    sweep(path.parent)
-    write_series(path, encode(recordings, vision))
+    with claim("series", [path], fresh=fresh):
+        write_series(path, encode(recordings, vision))
     return read_series(path)
 
 
@@ -114,6 +115,6 @@ def _made_of(path: Path) -> dict[str, str]:
     try:
         meta = read_series(path).meta
     except SeriesError as err:
-        log.warning("%s; it is made again", err)
+        log.warning("%s", err)
         return {}
     return {key: str(meta.get(key, "")) for key in ("records", "vision")}

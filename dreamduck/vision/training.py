@@ -21,9 +21,9 @@ from dreamduck.backend import keras, tf
 from dreamduck.cli import progress
 from dreamduck.config import to_dict
 from dreamduck.errors import CheckpointError, RecordError, TrainingError
-from dreamduck.logbook import Logbook
+from dreamduck.logbook import Logbook, logbook_files
 from dreamduck.recordings import Recordings, find_recordings, held_out, read_episode
-from dreamduck.storage import read_npz, write_npz
+from dreamduck.storage import claim, read_npz, write_npz
 from dreamduck.vision import files
 from dreamduck.vision.data import FrameStream, data_fingerprint, sample_frames
 from dreamduck.vision.measures import evaluate
@@ -58,7 +58,15 @@ def train(config: TrainingConfig, command: str = "") -> dict[str, Any]:
     Raises:
         RecordError: no records. TrainingError: too little data, or a loss that is not a
         number. CheckpointError: the checkpoint in `config.weights` is of another training.
+        ConfigError: files of another run are there, and not `config.fresh`.
     """
+    weights, folder = Path(config.weights), Path(config.log)
+    outputs = [weights / files.WEIGHTS, weights / files.CARD, *logbook_files(folder, "vae")]
+    with claim("vae", outputs, weights / CHECKPOINT, config.fresh) as resumes:
+        return _train(config, command, resumes)
+
+
+def _train(config: TrainingConfig, command: str, resumes: bool) -> dict[str, Any]:
     recordings = find_recordings(config.records, config.limit)
     learning, testing = split(recordings)
     stream = FrameStream(learning, config.batch_size, config.seed, config.buffer_frames)
@@ -66,14 +74,15 @@ def train(config: TrainingConfig, command: str = "") -> dict[str, Any]:
     total = min(planned, config.max_steps or planned)
     trainer = Trainer(config, total)
     run = _Run(config, trainer, stream, testing, total)
-    if config.fresh:
-        run.checkpoint.unlink(missing_ok=True)
-    run.resume()
+    if resumes:
+        run.resume()
+    else:
+        run.save()  # the files below belong to this checkpoint
     log.info(
         "%d frames of %d episodes to learn from, %d episodes held out; steps %d to %d",
         stream.frames, len(learning.paths), len(testing.paths), run.position.step, total,
     )  # fmt: skip
-    with Logbook(config.log, "vae", to_dict(config), resume_step=run.position.step) as logbook:
+    with Logbook(config.log, "vae", to_dict(config), run.position.step, fresh=config.fresh) as logbook:
         while run.position.step < total:
             run.epoch(logbook)
     return _finish(config, run, recordings, command)
@@ -143,11 +152,9 @@ class _Run:
     def _check(self, finite: bool) -> None:
         if finite:
             return
-        kept = "no checkpoint was written before it"
-        if self.checkpoint.is_file():
-            kept = f"the checkpoint before it stays in {self.checkpoint}"
         raise TrainingError(
-            f"step {self.position.step}: the loss or a weight is not finite; {kept}; "
+            f"step {self.position.step}: the loss or a weight is not finite; "
+            f"the checkpoint before it stays in {self.checkpoint}; "
             "lower --learning-rate and start again with --fresh"
         )
 
@@ -163,13 +170,11 @@ class _Run:
         write_npz(self.checkpoint, state, compress=False)
 
     def resume(self) -> None:
-        """Go on from the checkpoint, if there is one.
+        """Go on from the checkpoint.
 
         Raises:
             CheckpointError: it is damaged, or of another training.
         """
-        if not self.checkpoint.is_file():
-            return
         advice = "train into another --weights folder, or start anew with --fresh"
         state = read_npz(self.checkpoint, CheckpointError)
         found, expected = str(state.get("run", "")), self._identity()

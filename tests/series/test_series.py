@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import dreamduck.envs
-from dreamduck.errors import RecordError, SeriesError
+from dreamduck.errors import ConfigError, RecordError, SeriesError
 from dreamduck.recordings import read_episode, scan, write_episode
 from dreamduck.series import encoding, read_series, write_series
 from dreamduck.series.encoding import encode, make_series
@@ -87,19 +87,28 @@ def test_a_series_that_lies_there_is_kept(folder, path):
     assert read_series(path).fingerprint == same
 
 
-def test_other_weights_or_records_make_it_anew(folder, tmp_path):
+def test_a_series_of_other_weights_or_records_is_replaced_with_fresh_only(folder, tmp_path):
     vision = load(folder / "weights")
     first = make_series(folder / "records", vision, tmp_path)
-    fewer = make_series(folder / "records", vision, tmp_path, limit=2)
+    other_vision = Vision(parameters(6, seed=9), weights="other")
+    for given in ({"vision": vision, "limit": 2}, {"vision": other_vision}):
+        with pytest.raises(ConfigError, match=r"series\.npz: .*another folder, or give --fresh"):
+            make_series(folder / "records", where=tmp_path, **given)
+        assert read_series(tmp_path).fingerprint == first.fingerprint
+    fewer = make_series(folder / "records", vision, tmp_path, limit=2, fresh=True)
     assert fewer.seeds.tolist() == [0, 1]
-    other = make_series(folder / "records", Vision(parameters(6, seed=9), weights="other"), tmp_path)
+    other = make_series(folder / "records", other_vision, tmp_path, fresh=True)
     assert len(other) == len(first)
     assert not np.array_equal(other.mu, first.mu)
 
 
-def test_a_damaged_series_is_made_anew(folder, tmp_path):
+def test_a_file_that_is_no_series_is_replaced_with_fresh_only(folder, tmp_path):
     (tmp_path / "series.npz").write_bytes(b"half a file")
-    assert len(make_series(folder / "records", load(folder / "weights"), tmp_path)) == 4
+    vision = load(folder / "weights")
+    with pytest.raises(ConfigError, match="--fresh"):
+        make_series(folder / "records", vision, tmp_path)
+    assert (tmp_path / "series.npz").read_bytes() == b"half a file"
+    assert len(make_series(folder / "records", vision, tmp_path, fresh=True)) == 4
 
 
 def test_no_recordings_say_what_to_do(folder, tmp_path):
