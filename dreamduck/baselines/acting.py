@@ -76,7 +76,8 @@ class Actor:
         plan = resolve(algorithm, values, {}, str(said["network"]), 1, *spaces)
         saves.check_network_size(save, plan)
         engine.set_threads(agents.uses_pictures(plan))
-        venv = worlds.normalized(venv, plan.normalize_observations, plan.normalize_returns, 0.99, False)
+        norm = plan.normalize_observations, plan.normalize_returns, plan.clip_observations
+        venv = worlds.normalized(venv, *norm, False)
         self._model: BaseAlgorithm = agents.build(plan.idle(), venv, seed=None)
         self._normalize = self._model.get_vec_normalize_env()
         saves.fill(self._model, save, self._normalize)

@@ -42,6 +42,7 @@ class Flags:
     env: str | None = option(None, "Gymnasium id (default: the one in --load_path, or DreamDuck-v0)")
     env_type: str | None = option(None, "whose defaults to take (mujoco, atari, ...) if not the id's own")
     env_kwargs: str | None = option(None, 'the world\'s arguments as JSON, e.g. \'{"map_name": "udem1"}\'')
+    extra_import: str | None = option(None, "a module to import, which registers environments")
     seed: int | None = option(None, "seed of everything random", low=0, high=2**31 - 1)
     alg: str | None = option(None, "algorithm (default: the one in --load_path, or ppo2)")
     num_timesteps: float = option(1e6, "steps of all environments together", low=0, high=1e15)
@@ -54,6 +55,7 @@ class Flags:
     reward_scale: float = option(1.0, "rewards are multiplied by this")
     recipe: bool = option(False, "start from the values that train this world, docs/baselines.md")
     save_path: str | None = option(None, "file to save the agent to")
+    fresh: bool = option(False, "write over what is in --save_path already")
     save_video_interval: int = option(0, "record a video every so many steps; 0: never", low=0)
     save_video_length: int = option(200, "length of such a video", unit="steps", low=1)
     log_path: str | None = option(None, "folder of the logs (default: OPENAI_LOGDIR, or a new one in /tmp)")
@@ -82,7 +84,7 @@ class Flags:
         """
         try:
             value = json.loads(self.env_kwargs or "{}")
-        except json.JSONDecodeError as err:
+        except (ValueError, RecursionError) as err:
             raise ConfigError(
                 f"env_kwargs: expected a JSON object, got {self.env_kwargs!r} ({err})"
             ) from err

@@ -69,7 +69,9 @@ class Members:
         try:
             size = os.path.getsize(path)
             if size > MOST_BYTES:
-                raise CheckpointError(f"{path}: has {size} bytes; expected an agent of at most {MOST_BYTES}")
+                raise CheckpointError(
+                    f"{path}: has {size} bytes; expected an agent of at most {MOST_BYTES}"
+                )
             self._archive = zipfile.ZipFile(path)
         except (*DAMAGE, ValueError) as err:
             raise self._unlike(err) from err
@@ -97,7 +99,9 @@ class Members:
         """
         size = self._archive.getinfo(name).file_size
         if size > MOST_CARD_BYTES:
-            raise CheckpointError(f"{self.path}: {name} has {size} bytes; expected at most {MOST_CARD_BYTES}")
+            raise CheckpointError(
+                f"{self.path}: {name} has {size} bytes; expected at most {MOST_CARD_BYTES}"
+            )
         return self._bytes(name)
 
     def arrays(self, name: str) -> dict[str, npt.NDArray[Any]]:
@@ -165,7 +169,9 @@ def _check_sizes(name: str, archive: zipfile.ZipFile, size: int) -> list[str]:
     # PyTorch's reader does not tell letters' case apart.
     names = {member.filename.lower() for member in members}
     if len(members) > MOST_MEMBERS or len(names) < len(members):
-        raise CheckpointError(f"{name} has {len(members)} members; expected at most {MOST_MEMBERS}, each once")
+        raise CheckpointError(
+            f"{name} has {len(members)} members; expected at most {MOST_MEMBERS}, each once"
+        )
     unpacked = sum(member.file_size for member in members)
     if unpacked > max(size, SMALL_BYTES):
         raise CheckpointError(
@@ -215,7 +221,9 @@ def _check_opcodes(pickled: IO[bytes], sizes: dict[str, int]) -> None:
             continue
         if name == "BINPERSID":
             _check_storage(recent, sizes)
-        recent.append((name, memo.get(argument) if name in GETS else argument))
+        recent.append(
+            (name, memo.get(int(argument)) if name in GETS and argument is not None else argument)
+        )
         del recent[:-7]
 
 
@@ -224,7 +232,11 @@ def _check_storage(recent: list[tuple[str, Any]], sizes: dict[str, int]) -> None
     names, values = [name for name, _ in recent], [value for _, value in recent]
     if len(recent) == 7 and names[0] == "MARK" and names[6] == "TUPLE" and values[1] == "storage":
         kind, key, count = str(values[2]).removeprefix("torch "), values[3], values[5]
-        if kind in ITEM_BYTES and isinstance(count, int) and sizes.get(f"data/{key}") == count * ITEM_BYTES[kind]:
+        if (
+            kind in ITEM_BYTES
+            and isinstance(count, int)
+            and sizes.get(f"data/{key}") == count * ITEM_BYTES[kind]
+        ):
             return
     raise CheckpointError("a storage is not as long as its record")
 

@@ -20,7 +20,7 @@ from dreamduck.baselines.saves import Save
 from dreamduck.baselines.training import Account, newest
 from dreamduck.errors import CheckpointError
 
-VALUES = ("value_network", "normalize_observations", "normalize_returns")
+VALUES = ("value_network", "normalize_observations", "normalize_returns", "clip_observations")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,9 @@ class Origin:
         values = {key: plan[key] for key in VALUES if plan.get(key) not in (None, "")}
         if flags.network in (None, plan["network"]):
             said["network"] = plan["network"]
-            values |= {key: plan["network_options"][key] for key in NETWORK_KEYS if key in plan["network_options"]}
+            values |= {
+                key: plan["network_options"][key] for key in NETWORK_KEYS if key in plan["network_options"]
+            }
         if flags.alg is None:
             said["alg"] = plan["alg"]
         return {**said, "values": values}
@@ -70,15 +72,15 @@ class Origin:
         if self.save is None or self.card is None:
             return
         saves.check_spaces(self.save, venv.observation_space, venv.action_space)
-        saves.check_network_size(self.save, plan)
         theirs, ours = self.card["plan"], plan.described()
         for key in ("engine", "network", "network_options"):
             if theirs[key] != ours[key]:
                 flag = {"engine": "--alg"}.get(key, "--network")
                 raise CheckpointError(
-                    f"{self.save.path}: trained with {key} {theirs[key]!s:.200}, and this run has {ours[key]}; "
-                    f"leave {flag} and its options out to take the file's"
+                    f"{self.save.path}: trained with {key} {theirs[key]!s:.200}, and this run has "
+                    f"{ours[key]}; leave {flag} and its options out to take the file's"
                 )
+        saves.check_network_size(self.save, plan)
         if self.checkpoint is None:
             return
         then = self.card["training"].get("settings")
@@ -96,6 +98,11 @@ class Origin:
         if self.save is None or self.card is None:
             return Account()
         return Account.from_card(self.card, self.save.path)
+
+    def log_sizes(self) -> dict[str, Any]:
+        """How long each log file was when the checkpoint was written; empty where it does not tell."""
+        sizes = {} if self.card is None else self.card["training"].get("logs")
+        return sizes if isinstance(sizes, dict) else {}
 
     def seed(self, seed: int | None) -> int | None:
         """The run's seed; a resumed run draws other numbers than the one before drew at its start."""

@@ -23,6 +23,7 @@ from dreamduck.baselines.table import NO_NETWORK_NOISE, Algorithm
 from dreamduck.baselines.values import fitting, number, sizes, truth, whole
 from dreamduck.errors import ConfigError
 
+CLIP = 5.0  # spreads; as 2019's DDPG had it
 OURS = {"self", "policy", "env", "policy_kwargs", "tensorboard_log", "verbose", "seed", "action_noise"}
 
 
@@ -36,6 +37,7 @@ class Plan:
         network, network_options: which, and how it is changed.
         row_every, keep_every: updates (steps or episodes where the algorithm counts those)
             between rows of `progress.csv`, and between checkpoints that are kept; 0: none.
+        clip_observations: normalised ones are cut at so many spreads.
         noise: "normal_S", "ou_S" or "none"; only where actions are continuous.
     """
 
@@ -51,6 +53,7 @@ class Plan:
     noise: str
     normalize_observations: bool
     normalize_returns: bool
+    clip_observations: float
     value_network: str
     load_path: str | None
 
@@ -69,7 +72,9 @@ class Plan:
 
     def described(self) -> dict[str, Any]:
         """The plan as JSON, for the saves and to tell the user."""
+        clip = {} if self.clip_observations == CLIP else {"clip_observations": self.clip_observations}
         return {
+            **clip,
             "alg": self.algorithm.name,
             "engine": self.engine.__name__,
             "network": self.network,
@@ -137,6 +142,7 @@ def resolve(
         noise=_noise(algorithm, merged),
         normalize_observations=_normalizes(merged, given, observation_space),
         normalize_returns=truth("normalize_returns", merged),
+        clip_observations=number("clip_observations", merged.get("clip_observations", CLIP), 1e-3, 1e6),
         value_network=_value_network(merged),
         load_path=None if merged.get("load_path") is None else str(merged["load_path"]),
     )

@@ -84,9 +84,11 @@ def _shown(venv: VecEnv) -> None:
         raise _unseen(err) from err
 
 
-def picture(venv: VecEnv) -> npt.NDArray[np.uint8]:
+def picture(venv: VecEnv, flag: str = "--play") -> npt.NDArray[np.uint8]:
     """What the first environment looks like now, (H, W, 3) uint8.
 
+    Args:
+        flag: what asked for it.
     Raises:
         ConfigError: it has no pictures.
     """
@@ -95,15 +97,15 @@ def picture(venv: VecEnv) -> npt.NDArray[np.uint8]:
     except DreamDuckError:
         raise
     except Exception as err:
-        raise _unseen(err) from err
+        raise _unseen(err, flag) from err
     if frame is None:
-        raise ConfigError("this world has no pictures (render_mode rgb_array); it cannot be filmed")
+        raise ConfigError(f"{flag}: this environment has no images (render_mode rgb_array)")
     return np.asarray(frame, dtype=np.uint8)
 
 
-def _unseen(err: Exception) -> ConfigError:
+def _unseen(err: Exception, flag: str = "--play") -> ConfigError:
     line = (str(err).splitlines() or [type(err).__name__])[0]
-    return ConfigError(f"--play: this world cannot be shown ({line})")
+    return ConfigError(f"{flag}: this environment cannot be rendered ({line})")
 
 
 def rate(venv: VecEnv) -> float:

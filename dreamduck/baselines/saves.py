@@ -36,8 +36,12 @@ from dreamduck.storage import PathLike, replacing
 FORMAT, VERSION = "dreamduck-baselines", 1
 CARD, NORMALIZE = "dreamduck.json", "normalize.npz"
 KINDS = {
-    **{"env": str, "env_kwargs": dict, "observation_space": dict, "action_space": dict},
-    **{"plan": dict, "training": dict},
+    "env": str,
+    "env_kwargs": dict,
+    "observation_space": dict,
+    "action_space": dict,
+    "plan": dict,
+    "training": dict,
 }
 PLAN_KINDS: dict[str, type] = {"alg": str, "engine": str, "network": str, "network_options": dict}
 TRAINING_KINDS: dict[str, type] = {"step": int, "recent": list}
@@ -142,8 +146,12 @@ def fill(model: BaseAlgorithm, save: Save, normalize: VecNormalize | None) -> No
     _check_same_network(save, model)
     weights = save.weights if save.card is not None else {"policy": save.weights["policy"]}
     parts, variables = model._get_torch_save_params()
-    if save.card is not None and set(weights) != set(parts):  # Stable-Baselines3 looks them up by these names
-        raise CheckpointError(f"{save.path}: expected the parts {', '.join(parts)}, got {', '.join(weights)}")
+    if save.card is not None and set(weights) != set(
+        parts
+    ):  # Stable-Baselines3 looks them up by these names
+        raise CheckpointError(
+            f"{save.path}: expected the parts {', '.join(parts)}, got {', '.join(weights)}"
+        )
     try:
         model.set_parameters(weights, exact_match=save.card is not None)
     except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, IndexError) as err:
@@ -262,7 +270,9 @@ def _check_optimizers(save: Save, model: BaseAlgorithm) -> None:
         optimizer = operator.attrgetter(name)(model)
         if isinstance(optimizer, th.optim.Optimizer):
             for weight, kept in optimizer.state.items():
-                if any(isinstance(v, th.Tensor) and v.shape not in ((), weight.shape) for v in kept.values()):
+                if any(
+                    isinstance(v, th.Tensor) and v.shape not in ((), weight.shape) for v in kept.values()
+                ):
                     raise CheckpointError(f"{save.path}: {name} does not fit this agent's weights")
 
 
@@ -275,7 +285,9 @@ def _card(path: Path, text: bytes) -> dict[str, Any]:
     if not isinstance(card, dict) or card.get("format") != FORMAT or not set(KINDS) <= set(card):
         raise CheckpointError(f"{path}: {CARD} is of another form; expected {FORMAT}")
     if card.get("version") != VERSION:
-        raise CheckpointError(f"{path}: {CARD} is of another form; expected version {VERSION}; train it again")
+        raise CheckpointError(
+            f"{path}: {CARD} is of another form; expected version {VERSION}; train it again"
+        )
     for part, kinds in (("", KINDS), ("plan", PLAN_KINDS), ("training", TRAINING_KINDS)):
         values = card[part] if part else card
         for key, kind in kinds.items():
