@@ -3,11 +3,11 @@
 Flow: a file -> [members] -> saves. Nothing in a file is unpickled by Python, and no reader meets more bytes
 than the file itself has:
 
-- Stable-Baselines3 and `torch.save` store their members as they are. Members that unpack to more than the file
-  holds are refused, unless they are small.
-- A `.pth` member is a zip again, whose pickle `torch.load(weights_only=True)` interprets. Before that its
-  opcodes are looked at: it may name tensors and dictionaries, nothing else, and each tensor's storage is as long
-  as its record."""
+- Stable-Baselines3 and `torch.save` store their members as they are. Members that unpack to more than
+  the file holds are refused, unless they are small.
+- A `.pth` member is a zip again, whose pickle `torch.load(weights_only=True)` interprets. Before that
+  its opcodes are looked at: it may name tensors and dictionaries, nothing else, and each tensor's storage
+  is as long as its record."""
 
 from __future__ import annotations
 

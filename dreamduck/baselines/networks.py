@@ -115,14 +115,15 @@ def least_size(name: str, options: Mapping[str, Any]) -> tuple[int, int]:
     Raises:
         ConfigError: filters are no integers.
     """
-    layers = int(options.get("num_layers", 1))
-    units = lstm_units(name, options) if NETWORKS[name].recurrent else int(options.get("num_hidden", 1))
-    numbers = 4 * units**2 if NETWORKS[name].recurrent else (layers - 1) * units**2 + units
-    convs = [(depth, 3, 1) for depth in _checked_depths(options["depths"])] if "depths" in options else ()
-    before = 1
-    for filters, size, _ in _checked_convs(options.get("convs", convs or NATURE[:1])):
-        layers, numbers, before = layers + 1, numbers + before * filters * size**2, filters
-    return (layers, numbers) if NETWORKS[name].pictures else (int(options.get("num_layers", 1)), numbers)
+    if not NETWORKS[name].recurrent and not NETWORKS[name].pictures:
+        layers, units = int(options.get("num_layers", 1)), int(options.get("num_hidden", 1))
+        return layers, (layers - 1) * units**2 + units
+    numbers = 4 * lstm_units(name, options) ** 2 if NETWORKS[name].recurrent else 0
+    convs = [(depth, 3, 1) for depth in _checked_depths(options["depths"])] if "depths" in options else []
+    convs += _checked_convs(options["convs"]) if "convs" in options else []
+    for before, (filters, size, _) in zip([1, *(conv[0] for conv in convs)], convs, strict=False):
+        numbers += before * filters * size**2
+    return len(convs), numbers
 
 
 class Mlp(BaseFeaturesExtractor):

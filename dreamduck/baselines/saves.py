@@ -180,8 +180,8 @@ def check_spaces(save: Save, observation_space: gym.Space[Any], action_space: gy
     for key, space in (("observation_space", observation_space), ("action_space", action_space)):
         if save.card[key] != describe(space):
             raise CheckpointError(
-                f"{save.path}: trained in {save.card['env']:.80} with {key} {str(save.card[key])[:200]}, and "
-                f"this environment has {describe(space)}"
+                f"{save.path}: trained in {save.card['env']:.80} with {key} {save.card[key]!s:.200}, "
+                f"and this environment has {describe(space)}"
             )
 
 
@@ -196,7 +196,8 @@ def check_network_size(save: Save, plan: Plan) -> None:
     if layers > len(weights) or numbers > sum(value.numel() for value in weights):
         options = ", ".join(f"{key} {value}" for key, value in plan.network_options.items())
         raise CheckpointError(
-            f"{save.path}: from another network, its weights are too few for {plan.network} with {options:.200}"
+            f"{save.path}: from another network, its weights are too few for {plan.network} "
+            f"with {options:.200}"
         )
 
 

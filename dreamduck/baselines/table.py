@@ -286,7 +286,7 @@ ALIASES = {
     "trpo": "trpo_mpi",
 }
 INSTEAD = {
-    "ppo1": "the same algorithm in one process with num_env environments, where ppo1 had one process for each",
+    "ppo1": "the same algorithm in one process with --num_env, where ppo1 had a process for each",
 }
 # What 2019 did to every MuJoCo environment, whatever the algorithm: VecNormalize with its defaults.
 NORMALIZED = {

@@ -202,8 +202,8 @@ def _watched(processes: Sequence[Any] = ()) -> Iterator[None]:
             if process.exitcode is not None:
                 ended.append(f"{index} (exit code {process.exitcode})")
         raise SimulatorError(
-            f"the process of environment {', '.join(ended) or 'unknown'} has ended, expected it to go on; is there "
-            "enough memory? With --resume the run goes on from its last checkpoint"
+            f"the process of environment {', '.join(ended) or 'unknown'} has ended, expected it to go on; "
+            "is there enough memory? With --resume the run goes on from its last checkpoint"
         ) from err
 
 

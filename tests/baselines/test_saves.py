@@ -156,7 +156,7 @@ def test_of_a_foreign_file_the_weights_alone_are_taken(tmp_path):
     for name, value in saves.read(out).weights["policy"].items():
         assert th.equal(value, theirs.policy.state_dict()[name]), name
     with pytest.raises(CheckpointError, match="from another network"):
-        main([*words, f"--load_path={tmp_path / 'foreign'}"])
+        main([*words, f"--load_path={tmp_path / 'foreign'}", "--fresh"])
 
 
 def test_recurrent_saves_load_in_sb3_contrib(tmp_path):
