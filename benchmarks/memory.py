@@ -16,7 +16,8 @@ import numpy as np
 from benchmarks.common import save, seconds_per_call
 from dreamduck.memory.data import Batch
 from dreamduck.memory.layout import MemoryConfig
-from dreamduck.memory.trainer import LatentScale, RewardScale, Trainer, TrainingConfig
+from dreamduck.memory.settings import TrainingConfig
+from dreamduck.memory.trainer import LatentScale, RewardScale, Trainer
 
 TF1_SECONDS = {1: 1.219, 2: 0.836}  # the 2019 code under TensorFlow 1.15, by cores, on another day
 

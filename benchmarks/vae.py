@@ -39,7 +39,8 @@ def latents(count: int) -> np.ndarray:
 
 def ours() -> Calls:
     from dreamduck.vision import Vision
-    from dreamduck.vision.trainer import Trainer, TrainingConfig
+    from dreamduck.vision.settings import TrainingConfig
+    from dreamduck.vision.trainer import Trainer
 
     trainer = Trainer(TrainingConfig(batch_size=BATCH, z_size=Z), 1000)
     vision = Vision(trainer.model.parameters())

@@ -15,7 +15,7 @@ import pytest
 import dreamduck
 from dreamduck.logbook import read_logbook
 from dreamduck.memory import files
-from dreamduck.memory.trainer import TrainingConfig
+from dreamduck.memory.settings import TrainingConfig
 from dreamduck.memory.training import CHECKPOINT, train
 from tests.memory.helpers import write_toy
 

@@ -23,6 +23,8 @@ BASE = {
     "video",
     "pipe",
     "workers",
+    "products",
+    "threads",
 }
 STANDARD = sys.stdlib_module_names
 

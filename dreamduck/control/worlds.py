@@ -17,6 +17,7 @@ from dreamduck import __version__
 from dreamduck.config import check, option, to_dict
 from dreamduck.control.controllers import FEATURES, ControllerForm
 from dreamduck.control.evaluate import DreamJudge, Judge, RoadJudge
+from dreamduck.dream import TEMPERATURE
 from dreamduck.pretrained import FOLDER
 from dreamduck.simulator.road import Road, RoadConfig
 from dreamduck.storage import fingerprint
@@ -33,7 +34,7 @@ class WorldConfig(RoadConfig):
     """A world's settings: the road's, the model's, and how the dream is dreamt."""
 
     weights: str = option("", "folder of the world model; the one that ships by default", flags=("-w",))
-    temperature: float = option(1.0, "uncertainty of the dream", above=0.0, flags=("--temp",))
+    temperature: float = option(TEMPERATURE, "uncertainty of the dream", above=0.0, flags=("--temp",))
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -15,7 +15,6 @@ import numpy.typing as npt
 from dreamduck.errors import ActionError, FrameError, ResetNeeded, WeightsError
 from dreamduck.memory import LSTMState, Memory
 from dreamduck.memory.mixture import FloatArray
-from dreamduck.threads import one_thread
 
 
 class Eye(Protocol):
@@ -98,8 +97,7 @@ class Perception:
                 f"actions: expected {(len(chosen), self.memory.config.action_size)}, got {clipped.shape}"
             )
         before = LSTMState(self.state.h[chosen], self.state.c[chosen])
-        with one_thread():
-            after = self.memory.advance(self.z[chosen], clipped, before)
+        after = self.memory.advance(self.z[chosen], clipped, before)
         self._look(frames, chosen)
         self.state.h[chosen], self.state.c[chosen] = after
         return self.observation[chosen]

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from dreamduck import cli, config
+from dreamduck.memory.settings import TrainingConfig
 
 EXAMPLES = """examples:
   python dreamduck/envs/rnn_train.py --series series --weights weights
@@ -21,15 +22,15 @@ EXAMPLES = """examples:
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Train, and print how good the result is."""
-    from dreamduck.memory.trainer import TrainingConfig  # loads TensorFlow
-    from dreamduck.memory.training import train
-
     parser = cli.parser(__doc__ or "", EXAMPLES)
     config.add_arguments(parser, TrainingConfig)
     arguments = parser.parse_args(argv)
     cli.start_logging(arguments)
+    settings = config.from_arguments(TrainingConfig, arguments)
+    from dreamduck.memory.training import train  # loads TensorFlow
+
     given = sys.argv[1:] if argv is None else list(argv)
-    card = train(config.from_arguments(TrainingConfig, arguments), shlex.join(["rnn_train.py", *given]))
+    card = train(settings, shlex.join(["rnn_train.py", *given]))
     found = card["metrics"]["held_out"]
     for name, text in (
         ("nll", "nats a latent: minus log-likelihood of the next one"),

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from dreamduck import cli, config
+from dreamduck.vision.settings import TrainingConfig
 
 EXAMPLES = """examples:
   python dreamduck/envs/vae_train.py --records records --weights weights
@@ -20,15 +21,15 @@ EXAMPLES = """examples:
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Train, and print how good the result is."""
-    from dreamduck.vision.trainer import TrainingConfig  # loads TensorFlow
-    from dreamduck.vision.training import train
-
     parser = cli.parser(__doc__ or "", EXAMPLES)
     config.add_arguments(parser, TrainingConfig)
     arguments = parser.parse_args(argv)
     cli.start_logging(arguments)
+    settings = config.from_arguments(TrainingConfig, arguments)
+    from dreamduck.vision.training import train  # loads TensorFlow
+
     given = sys.argv[1:] if argv is None else list(argv)
-    card = train(config.from_arguments(TrainingConfig, arguments), shlex.join(["vae_train.py", *given]))
+    card = train(settings, shlex.join(["vae_train.py", *given]))
     for name, found in card["metrics"].items():
         text = f"PSNR {found['psnr']:.2f} dB, SSIM {found['ssim']:.3f} over {found['frames']:.0f} frames"
         print(f"{name.replace('_', ' ')}: {text}")

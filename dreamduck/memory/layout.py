@@ -25,6 +25,7 @@ Z_SIZE, ACTION_SIZE, HIDDEN_SIZE, MIXTURES = 64, 2, 512, 5
 TRAINING_STEPS = 20_000  # after 4,000 it is chance whether what learned in the dream drives
 SIZE_LIMIT = 65_536  # a larger one is a damaged file
 ALIVE, ENDED = 0, 1  # the reward head's columns
+REWARD_AND_END = ("head_reward/", "head_end/")  # what the names of these heads' weights begin with
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dreamduck.backend import has_gpu, keras
+from dreamduck.backend import FLOAT, has_gpu, keras
 from dreamduck.memory import graph
 from dreamduck.memory.layout import MemoryConfig, Parameters, check_parameters, shapes
 from dreamduck.memory.step import gate_halves
@@ -59,15 +59,17 @@ class MDNRNN(keras.Model):
     """
 
     def __init__(self, config: MemoryConfig, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": FLOAT, **kwargs})
         layers = keras.layers
         self.sizes = config
         # An attribute for each layer, since Keras names them so in a weights file.
-        self.core = layers.LSTM(config.hidden_size, return_sequences=True, return_state=True, name="core")
-        self.head_mixture = layers.Dense(config.mixture_size, name="head_mixture")
-        self.head_reward = layers.Dense(2, name="head_reward")
-        self.head_end = layers.Dense(1, name="head_end")
-        self.head_share = Share(name="head_share")
+        self.core = layers.LSTM(
+            config.hidden_size, return_sequences=True, return_state=True, dtype=FLOAT, name="core"
+        )
+        self.head_mixture = layers.Dense(config.mixture_size, dtype=FLOAT, name="head_mixture")
+        self.head_reward = layers.Dense(2, dtype=FLOAT, name="head_reward")
+        self.head_end = layers.Dense(1, dtype=FLOAT, name="head_end")
+        self.head_share = Share(dtype=FLOAT, name="head_share")
         self.core.build((None, None, config.input_size))
         for head in (self.head_mixture, self.head_reward, self.head_end):
             head.build((None, None, config.hidden_size))
@@ -111,6 +113,11 @@ class MDNRNN(keras.Model):
 
     def _parts(self) -> list[Any]:
         return [self.core, self.head_mixture, self.head_reward, self.head_end, self.head_share]
+
+    def freeze(self) -> None:
+        """Train the heads for reward and end alone."""
+        for layer in (self.core, self.head_mixture, self.head_share):
+            layer.trainable = False
 
     def parameters(self) -> Parameters:
         """The weights as arrays; see `layout.shapes`."""

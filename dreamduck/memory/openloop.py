@@ -17,7 +17,6 @@ from dreamduck.memory.mixture import FloatArray, Mixture, sample
 from dreamduck.memory.step import LSTMState, Memory, Prediction
 from dreamduck.recordings import Episode
 from dreamduck.seeding import generator
-from dreamduck.threads import one_thread
 
 Frames = npt.NDArray[np.uint8]
 NOISE_KEY = 0x6F6C
@@ -72,15 +71,14 @@ def dream_on(
     state = LSTMState(*(np.repeat(part, dreams, axis=0) for part in state))
     z = np.repeat(take.z[shown - 1 : shown], dreams, axis=0)
     found: list[tuple[FloatArray, Prediction]] = []
-    with one_thread():
-        for t in range(shown - 1, shown - 1 + steps):
-            action = np.repeat(take.action[min(t, len(take.action) - 1)][None], dreams, axis=0)
-            state = memory.advance(z, action, state)
-            prediction = memory.predict(z, state)
-            uniform = random.random(z.shape, np.float32)
-            normal = random.standard_normal(z.shape, np.float32)
-            z = sample(Mixture(*prediction.mixture), uniform, normal, temperature)
-            found.append((z, prediction))
+    for t in range(shown - 1, shown - 1 + steps):
+        action = np.repeat(take.action[min(t, len(take.action) - 1)][None], dreams, axis=0)
+        state = memory.advance(z, action, state)
+        prediction = memory.predict(z, state)
+        uniform = random.random(z.shape, np.float32)
+        normal = random.standard_normal(z.shape, np.float32)
+        z = sample(Mixture(*prediction.mixture), uniform, normal, temperature)
+        found.append((z, prediction))
     return Dreamt(
         np.stack([z for z, _ in found], axis=1),
         np.stack([p.reward for _, p in found], axis=1),

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from dreamduck.memory.layout import ALIVE, ENDED, FloatArray, MemoryConfig, Parameters, check_parameters
 from dreamduck.memory.mixture import Mixture, log_softmax
+from dreamduck.products import Product
 
 
 class LSTMState(NamedTuple):
@@ -53,19 +54,22 @@ class Memory:
         self.card = card or {}
         self.weights = weights
         self.parameters = p = check_parameters(parameters, config)
-        halves = gate_halves(config.hidden_size)
-        self._gates = np.concatenate([p["core/kernel"], p["core/recurrent_kernel"]]) * halves
-        self._gates_bias = p["core/bias"] * halves
-        heads = ("head_mixture", "head_reward", "head_end")
-        self._heads = np.concatenate([p[f"{head}/kernel"] for head in heads], axis=1)
-        self._heads_bias = np.concatenate([p[f"{head}/bias"] for head in heads])
+        gates, gates_bias, heads, heads_bias = self.merged()
+        self._gates, self._heads = Product(gates, gates_bias), Product(heads, heads_bias)
         self.share = p.get("head_share/kernel", np.zeros(config.z_size, np.float32))
 
     def merged(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """The weights as one step uses them: gates (Z + A + H, 4H), halved but for the candidate's, their
         bias, all heads side by side (H, 3KZ + 3), their bias.
         """
-        return self._gates, self._gates_bias, self._heads, self._heads_bias
+        p, halves = self.parameters, gate_halves(self.config.hidden_size)
+        heads = ("head_mixture", "head_reward", "head_end")
+        return (
+            np.concatenate([p["core/kernel"], p["core/recurrent_kernel"]]) * halves,
+            p["core/bias"] * halves,
+            np.concatenate([p[f"{head}/kernel"] for head in heads], axis=1),
+            np.concatenate([p[f"{head}/bias"] for head in heads]),
+        )
 
     def start(self, count: int = 1) -> LSTMState:
         """The state at the beginning of `count` episodes: zeros."""
@@ -80,8 +84,7 @@ class Memory:
         """
         hidden = self.config.hidden_size
         inputs = np.concatenate([z, np.asarray(action, dtype=np.float32), state.h], axis=1)
-        gates = inputs @ self._gates
-        gates += self._gates_bias
+        gates = self._gates(inputs)
         np.tanh(gates, out=gates)
         keep = gates[:, hidden : 2 * hidden] * np.float32(0.5) + np.float32(0.5)
         write = gates[:, :hidden] * np.float32(0.5) + np.float32(0.5)
@@ -96,8 +99,7 @@ class Memory:
             z: (B, Z), the latent that `advance` took in.
         """
         config = self.config
-        out = state.h @ self._heads
-        out += self._heads_bias
+        out = self._heads(state.h)
         width = config.mixture_size
         parts = out[:, :width].reshape(-1, 3, config.mixtures, config.z_size)
         mix_mu = parts[:, 1] + (self.share * z)[:, None] if config.residual else parts[:, 1]

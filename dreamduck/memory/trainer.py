@@ -6,7 +6,6 @@ variables and the lanes' LSTM states are the whole state."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -14,23 +13,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dreamduck.backend import has_gpu, keras, tf
-from dreamduck.config import check, option
 from dreamduck.memory import graph
 from dreamduck.memory.data import Batch
-from dreamduck.memory.layout import (
-    ACTION_SIZE,
-    ALIVE,
-    ENDED,
-    HIDDEN_SIZE,
-    MIXTURES,
-    TRAINING_STEPS,
-    Z_SIZE,
-    FloatArray,
-    MemoryConfig,
-    Parameters,
-    initial_parameters,
-)
+from dreamduck.memory.layout import ALIVE, ENDED, FloatArray, MemoryConfig, Parameters, initial_parameters
 from dreamduck.memory.model import MDNRNN, Heads, Outputs, negative_log_likelihood, outputs_of
+from dreamduck.memory.settings import TrainingConfig
 from dreamduck.series import Series
 
 COSINE_END = 0.02  # of the learning rate
@@ -40,45 +27,6 @@ DREAMS_FROM = 1 / 3  # of the training; what is dreamt before is not worth learn
 DREAM_KEYS = range(4)  # streams of chance of their own
 MEASURED = 16_384  # rows of a series that are measured at once
 SMALLEST_SPREAD = 1e-3  # rewards that hardly differ are not blown up
-
-
-@dataclasses.dataclass(frozen=True)
-class TrainingConfig:
-    """How the memory is trained."""
-
-    series: str = option("series", "folder with series.npz, or the file")
-    weights: str = option("weights", "folder that the weights, their card and the checkpoint go to")
-    log: str = option("log", "folder for metrics")
-    steps: int = option(TRAINING_STEPS, "batches to learn from", low=1)
-    batch_size: int = option(64, "episodes side by side", low=1)
-    sequence: int = option(50, "steps of each that are learned from at a time", low=1)
-    learning_rate: float = option(0.002, "of Adam; rises for 50 steps, then falls as a cosine", above=0.0)
-    grad_clip: float = option(1.0, "longest gradient, over all weights", above=0.0)
-    end_weight: float = option(10.0, "how much an end counts against a step that is none", above=0.0)
-    reward_weight: float = option(1.0, "of the reward's loss beside the latent's", low=0.0)
-    dreaming: float = option(
-        0.5, "share of the episodes that dream on from somewhere in a batch", low=0.0, high=1.0
-    )
-    hidden_size: int = option(HIDDEN_SIZE, "units of the LSTM", low=1, high=8192)
-    mixtures: int = option(MIXTURES, "Gaussians for each latent", low=1, high=64)
-    residual: bool = option(True, "add a learned share of each latent to what is predicted of the next")
-    seed: int = option(0, "decides first weights, order and noise", low=0)
-    limit: int | None = option(None, "use only so many episodes", low=1)
-    evaluate_every: int = option(200, "steps between looks at the held-out episodes", low=1)
-    checkpoint_every: int = option(50, "steps between checkpoints", low=1)
-    fresh: bool = option(False, "start anew, whatever checkpoint there is")
-
-    def __post_init__(self) -> None:
-        check(self)
-
-    def arithmetic(self) -> dict[str, Any]:
-        """The settings that a resumed run must share with the checkpoint's."""
-        free = {"series", "weights", "log", "checkpoint_every", "fresh"}
-        return {name: value for name, value in dataclasses.asdict(self).items() if name not in free}
-
-    def sizes(self, z_size: int = Z_SIZE, action_size: int = ACTION_SIZE) -> MemoryConfig:
-        """The sizes of the memory to train."""
-        return MemoryConfig(z_size, action_size, self.hidden_size, self.mixtures, self.residual)
 
 
 class RewardScale(NamedTuple):
@@ -120,14 +68,22 @@ class Trainer:
     Args:
         config: the settings. sizes: of the memory.
         scale: of the rewards to learn from. latents: likewise.
+        frozen: weights that are kept, where only the heads for reward and end are trained.
     """
 
     def __init__(
-        self, config: TrainingConfig, sizes: MemoryConfig, scale: RewardScale, latents: LatentScale
+        self,
+        config: TrainingConfig,
+        sizes: MemoryConfig,
+        scale: RewardScale,
+        latents: LatentScale,
+        frozen: Parameters | None = None,
     ) -> None:
         self.config, self.sizes, self.scale = config, sizes, scale
         self.model = MDNRNN(sizes)
-        self.model.set_parameters(first_parameters(sizes, config.seed, latents))
+        self.model.set_parameters({**first_parameters(sizes, config.seed, latents), **(frozen or {})})
+        if frozen is not None:
+            self.model.freeze()
         self.optimizer = keras.optimizers.Adam(config.learning_rate)
         self.optimizer.build(self.model.trainable_variables)
         lanes = (config.batch_size, sizes.hidden_size)

@@ -9,6 +9,7 @@ import dataclasses
 import logging
 import math
 import platform
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -19,21 +20,24 @@ import dreamduck
 from dreamduck.backend import keras, tf
 from dreamduck.cli import progress
 from dreamduck.config import to_dict
-from dreamduck.errors import CheckpointError, TrainingError, WeightsError
+from dreamduck.errors import CheckpointError, ConfigError, TrainingError, WeightsError
 from dreamduck.logbook import Logbook, logbook_files
-from dreamduck.memory import data, files
+from dreamduck.memory import data, files, load
 from dreamduck.memory.initial import InitialZ, find_midway, write_initial, write_midway
-from dreamduck.memory.layout import ALIVE, ENDED
+from dreamduck.memory.layout import ALIVE, ENDED, REWARD_AND_END, Parameters
 from dreamduck.memory.measures import one_step_metrics
+from dreamduck.memory.settings import TrainingConfig
 from dreamduck.memory.step import Memory
-from dreamduck.memory.trainer import Losses, Trainer, TrainingConfig, latent_scale, reward_scale
+from dreamduck.memory.trainer import Losses, Trainer, latent_scale, reward_scale
 from dreamduck.series import Series, read_series
-from dreamduck.storage import claim, read_npz, write_npz
+from dreamduck.storage import claim, fingerprint, read_npz, replacing, write_npz
+from dreamduck.vision import files as vision_files
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT = "rnn.checkpoint.npz"
 LOG_EVERY = 10  # steps
+VISION_FILES = (vision_files.WEIGHTS, vision_files.CARD)
 TEST_STEPS = 20_000  # what each look judges by; the card's figures are of all held-out episodes
 
 
@@ -97,14 +101,23 @@ class _Run:
             series.offsets, self.learning, config.batch_size, config.sequence, config.steps, config.seed
         )
         self.scale = reward_scale(series, self.learning)
-        self.sizes = config.sizes(series.mu.shape[1], series.action.shape[1])
-        latents = latent_scale(series, self.learning, config.residual)
-        self.trainer = Trainer(config, self.sizes, self.scale, latents)
+        self.source = _source(config, series) if config.heads_only else None
+        sizes = config.sizes(series.mu.shape[1], series.action.shape[1])
+        self.sizes = self.source.config if self.source else sizes
+        latents = latent_scale(series, self.learning, self.sizes.residual)
+        self.trainer = Trainer(config, self.sizes, self.scale, latents, self._frozen())
         self.checkpoint = Path(config.weights) / CHECKPOINT
         self.position = Position()
         kept = np.cumsum(series.lengths[self.testing]) <= TEST_STEPS
         self.quick = self.testing[: max(1, int(kept.sum()))]
         self._since = time.monotonic()
+
+    def _frozen(self) -> Parameters | None:
+        """The weights that are kept, where only the heads for reward and end are trained."""
+        if self.source is None:
+            return None
+        found = self.source.parameters
+        return {name: array for name, array in found.items() if not name.startswith(REWARD_AND_END)}
 
     def step(self, logbook: Logbook, bar: Any) -> None:
         """Learn from one batch; judge and save when it is time."""
@@ -130,7 +143,7 @@ class _Run:
 
     def _judge(self, logbook: Logbook) -> None:
         """Measure the weights as they would be shipped; keep them where they are the best so far."""
-        parameters = files.rounded(self.trainer.parameters())
+        parameters = {**files.rounded(self.trainer.parameters()), **(self._frozen() or {})}
         try:
             memory = Memory(parameters, self.sizes)
         except WeightsError:
@@ -194,6 +207,8 @@ class _Run:
 
     def _identity(self) -> str:
         settings = {**self.config.arithmetic(), "data": self.series.fingerprint}
+        if self.source is not None:
+            settings["heads_of"] = self.source.weights
         return ", ".join(f"{name}={value}" for name, value in sorted(settings.items()))
 
     def finish(self, command: str) -> dict[str, Any]:
@@ -202,7 +217,7 @@ class _Run:
         parameters = files.read_parameters(Path(folder) / files.WEIGHTS, self.sizes)
         memory = Memory(parameters, self.sizes)
         metrics = one_step_metrics(memory, self.series, self.testing.tolist())
-        card = {
+        card: dict[str, Any] = {
             "config": to_dict(self.config),
             "data": self._describe(),
             "best_step": self.position.best_step,
@@ -220,6 +235,9 @@ class _Run:
                 "keras": keras.__version__,
             },
         }
+        if self.source is not None:
+            card["heads_of"] = self.source.weights
+            _copy_vision(str(self.config.heads_only), folder)
         files.save(folder, parameters, self.sizes, card)
         first = self.series.offsets[:-1][self.learning]
         initial = InitialZ(self.series.mu[first], self.series.logvar[first])
@@ -241,3 +259,45 @@ class _Run:
                 for name, i in (("step", ALIVE), ("end", ENDED))
             },
         }
+
+
+def _source(config: TrainingConfig, series: Series) -> Memory:
+    """The memory whose heads are trained.
+
+    Raises:
+        ConfigError: it lies where the result goes to, or the settings ask for another form.
+        WeightsError: there is none, or the series is of other latents or actions, or of another VAE.
+    """
+    folder = Path(str(config.heads_only))
+    if folder.resolve() == Path(config.weights).resolve():
+        raise ConfigError(
+            f"weights: expected another folder than {folder}, whose memory is kept; name a new one"
+        )
+    found = load(folder)
+    eye = next((folder / n for n in VISION_FILES if (folder / n).is_file()), None)
+    if eye is not None and series.meta.get("vision", fingerprint(eye)) != fingerprint(eye):
+        raise WeightsError(
+            f"{config.series}: expected latents of the VAE in {eye}, got those of another one; make the "
+            f"series with series.py --weights {folder}"
+        )
+    config.check_sizes(found.config, str(folder))
+    sizes = found.config
+    for here, need, have in (
+        ("latents", sizes.z_size, series.mu.shape[1]),
+        ("actions", sizes.action_size, series.action.shape[1]),
+    ):
+        if have != need:
+            raise WeightsError(
+                f"{folder}: a memory for {here} of {need} numbers, but the series has {here} of {have}; "
+                "make the series with the VAE that belongs to the memory"
+            )
+    return found
+
+
+def _copy_vision(source: str, folder: str) -> None:
+    """Put the VAE that belongs to a memory beside its new heads, unless there is one already."""
+    if not any((Path(folder) / name).exists() for name in VISION_FILES):
+        for name in VISION_FILES:
+            if (Path(source) / name).is_file():
+                with replacing(Path(folder) / name) as temporary:
+                    shutil.copyfile(Path(source) / name, temporary)

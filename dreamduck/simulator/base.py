@@ -24,7 +24,7 @@ SIMULATION_RATE = 30.0  # steps of physics a second, upstream's frame_rate
 INVALID_POSE_REWARD = -1000.0  # upstream's reward at an end
 
 END_NONE, END_OFF_ROAD, END_COLLISION = 0, 1, 2
-ENDS = ("", "off-road", "collision")  # by code; "time" is a truncation, which the worlds add
+ENDS = ("", "off-road", "collision")  # by code
 
 
 @dataclasses.dataclass(frozen=True)

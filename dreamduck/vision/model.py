@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dreamduck.backend import keras
+from dreamduck.backend import CHANNELS, FLOAT, keras
 from dreamduck.vision.layout import (
     CONVOLUTIONS,
     FRAME_SHAPE,
@@ -38,7 +38,7 @@ class TransposedConv(keras.layers.Layer):
     def __init__(
         self, filters: int, kernel_size: int, activation: str | None = None, **kwargs: Any
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": FLOAT, **kwargs})
         self.filters, self.kernel_size = filters, kernel_size
         self.activation = keras.activations.get(activation)
 
@@ -59,7 +59,7 @@ class TransposedConv(keras.layers.Layer):
             found = ops.reshape(flat, (-1, k, k, self.filters))
         else:
             padded = ops.pad(inputs, ((0, 0), (2, 2), (2, 2), (0, 0)))
-            phases = ops.conv(padded, self._phase_kernel(channels), padding="valid")
+            phases = ops.conv(padded, self._phase_kernel(channels), padding="valid", data_format=CHANNELS)
             n = size + 2
             blocks = ops.transpose(ops.reshape(phases, (-1, n, n, 2, 2, self.filters)), (0, 1, 3, 2, 4, 5))
             out = 2 * (size - 1) + k
@@ -87,15 +87,16 @@ class VAE(keras.Model):
     """
 
     def __init__(self, z_size: int = Z_SIZE, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": FLOAT, **kwargs})
         layers = keras.layers
         self.z_size = z_size
+        form = {"data_format": CHANNELS, "dtype": FLOAT}
         # An attribute for each layer, since Keras names them so in a weights file.
         for name, k, _, units in CONVOLUTIONS:
-            setattr(self, name, layers.Conv2D(units, k, strides=2, activation="relu", name=name))
-        self.enc_fc_mu = layers.Dense(z_size, name="enc_fc_mu")
-        self.enc_fc_log_var = layers.Dense(z_size, name="enc_fc_log_var")
-        self.dec_fc = layers.Dense(HIDDEN, name="dec_fc")
+            setattr(self, name, layers.Conv2D(units, k, strides=2, activation="relu", **form, name=name))
+        self.enc_fc_mu = layers.Dense(z_size, dtype=FLOAT, name="enc_fc_mu")
+        self.enc_fc_log_var = layers.Dense(z_size, dtype=FLOAT, name="enc_fc_log_var")
+        self.dec_fc = layers.Dense(HIDDEN, dtype=FLOAT, name="dec_fc")
         for name, k, _, units in TRANSPOSED:
             activation = "sigmoid" if units == 3 else "relu"
             setattr(self, name, TransposedConv(units, k, activation, name=name))

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.threads import cores, one_thread
+from dreamduck.products import Product
+from dreamduck.threads import cores
 from dreamduck.vision.layout import (
     CONVOLUTIONS,
     TRANSPOSED,
@@ -32,11 +33,10 @@ def _in_chunks(function: Callable[[Any], FloatArray], rows: npt.NDArray[Any]) ->
     """What a function gives for a few rows at a time; many chunks are spread over the cores."""
     chunks = [rows[i : i + CHUNK] for i in range(0, len(rows), CHUNK)]
     workers = min(len(chunks), cores())
-    with one_thread():
-        if workers < 2:
-            return [function(chunk) for chunk in chunks]
-        with ThreadPoolExecutor(workers) as pool:
-            return list(pool.map(function, chunks))
+    if workers < 2:
+        return [function(chunk) for chunk in chunks]
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(function, chunks))
 
 
 class QuickVAE:
@@ -49,23 +49,23 @@ class QuickVAE:
     def __init__(self, parameters: Parameters) -> None:
         p = parameters
         self.z_size = z_size_of(p)
-        self._encoder = [
-            (p[f"{n}/kernel"].reshape(k * k * i, o), p[f"{n}/bias"]) for n, k, i, o in CONVOLUTIONS
-        ]
-        first = self._encoder[0]
-        self._encoder[0] = (first[0] / np.float32(255), first[1])  # frames are taken as bytes
-        self._heads = (
+        kernels = [p[f"{n}/kernel"].reshape(k * k * i, o) for n, k, i, o in CONVOLUTIONS]
+        kernels[0] = kernels[0] / np.float32(255)  # frames are taken as bytes
+        biases = [p[f"{layer[0]}/bias"] for layer in CONVOLUTIONS]
+        self._encoder = [Product(*layer, spread=False) for layer in zip(kernels, biases, strict=True)]
+        self._heads = Product(
             np.concatenate([p["enc_fc_mu/kernel"], p["enc_fc_log_var/kernel"]], axis=1),
             np.concatenate([p["enc_fc_mu/bias"], p["enc_fc_log_var/bias"]]),
+            spread=False,
         )
         # The decoder's dense layer has no activation, so that it and the first transposed
         # convolution, a dense layer too on a picture of 1 x 1, are one matrix of rank Z.
         kernel = p["dec_deconv1/kernel"]  # (5, 5, 128, 1024)
         spread = kernel.transpose(3, 0, 1, 2).reshape(kernel.shape[3], -1)
         bias = p["dec_fc/bias"] @ spread + np.tile(p["dec_deconv1/bias"], 25)
-        self._start = (p["dec_fc/kernel"] @ spread, bias)
+        self._start = Product(p["dec_fc/kernel"] @ spread, bias, spread=False)
         self._decoder = [
-            (k, phase_kernel(p[f"{n}/kernel"]).reshape(9 * i, 4 * o), p[f"{n}/bias"])
+            (k, Product(phase_kernel(p[f"{n}/kernel"]).reshape(9 * i, 4 * o), spread=False), p[f"{n}/bias"])
             for n, k, i, o in TRANSPOSED[1:]
         ]
 
@@ -83,7 +83,7 @@ class QuickVAE:
     def _encode(self, frames: Frames) -> FloatArray:
         h = np.ascontiguousarray(frames)
         batch = len(h)
-        for kernel, bias in self._encoder:
+        for layer in self._encoder:
             size, channels = (h.shape[1] - 4) // 2 + 1, h.shape[3]
             rows = 4 * channels  # a patch's row is one run of memory
             b, y, x, _ = h.strides
@@ -91,15 +91,14 @@ class QuickVAE:
             patches = np.lib.stride_tricks.as_strided(h, shape, strides, writeable=False)
             # astype copies once, from bytes to floats for the first layer
             flat = patches.astype(np.float32, order="C").reshape(batch * size * size, 4 * rows)
-            out = flat @ kernel
-            out += bias
+            out = layer(flat)
             h = np.maximum(out, 0, out=out).reshape(batch, size, size, -1)
-        return h.reshape(batch, -1) @ self._heads[0] + self._heads[1]
+        return self._heads(h.reshape(batch, -1))
 
     def _decode(self, z: FloatArray) -> FloatArray:
         batch = len(z)
-        h = np.maximum(z @ self._start[0] + self._start[1], 0).reshape(batch, 5, 5, -1)
-        for k, kernel, bias in self._decoder:
+        h = np.maximum(self._start(z), 0).reshape(batch, 5, 5, -1)
+        for k, product, bias in self._decoder:
             size, channels = h.shape[1], h.shape[3]
             padded = np.zeros((batch, size + 4, size + 4, channels), np.float32)
             padded[:, 2:-2, 2:-2] = h
@@ -108,7 +107,7 @@ class QuickVAE:
             patches = np.lib.stride_tricks.as_strided(
                 padded, (batch, n, n, 3, rows), (b, y, x, y, padded.itemsize), writeable=False
             )
-            phases = patches.reshape(batch * n * n, 3 * rows) @ kernel
+            phases = product(patches.reshape(batch * n * n, 3 * rows))
             blocks = phases.reshape(batch, n, n, 2, 2, -1).transpose(0, 1, 3, 2, 4, 5)
             out = 2 * (size - 1) + k
             h = blocks.reshape(batch, 2 * n, 2 * n, -1)[:, :out, :out] + bias

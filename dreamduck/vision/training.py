@@ -29,7 +29,8 @@ from dreamduck.vision.data import FrameStream, data_fingerprint, sample_frames
 from dreamduck.vision.measures import evaluate
 from dreamduck.vision.pictures import show
 from dreamduck.vision.quick import QuickVAE
-from dreamduck.vision.trainer import Trainer, TrainingConfig
+from dreamduck.vision.settings import TrainingConfig
+from dreamduck.vision.trainer import Trainer
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,8 @@ from dreamduck.memory import trainer as trainers
 from dreamduck.memory.data import Batch
 from dreamduck.memory.initial import find_midway
 from dreamduck.memory.measures import one_step_metrics
-from dreamduck.memory.trainer import Trainer, TrainingConfig, latent_scale, reward_scale
+from dreamduck.memory.settings import TrainingConfig
+from dreamduck.memory.trainer import Trainer, latent_scale, reward_scale
 from tests.memory.helpers import SMALL, random_parameters, toy_series
 
 LANES, LENGTH = 6, 10

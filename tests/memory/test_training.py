@@ -18,8 +18,9 @@ from dreamduck.errors import CheckpointError, SeriesError, TrainingError
 from dreamduck.logbook import read_logbook
 from dreamduck.memory import Memory, data, files, load, load_initial, training
 from dreamduck.memory.mixture import sample
+from dreamduck.memory.settings import TrainingConfig
 from dreamduck.memory.step import LSTMState
-from dreamduck.memory.trainer import DREAM_KEYS, Trainer, TrainingConfig, latent_scale, reward_scale
+from dreamduck.memory.trainer import DREAM_KEYS, Trainer, latent_scale, reward_scale
 from dreamduck.series import write_series
 from tests.memory.helpers import random_parameters, toy_series, write_toy
 

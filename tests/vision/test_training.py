@@ -16,7 +16,8 @@ from dreamduck.errors import CheckpointError, RecordError, TrainingError
 from dreamduck.logbook import read_logbook
 from dreamduck.storage import read_npz
 from dreamduck.vision import load
-from dreamduck.vision.trainer import Trainer, TrainingConfig
+from dreamduck.vision.settings import TrainingConfig
+from dreamduck.vision.trainer import Trainer
 from dreamduck.vision.training import CHECKPOINT, train
 from tests.recordings.helpers import folder_of_episodes
 
