@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import logging
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -39,6 +40,9 @@ def start_logging(arguments: argparse.Namespace) -> None:
 
 def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None) -> None:
     """Run a command; an error of ours becomes one line and exit code 2, Ctrl-C exit code 130."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what the terminal's encoding lacks is shown as \\xNN
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = main(argv)
     except DreamDuckError as err:

@@ -26,7 +26,7 @@ def find(name: str) -> Algorithm:
         raise ConfigError(f"alg: {name} is not here: {GONE[plain]}")
     plain = ALIASES.get(plain, plain)
     if plain not in TABLE:
-        raise ConfigError(f"alg: expected one of {', '.join(TABLE)}, got {name!r}")
+        raise ConfigError(f"alg: expected one of {', '.join(TABLE)}, got {name!r:.100}")
     return TABLE[plain]
 
 

@@ -66,7 +66,7 @@ def check_network(name: str, options: dict[str, Any], space: gym.Space[Any]) -> 
         ConfigError: says which, and what fits.
     """
     if name not in NETWORKS:
-        raise ConfigError(f"network: expected one of {', '.join(NETWORKS)}, got {name!r}")
+        raise ConfigError(f"network: expected one of {', '.join(NETWORKS)}, got {name!r:.100}")
     network = NETWORKS[name]
     for key in options:
         if key not in network.options:
@@ -80,10 +80,10 @@ def check_network(name: str, options: dict[str, Any], space: gym.Space[Any]) -> 
     for key in ("num_layers", "num_hidden", "nlstm"):
         value = options.get(key, 1)
         if type(value) is not int or value < 1:
-            raise ConfigError(f"{key}: expected an integer of at least 1, got {value!r}")
+            raise ConfigError(f"{key}: expected an integer of at least 1, got {value!r:.100}")
     _activation(options.get("activation", "tanh"))
     if options.get("pad", "VALID") not in ("VALID", "SAME"):
-        raise ConfigError(f"pad: expected VALID or SAME, got {options['pad']!r}")
+        raise ConfigError(f"pad: expected VALID or SAME, got {options['pad']!r:.100}")
 
 
 def extractor(name: str, options: dict[str, Any]) -> tuple[type[BaseFeaturesExtractor], dict[str, Any]]:
@@ -293,7 +293,7 @@ class LayerNormRecurrentPolicy(RecurrentActorCriticPolicy):
 def _activation(name: Any) -> type[th.nn.Module]:
     plain = str(name).rsplit(".", 1)[-1]
     if plain not in ACTIVATIONS:
-        raise ConfigError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {name!r}")
+        raise ConfigError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {name!r:.100}")
     return ACTIVATIONS[plain]
 
 
@@ -309,16 +309,16 @@ def _checked_convs(convs: Any) -> list[tuple[int, int, int]]:
     try:
         layers = [(int(filters), int(size), int(stride)) for filters, size, stride in convs]
     except (TypeError, ValueError, OverflowError) as err:
-        raise ConfigError(f"convs: expected [(filters, size, stride), ...], got {convs!r}") from err
+        raise ConfigError(f"convs: expected [(filters, size, stride), ...], got {convs!r:.100}") from err
     if not layers or min(min(layer) for layer in layers) < 1:
-        raise ConfigError(f"convs: expected numbers of at least 1, got {convs!r}")
+        raise ConfigError(f"convs: expected numbers of at least 1, got {convs!r:.100}")
     return layers
 
 
 def _checked_depths(depths: Any) -> list[int]:
     good = isinstance(depths, (list, tuple)) and all(type(d) is int and d >= 1 for d in depths)
     if not good or not depths:
-        raise ConfigError(f"depths: expected a list of integers of at least 1, got {depths!r}")
+        raise ConfigError(f"depths: expected a list of integers of at least 1, got {depths!r:.100}")
     return list(depths)
 
 

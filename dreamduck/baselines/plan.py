@@ -232,7 +232,7 @@ def _a2c(merged: Mapping[str, Any], found: dict[str, Any]) -> None:
     rate = merged.get("lr", merged.get("learning_rate"))
     schedule = merged["lrschedule"]
     if schedule not in ("linear", "constant"):
-        raise ConfigError(f"lrschedule: expected linear or constant, got {schedule!r}")
+        raise ConfigError(f"lrschedule: expected linear or constant, got {schedule!r:.100}")
     if isinstance(rate, Falling):
         found["learning_rate"] = rate
     else:
@@ -259,12 +259,14 @@ def _noise(algorithm: Algorithm, merged: Mapping[str, Any]) -> str:
     if kind.startswith("adaptive-param"):
         raise ConfigError(f"--noise_type: {NO_NETWORK_NOISE}")
     if kind not in ("normal", "ou"):
-        raise ConfigError(f"noise_type: expected normal_S, ou_S or none, as in normal_0.2, got {text!r}")
+        raise ConfigError(
+            f"noise_type: expected normal_S, ou_S or none, as in normal_0.2, got {text!r:.100}"
+        )
     try:
         number("noise_type", float(size), 0, math.inf)
     except ValueError as err:
         raise ConfigError(
-            f"noise_type: expected a size after the _, as in normal_0.2, got {text!r}"
+            f"noise_type: expected a size after the _, as in normal_0.2, got {text!r:.100}"
         ) from err
     return text
 
@@ -280,7 +282,7 @@ def _normalizes(merged: Mapping[str, Any], given: Mapping[str, Any], space: gym.
 def _value_network(merged: Mapping[str, Any]) -> str:
     value = merged.get("value_network")
     if value not in (None, "shared", "copy"):
-        raise ConfigError(f"value_network: expected shared or copy, got {value!r}")
+        raise ConfigError(f"value_network: expected shared or copy, got {value!r:.100}")
     return value or ""
 
 

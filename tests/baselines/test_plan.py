@@ -109,7 +109,7 @@ def test_what_changes_nothing_is_taken():
         ("ppo2", {"model_fn": 1}, "Stable-Baselines3 itself"),
         ("ppo2", {"nminibatches": 3}, "divisor of nsteps x num_env = 2048 x 1"),
         ("ppo2", {"nsteps": 0}, "nsteps: expected a number of at least 1"),
-        ("ppo2", {"nsteps": 2.5}, "nsteps: expected a whole number"),
+        ("ppo2", {"nsteps": 2.5}, "nsteps: expected an integer"),
         ("ppo2", {"gamma": 1.5}, "gamma: expected a number of at least 0 and at most 1"),
         ("ppo2", {"lr": "fast"}, "lr: expected a number"),
         ("ppo2", {"gamma": Falling(1.0)}, "gamma: expected a number"),
