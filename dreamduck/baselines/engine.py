@@ -40,6 +40,7 @@ with kept_out():
     from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
     from stable_baselines3.common.base_class import BaseAlgorithm
     from stable_baselines3.common.callbacks import BaseCallback
+    from stable_baselines3.common.logger import TensorBoardOutputFormat
     from stable_baselines3.common.monitor import ResultsWriter
     from stable_baselines3.common.noise import (
         ActionNoise,
@@ -73,6 +74,7 @@ __all__ = [
     "OrnsteinUhlenbeckActionNoise",
     "RecurrentActorCriticPolicy",
     "ResultsWriter",
+    "TensorBoardOutputFormat",
     "VecEnv",
     "VecEnvWrapper",
     "VecMonitor",

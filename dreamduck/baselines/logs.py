@@ -139,14 +139,13 @@ class Progress:
         if "json" in wanted:
             self._json = open(path / "progress.json", mode, encoding="utf-8")  # noqa: SIM115  (likewise)
         if "tensorboard" in wanted:
-            from tensorboardX import SummaryWriter
+            from dreamduck.baselines.engine import TensorBoardOutputFormat, kept_out
 
-            self._board = SummaryWriter(str(path / "tb"))
+            with kept_out():
+                self._board = TensorBoardOutputFormat(str(path / "tb"))
 
     def sizes(self) -> dict[str, int]:
         """How many bytes each log file has now, for the checkpoint that is about to be written."""
-        if self._board is not None:
-            self._board.flush()
         files = [self.path / name for name in ("log.txt", "progress.json", "monitor.csv")]
         files += sorted((self.path / "tb").glob("events*"))
         return {
@@ -162,9 +161,8 @@ class Progress:
             self._json.write(json.dumps({k: _number(v) for k, v in values.items()}) + "\n")
             self._json.flush()
         if self._board is not None:
-            for key, value in values.items():
-                if _number(value) is not None:
-                    self._board.add_scalar(key, value, step)
+            finite = {key: _number(value) for key, value in values.items() if _number(value) is not None}
+            self._board.write(finite, dict.fromkeys(finite), step)
 
     def note(self, text: str) -> None:
         """Write a line of words to the screen and `log.txt`."""

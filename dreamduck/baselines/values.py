@@ -76,7 +76,7 @@ def number(key: str, value: Any, low: float, high: float) -> float:
 
 
 def whole(key: str, value: Any, low: float = -math.inf, high: float = math.inf) -> int:
-    """A whole number within limits; 1e5 is one.
+    """An integer within limits; 1e5 is one.
 
     Raises:
         ConfigError: it is not.

@@ -46,7 +46,7 @@ class BatchVecEnv(VecEnv):
         """Begin everywhere; (N, ...) observations."""
         seeds = self._seeds
         options = next((option for option in self._options if option), None)
-        # Consecutive seeds are what a whole number means to a batch.
+        # Consecutive seeds are what an integer means to a batch.
         seed = None if seeds[0] is None else int(seeds[0])
         observations, infos = self.batch.reset(seed=seed, options=options)
         self.reset_infos = split_infos(infos, self.num_envs)
