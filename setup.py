@@ -49,6 +49,7 @@ setup(
             "psutil>=6",
             "pytest>=8",
             "ruff>=0.9",
+            "setuptools>=77",
             "types-PyYAML",
             "types-psutil",
             "types-tqdm",

@@ -18,6 +18,7 @@ from dreamduck import cli
 from dreamduck.config import add_arguments, check, from_arguments, option
 from dreamduck.errors import ConfigError
 
+VIDEO_LENGTH = 200
 VEC_ENVS = ("auto", "native", "dummy", "subproc")
 NUMBER = r"([0-9.]+(?:e[-+]?[0-9]+)?)"
 FALLING = re.compile(
@@ -57,7 +58,7 @@ class Flags:
     save_path: str | None = option(None, "file to save the agent to")
     fresh: bool = option(False, "write over what is in --save_path already")
     save_video_interval: int = option(0, "record a video every so many steps; 0: never", low=0)
-    save_video_length: int = option(200, "length of such a video", unit="steps", low=1)
+    save_video_length: int = option(VIDEO_LENGTH, "length of such a video", unit="steps", low=1)
     log_path: str | None = option(None, "folder of the logs (default: OPENAI_LOGDIR, or a new one in /tmp)")
     checkpoint_seconds: float = option(60.0, "time between checkpoints; 0: none but save_interval's", low=0)
     resume: bool = option(False, "go on from the newest checkpoint in --log_path")
@@ -73,6 +74,14 @@ class Flags:
             raise ConfigError(f"reward_scale: expected a finite number, got {self.reward_scale!r}")
         if self.video is not None and not self.play:
             raise ConfigError("--video: films what --play shows; say --play too")
+        if (self.play_episodes or self.play_steps) and not self.play:
+            raise ConfigError("--play_episodes, --play_steps: limit what --play shows; say --play too")
+        if self.save_video_length != VIDEO_LENGTH and not self.save_video_interval:
+            raise ConfigError("--save_video_length: of a training's videos; say --save_video_interval too")
+        if self.fresh and self.save_path is None:
+            raise ConfigError("--fresh: writes over what is in --save_path; say --save_path too")
+        if self.fresh and self.resume:
+            raise ConfigError("--fresh begins and --resume goes on; say one of the two")
         if self.resume and self.log_path is None:
             raise ConfigError("--resume: goes on from a checkpoint in --log_path; say --log_path too")
 
@@ -86,10 +95,10 @@ class Flags:
             value = json.loads(self.env_kwargs or "{}")
         except (ValueError, RecursionError) as err:
             raise ConfigError(
-                f"env_kwargs: expected a JSON object, got {self.env_kwargs!r} ({err})"
+                f"env_kwargs: expected a JSON object, got {self.env_kwargs!r:.100} ({err!s:.100})"
             ) from err
         if not isinstance(value, dict):
-            raise ConfigError(f"env_kwargs: expected a JSON object, got {self.env_kwargs!r}")
+            raise ConfigError(f"env_kwargs: expected a JSON object, got {self.env_kwargs!r:.100}")
         return value
 
 
