@@ -87,15 +87,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_wheel_has_what_it_needs_and_no_more(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
-        told = [name for name in names if name.endswith("METADATA")]
-        needs = {
-            Requirement(n).name.lower()
-            for n in re.findall("Requires-Dist: (.*)", archive.read(*told).decode())
-        }
-    assert {name for name in names if name.startswith("baselines/")} == {
-        "baselines/__init__.py",
-        "baselines/run.py",
-    }
+        (metadata,) = (name for name in names if name.endswith("METADATA"))
+        lines = re.findall("Requires-Dist: (.*)", archive.read(metadata).decode())
+    needs = {Requirement(line).name.lower() for line in lines}
+    shim = {"baselines/__init__.py", "baselines/run.py"}
+    assert {name for name in names if name.startswith("baselines/")} == shim
     package = ROOT / "dreamduck"
     sources = {f"dreamduck/{path.relative_to(package).as_posix()}" for path in package.rglob("*.py")}
     assert sources <= names

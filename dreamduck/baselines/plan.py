@@ -137,7 +137,7 @@ def resolve(
         network=chosen,
         network_options=options,
         num_env=num_env,
-        row_every=_row_every(algorithm, merged),
+        row_every=_row_every(algorithm, merged, num_env),
         keep_every=whole("keep", merged.get("save_interval", merged.get("checkpoint_freq", 0)) or 0, 0),
         noise=_noise(algorithm, merged),
         normalize_observations=_normalizes(merged, given, observation_space),
@@ -240,10 +240,10 @@ def _a2c(merged: Mapping[str, Any], found: dict[str, Any]) -> None:
         found["learning_rate"] = Falling(given) if schedule == "linear" else given
 
 
-def _row_every(algorithm: Algorithm, merged: Mapping[str, Any]) -> int:
+def _row_every(algorithm: Algorithm, merged: Mapping[str, Any], num_env: int) -> int:
     if algorithm.logs == "ddpg":
         cycles = whole("nb_epoch_cycles", merged["nb_epoch_cycles"], 1)
-        return cycles * whole("nb_rollout_steps", merged["nb_rollout_steps"], 1)
+        return cycles * num_env * whole("nb_rollout_steps", merged["nb_rollout_steps"], 1)
     if algorithm.logs == "deepq":
         return whole("print_freq", merged["print_freq"], 1)
     if algorithm.logs == "generic":

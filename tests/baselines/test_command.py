@@ -103,6 +103,7 @@ def test_processes_and_turns_train_alike(tmp_path):
         [CAM, *SHORT, "--network=impala_cnn"],
         [CAM, *SHORT, "--network=conv_only"],
         [CAM, *SHORT, "--network=cnn_lnlstm"],
+        [CAM, *SHORT, "--network=impala_cnn_lstm"],
         [CAM, "--alg=ddpg", "--num_timesteps=110", "--memory_limit=200",
          "--nb_train_steps=1", "--network=cnn_small"],
     ],
@@ -471,6 +472,48 @@ if __name__ == "__main__":
     assert done.stderr.count("\n") == 1
 
 
+def test_trpo_tells_its_entropy(tmp_path):
+    flags = ["--alg=trpo_mpi", "--timesteps_per_batch=64", "--num_timesteps=128", "--log_std_init=-0.4"]
+    main([*DOT, *flags, "-q", "--no-progress", f"--log_path={tmp_path}"])
+    # Of a normal distribution whose logarithmic spread has hardly moved after one update.
+    expected = -0.4 + 0.5 * np.log(2 * np.pi * np.e)
+    rows = [float(row["entropy"]) for row in rows_of(tmp_path)]
+    np.testing.assert_allclose(rows, expected, atol=0.05)
+    assert rows[0] != rows[1]
+
+
+DDPG_UNKNOWN = {  # of 2019's 28 columns; Stable-Baselines3 has no noise on weights
+    "train/param_noise_distance",
+    "param_noise_stddev",
+    "reference_perturbed_action_mean",
+    "reference_perturbed_action_std",
+}
+DDPG_NAMES = """obs_rms_mean obs_rms_std reference_Q_mean reference_Q_std reference_actor_Q_mean
+    reference_actor_Q_std reference_action_mean reference_action_std reference_perturbed_action_mean
+    reference_perturbed_action_std param_noise_stddev rollout/return rollout/return_std
+    rollout/return_history rollout/return_history_std rollout/episode_steps rollout/actions_mean
+    rollout/Q_mean rollout/actions_std rollout/episodes train/loss_actor train/loss_critic
+    train/param_noise_distance total/duration total/steps_per_second total/episodes total/epochs
+    total/steps"""
+
+
+def test_ddpg_has_the_columns_of_2019(tmp_path):
+    flags = ["--alg=ddpg", "--num_timesteps=360", "--nb_train_steps=2", "--memory_limit=500", "--num_env=3"]
+    flags += ["--nb_epoch_cycles=2", "--nb_rollout_steps=30", "--noise_type=normal_0.6", "--no-progress"]
+    main([*DOT, *flags, "-q", f"--log_path={tmp_path}", f"--save_path={tmp_path / 'agent'}"])
+    rows = rows_of(tmp_path)
+    assert len(DDPG_NAMES.split()) == 28
+    assert set(rows[-1]) == {*DDPG_NAMES.split()} - DDPG_UNKNOWN
+    assert all(np.isfinite(float(value)) for value in rows[-1].values())
+    assert [row["total/epochs"] for row in rows] == ["1.0", "2.0"]
+    statistics = saves.read(tmp_path / "agent").normalize
+    assert float(rows[-1]["obs_rms_std"]) == pytest.approx(float(np.sqrt(statistics["obs_var"][0])))
+    with np.load(tmp_path / "checkpoints" / "00004.replay.npz") as buffer:
+        latest = buffer["actions"][-60:]
+    assert float(rows[-1]["rollout/actions_mean"]) == pytest.approx(float(latest.mean()), abs=1e-5)
+    assert float(rows[-1]["rollout/actions_std"]) == pytest.approx(float(latest.std()), abs=1e-5)
+
+
 def test_ppo1_is_told(tmp_path, caplog):
     main([*DOT, *QUICK, "--alg=ppo1", f"--log_path={tmp_path}"])
     assert "--alg=ppo1: runs ppo2" in caplog.text
@@ -521,7 +564,9 @@ class Blind(Dot):
 
 @pytest.mark.parametrize("words", [["--save_video_interval=9"], ["--play", "--video={}/a.mp4"]])
 def test_films_that_cannot_be_made_are_told_before_anything_is_written(tmp_path, monkeypatch, words):
-    monkeypatch.setitem(gym.registry, "Blind-v0", gym.envs.registration.EnvSpec("Blind-v0", Blind))
+    monkeypatch.setitem(
+        gym.registry, "Blind-v0", gym.envs.registration.EnvSpec("Blind-v0", f"{__name__}:Blind")
+    )
     flag = words[0].partition("=")[0]
     (tmp_path / "progress.csv").write_text("old\n")
     with pytest.raises(ConfigError, match=f"{flag}: this environment cannot be rendered .pygame is not"):

@@ -274,7 +274,7 @@ def pth(value: Any) -> bytes:
     return buffer.getvalue()
 
 
-def changed(content: bytes, method: int = zipfile.ZIP_STORED, **members: Any) -> bytes:
+def changed(content: bytes, members: dict[str, Any], method: int = zipfile.ZIP_STORED) -> bytes:
     """A `.pth` with records changed: bytes, or a function of the bytes that were there."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(buffer, "w", method) as new:
@@ -293,12 +293,12 @@ def longer(record: bytes) -> bytes:
 WEIGHTS = {"a": th.arange(5.0)}
 BAD_PARTS: dict[str, Callable[[], bytes]] = {
     "bytearray": lambda: pth({"a": Bytes(6 << 30)}),
-    "storage": lambda: changed(pth(WEIGHTS), **{"data.pkl": longer}),
-    "record": lambda: changed(pth(WEIGHTS), **{"data/0": b"1234"}),
+    "storage": lambda: changed(pth(WEIGHTS), {"data.pkl": longer}),
+    "record": lambda: changed(pth(WEIGHTS), {"data/0": b"1234"}),
     "expanded": lambda: pth({"a": th.zeros(1).expand(1 << 40)}),
-    "big-endian": lambda: changed(pth(WEIGHTS), byteorder=b"big"),
-    "script": lambda: changed(pth(WEIGHTS), **{".format_version": b"1"}).replace(b"data.pkl", b"code.pkl"),
-    "inflates": lambda: changed(pth(WEIGHTS), zipfile.ZIP_DEFLATED, **{"data/0": bytes(300 << 20)}),
+    "big-endian": lambda: changed(pth(WEIGHTS), {"byteorder": b"big"}),
+    "script": lambda: changed(pth(WEIGHTS), {".format_version": b"1"}).replace(b"data.pkl", b"code.pkl"),
+    "inflates": lambda: changed(pth(WEIGHTS), {"data/0": bytes(300 << 20)}, zipfile.ZIP_DEFLATED),
     "no zip": lambda: b"\x80\x02}q\x00.",
     "numbers": lambda: pth([1, 2]),
 }
