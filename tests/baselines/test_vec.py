@@ -123,9 +123,8 @@ def test_stable_baselines_knows_the_monitor(tmp_path):
         for _ in range(7):
             each.step(np.array([0, 0]))
         each.close()
-    ours, others = (
-        (tmp_path / name).read_text().splitlines() for name in ("monitor.csv", "theirs.monitor.csv")
-    )
+    names = "monitor.csv", "theirs.monitor.csv"
+    ours, others = ((tmp_path / name).read_text().splitlines() for name in names)
     assert json.loads(ours[0][1:])["env_id"] == "Countdown"
     strip = [[row.rpartition(",")[0] for row in rows[1:]] for rows in (ours, others)]
     assert strip[0] == strip[1] == ["r,l", "2.0,2", "3.0,3", "2.0,2", "2.0,2", "3.0,3"]
