@@ -53,6 +53,26 @@ def test_defaults_are_those_of_ppo2_in_2019():
     assert plan.row_every == 10
 
 
+def test_what_is_kept_and_told_how_often():
+    assert planned(save_interval=3, log_interval=7).keep_every == 3
+    assert planned(save_interval=3, log_interval=7).row_every == 7
+    assert planned().keep_every == 0
+    assert planned("sac", checkpoint_freq=50).keep_every == 50
+    assert planned("ddpg", num_env=3, nb_epoch_cycles=5, nb_rollout_steps=7).row_every == 105
+
+
+def test_mujoco_is_normalised_whatever_the_algorithm():
+    for name in ("ppo2", "a2c", "ddpg", "sac"):
+        plan = planned(name, env_type="mujoco")
+        assert (plan.normalize_observations, plan.normalize_returns, plan.clip_observations) == (
+            True,
+            True,
+            10,
+        )
+        assert not planned(name, env_type="mujoco", normalize_returns=False).normalize_returns
+        assert planned(name).clip_observations == 5
+
+
 def test_pictures_get_the_convolutional_network():
     assert planned(sees=CAMERA).network == "cnn"
 

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
@@ -152,6 +153,7 @@ def test_examples(name, words, weights, tmp_path_factory, monkeypatch, capsys):
 
     if name != "ppo_v1":
         monkeypatch.setattr(stable_baselines3, "PPO", Small)
+    monkeypatch.setattr(gym.registry["DreamDuck-v0"], "max_episode_steps", 12)  # of what is evaluated
     monkeypatch.setattr(sys, "argv", [name, *words.format(out=out, weights=weights).split()])
     runpy.run_path(str(ROOT / "examples" / f"{name}.py"), run_name="__main__")
     told = capsys.readouterr().out
