@@ -382,6 +382,9 @@ def test_resumed_logs_tell_every_step_once(tmp_path, monkeypatch):
     main([*flags, "--num_timesteps=640", "--resume"])
     steps = list(range(80, 641, 80))
     assert steps_of(tmp_path) == steps
+    elapsed = [float(row["misc/time_elapsed"]) for row in rows_of(tmp_path)]
+    assert 0 < elapsed[0] < 60
+    assert elapsed == sorted(elapsed)  # the time while nothing ran is not in it
     rows = [json.loads(line) for line in (tmp_path / "progress.json").read_text().splitlines()]
     assert [row["misc/total_timesteps"] for row in rows] == steps
     tables = re.findall(r"misc/total_timesteps\s*\| (\d+)", (tmp_path / "log.txt").read_text())

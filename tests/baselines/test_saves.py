@@ -94,6 +94,15 @@ def test_weights_that_are_something_else_are_refused(saved, tmp_path):
     assert not (tmp_path / "sprung").exists()
 
 
+def test_pytorchs_own_reader_refuses_them_too(saved, tmp_path, monkeypatch):
+    """Should the look at the opcodes ever miss something."""
+    monkeypatch.setattr("dreamduck.baselines.members._check_pth", lambda name, content: None)
+    path = rewritten(saved, tmp_path / "trap", **{"policy.pth": pth({"a": Trap(tmp_path / "sprung")})})
+    with pytest.raises(CheckpointError, match="something else than weights"):
+        saves.read(path)
+    assert not (tmp_path / "sprung").exists()
+
+
 @pytest.mark.parametrize(
     ("members", "message"),
     [
