@@ -29,12 +29,11 @@ setup(
     long_description_content_type="text/markdown",
     license="MIT",
     python_requires=">=3.11,<3.12",
-    packages=[*find_packages(include=["dreamduck", "dreamduck.*"]), "baselines"],
-    # `python -m baselines.run` is a command of 2019 that no package on pip provides any more.
-    package_dir={"baselines": "dreamduck/baselines"},
+    packages=find_packages(include=["dreamduck", "dreamduck.*", "baselines"]),
     package_data={
         "dreamduck": ["py.typed"],
-        "dreamduck.envs": ["*.bash", "*.ipynb", "requirements.txt"],
+        # envs/requirements.txt stays out: it names a file of the repository.
+        "dreamduck.envs": ["*.bash", "*.ipynb"],
         "dreamduck.pretrained": ["*.h5", "*.json", "*.npz"],
         "dreamduck.drive": ["page/*", "page/**/*"],
     },
@@ -50,6 +49,7 @@ setup(
             "psutil>=6",
             "pytest>=8",
             "ruff>=0.9",
+            "setuptools>=77",
             "types-PyYAML",
             "types-psutil",
             "types-tqdm",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import errno
+import io
 import logging
 import os
 import sys
@@ -78,6 +79,9 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
     one line and exit code 2, Ctrl-C exit code 130.
     """
     end_with_parent()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what the terminal's encoding lacks is shown as \\xNN
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = main(argv)
         if sys.stdout is not None:

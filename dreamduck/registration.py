@@ -5,8 +5,14 @@ This is the one place where a name leads upwards; everything else imports what c
 from __future__ import annotations
 
 import importlib
+import importlib.util
+import logging
+import sys
 from collections.abc import MutableMapping
+from pathlib import Path
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 MAX_EPISODE_STEPS = 1000
 ENTRY_POINTS = {
@@ -32,6 +38,25 @@ def agents() -> Any:
     return importlib.import_module(AGENTS)
 
 
+OWN_COMMAND = "python -m dreamduck.baselines.run"
+
+
+def foreign_baselines() -> str | None:
+    """The program that `python -m baselines.run` starts, where it is not ours: OpenAI's has the same name.
+
+    Returns:
+        Its file; None where it is ours, or where there is none.
+    """
+    try:
+        found = importlib.util.find_spec("baselines")
+        folder = None if found is None or found.origin is None else Path(found.origin).parent
+        program = None if folder is None else folder / "run.py"
+        foreign = program is not None and b"dreamduck" not in program.read_bytes()[:4096]
+    except (ImportError, OSError, ValueError):  # half of a package, or one that replaced its own entry
+        return None
+    return str(program) if foreign else None
+
+
 def register() -> None:
     """Register the worlds with Gymnasium; doing it twice is harmless."""
     import gymnasium
@@ -51,7 +76,11 @@ def register_legacy() -> None:
     """Register the worlds with legacy gym; `import gym` calls this by the entry point in setup.py.
 
     gym's environment checker is switched off: it uses `numpy.bool8`, which numpy 2 no longer has.
+    OpenAI's `python -m baselines.run` imports gym: where it stands in the place of ours, it is told here.
     """
+    other = foreign_baselines() if "baselines" in sys.modules else None
+    if other is not None:
+        log.warning("%s is not DreamDuck's program; that is `%s`", other, OWN_COMMAND)
     from gym.envs.registration import register, registry
 
     for name, entry_point in LEGACY_ENTRY_POINTS.items():

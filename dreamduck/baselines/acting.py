@@ -6,6 +6,7 @@ its weights, as the command does it; no world is made, and nothing in the file i
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +27,8 @@ from dreamduck.registration import ENTRY_POINTS
 from dreamduck.storage import PathLike
 
 ROAD, DREAM = "DreamDuck-v0", "DreamDuck-v2"
+MOST_SIZE = 65_536  # of an axis of an observation
+MOST_NUMBERS = 1920 * 1080 * 3  # in an observation: the largest camera's frame
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +76,10 @@ class Actor:
         venv: VecEnv = DummyVecEnv([lambda: Nowhere(self.about)])
         spaces = venv.observation_space, venv.action_space
         plan = resolve(algorithm, values, {}, str(said["network"]), 1, *spaces)
+        saves.check_network_size(save, plan)
         engine.set_threads(agents.uses_pictures(plan))
-        venv = worlds.normalized(venv, plan.normalize_observations, plan.normalize_returns, 0.99, False)
+        norm = plan.normalize_observations, plan.normalize_returns, plan.clip_observations
+        venv = worlds.normalized(venv, *norm, False)
         self._model: BaseAlgorithm = agents.build(plan.idle(), venv, seed=None)
         self._normalize = self._model.get_vec_normalize_env()
         saves.fill(self._model, save, self._normalize)
@@ -132,11 +137,12 @@ def _about(save: saves.Save) -> About:
     env_id = str(save.card["env"]).rpartition(":")[2]
     if env_id not in ENTRY_POINTS:
         raise CheckpointError(
-            f"{save.path}: learned in {env_id}; expected one of {', '.join(ENTRY_POINTS)}"
+            f"{save.path}: learned in {env_id:.80}; expected one of {', '.join(ENTRY_POINTS)}"
         )
     seen, action = save.card["observation_space"], save.card["action_space"]
     shape = _shape(save.path, seen)
     fits = (seen.get("dtype"), len(shape)) == (("uint8", 3) if env_id == ROAD else ("float32", 1))
+    fits = fits and math.prod(shape) <= MOST_NUMBERS
     if not fits or _shape(save.path, action) != (2,):
         raise CheckpointError(f"{save.path}: {saves.CARD} is damaged; its spaces are not those of {env_id}")
     account = Account.from_card(save.card, save.path)
@@ -144,7 +150,8 @@ def _about(save: saves.Save) -> About:
 
 
 def _shape(path: Path, space: Mapping[str, Any]) -> tuple[int, ...]:
-    try:
-        return tuple(int(size) for size in space["shape"])
-    except (KeyError, TypeError, ValueError) as err:
-        raise CheckpointError(f"{path}: {saves.CARD} is damaged; expected spaces with a shape") from err
+    shape = space.get("shape")
+    sizes = shape if isinstance(shape, list) and len(shape) <= 3 else [0]
+    if not all(type(size) is int and 0 < size <= MOST_SIZE for size in sizes):
+        raise CheckpointError(f"{path}: {saves.CARD} is damaged; expected spaces with a shape")
+    return tuple(sizes)

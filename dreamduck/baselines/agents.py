@@ -24,6 +24,7 @@ from dreamduck.baselines.networks import (
     NETWORKS,
     LayerNormRecurrentPolicy,
     extractor,
+    lstm_units,
 )
 from dreamduck.baselines.plan import Plan
 from dreamduck.errors import ConfigError
@@ -79,7 +80,7 @@ def _policy(plan: Plan) -> tuple[Any, dict[str, Any]]:
 def _recurrent(plan: Plan, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     options |= {
         "net_arch": [],
-        "lstm_hidden_size": plan.network_options.get("nlstm", 128),
+        "lstm_hidden_size": lstm_units(plan.network, plan.network_options),
         "shared_lstm": plan.value_network == "shared",
         "enable_critic_lstm": plan.value_network != "shared",
         "share_features_extractor": plan.value_network != "copy",

@@ -8,7 +8,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from dreamduck.baselines.table import ALIASES, GONE, TABLE, Algorithm
+from dreamduck.baselines.table import ALIASES, GONE, NORMALIZED, TABLE, Algorithm
 from dreamduck.errors import ConfigError
 
 NETWORK_KEYS = ("num_layers", "num_hidden", "activation", "layer_norm", "nlstm", "convs", "pad", "depths")
@@ -26,13 +26,13 @@ def find(name: str) -> Algorithm:
         raise ConfigError(f"alg: {name} is not here: {GONE[plain]}")
     plain = ALIASES.get(plain, plain)
     if plain not in TABLE:
-        raise ConfigError(f"alg: expected one of {', '.join(TABLE)}, got {name!r}")
+        raise ConfigError(f"alg: expected one of {', '.join(TABLE)}, got {name!r:.100}")
     return TABLE[plain]
 
 
 def defaults(algorithm: Algorithm, env_type: str) -> dict[str, Any]:
     """What 2019 started from in an environment of that type, by names of 2019."""
-    return {**algorithm.defaults, **algorithm.by_type.get(env_type, {})}
+    return {**algorithm.defaults, **NORMALIZED.get(env_type, {}), **algorithm.by_type.get(env_type, {})}
 
 
 def check_keys(algorithm: Algorithm, given: Mapping[str, Any], constructor: Mapping[str, Any]) -> None:
@@ -58,7 +58,7 @@ def check_keys(algorithm: Algorithm, given: Mapping[str, Any], constructor: Mapp
 
 def known_keys(algorithm: Algorithm, constructor: Mapping[str, Any]) -> list[str]:
     """Every key that the algorithm takes, those of 2019 first."""
-    run = ["load_path", "network", "normalize_observations", "normalize_returns"]
+    run = ["load_path", "network", "normalize_observations", "normalize_returns", "clip_observations"]
     run += ON_POLICY_KEYS if algorithm.on_policy else ["checkpoint_freq"]
     extra = ["actor_lr"] if algorithm.name == "ddpg" else []
     extra += ["noise_type"] if algorithm.actions == "continuous" else []

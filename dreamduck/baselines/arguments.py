@@ -18,6 +18,7 @@ from dreamduck import cli
 from dreamduck.config import add_arguments, check, from_arguments, option
 from dreamduck.errors import ConfigError
 
+VIDEO_LENGTH = 200
 VEC_ENVS = ("auto", "native", "dummy", "subproc")
 NUMBER = r"([0-9.]+(?:e[-+]?[0-9]+)?)"
 FALLING = re.compile(
@@ -42,6 +43,7 @@ class Flags:
     env: str | None = option(None, "Gymnasium id (default: the one in --load_path, or DreamDuck-v0)")
     env_type: str | None = option(None, "whose defaults to take (mujoco, atari, ...) if not the id's own")
     env_kwargs: str | None = option(None, 'the world\'s arguments as JSON, e.g. \'{"map_name": "udem1"}\'')
+    extra_import: str | None = option(None, "a module to import, which registers environments")
     seed: int | None = option(None, "seed of everything random", low=0, high=2**31 - 1)
     alg: str | None = option(None, "algorithm (default: the one in --load_path, or ppo2)")
     num_timesteps: float = option(1e6, "steps of all environments together", low=0, high=1e15)
@@ -54,8 +56,9 @@ class Flags:
     reward_scale: float = option(1.0, "rewards are multiplied by this")
     recipe: bool = option(False, "start from the values that train this world, docs/baselines.md")
     save_path: str | None = option(None, "file to save the agent to")
+    fresh: bool = option(False, "write over what is in --save_path already")
     save_video_interval: int = option(0, "record a video every so many steps; 0: never", low=0)
-    save_video_length: int = option(200, "length of such a video", unit="steps", low=1)
+    save_video_length: int = option(VIDEO_LENGTH, "length of such a video", unit="steps", low=1)
     log_path: str | None = option(None, "folder of the logs (default: OPENAI_LOGDIR, or a new one in /tmp)")
     checkpoint_seconds: float = option(60.0, "time between checkpoints; 0: none but save_interval's", low=0)
     resume: bool = option(False, "go on from the newest checkpoint in --log_path")
@@ -71,6 +74,14 @@ class Flags:
             raise ConfigError(f"reward_scale: expected a finite number, got {self.reward_scale!r}")
         if self.video is not None and not self.play:
             raise ConfigError("--video: films what --play shows; say --play too")
+        if (self.play_episodes or self.play_steps) and not self.play:
+            raise ConfigError("--play_episodes, --play_steps: limit what --play shows; say --play too")
+        if self.save_video_length != VIDEO_LENGTH and not self.save_video_interval:
+            raise ConfigError("--save_video_length: of a training's videos; say --save_video_interval too")
+        if self.fresh and self.save_path is None:
+            raise ConfigError("--fresh: writes over what is in --save_path; say --save_path too")
+        if self.fresh and self.resume:
+            raise ConfigError("--fresh begins and --resume goes on; say one of the two")
         if self.resume and self.log_path is None:
             raise ConfigError("--resume: goes on from a checkpoint in --log_path; say --log_path too")
 
@@ -82,12 +93,12 @@ class Flags:
         """
         try:
             value = json.loads(self.env_kwargs or "{}")
-        except json.JSONDecodeError as err:
+        except (ValueError, RecursionError) as err:
             raise ConfigError(
-                f"env_kwargs: expected a JSON object, got {self.env_kwargs!r} ({err})"
+                f"env_kwargs: expected a JSON object, got {self.env_kwargs!r:.100} ({err!s:.100})"
             ) from err
         if not isinstance(value, dict):
-            raise ConfigError(f"env_kwargs: expected a JSON object, got {self.env_kwargs!r}")
+            raise ConfigError(f"env_kwargs: expected a JSON object, got {self.env_kwargs!r:.100}")
         return value
 
 

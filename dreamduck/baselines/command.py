@@ -5,7 +5,9 @@ before everything that can be refused has been looked at."""
 
 from __future__ import annotations
 
+import json
 import logging
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,10 +29,13 @@ from dreamduck.baselines.arguments import Flags, parse
 from dreamduck.baselines.engine import BaseAlgorithm, VecEnv
 from dreamduck.baselines.films import FilmNowAndThen
 from dreamduck.baselines.plan import Plan, resolve
-from dreamduck.baselines.play import has_display, play
+from dreamduck.baselines.play import has_display, picture, play
+from dreamduck.baselines.table import INSTEAD
 from dreamduck.baselines.training import Account, Keeper, Trainer, prepare_resume
 from dreamduck.baselines.worlds import EpisodeWatch
-from dreamduck.errors import ConfigError
+from dreamduck.errors import CheckpointError, ConfigError
+from dreamduck.registration import OWN_COMMAND, foreign_baselines
+from dreamduck.storage import claim, sweep
 from dreamduck.video import SUFFIXES
 
 log = logging.getLogger(__name__)
@@ -48,6 +53,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     flags, keys, namespace = parse(argv)
     cli.start_logging(namespace)
+    other = foreign_baselines()
+    if other is not None:
+        log.warning(
+            "`python -m baselines.run` is the program in %s here; this one is %s", other, OWN_COMMAND
+        )
     if any(os.environ.get(name, "1") not in ("", "0", "1") for name in RANKS):
         raise ConfigError("mpiexec: this trains in one process; leave it out and use --num_env")
     if flags.gamestate is not None:
@@ -66,16 +76,25 @@ class Run:
     def __init__(self, flags: Flags, keys: Mapping[str, Any], quiet: bool = False) -> None:
         self.flags, self.keys, self.quiet = flags, dict(keys), quiet
         self.total = int(flags.num_timesteps)
+        if flags.extra_import is not None:
+            worlds.load(flags.extra_import, "extra_import")
         load_path = self.keys.get("load_path")
         self.origin = origin.find(flags, None if load_path is None else str(load_path))
         said = self.origin.said(flags)
-        self.algorithm = algorithms.find(flags.alg or str(said.get("alg", "ppo2")))
-        self.env_id = flags.env or str(said.get("env", DEFAULT_ENV))
-        self.spec = worlds.find(self.env_id)
+        name = flags.alg or str(said.get("alg", "ppo2"))
+        self.algorithm = algorithms.find(name)
+        if name.lower() in INSTEAD:
+            log.warning("--alg=%s: runs %s, %s", name, self.algorithm.name, INSTEAD[name.lower()])
+        module, _, _ = (flags.env or "").rpartition(":")
+        self.modules = [each for each in (flags.extra_import, module) if each]
+        if flags.env is None and self.origin.save is not None and "env" in said:
+            self.spec = worlds.registered(said["env"], self.origin.save.path)
+        else:
+            self.spec = worlds.find(flags.env or DEFAULT_ENV)
+        self.env_id = worlds.plain(flags.env or said.get("env", DEFAULT_ENV))
         recipe = recipes.recipe(self.algorithm.name, self.env_id) if flags.recipe else {}
         num_env, network = recipe.pop("num_env", 1), recipe.pop("network", None)
-        world = recipe.pop("env_kwargs", {})
-        self.env_kwargs = flags.world_arguments() or dict(said.get("env_kwargs", world))
+        self.env_kwargs = self._arguments_of_world(said, recipe.pop("env_kwargs", {}))
         self.num_env: int = flags.num_env or num_env
         self.network: str | None = flags.network or said.get("network") or network
         kind = flags.env_type or worlds.env_type(self.spec)
@@ -83,41 +102,65 @@ class Run:
         self.dressed: VecEnv | None = None
         self.film: FilmNowAndThen | None = None
 
+    def _arguments_of_world(self, said: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+        """The environment's arguments; a file's are taken for our own environments, which check them."""
+        if self.flags.env_kwargs is not None:
+            return self.flags.world_arguments()
+        theirs = said.get("env_kwargs")
+        if theirs and not worlds.is_own(self.spec) and self.origin.save is not None:
+            raise ConfigError(
+                f"{self.origin.save.path}: learned with env_kwargs {json.dumps(theirs)[:200]}; "
+                "say them with --env_kwargs to take them"
+            )
+        return dict(usual if theirs is None else theirs)
+
     def go(self) -> None:
         """Do it all."""
         self._check_paths()
+        self._check_pictures()
         model = self._train() if self.total else self._load()
         if self.flags.play:
             self._play(model)
 
     def _train(self) -> BaseAlgorithm:
         filmed = "rgb_array" if self.flags.save_video_interval else None
-        raw = worlds.make(self.spec, self.env_id, self.num_env, self.env_kwargs, self.flags.vec_env, filmed)
+        raw = self._make(self.num_env, self.flags.vec_env, filmed)
         try:
             plan = self._plan(raw)
             model = self._agent(plan, raw, training=True)
             settings, account = self._settings(plan), Account()
-            aside, resume_step = None, None
-            if self.origin.checkpoint is not None:
-                account = self.origin.account()
-                prepare_resume(model, account, self.origin.checkpoint)
-                resume_step = account.step
-            folder = logs.folder(self.flags.log_path)
-            if resume_step is None:
-                aside = logs.set_aside(folder)
-            with logs.Progress(folder, resume_step=resume_step, quiet=self.quiet) as progress:
-                if aside is not None:
-                    progress.note(f"The logs of an earlier run are now in {aside}")
-                progress.note(f"Logging to {folder}")
-                progress.note(f"Training {plan.algorithm.name} on {self.env_id} with\n{settings}")
-                keeper = Keeper(folder / "checkpoints", plan, self.env_id, self.env_kwargs, settings)
-                if resume_step is not None and self.origin.card is not None:
-                    keeper.adopt(self.origin.card)
-                self._learn(model, plan, account, progress, keeper)
-                self._save(keeper, model, account, progress.note)
+            aside, resume_step, sizes = None, None, {}
+            with claim("baselines", [], self.folder / "checkpoints"):
+                for folder in (self.folder, self.folder / "checkpoints"):
+                    sweep(folder)
+                if self.origin.checkpoint is not None:
+                    account, sizes = self.origin.account(), self.origin.log_sizes()
+                    prepare_resume(model, account, self.origin.checkpoint)
+                    resume_step = account.step
+                else:
+                    aside = logs.set_aside(self.folder)
+                with logs.Progress(
+                    self.folder, resume_step=resume_step, sizes=sizes, quiet=self.quiet
+                ) as progress:
+                    if aside is not None:
+                        progress.note(f"The logs of an earlier run are now in {aside}")
+                    if self.flags.resume and resume_step is None:
+                        progress.note(f"There is no checkpoint in {self.folder} yet: the training begins")
+                    progress.note(f"Logging to {self.folder}")
+                    progress.note(f"Training {plan.algorithm.name} on {self.env_id} with\n{settings}")
+                    checkpoints = self.folder / "checkpoints"
+                    keeper = Keeper(checkpoints, plan, self.env_id, self.env_kwargs, settings, progress)
+                    if resume_step is not None and self.origin.card is not None:
+                        keeper.adopt(self.origin.card)
+                    self._learn(model, plan, account, progress, keeper)
+                    self._save(keeper, model, account, progress.note)
         finally:
             (self.dressed or raw).close()
         return model
+
+    def _make(self, count: int, how: str, mode: str | None = None) -> VecEnv:
+        """The environments."""
+        return worlds.make(self.spec, self.env_id, count, self.env_kwargs, how, mode, self.modules)
 
     def _learn(
         self, model: BaseAlgorithm, plan: Plan, account: Account, progress: logs.Progress, keeper: Keeper
@@ -125,6 +168,7 @@ class Run:
         self.watch.write_to(progress.path / "monitor.csv", append=self.origin.checkpoint is not None)
         if self.film is not None:
             self.film.folder = progress.path / "videos"
+            self.film.step_count = account.step // plan.num_env
         account.total = self.total
         if account.step >= self.total:
             progress.note(f"Nothing to do: the checkpoint is at {account.step} steps of {self.total}")
@@ -133,6 +177,10 @@ class Run:
             plan, progress, keeper, account, self.flags.checkpoint_seconds, self.flags.progress
         )
         left, fresh = self.total - account.step, self.origin.checkpoint is None
+        update = _steps_of_an_update(model, plan)
+        end = account.step + math.ceil(left / update) * update
+        if end != self.total:
+            progress.note(f"--num_timesteps={self.total}: trains {end} steps, in whole updates of {update}")
         try:
             # The rows are the trainer's; the engine's own would come every 2**60 updates.
             model.learn(left, callback=trainer, log_interval=1 << 60, reset_num_timesteps=fresh)
@@ -167,8 +215,8 @@ class Run:
             venv = self.film
         if self.flags.reward_scale != 1.0:
             venv = worlds.RewardScale(venv, self.flags.reward_scale)
-        gamma = float(plan.arguments.get("gamma", 0.99))
-        venv = worlds.normalized(venv, plan.normalize_observations, plan.normalize_returns, gamma, training)
+        norm = plan.normalize_observations, plan.normalize_returns, plan.clip_observations
+        venv = worlds.normalized(venv, *norm, training)
         self.dressed = venv
         model = agents.build(plan, venv, self.origin.seed(self.flags.seed))
         if self.origin.save is not None:
@@ -177,7 +225,7 @@ class Run:
 
     def _load(self) -> BaseAlgorithm:
         """An agent that learns nothing: one environment, no room for what it would learn from."""
-        raw = worlds.make(self.spec, self.env_id, 1, self.env_kwargs, "dummy")
+        raw = self._make(1, "dummy")
         try:
             plan = self._plan(raw)
             model = self._agent(plan.idle(), raw, training=False)
@@ -198,13 +246,13 @@ class Run:
     def _play(self, model: BaseAlgorithm) -> None:
         film = self._film_path()
         mode = "human" if film is None else "rgb_array"
-        venv = worlds.make(self.spec, self.env_id, 1, self.env_kwargs, "dummy", mode)
+        venv = self._make(1, "dummy", mode)
         try:
             venv.seed(self.origin.seed(self.flags.seed))
             trained = model.get_vec_normalize_env()
             venv = EpisodeWatch(venv, self.env_id)
             if trained is not None and trained.norm_obs:
-                venv = worlds.normalized(venv, True, False, 0.99, training=False)
+                venv = worlds.normalized(venv, True, False, trained.clip_obs, training=False)
                 venv.obs_rms = trained.obs_rms  # type: ignore[attr-defined]
             play(model, venv, self.flags.play_episodes, self.flags.play_steps, self._tell, film)
         finally:
@@ -216,7 +264,7 @@ class Run:
             return Path(self.flags.video).expanduser()
         if has_display():
             return None
-        path = logs.folder(self.flags.log_path) / "play.mp4"
+        path = self.folder / "play.mp4"
         self._tell(f"There is no display: filming to {path} (--video names another file)")
         return path
 
@@ -232,10 +280,7 @@ class Run:
     def _check_paths(self) -> None:
         """Try the folders that will be written to, before hours go by."""
         if self.flags.save_path is not None:
-            path = Path(self.flags.save_path).expanduser()
-            if path.is_dir() or not path.name:
-                raise ConfigError(f"save_path: expected a file, got the folder {path}")
-            logs.writable(path.parent, "save_path")
+            self._check_save_path(Path(self.flags.save_path).expanduser())
         if self.flags.video is not None:
             film = Path(self.flags.video).expanduser()
             if film.suffix.lower() not in SUFFIXES:
@@ -244,4 +289,56 @@ class Run:
                 )
             logs.writable(film.parent, "video")
         if self.total:
-            logs.folder(self.flags.log_path)
+            logs.wanted_formats()
+        films_beside_logs = self.flags.play and self.flags.video is None and not has_display()
+        self.folder = logs.folder(self.flags.log_path) if self.total or films_beside_logs else Path()
+
+    def _check_save_path(self, path: Path) -> None:
+        """Refuse a path that cannot be written, or that holds something else than this run's agent."""
+        logs.writable(path.parent, "save_path")
+        if path.is_dir() or not path.name:
+            raise ConfigError(f"save_path: expected a file, got the folder {path}")
+        if not os.path.lexists(path):
+            return
+        if not path.is_file():
+            raise ConfigError(f"save_path: expected a file, got {path}, which is no regular file")
+        load_path = self.keys.get("load_path")
+        known = [self.origin.save.path] if self.origin.save is not None and load_path is not None else []
+        if self.flags.fresh or any(path.samefile(each) for each in known) or self._wrote(path):
+            return
+        raise ConfigError(
+            f"save_path: {path} is there already, and not of this run; name another file, or say --fresh "
+            "to write over it"
+        )
+
+    def _wrote(self, path: Path) -> bool:
+        """Whether the run that is resumed wrote this file before."""
+        if self.origin.checkpoint is None or self.origin.card is None:
+            return False
+        try:
+            card = saves.read(path).card
+        except CheckpointError:
+            return False
+        return card is not None and card["training"].get("run") == self.origin.card["training"].get("run")
+
+    def _check_pictures(self) -> None:
+        """Try whether the environment can be filmed where it will be, before anything is written."""
+        flag = "--save_video_interval" if self.flags.save_video_interval and self.total else ""
+        if self.flags.play and self.total and (self.flags.video is not None or not has_display()):
+            flag = flag or "--play"
+        if not flag:
+            return
+        venv = self._make(1, "dummy", "rgb_array")
+        try:
+            venv.reset()
+            picture(venv, flag)
+        finally:
+            venv.close()
+
+
+def _steps_of_an_update(model: Any, plan: Plan) -> int:
+    """Steps of all environments together between two looks at whether the training is over."""
+    if plan.algorithm.on_policy:
+        return int(model.n_steps) * plan.num_env
+    frequency = getattr(model.train_freq, "frequency", model.train_freq)
+    return int(frequency) * plan.num_env

@@ -40,6 +40,8 @@ def read_curve(folder: PathLike) -> dict[str, list[float]]:
         ConfigError: there is no such file, or it has other columns.
     """
     path = Path(folder) / "progress.csv"
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path}: expected the progress.csv of a training, got no regular file")
     try:
         with open(path, newline="", encoding="utf-8") as file:
             rows = [[float(row[name]) for name in COLUMNS] for row in csv.DictReader(file)]
@@ -54,16 +56,25 @@ def read_curve(folder: PathLike) -> dict[str, list[float]]:
     return {name: [round(row[index], digits[index]) for row in kept] for index, name in enumerate(CURVE)}
 
 
-def keep(agent: PathLike, log_path: PathLike, out: PathLike, command: str, scores: str | None) -> Path:
+def keep(
+    agent: PathLike,
+    log_path: PathLike,
+    out: PathLike,
+    command: str,
+    scores: str | None,
+    fresh: bool = False,
+) -> Path:
     """Copy an agent to `<out>.zip`, and write `<out>.card.json`: how it was made, and its curve.
 
     Args:
         agent: what --save_path wrote. log_path: the folder of its logs.
         command: as it was typed. scores: a scoreboard's `scores.json` in which the agent drove.
+        fresh: write over another agent of that name.
     Returns:
         The card's path.
     Raises:
-        CheckpointError: the agent cannot be read. ConfigError: the logs or the scores cannot.
+        CheckpointError: the agent cannot be read.
+        ConfigError: the logs or the scores cannot, or another agent is there.
     """
     about, save = acting.about(agent), saves.read(agent)
     assert save.card is not None  # `about` has looked
@@ -81,7 +92,10 @@ def keep(agent: PathLike, log_path: PathLike, out: PathLike, command: str, score
         "curve": read_curve(log_path),
     }
     target = Path(out)
-    with replacing(target.with_name(target.name + ".zip")) as temporary:
+    copy = target.with_name(target.name + ".zip")
+    if copy.exists() and not fresh and not (copy.is_file() and fingerprint(copy) == card["agent"]):
+        raise ConfigError(f"{copy}: expected no such file, got another agent; say --fresh to write over it")
+    with replacing(copy) as temporary:
         shutil.copyfile(save.path, temporary)
     path = target.with_name(target.name + ".card.json")
     write_json(path, card)
@@ -159,6 +173,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     keeping.add_argument("--log_path", required=True, help="folder of its logs")
     keeping.add_argument("--out", required=True, help="where to, without an ending")
     keeping.add_argument("--command", default="", help="how it was trained, as typed")
+    keeping.add_argument("--fresh", action="store_true", help="write over another agent of that name")
     keeping.add_argument("--scores", help="a scores.json in which it drove")
     drawing = commands.add_parser("draw", help="draw the curves of cards")
     drawing.add_argument("cards", nargs="+", help="cards that keep wrote")
@@ -167,7 +182,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     cli.start_logging(arguments)
     if arguments.what == "keep":
         given = arguments.agent, arguments.log_path, arguments.out, arguments.command, arguments.scores
-        print(keep(*given))
+        print(keep(*given, arguments.fresh))
     else:
         draw(arguments.cards, arguments.out)
         print(arguments.out)

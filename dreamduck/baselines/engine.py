@@ -40,7 +40,8 @@ with kept_out():
     from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
     from stable_baselines3.common.base_class import BaseAlgorithm
     from stable_baselines3.common.callbacks import BaseCallback
-    from stable_baselines3.common.monitor import Monitor
+    from stable_baselines3.common.logger import TensorBoardOutputFormat
+    from stable_baselines3.common.monitor import ResultsWriter
     from stable_baselines3.common.noise import (
         ActionNoise,
         NormalActionNoise,
@@ -55,6 +56,7 @@ with kept_out():
         DummyVecEnv,
         VecEnv,
         VecEnvWrapper,
+        VecMonitor,
         VecNormalize,
     )
 
@@ -66,14 +68,16 @@ __all__ = [
     "BaseFeaturesExtractor",
     "DummyVecEnv",
     "FlattenExtractor",
-    "Monitor",
     "NormalActionNoise",
     "OffPolicyAlgorithm",
     "OnPolicyAlgorithm",
     "OrnsteinUhlenbeckActionNoise",
     "RecurrentActorCriticPolicy",
+    "ResultsWriter",
+    "TensorBoardOutputFormat",
     "VecEnv",
     "VecEnvWrapper",
+    "VecMonitor",
     "VecNormalize",
     "is_image_space",
     "kept_out",

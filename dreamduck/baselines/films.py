@@ -26,7 +26,7 @@ class FilmNowAndThen(VecEnvWrapper):
         super().__init__(venv)
         self.interval, self.length = interval, length
         self.folder: Path | None = None
-        self._step = 0
+        self.step_count = 0  # of this environment; a resumed run sets it
         self._begun = 0
         self._frames: list[npt.NDArray[np.uint8]] = []
 
@@ -36,13 +36,13 @@ class FilmNowAndThen(VecEnvWrapper):
 
     def step_wait(self) -> tuple[Any, npt.NDArray[np.float32], npt.NDArray[np.bool_], list[dict[str, Any]]]:
         """Step everywhere, and keep a frame while a film is being made."""
-        if self.folder is not None and (self._frames or self._step % self.interval == 0):
+        if self.folder is not None and (self._frames or self.step_count % self.interval == 0):
             if not self._frames:
-                self._begun = self._step
-            self._frames.append(picture(self.venv))
+                self._begun = self.step_count
+            self._frames.append(picture(self.venv, "--save_video_interval"))
             if len(self._frames) == self.length:
                 self._write(self.folder)
-        self._step += 1
+        self.step_count += 1
         return self.venv.step_wait()
 
     def _write(self, folder: Path) -> None:

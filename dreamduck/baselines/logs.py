@@ -75,12 +75,36 @@ def set_aside(path: Path) -> Path | None:
     return target
 
 
+def cut_back(path: Path, sizes: Mapping[str, Any]) -> None:
+    """Cut a run's logs to what they held when a checkpoint was written, so that no step is told twice.
+
+    Args:
+        sizes: of each file [bytes], as `Progress.sizes` gave them; empty for a checkpoint that tells none.
+    """
+    if not sizes:
+        return
+    for name in ("log.txt", "progress.json", "monitor.csv"):
+        _shorten(path / name, sizes.get(name, 0))
+    for file in (path / "tb").glob("events*"):
+        size = sizes.get(f"tb/{file.name}")
+        if size is None:  # it was begun after the checkpoint
+            file.unlink()
+        else:
+            _shorten(file, size)
+
+
+def _shorten(path: Path, size: Any) -> None:
+    if path.is_file() and isinstance(size, int) and 0 <= size < path.stat().st_size:
+        os.truncate(path, size)
+
+
 class Progress:
     """Writes rows of figures to every format that is wanted.
 
     Args:
         path: the folder. formats: some of `FORMATS`; None: `OPENAI_LOG_FORMAT`, or the usual.
         resume_step: None begins new files; otherwise they go on, less the rows after that step.
+        sizes: with resume_step, what the checkpoint says of the files' sizes [bytes].
         files: False writes to the screen alone.
     """
 
@@ -89,15 +113,11 @@ class Progress:
         path: Path,
         formats: str | None = None,
         resume_step: int | None = None,
+        sizes: Mapping[str, Any] | None = None,
         files: bool = True,
         quiet: bool = False,
     ) -> None:
-        wanted = (formats or os.environ.get("OPENAI_LOG_FORMAT") or USUAL).split(",")
-        unknown = [name for name in wanted if name and name not in FORMATS]
-        if unknown:
-            raise ConfigError(
-                f"OPENAI_LOG_FORMAT: expected some of {', '.join(FORMATS)}, got {unknown[0]!r}"
-            )
+        wanted = wanted_formats(formats)
         self.path = path
         self._screen = "stdout" in wanted and not quiet
         self._table: _Table | None = None
@@ -107,16 +127,30 @@ class Progress:
         if not files:
             return
         mode = "w" if resume_step is None else "a"
+        if resume_step is not None:
+            cut_back(path, sizes or {})
         if "csv" in wanted:
             self._table = _Table(path / "progress.csv", resume_step)
         if "log" in wanted:
-            self._text = open(path / "log.txt", mode, encoding="utf-8")  # noqa: SIM115  (closed by close)
+            # A path in another encoding than the locale's is written as \\udcXX.
+            self._text = open(  # noqa: SIM115  (closed by close)
+                path / "log.txt", mode, encoding="utf-8", errors="backslashreplace"
+            )
         if "json" in wanted:
             self._json = open(path / "progress.json", mode, encoding="utf-8")  # noqa: SIM115  (likewise)
         if "tensorboard" in wanted:
-            from tensorboardX import SummaryWriter
+            from dreamduck.baselines.engine import TensorBoardOutputFormat, kept_out
 
-            self._board = SummaryWriter(str(path / "tb"))
+            with kept_out():
+                self._board = TensorBoardOutputFormat(str(path / "tb"))
+
+    def sizes(self) -> dict[str, int]:
+        """How many bytes each log file has now, for the checkpoint that is about to be written."""
+        files = [self.path / name for name in ("log.txt", "progress.json", "monitor.csv")]
+        files += sorted((self.path / "tb").glob("events*"))
+        return {
+            file.relative_to(self.path).as_posix(): file.stat().st_size for file in files if file.is_file()
+        }
 
     def row(self, values: Mapping[str, Any], step: int) -> None:
         """Write one row; `step` is where TensorBoard puts it."""
@@ -127,9 +161,8 @@ class Progress:
             self._json.write(json.dumps({k: _number(v) for k, v in values.items()}) + "\n")
             self._json.flush()
         if self._board is not None:
-            for key, value in values.items():
-                if _number(value) is not None:
-                    self._board.add_scalar(key, value, step)
+            finite = {key: _number(value) for key, value in values.items() if _number(value) is not None}
+            self._board.write(finite, dict.fromkeys(finite), step)
 
     def note(self, text: str) -> None:
         """Write a line of words to the screen and `log.txt`."""
@@ -161,6 +194,19 @@ class Progress:
         self.close()
 
 
+def wanted_formats(formats: str | None = None) -> list[str]:
+    """The formats that `OPENAI_LOG_FORMAT` asks for, or the usual.
+
+    Raises:
+        ConfigError: one is unknown.
+    """
+    wanted = [name for name in (formats or os.environ.get("OPENAI_LOG_FORMAT") or USUAL).split(",") if name]
+    unknown = [name for name in wanted if name not in FORMATS]
+    if unknown:
+        raise ConfigError(f"OPENAI_LOG_FORMAT: expected some of {', '.join(FORMATS)}, got {unknown[0]!r}")
+    return wanted
+
+
 class _Table:
     """A CSV file whose columns may grow; it is written anew only when they do."""
 
@@ -168,7 +214,7 @@ class _Table:
         self._path = path
         self._keys: list[str] = []
         rows: list[dict[str, str]] = []
-        if resume_step is not None and path.exists():
+        if resume_step is not None and path.is_file():
             lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
             # A kill may have cut the last line short.
             reader = csv.DictReader(line for line in lines if line.endswith("\n"))

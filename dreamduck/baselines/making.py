@@ -5,7 +5,8 @@ of PyTorch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import importlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -19,13 +20,16 @@ class Maker:
     Args:
         env_id: may begin with a module to import, `module:Id`.
         arguments: the environment's own.
+        modules: to import first, since they register environments.
     """
 
-    def __init__(self, env_id: str, arguments: Mapping[str, Any]) -> None:
-        self.env_id, self.arguments = env_id, dict(arguments)
+    def __init__(self, env_id: str, arguments: Mapping[str, Any], modules: Sequence[str] = ()) -> None:
+        self.env_id, self.arguments, self.modules = env_id, dict(arguments), tuple(modules)
 
     def __call__(self) -> gym.Env[Any, Any]:
         """The environment; what it observes in several parts is laid end to end, as 2019 did."""
+        for module in self.modules:
+            importlib.import_module(module)
         register()  # a process that was just spawned has yet to do that
         env: gym.Env[Any, Any] = gym.make(self.env_id, **self.arguments)
         if isinstance(env.observation_space, (gym.spaces.Dict, gym.spaces.Tuple)):

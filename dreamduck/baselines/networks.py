@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import gymnasium as gym
@@ -24,6 +24,7 @@ from dreamduck.baselines.engine import (
 from dreamduck.errors import ConfigError
 
 nn = th.nn
+UNITS = {"impala_cnn_lstm": 256}  # of the LSTM; of the others' 128
 NATURE = ((32, 8, 4), (64, 4, 2), (64, 3, 1))  # filters, size, stride
 SMALL = ((8, 8, 4), (16, 4, 2))
 ACTIVATIONS: dict[str, type[th.nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU}
@@ -47,6 +48,7 @@ NETWORKS = {
     "cnn_lnlstm": Network(True, True, ("nlstm", "pad")),
     "conv_only": Network(True, options=("convs",)),
     "impala_cnn": Network(True, options=("depths",)),
+    "impala_cnn_lstm": Network(True, True, ("nlstm", "layer_norm", "depths")),
     "MlpPolicy": Network(None),
     "CnnPolicy": Network(None),
 }
@@ -64,7 +66,7 @@ def check_network(name: str, options: dict[str, Any], space: gym.Space[Any]) -> 
         ConfigError: says which, and what fits.
     """
     if name not in NETWORKS:
-        raise ConfigError(f"network: expected one of {', '.join(NETWORKS)}, got {name!r}")
+        raise ConfigError(f"network: expected one of {', '.join(NETWORKS)}, got {name!r:.100}")
     network = NETWORKS[name]
     for key in options:
         if key not in network.options:
@@ -77,11 +79,11 @@ def check_network(name: str, options: dict[str, Any], space: gym.Space[Any]) -> 
         )
     for key in ("num_layers", "num_hidden", "nlstm"):
         value = options.get(key, 1)
-        if not isinstance(value, int) or value < 1:
-            raise ConfigError(f"{key}: expected a whole number of at least 1, got {value!r}")
+        if type(value) is not int or value < 1:
+            raise ConfigError(f"{key}: expected an integer of at least 1, got {value!r:.100}")
     _activation(options.get("activation", "tanh"))
     if options.get("pad", "VALID") not in ("VALID", "SAME"):
-        raise ConfigError(f"pad: expected VALID or SAME, got {options['pad']!r}")
+        raise ConfigError(f"pad: expected VALID or SAME, got {options['pad']!r:.100}")
 
 
 def extractor(name: str, options: dict[str, Any]) -> tuple[type[BaseFeaturesExtractor], dict[str, Any]]:
@@ -91,13 +93,37 @@ def extractor(name: str, options: dict[str, Any]) -> tuple[type[BaseFeaturesExtr
         return Mlp, {**given, "layer_norm": bool(options.get("layer_norm", False))}
     if name == "lstm":
         return FlattenExtractor, {}
-    if name == "impala_cnn":
+    if name in ("impala_cnn", "impala_cnn_lstm"):
         return ImpalaCnn, given
     if name == "conv_only":
         return Cnn, {"convs": given.get("convs", NATURE), "hidden": 0, "pad": "SAME"}
     if name == "cnn_small":
         return Cnn, {"convs": SMALL, "hidden": 128, **given}
     return Cnn, {"convs": NATURE, "hidden": 512, **given}
+
+
+def lstm_units(name: str, options: Mapping[str, Any]) -> int:
+    """The units of a recurrent network's LSTM."""
+    return int(options.get("nlstm", UNITS.get(name, 128)))
+
+
+def least_size(name: str, options: Mapping[str, Any]) -> tuple[int, int]:
+    """How many layers and numbers a network with these options has at least.
+
+    Args:
+        options: as a file names them; `check_network` has passed.
+    Raises:
+        ConfigError: filters are no integers.
+    """
+    if not NETWORKS[name].recurrent and not NETWORKS[name].pictures:
+        layers, units = int(options.get("num_layers", 1)), int(options.get("num_hidden", 1))
+        return layers, (layers - 1) * units**2 + units
+    numbers = 4 * lstm_units(name, options) ** 2 if NETWORKS[name].recurrent else 0
+    convs = [(depth, 3, 1) for depth in _checked_depths(options["depths"])] if "depths" in options else []
+    convs += _checked_convs(options["convs"]) if "convs" in options else []
+    for before, (filters, size, _) in zip([1, *(conv[0] for conv in convs)], convs, strict=False):
+        numbers += before * filters * size**2
+    return len(convs), numbers
 
 
 class Mlp(BaseFeaturesExtractor):
@@ -187,9 +213,7 @@ class ImpalaCnn(BaseFeaturesExtractor):
         super().__init__(observation_space, 256)
         channels, height, width = _picture(observation_space)
         layers: list[th.nn.Module] = []
-        for depth in depths:
-            if not isinstance(depth, int) or depth < 1:
-                raise ConfigError(f"depths: expected whole numbers of at least 1, got {depths!r}")
+        for depth in _checked_depths(depths):
             layers += [nn.Conv2d(channels, depth, 3, padding=1), nn.MaxPool2d(3, 2, padding=1)]
             layers += [Residual(depth), Residual(depth)]
             channels, height, width = depth, (height + 1) // 2, (width + 1) // 2
@@ -269,7 +293,7 @@ class LayerNormRecurrentPolicy(RecurrentActorCriticPolicy):
 def _activation(name: Any) -> type[th.nn.Module]:
     plain = str(name).rsplit(".", 1)[-1]
     if plain not in ACTIVATIONS:
-        raise ConfigError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {name!r}")
+        raise ConfigError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {name!r:.100}")
     return ACTIVATIONS[plain]
 
 
@@ -284,11 +308,18 @@ def _picture(space: gym.Space[Any]) -> tuple[int, int, int]:
 def _checked_convs(convs: Any) -> list[tuple[int, int, int]]:
     try:
         layers = [(int(filters), int(size), int(stride)) for filters, size, stride in convs]
-    except (TypeError, ValueError) as err:
-        raise ConfigError(f"convs: expected [(filters, size, stride), ...], got {convs!r}") from err
+    except (TypeError, ValueError, OverflowError) as err:
+        raise ConfigError(f"convs: expected [(filters, size, stride), ...], got {convs!r:.100}") from err
     if not layers or min(min(layer) for layer in layers) < 1:
-        raise ConfigError(f"convs: expected numbers of at least 1, got {convs!r}")
+        raise ConfigError(f"convs: expected numbers of at least 1, got {convs!r:.100}")
     return layers
+
+
+def _checked_depths(depths: Any) -> list[int]:
+    good = isinstance(depths, (list, tuple)) and all(type(d) is int and d >= 1 for d in depths)
+    if not good or not depths:
+        raise ConfigError(f"depths: expected a list of integers of at least 1, got {depths!r:.100}")
+    return list(depths)
 
 
 def _same(length: int, size: int, stride: int) -> tuple[int, int]:

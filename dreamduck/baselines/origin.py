@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from dreamduck import seeding
-from dreamduck.baselines import saves
+from dreamduck.baselines import saves, worlds
+from dreamduck.baselines.algorithms import NETWORK_KEYS
 from dreamduck.baselines.arguments import Flags
 from dreamduck.baselines.engine import VecEnv
 from dreamduck.baselines.plan import Plan
@@ -19,7 +20,7 @@ from dreamduck.baselines.saves import Save
 from dreamduck.baselines.training import Account, newest
 from dreamduck.errors import CheckpointError
 
-VALUES = ("value_network", "normalize_observations", "normalize_returns")
+VALUES = ("value_network", "normalize_observations", "normalize_returns", "clip_observations")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +48,15 @@ class Origin:
         """
         if self.card is None:
             return {"values": {}}
-        plan, env = self.card["plan"], self.card["env"]
-        said = {"env": env, "env_kwargs": self.card["env_kwargs"] if flags.env in (None, env) else {}}
-        values = {key: plan[key] for key in VALUES if plan.get(key)}
+        plan, env = self.card["plan"], worlds.plain(self.card["env"])
+        same = flags.env is None or worlds.plain(flags.env) == env
+        said = {"env": env, "env_kwargs": self.card["env_kwargs"] if same else {}}
+        values = {key: plan[key] for key in VALUES if plan.get(key) not in (None, "")}
         if flags.network in (None, plan["network"]):
             said["network"] = plan["network"]
-            values |= plan["network_options"]
+            values |= {
+                key: plan["network_options"][key] for key in NETWORK_KEYS if key in plan["network_options"]
+            }
         if flags.alg is None:
             said["alg"] = plan["alg"]
         return {**said, "values": values}
@@ -73,12 +77,15 @@ class Origin:
             if theirs[key] != ours[key]:
                 flag = {"engine": "--alg"}.get(key, "--network")
                 raise CheckpointError(
-                    f"{self.save.path}: trained with {key} {theirs[key]}, and this run has {ours[key]}; "
-                    f"leave {flag} and its options out to take the file's"
+                    f"{self.save.path}: trained with {key} {theirs[key]!s:.200}, and this run has "
+                    f"{ours[key]}; leave {flag} and its options out to take the file's"
                 )
+        saves.check_network_size(self.save, plan)
         if self.checkpoint is None:
             return
-        then = self.card["training"].get("settings", {})
+        then = self.card["training"].get("settings")
+        then = dict(then) if isinstance(then, dict) else {}
+        then["env"] = worlds.plain(str(then.get("env")))
         changed = sorted(k for k in {*then, *settings} if then.get(k) != settings.get(k))
         if changed:
             raise CheckpointError(
@@ -91,6 +98,11 @@ class Origin:
         if self.save is None or self.card is None:
             return Account()
         return Account.from_card(self.card, self.save.path)
+
+    def log_sizes(self) -> dict[str, Any]:
+        """How long each log file was when the checkpoint was written; empty where it does not tell."""
+        sizes = {} if self.card is None else self.card["training"].get("logs")
+        return sizes if isinstance(sizes, dict) else {}
 
     def seed(self, seed: int | None) -> int | None:
         """The run's seed; a resumed run draws other numbers than the one before drew at its start."""
@@ -108,8 +120,8 @@ def find(flags: Flags, load_path: str | None) -> Origin:
     if flags.resume:
         folder = Path(str(flags.log_path)).expanduser() / "checkpoints"
         found = newest(folder)
-        if found is None:
-            raise CheckpointError(f"--resume: no checkpoint in {folder}; leave --resume out to begin")
+        if found is None:  # it was stopped before its first one
+            return Origin() if load_path is None else Origin(saves.read(load_path))
         save = saves.read(found)
         if save.card is None:
             raise CheckpointError(f"{found}: not a checkpoint of this program")

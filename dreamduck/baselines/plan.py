@@ -23,6 +23,7 @@ from dreamduck.baselines.table import NO_NETWORK_NOISE, Algorithm
 from dreamduck.baselines.values import fitting, number, sizes, truth, whole
 from dreamduck.errors import ConfigError
 
+CLIP = 5.0  # spreads; as 2019's DDPG had it
 OURS = {"self", "policy", "env", "policy_kwargs", "tensorboard_log", "verbose", "seed", "action_noise"}
 
 
@@ -36,6 +37,7 @@ class Plan:
         network, network_options: which, and how it is changed.
         row_every, keep_every: updates (steps or episodes where the algorithm counts those)
             between rows of `progress.csv`, and between checkpoints that are kept; 0: none.
+        clip_observations: normalised ones are cut at so many spreads.
         noise: "normal_S", "ou_S" or "none"; only where actions are continuous.
     """
 
@@ -51,6 +53,7 @@ class Plan:
     noise: str
     normalize_observations: bool
     normalize_returns: bool
+    clip_observations: float
     value_network: str
     load_path: str | None
 
@@ -62,15 +65,16 @@ class Plan:
     def idle(self) -> Plan:
         """The same for an agent that learns nothing: no room for what it would learn from."""
         arguments = dict(self.arguments)
-        if "n_steps" in arguments and "batch_size" in arguments:
-            arguments["batch_size"] = arguments["n_steps"]
+        arguments |= {name: 2 for name in ("n_steps", "batch_size") if name in arguments}
         if not self.algorithm.on_policy:
             arguments["buffer_size"] = 1
         return dataclasses.replace(self, arguments=arguments)
 
     def described(self) -> dict[str, Any]:
         """The plan as JSON, for the saves and to tell the user."""
+        clip = {} if self.clip_observations == CLIP else {"clip_observations": self.clip_observations}
         return {
+            **clip,
             "alg": self.algorithm.name,
             "engine": self.engine.__name__,
             "network": self.network,
@@ -133,11 +137,12 @@ def resolve(
         network=chosen,
         network_options=options,
         num_env=num_env,
-        row_every=_row_every(algorithm, merged),
+        row_every=_row_every(algorithm, merged, num_env),
         keep_every=whole("keep", merged.get("save_interval", merged.get("checkpoint_freq", 0)) or 0, 0),
         noise=_noise(algorithm, merged),
         normalize_observations=_normalizes(merged, given, observation_space),
         normalize_returns=truth("normalize_returns", merged),
+        clip_observations=number("clip_observations", merged.get("clip_observations", CLIP), 1e-3, 1e6),
         value_network=_value_network(merged),
         load_path=None if merged.get("load_path") is None else str(merged["load_path"]),
     )
@@ -227,7 +232,7 @@ def _a2c(merged: Mapping[str, Any], found: dict[str, Any]) -> None:
     rate = merged.get("lr", merged.get("learning_rate"))
     schedule = merged["lrschedule"]
     if schedule not in ("linear", "constant"):
-        raise ConfigError(f"lrschedule: expected linear or constant, got {schedule!r}")
+        raise ConfigError(f"lrschedule: expected linear or constant, got {schedule!r:.100}")
     if isinstance(rate, Falling):
         found["learning_rate"] = rate
     else:
@@ -235,10 +240,10 @@ def _a2c(merged: Mapping[str, Any], found: dict[str, Any]) -> None:
         found["learning_rate"] = Falling(given) if schedule == "linear" else given
 
 
-def _row_every(algorithm: Algorithm, merged: Mapping[str, Any]) -> int:
+def _row_every(algorithm: Algorithm, merged: Mapping[str, Any], num_env: int) -> int:
     if algorithm.logs == "ddpg":
         cycles = whole("nb_epoch_cycles", merged["nb_epoch_cycles"], 1)
-        return cycles * whole("nb_rollout_steps", merged["nb_rollout_steps"], 1)
+        return cycles * num_env * whole("nb_rollout_steps", merged["nb_rollout_steps"], 1)
     if algorithm.logs == "deepq":
         return whole("print_freq", merged["print_freq"], 1)
     if algorithm.logs == "generic":
@@ -254,12 +259,14 @@ def _noise(algorithm: Algorithm, merged: Mapping[str, Any]) -> str:
     if kind.startswith("adaptive-param"):
         raise ConfigError(f"--noise_type: {NO_NETWORK_NOISE}")
     if kind not in ("normal", "ou"):
-        raise ConfigError(f"noise_type: expected normal_S, ou_S or none, as in normal_0.2, got {text!r}")
+        raise ConfigError(
+            f"noise_type: expected normal_S, ou_S or none, as in normal_0.2, got {text!r:.100}"
+        )
     try:
         number("noise_type", float(size), 0, math.inf)
     except ValueError as err:
         raise ConfigError(
-            f"noise_type: expected a size after the _, as in normal_0.2, got {text!r}"
+            f"noise_type: expected a size after the _, as in normal_0.2, got {text!r:.100}"
         ) from err
     return text
 
@@ -275,7 +282,7 @@ def _normalizes(merged: Mapping[str, Any], given: Mapping[str, Any], space: gym.
 def _value_network(merged: Mapping[str, Any]) -> str:
     value = merged.get("value_network")
     if value not in (None, "shared", "copy"):
-        raise ConfigError(f"value_network: expected shared or copy, got {value!r}")
+        raise ConfigError(f"value_network: expected shared or copy, got {value!r:.100}")
     return value or ""
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.baselines.engine import BaseAlgorithm, VecEnv
+from dreamduck.envs.world import stopped
 from dreamduck.errors import ConfigError, DreamDuckError
 
 USUAL_RATE = 30.0  # frames a second, where the world does not say
@@ -32,7 +33,7 @@ def play(
     tell: Callable[[str], None],
     film: Path | None = None,
 ) -> int:
-    """Let the agent drive the first environment.
+    """Let the agent drive the first environment, until it is told to stop: Escape, or the window's closing.
 
     Args:
         episodes: how many; 0 goes on until it is stopped, or ends a film after one.
@@ -65,6 +66,9 @@ def _drive(
     while (not episodes or played < episodes) and (not most or total < most):
         if venv.render_mode == "human":
             _shown(venv)
+            if _left(venv):
+                tell(f"stopped after {total} steps")
+                return
         yield observations
         actions, state = model.predict(observations, state=state, episode_start=starts, deterministic=True)
         observations, rewards, starts, infos = venv.step(actions)
@@ -84,9 +88,22 @@ def _shown(venv: VecEnv) -> None:
         raise _unseen(err) from err
 
 
-def picture(venv: VecEnv) -> npt.NDArray[np.uint8]:
+def _left(venv: VecEnv) -> bool:
+    """Whether the person who watches pressed escape, or closed the window."""
+    if any(stopped(env) for env in getattr(venv.unwrapped, "envs", ())):
+        return True
+    pygame = sys.modules.get("pygame")  # Gymnasium's own windows; they leave these events to others
+    if pygame is None or not pygame.display.get_init():
+        return False
+    events = pygame.event.get((pygame.QUIT, pygame.KEYDOWN))
+    return any(event.type == pygame.QUIT or event.key == pygame.K_ESCAPE for event in events)
+
+
+def picture(venv: VecEnv, flag: str = "--play") -> npt.NDArray[np.uint8]:
     """What the first environment looks like now, (H, W, 3) uint8.
 
+    Args:
+        flag: what asked for it.
     Raises:
         ConfigError: it has no pictures.
     """
@@ -95,15 +112,15 @@ def picture(venv: VecEnv) -> npt.NDArray[np.uint8]:
     except DreamDuckError:
         raise
     except Exception as err:
-        raise _unseen(err) from err
+        raise _unseen(err, flag) from err
     if frame is None:
-        raise ConfigError("this world has no pictures (render_mode rgb_array); it cannot be filmed")
+        raise ConfigError(f"{flag}: this environment has no images (render_mode rgb_array)")
     return np.asarray(frame, dtype=np.uint8)
 
 
-def _unseen(err: Exception) -> ConfigError:
+def _unseen(err: Exception, flag: str = "--play") -> ConfigError:
     line = (str(err).splitlines() or [type(err).__name__])[0]
-    return ConfigError(f"--play: this world cannot be shown ({line})")
+    return ConfigError(f"{flag}: this environment cannot be rendered ({line})")
 
 
 def rate(venv: VecEnv) -> float:

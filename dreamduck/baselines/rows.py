@@ -92,6 +92,7 @@ def _trpo(m: Moment) -> dict[str, Any]:
         "meankl": m.figure("train/kl_divergence_loss"),
         "entloss": 0.0,  # there is no entropy bonus
         "surrgain": m.figure("train/policy_objective"),
+        "entropy": m.figure("entropy"),
         "ev_tdlam_before": m.figure("train/explained_variance"),
         "EpLenMean": m.length,
         "EpRewMean": m.reward,
@@ -104,9 +105,18 @@ def _trpo(m: Moment) -> dict[str, Any]:
 
 def _ddpg(m: Moment) -> dict[str, Any]:
     latest = m.recent[-m.new_episodes :] if m.new_episodes else []
+    # What is measured beside the engine's own; the normalisation's only where there is one.
+    measured = {
+        name: value
+        for name, value in m.figures.items()
+        if name.startswith(("obs_rms_", "ret_rms_", "reference_", "rollout/actions_", "rollout/Q_"))
+    }
     return {
+        **measured,
         "rollout/return": _mean([r for r, _ in latest]),
+        "rollout/return_std": _std([r for r, _ in latest]),
         "rollout/return_history": m.reward,
+        "rollout/return_history_std": _std([r for r, _ in m.recent]),
         "rollout/episode_steps": _mean([n for _, n in latest]),
         "rollout/episodes": m.new_episodes,
         "train/loss_actor": m.figure("train/actor_loss"),
@@ -114,6 +124,7 @@ def _ddpg(m: Moment) -> dict[str, Any]:
         "total/duration": m.elapsed,
         "total/steps_per_second": m.fps,
         "total/episodes": m.episodes,
+        "total/epochs": m.figure("total/epochs"),
         "total/steps": m.step,
     }
 
@@ -152,6 +163,10 @@ MAKERS: dict[str, Callable[[Moment], dict[str, Any]]] = {
     "deepq": _deepq,
     "generic": _generic,
 }
+
+
+def _std(values: Sequence[float]) -> float:
+    return math.sqrt(_mean([(value - _mean(values)) ** 2 for value in values]))
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -6,15 +6,17 @@ Flow: agents -> [saves] -> a file. The file is Stable-Baselines3's own zip, so t
 
 What is trusted: nothing. Stable-Baselines3's member `data` holds pickles, which run code when they
 are opened; it is never opened here. We rebuild the agent from `dreamduck.json` and fill it from the
-weights, read by `torch.load(weights_only=True)`, which makes tensors and nothing else. Of a file
-that is not ours, and so has no `dreamduck.json`, the network's weights alone are taken."""
+weights, read by `torch.load(weights_only=True)`, which makes tensors and nothing else. The file's settings
+choose among our own algorithms and networks, and among environments that are registered; no module is
+imported because a file names it. Of a file that is not ours, and so has no `dreamduck.json`, the network's
+weights alone are taken."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
 import json
-import pickle
+import operator
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,13 +28,24 @@ import numpy.typing as npt
 
 from dreamduck.baselines import world_model
 from dreamduck.baselines.engine import BaseAlgorithm, VecNormalize, kept_out, th
+from dreamduck.baselines.members import Members, line
+from dreamduck.baselines.networks import least_size
 from dreamduck.baselines.plan import Plan
 from dreamduck.errors import CheckpointError
 from dreamduck.storage import PathLike, replacing
 
 FORMAT, VERSION = "dreamduck-baselines", 1
 CARD, NORMALIZE = "dreamduck.json", "normalize.npz"
-MOST_BYTES = 4 << 30  # of one member, unpacked
+KINDS = {
+    "env": str,
+    "env_kwargs": dict,
+    "observation_space": dict,
+    "action_space": dict,
+    "plan": dict,
+    "training": dict,
+}
+PLAN_KINDS: dict[str, type] = {"alg": str, "engine": str, "network": str, "network_options": dict}
+TRAINING_KINDS: dict[str, type] = {"step": int, "recent": list}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,19 +110,17 @@ def read(path: PathLike) -> Save:
         CheckpointError: missing, damaged, or not such a file.
     """
     found = locate(path)
-    try:
-        with zipfile.ZipFile(found) as archive:
-            names = archive.namelist()
-            parts = [name for name in names if name.endswith(".pth")]
-            if "policy.pth" not in parts:
-                raise CheckpointError(f"{found}: not the save of an agent; expected policy.pth in it")
-            tensors = {name.removesuffix(".pth"): _tensors(found, archive, name) for name in parts}
-            card = _card(found, _member(found, archive, CARD)) if CARD in names else None
-            arrays = _arrays(found, _member(found, archive, NORMALIZE)) if NORMALIZE in names else {}
-    except (OSError, zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, EOFError) as err:
-        raise CheckpointError(f"{found}: not the save of an agent ({err})") from err
-    variables = tensors.pop("pytorch_variables", None)
-    return Save(found, card, tensors, variables if isinstance(variables, dict) else {}, arrays)
+    with Members(found) as members:
+        parts = [name for name in members.names if name.endswith(".pth")]
+        if "policy.pth" not in parts:
+            raise CheckpointError(f"{found}: not the save of an agent; expected policy.pth in it")
+        card = _card(found, members.text(CARD)) if CARD in members.names else None
+        tensors = {name.removesuffix(".pth"): members.tensors(name) for name in parts}
+        arrays = members.arrays(NORMALIZE) if NORMALIZE in members.names else {}
+    if not all(isinstance(part, Mapping) for part in tensors.values()):
+        raise CheckpointError(f"{found}: expected parts with tensors by name")
+    variables = tensors.pop("pytorch_variables", {})
+    return Save(found, card, tensors, variables, arrays)
 
 
 def locate(path: PathLike) -> Path:
@@ -122,8 +133,9 @@ def locate(path: PathLike) -> Path:
     for candidate in (plain, plain.with_name(plain.name + ".zip")):
         if candidate.is_file():
             return candidate
-    if plain.is_dir():
-        raise CheckpointError(f"{plain}: a folder; expected the file that --save_path wrote")
+    if plain.exists():
+        kind = "a folder" if plain.is_dir() else "no regular file"
+        raise CheckpointError(f"{plain}: {kind}; expected the file that --save_path wrote")
     raise CheckpointError(f"{plain}: no such file; expected what --save_path wrote")
 
 
@@ -135,16 +147,26 @@ def fill(model: BaseAlgorithm, save: Save, normalize: VecNormalize | None) -> No
     """
     _check_same_network(save, model)
     weights = save.weights if save.card is not None else {"policy": save.weights["policy"]}
+    parts, variables = model._get_torch_save_params()
+    if save.card is not None and set(weights) != set(
+        parts
+    ):  # Stable-Baselines3 looks them up by these names
+        raise CheckpointError(
+            f"{save.path}: expected the parts {', '.join(parts)}, got {', '.join(weights)}"
+        )
     try:
         model.set_parameters(weights, exact_match=save.card is not None)
-    except (ValueError, RuntimeError, KeyError, TypeError, AttributeError) as err:
-        raise CheckpointError(f"{save.path}: does not fit this agent ({_line(err)})") from err
+    except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, IndexError) as err:
+        raise CheckpointError(f"{save.path}: does not fit this agent ({line(err)})") from err
     if save.card is None:
         return
-    for name in model._get_torch_save_params()[1]:
-        value = save.variables.get(name)
-        if isinstance(value, th.Tensor):
-            getattr(model, name).data = value.data
+    _check_optimizers(save, model)
+    for name in variables:
+        value, own = save.variables.get(name), getattr(model, name)
+        if isinstance(own, th.Tensor):
+            if not isinstance(value, th.Tensor) or value.shape != own.shape:
+                raise CheckpointError(f"{save.path}: does not fit this agent; expected {name} in it")
+            own.data = value.data
     if normalize is not None:
         _restore(normalize, save)
 
@@ -160,9 +182,25 @@ def check_spaces(save: Save, observation_space: gym.Space[Any], action_space: gy
     for key, space in (("observation_space", observation_space), ("action_space", action_space)):
         if save.card[key] != describe(space):
             raise CheckpointError(
-                f"{save.path}: trained in {save.card['env']} with {key} {save.card[key]}, and this world "
-                f"has {describe(space)}"
+                f"{save.path}: trained in {save.card['env']:.80} with {key} {save.card[key]!s:.200}, "
+                f"and this environment has {describe(space)}"
             )
+
+
+def check_network_size(save: Save, plan: Plan) -> None:
+    """Refuse a file whose description asks for a larger network than its weights are of.
+
+    Raises:
+        CheckpointError: says so.
+    """
+    weights = [value for value in save.weights["policy"].values() if isinstance(value, th.Tensor)]
+    layers, numbers = least_size(plan.network, plan.network_options)
+    if layers > len(weights) or numbers > sum(value.numel() for value in weights):
+        options = ", ".join(f"{key} {value}" for key, value in plan.network_options.items())
+        raise CheckpointError(
+            f"{save.path}: from another network, its weights are too few for {plan.network} "
+            f"with {options:.200}"
+        )
 
 
 def describe(space: gym.Space[Any]) -> dict[str, Any]:
@@ -182,8 +220,6 @@ def _check_same_network(save: Save, model: BaseAlgorithm) -> None:
     """Compare names and shapes, and tell the first difference."""
     theirs = save.weights["policy"]
     ours = model.policy.state_dict()
-    if not isinstance(theirs, Mapping):
-        raise CheckpointError(f"{save.path}: policy.pth holds no weights")
     for name, tensor in ours.items():
         other = theirs.get(name)
         if not isinstance(other, th.Tensor):
@@ -196,7 +232,7 @@ def _check_same_network(save: Save, model: BaseAlgorithm) -> None:
                 f"{save.path}: from another network or world, its {name} is {tuple(other.shape)}, "
                 f"expected {tuple(tensor.shape)}"
             )
-    extra = sorted(set(theirs) - set(ours))
+    extra = sorted(map(str, set(theirs) - set(ours)))
     if extra:
         raise CheckpointError(
             f"{save.path}: from another network, it has {extra[0]}, which this one has not"
@@ -218,65 +254,51 @@ def _restore(normalize: VecNormalize, save: Save) -> None:
         pairs.append(("obs", normalize.obs_rms))  # type: ignore[arg-type]
     for prefix, rms in pairs:
         parts = [save.normalize.get(f"{prefix}_{part}") for part in ("mean", "var", "count")]
-        mean, var, count = parts
-        if mean is None or var is None or count is None or mean.shape != np.shape(rms.mean):
+        shapes = [np.shape(rms.mean), np.shape(rms.var), ()]
+        sound = all(
+            part is not None and part.dtype.kind == "f" and part.shape == shape and np.isfinite(part).all()
+            for part, shape in zip(parts, shapes, strict=True)
+        )
+        if not sound:
             raise CheckpointError(
                 f"{save.path}: has no normalisation of this kind; say --normalize_observations and "
                 "--normalize_returns as it was trained"
             )
-        rms.mean, rms.var, rms.count = mean, var, float(count)
+        rms.mean, rms.var, rms.count = parts[0], parts[1], float(parts[2])  # type: ignore[arg-type,assignment]
 
 
-def _member(path: Path, archive: zipfile.ZipFile, name: str) -> bytes:
-    size = archive.getinfo(name).file_size
-    if size > MOST_BYTES:
-        raise CheckpointError(f"{path}: {name} unpacks to {size} bytes; expected at most {MOST_BYTES}")
-    return archive.read(name)
-
-
-def _tensors(path: Path, archive: zipfile.ZipFile, name: str) -> Any:
-    try:
-        return th.load(io.BytesIO(_member(path, archive, name)), map_location="cpu", weights_only=True)
-    except (
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        ValueError,
-        KeyError,
-        AttributeError,
-        TypeError,
-    ) as err:
-        raise CheckpointError(f"{path}: {name} holds something else than weights ({_line(err)})") from err
+def _check_optimizers(save: Save, model: BaseAlgorithm) -> None:
+    """Refuse what an optimiser keeps of a weight in another shape than the weight has."""
+    for name in save.weights:
+        optimizer = operator.attrgetter(name)(model)
+        if isinstance(optimizer, th.optim.Optimizer):
+            for weight, kept in optimizer.state.items():
+                if any(
+                    isinstance(v, th.Tensor) and v.shape not in ((), weight.shape) for v in kept.values()
+                ):
+                    raise CheckpointError(f"{save.path}: {name} does not fit this agent's weights")
 
 
 def _card(path: Path, text: bytes) -> dict[str, Any]:
+    """The description, with every value that is used of the kind that it must be."""
     try:
-        card = json.loads(text)
+        card = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as err:
-        raise CheckpointError(f"{path}: {CARD} is not JSON ({err})") from err
-    wanted = {"env", "env_kwargs", "observation_space", "action_space", "plan", "training"}
-    if not isinstance(card, dict) or card.get("format") != FORMAT or not wanted <= set(card):
+        raise CheckpointError(f"{path}: {CARD} is not JSON ({line(err)})") from err
+    if not isinstance(card, dict) or card.get("format") != FORMAT or not set(KINDS) <= set(card):
         raise CheckpointError(f"{path}: {CARD} is of another form; expected {FORMAT}")
     if card.get("version") != VERSION:
-        raise CheckpointError(f"{path}: form {card.get('version')!r}, expected {VERSION}; train it again")
-    plan = card["plan"]
-    kinds = {"alg": str, "engine": str, "network": str, "network_options": dict}
-    sound = isinstance(plan, dict) and all(isinstance(plan.get(k), kind) for k, kind in kinds.items())
-    if not sound or not isinstance(card["env"], str) or not isinstance(card["training"], dict):
-        raise CheckpointError(f"{path}: {CARD} is damaged; expected a plan with {', '.join(kinds)}")
-    if not isinstance(card["env_kwargs"], dict):
-        raise CheckpointError(f"{path}: {CARD} is damaged; expected env_kwargs as an object")
+        raise CheckpointError(
+            f"{path}: {CARD} is of another form; expected version {VERSION}; train it again"
+        )
+    for part, kinds in (("", KINDS), ("plan", PLAN_KINDS), ("training", TRAINING_KINDS)):
+        values = card[part] if part else card
+        for key, kind in kinds.items():
+            if not isinstance(values.get(key), kind):
+                where = f"{part}.{key}" if part else key
+                raise CheckpointError(f"{path}: {CARD} is damaged; expected another {where}")
     return card
 
 
-def _arrays(path: Path, content: bytes) -> dict[str, npt.NDArray[np.float64]]:
-    try:
-        with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as err:
-        raise CheckpointError(f"{path}: {NORMALIZE} cannot be read ({err})") from err
-
-
-def _line(err: BaseException) -> str:
-    """The first line of an error's words; PyTorch's go on for a page."""
-    return (str(err).splitlines() or [type(err).__name__])[0][:200]
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")

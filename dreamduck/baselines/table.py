@@ -285,6 +285,13 @@ ALIASES = {
     "recurrentppo": "ppo2",
     "trpo": "trpo_mpi",
 }
+INSTEAD = {
+    "ppo1": "the same algorithm in one process with --num_env, where ppo1 had a process for each",
+}
+# What 2019 did to every MuJoCo environment, whatever the algorithm: VecNormalize with its defaults.
+NORMALIZED = {
+    "mujoco": {"normalize_observations": True, "normalize_returns": True, "clip_observations": 10.0}
+}
 GONE = {
     "acer": "no maintained library has it; use --alg=ppo2 or --alg=qrdqn",
     "acktr": "no maintained library has it; use --alg=trpo_mpi, which is near to it",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import secrets
 import time
 from collections import deque
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from dreamduck import cli
-from dreamduck.baselines import saves
+from dreamduck.baselines import figures, saves
 from dreamduck.baselines.engine import BaseAlgorithm, BaseCallback, OffPolicyAlgorithm
 from dreamduck.baselines.logs import Progress
 from dreamduck.baselines.plan import Plan
@@ -60,8 +61,8 @@ class Account:
                 engine_updates=int(values["engine_updates"]),
                 total=int(values["total"]),
             )
-        except (KeyError, TypeError, ValueError) as err:
-            raise CheckpointError(f"{path}: does not say how far its training was ({err!r})") from err
+        except (KeyError, TypeError, ValueError, OverflowError) as err:
+            raise CheckpointError(f"{path}: does not say how far its training was ({err!r:.200})") from err
 
 
 class Keeper:
@@ -74,14 +75,17 @@ class Keeper:
         env_id: str,
         env_kwargs: Mapping[str, Any],
         settings: Mapping[str, Any],
+        progress: Progress | None = None,
     ) -> None:
-        self.folder = folder
+        self.folder, self._progress = folder, progress
         self._plan, self._env_id, self._env_kwargs = plan, env_id, env_kwargs
         self._settings = settings
         self._passing: list[Path] = []
+        self._run = secrets.token_hex(8)
 
     def adopt(self, card: Mapping[str, Any]) -> None:
         """Go on where a killed run was: of its checkpoints, too, only the newest stay."""
+        self._run = str(card["training"].get("run", self._run))
         names = card["training"].get("passing", [])
         known = [str(name) for name in names] if isinstance(names, list) else []
         self._passing = [self.folder / name for name in known if CHECKPOINT.fullmatch(name)]
@@ -90,6 +94,9 @@ class Keeper:
         """Write the agent to any path."""
         passing = [each.name for each in self._passing]
         training = {**dataclasses.asdict(account), "settings": dict(self._settings), "passing": passing}
+        training["run"] = self._run
+        if path.parent == self.folder and self._progress is not None:
+            training["logs"] = self._progress.sizes()
         saves.write(path, model, self._plan, self._env_id, self._env_kwargs, training)
 
     def checkpoint(self, model: BaseAlgorithm, account: Account, keep: bool) -> Path:
@@ -197,6 +204,7 @@ class Trainer(BaseCallback):
 
     def _write_row(self, now: float) -> None:
         account = self.account
+        epochs, new_steps = -(-account.step // self._plan.row_every), account.step - self._row_step
         moment = Moment(
             step=account.step,
             serial=account.step // self._plan.num_env,
@@ -206,7 +214,10 @@ class Trainer(BaseCallback):
             fps=(account.step - self._row_step) / max(now - self._row_time, 1e-9),
             elapsed=account.elapsed,
             recent=account.recent,
-            figures=dict(self.logger.name_to_value),
+            figures={
+                **self.logger.name_to_value,
+                **figures.measure(self._plan, self.model, epochs, new_steps),
+            },
         )
         self._progress.row(row(self._plan.algorithm.logs, moment), account.step)
         self._row_step, self._row_time, self._row_episodes = account.step, now, account.episodes

@@ -71,19 +71,19 @@ def number(key: str, value: Any, low: float, high: float) -> float:
     if not good or not low <= value <= high:
         span = "" if low == -math.inf else f" of at least {low:g}"
         span += "" if high == math.inf else f" and at most {high:g}"
-        raise ConfigError(f"{key}: expected a number{span}, got {value!r}")
+        raise ConfigError(f"{key}: expected a number{span}, got {value!r:.100}")
     return float(value)
 
 
 def whole(key: str, value: Any, low: float = -math.inf, high: float = math.inf) -> int:
-    """A whole number within limits; 1e5 is one.
+    """An integer within limits; 1e5 is one.
 
     Raises:
         ConfigError: it is not.
     """
     found = number(key, value, low, high)
     if found != int(found):
-        raise ConfigError(f"{key}: expected a whole number, got {value!r}")
+        raise ConfigError(f"{key}: expected an integer, got {value!r:.100}")
     return int(found)
 
 
@@ -97,16 +97,16 @@ def truth(key: str, values: Mapping[str, Any]) -> bool:
     if isinstance(value, str) and value.lower() in ("true", "false"):
         return value.lower() == "true"
     if value not in (True, False, None):
-        raise ConfigError(f"{key}: expected True or False, got {value!r}")
+        raise ConfigError(f"{key}: expected True or False, got {value!r:.100}")
     return bool(value)
 
 
 def sizes(key: str, value: Any) -> list[int]:
-    """A list of whole numbers of at least 1.
+    """A list of integers of at least 1.
 
     Raises:
         ConfigError: it is not.
     """
     if not isinstance(value, (list, tuple)):
-        raise ConfigError(f"{key}: expected a list, as in [256], got {value!r}")
+        raise ConfigError(f"{key}: expected a list, as in [256], got {value!r:.100}")
     return [whole(key, size, 1) for size in value]

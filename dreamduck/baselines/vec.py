@@ -9,16 +9,18 @@ own CartPole) cannot; their idle step is passed on as an episode of one step wit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AsyncVectorEnv, AutoresetMode, VectorEnv
+from gymnasium.vector.async_vector_env import AsyncState
 
 from dreamduck.baselines.engine import VecEnv
-from dreamduck.errors import ConfigError
+from dreamduck.errors import ConfigError, SimulatorError
 
 Infos = list[dict[str, Any]]
 END_KEYS = ("final_obs", "final_observation", "final_info")
@@ -44,7 +46,7 @@ class BatchVecEnv(VecEnv):
         """Begin everywhere; (N, ...) observations."""
         seeds = self._seeds
         options = next((option for option in self._options if option), None)
-        # Consecutive seeds are what a whole number means to a batch.
+        # Consecutive seeds are what an integer means to a batch.
         seed = None if seeds[0] is None else int(seeds[0])
         observations, infos = self.batch.reset(seed=seed, options=options)
         self.reset_infos = split_infos(infos, self.num_envs)
@@ -132,6 +134,77 @@ class BatchVecEnv(VecEnv):
         if indices is None:
             return range(self.num_envs)
         return [indices] if isinstance(indices, int) else list(indices)
+
+
+class ProcessVecEnv(BatchVecEnv):
+    """Environments in processes of their own.
+
+    Args:
+        makers: one for each environment; they are pickled.
+    """
+
+    def __init__(self, makers: Sequence[Callable[[], gym.Env[Any, Any]]]) -> None:
+        with _watched():
+            batch = AsyncVectorEnv(makers, context="spawn", autoreset_mode=AutoresetMode.SAME_STEP)
+        self._async = batch
+        super().__init__(batch)
+
+    def reset(self) -> npt.NDArray[Any]:
+        """Begin everywhere; (N, ...) observations.
+
+        Raises:
+            SimulatorError: a process has ended.
+        """
+        with _watched(self._async.processes):
+            return super().reset()
+
+    def step_wait(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32], npt.NDArray[np.bool_], Infos]:
+        """Step everywhere.
+
+        Raises:
+            SimulatorError: a process has ended.
+        """
+        with _watched(self._async.processes):
+            return super().step_wait()
+
+    def close(self) -> None:
+        """End the processes; one that is busy is killed, since its answer would have to be waited for."""
+        batch = self._async
+        if batch.closed:
+            return
+        busy = getattr(batch, "_state", AsyncState.DEFAULT) is not AsyncState.DEFAULT
+        if not busy and all(process.is_alive() for process in batch.processes):
+            with contextlib.suppress(EOFError, OSError):
+                batch.close()
+                return
+        for process in batch.processes:
+            process.kill()
+            process.join()
+        for pipe in batch.parent_pipes:
+            if pipe is not None:
+                pipe.close()
+        batch.closed = True
+
+
+@contextlib.contextmanager
+def _watched(processes: Sequence[Any] = ()) -> Iterator[None]:
+    """Turn a broken pipe to a process into one line.
+
+    Raises:
+        SimulatorError: a process has ended.
+    """
+    try:
+        yield
+    except (EOFError, ConnectionError) as err:
+        ended = []
+        for index, process in enumerate(processes):
+            process.join(0.2)
+            if process.exitcode is not None:
+                ended.append(f"{index} (exit code {process.exitcode})")
+        raise SimulatorError(
+            f"the process of environment {', '.join(ended) or 'unknown'} has ended, expected it to go on; "
+            "is there enough memory? With --resume the run goes on from its last checkpoint"
+        ) from err
 
 
 def split_infos(infos: dict[str, Any], count: int) -> Infos:

@@ -5,26 +5,54 @@ all others in turn, or in processes of their own if asked."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 from gymnasium.envs.registration import EnvSpec
-from gymnasium.vector import AsyncVectorEnv, AutoresetMode
+from gymnasium.vector import AutoresetMode
 
-from dreamduck.baselines.engine import DummyVecEnv, VecEnv, VecEnvWrapper, VecNormalize
+from dreamduck.baselines.engine import (
+    DummyVecEnv,
+    ResultsWriter,
+    VecEnv,
+    VecEnvWrapper,
+    VecMonitor,
+    VecNormalize,
+)
 from dreamduck.baselines.making import Maker
-from dreamduck.baselines.vec import BatchVecEnv
+from dreamduck.baselines.vec import BatchVecEnv, ProcessVecEnv
 from dreamduck.errors import ConfigError, DreamDuckError
 from dreamduck.registration import register
 
 OWN = "dreamduck."  # entry points that begin so are ours
+
+
+def plain(env_id: str) -> str:
+    """An id without the module in front of it."""
+    return env_id.rpartition(":")[2]
+
+
+def load(module: str, flag: str) -> None:
+    """Import a module that registers environments; only the command line may name one.
+
+    Args:
+        flag: the flag that named it.
+    Raises:
+        ConfigError: it cannot be imported.
+    """
+    try:
+        importlib.import_module(module)
+    except Exception as err:  # whatever a foreign module raises
+        text = f"{type(err).__name__}: {_line(err)}"
+        raise ConfigError(f"{flag}: cannot import {module!r} ({text})") from err
 
 
 def find(env_id: str) -> EnvSpec:
@@ -33,16 +61,35 @@ def find(env_id: str) -> EnvSpec:
     Raises:
         ConfigError: there is none.
     """
-    module, _, plain = env_id.rpartition(":")
+    module, colon, name = env_id.rpartition(":")
+    if colon:
+        load(module, "env")
     try:
-        if module:
-            importlib.import_module(module)
         register()
-        return gym.spec(plain)
-    except ImportError as err:
-        raise ConfigError(f"env: {env_id!r}: cannot import {module!r} ({err})") from err
+        return gym.spec(name)
     except gym.error.Error as err:
         raise ConfigError(f"env: {_line(err)}; expected a Gymnasium id, as DreamDuck-v0") from err
+
+
+def registered(env_id: str, path: Path) -> EnvSpec:
+    """The registration of an id that a file names; nothing is imported for it.
+
+    Raises:
+        ConfigError: it is not registered.
+    """
+    register()
+    name = plain(env_id)
+    if name not in gym.registry:
+        raise ConfigError(
+            f"{path}: learned in {name[:80]!r}, which is not registered here; name the module that "
+            "registers it with --extra_import=MODULE, or say --env=MODULE:ID"
+        )
+    return gym.registry[name]
+
+
+def is_own(spec: EnvSpec) -> bool:
+    """Whether it is one of the three Duckietown environments."""
+    return isinstance(spec.entry_point, str) and spec.entry_point.startswith(OWN)
 
 
 def env_type(spec: EnvSpec) -> str:
@@ -67,6 +114,7 @@ def make(
     arguments: Mapping[str, Any],
     how: str = "auto",
     render_mode: str | None = None,
+    modules: Sequence[str] = (),
 ) -> VecEnv:
     """Environments of one kind, stepped together.
 
@@ -75,28 +123,29 @@ def make(
         arguments: keyword arguments of the world.
         how: "native" (one batch), "dummy" (in turn), "subproc" (processes), or "auto".
         render_mode: None, "human" or "rgb_array".
+        modules: to import in each process of "subproc".
     Raises:
         ConfigError: the world does not take the arguments, or has no batch.
     """
-    entry = spec.entry_point if isinstance(spec.entry_point, str) else ""
     if how == "auto":
-        ours = entry.startswith(OWN) and spec.vector_entry_point is not None
-        how = "native" if ours and render_mode != "human" else "dummy"
+        how = (
+            "native"
+            if is_own(spec) and spec.vector_entry_point is not None and render_mode != "human"
+            else "dummy"
+        )
     given = dict(arguments) if render_mode is None else {**arguments, "render_mode": render_mode}
     try:
         if how == "native":
             if spec.vector_entry_point is None:
                 raise ConfigError(f"vec_env: {spec.id} has no native batch; use dummy or subproc")
-            mode: dict[str, Any] = (
-                {"autoreset_mode": AutoresetMode.SAME_STEP} if entry.startswith(OWN) else {}
-            )
+            mode: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP} if is_own(spec) else {}
             batch = gym.make_vec(spec, count, vectorization_mode="vector_entry_point", **given, **mode)
             return BatchVecEnv(batch)
-        makers: list[Callable[[], gym.Env[Any, Any]]] = [Maker(env_id, given) for _ in range(count)]
+        makers: list[Callable[[], gym.Env[Any, Any]]] = [
+            Maker(env_id, given, modules) for _ in range(count)
+        ]
         if how == "subproc":
-            return BatchVecEnv(
-                AsyncVectorEnv(makers, context="spawn", autoreset_mode=AutoresetMode.SAME_STEP)
-            )
+            return ProcessVecEnv(makers)
         return DummyVecEnv(makers)
     except DreamDuckError:
         raise
@@ -117,10 +166,11 @@ def vec_env(env_id: str, count: int = 1, **arguments: Any) -> VecEnv:
     return EpisodeWatch(make(find(env_id), env_id, count, arguments), env_id)
 
 
-class EpisodeWatch(VecEnvWrapper):
-    """Adds up each episode's reward and length, and writes them to `monitor.csv`.
+class EpisodeWatch(VecMonitor):
+    """Stable-Baselines3's monitor of each episode's reward and length: `info["episode"]`, `monitor.csv`.
 
-    The file is 2019's: a line of JSON behind a `#`, then r (reward), l (length), t (seconds).
+    It differs in two things: a step in which a batch only reset is no episode, and the file is given when
+    everything that can be refused has been looked at.
 
     Args:
         env_id: what the file says about the world.
@@ -129,54 +179,38 @@ class EpisodeWatch(VecEnvWrapper):
     def __init__(self, venv: VecEnv, env_id: str) -> None:
         super().__init__(venv)
         self.env_id = env_id
-        self.episodes = 0
-        self._rewards = np.zeros(self.num_envs)
-        self._lengths = np.zeros(self.num_envs, dtype=np.int64)
-        self._start = time.time()
-        self._file: TextIO | None = None
 
     def write_to(self, path: Path, append: bool = False) -> None:
         """From now on write to this file; `append` goes on in one that is there."""
-        fresh = not (append and path.exists())
-        self._file = open(path, "w" if fresh else "a", encoding="utf-8")  # noqa: SIM115  (closed by close)
-        if fresh:
-            header = json.dumps({"t_start": self._start, "env_id": self.env_id})
-            self._file.write(f"#{header}\nr,l,t\n")
-            self._file.flush()
-
-    def reset(self) -> Any:
-        """Begin everywhere."""
-        self._rewards[:], self._lengths[:] = 0.0, 0
-        return self.venv.reset()
+        append = append and path.exists()
+        if append:
+            with contextlib.suppress(ValueError, KeyError, TypeError, IndexError, OSError):
+                first = path.read_text(encoding="utf-8", errors="replace").splitlines()[0]
+                self.t_start = float(json.loads(first.removeprefix("#"))["t_start"])
+        header: dict[str, float | str] = {"t_start": self.t_start, "env_id": self.env_id}
+        self.results_writer = ResultsWriter(str(path), header, override_existing=not append)
 
     def step_wait(self) -> tuple[Any, npt.NDArray[np.float32], npt.NDArray[np.bool_], list[dict[str, Any]]]:
         """Step everywhere; an episode's end carries `info["episode"]`."""
         observations, rewards, dones, infos = self.venv.step_wait()
-        self._rewards += rewards
-        self._lengths += 1
+        self.episode_returns += rewards
+        self.episode_lengths += 1
         for index in np.flatnonzero(dones).tolist():
             if not infos[index].get("reset_step", False):
                 infos[index]["episode"] = self._finished(index)
-            self._rewards[index], self._lengths[index] = 0.0, 0
+            self.episode_returns[index], self.episode_lengths[index] = 0.0, 0
         return observations, rewards, dones, infos
 
     def _finished(self, index: int) -> dict[str, float]:
-        self.episodes += 1
+        self.episode_count += 1
         episode = {
-            "r": round(float(self._rewards[index]), 6),
-            "l": int(self._lengths[index]),
-            "t": round(time.time() - self._start, 6),
+            "r": round(float(self.episode_returns[index]), 6),
+            "l": int(self.episode_lengths[index]),
+            "t": round(time.time() - self.t_start, 6),
         }
-        if self._file is not None:
-            self._file.write(f"{episode['r']},{episode['l']},{episode['t']}\n")
-            self._file.flush()
+        if self.results_writer is not None:
+            self.results_writer.write_row(episode)
         return episode
-
-    def close(self) -> None:
-        """Close the file and the environments."""
-        if self._file is not None:
-            self._file.close()
-        super().close()
 
 
 class RewardScale(VecEnvWrapper):
@@ -196,16 +230,15 @@ class RewardScale(VecEnvWrapper):
         return observations, rewards * np.float32(self.scale), dones, infos
 
 
-def normalized(venv: VecEnv, observations: bool, returns: bool, gamma: float, training: bool) -> VecEnv:
+def normalized(venv: VecEnv, observations: bool, returns: bool, clip: float, training: bool) -> VecEnv:
     """The environments with a running normalisation, if any is wanted.
 
-    Observations are cut at 5 spreads, as 2019 did, rewards at 10.
+    Args:
+        clip: observations are cut at so many spreads; rewards at 10, discounted by 0.99 as 2019 did.
     """
     if not (observations or returns):
         return venv
-    return VecNormalize(
-        venv, training=training, norm_obs=observations, norm_reward=returns, clip_obs=5.0, gamma=gamma
-    )
+    return VecNormalize(venv, training=training, norm_obs=observations, norm_reward=returns, clip_obs=clip)
 
 
 def _line(err: BaseException) -> str:

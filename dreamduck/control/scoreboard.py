@@ -268,7 +268,11 @@ def read_entries(path: Path) -> list[dict[str, Any]]:
 def _settings(world: WorldConfig) -> dict[str, Any]:
     """The settings of a road, as a key holds them."""
     found = config.to_dict(world)
-    return {name: value for name, value in found.items() if name not in ("temperature", "weights", "any_weights")}
+    return {
+        name: value
+        for name, value in found.items()
+        if name not in ("temperature", "weights", "any_weights")
+    }
 
 
 def _place(key: dict[str, Any]) -> tuple[str, str, str]:

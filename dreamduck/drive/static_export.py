@@ -197,7 +197,8 @@ def _vendored(name: str) -> bytes:
     path = VENDOR / name
     if not path.is_file():
         raise DependencyError(
-            f"{path}: no such file; fetch the browser's runtime with `make page` (needs npm)"
+            f"{path}: no such file; fetch the browser's runtime with `make page` in a clone "
+            "of the repository (needs npm), and work there or install from it anew"
         )
     return path.read_bytes()
 

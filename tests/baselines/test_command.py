@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
 from dreamduck.baselines import saves
-from dreamduck.baselines.command import main
-from dreamduck.baselines.engine import th
+from dreamduck.baselines.arguments import parse
+from dreamduck.baselines.command import Run, main
+from dreamduck.baselines.engine import VecNormalize, sb3, th
+from dreamduck.baselines.logs import STEP_COLUMNS
 from dreamduck.baselines.recipes import RECIPES
 from dreamduck.baselines.recipes import words as said
-from dreamduck.baselines.training import newest
+from dreamduck.baselines.training import Trainer, newest
+from dreamduck.drive.window import Keys
 from dreamduck.errors import CheckpointError, ConfigError, DreamDuckError
+from dreamduck.storage import claim
+from tests.baselines.toys import Dot
 
 ROOT = Path(__file__).parents[2]
 DOT = ["--env=tests.baselines.toys:Dot-v0", "--seed=0"]
@@ -95,6 +104,7 @@ def test_processes_and_turns_train_alike(tmp_path):
         [CAM, *SHORT, "--network=impala_cnn"],
         [CAM, *SHORT, "--network=conv_only"],
         [CAM, *SHORT, "--network=cnn_lnlstm"],
+        [CAM, *SHORT, "--network=impala_cnn_lstm"],
         [CAM, "--alg=ddpg", "--num_timesteps=110", "--memory_limit=200",
          "--nb_train_steps=1", "--network=cnn_small"],
     ],
@@ -104,7 +114,8 @@ def test_algorithms_and_networks_train_save_and_load(tmp_path, words):
     agent = tmp_path / "agent"
     log = f"--log_path={tmp_path / 'log'}"
     main([*DOT, *words, "-q", "--no-progress", log, f"--save_path={agent}"])
-    assert rows_of(tmp_path / "log") or "sac" in words[0] or "td3" in words[0] or "qrdqn" in words[0]
+    steps = [row[name] for row in rows_of(tmp_path / "log") for name in STEP_COLUMNS if name in row]
+    assert int(steps[-1]) == saves.read(agent).card["training"]["step"] > 0  # type: ignore[index]
     main(["--num_timesteps=0", f"--load_path={agent}", log, f"--save_path={tmp_path / 'again'}", "-q"])
     first, second = saves.read(agent), saves.read(tmp_path / "again")
     for key, value in first.weights["policy"].items():
@@ -137,14 +148,14 @@ def test_a_kill_and_a_resume(tmp_path):
     assert save.card is not None
     step = save.card["training"]["step"]
     assert save.normalize["obs_count"] > step / 2
-    episodes = len((log / "monitor.csv").read_text().splitlines())
 
     with pytest.raises(CheckpointError, match=r"arguments, num_env changed since"):
         main([*words, "--num_env=4", f"--num_timesteps={step + 256}", "--resume"])
     main([*words, f"--num_timesteps={step + 256}", "--resume", "-q"])
     steps = steps_of(log)
     assert steps == list(range(128, step + 257, 128))  # none told twice, none left out
-    assert len((log / "monitor.csv").read_text().splitlines()) == episodes + 12
+    episodes = 2 * (step // 2 // 20) + 12  # of 20 steps, in two environments; a resumed run begins anew
+    assert len((log / "monitor.csv").read_text().splitlines()) == 2 + episodes
     after = saves.read(newest(log / "checkpoints"))  # type: ignore[arg-type]
     assert after.card is not None
     assert after.card["training"]["step"] == step + 256
@@ -265,7 +276,6 @@ def test_rewards_are_scaled_for_the_agent_and_logged_as_they_are(tmp_path):
         (["--env=CartPole-v1", "--vec_env=native", "--num_env=0"], "num_env"),
         (["--vec_env=native"], "no native batch"),
         (["--play", "--video=a.avi"], "ends in .mp4 or .gif"),
-        (["--resume", "--log_path=/nowhere"], "no checkpoint in"),
         (["--recipe"], "none for ppo2 on Dot-v0"),
     ],
 )  # fmt: skip
@@ -304,10 +314,15 @@ def test_both_names_of_the_package_work(name):
     assert "--num_timesteps" in done.stdout
 
 
-def test_neither_tensorflow_nor_gym_is_loaded():
-    code = "import sys, dreamduck.baselines.command; print({'tensorflow', 'gym'} & set(sys.modules))"
+def test_neither_tensorflow_nor_gym_is_loaded(tmp_path):
+    words = ["--env=CartPole-v1", "--num_timesteps=64", "--nsteps=64", "-q", f"--log_path={tmp_path}"]
+    code = (
+        f"import sys; from dreamduck.baselines.command import main; main({words})\n"
+        "print({'tensorflow', 'gym', 'stable_baselines3'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
+    assert done.stdout.strip() == "{'stable_baselines3'}"
+    assert list((tmp_path / "tb").glob("events*"))
 
 
 @pytest.mark.slow
@@ -342,3 +357,305 @@ def test_the_docs_tell_every_recipe():
     page = (ROOT / "docs" / "baselines.md").read_text(encoding="utf-8")
     for (algorithm, env_id), values in RECIPES.items():
         assert f"| {algorithm} | {env_id} | `{said(values)}` |" in page, env_id
+
+
+def test_resumed_logs_tell_every_step_once(tmp_path, monkeypatch):
+    """Killed between two checkpoints, in every format, twice in a row."""
+    monkeypatch.setenv("OPENAI_LOG_FORMAT", "log,csv,json,tensorboard")
+    flags = [*DOT, "--nsteps=40", "--num_env=2", "--log_interval=1", "--save_interval=2", "-q"]
+    flags += [f"--log_path={tmp_path}", "--no-progress", "--checkpoint_seconds=0", "--nminibatches=2"]
+    whole = Trainer._after_update
+
+    def killed(self, last=False):
+        whole(self, last)
+        if self.account.updates in kills:
+            raise ZeroDivisionError
+
+    kills = [5, 3]
+    monkeypatch.setattr(Trainer, "_after_update", killed)
+    with pytest.raises(ZeroDivisionError):
+        main([*flags, "--num_timesteps=640"])
+    kills.remove(3)
+    with pytest.raises(ZeroDivisionError):
+        main([*flags, "--num_timesteps=640", "--resume"])
+    kills.clear()
+    main([*flags, "--num_timesteps=640", "--resume"])
+    steps = list(range(80, 641, 80))
+    assert steps_of(tmp_path) == steps
+    elapsed = [float(row["misc/time_elapsed"]) for row in rows_of(tmp_path)]
+    assert 0 < elapsed[0] < 60
+    assert elapsed == sorted(elapsed)  # the time while nothing ran is not in it
+    rows = [json.loads(line) for line in (tmp_path / "progress.json").read_text().splitlines()]
+    assert [row["misc/total_timesteps"] for row in rows] == steps
+    tables = re.findall(r"misc/total_timesteps\s*\| (\d+)", (tmp_path / "log.txt").read_text())
+    assert [int(step) for step in tables] == steps
+    assert told_by_tensorboard(tmp_path / "tb") == steps
+    # 40 steps of each of two environments are two episodes of 20; a resumed run begins with new ones.
+    assert len((tmp_path / "monitor.csv").read_text().splitlines()) == 2 + 640 // 20
+
+
+def told_by_tensorboard(folder: Path) -> list[int]:
+    """The steps in the event files as they are, without what TensorBoard hides of a restarted run."""
+    from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
+
+    found = []
+    for path in folder.glob("events*"):
+        for event in EventFileLoader(str(path)).Load():
+            found += [event.step for value in event.summary.value if value.tag == "fps"]
+    return sorted(found)
+
+
+def test_a_resume_before_the_first_checkpoint_begins(tmp_path, capsys):
+    (tmp_path / "progress.csv").write_text("of a run that was stopped early\n")
+    main([*DOT, *QUICK[:-2], "--no-progress", f"--log_path={tmp_path}", "--resume"])
+    assert "There is no checkpoint" in capsys.readouterr().out
+    assert steps_of(tmp_path) == [128, 256]
+    assert (tmp_path / "previous-1" / "progress.csv").exists()
+
+
+def test_videos_go_on_with_their_numbers(tmp_path):
+    words = [*DOT, *QUICK, "--save_video_interval=70", "--save_video_length=10", f"--log_path={tmp_path}"]
+    main(words)
+    assert sorted(p.name for p in (tmp_path / "videos").iterdir()) == ["vid-0.mp4", "vid-70.mp4"]
+    main([*words, "--num_timesteps=512", "--resume"])
+    names = ["vid-0.mp4", "vid-140.mp4", "vid-210.mp4", "vid-70.mp4"]
+    assert sorted(p.name for p in (tmp_path / "videos").iterdir()) == names
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path):
+    before = None
+    with claim("baselines", [], tmp_path / "checkpoints"):
+        (tmp_path / "progress.csv").write_text("of the other\n")
+        before = sorted(path.name for path in tmp_path.iterdir())
+        for words in ([], ["--resume"]):
+            with pytest.raises(ConfigError, match="another process writes"):
+                main([*DOT, *QUICK, f"--log_path={tmp_path}", *words])
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+    main([*DOT, *QUICK, f"--log_path={tmp_path}"])
+
+
+def test_an_agent_is_not_written_over(tmp_path):
+    agent, log = tmp_path / "agent", f"--log_path={tmp_path / 'log'}"
+    words = [*DOT, *QUICK, f"--save_path={agent}", log]
+    main(words)
+    first = agent.read_bytes()
+    with pytest.raises(ConfigError, match=r"save_path: .*agent is there already.*--fresh"):
+        main([*words[:-1], f"--log_path={tmp_path / 'other'}"])
+    assert agent.read_bytes() == first
+    assert not (tmp_path / "other").exists()
+    main([*words, "--resume", "--num_timesteps=384"])  # of the same run
+    assert saves.read(agent).card["training"]["step"] == 384  # type: ignore[index]
+    main([*words, f"--load_path={agent}"])  # goes on with the agent in the file
+    main([*words, "--fresh"])
+    assert saves.read(agent).card["training"]["step"] == 256  # type: ignore[index]
+    with pytest.raises(ConfigError, match="is there already"):  # of another run, though with the same flags
+        main([*DOT, *QUICK, f"--save_path={agent}", f"--log_path={tmp_path / 'third'}", "--resume"])
+
+
+@pytest.mark.parametrize("when", ["step", "reset"])
+def test_a_killed_environment_process_is_one_line(tmp_path, when):
+    flags = ["--num_timesteps=1e6", "--nsteps=64", "--num_env=3", "--vec_env=subproc", "-q"]
+    words = [*DOT, *flags, "--no-progress", f"--log_path={tmp_path}"]
+    kill = f"""
+import os, signal, sys
+from dreamduck import cli
+from dreamduck.baselines import command, vec
+count, method = [0], vec.ProcessVecEnv.{"step_wait" if when == "step" else "reset"}
+def later(self, *arguments):
+    count[0] += 1
+    if count[0] == {"9" if when == "step" else "1"}:
+        os.kill(self.batch.processes[1].pid, signal.SIGKILL)
+        self.batch.processes[1].join()
+    return method(self, *arguments)
+vec.ProcessVecEnv.{"step_wait" if when == "step" else "reset"} = later
+if __name__ == "__main__":
+    cli.run(command.main, {words!r})
+"""
+    script = tmp_path / "killing.py"
+    script.write_text(kill)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, script], cwd=ROOT, capture_output=True, text=True, check=False, env=environment
+    )
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.startswith("error: the process of environment 1 (exit code -9) has ended, expected")
+    assert done.stderr.count("\n") == 1
+
+
+def test_trpo_tells_its_entropy(tmp_path):
+    flags = ["--alg=trpo_mpi", "--timesteps_per_batch=64", "--num_timesteps=128", "--log_std_init=-0.4"]
+    main([*DOT, *flags, "-q", "--no-progress", f"--log_path={tmp_path}"])
+    # Of a normal distribution whose logarithmic spread has hardly moved after one update.
+    expected = -0.4 + 0.5 * np.log(2 * np.pi * np.e)
+    rows = [float(row["entropy"]) for row in rows_of(tmp_path)]
+    np.testing.assert_allclose(rows, expected, atol=0.05)
+    assert rows[0] != rows[1]
+
+
+DDPG_UNKNOWN = {  # of 2019's 28 columns; Stable-Baselines3 has no noise on weights
+    "train/param_noise_distance",
+    "param_noise_stddev",
+    "reference_perturbed_action_mean",
+    "reference_perturbed_action_std",
+}
+DDPG_NAMES = """obs_rms_mean obs_rms_std reference_Q_mean reference_Q_std reference_actor_Q_mean
+    reference_actor_Q_std reference_action_mean reference_action_std reference_perturbed_action_mean
+    reference_perturbed_action_std param_noise_stddev rollout/return rollout/return_std
+    rollout/return_history rollout/return_history_std rollout/episode_steps rollout/actions_mean
+    rollout/Q_mean rollout/actions_std rollout/episodes train/loss_actor train/loss_critic
+    train/param_noise_distance total/duration total/steps_per_second total/episodes total/epochs
+    total/steps"""
+
+
+def test_ddpg_has_the_columns_of_2019(tmp_path):
+    flags = ["--alg=ddpg", "--num_timesteps=360", "--nb_train_steps=2", "--memory_limit=500", "--num_env=3"]
+    flags += ["--nb_epoch_cycles=2", "--nb_rollout_steps=30", "--noise_type=normal_0.6", "--no-progress"]
+    main([*DOT, *flags, "-q", f"--log_path={tmp_path}", f"--save_path={tmp_path / 'agent'}"])
+    rows = rows_of(tmp_path)
+    assert len(DDPG_NAMES.split()) == 28
+    assert set(rows[-1]) == {*DDPG_NAMES.split()} - DDPG_UNKNOWN
+    assert all(np.isfinite(float(value)) for value in rows[-1].values())
+    assert [row["total/epochs"] for row in rows] == ["1.0", "2.0"]
+    statistics = saves.read(tmp_path / "agent").normalize
+    assert float(rows[-1]["obs_rms_std"]) == pytest.approx(float(np.sqrt(statistics["obs_var"][0])))
+    with np.load(tmp_path / "checkpoints" / "00004.replay.npz") as buffer:
+        latest = buffer["actions"][-60:]
+    assert float(rows[-1]["rollout/actions_mean"]) == pytest.approx(float(latest.mean()), abs=1e-5)
+    assert float(rows[-1]["rollout/actions_std"]) == pytest.approx(float(latest.std()), abs=1e-5)
+
+
+def test_ppo1_is_told(tmp_path, caplog):
+    main([*DOT, *QUICK, "--alg=ppo1", f"--log_path={tmp_path}"])
+    assert "--alg=ppo1: runs ppo2" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--num_timesteps=200"], "--num_timesteps=200: trains 256 steps, in whole updates of 128"),
+        (["--num_timesteps=256"], None),
+        (
+            ["--alg=sac", "--num_timesteps=63", "--train_freq=4", "--num_env=2"],
+            "--num_timesteps=63: trains 64 steps, in whole updates of 8",
+        ),
+    ],
+)
+def test_rounding_of_the_steps_is_told_once(tmp_path, capsys, words, told):
+    first = [] if "--alg=sac" in words else ["--nsteps=64"]
+    main([*DOT, *first, "--num_env=2", *words, "--no-progress", f"--log_path={tmp_path}"])
+    out = capsys.readouterr().out
+    assert out.count("in whole updates") == (0 if told is None else 1)
+    assert told is None or told in out
+
+
+def test_mujoco_is_normalised_as_in_2019(tmp_path):
+    agent = tmp_path / "agent"
+    log = f"--log_path={tmp_path / 'log'}"
+    main([*DOT, *QUICK, "--nminibatches=4", "--env_type=mujoco", f"--save_path={agent}", log])
+    save = saves.read(agent)
+    assert save.card is not None
+    plan = save.card["plan"]
+    assert (plan["normalize_observations"], plan["normalize_returns"]) == (True, True)
+    assert plan["clip_observations"] == 10
+    assert save.normalize["obs_count"] > 256
+    run = Run(*parse(["--num_timesteps=0", f"--load_path={agent}", "-q"])[:2])
+    run.go()
+    trained = run.dressed
+    assert isinstance(trained, VecNormalize)
+    assert (trained.clip_obs, trained.clip_reward, trained.gamma, trained.epsilon) == (10, 10, 0.99, 1e-8)
+
+
+class Blind(Dot):
+    """It has no images, as Gymnasium's have none where pygame is not installed."""
+
+    def render(self) -> Any:
+        raise gym.error.DependencyNotInstalled("pygame is not installed, run `pip install pygame`")
+
+
+@pytest.mark.parametrize("words", [["--save_video_interval=9"], ["--play", "--video={}/a.mp4"]])
+def test_films_that_cannot_be_made_are_told_before_anything_is_written(tmp_path, monkeypatch, words):
+    monkeypatch.setitem(
+        gym.registry, "Blind-v0", gym.envs.registration.EnvSpec("Blind-v0", f"{__name__}:Blind")
+    )
+    flag = words[0].partition("=")[0]
+    (tmp_path / "progress.csv").write_text("old\n")
+    with pytest.raises(ConfigError, match=f"{flag}: this environment cannot be rendered .pygame is not"):
+        main(["--env=Blind-v0", *QUICK, f"--log_path={tmp_path}", *(w.format(tmp_path) for w in words)])
+    assert [path.name for path in tmp_path.iterdir()] == ["progress.csv"]
+
+
+@pytest.mark.parametrize("how", ["dummy", "subproc"])
+def test_extra_import(tmp_path, how):
+    command = [sys.executable, "-m", "baselines.run", "--env=Dot-v0", "--seed=0", *QUICK]
+    command += [f"--log_path={tmp_path}", f"--vec_env={how}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "Dot" in done.stderr
+    subprocess.run([*command, "--extra_import=tests.baselines.toys"], cwd=ROOT, check=True)
+    assert steps_of(tmp_path) == [128, 256]
+    with pytest.raises(ConfigError, match=r"extra_import: cannot import 'no\.such'"):
+        main([*DOT, *QUICK, "--extra_import=no.such"])
+
+
+@pytest.mark.parametrize("utf8", ["0", "1"])
+def test_any_locale_will_do(tmp_path, utf8):
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": utf8}
+    log = tmp_path / "Entenstraße"
+    command = [sys.executable, "-m", "baselines.run", *DOT, *QUICK[:-2], "--no-progress"]
+    done = subprocess.run(
+        [*command, f"--log_path={log}"], cwd=ROOT, capture_output=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"Logging to " in done.stdout
+    assert "Logging to" in (log / "log.txt").read_text(encoding="utf-8")
+    assert steps_of(log) == [128, 256]
+
+
+class Window:
+    """What `World` shows itself in."""
+
+    def __init__(self, title: str) -> None:
+        self.shown = 0
+        self.closed = False
+
+    def show(self, picture: Any, lines: Any = (), fps: Any = None) -> Keys:
+        self.shown += 1
+        self.closed = self.shown == 4 and self.how == "closed"
+        pressed = ("ESCAPE",) if self.shown == 4 and self.how == "escape" else ()
+        return Keys(frozenset(), pressed, self.closed)
+
+    def close(self) -> None:
+        self.closed = True
+
+    how = ""
+
+
+@pytest.mark.parametrize("how", ["closed", "escape"])
+def test_escape_and_the_windows_closing_stop_play(tmp_path, monkeypatch, capsys, how):
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr("dreamduck.drive.window.Window", Window)
+    monkeypatch.setattr(Window, "how", how)
+    road = ROOT / "log" / "env.ppo2.zip"
+    main(["--num_timesteps=0", f"--load_path={road}", "--play", "--seed=3", "--play_steps=50"])
+    assert capsys.readouterr().out == "stopped after 3 steps\n"
+
+
+def test_gymnasiums_own_windows_stop_too(tmp_path, monkeypatch, capsys):
+    pygame = pytest.importorskip("pygame")
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    monkeypatch.setenv("DISPLAY", ":0")
+    agent = tmp_path / "agent"
+    log = f"--log_path={tmp_path}"
+    main(["--env=CartPole-v1", *QUICK, "--num_timesteps=64", "--num_env=1", f"--save_path={agent}", log])
+    count = iter(range(99))
+    event = pygame.event.Event(pygame.KEYDOWN, key=pygame.K_ESCAPE)
+    predict = sb3.PPO.predict
+
+    def later(self, *arguments, **more):
+        if next(count) == 2:
+            pygame.event.post(event)
+        return predict(self, *arguments, **more)
+
+    monkeypatch.setattr(sb3.PPO, "predict", later)
+    main(["--num_timesteps=0", f"--load_path={agent}", "--play", "--play_steps=50", "--seed=0"])
+    assert "stopped after 3 steps" in capsys.readouterr().out

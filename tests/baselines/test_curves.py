@@ -71,9 +71,18 @@ def test_an_agent_is_kept_with_its_card_and_drawn(agent, tmp_path, capsys):
     assert {"torch", "stable-baselines3", "numpy"} <= set(card["versions"])
     assert str(tmp_path) not in json.dumps(card)
 
+    main(words)  # the same agent again
+    assert capsys.readouterr().out.split() == [f"{out}.card.json"] * 2
+    Path(f"{out}.zip").write_bytes(b"another agent")
+    with pytest.raises(ConfigError, match="got another agent; say --fresh"):
+        main(words)
+    assert Path(f"{out}.zip").read_bytes() == b"another agent"
+    main([*words, "--fresh"])
+    capsys.readouterr()
+
     picture = tmp_path / "curves.png"
     main(["draw", f"{out}.card.json", f"{out}.card.json", f"--out={picture}"])
-    assert capsys.readouterr().out.split() == [f"{out}.card.json", str(picture)]
+    assert capsys.readouterr().out.split() == [str(picture)]
     with Image.open(picture) as image:
         assert image.size == (920, 340)
         assert len(image.convert("RGB").getcolors(1 << 20) or []) > 20

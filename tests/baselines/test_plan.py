@@ -53,6 +53,26 @@ def test_defaults_are_those_of_ppo2_in_2019():
     assert plan.row_every == 10
 
 
+def test_what_is_kept_and_told_how_often():
+    assert planned(save_interval=3, log_interval=7).keep_every == 3
+    assert planned(save_interval=3, log_interval=7).row_every == 7
+    assert planned().keep_every == 0
+    assert planned("sac", checkpoint_freq=50).keep_every == 50
+    assert planned("ddpg", num_env=3, nb_epoch_cycles=5, nb_rollout_steps=7).row_every == 105
+
+
+def test_mujoco_is_normalised_whatever_the_algorithm():
+    for name in ("ppo2", "a2c", "ddpg", "sac"):
+        plan = planned(name, env_type="mujoco")
+        assert (plan.normalize_observations, plan.normalize_returns, plan.clip_observations) == (
+            True,
+            True,
+            10,
+        )
+        assert not planned(name, env_type="mujoco", normalize_returns=False).normalize_returns
+        assert planned(name).clip_observations == 5
+
+
 def test_pictures_get_the_convolutional_network():
     assert planned(sees=CAMERA).network == "cnn"
 
@@ -109,7 +129,7 @@ def test_what_changes_nothing_is_taken():
         ("ppo2", {"model_fn": 1}, "Stable-Baselines3 itself"),
         ("ppo2", {"nminibatches": 3}, "divisor of nsteps x num_env = 2048 x 1"),
         ("ppo2", {"nsteps": 0}, "nsteps: expected a number of at least 1"),
-        ("ppo2", {"nsteps": 2.5}, "nsteps: expected a whole number"),
+        ("ppo2", {"nsteps": 2.5}, "nsteps: expected an integer"),
         ("ppo2", {"gamma": 1.5}, "gamma: expected a number of at least 0 and at most 1"),
         ("ppo2", {"lr": "fast"}, "lr: expected a number"),
         ("ppo2", {"gamma": Falling(1.0)}, "gamma: expected a number"),

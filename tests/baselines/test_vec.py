@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from stable_baselines3.common.vec_env import is_vecenv_wrapped
 
-from dreamduck.baselines.engine import DummyVecEnv, sb3
+from dreamduck.baselines.engine import DummyVecEnv, VecMonitor, sb3
 from dreamduck.baselines.vec import BatchVecEnv, split_infos
 from dreamduck.baselines.worlds import EpisodeWatch
 from tests.baselines.toys import Dot
@@ -109,6 +111,23 @@ def test_a_batch_of_gymnasiums_own_trains():
     model.learn(256)
     assert model.num_timesteps == 256
     cartpole.close()
+
+
+def test_stable_baselines_knows_the_monitor(tmp_path):
+    venv = EpisodeWatch(batch(AutoresetMode.SAME_STEP), "Countdown")
+    assert is_vecenv_wrapped(venv, VecMonitor)
+    venv.write_to(tmp_path / "monitor.csv")
+    theirs = VecMonitor(batch(AutoresetMode.SAME_STEP), str(tmp_path / "theirs"))
+    for each in (venv, theirs):
+        each.reset()
+        for _ in range(7):
+            each.step(np.array([0, 0]))
+        each.close()
+    names = "monitor.csv", "theirs.monitor.csv"
+    ours, others = ((tmp_path / name).read_text().splitlines() for name in names)
+    assert json.loads(ours[0][1:])["env_id"] == "Countdown"
+    strip = [[row.rpartition(",")[0] for row in rows[1:]] for rows in (ours, others)]
+    assert strip[0] == strip[1] == ["r,l", "2.0,2", "3.0,3", "2.0,2", "2.0,2", "3.0,3"]
 
 
 def test_infos_are_split_by_their_masks():
