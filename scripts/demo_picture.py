@@ -129,9 +129,10 @@ def main(folder: Path) -> None:
     print(f"{len(episodes)} held-out episodes, dreams of {STEPS / 10:g} s at temperature {TEMPERATURE:g}:")
     for name, said in report.items():
         print(
-            f"{name} model: decoded frames {said['decoded_psnr']:.1f} dB; dream {said['dream_psnr']:.1f} dB "
-            f"(no motion: {said['standing_psnr']:.1f} dB), {said['contrast']:.0%} of the contrast and "
-            f"{said['sharpness']:.0%} of the sharpness of decoded frames"
+            f"{name} model: decoded frames {said['decoded_psnr']:.1f} dB, "
+            f"dream {said['dream_psnr']:.1f} dB (no motion: {said['standing_psnr']:.1f} dB), "
+            f"{said['contrast']:.0%} of the contrast and {said['sharpness']:.0%} of the sharpness "
+            "of decoded frames"
         )
 
 
