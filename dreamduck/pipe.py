@@ -23,19 +23,32 @@ class Silent(Exception):
     """The other side has not answered in time."""
 
 
-def send(fd: int, message: dict[str, Any], blob: bytes | memoryview = b"") -> None:
+def send(
+    fd: int,
+    message: dict[str, Any],
+    blob: bytes | memoryview = b"",
+    timeout: float | None = None,
+) -> None:
     """Write one message.
 
+    Args:
+        timeout: [s]; None waits for ever. With one, the pipe is made one that never blocks, for good.
     Raises:
-        Closed: nobody reads any more.
+        Closed: nobody reads any more. Silent: the other side has not read it all in time; the pipe holds
+            a part of the message then, and cannot be used again.
     """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    if timeout is not None:
+        os.set_blocking(fd, False)
     text = json.dumps(message).encode()
     for part in (HEADER.pack(len(text), len(blob)) + text, blob):
         view = memoryview(part)
         while view:
             try:
                 view = view[os.write(fd, view) :]
-            except (BrokenPipeError, OSError) as err:
+            except BlockingIOError:
+                _wait(fd, select.POLLOUT, deadline)
+            except OSError as err:
                 raise Closed from err
 
 
@@ -55,21 +68,32 @@ def receive(fd: int, timeout: float | None = None) -> tuple[dict[str, Any], byte
 
 def waiting(fd: int, seconds: float) -> bool:
     """Whether something can be read within so many seconds (an end of file counts)."""
+    try:
+        _wait(fd, select.POLLIN, time.monotonic() + seconds)
+    except Silent:
+        return False
+    return True
+
+
+def _wait(fd: int, event: int, deadline: float | None) -> None:
+    """Wait until the pipe can be read or written, or is closed.
+
+    Raises:
+        Silent: the deadline has passed.
+    """
     waiter = select.poll()
-    waiter.register(fd, select.POLLIN)
-    return bool(waiter.poll(seconds * 1000))
+    waiter.register(fd, event)
+    left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+    if not waiter.poll(left):
+        raise Silent
 
 
 def _read(fd: int, count: int, deadline: float | None) -> bytearray:
     """Exactly `count` bytes."""
     buffer = bytearray(count)
     view = memoryview(buffer)
-    waiter = select.poll()
-    waiter.register(fd, select.POLLIN)
     while view:
-        left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
-        if not waiter.poll(left):
-            raise Silent
+        _wait(fd, select.POLLIN, deadline)
         try:
             got = os.readv(fd, [view])
         except OSError as err:

@@ -7,6 +7,7 @@ process that made it ends in whatever way."""
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -18,7 +19,7 @@ import threading
 import time
 import traceback
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
 from dreamduck import errors, pipe
@@ -68,17 +69,19 @@ class Worker:
         )
         if self.process.stdin is None or self.process.stdout is None:
             raise SimulatorError(f"{name}: expected a pipe to its process, got none")
-        self._asked = 0
+        self._asked, self._limit, self._deadline = 0, 0.0, 0.0
         self._stdin, self._stdout = self.process.stdin, self.process.stdout
         self.close = weakref.finalize(
             self, _end, self.process, self._stdin, self._stdout, self._stderr, self._owner
         )
 
-    def send(self, call: str, *arguments: Any, blob: Blob = b"") -> None:
-        """Ask for something; the answer is fetched with `receive`.
+    def send(self, call: str, *arguments: Any, limit: float, blob: Blob = b"") -> None:
+        """Ask for something; the answer is fetched with `receive`. One thread at a time.
 
+        Args:
+            limit: [s] from now until the answer has come; a worker that takes longer hangs, and is ended.
         Raises:
-            SimulatorError: the worker is dead, or belongs to another process.
+            SimulatorError: the worker is dead or hangs, or belongs to another process.
         """
         if os.getpid() != self._owner:
             raise SimulatorError(
@@ -86,24 +89,32 @@ class Worker:
                 f"{self.remedy}"
             )
         self._asked += 1
+        self._limit, self._deadline = limit, time.monotonic() + limit
         message = {"id": self._asked, "call": call, "arguments": arguments}
-        try:
-            pipe.send(self._stdin.fileno(), message, blob)
-        except (pipe.Closed, ValueError) as err:
-            raise self._died() from err
+        with self._ending_on_trouble():
+            pipe.send(self._stdin.fileno(), message, blob, limit)
 
-    def receive(self, timeout: float) -> Reply:
+    def receive(self) -> Reply:
         """The answer to the last `send`; answers to older ones, never fetched, are thrown away.
 
-        Args:
-            timeout: [s]; a worker that takes longer hangs, and is ended.
         Raises:
             SimulatorError: the worker died or hangs. Other errors as the worker had them.
         """
+        with self._ending_on_trouble():
+            while True:
+                left = max(0.0, self._deadline - time.monotonic())
+                message, blob = pipe.receive(self._stdout.fileno(), left)
+                if message["id"] == self._asked:
+                    break
+        if "error" in message:
+            raise getattr(errors, message["error"])(message["text"])
+        return message, blob
+
+    @contextlib.contextmanager
+    def _ending_on_trouble(self) -> Iterator[None]:
+        """End the worker where a message was not passed on whole: the rest of it must not be read later."""
         try:
-            message, blob = pipe.receive(self._stdout.fileno(), timeout)
-            while message["id"] != self._asked:
-                message, blob = pipe.receive(self._stdout.fileno(), timeout)
+            yield
         except (pipe.Closed, ValueError) as err:
             raise self._died() from err
         except pipe.Silent as err:
@@ -111,15 +122,13 @@ class Worker:
             self.process.kill()
             self.close()
             raise SimulatorError(
-                f"{self.name} gave no answer in {timeout:.0f} s and was ended; {self.remedy}{text}"
+                f"{self.name} (process {self.process.pid}) gave no answer in {self._limit:.0f} s and was "
+                f"ended; {self.remedy}{text}"
             ) from err
-        except BaseException:  # Ctrl-C in the middle of an answer: the rest of it must not be read later
+        except BaseException:  # Ctrl-C
             self.process.kill()
             self.close()
             raise
-        if "error" in message:
-            raise getattr(errors, message["error"])(message["text"])
-        return message, blob
 
     @property
     def alive(self) -> bool:

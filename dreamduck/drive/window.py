@@ -23,7 +23,7 @@ Frame = npt.NDArray[np.uint8]
 WIDTH, HEIGHT = 640, 480  # of the picture; the text goes below it [pixels]
 LINE = 22  # height of a line of text [pixels]
 LINES = 2
-OPEN_TIMEOUT, SHOW_TIMEOUT = 60.0, 30.0  # [s]
+OPEN_TIMEOUT, SHOW_TIMEOUT = 60.0, 10.0  # [s]
 TEXT, BACKGROUND = (235, 235, 235), (24, 24, 28)
 NO_DISPLAY = (
     "run the command under a virtual display (xvfb-run -a python ..., from the package xvfb), or use "
@@ -67,8 +67,9 @@ class Window:
         self._due = 0.0
         self._worker = Worker("dreamduck.drive.window_worker", "the window", "open another")
         try:
-            self._worker.send("open", f"DreamDuck: {title}", size[0], size[1] + LINE * LINES)
-            self._worker.receive(OPEN_TIMEOUT)
+            height = size[1] + LINE * LINES
+            self._worker.send("open", f"DreamDuck: {title}", size[0], height, limit=OPEN_TIMEOUT)
+            self._worker.receive()
         except DisplayError as err:
             self.close()
             display = os.environ.get("DISPLAY")
@@ -93,8 +94,9 @@ class Window:
             time.sleep(max(0.0, self._due - time.monotonic()))
             self._due = max(self._due, time.monotonic() - 1.0 / fps) + 1.0 / fps
         picture = compose(frame, lines, self.size)
-        self._worker.send("show", picture.shape[1], picture.shape[0], blob=picture.tobytes())
-        told, _ = self._worker.receive(SHOW_TIMEOUT)
+        height, width, _ = picture.shape
+        self._worker.send("show", width, height, limit=SHOW_TIMEOUT, blob=picture.tobytes())
+        told, _ = self._worker.receive()
         right, up = told["stick"]
         keys = Keys(frozenset(told["held"]), tuple(told["pressed"]), told["closed"], (right, up))
         if keys.closed:

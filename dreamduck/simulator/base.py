@@ -7,6 +7,8 @@ own physics, reward and end; what an episode is worth to us is decided in `road`
 from __future__ import annotations
 
 import dataclasses
+import math
+import os
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -14,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.config import check, option
-from dreamduck.errors import ConfigError
+from dreamduck.errors import ConfigError, StartError
 
 FloatArray = npt.NDArray[np.float64]
 Frames = npt.NDArray[np.uint8]
@@ -22,6 +24,8 @@ Frames = npt.NDArray[np.uint8]
 SIMULATORS = ("native", "gym-duckietown")
 SIMULATION_RATE = 30.0  # steps of physics a second, upstream's frame_rate
 INVALID_POSE_REWARD = -1000.0  # upstream's reward at an end
+START_TRIES = 5000  # poses that are tried on one tile
+START_TILES = 10  # drawn one after the other; upstream puts the car at (1, 1) after the first, road or not
 
 END_NONE, END_OFF_ROAD, END_COLLISION = 0, 1, 2
 ENDS = ("", "off-road", "collision")  # by code; "time" is a truncation, which the worlds add
@@ -37,13 +41,40 @@ class SimulatorConfig:
     frame_skip: int = option(
         3, "steps of physics for each step of the world", unit="1/30 s", low=1, high=900
     )
+    start_angle: float = option(
+        60.0,
+        "drawn starts are less than this from the lane's direction; 60 is gym-duckietown's, 4 that of "
+        "the AI Driving Olympics",
+        unit="degrees",
+        low=1.0,
+        high=180.0,
+    )
     camera_width: int = option(64, "width of the camera's picture", unit="pixels", low=8, high=1920)
     camera_height: int = option(64, "height of the camera's picture", unit="pixels", low=8, high=1080)
 
     def __post_init__(self) -> None:
+        if isinstance(self.map_name, os.PathLike):
+            object.__setattr__(self, "map_name", os.fspath(self.map_name))
         check(self)
         if not self.map_name:
             raise ConfigError("map_name: expected a map's name, got ''")
+
+
+def wrapped(angle: float) -> float:
+    """The same direction as an angle [rad] in [-pi, pi); one that is in there is not changed at all."""
+    if -math.pi <= angle < math.pi:
+        return float(angle)
+    turned = math.remainder(angle, math.tau)
+    return -math.pi if turned == math.pi else turned
+
+
+def no_start(map_name: str, start_angle: float) -> StartError:
+    """The error where no tile that was drawn has a place to start from."""
+    return StartError(
+        f"start: expected free road within {start_angle:g} degrees of the lane's direction on {map_name}, "
+        f"found none in {START_TILES} times {START_TRIES} tries; give a start, raise start_angle, or take "
+        "objects off the road"
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,12 +82,13 @@ class CarState:
     """Where N cars are after a reset or a step; every array has N rows.
 
     Attributes:
-        pose: (N, 3) float64, x [m], z [m], heading [rad]; upstream's coordinates: heading 0
-            along +x, direction (cos, -sin) in (x, z).
+        pose: (N, 3) float64, x [m], z [m], heading [rad] in [-pi, pi); upstream's coordinates:
+            heading 0 along +x, direction (cos, -sin) in (x, z).
         speed: (N,) float64 [m/s], upstream's `speed`.
         lane_dist: (N,) float64 [m], offset from the centre of the right-hand lane with upstream's
             sign; nan where there is no lane below the car.
-        lane_angle: (N,) float64 [rad], heading relative to the lane, upstream's sign; nan likewise.
+        lane_angle: (N,) float64 [rad] in [-pi, pi], heading relative to the lane, upstream's sign;
+            nan likewise.
         lane_tangent: (N, 2) float64, unit direction of the lane in (x, z); nan likewise.
         tile: (N, 2) int64, (i, j).
         simulator_reward: (N,) float64, upstream's own reward of this step (0 after a reset).
@@ -92,13 +124,14 @@ class Simulator(Protocol):
         Args:
             seeds: one seed for each car that is reset; the same seed gives the same episode,
                 bit for bit, whatever came before.
-            starts: (n, 3) x [m], z [m], heading [rad]; a row of nan, or None for all, is drawn
-                as upstream draws it.
+            starts: (n, 3) x [m], z [m], heading [rad], any number of turns; a row of nan, or None
+                for all, is drawn as upstream draws it.
             cars: (n,) indices of the cars to reset; all by default.
         Returns:
             The state of all N cars; those not reset are as they were.
         Raises:
-            StartError: a start is not on a drivable tile, or touches an object.
+            StartError: a start is not on a drivable tile, or touches an object; or none that
+                `start_angle` allows was found on the tile that was drawn.
         """
         ...
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -128,6 +129,10 @@ class Camera:
             own, one, things, signals[car : car + 1], self._tiles, scene, room, above, plain, 0, 1, out
         )
         return out[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the threads, for copies and pickles; a copy starts its own when it needs them."""
+        return {**self.__dict__, "_pool": None}
 
     def _workers(self) -> ThreadPoolExecutor:
         """Threads of this very process: those of a parent do not survive a fork."""

@@ -9,9 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from dreamduck.simulator.base import END_NONE, INVALID_POSE_REWARD, FloatArray
+from dreamduck.simulator.base import END_NONE, INVALID_POSE_REWARD, FloatArray, wrapped
 from dreamduck.simulator.collisions import (
     Boxes,
     end_code,
@@ -21,6 +20,7 @@ from dreamduck.simulator.collisions import (
     robot_center,
     static_penalty,
 )
+from dreamduck.simulator.compiled import njit
 from dreamduck.simulator.dynamics import MEMORY, STEP_TIME, heading_of, integrate, wheel_duties
 from dreamduck.simulator.lanes import Lanes, lane_position
 from dreamduck.simulator.objects import hits_things, step_things, things_penalty
@@ -34,7 +34,8 @@ class Cars(NamedTuple):
     """N cars; every array has N rows.
 
     Attributes:
-        pose: x [m], z [m], heading [rad]. frame: cosine and sine of the heading, x, y [m] with y up.
+        pose: x [m], z [m], heading [rad] in [-pi, pi).
+        frame: cosine and sine of the heading, x, y [m] with y up.
         velocity: forward [m/s], turning [rad/s]. height: (N,) [m] of the map: y = height - z.
         commands: the last duty cycles (left, right), a ring. steps: of physics since the reset.
         wheel_distance: [m]. things: (D, FIELDS) each. walks, walks_used: see `objects.step_things`.
@@ -91,14 +92,22 @@ def make_cars(num_cars: int, things: FloatArray, walks: int) -> Cars:
 def place_car(
     cars: Cars, car: int, height: float, wheel_distance: float, x: float, z: float, heading: float
 ) -> None:
-    """Put a car, standing still, at the beginning of an episode."""
+    """Put a car, standing still, at the beginning of an episode.
+
+    Args:
+        height: of the map [m].
+        wheel_distance: [m].
+        x, z: [m].
+        heading: [rad], any number of turns.
+    """
+    heading = wrapped(heading)
     cars.pose[car] = x, z, heading
     cars.frame[car] = math.cos(heading), math.sin(heading), x, height - z
     cars.velocity[car] = cars.commands[car] = cars.speed[car] = cars.steps[car] = 0
     cars.height[car], cars.wheel_distance[car] = height, wheel_distance
 
 
-@njit(cache=True, nogil=True)
+@njit(nogil=True)
 def drive(
     lanes: Lanes,
     boxes: Boxes,
@@ -125,7 +134,7 @@ def drive(
         observe(lanes, boxes, cars, car, True)
 
 
-@njit(cache=True)
+@njit
 def _step_car(cars: Cars, car: int, ages: npt.NDArray[np.int8], left: float, right: float) -> None:
     """One step of physics of one car."""
     step = cars.steps[car]
@@ -143,7 +152,7 @@ def _step_car(cars: Cars, car: int, ages: npt.NDArray[np.int8], left: float, rig
     cars.steps[car] = step + 1
 
 
-@njit(cache=True)
+@njit
 def observe(lanes: Lanes, boxes: Boxes, cars: Cars, car: int, judge: bool) -> None:
     """Work out where one car is in its lane, what it is near to and, with `judge`, reward and end."""
     x, z, heading = cars.pose[car, 0], cars.pose[car, 1], cars.pose[car, 2]

@@ -11,9 +11,9 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 
 from dreamduck.simulator.base import END_COLLISION, END_NONE, END_OFF_ROAD, FloatArray
+from dreamduck.simulator.compiled import njit
 from dreamduck.simulator.lanes import Lanes, tile_index
 from dreamduck.simulator.maps import STATIC, Map, MapObject
 
@@ -57,7 +57,7 @@ def object_corners(thing: MapObject) -> FloatArray:
 def principal_axes(corners: FloatArray) -> FloatArray:
     """The principal axes (2, 2) of a box's corners (4, 2), one a row; any pair for a square."""
     _, vectors = np.linalg.eig(np.cov(corners, rowvar=False, bias=True))
-    return np.ascontiguousarray(vectors.T)
+    return np.ascontiguousarray(vectors.T.real)  # complex in numpy 2.5 and later, with imaginary parts of 0
 
 
 def safety_radius(thing: MapObject) -> float:
@@ -87,13 +87,13 @@ def static_boxes(map: Map) -> Boxes:
     )
 
 
-@njit(cache=True)
+@njit
 def robot_center(x: float, z: float, heading: float) -> tuple[float, float]:
     """The middle of a car [m] whose axle is at x, z."""
     return x + CENTER_AHEAD * math.cos(heading), z - CENTER_AHEAD * math.sin(heading)
 
 
-@njit(cache=True)
+@njit
 def oriented_box(
     x: float, z: float, heading: float, width: float, length: float, corners: FloatArray
 ) -> None:
@@ -106,7 +106,7 @@ def oriented_box(
     corners[3, 0], corners[3, 1] = x - rx + fx, z - rz + fz
 
 
-@njit(cache=True)
+@njit
 def apart_along(ax: float, az: float, one: FloatArray, two: FloatArray) -> bool:
     """Whether two boxes (4, 2) have a gap between them along the axis (ax, az)."""
     low1 = low2 = math.inf
@@ -119,7 +119,7 @@ def apart_along(ax: float, az: float, one: FloatArray, two: FloatArray) -> bool:
     return high1 < low2 or high2 < low1
 
 
-@njit(cache=True)
+@njit
 def boxes_touch(robot: FloatArray, heading: float, corners: FloatArray, axes: FloatArray) -> bool:
     """Whether a car's box (4, 2) touches an object's (4, 2) with its axes (2, 2)."""
     c, s = math.cos(heading), math.sin(heading)
@@ -131,7 +131,7 @@ def boxes_touch(robot: FloatArray, heading: float, corners: FloatArray, axes: Fl
     )
 
 
-@njit(cache=True)
+@njit
 def robot_box(x: float, z: float, heading: float) -> FloatArray:
     """The box (4, 2) that stands for a car whose axle is at x, z."""
     # Twice, as upstream: once for the car's middle, once more for the box.
@@ -142,7 +142,7 @@ def robot_box(x: float, z: float, heading: float) -> FloatArray:
     return corners
 
 
-@njit(cache=True)
+@njit
 def hits_static(boxes: Boxes, robot: FloatArray, heading: float) -> bool:
     """Whether a car's box touches a thing that never moves."""
     x, z = 0.5 * (robot[0, 0] + robot[2, 0]), 0.5 * (robot[0, 1] + robot[2, 1])
@@ -157,7 +157,7 @@ def hits_static(boxes: Boxes, robot: FloatArray, heading: float) -> bool:
     return False
 
 
-@njit(cache=True)
+@njit
 def static_penalty(boxes: Boxes, x: float, z: float) -> float:
     """How far the safety circle around a car's middle reaches into those of static things, 0 or less."""
     total = 0.0
@@ -167,7 +167,7 @@ def static_penalty(boxes: Boxes, x: float, z: float) -> float:
     return total
 
 
-@njit(cache=True)
+@njit
 def on_road(lanes: Lanes, x: float, z: float, heading: float, factor: float) -> bool:
     """Whether a car's middle, left, right and front are on drivable tiles.
 
@@ -185,7 +185,7 @@ def on_road(lanes: Lanes, x: float, z: float, heading: float, factor: float) -> 
     )
 
 
-@njit(cache=True)
+@njit
 def end_code(off_road: bool, touching: bool) -> int:
     """Why an episode is over, if it is: leaving the road goes before touching something."""
     if off_road:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from dreamduck.simulator.compiled import njit
 from dreamduck.simulator.ground import draw_ground
 from dreamduck.simulator.raster import (
     NEAR,
@@ -51,7 +51,7 @@ class Room(NamedTuple):
     car_view: npt.NDArray[np.float64]  # (VIEW_SIZE,)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _find_objects(view: Any, scene: Any, visible: Any, moving: Any, room: Any, part: Any) -> None:
     """Find out which objects are in the picture, and how detailed each must be.
 
@@ -98,7 +98,7 @@ def _find_objects(view: Any, scene: Any, visible: Any, moving: Any, room: Any, p
         room.shown[k], room.whole[k] = level, near >= NEAR
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _draw_objects(
     view: Any, scene: Any, visible: Any, moving: Any, signals: Any, room: Any, out: Any
 ) -> None:
@@ -133,7 +133,7 @@ def _draw_objects(
     resolve(left, top, right, bottom, room.colors, out)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _bend(plain: Any, lens: Any, out: Any) -> None:
     """Look at a picture through the lens: lens (H * W,) int64 says where each pixel comes from."""
     width = out.shape[1]
@@ -144,7 +144,7 @@ def _bend(plain: Any, lens: Any, out: Any) -> None:
             out[y, x, channel] = plain[from_y, from_x, channel]
 
 
-@njit(cache=True, error_model="numpy", nogil=True)
+@njit(error_model="numpy", nogil=True)
 def render_frames(
     pose: Any, looks: Any, moving: Any, signals: Any, tiles: Any, scene: Any, room: Any,
     above: Any, lens: Any, first: int, last: int, out: Any,

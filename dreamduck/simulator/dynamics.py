@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from dreamduck.simulator.base import SIMULATION_RATE, FloatArray
+from dreamduck.simulator.compiled import njit
 
 STEP_TIME = 1.0 / SIMULATION_RATE  # [s]
 DELAY = 0.15  # [s] from command to motor
@@ -44,7 +44,7 @@ def command_ages(steps: int) -> npt.NDArray[np.int8]:
     return np.where(wanted < 0.0, NO_COMMAND, newest - chosen).astype(np.int8)
 
 
-@njit(cache=True)
+@njit
 def wheel_duties(throttle: float, steering: float, wheel_distance: float) -> tuple[float, float]:
     """The duty cycles (left, right) of the motors in [-1, 1] for an action, as upstream's DuckietownEnv."""
     scale = 1.0 / MOTOR_CONSTANT
@@ -56,7 +56,7 @@ def wheel_duties(throttle: float, steering: float, wheel_distance: float) -> tup
     )
 
 
-@njit(cache=True)
+@njit
 def integrate(frame: FloatArray, velocity: FloatArray, left: float, right: float) -> None:
     """Move a car by one step, in place.
 
@@ -79,7 +79,7 @@ def integrate(frame: FloatArray, velocity: FloatArray, left: float, right: float
     frame[1] = s * cos + c * sin
 
 
-@njit(cache=True)
+@njit
 def heading_of(frame: FloatArray) -> float:
     """The heading [rad] in [-pi, pi) of a frame."""
     angle = math.atan2(frame[1], frame[0])

@@ -14,11 +14,11 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from dreamduck.config import check, option
 from dreamduck.simulator.base import CarState, FloatArray
 from dreamduck.simulator.collisions import Boxes, hits_static, on_road, robot_box, static_boxes
+from dreamduck.simulator.compiled import njit
 from dreamduck.simulator.dynamics import ANGULAR_DRAG, DELAY, LINEAR_DRAG
 from dreamduck.simulator.lanes import Lanes, choose_curve, map_lanes, tile_index
 from dreamduck.simulator.maps import Map
@@ -138,7 +138,7 @@ class Expert:
         return np.clip(actions, -1.0, 1.0)
 
 
-@njit(cache=True)
+@njit
 def _pursue(
     lanes: Lanes,
     boxes: Boxes,
@@ -181,7 +181,7 @@ def _pursue(
                 break
 
 
-@njit(cache=True)
+@njit
 def _safe_steps(
     lanes: Lanes, boxes: Boxes, pose: FloatArray, speed: float, forward: float, turn: float
 ) -> int:
@@ -200,7 +200,7 @@ def _safe_steps(
     return LOOKAHEAD_STEPS
 
 
-@njit(cache=True)
+@njit
 def _locate(routes: Routes, curve: int, x: float, z: float) -> tuple[int, float]:
     """The curve, or the one after it, and how far along it [m] its point nearest to (x, z) is."""
     best, found, place = math.inf, curve, 0.0
@@ -214,7 +214,7 @@ def _locate(routes: Routes, curve: int, x: float, z: float) -> tuple[int, float]
     return found, place
 
 
-@njit(cache=True)
+@njit
 def _allowed_speed(routes: Routes, curve: int, start: float, braking: float) -> float:
     """The speed [m/s] now from which all that lies ahead can still be taken."""
     allowed, passed = math.inf, -start
@@ -231,7 +231,7 @@ def _allowed_speed(routes: Routes, curve: int, start: float, braking: float) -> 
     return allowed
 
 
-@njit(cache=True)
+@njit
 def _point_ahead(routes: Routes, curve: int, distance: float, offset: float) -> tuple[float, float]:
     """The point that is `distance` [m] along the route and `offset` [m] left; straight on where it ends."""
     last = SAMPLES - 1

@@ -13,8 +13,8 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
 
+from dreamduck.simulator.compiled import njit
 from dreamduck.simulator.views import (
     AMBIENT_R,
     COS_HEADING,
@@ -44,7 +44,7 @@ GROUND_LEVEL = -0.008  # [m], upstream's ground lies below the tiles
 GROUND_HALF = 50.0  # [m], it reaches so far from the origin
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _ground_glow(view: Any) -> float:
     """How much of the lamp the bare ground takes.
 
@@ -71,7 +71,7 @@ def _ground_glow(view: Any) -> float:
     return total / 4.0
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@njit(error_model="numpy", inline="always")
 def _strike(view: Any, level: float, right: float, up: float) -> tuple[float, float, float]:
     """Where the ray through a point of the picture meets a level plane.
 
@@ -88,7 +88,7 @@ def _strike(view: Any, level: float, right: float, up: float) -> tuple[float, fl
     return depth, x, z
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _line(view: Any, level: float, x: float, y: float, width: int, height: int, row: Any) -> float:
     """Where a row of points meets a level plane: row = x, z of the first, x, z from one to the next [m].
 
@@ -105,7 +105,7 @@ def _line(view: Any, level: float, x: float, y: float, width: int, height: int, 
     return depth
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _set_row(view: Any, tiles: Any, y: int, width: int, height: int, row: Any) -> bool:
     """Work out what the pixels of a row share.
 
@@ -153,7 +153,7 @@ def _set_row(view: Any, tiles: Any, y: int, width: int, height: int, row: Any) -
 # the data, so that the compiler can turn the others into vector instructions.
 
 
-@njit(cache=True, error_model="numpy", fastmath=FAST)
+@njit(error_model="numpy", fastmath=FAST)
 def _find_texels(tiles: Any, line: Any, cells: Any, places: Any, across: Any, along: Any) -> None:
     """Find out on which tile, and where on it, the middle of each pixel lies.
 
@@ -181,7 +181,7 @@ def _find_texels(tiles: Any, line: Any, cells: Any, places: Any, across: Any, al
         places[k] = np.int32(fu) + np.int32(fw) * 65536
 
 
-@njit(cache=True, error_model="numpy", fastmath=FAST)
+@njit(error_model="numpy", fastmath=FAST)
 def _find_cells(tiles: Any, line: Any, cells: Any) -> None:
     """Find out on which tile a sample of each pixel lies; like `_find_texels`."""
     zero, one = np.float32(0), np.float32(1)
@@ -196,7 +196,7 @@ def _find_cells(tiles: Any, line: Any, cells: Any) -> None:
         cells[k] = np.int32((np.floor(z) + one) * wide + (np.floor(x) + one)) if inside else np.int32(0)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _fetch_texels(
     grid: Any, pictures: Any, side: int, cells: Any, places: Any, across: Any, texels: Any
 ) -> None:
@@ -221,7 +221,7 @@ def _fetch_texels(
         texels[2, k], texels[3, k] = pictures[np.uint64(at + dz)], pictures[np.uint64(at + dx + dz)]
 
 
-@njit(cache=True, error_model="numpy", fastmath=FAST)
+@njit(error_model="numpy", fastmath=FAST)
 def _blend_texels(
     row: Any,
     light: Any,
@@ -267,7 +267,7 @@ def _blend_texels(
         colors[k] = ground if u < zero else color
 
 
-@njit(cache=True, error_model="numpy", inline="always")
+@njit(error_model="numpy", inline="always")
 def _texel(place: float, side: int) -> tuple[int, int, float]:
     """The texels before and after a place (0 to 1, and a little beyond, where the texture repeats).
 
@@ -282,7 +282,7 @@ def _texel(place: float, side: int) -> tuple[int, int, float]:
     return first, (1 if first < side - 1 else 1 - side), place - whole
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _cell_color(
     grid: Any, pictures: Any, side: int, cell: int, x: float, z: float
 ) -> tuple[float, float, float]:
@@ -305,7 +305,7 @@ def _cell_color(
     )
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _mix(
     grid: Any,
     pictures: Any,
@@ -353,7 +353,7 @@ def _mix(
     out[k, 0], out[k, 1], out[k, 2] = min(red / 4, 255.0), min(green / 4, 255.0), min(blue / 4, 255.0)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _write_row(
     grid: Any, pictures: Any, side: int, row: Any, light: Any, flat: Any, cells: Any, colors: Any, out: Any
 ) -> None:
@@ -369,7 +369,7 @@ def _write_row(
             _mix(grid, pictures, side, row, light, flat, k, cells, colors[k], out)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def draw_ground(view: Any, tiles: Any, out: Any, room: Any) -> None:
     """Draw sky, ground and tiles.
 

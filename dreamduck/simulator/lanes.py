@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from dreamduck.simulator.base import FloatArray
+from dreamduck.simulator.compiled import njit
 
 if TYPE_CHECKING:
     from dreamduck.simulator.maps import Map
@@ -108,7 +108,7 @@ def map_lanes(map: Map) -> Lanes:
     return make_lanes(map.tile_size, map.width, map.height, curves)
 
 
-@njit(cache=True)
+@njit
 def tile_index(lanes: Lanes, x: float, z: float) -> int:
     """The index of the drivable tile below a point, -1 if there is none."""
     i = math.floor(x / lanes.tile_size)
@@ -119,7 +119,7 @@ def tile_index(lanes: Lanes, x: float, z: float) -> int:
     return index if lanes.number[index] > 0 else -1
 
 
-@njit(cache=True)
+@njit
 def bezier_point(points: FloatArray, curve: int, t: float) -> tuple[float, float]:
     """Position (x, z) [m] of a curve at `t` in [0, 1]."""
     s = 1 - t
@@ -130,7 +130,7 @@ def bezier_point(points: FloatArray, curve: int, t: float) -> tuple[float, float
     return x, z
 
 
-@njit(cache=True)
+@njit
 def bezier_tangent(points: FloatArray, curve: int, t: float) -> tuple[float, float]:
     """The unit direction (x, z) of a curve at `t`."""
     s = 1 - t
@@ -142,7 +142,7 @@ def bezier_tangent(points: FloatArray, curve: int, t: float) -> tuple[float, flo
     return x / norm, z / norm
 
 
-@njit(cache=True)
+@njit
 def bezier_closest(points: FloatArray, curve: int, x: float, z: float) -> float:
     """Where on a curve the point is nearest, as upstream's halving finds it (not always the nearest)."""
     low, high = 0.0, 1.0
@@ -159,7 +159,7 @@ def bezier_closest(points: FloatArray, curve: int, x: float, z: float) -> float:
     return (low + high) * 0.5
 
 
-@njit(cache=True)
+@njit
 def choose_curve(lanes: Lanes, tile: int, heading: float) -> int:
     """Of a tile's curves the one whose chord fits the heading best."""
     dx, dz = math.cos(heading), -math.sin(heading)
@@ -171,7 +171,7 @@ def choose_curve(lanes: Lanes, tile: int, heading: float) -> int:
     return best
 
 
-@njit(cache=True)
+@njit
 def closest_curve_point(
     lanes: Lanes, x: float, z: float, heading: float
 ) -> tuple[bool, float, float, float, float]:
@@ -190,7 +190,7 @@ def closest_curve_point(
     return True, px, pz, tx, tz
 
 
-@njit(cache=True)
+@njit
 def lane_position(
     lanes: Lanes, x: float, z: float, heading: float
 ) -> tuple[bool, float, float, float, float, float]:

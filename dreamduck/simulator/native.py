@@ -16,7 +16,14 @@ import numpy.typing as npt
 
 from dreamduck.errors import ActionError, ConfigError, ResetNeeded, StartError
 from dreamduck.simulator import objects, starts
-from dreamduck.simulator.base import CarState, FloatArray, Frames, SimulatorConfig
+from dreamduck.simulator.base import (
+    START_TILES,
+    CarState,
+    FloatArray,
+    Frames,
+    SimulatorConfig,
+    no_start,
+)
 from dreamduck.simulator.cars import Cars, drive, make_cars, observe, place_car
 from dreamduck.simulator.collisions import on_road, static_boxes
 from dreamduck.simulator.dynamics import command_ages
@@ -87,9 +94,10 @@ class NativeSimulator:
         """
         chosen = self._chosen(seeds, cars)
         poses = self._given_starts(starts, len(chosen))
+        self._ready[chosen] = False
         for car, seed, pose in zip(chosen, seeds, poses, strict=True):
             self._begin(int(car), int(seed), pose)
-        self._ready[chosen] = True
+            self._ready[car] = True
         return self._state()
 
     def step(self, actions: FloatArray) -> CarState:
@@ -143,6 +151,10 @@ class NativeSimulator:
                 walks[:] = np.concatenate([walks[used:], objects.draw_walks(stream, used)])
             self._cars.walks_used[car] = 0
 
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the threads, for copies and pickles; a copy starts its own when it needs them."""
+        return {**self.__dict__, "_pool": None}
+
     # ---------------------------------------------------------------- starting
 
     def _chosen(self, seeds: Sequence[int], cars: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
@@ -190,11 +202,19 @@ class NativeSimulator:
             self._cars.walks[car] = objects.draw_walks(stream, self._cars.walks.shape[1])
             self._cars.walks_used[car] = 0
             self._streams[car] = stream if self._cars.walks.shape[1] else None
-        wheel_distance = draw_looks(rng, self.map, domain_rand, self._looks, car)
-        if np.isnan(pose).all():
-            circles = starts.visible(self._circles, self._looks.object_visible[car])
-            pose = np.array(starts.draw_start(rng, self.map, self._lanes, self._boxes, rows, circles))
-        place_car(self._cars, car, self.map.height * self.map.tile_size, wheel_distance, *pose)
+        given = None if np.isnan(pose).all() else (float(pose[0]), float(pose[1]), float(pose[2]))
+        for _ in range(START_TILES):
+            wheel_distance = draw_looks(rng, self.map, domain_rand, self._looks, car)
+            if given is None:
+                circles = starts.visible(self._circles, self._looks.object_visible[car])
+                given = starts.draw_start(
+                    rng, self.map, self._lanes, self._boxes, rows, circles, self.config.start_angle
+                )
+            if given is not None:
+                break
+        else:
+            raise no_start(self.map.name, self.config.start_angle)
+        place_car(self._cars, car, self.map.height * self.map.tile_size, wheel_distance, *given)
         observe(self._lanes, self._boxes, self._cars, car, False)
 
     def _need_reset(self) -> None:

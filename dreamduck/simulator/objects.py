@@ -9,7 +9,6 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from dreamduck.simulator.base import FloatArray
 from dreamduck.simulator.collisions import (
@@ -22,6 +21,7 @@ from dreamduck.simulator.collisions import (
     principal_axes,
     safety_radius,
 )
+from dreamduck.simulator.compiled import njit
 from dreamduck.simulator.dynamics import DUTY_LIMIT, MOTOR_CONSTANT, STEP_TIME, WHEEL_RADIUS
 from dreamduck.simulator.lanes import Lanes, closest_curve_point
 from dreamduck.simulator.maps import CHECKERBOARD, DUCKIE, DUCKIEBOT, STATIC, TRAFFICLIGHT, Map
@@ -104,7 +104,7 @@ def draw_walks(rng: np.random.RandomState, count: int) -> FloatArray:
     )
 
 
-@njit(cache=True)
+@njit
 def step_things(rows: FloatArray, lanes: Lanes, walks: FloatArray, used: int) -> int:
     """Move all things of one car's world by one step, in place.
 
@@ -135,7 +135,7 @@ def step_things(rows: FloatArray, lanes: Lanes, walks: FloatArray, used: int) ->
     return used
 
 
-@njit(cache=True)
+@njit
 def _step_duckiebot(row: FloatArray, lanes: Lanes) -> None:
     """Steer for a point on the lane ahead; stand still where there is no lane (upstream raises there)."""
     x, z, angle = row[X], row[Z], row[ANGLE]
@@ -174,7 +174,7 @@ def _step_duckiebot(row: FloatArray, lanes: Lanes) -> None:
     oriented_box(row[X], row[Z], row[ANGLE], row[WIDTH], row[LENGTH], corners)
 
 
-@njit(cache=True)
+@njit
 def _step_duckie(row: FloatArray, walk_distance: float) -> bool:
     """Wait, then walk across; whether the walk ended with this step."""
     if row[WALKING] == 0.0:
@@ -198,7 +198,7 @@ def _step_duckie(row: FloatArray, walk_distance: float) -> bool:
     return ended
 
 
-@njit(cache=True)
+@njit
 def _step_checkerboard(row: FloatArray) -> None:
     """Go through the motions that a camera is calibrated with; its box stays behind, as upstream's."""
     phase = row[PHASE]
@@ -220,7 +220,7 @@ def _step_checkerboard(row: FloatArray) -> None:
     row[PHASE] += 2
 
 
-@njit(cache=True)
+@njit
 def hits_things(rows: FloatArray, robot: FloatArray, heading: float) -> bool:
     """Whether a car's box (4, 2) touches a thing that moves."""
     for k in range(len(rows)):
@@ -234,7 +234,7 @@ def hits_things(rows: FloatArray, robot: FloatArray, heading: float) -> bool:
     return False
 
 
-@njit(cache=True)
+@njit
 def things_penalty(rows: FloatArray, x: float, z: float) -> float:
     """How far the safety circle around a car's middle reaches into those of moving things, 0 or less."""
     total = 0.0

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from dreamduck.errors import MapError
+from dreamduck.simulator.base import wrapped
 
 # Offsets of the eight slots around a tile's corner where signs are put, in tiles.
 _LONG, _SHORT = 0.09, 0.035
@@ -99,13 +100,8 @@ def place(
         raise MapError(f"{where}: expected one of pos, pose, place, attach; got {shown(desc)}")
     if not max(abs(x), abs(y)) <= FARTHEST:
         raise MapError(f"{where}: expected a place within {FARTHEST:g} m, got x {x:g} m, y {y:g} m")
-    return x, grid[1] * tile_size - y, _wrapped(theta)
-
-
-def _wrapped(theta: float) -> float:
-    """The angle as upstream reads it back out of a rotation matrix."""
-    angle = float(np.arctan2(np.sin(theta), np.cos(theta)))
-    return -math.pi if angle == math.pi else angle
+    # Through sine and cosine, as upstream reads it back out of a rotation matrix.
+    return x, grid[1] * tile_size - y, wrapped(float(np.arctan2(np.sin(theta), np.cos(theta))))
 
 
 def _numbers(values: Any, sizes: tuple[int, ...], where: str) -> list[float]:

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from dreamduck.simulator.compiled import njit
 from dreamduck.simulator.meshes import ATTRIBUTES, Mesh
 from dreamduck.simulator.views import (
     COS_HEADING,
@@ -65,7 +65,7 @@ def corner_places(mesh: Mesh) -> npt.NDArray[np.uint32]:
     return (mesh.triangles // BLOCK * OUT_BLOCK + mesh.triangles % BLOCK).astype(np.uint32)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def place_object(view: Any, x: float, y: float, z: float, angle: float, scale: float, turn: Any) -> None:
     """Where an object stands as the camera sees it.
 
@@ -90,7 +90,7 @@ def place_object(view: Any, x: float, y: float, z: float, angle: float, scale: f
         turn[3, axis] = vx * dx + vy * dy + vz * dz
 
 
-@njit(cache=True, error_model="numpy", fastmath=FAST)
+@njit(error_model="numpy", fastmath=FAST)
 def shade_vertices(
     turn: Any,
     scale: float,
@@ -153,7 +153,7 @@ def shade_vertices(
             out[to + R8 + k] = inverse * source[at + R10 + k]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def draw_triangles(
     triangles: Any,
     pictures: Any,
@@ -209,7 +209,7 @@ def draw_triangles(
             _fill(vertices, a, b, c, area, picture, texels, table, depths, colors)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _clip(
     p: Any,
     corners: Any,
@@ -253,7 +253,7 @@ def _clip(
         _fill(polygon, a, b, c, area, picture, texels, table, depths, colors)
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _fill(
     p: Any,
     a: int,
@@ -310,7 +310,7 @@ def _fill(
                 colors[y, x, k] = color
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _shade(
     p: Any,
     a: int,
@@ -354,7 +354,7 @@ def _shade(
     return COVERED | r10 | g10 << 10 | b10 << 20
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def _sample_picture(
     texels: Any, first: int, width: int, height: int, u: float, v: float
 ) -> tuple[float, float, float]:
@@ -376,7 +376,7 @@ def _sample_picture(
     )
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def clear_samples(
     view: Any, left: int, top: int, right: int, bottom: int, depths: Any, colors: Any
 ) -> None:
@@ -395,7 +395,7 @@ def clear_samples(
                 colors[y, x, k] = 0
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def resolve(left: int, top: int, right: int, bottom: int, colors: Any, out: Any) -> None:
     """Put the samples that were drawn into the picture, out (H, W, 3) uint8: the mean of four."""
     for y in range(top, bottom):

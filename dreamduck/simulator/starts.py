@@ -9,19 +9,16 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
-from dreamduck.simulator.base import FloatArray
+from dreamduck.simulator.base import START_TRIES, FloatArray
 from dreamduck.simulator.collisions import Boxes, hits_static, on_road, robot_box, spawn_radius
+from dreamduck.simulator.compiled import njit
 from dreamduck.simulator.lanes import Lanes, lane_position
 from dreamduck.simulator.maps import Map
 from dreamduck.simulator.objects import hits_things
 
-MAX_TRIES = 5000
 TRIES_A_BLOCK = 50
-MAX_ANGLE = 60.0  # [degrees] from the lane's direction
 SAFETY = 1.3  # the car counts as larger by this factor
-LAST_RESORT = (1.0, 1.0, 1.0)  # upstream's pose when no try succeeded
 
 
 def keep_away(map: Map) -> FloatArray:
@@ -37,15 +34,17 @@ def draw_start(
     boxes: Boxes,
     things: FloatArray,
     circles: FloatArray,
-) -> tuple[float, float, float]:
+    start_angle: float,
+) -> tuple[float, float, float] | None:
     """Draw a start as upstream does.
 
     Args:
         rng: the episode's generator, after `draw_looks`; advanced by some number of draws.
         things: (D, FIELDS) the moving things at the start.
         circles: (n, 3) from `keep_away`, of the objects that are visible.
+        start_angle: [degrees]; the heading is less than this from the lane's direction.
     Returns:
-        x [m], z [m], heading [rad].
+        x [m], z [m], heading [rad]; None where no try succeeded.
     """
     if map.start_tile is not None:
         i, j = map.start_tile
@@ -56,17 +55,24 @@ def draw_start(
     if map.start_pose is not None:
         x, z, heading = map.start_pose
         return i * map.tile_size + x, j * map.tile_size + z, heading
-    for _ in range(MAX_TRIES // TRIES_A_BLOCK):
+    for _ in range(START_TRIES // TRIES_A_BLOCK):
         numbers = rng.random((TRIES_A_BLOCK, 3))
-        found, x, z, heading = _try(numbers, i, j, lanes, boxes, things, circles)
+        found, x, z, heading = _try(numbers, i, j, lanes, boxes, things, circles, start_angle)
         if found:
             return x, z, heading
-    return LAST_RESORT
+    return None
 
 
-@njit(cache=True)
+@njit
 def _try(
-    numbers: FloatArray, i: int, j: int, lanes: Lanes, boxes: Boxes, things: FloatArray, circles: FloatArray
+    numbers: FloatArray,
+    i: int,
+    j: int,
+    lanes: Lanes,
+    boxes: Boxes,
+    things: FloatArray,
+    circles: FloatArray,
+    start_angle: float,
 ) -> tuple[bool, float, float, float]:
     """The first of the proposed poses that is fit to start from; `numbers` (n, 3) are in [0, 1)."""
     for k in range(len(numbers)):
@@ -79,12 +85,12 @@ def _try(
             or touches(boxes, things, x, z, heading)
         ):
             found, _distance, angle, _along, _tx, _tz = lane_position(lanes, x, z, heading)
-            if found and abs(angle * 180 / math.pi) < MAX_ANGLE:
+            if found and abs(angle * 180 / math.pi) < start_angle:
                 return True, x, z, heading
     return False, 0.0, 0.0, 0.0
 
 
-@njit(cache=True)
+@njit
 def too_close(circles: FloatArray, x: float, z: float) -> bool:
     """Whether a point is inside one of the circles (n, 3)."""
     for k in range(len(circles)):
@@ -94,7 +100,7 @@ def too_close(circles: FloatArray, x: float, z: float) -> bool:
     return False
 
 
-@njit(cache=True)
+@njit
 def touches(boxes: Boxes, things: FloatArray, x: float, z: float, heading: float) -> bool:
     """Whether a car at the pose touches any object."""
     robot = robot_box(x, z, heading)

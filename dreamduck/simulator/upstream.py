@@ -7,8 +7,10 @@ reset starts another."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +21,32 @@ from dreamduck.simulator.base import CarState, FloatArray, Frames, SimulatorConf
 from dreamduck.simulator.maps import load_map
 from dreamduck.workers import Reply, Worker
 
-START_TIMEOUT = 180.0  # [s] to import gym-duckietown and load a map
-REPLY_TIMEOUT = 120.0  # [s] for anything else; a reset may try 5,000 start poses
+# What a call may take on a slow and busy machine [s]; a worker that takes GRACE longer hangs.
+GRACE = 10.0
+MAY_TAKE = {
+    "make": 60.0,  # imports gym-duckietown and loads a map
+    "reset": 20.0,  # loads objects, and may try START_TILES times START_TRIES poses
+    "step": 0.0,  # and PHYSICS_TIME for each step of physics
+    "frame": 5.0,
+    "view": 5.0,
+}
+PHYSICS_TIME = 0.02
 VIEWS = ("camera", "top_down")
 MODULE = "dreamduck.simulator.upstream_worker"
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _one_at_a_time(method: F) -> F:
+    """A method of `UpstreamSimulator` that waits until no other thread is in one."""
+
+    @functools.wraps(method)
+    def locked(self: UpstreamSimulator, *arguments: Any, **options: Any) -> Any:
+        with self._lock:
+            return method(self, *arguments, **options)
+
+    return cast(F, locked)
 
 
 class CarWorker(Worker):
@@ -35,20 +59,20 @@ class CarWorker(Worker):
 
     def __init__(self, map_path: str, config: SimulatorConfig) -> None:
         super().__init__(MODULE, "gym-duckietown's worker", "reset to start another")
-        self._timeout = START_TIMEOUT
-        self.send("make", map_path, dataclasses.asdict(config))
+        self._frame_skip = config.frame_skip
+        self.ask("make", map_path, dataclasses.asdict(config))
 
-    def answer(self) -> Reply:
-        """The answer to the last `send`; see `Worker.receive`."""
-        timeout, self._timeout = self._timeout, REPLY_TIMEOUT
-        return self.receive(timeout)
+    def ask(self, call: str, *arguments: Any) -> None:
+        """Ask for something, with the limit for this kind of call; see `Worker.send`."""
+        physics = PHYSICS_TIME * self._frame_skip if call == "step" else 0.0
+        self.send(call, *arguments, limit=GRACE + MAY_TAKE.get(call, 1.0) + physics)
 
 
 class UpstreamSimulator:
     """`num_cars` cars in gym-duckietown; see `Simulator` for the methods that all simulators have.
 
     Beside those it tells and does a few things that tests of other simulators need: `place`,
-    `objects`, `looks`.
+    `objects`, `looks`. Threads may share it: one call is answered before the next is asked.
 
     Args:
         config: the settings.
@@ -66,6 +90,7 @@ class UpstreamSimulator:
         self._map_path = str(load_map(config.map_name).path.resolve())
         self._rows: list[dict[str, Any] | None] = [None] * num_cars
         self._closed = False
+        self._lock = threading.RLock()
         self._workers: list[CarWorker] = []
         try:
             self._workers = [CarWorker(self._map_path, config) for _ in range(num_cars)]
@@ -74,6 +99,7 @@ class UpstreamSimulator:
             self.close()
             raise
 
+    @_one_at_a_time
     def reset(
         self,
         seeds: Sequence[int],
@@ -98,12 +124,14 @@ class UpstreamSimulator:
         )
         return self._state()
 
+    @_one_at_a_time
     def step(self, actions: FloatArray) -> CarState:
         """Drive every car; see `Simulator.step`."""
         self._check_ready()
         self._ask_cars(range(self.num_cars), "step", np.asarray(actions, dtype=np.float64).tolist())
         return self._state()
 
+    @_one_at_a_time
     def frames(self, out: Frames | None = None) -> Frames:
         """What each car's camera sees now; see `Simulator.frames`."""
         self._check_ready()
@@ -115,6 +143,7 @@ class UpstreamSimulator:
             out[car] = np.frombuffer(blob, dtype=np.uint8).reshape(shape)
         return out
 
+    @_one_at_a_time
     def view(self, mode: str, width: int, height: int, car: int = 0) -> Frames:
         """A picture for people; see `Simulator.view`."""
         if mode not in VIEWS:
@@ -124,6 +153,7 @@ class UpstreamSimulator:
         _, blob = self._ask(car, "view", mode, int(width), int(height))
         return np.frombuffer(blob, dtype=np.uint8).reshape(height, width, 3)
 
+    @_one_at_a_time
     def place(self, pose: Sequence[float], car: int = 0) -> CarState:
         """Put a car at x [m], z [m], heading [rad], at rest; no physics, no checks."""
         x, z, heading = (float(value) for value in pose)
@@ -131,6 +161,7 @@ class UpstreamSimulator:
         self._rows[car] = message["state"]
         return self._state()
 
+    @_one_at_a_time
     def objects(self, car: int = 0) -> list[dict[str, Any]]:
         """The objects on a car's copy of the map as they are now.
 
@@ -140,9 +171,17 @@ class UpstreamSimulator:
         """
         return self._ask(car, "objects")[0]["objects"]
 
+    @_one_at_a_time
     def looks(self, car: int = 0) -> dict[str, Any]:
         """What the last reset drew: light, colours, camera, wheels."""
         return self._ask(car, "looks")[0]["looks"]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles are refused, in words."""
+        raise TypeError(
+            "gym-duckietown runs in processes of its own, which cannot be copied or pickled; use "
+            "simulator='native', or make another simulator and reset it with the same seeds"
+        )
 
     def close(self) -> None:
         """End the workers; calling it twice is harmless."""
@@ -159,7 +198,7 @@ class UpstreamSimulator:
         asked, failures = [], []
         for car, given in zip(cars, arguments, strict=True):
             try:
-                self._workers[car].send(call, *given)
+                self._workers[car].ask(call, *given)
                 asked.append(car)
             except errors.DreamDuckError as err:
                 self._rows[car] = None
@@ -171,7 +210,7 @@ class UpstreamSimulator:
         replies, failures = [], list(failures)
         for car in cars:
             try:
-                replies.append(self._workers[car].answer())
+                replies.append(self._workers[car].receive())
                 self._rows[car] = replies[-1][0].get("state", self._rows[car])
             except errors.DreamDuckError as err:
                 self._rows[car] = None

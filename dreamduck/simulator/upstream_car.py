@@ -24,7 +24,16 @@ from gym_duckietown.exceptions import NotInLane
 from pyglet import gl
 
 from dreamduck.errors import StartError
-from dreamduck.simulator.base import END_COLLISION, END_NONE, END_OFF_ROAD, INVALID_POSE_REWARD, Frames
+from dreamduck.simulator.base import (
+    END_COLLISION,
+    END_NONE,
+    END_OFF_ROAD,
+    INVALID_POSE_REWARD,
+    START_TILES,
+    Frames,
+    no_start,
+    wrapped,
+)
 from dreamduck.simulator.lens import lens_map
 
 SAMPLES = 4  # of the antialiasing, as upstream has it
@@ -56,6 +65,7 @@ class UpstreamCar(DuckietownEnv):
             camera_width=config["camera_width"],
             camera_height=config["camera_height"],
             seed=0,
+            accept_start_angle_deg=config["start_angle"],
         )
         self._quiet = False
 
@@ -85,13 +95,22 @@ class UpstreamCar(DuckietownEnv):
         gl.glMatrixMode(gl.GL_MODELVIEW)
         gl.glLoadIdentity()
         self._quiet = True
-        self.reset()
+        for _ in range(START_TILES):
+            self.reset()
+            if start is not None or self.start_pose is not None or not self._gave_up():
+                break
+        else:
+            raise no_start(self.map_name, self.accept_start_angle_deg)
         self._quiet = False
         self.end, self.last_reward = END_NONE, 0.0
         if start is not None:
-            x, z, heading = start
-            self._check_start(x, z, heading)
-            self.place(x, z, heading)
+            self._check_start(*start)
+        x, z, heading = start or (self.cur_pos[0], self.cur_pos[2], self.cur_angle)
+        self.place(x, z, wrapped(heading))
+
+    def _gave_up(self) -> bool:
+        """Whether upstream found no start and put the car where it puts it then."""
+        return tuple(self.cur_pos) == (1, 0, 1) and self.cur_angle == 1
 
     def _check_start(self, x: float, z: float, heading: float) -> None:
         pos = np.array([x, 0.0, z])
@@ -141,7 +160,7 @@ class UpstreamCar(DuckietownEnv):
 
     def car_state(self) -> dict[str, Any]:
         """The fields of one row of `CarState`."""
-        pos, heading = self.cur_pos, float(self.cur_angle)
+        pos, heading = self.cur_pos, wrapped(float(self.cur_angle))
         dist = angle = math.nan
         tangent = [math.nan, math.nan]
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba import njit
+from dreamduck.simulator.compiled import njit
 
 # The fields of a view: what one car's camera is like at this moment, float64.
 (
@@ -51,7 +51,7 @@ SAMPLE_Y = (0.875, 0.625, 0.375, 0.125)
 FAST = {"nnan", "ninf", "nsz", "arcp", "contract", "afn", "reassoc"}
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def set_view(x: float, z: float, heading: float, looks: Any, car: int, view: Any) -> None:
     """Write down one car's camera (see the fields above)."""
     pitch, half = math.radians(looks.camera_pitch[car]), math.radians(looks.camera_fov[car]) / 2
@@ -71,7 +71,7 @@ def set_view(x: float, z: float, heading: float, looks: Any, car: int, view: Any
         view[LIGHT_X + k] = looks.light_pos[car, k]
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def look_down(x: float, y: float, z: float, tilt: float, view: Any) -> None:
     """Put the camera above the map, its upper edge towards -z; it looks `tilt` [m] beside what is below."""
     length = math.sqrt(y * y + tilt * tilt)
@@ -80,7 +80,7 @@ def look_down(x: float, y: float, z: float, tilt: float, view: Any) -> None:
     view[COS_PITCH], view[SIN_PITCH] = tilt / length, y / length
 
 
-@njit(cache=True, error_model="numpy")
+@njit(error_model="numpy")
 def lamp(view: Any, x: float, y: float, z: float) -> tuple[float, float, float]:
     """The unit direction to the lamp from a point; all in the camera's frame."""
     w = view[LIGHT_W]
