@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
+import os
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
+
+import numpy as np
 
 from dreamduck.errors import ConfigError
 
@@ -40,8 +44,10 @@ def option(
 def check(config: Any) -> None:
     """Validate every `option` of a dataclass; to be called in `__post_init__`.
 
+    numpy's scalars become Python's, paths become strings.
+
     Raises:
-        ConfigError: a value is of the wrong kind, not among the choices or out of its range.
+        ConfigError: a value is of the wrong kind, not finite, not among the choices or out of its range.
     """
     hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
@@ -49,8 +55,10 @@ def check(config: Any) -> None:
         kind, optional = _kind(hints[field.name])
         if value is None and optional:
             continue
+        value = plain(value, kind, paths=not meta.get("choices"))
         if not _fits(value, kind):
             raise ConfigError(f"{field.name}: expected {_name(kind)}, got {value!r}")
+        object.__setattr__(config, field.name, value)
         if meta.get("choices") and value not in meta["choices"]:
             raise ConfigError(
                 f"{field.name}: expected one of {', '.join(map(str, meta['choices']))}, got {value!r}"
@@ -60,7 +68,7 @@ def check(config: Any) -> None:
             (meta.get("above"), lambda v, m: v <= m, "more than"),
             (meta.get("high"), lambda v, m: v > m, "at most"),
         ):
-            if limit is not None and (bad(value, limit) or value != value):
+            if limit is not None and bad(value, limit):
                 unit = f" {meta['unit']}" if meta.get("unit") else ""
                 raise ConfigError(f"{field.name}: expected {text} {limit}{unit}, got {value!r}")
 
@@ -139,16 +147,55 @@ def _kind(hint: Any) -> tuple[Any, bool]:
     return typing.get_origin(hint) or hint, optional
 
 
+def plain(value: Any, kind: Any, paths: bool = True) -> Any:
+    """A numpy scalar as the Python number that it stands for, and a path as a string.
+
+    Args:
+        kind: what is expected; a number is not made into a truth value, nor the other way round.
+        paths: whether a path may stand for a string.
+    """
+    if isinstance(value, np.generic) and kind in (bool, int, float, str):
+        value = value.item()
+    if kind is str and paths and isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if kind is tuple and isinstance(value, tuple):
+        return tuple(plain(part, str) for part in value)
+    return value
+
+
+def integer(name: str, value: Any, low: int) -> int:
+    """An integer that is no option of a configuration, for example a number of environments.
+
+    Raises:
+        ConfigError: it is none, or less than `low`.
+    """
+    found = plain(value, int)
+    if not _fits(found, int) or found < low:
+        raise ConfigError(f"{name}: expected an integer of at least {low}, got {value!r}")
+    return int(found)
+
+
 def _fits(value: Any, kind: Any) -> bool:
     if kind is float:
-        return isinstance(value, (int, float)) and not isinstance(value, bool)
+        try:
+            return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+        except OverflowError:  # an integer beyond all floats
+            return False
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
+    if kind is tuple:
+        return isinstance(value, tuple) and all(isinstance(part, str) for part in value)
     return not isinstance(kind, type) or isinstance(value, kind)
 
 
 def _name(kind: Any) -> str:
-    words = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
+    words = {
+        float: "a finite number",
+        int: "an integer",
+        str: "a string",
+        bool: "true or false",
+        tuple: "strings",
+    }
     return words.get(kind, getattr(kind, "__name__", str(kind)))
 
 

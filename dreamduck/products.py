@@ -48,7 +48,7 @@ class Product:
         if bias is not None:
             self._bias[:] = bias
 
-    def __call__(self, x: FloatArray) -> FloatArray:
+    def __call__(self, x: npt.NDArray[Any]) -> FloatArray:
         """The product.
 
         Args:
@@ -77,7 +77,7 @@ class Product:
 
 @njit(cache=True, nogil=True, fastmath=FAST)
 def _multiply(x: Any, packed: Any, bias: Any, out: Any) -> None:
-    """x (B, K) times packed weights (blocks, K * WIDTH), plus bias (N,), into out (B, N)."""
+    """Set out (B, N) to x (B, K) times packed weights (blocks, K * WIDTH), plus bias (N,)."""
     rows, columns = out.shape
     sums = np.empty(ROWS * WIDTH, np.float32)
     for block in range(len(packed)):

@@ -1,6 +1,10 @@
 import argparse
 import dataclasses
+import json
+import math
+import pathlib
 
+import numpy as np
 import pytest
 
 from dreamduck import config
@@ -55,11 +59,21 @@ def test_help_tells_default_and_unit():
         ({"rate": 1.5}, "at most 1.0"),
         ({"rate": float("nan")}, "got nan"),
         ({"count": 0}, "count: expected at least 1, got 0"),
-        ({"count": True}, "count: expected a whole number, got True"),
-        ({"count": 2.5}, "whole number"),
-        ({"map_name": 3}, "map_name: expected a text, got 3"),
+        ({"count": True}, "count: expected an integer, got True"),
+        ({"count": 2.5}, "an integer"),
+        ({"map_name": 3}, "map_name: expected a string, got 3"),
         ({"mode": "c"}, "mode: expected one of a, b, got 'c'"),
         ({"limit": -1.0}, "limit: expected at least"),
+        ({"limit": math.inf}, "limit: expected a finite number, got inf"),
+        ({"rate": np.float32("nan")}, "rate: expected a finite number"),
+        ({"rate": 10**400}, "rate: expected a finite number"),
+        ({"rate": np.bool_(True)}, "rate: expected a finite number, got True"),
+        ({"rate": np.int64(3)}, "rate: expected at most 1.0"),
+        ({"count": np.float64(3.0)}, "count: expected an integer, got 3.0"),
+        ({"count": np.array(3)}, "count: expected an integer"),
+        ({"fast": np.int64(1)}, "fast: expected true or false, got 1"),
+        ({"mode": pathlib.Path("a")}, "mode: expected a string"),
+        ({"maps": ("a", 3)}, "maps: expected strings, got ('a', 3)"),
     ],
 )
 def test_bad_values_are_refused(values, message):
@@ -68,6 +82,29 @@ def test_bad_values_are_refused(values, message):
     assert message in str(caught.value)
     assert isinstance(caught.value, DreamDuckError)
     assert isinstance(caught.value, ValueError)
+
+
+def test_numpy_scalars_and_paths_become_plain():
+    sample = Sample(
+        pathlib.Path("a/b.yaml"),
+        np.float32(0.5),
+        np.uint8(7),
+        np.bool_(True),
+        np.str_("b"),
+        np.int64(2),
+        (pathlib.Path("c"), np.str_("d")),
+    )
+    assert sample == Sample("a/b.yaml", 0.5, 7, True, "b", 2, ("c", "d"))
+    kinds = [str, float, int, bool, str, int, tuple]
+    assert [type(value) for value in config.to_dict(sample).values()] == kinds
+    assert json.loads(json.dumps(config.to_dict(sample)))["rate"] == 0.5
+
+
+def test_integers_by_themselves():
+    assert config.integer("num_envs", np.int32(4), 1) == 4
+    for bad in (0, True, 2.0, "3", None, np.bool_(True)):
+        with pytest.raises(ConfigError, match="num_envs: expected an integer of at least 1"):
+            config.integer("num_envs", bad, 1)
 
 
 def test_mapping_round_trip_and_unknown_keys():

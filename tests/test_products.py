@@ -39,7 +39,7 @@ def test_a_row_has_the_same_bits_in_any_batch(shape, monkeypatch):
     monkeypatch.setattr(products, "A_THREAD", 1)
     monkeypatch.setattr(products, "cores", lambda: 5)
     np.testing.assert_array_equal(product(x), whole)
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(product))(x), whole)  # noqa: S301
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(product))(x), whole)
     np.testing.assert_array_equal(product(np.asfortranarray(x)), whole)
 
 

@@ -3,9 +3,11 @@
 import subprocess
 import sys
 
+import gym
+import gymnasium
 import pytest
 
-from dreamduck.registration import ENTRY_POINTS, register
+from dreamduck.registration import ENTRY_POINTS, register, register_legacy
 
 DRIVE = """
 env.reset(seed=3)
@@ -58,6 +60,14 @@ def test_ids_are_known_without_loading_them(world):
     )
 
 
-def test_twice_is_harmless():
-    register()
-    register()
+@pytest.mark.parametrize("again", [register, register_legacy])
+def test_twice_is_harmless(again, recwarn):
+    again()
+    registry = gymnasium.registry if again is register else gym.envs.registry
+    before = dict(registry)
+    custom = registry["DreamDuck-v1"]
+    again()
+    assert dict(registry) == before
+    assert all(registry[name] is before[name] for name in before)
+    assert registry["DreamDuck-v1"] is custom
+    assert not recwarn.list  # gymnasium and gym warn where an id is registered over

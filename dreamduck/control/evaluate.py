@@ -28,6 +28,7 @@ class Scores(NamedTuple):
 
     reward: Floats  # (P, E), sums over an episode
     length: npt.NDArray[np.int64]  # (P, E), steps
+    ended: npt.NDArray[np.bool_]  # (P, E), whether it ended by itself; False where it was cut
 
 
 class Task(NamedTuple):
@@ -120,7 +121,8 @@ class DreamJudge:
         )
         shape = (len(task.theta), task.episodes)
         reward = np.asarray(result.reward, dtype=np.float32).reshape(shape)
-        return Scores(reward, np.asarray(result.length, dtype=np.int64).reshape(shape))
+        length = np.asarray(result.length, dtype=np.int64).reshape(shape)
+        return Scores(reward, length, np.asarray(result.ended, dtype=np.bool_).reshape(shape))
 
 
 class RoadJudge:
@@ -162,7 +164,7 @@ class RoadJudge:
                 parts.append(self._drive(theta, [seeds[row] for row in rows], task.steps))
             scores = Scores(*(np.concatenate(column)[:count] for column in zip(*parts, strict=True)))
         shape = (len(task.theta), task.episodes)
-        return Scores(scores.reward.reshape(shape), scores.length.reshape(shape))
+        return Scores(*(part.reshape(shape) for part in scores))
 
     def _drive(self, theta: Floats, seeds: list[int], steps: int) -> Scores:
         if self._road is None or len(seeds) != self._cars:
@@ -239,7 +241,7 @@ def drive(
         state = step.state
         if not alive.any():
             break
-    return Scores(reward.astype(np.float32)[:, None], length[:, None])
+    return Scores(reward.astype(np.float32)[:, None], length[:, None], ~alive[:, None])
 
 
 def block_size(population: int, episodes: int, requested: int = 0) -> int:
@@ -273,8 +275,7 @@ def judge_all(
         chosen = tuple(int(seeds[row]) for row in rows)
         tasks.append(Task(np.asarray(theta[rows], dtype=np.float32), chosen, episodes, steps))
     parts = spread(tasks)
-    reward = np.concatenate([part.reward for part in parts])[:count]
-    return Scores(reward, np.concatenate([part.length for part in parts])[:count])
+    return Scores(*(np.concatenate(column)[:count] for column in zip(*parts, strict=True)))
 
 
 @dataclasses.dataclass(frozen=True)

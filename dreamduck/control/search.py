@@ -63,7 +63,7 @@ class SearchConfig(EvolutionConfig):
     block: int = option(0, "candidates judged in one call; 0 chooses", low=0)
     end_cost: float = option(
         0.0,
-        "taken off a return that ends before the cut, for the drive that is lost beyond it",
+        "taken off the return of an episode that ends before it is cut, for what is lost beyond it",
         low=0.0,
     )
     beginning: str = option(
@@ -262,7 +262,7 @@ class Search:
             self._block,
             lambda tasks: self.team.map(self.judge, tasks),
         )
-        cost = np.where(scores.length < steps, np.float32(config.end_cost), np.float32(0))
+        cost = np.where(scores.ended, np.float32(config.end_cost), np.float32(0))
         return scores._replace(reward=scores.reward - cost)
 
     def evaluate_mean(self) -> float:

@@ -13,8 +13,9 @@ from dreamduck.storage import PathLike
 if TYPE_CHECKING:
     from dreamduck.dream.rollout import Dream
 
-__all__ = ["TEMPERATURE", "load_dream"]
+__all__ = ["DREAM_END", "TEMPERATURE", "load_dream"]
 
+DREAM_END = "dream-end"  # how a dream ends, where the worlds say how
 TEMPERATURE = 0.1  # of a dream unless told otherwise: where it is truest, see README.md
 
 

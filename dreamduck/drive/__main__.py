@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import sys
+import threading
 from collections.abc import Sequence
 
 from threadpoolctl import threadpool_limits
 
 from dreamduck import cli
 from dreamduck.config import add_arguments, from_arguments
+from dreamduck.drive.limits import tell_loop_error
 from dreamduck.drive.server import Server, ServerConfig, is_loopback
 from dreamduck.drive.workshop import Workshop, WorkshopConfig
 
@@ -23,6 +27,7 @@ EXAMPLES = """examples:
   python -m dreamduck.drive --port 0 --map-name loop_obstacles
   python -m dreamduck.drive --host 0.0.0.0        # from other machines, with the token
   python -m dreamduck.drive.static_export dream.html  # the dream as one file, with no server"""
+CLOSE_LIMIT = 1.7  # [s]; with what Python itself takes to end, two seconds
 SKIPPED = ("camera_width", "camera_height")  # the page has its own
 
 
@@ -39,18 +44,34 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     # as the machine has anything else to do (75 ms against 0.7 ms a dream step), and tabs are threads.
     with threadpool_limits(1, "blas"):
         asyncio.run(serve(Server(config, workshop)))
+    if any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread()):
+        _abort(0)  # a world that still computes: nobody waits for it
     return None
 
 
 async def serve(server: Server) -> None:
-    """Serve until SIGINT or SIGTERM; every world is ended before this returns."""
+    """Serve until SIGINT or SIGTERM; every world is ended before this returns.
+
+    What has not ended CLOSE_LIMIT seconds after the first signal is given up with the whole process; a
+    second signal does so at once.
+    """
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(tell_loop_error)
+
+    watchdog = threading.Timer(CLOSE_LIMIT, _abort, (0,))
+    watchdog.daemon = True
+
+    def stop(number: int, frame: object) -> None:
+        if watchdog.is_alive():
+            _abort(128 + number)
+        watchdog.start()
+        loop.call_soon_threadsafe(stopped.set)
+
     for number in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):  # Windows has none of these
-            loop.add_signal_handler(number, stopped.set)
+        signal.signal(number, stop)
     address = await server.start()
-    loop.run_in_executor(None, server.warm)
+    threading.Thread(target=server.warm, name="dreamduck-warm", daemon=True).start()
     print(f"Drive at {address}", flush=True)
     if not is_loopback(server.config.host):
         print("Whoever has this address can drive; other machines need this one's name in it.", flush=True)
@@ -58,6 +79,13 @@ async def serve(server: Server) -> None:
         await stopped.wait()
     finally:
         await server.stop()
+
+
+def _abort(code: int) -> None:
+    """End this process without waiting for anything."""
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.flush()
+    os._exit(code)
 
 
 if __name__ == "__main__":

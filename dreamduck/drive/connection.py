@@ -15,7 +15,7 @@ from typing import Any, Protocol, TypeVar
 from aiohttp import WSMsgType, web
 
 from dreamduck.drive import messages, saving
-from dreamduck.drive.session import PERSON, REPLAY, Session, World, replay
+from dreamduck.drive.session import REPLAY, Cancelled, Session, World, replay
 from dreamduck.drive.start import Start, from_link, to_link
 from dreamduck.errors import ConfigError, DreamDuckError, MessageError, ResetNeeded
 
@@ -25,6 +25,8 @@ T = TypeVar("T")
 MAX_COMPLAINTS = 20  # so many bad messages, and the connection is closed
 MAX_WAITING = 200  # messages that wait for a slow world
 PAUSED_RATE = 30.0  # looks a second while paused, when something is being changed
+MAX_TOLD = 500  # characters of an error that the page shows
+Heard = messages.Message | messages.Frame | DreamDuckError
 
 
 class Workshop(Protocol):
@@ -67,31 +69,41 @@ class Connection:
         self._threads = threads
         self._lock = asyncio.Lock()  # one call of the world at a time
         self._session: Session | None = None
+        self._open: set[Session] = set()  # all that were made and not closed
         self._picture: messages.Frame | None = None
         self._running = False
         self._pace = 10.0
         self._changed = asyncio.Event()  # something to show, or running
-        self._heard: asyncio.Queue[tuple[WSMsgType, Any]] = asyncio.Queue(MAX_WAITING)
+        self._heard: asyncio.Queue[Heard] = asyncio.Queue(MAX_WAITING)
+        self._newest: messages.Message | None = None  # the last that asks for another world
+        self._stopped = asyncio.Event()
         self._gone = False
+        self._working: set[asyncio.Future[Any]] = set()
         self._complaints = 0
+
+    def stop(self) -> None:
+        """Make `serve` end the world and return; a replay is given up at its next step."""
+        self._gone = True
+        self._stopped.set()
 
     async def serve(self) -> None:
         """Answer until the tab is closed; then end its world."""
-        tasks = [asyncio.create_task(work()) for work in (self._listen, self._answer, self._tick)]
+        works = (self._listen, self._answer, self._tick, self._stopped.wait)
+        tasks: list[asyncio.Task[Any]] = [asyncio.create_task(work()) for work in works]
         try:
             # Whichever ends first: a world that fails must not leave its tab waiting for ever.
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
+            self._gone = True
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._gone = True
-            async with self._lock:
-                if self._session:
-                    await self._think(self._session.close)
-                    self._session = None
+            if self._working:  # a call of the world that was under way; it must not meet its end
+                await asyncio.wait(self._working)
+            for session in self._open:
+                await self._think(session.close)
 
     async def _listen(self) -> None:
         """Take messages until the tab is closed.
@@ -102,8 +114,11 @@ class Connection:
         async for received in self._socket:
             if received.type == WSMsgType.ERROR:
                 break
+            heard = _read(received.type, received.data)
+            if isinstance(heard, messages.Begin | messages.Again):
+                self._newest = heard  # what is still being made for an older one is given up
             try:
-                self._heard.put_nowait((received.type, received.data))
+                self._heard.put_nowait(heard)
             except asyncio.QueueFull:
                 await self._socket.close(code=1008, message=b"too many messages at once")
                 break
@@ -111,23 +126,29 @@ class Connection:
     async def _answer(self) -> None:
         """Answer one message after the other."""
         await self._say("hello", **await self._think(self._workshop.describe))
-        while await self._hear(*await self._heard.get()):
+        while await self._hear(await self._heard.get()):
             pass
 
-    async def _hear(self, kind: WSMsgType, data: Any) -> bool:
+    async def _hear(self, heard: Heard) -> bool:
         """Take one message; False closes the connection."""
         try:
-            if kind == WSMsgType.BINARY:
-                self._picture = messages.picture(data)
+            if isinstance(heard, DreamDuckError):
+                raise heard
+            if isinstance(heard, messages.Message):
+                await self._handle(heard)
+            else:
+                self._picture = heard
                 await self._say("picture")
-            elif kind == WSMsgType.TEXT:
-                await self._handle(messages.parse(data))
-        except DreamDuckError as err:
-            await self._say("error", message=str(err))
+        except (DreamDuckError, OSError) as err:
+            if isinstance(err, ConnectionError):
+                raise
+            await self._complain(err)
             self._complaints += isinstance(err, MessageError | ConfigError)
             if self._complaints >= MAX_COMPLAINTS:
                 await self._socket.close(code=1008, message=b"too many bad messages")
                 return False
+        except Cancelled:
+            log.debug("a link was given up for something newer")
         return True
 
     async def _handle(self, message: messages.Message) -> None:
@@ -146,23 +167,25 @@ class Connection:
         if handler is not None:
             await handler(message)
         else:
-            self._turn(message)
+            await self._turn(message)
         self._changed.set()
 
-    def _turn(self, message: messages.Message) -> None:
-        """What takes effect at once, between two steps."""
+    async def _turn(self, message: messages.Message) -> None:
+        """What takes effect at once."""
         if isinstance(message, messages.Pace):
             self._pace = message.rate
             return
         session = self._driven()
         if isinstance(message, messages.Hold):
             session.hold(message.throttle, message.steering)
-        elif isinstance(message, messages.Temperature):
-            session.heat(message.value)
-        elif isinstance(message, messages.Driver):
-            session.choose_driver(message.driver)
         elif isinstance(message, messages.Run):
             self._running = message.on
+        else:
+            async with self._lock:  # a step that is being computed is the last driver's to the end
+                if isinstance(message, messages.Temperature):
+                    session.heat(message.value)
+                elif isinstance(message, messages.Driver):
+                    session.choose_driver(message.driver)
 
     # ---------------------------------------------------------------- driving
 
@@ -175,15 +198,23 @@ class Connection:
                 z = self._workshop.latents(self._picture)
             elif message.record:
                 z = self._workshop.latents(self._workshop.recorder.frame(message.record, message.frame)[0])
-            return Session(self._workshop.make(message.start(z)), message.temperature)
+            session = Session(self._workshop.make(message.start(z)), message.temperature)
+            if message.driver in session.world.drivers:
+                session.choose_driver(message.driver)
+            return session
 
         await self._replace(begin, message.run)
 
     async def _again(self, message: messages.Again) -> None:
+        def cancelled() -> bool:
+            return self._gone or self._newest is not message
+
         def drive() -> Session:
-            session = replay(self._workshop.make, from_link(message.link))
+            session = replay(self._workshop.make, from_link(message.link), cancelled)
+            if message.driver in session.world.drivers:
+                session.choose_driver(message.driver)
             if message.resume:
-                session.seek(len(session.moments) - 1)
+                session.seek(message.step)
             else:
                 session.choose_driver(REPLAY)
             return session
@@ -195,8 +226,7 @@ class Connection:
 
         def build() -> Session:
             session = make()
-            if self._gone:  # the tab was closed meanwhile, and nobody else knows of this world
-                session.close()
+            self._open.add(session)
             return session
 
         async with self._lock:
@@ -204,6 +234,7 @@ class Connection:
             old, self._session = self._session, session
             if old:
                 await self._think(old.close)
+                self._open.discard(old)
             start = dataclasses.asdict(session.world.start)
             outline = None
             if start["world"] != "dream":
@@ -244,9 +275,9 @@ class Connection:
                     continue
                 try:
                     moment = await self._think(self._moment)
-                except DreamDuckError as err:
+                except (DreamDuckError, OSError) as err:
                     self._running = False
-                    await self._say("error", message=str(err))
+                    await self._complain(err)
                     continue
             await self._socket.send_bytes(moment)
             # A late moment is not made up for: the drive slows down, it does not jump.
@@ -260,10 +291,9 @@ class Connection:
             session.advance()
             if session.over:
                 self._running = False
-                if session.driver == REPLAY:
-                    session.choose_driver(PERSON)
+                session.end_replay()
         pictures, facts = session.look()
-        return messages.pack({"running": self._running, **facts}, pictures)
+        return messages.pack({"running": self._running, **facts, "news": session.news()}, pictures)
 
     # ---------------------------------------------------------------- keeping
 
@@ -276,11 +306,12 @@ class Connection:
     async def _link(self, message: messages.Link) -> None:
         session = self._driven()
         async with self._lock:
+            step = session.at
             try:
                 link, reason = await self._think(lambda: to_link(session.script())), ""
             except ConfigError as err:
                 link, reason = "", str(err)
-        await self._say("link", link=link, reason=reason, tag=message.tag)
+        await self._say("link", link=link, reason=reason, step=step, tag=message.tag)
 
     async def _records(self, message: messages.Records) -> None:
         await self._say("records", records=await self._think(self._workshop.recorder.names))
@@ -301,5 +332,21 @@ class Connection:
     async def _say(self, type: str, **values: Any) -> None:
         await self._socket.send_str(messages.to_json({"type": type, **values}))
 
+    async def _complain(self, err: Exception) -> None:
+        text = " ".join(str(err).split())
+        await self._say("error", message=text if len(text) <= MAX_TOLD else text[: MAX_TOLD - 3] + "...")
+
     async def _think(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        """Compute on a thread; whoever gives up waiting leaves the work in `_working`."""
+        future = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        self._working.add(future)
+        future.add_done_callback(self._working.discard)
+        return await asyncio.shield(future)
+
+
+def _read(kind: WSMsgType, data: Any) -> Heard:
+    """A message, a picture, or what is wrong with it."""
+    try:
+        return messages.picture(data) if kind == WSMsgType.BINARY else messages.parse(data)
+    except DreamDuckError as err:
+        return err

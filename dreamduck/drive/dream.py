@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dreamduck.dream import DREAM_END
 from dreamduck.drive.mind import Mind, Thought
 from dreamduck.drive.session import CONTROLLER, PERSON, Action, Frame, Outcome
 from dreamduck.drive.start import Start
 from dreamduck.errors import ConfigError
-
-END = "dream"  # how a dream ends
 
 
 class DreamWorld:
@@ -53,7 +52,7 @@ class DreamWorld:
         chance = self._mind.chance(self._steps)[0][-1] if temperature > 0 else 0.5
         ended = chance < prediction.end[0]
         reward = prediction.end_reward if ended else prediction.reward
-        return Outcome(float(reward[0]), END if ended else "")
+        return Outcome(float(reward[0]), DREAM_END if ended else "")
 
     def mark(self) -> tuple[int, Thought]:
         """What `back` needs to return to this moment."""

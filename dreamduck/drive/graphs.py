@@ -83,8 +83,12 @@ def memory_graph(memory: Memory) -> bytes:
     parts = ["logits", "means", "mix_logstd"]
     g.nodes.append(helper.make_node("Split", ["mixture_parts"], parts, axis=0))
     g.add("LogSoftmax", ["logits"], "logmix", axis=1)
-    # (1, Z) meets (1, K, Z): the latent that went in is added to each Gaussian's mean.
-    g.add("Add", ["means", "z"], "mix_mu") if config.residual else g.add("Identity", ["means"], "mix_mu")
+    if config.residual:
+        # (1, Z) meets (1, K, Z): a share of the latent that went in is added to each Gaussian's mean.
+        g.add("Mul", ["z", g.constant("share", memory.share[None])], "residual")
+        g.add("Add", ["means", "residual"], "mix_mu")
+    else:
+        g.add("Identity", ["means"], "mix_mu")
     for name, column in (("reward", ALIVE), ("end_reward", ENDED)):
         place = g.constant(f"{name}_at", np.array([column], np.int64))
         g.add("Gather", ["reward_out", place], name, axis=1)

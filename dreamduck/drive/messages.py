@@ -18,8 +18,9 @@ import numpy.typing as npt
 from PIL import Image
 
 from dreamduck.config import check, from_mapping, option
-from dreamduck.drive.session import DRIVERS, MAX_PULL, MAX_TEMPERATURE
-from dreamduck.drive.start import MAX_LINK, MAX_STEPS, Start
+from dreamduck.dream import TEMPERATURE
+from dreamduck.drive.session import DRIVERS, PERSON, REPLAY
+from dreamduck.drive.start import MAX_LINK, MAX_PULL, MAX_STEPS, MAX_TEMPERATURE, Start
 from dreamduck.errors import MessageError
 
 Frame = npt.NDArray[np.uint8]
@@ -27,6 +28,7 @@ Frame = npt.NDArray[np.uint8]
 PICTURE_BYTES = 64 * 64 * 3  # a picture to dream from comes as plain RGB; the browser makes it so
 MAX_MESSAGE = MAX_LINK + 1024  # bytes; whatever is longer closes the connection
 MAX_PACE = 60.0
+CHOSEN = tuple(driver for driver in DRIVERS if driver != REPLAY)  # who can be asked to drive from the start
 RAW_PIXELS = 64 * 64  # larger pictures go as JPEG
 
 
@@ -46,7 +48,8 @@ class Begin(Message):
     map_name: str = option("loop_empty", "Duckietown map")
     seed: int = option(0, "of everything", low=0, high=2**31 - 1)
     domain_rand: bool = option(False, "random looks")
-    temperature: float = option(1.0, "of the dream", low=0.0, high=MAX_TEMPERATURE)
+    temperature: float = option(TEMPERATURE, "of the dream", low=0.0, high=MAX_TEMPERATURE)
+    driver: str = option(PERSON, "who drives, where that one can; otherwise the person", choices=CHOSEN)
     run: bool = option(False, "whether it runs at once")
     picture: bool = option(False, "dream from the picture that was sent before")
     record: str = option("", "dream from a frame of this recording")
@@ -102,7 +105,7 @@ class Pace(Message):
 class Temperature(Message):
     """The dream's temperature."""
 
-    value: float = option(1.0, "temperature", low=0.0, high=MAX_TEMPERATURE)
+    value: float = option(TEMPERATURE, "temperature", low=0.0, high=MAX_TEMPERATURE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,10 +130,12 @@ class Link(Message):
 
 @dataclasses.dataclass(frozen=True)
 class Again(Message):
-    """Drive what a link holds; `resume`: stand at its end, to go on from there."""
+    """Drive what a link holds; `resume`: stand at one of its moments, to go on from there."""
 
     link: str = option("", "of to_link")
-    resume: bool = option(False, "go to the end")
+    resume: bool = option(False, "stand at `step`, paused, instead of showing the whole")
+    step: int = option(MAX_STEPS, "where to stand; beyond the end means there", low=0, high=MAX_STEPS)
+    driver: str = option(PERSON, "who drives after it, where that one can", choices=CHOSEN)
 
 
 @dataclasses.dataclass(frozen=True)

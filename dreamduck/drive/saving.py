@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from dreamduck import __version__
 from dreamduck.drive.session import Session
-from dreamduck.errors import ConfigError, RecordError
+from dreamduck.errors import ConfigError, RecordError, VideoError
 from dreamduck.recordings import Episode, read_episode, write_episode
 from dreamduck.recordings.files import MAX_FRAMES
 from dreamduck.video import SUFFIXES, write_video
@@ -51,21 +51,31 @@ class Recorder:
         self._read: OrderedDict[str, Episode] = OrderedDict()
 
     def save(self, session: Session) -> dict[str, Any]:
-        """Keep a drive up to its present moment.
+        """Keep a drive up to its present moment: both files, or neither.
 
         Returns:
             `episode` and `film`, the names of the files, and `steps`.
         Raises:
-            RecordError: nothing was driven yet.
+            RecordError: nothing was driven yet, or a file cannot be written; the drive is as it was.
         """
         if session.at == 0:
             raise RecordError("save: expected a drive of at least one step; drive first")
         episode = to_episode(session)
         frames = [moment.frame for moment in session.moments[: session.at + 1]]
-        with self._lock:  # two tabs must not choose one number
-            number = keep(self.folder, episode)
-        film = f"{number}.mp4"
-        write_video(self.films / film, frames, 1 / self.step_time, FILM_SCALE)
+        try:
+            with self._lock:  # two tabs must not choose one number
+                number = keep(self.folder, episode)
+            film = f"{number}.mp4"
+            try:
+                write_video(self.films / film, frames, 1 / self.step_time, FILM_SCALE)
+            except BaseException:
+                (self.folder / f"{number}.npz").unlink(missing_ok=True)
+                raise
+        except (OSError, VideoError) as err:
+            raise RecordError(
+                f"save: expected to write to {self.folder} and {self.films}, got: {err}; nothing is lost: "
+                "make room there, or start the server with other --records and --films, and save again"
+            ) from err
         return {"episode": f"{number}.npz", "film": film, "steps": len(episode)}
 
     def film(self, name: str) -> Path | None:
@@ -120,7 +130,7 @@ def to_episode(session: Session) -> Episode:
         "simulator": simulator,
         "seed": start.seed,
         "domain_rand": start.domain_rand,
-        "end": ends[-1],
+        "end": ends[-1] or "time",
     }
     return Episode(
         obs=np.stack([moment.frame for moment in before]),
@@ -164,7 +174,7 @@ class EpisodeLog:
             action=np.stack(action).astype(np.float32),
             reward=np.array(reward, np.float32),
             done=np.array(done),
-            meta={**self._world.about(), "end": self._end, **MADE_BY},
+            meta={**self._world.about(), "end": self._end or "time", **MADE_BY},
         )
         number = keep(self._folder, episode)
         log.info("kept %d steps as %s", len(episode), self._folder / f"{number}.npz")

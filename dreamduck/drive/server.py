@@ -15,11 +15,13 @@ import secrets
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from aiohttp import WSCloseCode, web
 
 from dreamduck.config import check, option
+from dreamduck.drive import limits
 from dreamduck.drive.connection import Connection, Workshop
 from dreamduck.drive.messages import MAX_MESSAGE
 from dreamduck.drive.session import EXPERT, Session
@@ -31,6 +33,11 @@ log = logging.getLogger(__name__)
 PAGE = Path(__file__).parent / "page"
 COOKIE = "dreamduck"
 HEARTBEAT = 15.0  # [s] a tab that answers no ping for so long is gone
+REQUEST_LIMIT = 10.0  # [s] for a request to be sent, and for an idle connection
+BODY_LIMIT = 1.0  # [s] for the rest of a body that nobody reads
+SEND_LIMIT = 300.0  # [s] for an answer to be taken, a video for example
+HANG_UP_LIMIT = 0.5  # [s] for a tab to say goodbye
+STOP_LIMIT = 1.0  # [s] for worlds to end when the server stops
 HEADERS = {
     # Nothing is loaded from elsewhere, and nobody else may show the page inside theirs.
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; media-src 'self'; "
@@ -78,10 +85,13 @@ class Server:
         self.local = is_loopback(config.host)
         self.token = config.token or ("" if self.local else secrets.token_urlsafe(24))
         self._workshop = workshop
-        self._sockets: set[web.WebSocketResponse] = set()
+        self._files = {path.name: path.read_bytes() for path in PAGE.iterdir() if path.suffix in TYPES}
+        self._tabs: dict[Connection, asyncio.Task[Any] | None] = {}
+        self._stopping = False
         # One thread for each world's call, and one to answer.
         self._threads = ThreadPoolExecutor(config.max_worlds + 1, "dreamduck-world")
         self._runner: web.AppRunner | None = None
+        self._listener: asyncio.Server | None = None
         self.address = ""
         self._warm = False
 
@@ -94,8 +104,7 @@ class Server:
         app.router.add_get("/status", self._status)
         app.router.add_get("/films/{name}", self._film)
         app.router.add_get("/page/{name:[a-z_]+\\.[a-z]+}", self._file)
-        app.on_shutdown.append(self._shut_sockets)
-        app.on_cleanup.append(self._stop_threads)
+        app.on_response_prepare.append(_add_headers)
         return app
 
     async def start(self) -> str:
@@ -104,16 +113,31 @@ class Server:
         Raises:
             ConfigError: the address cannot be listened on.
         """
-        self._runner = web.AppRunner(self.application(), access_log=None)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self.config.host, self.config.port)
+        self._runner = runner = web.AppRunner(
+            self.application(),
+            access_log=None,
+            logger=limits.http_log,
+            keepalive_timeout=REQUEST_LIMIT,
+            lingering_time=BODY_LIMIT,
+            shutdown_timeout=0.1,
+        )
+        await runner.setup()
+        most = limits.connection_limit(self.config.max_worlds)
+
+        def answer() -> asyncio.BaseProtocol:
+            assert runner.server is not None
+            return runner.server() if len(runner.server.connections) < most else limits.Refusal()
+
         try:
-            await site.start()
-        except OSError as err:
-            await self._runner.cleanup()
+            self._listener = await asyncio.get_running_loop().create_server(
+                answer, self.config.host, self.config.port, backlog=limits.BACKLOG, reuse_address=True
+            )
+        except (OSError, OverflowError, UnicodeError) as err:
+            await runner.cleanup()
             where = f"{self.config.host}:{self.config.port}"
-            raise ConfigError(f"{where}: cannot be listened on ({err.strerror}); try --port 0") from err
-        port = self._runner.addresses[0][1]
+            reason = getattr(err, "strerror", None) or err
+            raise ConfigError(f"{where}: cannot be listened on ({reason}); try --port 0") from err
+        port = self._listener.sockets[0].getsockname()[1]
         host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
         self.address = f"http://{host}:{port}/" + (f"?token={quote(self.token)}" if self.token else "")
         return self.address
@@ -132,10 +156,22 @@ class Server:
         self._warm = True
 
     async def stop(self) -> None:
-        """End every world and stop listening."""
-        if self._runner:
-            await self._runner.cleanup()
-            self._runner = None
+        """End every world and stop listening; who does not end within STOP_LIMIT is cut off."""
+        if self._runner is None or self._listener is None:
+            return
+        runner, self._runner = self._runner, None
+        self._stopping = True
+        self._listener.close()
+        for tab in self._tabs:
+            tab.stop()
+        tasks = [task for task in self._tabs.values() if task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=STOP_LIMIT)
+        for handler in runner.server.connections if runner.server else ():
+            if handler.transport is not None:
+                handler.transport.abort()
+        await runner.cleanup()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     # ---------------------------------------------------------------- who may come in
 
@@ -147,8 +183,9 @@ class Server:
                 text="The address that the server printed holds a token; open that one.\n"
             )
         response = await handler(request)
-        if not response.prepared:
-            response.headers.update(HEADERS)
+        if isinstance(response, web.FileResponse):
+            async with asyncio.timeout(SEND_LIMIT):
+                await response.prepare(request)
         return response
 
     def _check_host(self, request: web.Request) -> None:
@@ -190,49 +227,62 @@ class Server:
         return self._page(request.match_info["name"])
 
     def _page(self, name: str) -> web.StreamResponse:
-        path = next((p for p in PAGE.iterdir() if p.name == name and p.suffix in TYPES), None)
-        if path is None:
+        if name not in self._files:
             raise web.HTTPNotFound
-        return web.Response(body=path.read_bytes(), content_type=TYPES[path.suffix], charset="utf-8")
+        kind = TYPES[Path(name).suffix]
+        return web.Response(body=self._files[name], content_type=kind, charset="utf-8")
 
     async def _film(self, request: web.Request) -> web.StreamResponse:
         path = self._workshop.recorder.film(request.match_info["name"])
         if path is None:
             raise web.HTTPNotFound
-        return web.FileResponse(path, headers={**HEADERS, "Content-Type": "video/mp4"})
+        return web.FileResponse(path, headers={"Content-Type": "video/mp4"})
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
         return web.json_response(
-            {"worlds": len(self._sockets), "max_worlds": self.config.max_worlds, "warm": self._warm}
+            {"worlds": len(self._tabs), "max_worlds": self.config.max_worlds, "warm": self._warm}
         )
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         self._check_origin(request)
         # Pictures hardly compress, and compressing them would cost more than their worlds.
-        socket = web.WebSocketResponse(heartbeat=HEARTBEAT, max_msg_size=MAX_MESSAGE, compress=False)
+        socket = web.WebSocketResponse(
+            heartbeat=HEARTBEAT, max_msg_size=MAX_MESSAGE, compress=False, timeout=HANG_UP_LIMIT
+        )
         await socket.prepare(request)
-        if len(self._sockets) >= self.config.max_worlds:
+        if len(self._tabs) >= self.config.max_worlds:
             text = f"{self.config.max_worlds} tabs drive already; close one, or raise --max-worlds"
-            await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=text.encode())
+            await _hang_up(request, socket, WSCloseCode.TRY_AGAIN_LATER, text)
             return socket
-        self._sockets.add(socket)
+        tab = Connection(socket, self._workshop, self._threads)
+        self._tabs[tab] = asyncio.current_task()
         try:
-            await Connection(socket, self._workshop, self._threads).serve()
+            await tab.serve()
         except ConnectionError:
             log.debug("a tab went away")
         finally:
-            self._sockets.discard(socket)
+            del self._tabs[tab]
+            if self._stopping:
+                await _hang_up(request, socket, WSCloseCode.GOING_AWAY, "the server stops")
+            else:
+                await _hang_up(request, socket, WSCloseCode.OK, "")
         return socket
 
-    async def _shut_sockets(self, app: web.Application) -> None:
-        closing = [
-            socket.close(code=WSCloseCode.GOING_AWAY, message=b"the server stops")
-            for socket in self._sockets
-        ]
-        await asyncio.gather(*closing, return_exceptions=True)
 
-    async def _stop_threads(self, app: web.Application) -> None:
-        self._threads.shutdown(wait=True)
+async def _hang_up(request: web.Request, socket: web.WebSocketResponse, code: int, text: str) -> None:
+    """Close a tab's socket; one that does not read is cut off."""
+    try:
+        async with asyncio.timeout(2 * HANG_UP_LIMIT):
+            await socket.close(code=code, message=text.encode())
+    except TimeoutError:
+        log.debug("a tab did not read its goodbye")
+    if request.transport is not None:
+        request.transport.abort()
+
+
+async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Every answer carries them, a refusal too."""
+    response.headers.update(HEADERS)
 
 
 def is_loopback(host: str) -> bool:

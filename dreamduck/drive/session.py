@@ -6,13 +6,15 @@ of them can be gone back to, and driving on from there drops what came after."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.drive.start import MAX_STEPS, Script, Start, on_grid
+from dreamduck.dream import TEMPERATURE
+from dreamduck.drive.start import GRID, MAX_PULL, MAX_STEPS, MAX_TEMPERATURE, Script, Start, on_grid
 from dreamduck.errors import ActionError, ConfigError
 
 Frame = npt.NDArray[np.uint8]
@@ -21,8 +23,11 @@ Action = npt.NDArray[np.float32]
 PERSON, CONTROLLER, EXPERT = "person", "controller", "expert"
 REPLAY = "replay"  # nobody drives: what lies ahead is shown again
 DRIVERS = (PERSON, CONTROLLER, EXPERT, REPLAY)
-MAX_TEMPERATURE = 3.0
-MAX_PULL = 10.0  # latents are roughly standard normal
+REPLAY_LIMIT = 120.0  # [s]; a full episode takes some 15 s, or 40 s on upstream's simulator
+
+
+class Cancelled(Exception):
+    """A replay was given up, because nobody waits for it any more."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,10 +120,12 @@ class Session:
         temperature: of the dream, for a start.
     """
 
-    def __init__(self, world: World, temperature: float = 1.0) -> None:
+    def __init__(self, world: World, temperature: float = TEMPERATURE) -> None:
         self.world = world
         self.temperature = temperature
         self.driver = PERSON
+        self._before_replay = PERSON
+        self._untold = 0  # the first moment that `news` has not told as it is now
         self.hand: Action = np.zeros(2, np.float32)  # what the person holds
         nothing = np.zeros(2, np.float32)
         self.moments = [Moment(world.mark(), world.frame(), nothing, temperature, Outcome(0.0))]
@@ -149,8 +156,15 @@ class Session:
         """
         known = (*self.world.drivers, REPLAY)
         if driver not in known:
-            raise ConfigError(f"driver: expected one of {', '.join(known)}, got {driver!r}")
+            raise ConfigError(f"driver: expected one of {', '.join(known)}, got {driver!r:.40}")
+        if driver == REPLAY and self.driver != REPLAY:
+            self._before_replay = self.driver
         self.driver = driver
+
+    def end_replay(self) -> None:
+        """Give the car back to the driver from before the replay."""
+        if self.driver == REPLAY:
+            self.driver = self._before_replay
 
     def hold(self, throttle: float, steering: float) -> None:
         """What the person holds now; numbers outside [-1, 1] are clipped."""
@@ -187,6 +201,7 @@ class Session:
         mark, frame = self.world.mark(), self.world.frame()
         self.moments.append(Moment(mark, frame, action, self.temperature, outcome))
         self.at += 1
+        self._untold = min(self._untold, self.at)
         return True
 
     def seek(self, step: int) -> None:
@@ -196,18 +211,43 @@ class Session:
         self.world.back(self.now.mark, self.actions())
 
     def pull(self, latent: int, value: float) -> None:
-        """Set a latent of this moment; what lay ahead is dropped, since it no longer follows.
+        """Set one latent of this moment, see `pull_all`."""
+        self.pull_all({latent: value})
+
+    def pull_all(self, pulls: Mapping[int, float]) -> None:
+        """Set latents of this moment; what lay ahead is dropped, since it no longer follows.
+
+        Args:
+            pulls: the value of each latent that is set.
 
         Raises:
             ConfigError: no such latent, or a value out of range.
         """
-        if not abs(value) <= MAX_PULL:
-            raise ConfigError(f"latent: expected -{MAX_PULL} to {MAX_PULL}, got {value}")
-        value = float(np.float32(value))
-        self.world.pull(latent, value)
-        del self.moments[self.at + 1 :]
-        self.now.pulls[latent] = value
+        for value in pulls.values():
+            if not abs(value) <= MAX_PULL:
+                raise ConfigError(f"latent: expected -{MAX_PULL} to {MAX_PULL}, got {value}")
+        for latent, value in pulls.items():
+            given = float(np.float32(value))
+            self.world.pull(latent, given)
+            del self.moments[self.at + 1 :]
+            self.now.pulls[latent] = given
         self.now.mark, self.now.frame = self.world.mark(), self.world.frame()
+        self._untold = min(self._untold, self.at)
+
+    def news(self) -> tuple[int, list[list[Any]]]:
+        """What has changed since this was last asked.
+
+        Returns:
+            The first moment that changed, and all moments from there on: throttle and steering (integer
+            multiples of 1 / GRID) and temperature of the step that led there, and [latent, value] of every
+            latent that was set.
+        """
+        first, self._untold = self._untold, len(self.moments)
+        rows = []
+        for moment in self.moments[first:]:
+            action = np.rint(moment.action.astype(np.float64) * GRID).astype(int).tolist()
+            rows.append([*action, moment.temperature, [list(pull) for pull in moment.pulls.items()]])
+        return first, rows
 
     def actions(self) -> npt.NDArray[np.float32]:
         """The actions that led to this moment, (at, 2)."""
@@ -257,20 +297,36 @@ class Session:
             self.world.pull(latent, value)
 
 
-def replay(make: Callable[[Start], World], script: Script) -> Session:
+def replay(
+    make: Callable[[Start], World], script: Script, cancelled: Callable[[], bool] = lambda: False
+) -> Session:
     """Drive a script again; the session stands at its beginning, ready to show it.
 
+    Args:
+        make: begins a world.
+        script: what is driven.
+        cancelled: asked at every step whether to give up.
+
     Raises:
-        ConfigError: a latent is pulled that this world has not.
+        ConfigError: a latent is set that this world has not, or it takes longer than REPLAY_LIMIT.
+        Cancelled: it was given up.
     """
-    session = Session(make(script.start), script.temperatures[0] if script.temperatures else 1.0)
+    session = Session(make(script.start), script.temperatures[0] if script.temperatures else TEMPERATURE)
+    deadline = time.monotonic() + REPLAY_LIMIT
     try:
-        pulls: dict[int, list[tuple[int, float]]] = {}
+        pulls: dict[int, dict[int, float]] = {}
         for moment, latent, value in script.pulls:
-            pulls.setdefault(moment, []).append((latent, value))
+            pulls.setdefault(moment, {})[latent] = value
         for step in range(len(script.actions) + 1):
-            for latent, value in pulls.get(step, ()):
-                session.pull(latent, value)
+            if cancelled():
+                raise Cancelled
+            if time.monotonic() > deadline:
+                raise ConfigError(
+                    f"link: expected an episode that is driven again in {REPLAY_LIMIT:.0f} s, and only "
+                    f"{step} of {len(script.actions)} steps were; try again when the machine is less busy"
+                )
+            if step in pulls:
+                session.pull_all(pulls[step])
             if step < len(script.actions):
                 session.temperature = script.temperatures[step]
                 session.hand = script.actions[step]

@@ -20,10 +20,16 @@ from dreamduck.config import check, from_mapping, option
 from dreamduck.errors import ConfigError
 
 WORLDS = ("road", "seen", "dream")
-MAX_STEPS = 3000  # of one drive: five minutes of the road's time
-MAX_LINK = 60_000  # characters; a full drive with noise in every action needs about 20,000
-MAX_UNPACKED = 400_000  # bytes, so that a small link cannot fill the memory
-GRID = 32767  # actions are whole multiples of 1 / GRID, so that a link carries them exactly
+MAX_STEPS = 3000  # of one episode: five minutes of the road's time
+MAX_TEMPERATURE = 3.0
+MAX_PULL = 10.0  # latents are roughly standard normal
+MAX_LATENTS = 1024
+MAX_PULLS = 5000  # latents set by hand in one episode; a link holds about as many
+MAX_LINK = 60_000  # characters; a full episode with noise in every action needs about 20,000
+GRID = 32767  # actions are integer multiples of 1 / GRID, so that a link carries them exactly
+# Bytes of the longest link, unpacked: names; base64 of the latents; for each step an action and a count
+# with its temperature; for each latent that was set its step, number and value.
+MAX_UNPACKED = 1024 + 6 * MAX_LATENTS + (4 + 32) * MAX_STEPS + 48 * MAX_PULLS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +48,7 @@ class Start:
 
     def __post_init__(self) -> None:
         check(self)
-        if not all(isinstance(v, (int, float)) and abs(v) < 1e3 for v in self.z):
+        if not all(_is_number(v) and abs(v) < 1e3 for v in self.z):
             raise ConfigError("z: expected finite numbers of sensible size")
 
 
@@ -68,7 +74,7 @@ def on_grid(action: Sequence[float] | npt.NDArray[Any]) -> npt.NDArray[np.float3
 
 
 def to_link(script: Script) -> str:
-    """A script as letters that may stand in an address.
+    """A script as letters that may stand in an address; `page/drive.js` makes the same.
 
     Raises:
         ConfigError: it would be longer than `from_link` takes, which needs thousands of pulled latents.
@@ -85,7 +91,7 @@ def to_link(script: Script) -> str:
     whole = np.rint(script.actions.astype(np.float64) * GRID).astype("<i2")
     data = json.dumps(head, separators=(",", ":")).encode() + b"\0" + whole.tobytes()
     link = base64.urlsafe_b64encode(zlib.compress(data, 9)).decode().rstrip("=")
-    if len(link) > MAX_LINK or len(data) > MAX_UNPACKED:
+    if len(link) > MAX_LINK or len(data) > MAX_UNPACKED or len(script.pulls) > MAX_PULLS:
         raise ConfigError("link: too many latents were pulled in this drive for a link; it can be recorded")
     return link
 
@@ -122,18 +128,46 @@ def _script(head: Any, actions: npt.NDArray[np.float32]) -> Script:
         raise ConfigError(f"link: expected at most {MAX_STEPS} actions in [-1, 1]")
     start = dict(head["start"])
     z = np.frombuffer(base64.b64decode(start.pop("z")), "<f4")
-    if not np.isfinite(z).all():
-        raise ConfigError("link: z is not finite")
-    temperatures: list[float] = []
-    for count, temperature in head["temperatures"]:
-        if not 0 < count <= MAX_STEPS or not 0 <= temperature <= 10:
-            raise ConfigError("link: a temperature is out of range")
-        temperatures += [float(temperature)] * int(count)
-    if len(temperatures) != len(actions):
-        raise ConfigError(f"link: {len(temperatures)} temperatures for {len(actions)} actions")
-    pulls = tuple((int(moment), int(latent), float(value)) for moment, latent, value in head["pulls"])
-    if len(pulls) > 100_000 or not all(0 <= p[0] <= len(actions) and abs(p[2]) <= 100 for p in pulls):
-        raise ConfigError("link: a pulled latent is out of range")
+    if len(z) > MAX_LATENTS or not np.isfinite(z).all():
+        raise ConfigError(f"link: expected at most {MAX_LATENTS} finite latents, got {len(z)}")
     return Script(
-        from_mapping(Start, {**start, "z": tuple(map(float, z))}), actions, tuple(temperatures), pulls
+        from_mapping(Start, {**start, "z": tuple(map(float, z))}),
+        actions,
+        _temperatures(head["temperatures"], len(actions)),
+        _pulls(head["pulls"], len(actions)),
     )
+
+
+def _temperatures(runs: Any, steps: int) -> tuple[float, ...]:
+    """One temperature for each step, from runs of [count, temperature]."""
+    temperatures: list[float] = []
+    for count, temperature in runs:
+        left = steps - len(temperatures)
+        if type(count) is not int or not 0 < count <= left:  # checked before anything is repeated
+            raise ConfigError(f"link: expected temperatures of {steps} steps, got a count of {count!r:.20}")
+        if not _is_number(temperature) or not 0 <= temperature <= MAX_TEMPERATURE:
+            raise ConfigError(f"link: expected temperatures of 0 to {MAX_TEMPERATURE}")
+        temperatures += [float(temperature)] * count
+    if len(temperatures) != steps:
+        raise ConfigError(f"link: {len(temperatures)} temperatures for {steps} actions")
+    return tuple(temperatures)
+
+
+def _pulls(rows: Any, steps: int) -> tuple[tuple[int, int, float], ...]:
+    """The latents that were set, from rows of [step, latent, value]; none twice at one step."""
+    if not isinstance(rows, list) or len(rows) > MAX_PULLS:
+        raise ConfigError(f"link: expected a list of at most {MAX_PULLS} latents that were set")
+    pulls: dict[tuple[int, int], float] = {}
+    for step, latent, value in rows:
+        if type(step) is not int or type(latent) is not int or not _is_number(value):
+            raise ConfigError("link: expected [step, latent, value] for each latent that was set")
+        if not (0 <= step <= steps and 0 <= latent < MAX_LATENTS and abs(value) <= MAX_PULL):
+            raise ConfigError("link: a latent that was set is out of range")
+        pulls[step, latent] = float(value)
+    if len(pulls) != len(rows):
+        raise ConfigError("link: a latent is set twice at one step")
+    return tuple((*key, value) for key, value in pulls.items())
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -15,13 +15,16 @@ import numpy.typing as npt
 from dreamduck import __version__
 from dreamduck.config import check, option
 from dreamduck.control.controllers import Controller
+from dreamduck.dream import TEMPERATURE
 from dreamduck.drive.dream import DreamWorld
+from dreamduck.drive.messages import MAX_PACE
 from dreamduck.drive.mind import Mind, Model, load_model
 from dreamduck.drive.road import RoadWorld, map_outline
 from dreamduck.drive.saving import Recorder
-from dreamduck.drive.session import MAX_TEMPERATURE, World
-from dreamduck.drive.start import WORLDS, Start
+from dreamduck.drive.session import World
+from dreamduck.drive.start import MAX_TEMPERATURE, WORLDS, Start
 from dreamduck.drive.wheel import NO_CONTROLLER, find_controller
+from dreamduck.envs.rnnenv import step_time
 from dreamduck.errors import ConfigError, MapError, WeightsError
 from dreamduck.pretrained import FOLDER
 from dreamduck.simulator.assets import map_names
@@ -29,8 +32,6 @@ from dreamduck.simulator.maps import load_map
 from dreamduck.simulator.road import RoadConfig
 
 log = logging.getLogger(__name__)
-
-DREAM_PACE = 30.0  # steps a second: smooth to look at, three times the car's own clock
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,7 @@ class WorkshopConfig(RoadConfig):
     controller: str = option("", "controller file; by default the best of the largest run in ./log")
     records: str = option("records", "folder of recordings")
     films: str = option("films", "folder for films of drives")
-    temperature: float = option(1.0, "of the dream, for a start", low=0.0, high=MAX_TEMPERATURE)
+    temperature: float = option(TEMPERATURE, "of the dream, for a start", low=0.0, high=MAX_TEMPERATURE)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -55,6 +56,15 @@ def _has_road(name: str) -> bool:
     except MapError:
         return False
     return True
+
+
+def pace_of(step_time: float) -> float:
+    """Steps a second at which the car's own clock runs, within what the page can show.
+
+    Args:
+        step_time: [s].
+    """
+    return min(max(round(1 / step_time), 1.0), MAX_PACE)
 
 
 class Workshop:
@@ -97,6 +107,9 @@ class Workshop:
 
     def describe(self) -> dict[str, Any]:
         """What the page has to know."""
+        step_times = {world: self.config.step_time for world in WORLDS}
+        if self.model:
+            step_times["dream"] = step_time(self.model.memory)
         return {
             "version": __version__,
             "worlds": {world: "" if world == "road" else self.missing for world in WORLDS},
@@ -105,9 +118,11 @@ class Workshop:
             "maps": list(self._maps),
             "map_name": self.config.map_name,
             "temperature": self.config.temperature,
-            "step_time": self.config.step_time,
-            "road_pace": round(1 / self.config.step_time),
-            "dream_pace": DREAM_PACE,
+            "domain_rand": self.config.domain_rand,
+            "step_time": step_times,
+            "pace": {world: pace_of(seconds) for world, seconds in step_times.items()},
+            "max_temperature": MAX_TEMPERATURE,
+            "max_pace": MAX_PACE,
             "latents": self.model.latent_order() if self.model else [],
         }
 

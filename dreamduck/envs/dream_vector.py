@@ -13,10 +13,10 @@ import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
 
 from dreamduck import memory
+from dreamduck.dream import DREAM_END
 from dreamduck.dream.stepper import Dreams
-from dreamduck.envs.rnnenv import DREAM_END, Pictures, dream_config, observation_space, observe, step_time
+from dreamduck.envs.rnnenv import Pictures, dream_config, observation_space, observe, step_time
 from dreamduck.envs.vector import BatchVectorEnv, Flags, Indices, Info
-from dreamduck.errors import ConfigError
 from dreamduck.simulator.base import FloatArray, Frames
 
 
@@ -59,11 +59,7 @@ class DreamVectorEnv(BatchVectorEnv):
     def _observe(self) -> npt.NDArray[np.float32]:
         return observe(self.dreams)
 
-    def render(self) -> tuple[Frames, ...] | None:
-        """A picture of each dream, (480, 640, 3) uint8, in mode "rgb_array"."""
-        self._check_open()
-        if self.render_mode is None:
-            raise ConfigError("render: expected render_mode='rgb_array' when the worlds are made")
+    def _pictures(self) -> tuple[Frames, ...]:
         return tuple(self.pictures.of(self.dreams.z))
 
 

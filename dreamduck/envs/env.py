@@ -38,8 +38,8 @@ class DuckEnv(World):
     `options={"start": (x [m], z [m], heading [rad])}` places the car; heading 0 is along +x.
 
     ## End
-    Terminated when the car leaves the road or touches something; truncated by Gymnasium's time limit.
-    `info["end"]` is "", "off-road", "collision" or "time".
+    Terminated when the car leaves the road or touches something; `info["end"]` is "", "off-road" or
+    "collision". Gymnasium's time limit, a wrapper that `make` adds, truncates after 1,000 steps.
 
     ## Info
     At reset and at every step: `lane_dist` [m], `lane_angle` [rad] (nan without a lane), `in_lane`,

@@ -24,6 +24,7 @@ from dreamduck.control.worlds import (
     model_sizes,
     perception_maker,
 )
+from dreamduck.envs.world import stopped
 from dreamduck.errors import ConfigError
 
 IDS = {"env": "DreamDuck-v0", "realenv": "DreamDuck-v1", "rnnenv": "DreamDuck-v2"}
@@ -120,7 +121,7 @@ def make_policy(env: str, world: WorldConfig, controller: Controller) -> Callabl
 def show(
     env: str, world: WorldConfig, controller: Controller, seed: int, steps: int, video: str | None
 ) -> None:
-    """Drive one episode in a window, or into a film."""
+    """Drive one episode in a window, until it ends or the person closes it, or into a video."""
     policy = make_policy(env, world, controller)
     gym = make_env(env, world, "rgb_array" if video else "human")
     frames, total, taken = [], 0.0, 0
@@ -131,7 +132,7 @@ def show(
                 frames.append(np.asarray(gym.render()))
             observation, reward, terminated, truncated, _ = gym.step(policy(observation))
             total, taken = total + float(reward), taken + 1
-            if terminated or truncated:
+            if terminated or truncated or stopped(gym):
                 break
     finally:
         gym.close()

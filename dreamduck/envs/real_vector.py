@@ -18,7 +18,7 @@ from dreamduck.config import from_mapping
 from dreamduck.dream.perception import Perception
 from dreamduck.envs.panels import panels
 from dreamduck.envs.realenv import RealConfig
-from dreamduck.envs.rnnenv import observation_space, observe, with_path
+from dreamduck.envs.rnnenv import observation_space, observe, with_weights
 from dreamduck.envs.vector import BatchVectorEnv, Flags, Indices, Info, cars_info
 from dreamduck.envs.world import PICTURE_HEIGHT, PICTURE_WIDTH
 from dreamduck.errors import ConfigError
@@ -48,7 +48,7 @@ class RealVectorEnv(BatchVectorEnv):
         threads: int | None = None,
         **settings: Any,
     ) -> None:
-        self.config = from_mapping(RealConfig, with_path(settings))
+        self.config = from_mapping(RealConfig, with_weights(settings))
         if self.config.next_z:
             raise ConfigError("next_z: expected a single world to show it; make DreamDuck-v1 with make")
         mind = memory.load(self.config.folder)
@@ -73,16 +73,12 @@ class RealVectorEnv(BatchVectorEnv):
     def _observe(self) -> npt.NDArray[np.float32]:
         return observe(self.perception)
 
-    def render(self) -> tuple[Frames, ...] | None:
-        """A picture of each car's view, in mode "rgb_array"; with `debug`, as `RealEnv` shows it."""
-        self._check_open()
-        if self.render_mode is None:
-            raise ConfigError("render: expected render_mode='rgb_array' when the worlds are made")
-        if self.config.debug:
-            decoded = self.vision.decode(self.perception.z)
-            return tuple(panels(pair) for pair in zip(self.road.frames(), decoded, strict=True))
-        cars = range(self.num_envs)
-        return tuple(self.road.view("camera", PICTURE_WIDTH, PICTURE_HEIGHT, car) for car in cars)
+    def _pictures(self) -> tuple[Frames, ...]:
+        if not self.config.debug:
+            cars = range(self.num_envs)
+            return tuple(self.road.view("camera", PICTURE_WIDTH, PICTURE_HEIGHT, car) for car in cars)
+        decoded = self.vision.decode(self.perception.z)
+        return tuple(panels(pair) for pair in zip(self.road.frames(), decoded, strict=True))
 
     def close_extras(self, **kwargs: Any) -> None:
         """Free the simulator."""

@@ -19,7 +19,7 @@ from dreamduck.dream.noise import Noise
 from dreamduck.dream.perception import Perception
 from dreamduck.envs.env import about_road
 from dreamduck.envs.panels import panels
-from dreamduck.envs.rnnenv import observation_space, observe, with_path
+from dreamduck.envs.rnnenv import observation_space, observe, with_weights
 from dreamduck.envs.world import PICTURE_HEIGHT, PICTURE_WIDTH, World
 from dreamduck.errors import ConfigError
 from dreamduck.memory.mixture import sample
@@ -33,7 +33,7 @@ CAMERA = 64  # width and height of what the VAE sees [pixels]
 class RealConfig(WorldConfig):
     """The road's settings, the model's, and what `render` shows."""
 
-    debug: bool = option(False, "show the frame beside what the VAE makes of it")
+    debug: bool = option(True, "show what the VAE makes of the frame beside it; else the camera alone")
     next_z: bool = option(False, "show the frame beside what the memory had expected of it")
 
     def __post_init__(self) -> None:
@@ -61,8 +61,8 @@ class RealEnv(World):
 
     ## Arguments
     Those of `DreamDuck-v0` (the camera is 64 x 64), and: weights, a folder, by default the one that ships;
-    `debug`: `render` shows the frame beside the VAE's reconstruction; `next_z`: beside what the memory
-    had expected of it, drawn with `temperature`; both: all three.
+    `debug`: `render` shows the frame and, beside it, the VAE's reconstruction of it (the default; False:
+    the camera alone, 640 x 480); `next_z`: also what the memory had expected, drawn with `temperature`.
 
     ## Version history
     v1: the first.
@@ -73,7 +73,7 @@ class RealEnv(World):
     """
 
     def __init__(self, *, render_mode: str | None = None, **settings: Any) -> None:
-        self.config = from_mapping(RealConfig, with_path(settings))
+        self.config = from_mapping(RealConfig, with_weights(settings))
         super().__init__(render_mode, 1.0 / self.config.step_time)
         mind = memory.load(self.config.folder)
         self.vision = vision.load(self.config.folder)

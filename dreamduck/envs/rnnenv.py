@@ -7,7 +7,6 @@ memory's own."""
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,7 +17,7 @@ from gymnasium import spaces
 
 from dreamduck import cli, memory
 from dreamduck.config import check, from_mapping, option
-from dreamduck.dream import TEMPERATURE
+from dreamduck.dream import DREAM_END, TEMPERATURE
 from dreamduck.dream.stepper import Dreams
 from dreamduck.envs.panels import panels
 from dreamduck.envs.world import World
@@ -30,7 +29,6 @@ from dreamduck.simulator.base import FloatArray, Frames
 
 STEP_TIME = 0.1  # [s], where the memory's card tells no other
 OBSERVATION_LIMIT = 50.0  # the original's
-DREAM_END = "dream-end"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +69,8 @@ class DreamEnv(World):
     With beginning="midway": anywhere in an episode (`midway.npz`), and the memory knows what came before.
 
     ## End
-    Terminated with the probability that the memory predicts; truncated by Gymnasium's time limit.
-    `info["end"]` is "", "dream-end" or "time".
+    Terminated with the probability that the memory predicts; `info["end"]` is "" or "dream-end".
+    Gymnasium's time limit, a wrapper that `make` adds, truncates after 1,000 steps.
 
     ## Info
     `end`, and `end_probability`, the memory's, of the step just taken.
@@ -158,14 +156,12 @@ def dream_config(settings: dict[str, Any]) -> DreamConfig:
     Raises:
         ConfigError: an unknown argument, or a bad value.
     """
-    return from_mapping(DreamConfig, with_path(settings))
+    return from_mapping(DreamConfig, with_weights(settings))
 
 
-def with_path(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings with `weights` as a text."""
+def with_weights(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings; without weights, with those that ship."""
     weights = settings.get("weights")
-    if isinstance(weights, os.PathLike):
-        return {**settings, "weights": os.fspath(weights)}
     return {**settings, "weights": ""} if "weights" in settings and weights is None else settings
 
 

@@ -16,8 +16,8 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from dreamduck.config import from_mapping
-from dreamduck.envs.world import PICTURE_HEIGHT, PICTURE_WIDTH, SEEDS, check_options
+from dreamduck.config import from_mapping, integer
+from dreamduck.envs.world import PICTURE_HEIGHT, PICTURE_WIDTH, SEEDS, check_options, check_start
 from dreamduck.errors import ConfigError, ResetNeeded, SimulatorError
 from dreamduck.simulator.base import ENDS, CarState, FloatArray, Frames
 from dreamduck.simulator.road import Road, RoadConfig, check_actions, in_lane
@@ -35,7 +35,8 @@ class BatchVectorEnv(VectorEnv[Any, Any, Any], abc.ABC):
         single_observation_space: of one world.
         fps: steps of the world a second.
         render_mode: None or "rgb_array".
-        max_episode_steps: episodes are truncated after so many steps; None for never.
+        max_episode_steps: episodes are truncated after so many steps, as Gymnasium's `TimeLimit` does for
+            single worlds; None for never.
         autoreset_mode: when an ended episode is followed by the next: "NextStep", "SameStep", "Disabled".
     """
 
@@ -51,7 +52,14 @@ class BatchVectorEnv(VectorEnv[Any, Any, Any], abc.ABC):
         max_episode_steps: int | None,
         autoreset_mode: str | AutoresetMode,
     ) -> None:
-        check_vector_arguments(num_envs, render_mode, max_episode_steps)
+        num_envs = integer("num_envs", num_envs, 1)
+        if max_episode_steps is not None:
+            max_episode_steps = integer("max_episode_steps", max_episode_steps, 1)
+        if render_mode not in (None, "rgb_array"):
+            raise ConfigError(
+                f"render_mode: expected None or 'rgb_array' for many worlds at once, got {render_mode!r}; "
+                "make a single world to watch it in a window"
+            )
         self.num_envs = num_envs
         self.render_mode = render_mode
         self.max_episode_steps = max_episode_steps
@@ -79,6 +87,10 @@ class BatchVectorEnv(VectorEnv[Any, Any, Any], abc.ABC):
         """Step all environments, ended ones too; gives rewards, terminated, info, (N,) each."""
 
     @abc.abstractmethod
+    def _pictures(self) -> tuple[Frames, ...]:
+        """What `render` shows of each environment."""
+
+    @abc.abstractmethod
     def _observe(self) -> npt.NDArray[Any]:
         """The observations as they are now, (N, ...), not used again afterwards."""
 
@@ -91,7 +103,8 @@ class BatchVectorEnv(VectorEnv[Any, Any, Any], abc.ABC):
         """Begin episodes in all environments, or in those of `options["reset_mask"]`.
 
         Args:
-            seed: one number s for the seeds s, s + 1, ..., or a list of N.
+            seed: one number s for the seeds s, s + 1, ..., or a list of N. The first seeds
+                `np_random`.
             options: those of the single world; `start` may have a row for each environment.
         Raises:
             ConfigError: the wrong number of seeds, an unknown option, a bad mask.
@@ -100,8 +113,11 @@ class BatchVectorEnv(VectorEnv[Any, Any, Any], abc.ABC):
         self._check_open()
         given = dict(options or {})
         envs = _masked(given.pop("reset_mask", None), self.num_envs)
-        seeds = self._seeds(seed, envs)
-        info = self._restart(envs, seeds, self._check_options(given, envs))
+        given_seeds = self._listed(seed)
+        checked = self._check_options(given, envs)
+        if given_seeds[0] is not None:
+            self._np_random, self._np_random_seed = seeding.np_random(given_seeds[0])
+        info = self._restart(envs, self._seeds(envs, given_seeds), checked)
         return self._observe(), put({}, info, envs, self.num_envs)
 
     def step(
@@ -119,14 +135,12 @@ class BatchVectorEnv(VectorEnv[Any, Any, Any], abc.ABC):
         rewards = rewards.astype(np.float64)
         self._steps += 1
         truncated: Flags = self._steps >= (self.max_episode_steps or np.inf)  # as Gymnasium's TimeLimit
-        if "end" in info:
-            info["end"][truncated & ~terminated] = "time"
         restarted = np.flatnonzero(self._ended)  # since the last step, in mode NEXT_STEP
         going = np.flatnonzero(~self._ended)
         infos: dict[str, Any] = {}
         put(infos, {key: values[going] for key, values in info.items()}, going, self.num_envs)
         if restarted.size:
-            put(infos, self._restart(restarted, self._seeds(None, restarted), {}), restarted, self.num_envs)
+            put(infos, self._restart(restarted, self._seeds(restarted), {}), restarted, self.num_envs)
             rewards[restarted], terminated[restarted], truncated[restarted] = 0.0, False, False
         over = terminated | truncated
         observations = self._observe()
@@ -136,6 +150,20 @@ class BatchVectorEnv(VectorEnv[Any, Any, Any], abc.ABC):
         else:
             self._ended = over
         return observations, rewards, terminated, truncated, infos
+
+    def render(self) -> tuple[Frames, ...] | None:
+        """A picture of each environment, as the single world shows it, in mode "rgb_array".
+
+        Raises:
+            ConfigError: made without a render mode. ResetNeeded: an environment was never reset.
+        """
+        self._check_open()
+        if self.render_mode is None:
+            raise ConfigError("render: expected render_mode='rgb_array' when the worlds are made")
+        if not self._begun.all():
+            waiting = np.flatnonzero(~self._begun).tolist()
+            raise ResetNeeded(f"expected a reset of environments {waiting} before render; call reset")
+        return self._pictures()
 
     def _restart_now(
         self, envs: Indices, infos: dict[str, Any], observations: npt.NDArray[Any]
@@ -150,7 +178,7 @@ class BatchVectorEnv(VectorEnv[Any, Any, Any], abc.ABC):
         put(final_info, last, envs, n)
         mask = np.zeros(n, dtype=np.bool_)
         mask[envs] = True
-        put(infos, self._restart(envs, self._seeds(None, envs), {}), envs, n)
+        put(infos, self._restart(envs, self._seeds(envs), {}), envs, n)
         infos |= {"final_obs": final_obs, "_final_obs": mask, "final_info": final_info}
         infos["_final_info"] = mask.copy()
         return infos, self._observe()
@@ -161,19 +189,24 @@ class BatchVectorEnv(VectorEnv[Any, Any, Any], abc.ABC):
         self._begun[envs], self._ended[envs], self._steps[envs] = True, False, 0
         return info
 
-    def _seeds(self, seed: int | Sequence[int | None] | None, envs: Indices) -> list[int]:
-        """The seed of each environment's episode; without one, the next of its own generator."""
-        if seed is None or isinstance(seed, int | np.integer):
-            listed = [None if seed is None else int(seed) + env for env in range(self.num_envs)]
-        else:
-            listed = list(seed)
-        if len(listed) != self.num_envs:
+    def _listed(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
+        """What was given for each environment."""
+        if seed is None:
+            return [None] * self.num_envs
+        if not isinstance(seed, Sequence | np.ndarray):
+            first = integer("seed", seed, 0)
+            return [first + env for env in range(self.num_envs)]
+        if len(seed) != self.num_envs:
             raise ConfigError(
-                f"seed: expected one for each of {self.num_envs} environments, got {len(listed)}"
+                f"seed: expected one for each of {self.num_envs} environments, got {len(seed)}"
             )
+        return [None if one is None else integer("seed", one, 0) for one in seed]
+
+    def _seeds(self, envs: Indices, given: Sequence[int | None] | None = None) -> list[int]:
+        """The seed of each environment's episode; without one, the next of its own generator."""
         seeds = []
         for env in envs.tolist():
-            own = listed[env]
+            own = None if given is None else given[env]
             generator = self._generators[env]
             if own is not None or generator is None:
                 generator, _ = seeding.np_random(own)
@@ -183,19 +216,10 @@ class BatchVectorEnv(VectorEnv[Any, Any, Any], abc.ABC):
 
     def _check_options(self, options: dict[str, Any], envs: Indices) -> dict[str, Any]:
         """The options, with `start` as (n, 3), a row for each environment that is reset."""
-        start = options.get("start")
-        if start is None or np.shape(start) == (3,):
-            checked = check_options(options, self.options)
-            if start is not None:
-                checked["start"] = np.tile(checked["start"], (len(envs), 1))
-            return checked
-        rows = np.asarray(start, dtype=np.float64)
-        if rows.shape != (self.num_envs, 3):
-            raise ConfigError(
-                f"start: expected shape (3,) or {(self.num_envs, 3)} (x [m], z [m], heading [rad]), "
-                f"got {rows.shape}"
-            )
-        return {**check_options({**options, "start": None}, self.options), "start": rows[envs]}
+        checked = check_options({**options, "start": None} if "start" in options else options, self.options)
+        if options.get("start") is not None:
+            checked["start"] = check_start(options["start"], self.num_envs)[envs]
+        return checked
 
     def _check_open(self) -> None:
         if self.closed:
@@ -216,7 +240,7 @@ class BatchVectorEnv(VectorEnv[Any, Any, Any], abc.ABC):
 class DuckVectorEnv(BatchVectorEnv):
     """`DreamDuck-v0`, N cars at once; see `DuckEnv` for what a car does, sees and is told.
 
-    `info` holds arrays of N rows: `pose` is (N, 3), `tile` (N, 2), `end` N texts.
+    `info` holds arrays of N rows: `pose` is (N, 3), `tile` (N, 2), `end` N strings.
 
     Args:
         num_envs, render_mode, max_episode_steps, autoreset_mode: see `BatchVectorEnv`.
@@ -258,15 +282,9 @@ class DuckVectorEnv(BatchVectorEnv):
     def _observe(self) -> Frames:
         return self.road.frames()
 
-    def render(self) -> tuple[Frames, ...] | None:
-        """A picture of each car's view, (480, 640, 3) uint8, in mode "rgb_array"."""
-        self._check_open()
-        if self.render_mode is None:
-            raise ConfigError("render: expected render_mode='rgb_array' when the worlds are made")
-        views = (
-            self.road.view("camera", PICTURE_WIDTH, PICTURE_HEIGHT, car) for car in range(self.num_envs)
-        )
-        return tuple(views)
+    def _pictures(self) -> tuple[Frames, ...]:
+        cars = range(self.num_envs)
+        return tuple(self.road.view("camera", PICTURE_WIDTH, PICTURE_HEIGHT, car) for car in cars)
 
     def close_extras(self, **kwargs: Any) -> None:
         """Free the simulator."""
@@ -305,23 +323,6 @@ def put(infos: dict[str, Any], info: Info, envs: Indices, num_envs: int) -> dict
         infos[key][envs] = values
         infos[f"_{key}"][envs] = True
     return infos
-
-
-def check_vector_arguments(num_envs: int, render_mode: str | None, max_episode_steps: int | None) -> None:
-    """Refuse what no batch of worlds can be made from.
-
-    Raises:
-        ConfigError: a bad value.
-    """
-    if not isinstance(num_envs, int) or num_envs < 1:
-        raise ConfigError(f"num_envs: expected a whole number of at least 1, got {num_envs!r}")
-    if render_mode not in (None, "rgb_array"):
-        raise ConfigError(
-            f"render_mode: expected None or 'rgb_array' for many worlds at once, got {render_mode!r}; "
-            "make a single world to watch it in a window"
-        )
-    if max_episode_steps is not None and (not isinstance(max_episode_steps, int) or max_episode_steps < 1):
-        raise ConfigError(f"max_episode_steps: expected at least 1 or None, got {max_episode_steps!r}")
 
 
 def _autoreset(mode: str | AutoresetMode) -> AutoresetMode:

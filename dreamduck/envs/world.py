@@ -1,13 +1,11 @@
-"""What the three worlds have in common: episodes, seeds, options, the step limit, pictures.
+"""What the three worlds have in common: episodes, seeds, options, pictures.
 
 Flow: simulator, dream, ... -> [world] -> env, realenv, rnnenv."""
 
 from __future__ import annotations
 
 import abc
-import sys
 from collections.abc import Sequence
-from types import FrameType
 from typing import Any, ClassVar
 
 import gymnasium
@@ -15,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from dreamduck.config import integer
 from dreamduck.errors import ConfigError, ResetNeeded, SimulatorError, StartError
 from dreamduck.simulator.base import FloatArray, Frames
 from dreamduck.simulator.road import check_actions
@@ -46,8 +45,8 @@ class World(gymnasium.Env[Any, Any], abc.ABC):
         self.metadata = {**type(self).metadata, "render_fps": fps}  # type: ignore[misc]
         self.action_space = spaces.Box(-1.0, 1.0, (2,), dtype=np.float32)
         self._running = self._closed = False
+        self.stopped = False  # in mode "human": whether the window was closed, or escape pressed in it
         self._steps = 0
-        self._limit: int | None = None
         self._window: Any = None
         self._last: tuple[float, dict[str, Any]] = (0.0, {})  # reward and info, for the window
 
@@ -76,20 +75,22 @@ class World(gymnasium.Env[Any, Any], abc.ABC):
             seed: of this episode, and of those that follow without one.
             options: see the class.
         Raises:
-            ConfigError: an unknown option. StartError: a start that cannot be driven from.
+            ConfigError: an unknown option, or a bad seed. StartError: a start that cannot be driven from.
         """
         self._check_open()
         checked = check_options(options, self.options)
+        if seed is not None:
+            seed = integer("seed", seed, 0)
         super().reset(seed=seed)
         self._running = False
-        episode = int(self.np_random.integers(SEEDS)) if seed is None else int(seed)
+        episode = int(self.np_random.integers(SEEDS)) if seed is None else seed
         observation, info = self._begin(episode, checked)
-        self._running, self._steps, self._limit = True, 0, step_limit()
+        self._running, self._steps = True, 0
         self._show(0.0, info)
         return observation, info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Drive one step; see the class for what it gives.
+        """Drive one step; see the class for what it gives. Never truncated: that is a wrapper's to say.
 
         Raises:
             ActionError: the action has the wrong shape or is not finite.
@@ -98,12 +99,9 @@ class World(gymnasium.Env[Any, Any], abc.ABC):
         self._check_running()
         observation, reward, terminated, info = self._advance(one_action(action))
         self._steps += 1
-        truncated = not terminated and self._limit is not None and self._steps >= self._limit
-        if truncated:
-            info["end"] = "time"
         self._running = not terminated
         self._show(reward, info)
-        return observation, reward, terminated, truncated, info
+        return observation, reward, terminated, False, info
 
     def render(self) -> Any:
         """The picture in mode "rgb_array", (H, W, 3) uint8; in mode "human" the window shows it already."""
@@ -133,7 +131,9 @@ class World(gymnasium.Env[Any, Any], abc.ABC):
 
         if self._window is None:
             self._window = Window(type(self).__name__)
-        self._window.show(self._picture(), status(reward, info, self._steps), self.metadata["render_fps"])
+        lines = status(reward, info, self._steps)
+        keys = self._window.show(self._picture(), lines, self.metadata["render_fps"])
+        self.stopped = self.stopped or keys.closed or "ESCAPE" in keys.pressed
 
     def _check_open(self) -> None:
         if self._closed:
@@ -144,6 +144,16 @@ class World(gymnasium.Env[Any, Any], abc.ABC):
         if not self._running:
             when = "the episode has ended" if self._steps else "there is no episode yet"
             raise ResetNeeded(f"expected a reset before step ({when}); call reset")
+
+
+def stopped(env: Any) -> bool:
+    """Whether the person who watches has closed the window, or pressed escape in it.
+
+    Args:
+        env: of Gymnasium or legacy gym, wrapped or not; others than ours are never stopped.
+    """
+    inner = getattr(env, "unwrapped", env)
+    return bool(getattr(getattr(inner, "world", inner), "stopped", False))
 
 
 def one_action(action: Any) -> FloatArray:
@@ -167,35 +177,27 @@ def check_options(options: dict[str, Any] | None, known: Sequence[str]) -> dict[
     unknown = sorted(set(checked) - set(known))
     if unknown:
         raise ConfigError(
-            f"options: expected some of {', '.join(known)}, got {', '.join(map(repr, unknown))}"
+            f"options: expected {', '.join(known) or 'none'}, got {', '.join(map(repr, unknown))}"
         )
     if checked.get("start") is not None:
-        try:
-            start = np.asarray(checked["start"], dtype=np.float64)
-        except (TypeError, ValueError) as err:
-            raise _bad_start(checked["start"]) from err
-        if start.shape != (3,) or not np.isfinite(start).all():
-            raise _bad_start(checked["start"])
-        checked["start"] = start
+        checked["start"] = check_start(checked["start"])
     return checked
 
 
-def _bad_start(got: Any) -> StartError:
-    return StartError(f"start: expected three finite numbers (x [m], z [m], heading [rad]), got {got!r}")
+def check_start(start: Any, rows: int | None = None) -> FloatArray:
+    """A start pose as (3,) float64, or as (rows, 3) where rows are allowed.
 
-
-def step_limit() -> int | None:
-    """The limit of the `TimeLimit` wrapper that is just now resetting the caller, or None.
-
-    Gymnasium and gym cut an episode in a wrapper outside the world, which is told nothing of it; but
-    `info["end"]` must say why an episode ended. A reset always comes through that wrapper, so it is
-    found among the callers, whatever limit was given to `make` and whoever put the wrapper there.
+    Raises:
+        StartError: another shape, or a number that is not finite.
     """
-    frame: FrameType | None = sys._getframe(1)
-    while frame is not None:
-        caller = frame.f_locals.get("self")
-        if any(kind.__name__ == "TimeLimit" for kind in type(caller).__mro__):
-            limit = getattr(caller, "_max_episode_steps", None)
-            return int(limit) if limit is not None else None
-        frame = frame.f_back
-    return None
+    shapes = [(3,)] if rows is None else [(3,), (rows, 3)]
+    expected = "three finite numbers (x [m], z [m], heading [rad])"
+    if rows is not None:
+        expected += f", or {rows} rows of them"
+    try:
+        array = np.asarray(start, dtype=np.float64)
+    except (TypeError, ValueError) as err:
+        raise StartError(f"start: expected {expected}, got {start!r}") from err
+    if array.shape not in shapes or not np.isfinite(array).all():
+        raise StartError(f"start: expected {expected}, got {start!r}")
+    return array if rows is None else np.broadcast_to(array, (rows, 3))

@@ -28,7 +28,7 @@ START_TRIES = 5000  # poses that are tried on one tile
 START_TILES = 10  # drawn one after the other; upstream puts the car at (1, 1) after the first, road or not
 
 END_NONE, END_OFF_ROAD, END_COLLISION = 0, 1, 2
-ENDS = ("", "off-road", "collision")  # by code; "time" is a truncation, which the worlds add
+ENDS = ("", "off-road", "collision")  # by code
 
 
 @dataclasses.dataclass(frozen=True)

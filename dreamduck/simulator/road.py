@@ -166,7 +166,7 @@ def progress_reward(state: CarState, moved: FloatArray, step_time: float) -> Flo
 
 
 def car_info(state: CarState, car: int = 0) -> dict[str, Any]:
-    """What `info` says of one car; the truncation "time" is added by the worlds."""
+    """What `info` says of one car."""
     x, z, heading = (float(v) for v in state.pose[car])
     return {
         "lane_dist": float(state.lane_dist[car]),

@@ -32,7 +32,9 @@ class Sphere:
         self.calls += 1
         noise = np.stack([seeding.generator(seed, 0).standard_normal(task.episodes) for seed in task.seeds])
         reward = -((task.theta - 1.0) ** 2).sum(axis=1)[:, None] + 0.01 * noise
-        return Scores(reward.astype(np.float32), np.full(reward.shape, 10))
+        return Scores(
+            reward.astype(np.float32), np.full(reward.shape, 10), np.zeros(reward.shape, np.bool_)
+        )
 
 
 class FakeRoad:

@@ -146,13 +146,14 @@ def test_blocks_come_back_in_order_and_without_their_filling():
     def spread(tasks):
         seen.extend(tasks)
         rewards = [np.repeat(task.theta[:, :1], task.episodes, axis=1) for task in tasks]
-        return [Scores(reward, np.ones(reward.shape, dtype=np.int64)) for reward in rewards]
+        return [Scores(reward, np.ones(reward.shape, dtype=np.int64), reward > 1) for reward in rewards]
 
     theta = np.arange(5, dtype=np.float32)[:, None]
     scores = judge_all(theta, [10, 11, 12, 13, 14], 3, 7, 2, spread)
     assert [task.seeds for task in seen] == [(10, 11), (12, 13), (14, 14)]
     np.testing.assert_array_equal(scores.reward, np.repeat(theta, 3, axis=1))
     assert scores.length.shape == (5, 3)
+    np.testing.assert_array_equal(scores.ended, scores.reward > 1)
 
 
 def test_the_dream_is_asked_once_for_a_block():
@@ -162,13 +163,16 @@ def test_the_dream_is_asked_once_for_a_block():
         def rollout(self, policy, theta, episodes, steps, seed, temperature):
             calls.append((theta.shape, episodes, steps, seed, temperature))
             flat = np.arange(len(theta) * episodes, dtype=np.float32)
-            return types.SimpleNamespace(reward=flat, length=flat.astype(np.int32))
+            return types.SimpleNamespace(reward=flat, length=flat.astype(np.int32), ended=flat > 1)
 
     scores = DreamJudge(Dream(), FORM, 1.15)(Task(thetas(0.0, 1.0), (3, 4), episodes=2, steps=9))
     assert calls == [((2, FORM.size), 2, 9, [3, 4], 1.15)]
     assert scores.reward.tolist() == [[0, 1], [2, 3]]
+    assert scores.ended.tolist() == [[False, False], [True, True]]
 
 
 def test_summaries():
-    found = summarize(Scores(np.array([[1.0, 3.0]], dtype=np.float32), np.array([[10, 20]])))
+    found = summarize(
+        Scores(np.array([[1.0, 3.0]], dtype=np.float32), np.array([[10, 20]]), np.array([[True, False]]))
+    )
     assert (found.mean, found.std, found.length, found.episodes) == (2.0, 1.0, 15.0, 2)

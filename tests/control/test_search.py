@@ -183,8 +183,9 @@ def test_an_end_before_the_cut_costs(tmp_path):
     class Ends(Sphere):
         def __call__(self, task):
             scores = super().__call__(task)
-            length = np.where(np.arange(task.episodes) % 2, 10, task.steps)
-            return scores._replace(length=np.tile(length, (len(task.theta), 1)))
+            # One lasts until it is cut; the other ends by itself, in its last step.
+            ended = np.tile(np.arange(task.episodes) % 2 == 1, (len(task.theta), 1))
+            return scores._replace(length=np.full(ended.shape, task.steps), ended=ended)
 
     free = search(tmp_path / "free", judge=Ends())
     dear = search(tmp_path / "dear", dataclasses.replace(CONFIG, end_cost=3.0), judge=Ends())

@@ -123,6 +123,17 @@ def test_a_dream_that_never_ends_is_cut():
     np.testing.assert_array_equal(found.length, 10)
 
 
+def test_an_end_in_the_last_step_is_an_end():
+    """As long as the dreams may be, and ended all the same."""
+    dream, theta = Dream(*make(end=-2.5)), thetas(9)
+    whole = dream.rollout(policy, theta, 4, 300, 11)
+    last = int(np.median(whole.length[whole.ended]))
+    assert (whole.length == last).any()
+    cut = dream.rollout(policy, theta, 4, last, 11)
+    np.testing.assert_array_equal(cut.length, np.minimum(whole.length, last))
+    np.testing.assert_array_equal(cut.ended, whole.length <= last)
+
+
 def test_wild_weights_leave_finite_rewards():
     parameters = random_parameters(spread=8.0)
     parameters["head_end/bias"][:] = -1e4

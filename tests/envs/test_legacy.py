@@ -32,7 +32,7 @@ def test_step_limit(legacy):
     legacy.reset(seed=0)
     ends = [legacy.step(np.zeros(2, np.float32))[2:] for _ in range(3)]
     assert [truncated for _, truncated, _ in ends] == [False, False, True]
-    assert [info["end"] for *_, info in ends] == ["", "", "time"]
+    assert [info["end"] for *_, info in ends] == ["", "", ""]
 
 
 def test_render_options_and_errors(legacy):

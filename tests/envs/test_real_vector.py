@@ -7,7 +7,8 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import dreamduck  # noqa: F401  (registers the worlds)
 from dreamduck.envs.real_vector import RealVectorEnv
-from dreamduck.errors import ActionError, ConfigError, WeightsError
+from dreamduck.envs.realenv import RealEnv
+from dreamduck.errors import ActionError, ConfigError, ResetNeeded, WeightsError
 from tests.envs.models import OBSERVATION, write_model
 
 
@@ -18,8 +19,7 @@ def folder(tmp_path_factory):
 
 def assert_alike(ours, theirs):
     for a, b in zip(ours, theirs, strict=True):
-        # Encoding one frame or three adds up the same numbers in another order.
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize("mode", [AutoresetMode.NEXT_STEP, AutoresetMode.SAME_STEP])
@@ -55,9 +55,20 @@ def test_same_as_single_worlds(folder, mode):
 
 
 def test_pictures_and_errors(folder):
-    batch = RealVectorEnv(2, weights=folder, render_mode="rgb_array", debug=True)
-    batch.reset(seed=0)
-    assert [picture.shape for picture in batch.render() or ()] == [(480, 640, 3)] * 2
+    batch = RealVectorEnv(2, weights=folder, render_mode="rgb_array")
+    with pytest.raises(ResetNeeded, match=r"environments \[0, 1\] before render"):
+        batch.render()
+    batch.reset(seed=[3, 5])  # type: ignore[arg-type]
+    plain = RealVectorEnv(2, weights=folder, render_mode="rgb_array", debug=False)
+    plain.reset(seed=[3, 5])  # type: ignore[arg-type]
+    pictures, cameras = batch.render() or (), plain.render() or ()
+    plain.close()
+    for seed, picture, camera in zip((3, 5), pictures, cameras, strict=True):
+        for debug, shown in ((True, picture), (False, camera)):
+            single = RealEnv(weights=folder, render_mode="rgb_array", debug=debug)
+            single.reset(seed=seed)
+            np.testing.assert_array_equal(shown, single.render())
+            single.close()
     assert batch.single_observation_space.shape == (OBSERVATION,)
     with pytest.raises(ActionError):
         batch.step(np.zeros((3, 2)))

@@ -13,9 +13,11 @@ from gymnasium.utils.env_checker import check_env
 import dreamduck
 from dreamduck import memory, vision
 from dreamduck.envs.env import DuckEnv
+from dreamduck.envs.panels import panels
 from dreamduck.envs.realenv import RealEnv
 from dreamduck.errors import ConfigError, StartError, WeightsError
 from dreamduck.memory import LSTMState
+from tests.envs.conformance import Conformance
 from tests.envs.models import OBSERVATION, write_model
 
 SCRIPT = Path(dreamduck.__file__).parent / "envs" / "realenv.py"
@@ -61,11 +63,11 @@ def test_episodes_do_not_depend_on_those_before(folder):
 def test_views(folder):
     pictures = {}
     views: dict[str, dict[str, Any]] = {
-        "camera": {},
-        "debug": {"debug": True},
-        "next": {"next_z": True},
-        "cold": {"next_z": True, "temperature": 0.1},
-        "both": {"debug": True, "next_z": True},
+        "seen": {},
+        "camera": {"debug": False},
+        "next": {"debug": False, "next_z": True},
+        "hot": {"debug": False, "next_z": True, "temperature": 2.3},
+        "all": {"next_z": True},
     }
     for name, flags in views.items():
         env = RealEnv(weights=folder, render_mode="rgb_array", **flags)
@@ -75,7 +77,18 @@ def test_views(folder):
         assert pictures[name].shape == (480, 640, 3)
         assert pictures[name].dtype == np.uint8
         env.close()
+        if name == "seen":  # the camera's frame, and beside it what the model makes of it
+            eye = vision.load(folder)
+            decoded = eye.decode(env.perception.z)[0]
+            np.testing.assert_array_equal(pictures[name], panels([env.frame(), decoded]))
     assert len({picture.tobytes() for picture in pictures.values()}) == len(pictures)
+
+
+class TestReal(Conformance):
+    """With the weights that ship."""
+
+    world_id = "DreamDuck-v1"
+    ends = ("", "off-road", "collision")
 
 
 def test_checkers_find_nothing(folder):

@@ -17,6 +17,7 @@ import dreamduck
 from dreamduck.envs.dream_vector import DreamVectorEnv
 from dreamduck.envs.rnnenv import DreamEnv
 from dreamduck.errors import ConfigError, ResetNeeded, WeightsError
+from tests.envs.conformance import Conformance
 from tests.envs.models import OBSERVATION, write_model
 from tests.memory.helpers import SMALL, write_memory
 
@@ -100,7 +101,7 @@ def test_temperature_changes_the_dream(folder):
     assert not np.array_equal(cold[1], hot[1])
 
 
-def test_ends_by_the_memory_and_by_time(folder, tmp_path):
+def test_only_the_memory_ends_a_dream(folder, tmp_path):
     _, _, infos = drive(DreamEnv(weights=write_model(tmp_path / "short", end=4.0)), 0)
     assert len(infos) < 30
     assert infos[-1]["end"] == "dream-end"
@@ -109,7 +110,14 @@ def test_ends_by_the_memory_and_by_time(folder, tmp_path):
     env = gymnasium.make("dreamduck:DreamDuck-v2", weights=long, max_episode_steps=7)
     _, _, infos = drive(env, 0)
     assert len(infos) == 8
-    assert infos[-1]["end"] == "time"
+    assert infos[-1]["end"] == ""
+
+
+class TestDream(Conformance):
+    """With the weights that ship."""
+
+    world_id = "DreamDuck-v2"
+    ends = ("", "dream-end")
 
 
 def test_checkers_find_nothing(whole, display):
@@ -143,8 +151,8 @@ def test_many_dreams_are_the_single_ones(folder):
         observations, rewards, terminated, _, infos = envs.step(np.tile(action, (3, 1)))
         for i in np.flatnonzero(alive):
             observation, reward, ended, _, info = singles[i].step(action)
-            np.testing.assert_allclose(observations[i], observation, atol=1e-4)
-            np.testing.assert_allclose(rewards[i], reward, atol=1e-5)
+            np.testing.assert_array_equal(observations[i], observation)
+            assert rewards[i] == reward
             assert terminated[i] == ended
             assert infos["end"][i] == info["end"]
             alive[i] &= not ended

@@ -91,7 +91,7 @@ def test_an_end_at_the_limit_is_both():
             assert_same(a, b)
         assert ours[2].tolist() == [True, False]
         assert ours[3].tolist() == [True, True]
-        assert ours[4]["end"].tolist() == ["off-road", "time"]
+        assert ours[4]["end"].tolist() == ["off-road", ""]
     finally:
         batch.close()
         single.close()
@@ -111,7 +111,7 @@ def test_disabled_autoreset():
         for _ in range(2):
             _, _, _, truncated, info = batch.step(np.zeros((2, 2)))
         assert truncated.all()
-        assert info["end"].tolist() == ["time", "time"]
+        assert info["end"].tolist() == ["", ""]
         with pytest.raises(ResetNeeded, match=r"environments \[0, 1\].*reset_mask"):
             batch.step(np.zeros((2, 2)))
         _, info = batch.reset(options={"reset_mask": np.array([True, False])})
@@ -132,13 +132,38 @@ def test_starts(batch):
     np.testing.assert_allclose(info["pose"], starts)
     with pytest.raises(StartError):
         batch.reset(options={"start": (0.0, 0.0, 0.0)})
-    with pytest.raises(ConfigError, match="start: expected shape"):
-        batch.reset(options={"start": starts[:2]})
+    broken = starts.copy()
+    broken[1, 2] = np.nan
+    for bad in (starts[:2], broken, [[1, 2, 3], [1, 2], [1]], "here", (np.inf, 1.0, 0.0)):
+        with pytest.raises(StartError, match=r"start: expected three finite numbers .*, or 3 rows of them"):
+            batch.reset(options={"start": bad})
+    batch.reset(options={"start": None})
 
 
-def test_step_before_reset(batch):
+def test_before_reset(batch):
     with pytest.raises(ResetNeeded, match="call reset"):
         batch.step(np.zeros((3, 2)))
+    with pytest.raises(ResetNeeded, match="call reset"):
+        batch.render()
+    batch.reset(options={"reset_mask": np.array([True, False, True])})
+    with pytest.raises(ResetNeeded, match=r"environments \[1\] before render"):
+        batch.render()
+
+
+def test_reset_seeds_the_batchs_own_generator(batch):
+    batch.reset(seed=7)
+    assert batch.np_random_seed == 7
+    drawn = batch.np_random.random(3)
+    batch.step(np.zeros((3, 2)))
+    batch.reset()
+    assert batch.np_random_seed == 7
+    batch.reset(seed=[np.int64(7), 1, None])
+    np.testing.assert_array_equal(batch.np_random.random(3), drawn)
+    batch.reset(seed=8)
+    assert not np.array_equal(batch.np_random.random(3), drawn)
+    for bad in (-1, 1.5, "3", [1, -2, 3]):
+        with pytest.raises(ConfigError, match="seed: expected"):
+            batch.reset(seed=bad)
 
 
 @pytest.mark.parametrize("actions", [np.zeros((2, 2)), np.zeros(2), np.full((3, 2), np.nan), "left"])
@@ -166,7 +191,9 @@ def test_bad_resets(batch, arguments):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"num_envs": 0}, "num_envs"),
+        ({"num_envs": 0}, "num_envs: expected an integer"),
+        ({"num_envs": True}, "num_envs"),
+        ({"steering_gain": np.inf}, "steering_gain: expected a finite number"),
         ({"render_mode": "human"}, "single world"),
         ({"max_episode_steps": 0}, "max_episode_steps"),
         ({"autoreset_mode": "Sometimes"}, "NextStep"),
@@ -176,6 +203,19 @@ def test_bad_resets(batch, arguments):
 def test_bad_arguments(arguments, words):
     with pytest.raises(ConfigError, match=words):
         DuckVectorEnv(**{"num_envs": 2, **arguments})
+
+
+def test_numpy_scalars_are_settings():
+    batch = DuckVectorEnv(
+        np.int64(2),
+        max_episode_steps=np.int32(9),
+        frame_skip=np.int64(4),
+        domain_rand=np.bool_(True),
+        steering_gain=np.float32(0.5),
+    )
+    assert (batch.num_envs, batch.max_episode_steps, batch.config.steering_gain) == (2, 9, 0.5)
+    batch.reset(seed=np.int64(3))
+    batch.close()
 
 
 def test_pictures_and_closing(batch):

@@ -117,7 +117,7 @@ class Page {
     $("timeline").value = step;
     $("moment").textContent = `${step} / ${length}`;
     $("over").hidden = !ended;
-    if (ended) $("over").textContent = `${ENDS.dream} Go back, or begin again.`;
+    if (ended) $("over").textContent = `${ENDS["dream-end"]} Go back, or begin again.`;
     for (const button of all("#drivers button")) button.ariaPressed = button.dataset.driver === this.driver;
     $("pad").classList.toggle("off", this.driver !== "person");
     this.showRunning();

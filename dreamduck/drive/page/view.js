@@ -19,7 +19,7 @@ const FACTS = {
 export const ENDS = {
   "off-road": "Off the road.",
   collision: "A collision.",
-  dream: "The dream ends here: the memory expects a crash.",
+  "dream-end": "The dream ends here: the memory expects a crash.",
   full: "This drive is as long as one may be.",
 };
 const HALF_VIEW = 0.21; // metres either side that the lane bar shows; its green half is the lane
