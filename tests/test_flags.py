@@ -1,6 +1,6 @@
 """Every flag of the stages from recordings to the memory has the effect that its help tells.
 
-Each table names all flags of its command, so that a new one needs an entry. Trainings run eagerly here, since
+Each table names all flags of its command, so that a new one needs an entry. Trainings run eagerly here:
 compiling would take most of the time."""
 
 import argparse
@@ -129,7 +129,7 @@ def vae_run(tmp_path, eager, monkeypatch):
     monkeypatch.setattr(vision_training, "write_npz", counted)
 
     def run(name, **changes):
-        folder = tmp_path / name
+        folder = tmp_path / f"run-{name}"
         if not folder.exists():
             folder.mkdir()
             for part in ("records", "other"):
@@ -339,8 +339,8 @@ def extract_run(tmp_path, monkeypatch):
     def run(name, **changes):
         cars.clear()
         shown.clear()
-        (tmp_path / name).mkdir()
-        made = Run(tmp_path / name, extract.main, {**EXTRACT, **changes})
+        (tmp_path / f"run-{name}").mkdir()
+        made = Run(tmp_path / f"run-{name}", extract.main, {**EXTRACT, **changes})
         made.cars, made.shown = list(cars), list(shown)
         return made
 
