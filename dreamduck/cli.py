@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
@@ -11,6 +14,24 @@ from typing import Any, TypeVar
 from dreamduck.errors import DreamDuckError
 
 T = TypeVar("T")
+SPACE = "free some space and give the same command again"
+REMEDIES = {
+    errno.ENOSPC: SPACE,
+    errno.EDQUOT: SPACE,
+    errno.EROFS: "choose a folder that can be written",
+    errno.EACCES: "choose another file or folder, or change its permissions",
+    errno.EPERM: "choose another file or folder, or change its permissions",
+    errno.EMFILE: "too many files are open in this process; raise the limit (ulimit -n)",
+    errno.ENFILE: "too many files are open on this machine; close other programs",
+    errno.ENOTDIR: "a file stands where a folder is expected; choose another path",
+    errno.EISDIR: "a folder stands where a file is expected; choose another path",
+    errno.EEXIST: "a file stands where a folder is expected; choose another path",
+    errno.ENOENT: "check the path",
+    errno.ENAMETOOLONG: "choose a shorter path",
+    errno.ELOOP: "the path leads to a link to itself; choose another",
+    errno.EADDRINUSE: "choose another port",
+    errno.ENOMEM: "close other programs",
+}
 USAGE = 2  # the exit code for bad input, as argparse has it
 
 
@@ -37,19 +58,56 @@ def start_logging(arguments: argparse.Namespace) -> None:
     logging.getLogger("dreamduck").setLevel(level)
 
 
+def explain(err: OSError) -> str:
+    """An error of the operating system, on one line: which file, what is wrong, what to do."""
+    reason = " ".join(str(err.strerror or err).split())
+    where = f"{err.filename}: " if err.filename is not None else ""
+    remedy = REMEDIES.get(err.errno or 0)
+    return f"{where}{reason}{f'; {remedy}' if remedy else ''}"
+
+
 def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None) -> None:
-    """Run a command; an error of ours becomes one line and exit code 2, Ctrl-C exit code 130."""
+    """Run a command.
+
+    An error of ours, or of the operating system (a full disk, a folder that cannot be written), becomes
+    one line and exit code 2, Ctrl-C exit code 130.
+    """
     try:
         code = main(argv)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # or the interpreter does, when nobody can catch what it raises
     except DreamDuckError as err:
-        print(f"error: {err}", file=sys.stderr)
+        _say(f"error: {err}")
         code = USAGE
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _say("interrupted")
         code = 130
     except BrokenPipeError:
-        code = 0
+        code = 0  # who read the output, as `head` does, has enough
+        _drop_output()
+    except OSError as err:
+        if err.errno is None:  # of a library, which says nothing about the system
+            raise
+        _say(f"error: {explain(err)}")
+        code = USAGE
+        _drop_output()
+    except MemoryError as err:
+        reason = " ".join(str(err).split())
+        _say(f"error: not enough memory{f' ({reason})' if reason else ''}; close other programs")
+        code = USAGE
     sys.exit(code or 0)
+
+
+def _say(text: str) -> None:
+    """Print a line on standard error, if there is one."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def _drop_output() -> None:
+    """Let standard output lead nowhere, so that what waits in it raises nothing at the very end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def progress(items: Iterable[T] | None = None, **settings: Any) -> Any:

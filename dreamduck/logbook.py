@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from dreamduck.storage import PathLike, replacing, sweep, write_json
+from dreamduck.errors import ConfigError
+from dreamduck.readers import PathLike, parse_json, read_text
+from dreamduck.storage import replacing, write_json, write_text
 
 ENDINGS = (".jsonl", ".config.json", ".png")
 COLUMNS = 3  # of panels in a picture
@@ -45,14 +48,12 @@ class Logbook:
     ) -> None:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        sweep(self.folder)
         self.path = self.folder / f"{name}.jsonl"
         if fresh:
             _keep(self.folder, name)
         write_json(self.folder / f"{name}.config.json", dict(config))
         kept = [row for row in read_logbook(self.path) if row["step"] < resume_step]
-        with replacing(self.path) as temporary:
-            temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
+        write_text(self.path, "".join(json.dumps(row) + "\n" for row in kept))
         self._file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115  (closed by close)
         board = self.folder / "tensorboard" / name
         self._writer = _tensorboard_writer(board, resume_step) if tensorboard else None
@@ -107,15 +108,28 @@ def _keep(folder: Path, name: str) -> None:
 
 
 def read_logbook(path: PathLike) -> list[dict[str, Any]]:
-    """The rows of a logbook; a last line cut short by a kill is left out."""
+    """The rows of a logbook; a last line cut short by a kill is left out.
+
+    Raises:
+        ConfigError: another line is damaged, or the file is not a logbook.
+    """
+    if not os.path.lexists(path):
+        return []
+    remedy = "move it away, or choose another folder"
+    lines = read_text(path, remedy=remedy).splitlines(keepends=True)
+    if lines and not lines[-1].endswith("\n"):
+        del lines[-1]
     rows = []
-    if Path(path).exists():
-        for line in Path(path).read_text(encoding="utf-8").splitlines():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                break
+    for number, line in enumerate(lines, 1):
+        row = parse_json(line, f"{path}: row {number}", remedy=remedy)
+        if not isinstance(row, dict) or type(row.get("step")) is not int or not _are_numbers(row):
+            raise ConfigError(f"{path}: row {number}: expected a step and its numbers; {remedy}")
+        rows.append(row)
     return rows
+
+
+def _are_numbers(row: Mapping[str, Any]) -> bool:
+    return all(value is None or type(value) in (int, float) for value in row.values())
 
 
 def draw_curves(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -1,23 +1,23 @@
-"""Files that are safe to open and hard to break.
+"""Files that are hard to break.
 
 Every write goes to a temporary name beside the target, is flushed to disk and then renamed, so
-that a kill at any moment leaves the old file or the new one, never half of either. Nothing here
-reads or writes a pickle."""
+that a kill at any moment leaves the old file or the new one, never half of either. A run claims the
+files that it will write. How files are read is told in `readers`."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
+import functools
 import hashlib
 import json
-import logging
 import os
 import re
 import secrets
-import tempfile
+import stat
+import threading
 import time
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,60 +25,126 @@ from typing import Any
 import numpy as np
 
 from dreamduck.errors import ConfigError
+from dreamduck.readers import PathLike, fingerprint, read_json, read_npz
 
-log = logging.getLogger(__name__)
+__all__ = [
+    "PathLike",
+    "claim",
+    "fingerprint",
+    "read_json",
+    "read_npz",
+    "replacing",
+    "sweep",
+    "write_json",
+    "write_npz",
+    "write_text",
+]
 
-PathLike = str | os.PathLike[str]
 MARK = ".tmp-"  # what a temporary file's name begins with
+LEFT = 86400.0  # [s]; a temporary file of another machine that nobody touched for so long is left over
 NOTE_BYTES = 64
-LEFT = 60.0  # [s]; who has not touched a temporary file for so long never will
+STEM = 80  # characters of the target's name in a temporary's; names have a limit of 255 bytes
+
+_swept: set[str] = set()
+_swept_lock = threading.Lock()
 
 
 @contextlib.contextmanager
 def replacing(path: PathLike) -> Iterator[Path]:
     """Yield a temporary path of the same suffix; on a clean exit it takes the place of `path`.
 
+    The temporary file is locked for as long as the context is open, so that no `sweep` removes it. Do
+    not open it with HDF5, which wants that lock for itself.
+
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written; the error names `path`.
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
+    _sweep_once(target.parent)
     # Keras insists on the suffix, so the mark of a temporary file stands in front.
     suffix = "".join(target.suffixes[-2:]) if target.name.endswith(".weights.h5") else target.suffix
-    handle, name = tempfile.mkstemp(
-        prefix=f"{_mark()}{os.getpid()}-{target.stem}-", suffix=suffix, dir=target.parent
-    )
-    os.close(handle)
-    temporary = Path(name)
+    name = f"{_mark()}{os.getpid()}-{target.stem[:STEM]}-{secrets.token_hex(4)}{suffix}"
+    temporary = target.parent / name
     try:
+        # The kernel applies the umask; to ask for it would change it for all threads.
+        lock = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    except OSError as err:
+        err.filename = str(target)
+        raise
+    try:
+        _try_lock(lock)
         yield temporary
         with open(temporary, "rb") as written:
             os.fsync(written.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes it private
         os.replace(temporary, target)
+    except OSError as err:
+        if err.errno is not None and err.filename in (None, str(temporary)):
+            err.filename = str(target)  # a full disk is told without a name
+        err.filename2 = None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(lock)
 
 
 def sweep(folder: PathLike) -> None:
     """Remove what writers that were killed left under temporary names in a folder.
 
-    A process of this machine that has ended is known by its number; of others, which may share the folder,
-    only time tells.
+    A file that a living process of this machine writes is locked. Where locks tell nothing, as on other
+    machines that share the folder, only a day without any change does.
     """
     with contextlib.suppress(OSError):
         for path in Path(folder).glob(f"{MARK}*"):
             with contextlib.suppress(OSError):
-                writer = re.match(re.escape(_mark()) + r"(\d+)-", path.name)
-                if (writer and not _runs(int(writer[1]))) or time.time() - path.stat().st_mtime > LEFT:
-                    path.unlink()
+                _sweep_one(path)
 
 
+def _sweep_one(path: Path) -> None:
+    """Remove a temporary file if its writer is known to have ended."""
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or not _try_lock(file):
+            return
+        writer = re.match(re.escape(_mark()) + r"(\d+)-", path.name)
+        if (writer and not _runs(int(writer[1]))) or time.time() - status.st_mtime > LEFT:
+            path.unlink()
+    finally:
+        os.close(file)
+
+
+def _sweep_once(folder: Path) -> None:
+    """Sweep a folder when this process first writes there."""
+    where = str(folder.resolve())
+    with _swept_lock:
+        if where in _swept:
+            return
+        _swept.add(where)
+    sweep(folder)
+
+
+def _try_lock(file: int) -> bool:
+    """Lock an open file; False where another holds it. True also where there are no locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as err:
+        return err.errno not in (errno.EWOULDBLOCK, errno.EACCES)
+    return True
+
+
+@functools.cache
 def _mark() -> str:
-    """What the names of this machine's temporary files begin with, before the process's number."""
-    return f"{MARK}{os.uname().nodename}-"
+    """What the names of this machine's temporary files begin with, before the process's number.
+
+    Process numbers mean something within one start of one machine, and there within one container.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        here = f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        here = os.uname().nodename
+    return f"{MARK}{hashlib.sha256(here.encode()).hexdigest()[:12]}-"
 
 
 def _runs(process: int) -> bool:
@@ -154,15 +220,11 @@ def _run_lock(path: Path) -> Iterator[int]:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
+        if not _try_lock(lock):
             raise ConfigError(
                 f"{path.parent}: another process writes {path.name[1:].removesuffix('.run')} there now; "
                 "wait until it ends, or write to another folder"
-            ) from err
-        except OSError:
-            log.debug("%s: this file system has no locks", path)
+            )
         yield lock
     finally:
         os.close(lock)
@@ -182,20 +244,13 @@ def _write_note(lock: int, run: str) -> None:
 
 def write_json(path: PathLike, value: Any, indent: int | None = 2) -> None:
     """Write JSON; NaN and infinity are refused, since no other reader takes them."""
+    write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
+
+
+def write_text(path: PathLike, text: str) -> None:
+    """Write a text file."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=indent, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def read_json(path: PathLike, error: type[Exception] = ValueError) -> Any:
-    """Read JSON, or raise `error` naming the file and the place in it."""
-    try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError as err:
-        raise error(f"{path}: no such file") from err
-    except (OSError, UnicodeDecodeError) as err:
-        raise error(f"{path}: cannot be read ({err})") from err
-    except json.JSONDecodeError as err:
-        raise error(f"{path}: not JSON, line {err.lineno}: {err.msg}") from err
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_npz(path: PathLike, arrays: Mapping[str, np.ndarray], compress: bool = True) -> None:
@@ -203,24 +258,3 @@ def write_npz(path: PathLike, arrays: Mapping[str, np.ndarray], compress: bool =
     save = np.savez_compressed if compress else np.savez
     with replacing(path) as temporary, open(temporary, "wb") as file:
         save(file, **arrays)  # type: ignore[arg-type]
-
-
-def read_npz(path: PathLike, error: type[Exception] = ValueError) -> dict[str, np.ndarray]:
-    """Read all arrays of an `.npz` file, or raise `error` naming the file; never unpickles."""
-    damage = (ValueError, EOFError, KeyError, AttributeError, TypeError, NotImplementedError)
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except FileNotFoundError as err:
-        raise error(f"{path}: no such file") from err
-    except (OSError, MemoryError, zipfile.BadZipFile, zlib.error, *damage) as err:
-        raise error(f"{path}: not a readable .npz file ({err})") from err
-
-
-def fingerprint(path: PathLike) -> str:
-    """The first 16 hex digits of a file's SHA-256."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 20), b""):
-            digest.update(block)
-    return digest.hexdigest()[:16]

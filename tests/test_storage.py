@@ -38,7 +38,7 @@ def test_damaged_json_is_named(tmp_path):
     with pytest.raises(RecordError, match="no such file"):
         storage.read_json(tmp_path / "b.json", RecordError)
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(RecordError, match="cannot be read"):
+    with pytest.raises(RecordError, match="not a text file"):
         storage.read_json(path, RecordError)
 
 
@@ -59,7 +59,7 @@ def test_npz_round_trip_and_damage(tmp_path):
 def test_a_pickle_is_never_opened(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, x=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(RecordError, match="allow_pickle"):
+    with pytest.raises(RecordError, match="not the header of an array of numbers"):
         storage.read_npz(path, RecordError)
 
 
@@ -109,16 +109,96 @@ def test_fingerprint_tells_contents_apart(tmp_path):
 def test_what_killed_writers_left_is_swept_away(tmp_path):
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
-    here = os.uname().nodename
-    gone = [".tmp-old.npz", f".tmp-{here}-{child.pid}-1-abc.npz", f".tmp-{here}-{'9' * 30}-1-abc.npz"]
-    stay = [".index.json", ".tmp-new.npz", f".tmp-{here}-{os.getpid()}-1-abc.npz", ".tmp-there-1-2-abc.npz"]
+    here = storage._mark()
+    old = [".tmp-old.npz", ".tmp-there-1-old.npz"]
+    gone = [*old, f"{here}{child.pid}-1-abc.npz", f"{here}{'9' * 30}-1-abc.npz"]
+    stay = [".index.json", ".tmp-new.npz", f"{here}{os.getpid()}-1-abc.npz", ".tmp-there-1-new.npz"]
     for name in gone + stay:
         (tmp_path / name).write_bytes(b"half")
-    for name in (".tmp-old.npz", ".index.json"):
+    for name in (*old, ".index.json"):
         os.utime(tmp_path / name, (0, 0))
+    os.mkfifo(tmp_path / ".tmp-pipe")
+    (tmp_path / ".tmp-folder").mkdir()
     storage.sweep(tmp_path)
-    assert sorted(os.listdir(tmp_path)) == sorted(stay)
+    assert sorted(os.listdir(tmp_path)) == sorted([*stay, ".tmp-pipe", ".tmp-folder"])
     storage.sweep(tmp_path / "nothing")
+
+
+WRITER = """
+import sys
+from dreamduck.storage import replacing
+with replacing(sys.argv[1]) as temporary:
+    temporary.write_text(sys.argv[2])
+    print("writing", flush=True)
+    sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("elsewhere", [[], ["unshare", "--pid", "--fork", "--mount-proc"]])
+def test_a_living_writer_keeps_its_temporary_file(tmp_path, elsewhere):
+    """However old the file looks, and although another container's processes have other numbers."""
+    if elsewhere and subprocess.run([*elsewhere, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no namespaces here")
+    path = tmp_path / "a.txt"
+    command = [*elsewhere, sys.executable, "-c", WRITER, str(path), "slow"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdin is not None
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "writing\n"
+        (temporary,) = tmp_path.glob(".tmp-*")
+        os.utime(temporary, (0, 0))
+        storage.sweep(tmp_path)
+        assert temporary.exists()
+        writer.stdin.write("\n")
+        writer.stdin.close()
+        assert writer.wait() == 0
+    assert path.read_text() == "slow"
+
+
+def test_each_process_sweeps_each_folder_that_it_writes_to(tmp_path):
+    code = (
+        "import sys; from dreamduck.storage import replacing\n"
+        "for path in sys.argv[1:]:\n"
+        "    with replacing(path) as temporary: temporary.write_text('new')\n"
+    )
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / f"{storage._mark()}{'9' * 30}-1-abc.txt").write_text("half")
+    command = [sys.executable, "-c", code, *(str(folder / "a.txt") for folder in folders)]
+    subprocess.run(command, check=True)
+    for folder in folders:
+        assert os.listdir(folder) == ["a.txt"]
+
+
+def test_the_umask_is_never_changed(tmp_path, monkeypatch):
+    """It belongs to all threads: whoever changes it for a moment makes files of others writable by all."""
+    previous = os.umask(0o027)
+    try:
+        monkeypatch.setattr(os, "umask", None)
+        storage.write_json(tmp_path / "a.json", 1)
+    finally:
+        monkeypatch.undo()
+        os.umask(previous)
+    assert stat.S_IMODE((tmp_path / "a.json").stat().st_mode) == 0o640
+
+
+def test_an_error_of_the_system_names_the_target(tmp_path):
+    path = tmp_path / "a.json"
+
+    def fill() -> None:
+        with storage.replacing(path) as temporary:
+            temporary.unlink()
+            temporary.symlink_to("/dev/full")
+            temporary.write_text("x")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        fill()
+    assert caught.value.filename == str(path)
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OSError, match="exists") as caught:
+        storage.write_json(tmp_path / "file" / "a.json", 1)
+    assert caught.value.filename == str(tmp_path / "file")
 
 
 def test_a_killed_writer_leaves_nothing_for_long(tmp_path):

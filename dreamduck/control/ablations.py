@@ -22,11 +22,11 @@ from dreamduck.control import mpi
 from dreamduck.control.controllers import ControllerForm
 from dreamduck.control.files import read_controller
 from dreamduck.control.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
-from dreamduck.control.runs import Plan, VerdictConfig, evolve, judge_on_road
+from dreamduck.control.runs import Plan, VerdictConfig, evolve, judge_on_road, read_verdict
 from dreamduck.control.search import SearchConfig
 from dreamduck.control.worlds import WorldConfig, model_sizes
 from dreamduck.errors import ConfigError
-from dreamduck.storage import read_json, replacing, write_json
+from dreamduck.storage import replacing, write_json
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +162,7 @@ def run(
             row = {"env": case.env, "memory": case.memory, "hidden": case.form.hidden}
             row |= {"parameters": case.form.size, "road": judge_on_road(here, controller, settings)}
             write_json(done, row)
-        rows.append(read_json(done))
+        rows.append(read_verdict(done, table))
         log.info("%s: %s", case.name, rows[-1])
         write_json(folder / "ablations.json", rows)
         with replacing(folder / "ablations.md") as temporary:

@@ -46,6 +46,10 @@ class ControllerForm:
     bias: bool = True
 
     def __post_init__(self) -> None:
+        for name in ("hidden", "actions", "z_size", "hidden_size"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+                raise ControllerError(f"{name}: expected an integer, got {value!r}")
         if self.features not in FEATURES:
             raise ControllerError(f"features: expected one of {', '.join(FEATURES)}, got {self.features!r}")
         if self.hidden < 0 or min(self.actions, self.z_size) < 1 or self.hidden_size < 0:

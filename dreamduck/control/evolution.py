@@ -172,6 +172,8 @@ class Evolution:
                 delattr(holder, name)  # what was absent then must be absent now
         for key, array in state.items():
             kind, _, path = key.partition(":")
+            if path and path not in PATHS:
+                raise CheckpointError(f"state: unknown {key[:40]!r}; start anew with --fresh")
             if path:
                 holder, name = _find(self._es, path)
                 setattr(holder, name, _value(kind, array))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -126,9 +127,9 @@ def read_card(path: PathLike) -> dict[str, Any]:
         ControllerError: the card is damaged.
     """
     card_path = run_of(path).path(".card.json")
-    if not card_path.exists():
+    if not os.path.lexists(card_path):
         return {}
-    card = read_json(card_path, ControllerError)
+    card = read_json(card_path, ControllerError, "delete it to read theta alone")
     if not isinstance(card, dict):
         raise ControllerError(f"{card_path}: expected a JSON object; delete it to read theta alone")
     return card

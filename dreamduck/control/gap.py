@@ -15,12 +15,13 @@ from typing import Any
 from dreamduck import cli, config
 from dreamduck.config import check, option
 from dreamduck.control import mpi
-from dreamduck.control.files import RunFiles, read_controller
+from dreamduck.control.files import RunFiles, read_card, read_controller, read_theta
 from dreamduck.control.recipe import DEFAULTS, DREAM_STEPS
-from dreamduck.control.runs import Plan, VerdictConfig, evolve, judge_both
+from dreamduck.control.runs import Plan, VerdictConfig, evolve, judge_both, read_verdict
 from dreamduck.control.search import SearchConfig
 from dreamduck.control.worlds import FormConfig, WorldConfig, model_sizes
-from dreamduck.errors import ConfigError
+from dreamduck.errors import ConfigError, ControllerError
+from dreamduck.readers import in_words, read_text
 from dreamduck.storage import PathLike, read_json, replacing, write_json
 
 log = logging.getLogger(__name__)
@@ -109,10 +110,13 @@ def write_report(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
 def ship(files: RunFiles, folder: Path, name: str) -> RunFiles:
     """Copy a run's best controller and its card to `folder/<name>.json`."""
     shipped = RunFiles(folder / name)
-    theta, reward = read_json(files.path(".best.json"))
-    shipped.write_theta(theta)
-    card = read_json(files.path(".card.json"))
-    shipped.write_card({**card, "copied_from": files.path(".best.json").name, "best_evaluation": reward})
+    path = files.path(".best.json")
+    with in_words(path, ControllerError, "not a controller and its return"):
+        _, reward = read_json(path, ControllerError)
+    shipped.write_theta(read_theta(path))
+    shipped.write_card(
+        {**read_card(path), "copied_from": files.path(".best.json").name, "best_evaluation": reward}
+    )
     return shipped
 
 
@@ -138,7 +142,7 @@ def run(
             controller = read_controller(plan.files.path(".best.json"), *sizes)
             verdict = judge_both(here, controller, gap)
             write_json(done, {"temperature": float(text), **verdict._asdict()})
-        rows.append(read_json(done))
+        rows.append(read_verdict(done, table))
         log.info("temperature %s: %s", text, rows[-1])
         write_report(folder, rows)
     return rows
@@ -168,7 +172,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     text = next(text for text in gap.temperatures if float(text) == chosen["temperature"])
     files = RunFiles.of(folder / f"temperature-{text}", "rnnenv", search.num_episode, search.population)
     ship(files, folder, "dream")
-    print((folder / "gap.md").read_text(encoding="utf-8"))
+    print(read_text(folder / "gap.md"))
     print(f"chosen: temperature {text}; its controller is {folder / 'dream.json'}")
 
 

@@ -20,11 +20,11 @@ from dreamduck.config import check, option
 from dreamduck.control.files import read_controller, run_of
 from dreamduck.control.gap import ship
 from dreamduck.control.recipe import RecipeConfig
-from dreamduck.control.runs import VerdictConfig, judge_both
+from dreamduck.control.runs import VerdictConfig, judge_both, read_verdict
 from dreamduck.control.stages import Stage, run_stages
 from dreamduck.control.worlds import WorldConfig, model_sizes
 from dreamduck.memory.layout import TRAINING_STEPS
-from dreamduck.storage import read_json, replacing, write_json
+from dreamduck.storage import replacing, write_json
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ def judge(
         here = dataclasses.replace(world, weights=str(weights))
         found = judge_both(here, read_controller(controller, *model_sizes(weights)), settings)
         write_json(target, {"round": number, "controller": str(controller), **found._asdict()})
-    return dict(read_json(target))
+    return read_verdict(target, table)
 
 
 def run(controller: Path, settings: LoopConfig, world: WorldConfig, folder: Path) -> list[dict[str, Any]]:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
-from dreamduck.cli import USAGE
+from dreamduck.cli import USAGE, explain
 from dreamduck.errors import DependencyError, DreamDuckError
 
 T = TypeVar("T")
@@ -111,13 +111,15 @@ class MPITeam(Team):
             return
         if isinstance(value, DreamDuckError):
             print(f"rank {self.rank}: error: {value}", file=sys.stderr)
+        elif isinstance(value, OSError) and value.errno is not None:
+            print(f"rank {self.rank}: error: {explain(value)}", file=sys.stderr)
         else:
             print(f"rank {self.rank} of {self.size} failed:", file=sys.stderr)
             traceback.print_exception(kind, value, trace)
         sys.stdout.flush()
         sys.stderr.flush()
         time.sleep(LINGER)
-        self._world.Abort(USAGE if isinstance(value, DreamDuckError) else 1)
+        self._world.Abort(USAGE if isinstance(value, (DreamDuckError, OSError)) else 1)
 
 
 def launched() -> bool:

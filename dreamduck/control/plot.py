@@ -6,6 +6,7 @@ running search draws it anew by itself. Files of the original code are drawn as 
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,7 +36,7 @@ def read_history(files: RunFiles) -> list[list[float]]:
 def read_evaluations(files: RunFiles) -> list[tuple[float, float]]:
     """(generation, return) of a run's evaluations; empty where there were none yet."""
     path = files.path(".hist_best.json")
-    if not path.exists():
+    if not os.path.lexists(path):
         return []
     rows = read_json(path, ControllerError)
     try:

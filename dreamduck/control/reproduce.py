@@ -18,11 +18,11 @@ from dreamduck import cli, config
 from dreamduck.config import check, option
 from dreamduck.control.recipe import TEMPERATURE, RecipeConfig
 from dreamduck.control.report import REFERENCE
-from dreamduck.control.scoreboard import TRAINING_MAP, UNSEEN_MAPS
+from dreamduck.control.scoreboard import TRAINING_MAP, UNSEEN_MAPS, read_entries
 from dreamduck.control.stages import Stage, run_stages
 from dreamduck.memory.layout import TRAINING_STEPS
 from dreamduck.simulator.base import SIMULATORS
-from dreamduck.storage import read_json, write_json
+from dreamduck.storage import write_json
 
 log = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         return
     write_json(folder / "reproduce.config.json", config.to_dict(settings))
     seconds = run_stages(planned, folder)
-    rows = verdict(read_json(folder / "scores" / "scores.json")["entries"])
+    rows = verdict(read_entries(folder / "scores" / "scores.json"))
     write_json(folder / "reproduce.json", {"rows": rows, "seconds": seconds})
     print(tell(rows, seconds))
 

@@ -12,7 +12,8 @@ from typing import Any
 
 from dreamduck.control.files import read_card
 from dreamduck.control.worlds import WorldConfig, model_sizes
-from dreamduck.errors import CheckpointError, ConfigError
+from dreamduck.errors import CheckpointError, ConfigError, ControllerError, WeightsError
+from dreamduck.readers import in_words
 from dreamduck.storage import fingerprint, read_json
 
 BUILT_IN = ("standing still", "straight", "random", "pure pursuit")
@@ -105,7 +106,9 @@ def cost(row: Row, folder: Path) -> dict[str, Any] | None:
         card = read_card(row.source)
         if not {"world_steps", "seconds", "world"} <= set(card):
             return None
-        steps, seconds, dreamt = card["world_steps"], card["seconds"], card["world"]["env"] == "rnnenv"
+        with in_words(row.source, ControllerError, "its card is damaged", "delete the card"):
+            steps, seconds = int(card["world_steps"]), float(card["seconds"])
+            dreamt = card["world"]["env"] == "rnnenv"
     else:
         return None
     price: dict[str, Any] = {
@@ -119,11 +122,12 @@ def cost(row: Row, folder: Path) -> dict[str, Any] | None:
 
 def _model_cost(folder: Path) -> dict[str, Any] | None:
     paths = [folder / name for name in CARDS]
-    cards: list[Any] = [read_json(path) if path.exists() else None for path in paths]
+    cards: list[Any] = [read_json(path, WeightsError) if path.exists() else None for path in paths]
     if not all(isinstance(card, dict) and "seconds" in card for card in cards):
         return None  # weights of another program carry no cards
     eye, mind = (dict(card) for card in cards)
-    return {
-        "simulator_steps": int(eye["data"]["frames"]),
-        "minutes": round((eye["seconds"] + mind["seconds"]) / 60, 1),
-    }
+    with in_words(folder, WeightsError, "a card is damaged", "copy the weights and their cards again"):
+        return {
+            "simulator_steps": int(eye["data"]["frames"]),
+            "minutes": round((eye["seconds"] + mind["seconds"]) / 60, 1),
+        }

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ from dreamduck.control.worlds import (
     world_facts,
 )
 from dreamduck.errors import ConfigError
+from dreamduck.readers import in_words, read_json
 from dreamduck.storage import claim
 from dreamduck.threads import cores
 
@@ -121,6 +123,22 @@ class VerdictConfig:
 
     def __post_init__(self) -> None:
         check(self)
+
+
+def read_verdict(path: Path, table: Callable[[list[dict[str, Any]]], str]) -> dict[str, Any]:
+    """A row that was judged before.
+
+    Args:
+        path: of its file.
+        table: that it must fit into.
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    remedy = "delete it to judge again"
+    row = read_json(path, ConfigError, remedy)
+    with in_words(path, ConfigError, "not a verdict", remedy):
+        table([row])
+        return dict(row)
 
 
 def judge_in_dream(world: WorldConfig, controller: Controller, how: VerdictConfig) -> dict[str, float]:

@@ -11,10 +11,13 @@ import argparse
 import dataclasses
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from dreamduck import cli, config, seeding
 from dreamduck.config import check, option
@@ -33,10 +36,13 @@ from dreamduck.control.worlds import (
     weights_fingerprints,
 )
 from dreamduck.errors import ConfigError
+from dreamduck.readers import in_words, read_text
 from dreamduck.simulator.base import SIMULATORS
 from dreamduck.simulator.maps import load_map
-from dreamduck.storage import read_json, write_json
+from dreamduck.storage import claim, read_json, write_json
 from dreamduck.threads import cores
+
+SCORES_BYTES = 1 << 28  # every episode of every row
 
 log = logging.getLogger(__name__)
 
@@ -147,11 +153,8 @@ class Board:
         self.folder, self.settings, self.world = folder, settings, world
         self.path = folder / "scores.json"
         self.entries: list[dict[str, Any]] = []
-        if self.path.exists():
-            found = read_json(self.path, ConfigError)
-            if not isinstance(found, dict) or not isinstance(found.get("entries"), list):
-                raise ConfigError(f"{self.path}: expected a scoreboard; choose another --out")
-            self.entries = found["entries"]
+        if os.path.lexists(self.path):
+            self.entries = read_entries(self.path)
 
     def key(self, row: Row, simulator: str, map_name: str) -> dict[str, Any]:
         """What must be the same for a measurement to stand."""
@@ -217,6 +220,23 @@ class Board:
             seeds = tuple(seeding.derive(self.settings.seed, number) for number in numbers)
             tasks.append(Drive(row, simulator, map_name, seeds))
         return tasks
+
+
+def read_entries(path: Path) -> list[dict[str, Any]]:
+    """The entries of a `scores.json`.
+
+    Raises:
+        ConfigError: it is missing, damaged or of another form.
+    """
+    remedy = "choose another --out"
+    found = read_json(path, ConfigError, remedy, SCORES_BYTES)
+    with in_words(path, ConfigError, "not a scoreboard", remedy):
+        entries = list(found["entries"])
+        report.table(entries)
+        for entry in entries:
+            for points in entry["paths"]:
+                np.asarray(points, dtype=np.float64).reshape(-1, 2)
+    return entries
 
 
 def _place(key: dict[str, Any]) -> tuple[str, str, str]:
@@ -321,13 +341,16 @@ def main(argv: Sequence[str] | None = None) -> None:
             if team.rank:
                 team.serve(runner)
                 return
-            board = Board(Path(arguments.out), settings, world)
-            fill(board, rows, team, runner)
-            board.write()
+            folder = Path(arguments.out)
+            scores = folder / "scores.json"
+            with claim("scores", [folder / "scores.md", folder / "paths.png"], scores):
+                board = Board(folder, settings, world)
+                fill(board, rows, team, runner)
+                board.write()
             team.release()
         finally:
             runner.close()
-    print((Path(arguments.out) / "scores.md").read_text(encoding="utf-8"))
+    print(read_text(Path(arguments.out) / "scores.md"))
     log.info("%s", json.dumps({"scores": str(board.path)}))
 
 

@@ -28,6 +28,7 @@ from dreamduck.control.subspace import Subspace
 from dreamduck.errors import CheckpointError, ConfigError
 from dreamduck.logbook import Logbook
 from dreamduck.memory import BEGINNINGS
+from dreamduck.readers import in_words, parse_json
 from dreamduck.storage import read_npz, write_npz
 
 log = logging.getLogger(__name__)
@@ -351,21 +352,18 @@ class Search:
         return {**settings, **world, "block": self._block, **{f"form.{k}": v for k, v in form.items()}}
 
     def _load(self) -> Evolution:
-        arrays = read_npz(self.state_path, CheckpointError)
-        try:
-            meta = json.loads(str(arrays.pop("meta")))
+        remedy = "start anew with --fresh"
+        arrays = read_npz(self.state_path, CheckpointError, remedy)
+        with in_words(self.state_path, CheckpointError, "not the state of a search", remedy):
+            meta = parse_json(str(arrays.pop("meta")), self.state_path, CheckpointError, remedy)
             thetas, best = arrays.pop("eval_thetas"), arrays.pop("best_theta")
-            found = meta["settings"]
-            self.history, self.best_history = meta["history"], meta["best_history"]
+            found = dict(meta["settings"])
+            self.history, self.best_history = list(meta["history"]), list(meta["best_history"])
             self.eval_log = [
                 [*row, theta.tolist()] for row, theta in zip(meta["eval_log"], thetas, strict=True)
             ]
-            self.best_reward, self.best_theta = meta["best_reward"], best.tolist()
-            self.seconds, self.steps = meta["seconds"], meta["steps"]
-        except (KeyError, TypeError, ValueError) as err:
-            raise CheckpointError(
-                f"{self.state_path}: not the state of a search ({err!r}); start anew with --fresh"
-            ) from err
+            self.best_reward, self.best_theta = float(meta["best_reward"]), best.tolist()
+            self.seconds, self.steps = float(meta["seconds"]), int(meta["steps"])
         wanted = self._settings()
         changed = [
             f"{name} (then {found.get(name)}, now {wanted.get(name)})"
@@ -377,10 +375,11 @@ class Search:
                 f"{self.state_path}: expected the settings this run was started with, but changed were "
                 f"{', '.join(changed)}; give the old ones to go on, or --fresh to start anew"
             )
-        if self.config.components:
-            self.subspace = Subspace.restore(self.form, _named(arrays, "subspace."))
-        evolution = self._strategy()
-        evolution.restore(_named(arrays, "evolution."))
+        with in_words(self.state_path, CheckpointError, "not the state of a search", remedy):
+            if self.config.components:
+                self.subspace = Subspace.restore(self.form, _named(arrays, "subspace."))
+            evolution = self._strategy()
+            evolution.restore(_named(arrays, "evolution."))
         log.info("going on after generation %d", evolution.generation)
         return evolution
 

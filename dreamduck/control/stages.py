@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import logging
+import os
 import shlex
 import subprocess
 import sys
@@ -20,12 +21,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from dreamduck.errors import TrainingError
+from dreamduck.errors import ConfigError, TrainingError
 from dreamduck.storage import fingerprint, read_json, write_json
 
 log = logging.getLogger(__name__)
 
 PACKAGE = Path(__file__).parent.parent
+TIMES = ("seconds", "seconds_before")  # in a stamp
 NOTED_EVERY = 10.0  # seconds: how often what a stage took is noted
 
 
@@ -68,7 +70,7 @@ def run_stages(stages: Sequence[Stage], folder: Path) -> dict[str, float]:
     seconds, chain = {}, ""
     for number, stage in enumerate(stages, 1):
         stamp = folder / "stamps" / f"{stage.name}.json"
-        found = read_json(stamp) if stamp.exists() else {}
+        found = _read_stamp(stamp)
         chain = _link(chain, stage)
         if not is_done(stage, found, chain):
             log.info("stage %d of %d, %s: %s", number, len(stages), stage.name, shlex.join(stage.command))
@@ -78,6 +80,22 @@ def run_stages(stages: Sequence[Stage], folder: Path) -> dict[str, float]:
             log.info("stage %d of %d, %s: done already", number, len(stages), stage.name)
         seconds[stage.name] = float(found["seconds"])
     return seconds
+
+
+def _read_stamp(path: Path) -> dict[str, Any]:
+    """What a stamp tells; empty where there is none.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    remedy = "delete it to run the stage again"
+    if not os.path.lexists(path):
+        return {}
+    found = read_json(path, ConfigError, remedy)
+    times: list[Any] = [found.get(key, 0.0) for key in TIMES] if isinstance(found, dict) else [None]
+    if not all(type(seconds) in (int, float) and seconds >= 0 for seconds in times):
+        raise ConfigError(f"{path}: expected a stage's stamp; {remedy}")
+    return dict(found)
 
 
 def is_done(stage: Stage, stamp: dict[str, Any], chain: str) -> bool:
@@ -103,7 +121,7 @@ def _alone(stamp: Path) -> Iterator[int]:
     """
     path = stamp.with_suffix(".lock")
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NONBLOCK, 0o666), "r+b", 0) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as err:

@@ -36,13 +36,10 @@ def load(folder: PathLike) -> Memory:
     Raises:
         WeightsError: there is none, or it is damaged.
     """
-    path = Path(folder) / files.WEIGHTS
-    if not path.is_file() and is_legacy(Path(folder) / files.CARD):
+    if not (Path(folder) / files.WEIGHTS).exists() and is_legacy(Path(folder) / files.CARD):
         parameters, config = _read_legacy(Path(folder))
         return Memory(parameters, config, weights=fingerprint(Path(folder) / files.CARD))
-    card = files.read_card(folder)
-    config = files.config_of(card, str(Path(folder) / files.CARD))
-    return Memory(files.read_parameters(path, config), config, card, fingerprint(path))
+    return Memory(*files.load(folder))
 
 
 def read_config(folder: PathLike) -> MemoryConfig:
@@ -52,7 +49,7 @@ def read_config(folder: PathLike) -> MemoryConfig:
         WeightsError: there is none, or it is damaged.
     """
     path = Path(folder) / files.CARD
-    if not (Path(folder) / files.WEIGHTS).is_file() and is_legacy(path):
+    if not (Path(folder) / files.WEIGHTS).exists() and is_legacy(path):
         return _read_legacy(Path(folder))[1]
     return files.config_of(files.read_card(folder), str(path))
 
@@ -60,7 +57,7 @@ def read_config(folder: PathLike) -> MemoryConfig:
 def _read_legacy(folder: Path) -> tuple[Parameters, MemoryConfig]:
     """A memory of 2019; the first latents, where they lie beside it, tell how many Gaussians it has."""
     initial = folder / files.INITIAL
-    z_size = read_initial(initial).mu.shape[1] if initial.is_file() else None
+    z_size = read_initial(initial).mu.shape[1] if initial.exists() else None
     return read_legacy(folder / files.CARD, z_size=z_size)
 
 
@@ -75,7 +72,7 @@ def load_initial(folder: PathLike, sizes: MemoryConfig, beginning: str = FIRST) 
     """
     if beginning == MIDWAY:
         path = Path(folder) / files.MIDWAY
-        if not path.is_file():
+        if not path.exists():
             raise WeightsError(
                 f"{path}: no such file; write it with rnn_train.py, or give --beginning first"
             )

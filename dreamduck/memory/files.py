@@ -5,20 +5,24 @@ rounded to half precision; the card's figures are those of the rounded weights."
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
+from dreamduck import weights
 from dreamduck.config import from_mapping, to_dict
 from dreamduck.errors import ConfigError, WeightsError
 from dreamduck.memory.layout import MemoryConfig, Parameters, check_parameters, shapes
-from dreamduck.storage import PathLike, fingerprint, read_json, replacing, sweep, write_json
+from dreamduck.readers import PathLike, fingerprint, fingerprint_of
 
 WEIGHTS, CARD, INITIAL, MIDWAY = "rnn.weights.h5", "rnn.json", "initial_z.json", "midway.npz"
 MAKE = "train it with rnn_train.py, or name another folder"
+
+
+GROUPS = ("core/vars", "vars")  # which Keras expects
 
 
 def place(name: str) -> str:
@@ -31,14 +35,11 @@ def place(name: str) -> str:
 
 def write_parameters(path: PathLike, parameters: Parameters) -> None:
     """Write weights in the form of `keras.Model.save_weights`, compressed."""
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        for name, array in parameters.items():
-            # byte shuffling puts the zeros that rounding left side by side
-            file.create_dataset(
-                place(name), data=array, compression="gzip", compression_opts=9, shuffle=True
-            )
-        file.create_group("core/vars")
-        file.create_group("vars")
+    weights.write_weights(path, _to_hdf5(parameters))
+
+
+def _to_hdf5(parameters: Parameters) -> bytes:
+    return weights.to_hdf5({place(name): array for name, array in parameters.items()}, GROUPS)
 
 
 def read_parameters(path: PathLike, config: MemoryConfig) -> Parameters:
@@ -47,24 +48,37 @@ def read_parameters(path: PathLike, config: MemoryConfig) -> Parameters:
     Raises:
         WeightsError: the file is missing, damaged or of another model.
     """
-    if not Path(path).is_file():
-        raise WeightsError(f"{path}: no such file; {MAKE}")
-    try:
-        with h5py.File(path, "r") as file:
-            arrays = {}
-            for name, shape in shapes(config).items():
-                if name == "head_share/kernel" and "head_share" not in file:
-                    arrays[name] = np.ones(shape, np.float32)
-                    continue
-                data = file[place(name)]
-                if data.shape != shape:  # before reading: a damaged header may claim terabytes
-                    raise WeightsError(f"{path}: {name} is {data.shape}, expected {shape}; {MAKE}")
-                arrays[name] = data[()]
-    except WeightsError:
-        raise
-    except (OSError, KeyError, AttributeError, RuntimeError, ValueError, TypeError) as err:
-        raise WeightsError(f"{path}: not a readable weights file of the memory ({err}); {MAKE}") from err
+    return _parse(_read(path, config), path, config)
+
+
+def _read(path: PathLike, config: MemoryConfig) -> bytes:
+    return weights.read_weights(path, sum(math.prod(shape) for shape in shapes(config).values()), MAKE)
+
+
+def _parse(data: bytes, path: PathLike, config: MemoryConfig) -> Parameters:
+    with weights.open_hdf5(data, path, MAKE) as file:
+        arrays = {}
+        for name, shape in shapes(config).items():
+            if name == "head_share/kernel" and "head_share" not in file:
+                arrays[name] = np.ones(shape, np.float32)
+                continue
+            arrays[name] = weights.read_dataset(file, place(name), shape)
     return check_parameters(arrays, config, str(path))
+
+
+def load(folder: PathLike) -> tuple[Parameters, MemoryConfig, dict[str, Any], str]:
+    """Weights that are those of their card, their sizes, the card, and their fingerprint.
+
+    Raises:
+        WeightsError: a file is missing or damaged, or the card is of other weights.
+    """
+    path, card_path = Path(folder) / WEIGHTS, Path(folder) / CARD
+    card = read_card(folder)
+    config = config_of(card, str(card_path))
+    data = _read(path, config)
+    found = fingerprint_of(data)
+    weights.check_pair(card, found, path, card_path, MAKE)
+    return _parse(data, path, config), config, card, found
 
 
 def rounded(parameters: Parameters) -> Parameters:
@@ -78,11 +92,8 @@ def rounded(parameters: Parameters) -> Parameters:
 
 def save(folder: PathLike, parameters: Parameters, config: MemoryConfig, card: Mapping[str, Any]) -> None:
     """Write weights, as they are, and their card into a folder; the card gets their fingerprint."""
-    path = Path(folder) / WEIGHTS
-    sweep(folder)
-    write_parameters(path, parameters)
-    whole = {**card, "kind": "memory", "sizes": to_dict(config), "weights": fingerprint(path)}
-    write_json(Path(folder) / CARD, whole)
+    whole = {**card, "kind": "memory", "sizes": to_dict(config)}
+    weights.save_pair(Path(folder) / WEIGHTS, _to_hdf5(parameters), Path(folder) / CARD, whole)
 
 
 def read_card(folder: PathLike) -> dict[str, Any]:
@@ -91,12 +102,14 @@ def read_card(folder: PathLike) -> dict[str, Any]:
     Raises:
         WeightsError: there is none, or it is not one.
     """
-    path = Path(folder) / CARD
-    if not path.is_file():
-        raise WeightsError(f"{path}: no such file; {MAKE}")
-    card = read_json(path, WeightsError)
-    if not isinstance(card, dict) or not isinstance(card.get("sizes"), dict):
-        raise WeightsError(f"{path}: expected a JSON object with 'sizes' (the card of {WEIGHTS}); {MAKE}")
+    path, card_path = Path(folder) / WEIGHTS, Path(folder) / CARD
+    card = weights.read_card(card_path, fingerprint(path) if path.is_file() else None, MAKE)
+    if not card and not card_path.exists():
+        raise WeightsError(f"{card_path}: no such file; {MAKE}")
+    if not isinstance(card.get("sizes"), dict):
+        raise WeightsError(
+            f"{card_path}: expected a JSON object with 'sizes' (the card of {WEIGHTS}); {MAKE}"
+        )
     return card
 
 

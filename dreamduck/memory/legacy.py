@@ -10,7 +10,6 @@ begins. Source: the format of WorldModelsExperiments."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,8 @@ import numpy.typing as npt
 
 from dreamduck.errors import WeightsError
 from dreamduck.memory.layout import MIXTURES, MemoryConfig, Parameters, check_parameters
-from dreamduck.storage import PathLike, read_json, write_json
+from dreamduck.readers import JSON_LEGACY_BYTES, PathLike, begins_with, read_json
+from dreamduck.storage import write_json
 
 SCALE = 10_000
 FORGET_BIAS = 1.0
@@ -29,11 +29,7 @@ GATES = (0, 2, 1, 3)  # TensorFlow 1's i, j, f, o as Keras's i, f, c, o; the sam
 
 def is_legacy(path: PathLike) -> bool:
     """Whether a file looks like one of 2019, and not like a card."""
-    where = Path(path)
-    if not where.is_file():
-        return False
-    with open(where, "rb") as file:
-        return file.read(64).lstrip().startswith(b"[")
+    return begins_with(path, b"[")
 
 
 def read_legacy(
@@ -50,7 +46,7 @@ def read_legacy(
     Raises:
         WeightsError: it is not such a file.
     """
-    values = read_json(path, WeightsError)
+    values = read_json(path, WeightsError, most=JSON_LEGACY_BYTES)
     if not isinstance(values, list) or len(values) != ARRAYS:
         raise WeightsError(f"{path}: expected a list of {ARRAYS} arrays, the 2019 form of an MDN-RNN")
     try:

@@ -29,6 +29,7 @@ from dreamduck.memory.measures import one_step_metrics
 from dreamduck.memory.settings import TrainingConfig
 from dreamduck.memory.step import Memory
 from dreamduck.memory.trainer import Losses, Trainer, latent_scale, reward_scale
+from dreamduck.readers import in_words
 from dreamduck.series import Series, read_series
 from dreamduck.storage import claim, fingerprint, read_npz, replacing, write_npz
 from dreamduck.vision import files as vision_files
@@ -195,18 +196,16 @@ class _Run:
             CheckpointError: it is damaged, or of another training.
         """
         advice = "train into another --weights folder, or start anew with --fresh"
-        state = read_npz(self.checkpoint, CheckpointError)
+        state = read_npz(self.checkpoint, CheckpointError, advice)
         if str(state.get("run", "")) != self._identity():
             raise CheckpointError(
                 f"{self.checkpoint}: of another training ({state.get('run', '')}), "
                 f"expected {self._identity()}; {advice}"
             )
-        try:
+        with in_words(self.checkpoint, CheckpointError, "damaged", advice):
             self.trainer.restore(state)
             fields = {name: state[f"position/{name}"].item() for name in dataclasses.asdict(self.position)}
             self.position = Position(**fields)
-        except (KeyError, ValueError) as err:
-            raise CheckpointError(f"{self.checkpoint}: damaged ({err}); {advice}") from err
         log.info("going on from step %d", self.position.step)
 
     def _identity(self) -> str:

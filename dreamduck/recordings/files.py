@@ -10,20 +10,19 @@ import contextlib
 import dataclasses
 import io
 import json
-import os
+import math
 import stat
-import struct
 import zipfile
-import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dreamduck.errors import RecordError
-from dreamduck.storage import PathLike, replacing
+from dreamduck.readers import PathLike, check_values, open_archive, parse_json, read_data, read_header
+from dreamduck.storage import replacing
 
 FRAME_SHAPE = (64, 64, 3)
 TELEMETRY = ("lane_dist", "lane_angle", "speed", "x", "z", "heading", "tile_i", "tile_j")
@@ -31,21 +30,9 @@ MAX_FRAMES = 10_000  # longer is no episode of ours
 MAX_META = 1 << 16  # characters
 MAX_BYTES = MAX_FRAMES * 16_384
 MAX_MEMBERS = 32
-MAX_DIRECTORY = MAX_MEMBERS * 1024  # bytes that list an archive's members
+MAX_INFLATED = MAX_FRAMES * 2**14  # bytes; a frame and what belongs to it take 12,345
 MAX_SEED = 2**63 - 1
-END = struct.Struct("<4s16s4s4H2LH")  # an archive's last bytes: where a wide list is, where the list is
-COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what numpy writes
 LEVEL = 1  # of zlib: five times quicker than numpy's 6 and files 5% larger
-# what zipfile and numpy raise too, for encrypted members, sizes without bounds, letters beyond Unicode
-DAMAGE = (
-    RuntimeError,
-    NotImplementedError,
-    OverflowError,
-    MemoryError,
-    TypeError,
-    SyntaxError,
-    SystemError,
-)
 # array: its type, and its shape after the axis T
 ARRAYS: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
     "obs": (np.dtype(np.uint8), FRAME_SHAPE),
@@ -133,51 +120,12 @@ def read_episode(path: PathLike, frames: bool = True) -> Episode:
 
 
 @contextlib.contextmanager
-def _archive(path: PathLike) -> Any:
+def _archive(path: PathLike) -> Iterator[zipfile.ZipFile]:
     """The open zip file; whatever goes wrong while reading it becomes a RecordError."""
-    try:
-        if file_mark(Path(path))[0] > MAX_BYTES:
-            raise RecordError(f"{path}: larger than {MAX_BYTES} bytes, which no episode is")
-        check_directory(path)
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            if len(names) > MAX_MEMBERS:
-                raise RecordError(f"{path}: {len(names)} members, expected {len(ARRAYS) + 1}")
-            if len(set(names)) < len(names):  # which of them counts is each reader's guess
-                raise RecordError(f"{path}: two members of one name; record it again")
-            yield archive
-    except RecordError:
-        raise
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError) as err:
-        raise RecordError(f"{path}: not a readable .npz file ({_line(err)}); record it again") from err
-    except DAMAGE as err:
-        raise RecordError(f"{path}: damaged .npz file ({_line(err)}); record it again") from err
-
-
-def _line(err: BaseException) -> str:
-    """What an error says, on one line."""
-    return " ".join(str(err).split()) or type(err).__name__
-
-
-def check_directory(path: PathLike) -> None:
-    """Refuse an archive whose list of members is longer than ours could be.
-
-    `zipfile` reads that list into memory whole; a hostile one has millions of entries.
-
-    Raises:
-        ValueError: it is too long, or not where it should be.
-    """
-    with open(path, "rb") as file:
-        length = file.seek(0, os.SEEK_END)
-        file.seek(max(0, length - END.size))
-        end = file.read()
-    if len(end) != END.size:
-        raise ValueError("no list of members")
-    wide, _, mark, *_, size, _, _ = END.unpack(end)
-    if mark != b"PK\5\6":
-        raise ValueError("no list of members at its end")
-    if size > MAX_DIRECTORY or wide == b"PK\6\7":  # the latter tells of another, larger list
-        raise ValueError("too many members")
+    if file_mark(Path(path))[0] > MAX_BYTES:
+        raise RecordError(f"{path}: larger than {MAX_BYTES} bytes, which no episode is")
+    with open_archive(path, RecordError, "record it again", MAX_MEMBERS, MAX_INFLATED) as archive:
+        yield archive
 
 
 def file_mark(path: Path) -> list[int]:
@@ -202,26 +150,15 @@ def file_mark(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns]
 
 
-def _member(archive: zipfile.ZipFile, name: str, path: PathLike) -> Any:
+def _member(archive: zipfile.ZipFile, name: str, path: PathLike) -> IO[bytes]:
     if f"{name}.npy" not in archive.namelist():
         raise RecordError(f"{path}: no array '{name}'; record it again with extract.py")
-    check_member(archive.getinfo(f"{name}.npy"))
     return archive.open(f"{name}.npy")
-
-
-def check_member(info: zipfile.ZipInfo) -> None:
-    """Refuse forms of compression that numpy does not write, with errors and appetites of their own.
-
-    Raises:
-        ValueError: it is one of them.
-    """
-    if info.compress_type not in COMPRESSIONS:
-        raise ValueError(f"{info.filename}: compression {info.compress_type}")
 
 
 def _header(member: Any, name: str, path: PathLike, dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
     """The number of steps that an array's header tells, if the rest is as expected."""
-    found, fortran, kind = read_header(member)
+    _, found, fortran, kind = read_header(member)
     if kind != dtype or fortran or len(found) != 1 + len(shape) or found[1:] != shape:
         wanted = ", ".join(["T", *map(str, shape)])
         raise RecordError(
@@ -232,39 +169,21 @@ def _header(member: Any, name: str, path: PathLike, dtype: np.dtype[Any], shape:
     return int(found[0])
 
 
-def read_header(member: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """An array file's shape, whether it is in Fortran's order, and its type; no data is read.
-
-    Raises:
-        ValueError: it is no array file, or not of format 1.0, whose header has 64 KB at most; that of the
-            others may have gigabytes, and no array of ours needs it.
-    """
-    version = np.lib.format.read_magic(member)
-    if version != (1, 0):
-        raise ValueError(f"array format {version}")
-    return np.lib.format.read_array_header_1_0(member)
-
-
 def _data(
     member: Any, name: str, path: PathLike, dtype: np.dtype[Any], shape: tuple[int, ...]
 ) -> npt.NDArray[Any]:
-    size = int(np.prod(shape)) * dtype.itemsize
-    data = member.read(size)
-    if len(data) != size or member.read(1):  # reading to the end also checks the checksum
-        raise RecordError(f"{path}: '{name}' is cut short or too long; record it again")
-    return np.frombuffer(data, dtype).reshape(shape)
+    data = read_data(member, math.prod(shape) * dtype.itemsize).view(dtype)
+    check_values(data)
+    return data.reshape(shape)
 
 
 def _meta(archive: zipfile.ZipFile, path: PathLike) -> dict[str, Any]:
     with _member(archive, "meta", path) as member:
-        shape, _, kind = read_header(member)
+        _, shape, _, kind = read_header(member)
         if shape != () or kind.kind != "U" or kind.itemsize > 4 * MAX_META:
             raise RecordError(f"{path}: 'meta' is {kind} {shape}, expected one short text")
         text = str(_data(member, "meta", path, kind, ()))
-    try:
-        meta = json.loads(text)
-    except (ValueError, RecursionError) as err:
-        raise RecordError(f"{path}: 'meta' is not JSON ({err})") from err
+    meta = parse_json(text, f"{path}: 'meta'", RecordError, "record it again")
     if not isinstance(meta, dict):
         raise RecordError(f"{path}: 'meta' is not a JSON object")
     return meta

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.errors import SeriesError
-from dreamduck.recordings.files import read_header
-from dreamduck.storage import PathLike, fingerprint, read_npz, write_npz
+from dreamduck.readers import PathLike, fingerprint, open_archive, parse_json, read_array, read_header
+from dreamduck.storage import write_npz
 
 FILE = "series.npz"
 MAKE = "write it again with series.py"
@@ -33,7 +31,6 @@ ARRAYS: dict[str, tuple[str, int]] = {
     "seeds": ("i", 1),
     "meta": ("U", 0),
 }
-MAX_BYTES = 1 << 36  # of one array; more is a damaged header
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,14 +102,8 @@ def read_series(where: PathLike) -> Series:
         SeriesError: it is missing, damaged or of another form.
     """
     path = path_of(where)
-    if not path.is_file():
-        raise SeriesError(f"{path}: no such file; write it with series.py")
-    _check_headers(path)
-    arrays = read_npz(path, SeriesError)
-    try:
-        meta = json.loads(str(arrays.pop("meta")))
-    except (ValueError, RecursionError) as err:
-        raise SeriesError(f"{path}: 'meta' is not JSON ({err}); {MAKE}") from err
+    arrays = _read_arrays(path)
+    meta = parse_json(str(arrays.pop("meta")), f"{path}: 'meta'", SeriesError, MAKE)
     if not isinstance(meta, dict):
         raise SeriesError(f"{path}: 'meta' is not a JSON object; {MAKE}")
     for name in ("mu", "logvar", "action", "reward"):
@@ -127,28 +118,21 @@ def read_series(where: PathLike) -> Series:
     )
 
 
-def _check_headers(path: Path) -> None:
-    """Refuse what is not a series before memory is taken for it."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            wrong = sorted({f"{name}.npy" for name in ARRAYS} ^ set(archive.namelist()))
-            if wrong:
-                raise SeriesError(f"{path}: missing or unknown: {', '.join(wrong)}; {MAKE}")
-            if any(info.compress_type != zipfile.ZIP_STORED for info in archive.infolist()):
-                raise SeriesError(f"{path}: compressed, expected plain arrays; {MAKE}")
-            for name, (kind, axes) in ARRAYS.items():
-                with archive.open(f"{name}.npy") as member:
-                    shape, _, dtype = read_header(member)
-                size = dtype.itemsize * int(np.prod(shape, dtype=object))
-                held = archive.getinfo(f"{name}.npy").file_size
-                if dtype.kind != kind or len(shape) != axes or not size <= held <= MAX_BYTES:
-                    raise SeriesError(f"{path}: '{name}' is {dtype} {shape}; {MAKE}")
-    except SeriesError:
-        raise
-    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, ValueError, KeyError) as err:
-        raise SeriesError(f"{path}: not a readable .npz file ({err}); {MAKE}") from err
-    except (RuntimeError, NotImplementedError, OverflowError, TypeError, SyntaxError) as err:
-        raise SeriesError(f"{path}: damaged .npz file ({err}); {MAKE}") from err
+def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """The arrays; what is not a series is refused before memory is taken for it."""
+    arrays = {}
+    with open_archive(path, SeriesError, MAKE, len(ARRAYS), most=0) as archive:
+        wrong = sorted({f"{name}.npy" for name in ARRAYS} ^ set(archive.namelist()))
+        if wrong:
+            raise ValueError(f"missing or unknown: {', '.join(wrong)}")
+        for name, (kind, axes) in ARRAYS.items():
+            with archive.open(f"{name}.npy") as member:
+                _, shape, _, dtype = read_header(member)
+            if dtype.kind != kind or len(shape) != axes:
+                raise SeriesError(f"{path}: '{name}' is {dtype} {shape}; {MAKE}")
+        for name in ARRAYS:
+            arrays[name] = read_array(archive, archive.getinfo(f"{name}.npy"))
+    return arrays
 
 
 def _check(arrays: Mapping[str, npt.NDArray[Any]], path: Path) -> None:

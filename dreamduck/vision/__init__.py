@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.errors import FrameError
-from dreamduck.storage import PathLike, fingerprint
+from dreamduck.readers import PathLike, begins_with, fingerprint
 from dreamduck.vision import files
 from dreamduck.vision.layout import FRAME_SHAPE, FloatArray, Frames, Parameters
 from dreamduck.vision.legacy import read_legacy
@@ -83,7 +83,7 @@ def load(folder: PathLike) -> Vision:
     Raises:
         WeightsError: there is none, or it is damaged.
     """
-    weights, card = Path(folder) / files.WEIGHTS, Path(folder) / files.CARD
-    if not weights.is_file() and card.is_file() and card.read_bytes()[:64].lstrip().startswith(b"["):
+    card = Path(folder) / files.CARD
+    if not (Path(folder) / files.WEIGHTS).exists() and begins_with(card, b"["):
         return Vision(read_legacy(card), weights=fingerprint(card))
-    return Vision(files.read_parameters(weights), files.read_card(folder), fingerprint(weights))
+    return Vision(*files.load(folder))

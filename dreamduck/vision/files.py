@@ -6,32 +6,36 @@ card's figures are measured on that form."""
 
 from __future__ import annotations
 
-import contextlib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
-from dreamduck.errors import WeightsError
-from dreamduck.storage import PathLike, fingerprint, read_json, replacing, sweep, write_json
+from dreamduck import weights
+from dreamduck.readers import PathLike, fingerprint, fingerprint_of
 from dreamduck.vision.layout import ENCODED, Parameters, check_parameters, shapes, z_size_of
 
 WEIGHTS, CARD = "vae.weights.h5", "vae.json"
 Z_LIMIT = 4096  # a larger latent is a damaged file
+MAKE = "train it with vae_train.py, or name another folder"
 VARIABLES = ("kernel", "bias")  # Keras numbers a layer's variables in this order
 
 
 def write_parameters(path: PathLike, parameters: Parameters) -> None:
     """Write weights in the form of `keras.Model.save_weights`, compressed."""
-    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        for name, array in parameters.items():
-            layer, variable = name.split("/")
-            where = f"{layer}/vars/{VARIABLES.index(variable)}"
-            # byte shuffling puts the zeros that rounding left side by side
-            file.create_dataset(where, data=array, compression="gzip", compression_opts=9, shuffle=True)
-        file.create_group("vars")
+    weights.write_weights(path, _to_hdf5(parameters))
+
+
+def _to_hdf5(parameters: Parameters) -> bytes:
+    return weights.to_hdf5({_place(name): array for name, array in parameters.items()}, ("vars",))
+
+
+def _place(name: str) -> str:
+    """Where Keras puts a parameter in its file."""
+    layer, variable = name.split("/")
+    return f"{layer}/vars/{VARIABLES.index(variable)}"
 
 
 def read_parameters(path: PathLike) -> Parameters:
@@ -40,23 +44,33 @@ def read_parameters(path: PathLike) -> Parameters:
     Raises:
         WeightsError: the file is missing, damaged or of another model.
     """
-    if not Path(path).is_file():
-        raise WeightsError(f"{path}: no such file; train it with vae_train.py, or name another folder")
-    try:
-        with h5py.File(path, "r") as file:
-            z_size = _z_size(file, path)
-            arrays = {}
-            for name, shape in shapes(z_size).items():
-                layer, variable = name.split("/")
-                data = file[f"{layer}/vars/{VARIABLES.index(variable)}"]
-                if data.shape != shape:  # before reading: a damaged header may claim terabytes
-                    raise WeightsError(f"{path}: {name} is {data.shape}, expected {shape}")
-                arrays[name] = data[()]
-    except WeightsError:
-        raise
-    except (OSError, KeyError, AttributeError, RuntimeError, ValueError, TypeError) as err:
-        raise WeightsError(f"{path}: not a readable weights file of the VAE ({err})") from err
+    return _parse(_read(path), path)
+
+
+def _read(path: PathLike) -> bytes:
+    most = sum(math.prod(shape) for shape in shapes(Z_LIMIT).values())
+    return weights.read_weights(path, most, MAKE)
+
+
+def _parse(data: bytes, path: PathLike) -> Parameters:
+    with weights.open_hdf5(data, path, MAKE) as file:
+        found = shapes(_z_size(file)).items()
+        arrays = {name: weights.read_dataset(file, _place(name), shape) for name, shape in found}
     return check_parameters(arrays, str(path))
+
+
+def load(folder: PathLike) -> tuple[Parameters, dict[str, Any], str]:
+    """Weights that are those of their card, the card, and their fingerprint.
+
+    Raises:
+        WeightsError: a file is missing or damaged, or the card is of other weights.
+    """
+    path, card_path = Path(folder) / WEIGHTS, Path(folder) / CARD
+    data = _read(path)
+    found = fingerprint_of(data)
+    card = weights.read_card(card_path, found, MAKE)
+    weights.check_pair(card, found, path, card_path, MAKE)
+    return _parse(data, path), card, found
 
 
 def shipped(parameters: Parameters) -> Parameters:
@@ -81,28 +95,22 @@ def shipped(parameters: Parameters) -> Parameters:
 
 def save(folder: PathLike, parameters: Parameters, card: Mapping[str, Any]) -> None:
     """Write weights, as they are, and their card into a folder; the card gets their fingerprint."""
-    path = Path(folder) / WEIGHTS
-    sweep(folder)
-    write_parameters(path, parameters)
-    write_json(Path(folder) / CARD, {**card, "z_size": z_size_of(parameters), "weights": fingerprint(path)})
+    whole = {**card, "z_size": z_size_of(parameters)}
+    weights.save_pair(Path(folder) / WEIGHTS, _to_hdf5(parameters), Path(folder) / CARD, whole)
 
 
 def read_card(folder: PathLike) -> dict[str, Any]:
-    """The card beside the weights; empty where there is none."""
-    path = Path(folder) / CARD
-    if not path.is_file():
-        return {}
-    card = read_json(path, WeightsError)
-    if not isinstance(card, dict):
-        raise WeightsError(
-            f"{path}: expected a JSON object (the card of {WEIGHTS}), got {type(card).__name__}"
-        )
-    return card
+    """The card beside the weights; empty where there is none.
+
+    Raises:
+        WeightsError: it is damaged.
+    """
+    path = Path(folder) / WEIGHTS
+    return weights.read_card(Path(folder) / CARD, fingerprint(path) if path.is_file() else None, MAKE)
 
 
-def _z_size(file: Any, path: PathLike) -> int:
-    with contextlib.suppress(KeyError):
-        shape = file["enc_fc_mu/vars/0"].shape
-        if len(shape) == 2 and shape[0] == ENCODED and 1 <= shape[1] <= Z_LIMIT:
-            return int(shape[1])
-    raise WeightsError(f"{path}: not a weights file of the VAE: no 'enc_fc_mu' of shape ({ENCODED}, z)")
+def _z_size(file: Any) -> int:
+    shape = weights.find_dataset(file, "enc_fc_mu/vars/0").shape
+    if len(shape) != 2 or shape[0] != ENCODED or not 1 <= shape[1] <= Z_LIMIT:
+        raise ValueError(f"not of the VAE: no 'enc_fc_mu' of shape ({ENCODED}, z)")
+    return int(shape[1])

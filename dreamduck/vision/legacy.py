@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 
 from dreamduck.errors import WeightsError
-from dreamduck.storage import PathLike, read_json, write_json
+from dreamduck.readers import JSON_LEGACY_BYTES, PathLike, read_json
+from dreamduck.storage import write_json
 from dreamduck.vision.layout import Parameters, check_parameters, shapes
 
 SCALE = 10_000
@@ -22,7 +23,7 @@ def read_legacy(path: PathLike) -> Parameters:
     Raises:
         WeightsError: it is not such a file.
     """
-    values = read_json(path, WeightsError)
+    values = read_json(path, WeightsError, most=JSON_LEGACY_BYTES)
     expected = shapes(1)
     if not isinstance(values, list) or len(values) != len(expected):
         raise WeightsError(f"{path}: expected a list of {len(expected)} arrays, the 2019 form of a VAE")

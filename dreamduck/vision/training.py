@@ -22,6 +22,7 @@ from dreamduck.cli import progress
 from dreamduck.config import to_dict
 from dreamduck.errors import CheckpointError, RecordError, TrainingError
 from dreamduck.logbook import Logbook, logbook_files
+from dreamduck.readers import in_words
 from dreamduck.recordings import Recordings, find_recordings, held_out, read_episode
 from dreamduck.storage import claim, read_npz, write_npz
 from dreamduck.vision import files
@@ -177,19 +178,17 @@ class _Run:
             CheckpointError: it is damaged, or of another training.
         """
         advice = "train into another --weights folder, or start anew with --fresh"
-        state = read_npz(self.checkpoint, CheckpointError)
+        state = read_npz(self.checkpoint, CheckpointError, advice)
         found, expected = str(state.get("run", "")), self._identity()
         if found != expected:
             raise CheckpointError(
                 f"{self.checkpoint}: of another training ({found}), expected {expected}; {advice}"
             )
-        try:
+        with in_words(self.checkpoint, CheckpointError, "damaged", advice):
             self.trainer.restore(state)
             self.position = Position(
                 int(state["position/step"]), float(state["position/best"]), float(state["position/seconds"])
             )
-        except (KeyError, ValueError) as err:
-            raise CheckpointError(f"{self.checkpoint}: damaged ({err}); {advice}") from err
         log.info("going on from step %d", self.position.step)
 
     def _identity(self) -> str:

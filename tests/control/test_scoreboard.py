@@ -119,7 +119,7 @@ def test_an_unknown_map_is_told_at_once(tmp_path):
 
 def test_another_file_in_the_place_of_the_board(tmp_path):
     (tmp_path / "scores.json").write_text("[1]")
-    with pytest.raises(ConfigError, match="expected a scoreboard"):
+    with pytest.raises(ConfigError, match="not a scoreboard"):
         main([*SMALL, "--out", str(tmp_path)])
 
 

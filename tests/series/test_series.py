@@ -174,7 +174,7 @@ def test_a_header_that_claims_terabytes_takes_no_memory(path, tmp_path):
 
 
 def test_a_missing_series_says_what_to_do(tmp_path):
-    with pytest.raises(SeriesError, match=r"no such file; write it with series\.py"):
+    with pytest.raises(SeriesError, match=r"no such file; write it again with series\.py"):
         read_series(tmp_path)
 
 
