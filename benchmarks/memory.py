@@ -99,7 +99,9 @@ def main() -> None:
     batch = make_batch(given.lanes, given.length, sizes)
     scale = RewardScale(np.zeros(2, np.float32), np.ones(2, np.float32))
     ones = np.ones(sizes.z_size, np.float32)
-    trainer = Trainer(config, sizes, scale, LatentScale(0 * ones, ones, ones))
+    trainer = Trainer(
+        config, sizes, scale, LatentScale(0 * ones, ones, ones, np.stack([-50 * ones, 50 * ones]))
+    )
     peers = {
         "dreamduck": lambda: trainer.train(batch, 0),
         "dreamduck, dreaming": lambda: trainer.train(batch, config.steps - 1),

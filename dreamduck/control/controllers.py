@@ -230,6 +230,14 @@ def infer_form(
         hidden, rest = divmod(size - actions, form.inputs + 1 + actions)
         if rest == 0 and hidden > 0:
             return dataclasses.replace(form, hidden=hidden)
+    for other in (1, 3):  # Doom's, and the car race's of 2019
+        for form in linear:
+            if dataclasses.replace(form, actions=other).size == size:
+                raise ControllerError(
+                    f"theta: {size} parameters are a controller of {other} actions on "
+                    f"[{', '.join(form.features)}], expected one of {actions}, throttle and steering; "
+                    "evolve one with train.py"
+                )
     expected = ", ".join(f"{form.size} for [{', '.join(form.features)}]" for form in linear)
     raise ControllerError(
         f"theta: {size} parameters fit no controller of a world model with {z_size} latents, "

@@ -25,6 +25,7 @@ from dreamduck.control.worlds import WorldConfig, model_sizes, perception_maker,
 from dreamduck.errors import RecordError
 from dreamduck.recordings.files import Episode, write_episode
 from dreamduck.simulator.base import ENDS, CarState
+from dreamduck.simulator.environment import ENVIRONMENT, describe
 from dreamduck.simulator.road import RoadStep
 from dreamduck.storage import fingerprint
 
@@ -146,6 +147,7 @@ def record_drives(source: Path, world: WorldConfig, settings: DriveConfig, folde
         "simulator": world.simulator,
         "domain_rand": world.domain_rand,
         "world": config.to_dict(world),
+        ENVIRONMENT: describe(world),
         "noise": settings.noise,
         "versions": versions(),
     }

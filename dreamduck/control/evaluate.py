@@ -164,7 +164,8 @@ class RoadJudge:
                 parts.append(self._drive(theta, [seeds[row] for row in rows], task.steps))
             scores = Scores(*(np.concatenate(column)[:count] for column in zip(*parts, strict=True)))
         shape = (len(task.theta), task.episodes)
-        return Scores(*(part.reshape(shape) for part in scores))
+        reward, length, ended = scores
+        return Scores(reward.reshape(shape), length.reshape(shape), ended.reshape(shape))
 
     def _drive(self, theta: Floats, seeds: list[int], steps: int) -> Scores:
         if self._road is None or len(seeds) != self._cars:

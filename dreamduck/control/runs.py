@@ -94,7 +94,7 @@ def evolve(plan: Plan, team: Team) -> Search | None:
         search = Search(
             *(plan.search, plan.form, judge, files, team, facts, start, plan.fresh),
             make_subspace=lambda: find_subspace(
-                make_dream(plan.world, plan.search.beginning),
+                make_dream(plan.world, plan.search.beginning, rewards=False),
                 plan.form,
                 components,
                 plan.search.seed_start,

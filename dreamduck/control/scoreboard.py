@@ -161,6 +161,7 @@ class Board:
         world = config.to_dict(dataclasses.replace(self.world, simulator=simulator, map_name=map_name))
         world.pop("temperature")
         world.pop("weights")
+        world.pop("any_weights")
         return {
             "row": row.name,
             "kind": row.kind,

@@ -17,8 +17,10 @@ from dreamduck import __version__
 from dreamduck.config import check, option, to_dict
 from dreamduck.control.controllers import FEATURES, ControllerForm
 from dreamduck.control.evaluate import DreamJudge, Judge, RoadJudge
-from dreamduck.dream import TEMPERATURE
+from dreamduck.dream import TEMPERATURE, no_heads
+from dreamduck.errors import WeightsError
 from dreamduck.pretrained import FOLDER
+from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, check_environment
 from dreamduck.simulator.road import Road, RoadConfig
 from dreamduck.storage import fingerprint
 from dreamduck.threads import cores
@@ -35,6 +37,7 @@ class WorldConfig(RoadConfig):
 
     weights: str = option("", "folder of the world model; the one that ships by default", flags=("-w",))
     temperature: float = option(TEMPERATURE, "uncertainty of the dream", above=0.0, flags=("--temp",))
+    any_weights: bool = option(False, ANY_WEIGHTS)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -102,26 +105,44 @@ def road_maker(config: RoadConfig, threads: int | None = None) -> Callable[[int]
     return lambda cars: Road(plain, cars, **settings)
 
 
-def make_dream(config: WorldConfig, beginning: str = "first") -> Any:
-    """The dream of a folder's world model."""
+def make_dream(config: WorldConfig, beginning: str = "first", rewards: bool = True) -> Any:
+    """The dream of a folder's world model.
+
+    Args:
+        rewards: whether its rewards and ends are needed.
+
+    Raises:
+        ConfigError: it learned from other settings. WeightsError: its dream has no rewards, or no ends.
+    """
     from dreamduck.dream import load_dream
 
-    return load_dream(config.folder, beginning)
+    dream = load_dream(config.folder, beginning)
+    check_environment(dream.memory.card, config, str(config.folder), config.any_weights)
+    if rewards and dream.memory.lacks:
+        raise WeightsError(f"{config.folder}: {no_heads(dream.memory)}")
+    return dream
 
 
 def perception_maker(config: WorldConfig) -> Any:
-    """A function that builds the perception of so many cars; the models are loaded once."""
+    """A function that builds the perception of so many cars; the models are loaded once.
+
+    Raises:
+        ConfigError: they learned from other settings.
+    """
     from dreamduck import memory, vision
     from dreamduck.dream.perception import Perception
 
     eye, mind = vision.load(config.folder), memory.load(config.folder)
+    check_environment(mind.card, config, str(config.folder), config.any_weights)
+    check_environment(eye.card, config, str(config.folder), config.any_weights, only=FRAMES)
     return lambda cars: Perception(eye, mind, cars)
 
 
 def world_facts(env: str, config: WorldConfig) -> dict[str, Any]:
     """What a card says of the world: its settings, the model's fingerprints, the versions."""
     settings = to_dict(config)
-    settings.pop("weights")
+    for name in ("weights", "any_weights"):
+        settings.pop(name)
     if env != "rnnenv":
         settings.pop("temperature")
     return {

@@ -12,11 +12,23 @@ from dreamduck.storage import PathLike
 
 if TYPE_CHECKING:
     from dreamduck.dream.rollout import Dream
+    from dreamduck.memory import Memory
 
-__all__ = ["DREAM_END", "TEMPERATURE", "load_dream"]
+__all__ = ["DREAM_END", "TEMPERATURE", "load_dream", "no_heads"]
 
 DREAM_END = "dream-end"  # how a dream ends, where the worlds say how
 TEMPERATURE = 0.1  # of a dream unless told otherwise: where it is truest, see README.md
+
+
+def no_heads(memory: Memory) -> str:
+    """What a memory of 2019 does not predict, and what to do about it; "" where nothing is missing."""
+    if not memory.lacks:
+        return ""
+    rewards = "every reward of its dream is 0" + ("" if memory.begins else " and no dream ends")
+    return (
+        f"a memory of 2019, which predicts {memory.lacks}: {rewards}; expected one with heads for both; "
+        "fit them on recordings with rnn_train.py --heads-only"
+    )
 
 
 def load_dream(folder: PathLike, beginning: str = "first") -> Dream:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.backend import tf, threads_used
+from dreamduck.dream import TEMPERATURE
 from dreamduck.dream.noise import Noise
 from dreamduck.dream.stepper import check_temperature
 from dreamduck.errors import ConfigError
@@ -61,7 +62,7 @@ class Dream:
     def __init__(self, memory: Memory, initial: InitialZ) -> None:
         self.memory, self.initial = memory, initial
         self._weights = graph.Merged(*(tf.constant(array) for array in memory.merged()))
-        self._share = tf.constant(memory.share)
+        self._share, self._bounds = tf.constant(memory.share), tf.constant(memory.bounds)
         self._compiled: dict[tuple[Policy, bool], Any] = {}
 
     def rollout(
@@ -71,7 +72,7 @@ class Dream:
         episodes: int,
         steps: int,
         seed: int | Sequence[int],
-        temperature: float = 1.0,
+        temperature: float = TEMPERATURE,
         trace: bool = False,
     ) -> Rollout:
         """Dream E episodes with each of P controllers.
@@ -174,7 +175,7 @@ class Dream:
             total = total + tf.where(alive, reward, 0.0)
             length = length + tf.cast(alive, tf.int32)
             alive = tf.logical_and(alive, tf.logical_not(ended))
-            z = graph.sample(sizes, out, z, self._share, chance, normal[t], temperature)
+            z = graph.sample(sizes, out, z, self._share, chance, normal[t], temperature, self._bounds)
             return t + 1, (z, c, h, total, length, alive), rows
 
         def goes_on(t: Tensor, carried: tuple[Tensor, ...], rows: tuple[Any, ...]) -> Tensor:
@@ -204,7 +205,8 @@ class _Table:
         self._noise = Noise.of(places, config.z_size)  # candidate by candidate
         begun = [noise.begin() for noise in self._noise]
         chance, normal = (np.array(part) for part in zip(*begun, strict=True))
-        first, known = dream.initial.draw(chance, normal), dream.initial.recall(chance, config.hidden_size)
+        first = np.clip(dream.initial.draw(chance, normal), *dream.memory.bounds)
+        known = dream.initial.recall(chance, config.hidden_size)
         self._scores = [np.zeros((count, episodes), kind) for kind in (np.float32, np.int64, np.bool_)]
         self._scores[2][:] = True
         self._candidates = np.arange(count)  # which are in the batch, filled up at its end

@@ -11,10 +11,11 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from dreamduck.dream import TEMPERATURE
 from dreamduck.dream.noise import Noise
 from dreamduck.errors import ConfigError, ResetNeeded
 from dreamduck.memory import InitialZ, LSTMState, Memory
-from dreamduck.memory.mixture import FloatArray, sample
+from dreamduck.memory.mixture import FloatArray
 
 
 class DreamStep(NamedTuple):
@@ -36,7 +37,9 @@ class Dreams:
         ConfigError: a temperature that is not more than 0.
     """
 
-    def __init__(self, memory: Memory, initial: InitialZ, count: int = 1, temperature: float = 1.0) -> None:
+    def __init__(
+        self, memory: Memory, initial: InitialZ, count: int = 1, temperature: float = TEMPERATURE
+    ) -> None:
         self.memory, self.initial, self.count = memory, initial, count
         self.temperature = check_temperature(temperature)
         size = memory.config.z_size
@@ -61,7 +64,7 @@ class Dreams:
         for row, noise in zip(range(self.count) if rows is None else rows, noises, strict=True):
             self._noise[row] = noise
             uniform, normal = noise.begin()
-            self.z[row] = self.initial.draw(uniform, normal)
+            self.z[row] = np.clip(self.initial.draw(uniform, normal), *self.memory.bounds)
             known = self.initial.recall(uniform, self.memory.config.hidden_size)
             self.state.h[row], self.state.c[row] = known
 
@@ -81,7 +84,7 @@ class Dreams:
         prediction = self.memory.predict(self.z, state)
         uniform, normal = self._uniform[:, 0], self._normal[:, 0]
         ended = uniform[:, -1] < prediction.end
-        self.z = sample(prediction.mixture, uniform[:, :-1], normal, self.temperature)
+        self.z = self.memory.draw(prediction.mixture, uniform[:, :-1], normal, self.temperature)
         self.state = LSTMState(state.h, state.c)
         return DreamStep(np.where(ended, prediction.end_reward, prediction.reward), ended, prediction.end)
 

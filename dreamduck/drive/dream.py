@@ -16,6 +16,7 @@ from dreamduck.drive.mind import Mind, Thought
 from dreamduck.drive.session import CONTROLLER, PERSON, Action, Frame, Outcome
 from dreamduck.drive.start import Start
 from dreamduck.errors import ConfigError
+from dreamduck.simulator.environment import ENVIRONMENT
 
 
 class DreamWorld:
@@ -38,6 +39,7 @@ class DreamWorld:
             )
         self.start = dataclasses.replace(start, z=tuple(map(float, z)))
         self.drivers: tuple[str, ...] = (PERSON, CONTROLLER) if mind.controller else (PERSON,)
+        self.environment: dict[str, Any] | None = mind.model.memory.card.get(ENVIRONMENT)
         self._mind = mind
         self._steps = 0
         mind.begin(z)

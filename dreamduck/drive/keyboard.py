@@ -193,7 +193,7 @@ class _Drive:
                 "%d steps, sum of rewards %.2f, ended: %s",
                 self.steps,
                 self.total,
-                self.info.get("end") or "by the world",
+                self.info.get("end") or "time",
             )
         return terminated or truncated
 

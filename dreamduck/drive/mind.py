@@ -15,9 +15,10 @@ from dreamduck import memory, vision
 from dreamduck.control.controllers import Controller
 from dreamduck.dream.noise import Noise
 from dreamduck.drive.session import Action, Frame
+from dreamduck.envs.rnnenv import load_memory, observation_space
 from dreamduck.errors import ConfigError
 from dreamduck.memory import InitialZ, LSTMState, Memory, Prediction
-from dreamduck.memory.mixture import Mixture, sample
+from dreamduck.memory.mixture import Mixture
 from dreamduck.vision import Vision
 
 Floats = npt.NDArray[np.float32]
@@ -53,7 +54,8 @@ def load_model(folder: Path) -> Model:
     Raises:
         WeightsError: a part is missing or damaged, or they do not fit each other.
     """
-    eye, mind = vision.load(folder), memory.load(folder)
+    eye, mind = vision.load(folder), load_memory(folder)
+    observation_space(mind)  # refuses a memory of other actions
     return Model(eye, mind, memory.load_initial(folder, mind.config))
 
 
@@ -99,7 +101,7 @@ class Mind:
 
     def first(self) -> Floats:
         """A first latent (Z,), drawn by the seed as the recorded ones are spread."""
-        return self.model.initial.draw(*self._noise.begin())
+        return np.clip(self.model.initial.draw(*self._noise.begin()), *self.model.memory.bounds)
 
     def chance(self, step: int) -> tuple[Floats, Floats]:
         """What chance says at a step, counted from 1: (Z + 1,) uniform and (Z,) normal.
@@ -127,11 +129,8 @@ class Mind:
         z = self.thought.z[None]
         state = self.model.memory.advance(z, action[None], self.thought.state)
         prediction = self.model.memory.predict(z, state)
-        if temperature > 0:
-            uniform, normal = self.chance(step)
-            drawn = sample(prediction.mixture, uniform[None, :-1], normal[None], temperature)[0]
-        else:
-            drawn = likeliest(prediction.mixture)[0]
+        uniform, normal = self.chance(step)
+        drawn = self.model.memory.draw(prediction.mixture, uniform[None, :-1], normal[None], temperature)[0]
         return Thought(drawn, state, drawn, prediction)
 
     def act(self) -> Action:
@@ -178,12 +177,6 @@ class Mind:
             told["end_probability"] = float(prediction.end[0])
             told["entropy"] = entropy(prediction.mixture)
         return told
-
-
-def likeliest(mixture: Mixture) -> Floats:
-    """The mean of each latent's heaviest Gaussian, (B, Z): what temperature 0 draws."""
-    chosen = mixture.logmix.argmax(axis=1)[:, None]
-    return np.take_along_axis(mixture.mix_mu, chosen, axis=1)[:, 0]
 
 
 def entropy(mixture: Mixture) -> float:

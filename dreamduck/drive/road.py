@@ -15,6 +15,7 @@ from dreamduck.drive.session import CONTROLLER, EXPERT, PERSON, Action, Frame, O
 from dreamduck.drive.start import Start
 from dreamduck.errors import ConfigError
 from dreamduck.simulator.base import ENDS, SIMULATORS, CarState
+from dreamduck.simulator.environment import describe
 from dreamduck.simulator.expert import Expert, ExpertConfig
 from dreamduck.simulator.maps import load_map
 from dreamduck.simulator.road import Road, RoadConfig, car_info, lane_progress
@@ -55,6 +56,7 @@ class RoadWorld:
             camera_height=64,
         )
         self.simulator: str = self.config.simulator
+        self.environment: dict[str, Any] | None = describe(self.config)
         self._mind = mind
         self._seen = seen
         self.drivers: tuple[str, ...] = (

@@ -21,6 +21,7 @@ from dreamduck.drive.session import Session
 from dreamduck.errors import ConfigError, RecordError, VideoError
 from dreamduck.recordings import Episode, read_episode, write_episode
 from dreamduck.recordings.files import MAX_FRAMES
+from dreamduck.simulator.environment import ENVIRONMENT
 from dreamduck.video import SUFFIXES, write_video
 
 log = logging.getLogger(__name__)
@@ -131,6 +132,7 @@ def to_episode(session: Session) -> Episode:
         "seed": start.seed,
         "domain_rand": start.domain_rand,
         "end": ends[-1] or "time",
+        **({ENVIRONMENT: session.world.environment} if session.world.environment else {}),
     }
     return Episode(
         obs=np.stack([moment.frame for moment in before]),

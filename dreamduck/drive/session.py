@@ -50,10 +50,12 @@ class World(Protocol):
         start: what it was begun with; its `z` is filled in where the world drew it.
         drivers: who can drive in it.
         simulator: "native", "gym-duckietown" or "dream".
+        environment: its description, for recordings; None where it is not known.
     """
 
     start: Start
     simulator: str
+    environment: dict[str, Any] | None
     drivers: tuple[str, ...]
 
     def step(self, action: Action, temperature: float) -> Outcome:

@@ -26,7 +26,6 @@ from dreamduck.drive.mind import Model
 from dreamduck.drive.server import PAGE
 from dreamduck.drive.workshop import Workshop, WorkshopConfig
 from dreamduck.errors import DependencyError, WeightsError
-from dreamduck.memory.mixture import sample
 from dreamduck.storage import PathLike, replacing
 
 log = logging.getLogger(__name__)
@@ -54,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 _SKIPPED = tuple(
     field.name
     for field in dataclasses.fields(WorkshopConfig)
-    if field.name not in ("weights", "controller", "temperature")
+    if field.name not in ("weights", "controller", "temperature", "any_weights")
 )
 
 
@@ -92,6 +91,8 @@ def render(model: Model, controller: Controller | None, temperature: float = 1.0
         "z_size": config.z_size,
         "hidden_size": config.hidden_size,
         "mixtures": config.mixtures,
+        "low": model.memory.bounds[0].tolist(),
+        "high": model.memory.bounds[1].tolist(),
         "latents": model.latent_order(),
         "temperature": temperature,
         "weights": {"vae": model.vision.weights, "memory": model.memory.weights},
@@ -140,7 +141,7 @@ def reference(model: Model) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]
     for t in steps:
         state = memory.advance(z, action[t][None], state)
         said = memory.predict(z, state)
-        z = sample(said.mixture, uniform[t][None], normal[t][None], 1.0)
+        z = memory.draw(said.mixture, uniform[t][None], normal[t][None], 1.0)
         for name, value in (("z", z), ("reward", said.reward), ("end", said.end)):
             rows[name].append(value)
         if (t + 1) % CHECK_EVERY == 0:

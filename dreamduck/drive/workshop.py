@@ -28,6 +28,7 @@ from dreamduck.envs.rnnenv import step_time
 from dreamduck.errors import ConfigError, MapError, WeightsError
 from dreamduck.pretrained import FOLDER
 from dreamduck.simulator.assets import map_names
+from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, check_environment
 from dreamduck.simulator.maps import load_map
 from dreamduck.simulator.road import RoadConfig
 
@@ -43,6 +44,7 @@ class WorkshopConfig(RoadConfig):
     records: str = option("records", "folder of recordings")
     films: str = option("films", "folder for films of drives")
     temperature: float = option(TEMPERATURE, "of the dream, for a start", low=0.0, high=MAX_TEMPERATURE)
+    any_weights: bool = option(False, ANY_WEIGHTS)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,6 +82,7 @@ class Workshop:
 
     Raises:
         WeightsError, ControllerError: a folder or file that was named cannot be used.
+        ConfigError: the world model learned from other settings.
     """
 
     def __init__(self, config: WorkshopConfig) -> None:
@@ -90,13 +93,18 @@ class Workshop:
         self._maps = tuple(dict.fromkeys([*filter(_has_road, map_names()), config.map_name]))
 
     def _load_model(self) -> tuple[Model | None, str]:
+        folder = Path(self.config.weights or FOLDER)
         try:
-            return load_model(Path(self.config.weights or FOLDER)), ""
+            model = load_model(folder)
         except WeightsError as err:
             if self.config.weights:
                 raise
             log.warning("no world model, so there is only the road: %s", err)
             return None, f"There is no world model: {err}"
+        insist = self.config.any_weights
+        check_environment(model.memory.card, self.config, str(folder), insist)
+        check_environment(model.vision.card, self.config, str(folder), insist, only=FRAMES)
+        return model, ""
 
     def _load_controller(self) -> tuple[Controller | None, str]:
         if self.model is None:

@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode
 from dreamduck import memory
 from dreamduck.dream import DREAM_END
 from dreamduck.dream.stepper import Dreams
-from dreamduck.envs.rnnenv import Pictures, dream_config, observation_space, observe, step_time
+from dreamduck.envs.rnnenv import Pictures, dream_config, load_memory, observation_space, observe, step_time
 from dreamduck.envs.vector import BatchVectorEnv, Flags, Indices, Info
 from dreamduck.simulator.base import FloatArray, Frames
 
@@ -40,7 +40,7 @@ class DreamVectorEnv(BatchVectorEnv):
         **settings: Any,
     ) -> None:
         self.config = dream_config(settings)
-        mind = memory.load(self.config.folder)
+        mind = load_memory(self.config.folder)
         fps = 1.0 / step_time(mind)
         space = observation_space(mind)
         super().__init__(num_envs, space, fps, render_mode, max_episode_steps, autoreset_mode)

@@ -15,6 +15,7 @@ from dreamduck import cli
 from dreamduck.config import from_mapping
 from dreamduck.envs.world import PICTURE_HEIGHT, PICTURE_WIDTH, World
 from dreamduck.simulator.base import CarState, FloatArray, Frames
+from dreamduck.simulator.environment import ENVIRONMENT, describe
 from dreamduck.simulator.road import Road, RoadConfig, car_info
 
 FRAME_SHAPE = (64, 64, 3)  # of what the world model sees, and of what is recorded
@@ -101,6 +102,7 @@ def about_road(world: str, config: RoadConfig, seed: int) -> dict[str, Any]:
         "map_name": config.map_name,
         "simulator": config.simulator,
         "domain_rand": config.domain_rand,
+        ENVIRONMENT: {**describe(config), "camera": list(FRAME_SHAPE)},  # recorded frames are of this size
         "seed": seed,
     }
 

@@ -7,6 +7,7 @@ file the controller's parameters are random."""
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,11 +27,10 @@ from dreamduck.control.worlds import (
 )
 from dreamduck.envs.world import stopped
 from dreamduck.errors import ConfigError
+from dreamduck.simulator.road import RoadConfig
 
 IDS = {"env": "DreamDuck-v0", "realenv": "DreamDuck-v1", "rnnenv": "DreamDuck-v2"}
-ROAD_SETTINGS = (
-    *("map_name", "simulator", "reward", "domain_rand", "distortion", "frame_skip", "steering_gain"),
-)
+ROAD_SETTINGS = [f.name for f in dataclasses.fields(RoadConfig) if not f.name.startswith("camera_")]
 EPILOG = """\
 examples:
   python dreamduck/envs/model.py rnnenv norender log/rnnenv.cma.16.2.json
@@ -94,6 +94,8 @@ def make_env(env: str, world: WorldConfig, render_mode: str) -> Any:
         settings.update(camera_width=world.camera_width, camera_height=world.camera_height)
     else:
         settings.update(weights=str(world.folder), temperature=world.temperature)
+    if env == "realenv":
+        settings.update(any_weights=world.any_weights)
     return gymnasium.make(IDS[env], render_mode=render_mode, disable_env_checker=True, **settings)
 
 

@@ -5,7 +5,6 @@ one batch, and the memory's step taken in one batch."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,9 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
 
-from dreamduck import memory, vision
-from dreamduck.config import from_mapping
-from dreamduck.dream.perception import Perception
+from dreamduck.config import from_mapping, integer
+from dreamduck.control.worlds import perception_maker, road_maker
 from dreamduck.envs.panels import panels
 from dreamduck.envs.realenv import RealConfig
 from dreamduck.envs.rnnenv import observation_space, observe, with_weights
@@ -23,7 +21,6 @@ from dreamduck.envs.vector import BatchVectorEnv, Flags, Indices, Info, cars_inf
 from dreamduck.envs.world import PICTURE_HEIGHT, PICTURE_WIDTH
 from dreamduck.errors import ConfigError
 from dreamduck.simulator.base import FloatArray, Frames
-from dreamduck.simulator.road import Road, RoadConfig
 
 
 class RealVectorEnv(BatchVectorEnv):
@@ -51,14 +48,13 @@ class RealVectorEnv(BatchVectorEnv):
         self.config = from_mapping(RealConfig, with_weights(settings))
         if self.config.next_z:
             raise ConfigError("next_z: expected a single world to show it; make DreamDuck-v1 with make")
-        mind = memory.load(self.config.folder)
+        num_envs = integer("num_envs", num_envs, 1)
+        self.perception = perception_maker(self.config)(num_envs)
+        self.vision = self.perception.vision
         fps = 1.0 / self.config.step_time
-        space = observation_space(mind)
+        space = observation_space(self.perception.memory)
         super().__init__(num_envs, space, fps, render_mode, max_episode_steps, autoreset_mode)
-        self.vision = vision.load(self.config.folder)
-        self.perception = Perception(self.vision, mind, num_envs)
-        plain = {f.name: getattr(self.config, f.name) for f in dataclasses.fields(RoadConfig)}
-        self.road = Road(RoadConfig(**plain), num_envs, **({} if threads is None else {"threads": threads}))
+        self.road = road_maker(self.config, threads)(num_envs)
 
     def _begin(self, envs: Indices, seeds: Sequence[int], options: dict[str, Any]) -> Info:
         state = self.road.reset(seeds, options.get("start"), envs)

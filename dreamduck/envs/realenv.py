@@ -12,19 +12,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck import cli, memory, vision
+from dreamduck import cli
 from dreamduck.config import check, from_mapping, option
-from dreamduck.control.worlds import WorldConfig
+from dreamduck.control.worlds import WorldConfig, perception_maker, road_maker
 from dreamduck.dream.noise import Noise
-from dreamduck.dream.perception import Perception
 from dreamduck.envs.env import about_road
 from dreamduck.envs.panels import panels
 from dreamduck.envs.rnnenv import observation_space, observe, with_weights
 from dreamduck.envs.world import PICTURE_HEIGHT, PICTURE_WIDTH, World
 from dreamduck.errors import ConfigError
-from dreamduck.memory.mixture import sample
 from dreamduck.simulator.base import CarState, FloatArray, Frames
-from dreamduck.simulator.road import Road, RoadConfig, car_info
+from dreamduck.simulator.road import car_info
 
 CAMERA = 64  # width and height of what the VAE sees [pixels]
 
@@ -61,6 +59,7 @@ class RealEnv(World):
 
     ## Arguments
     Those of `DreamDuck-v0` (the camera is 64 x 64), and: weights, a folder, by default the one that ships;
+    `any_weights`: take weights that learned from other settings, which are refused otherwise;
     `debug`: `render` shows the frame and, beside it, the VAE's reconstruction of it (the default; False:
     the camera alone, 640 x 480); `next_z`: also what the memory had expected, drawn with `temperature`.
 
@@ -68,19 +67,17 @@ class RealEnv(World):
     v1: the first.
 
     Raises:
-        ConfigError: an unknown argument, or a bad value. MapError: an unknown map.
-        WeightsError: the weights are missing or damaged.
+        ConfigError: an unknown argument, a bad value, or settings that the weights did not learn from.
+        MapError: an unknown map. WeightsError: the weights are missing or damaged.
     """
 
     def __init__(self, *, render_mode: str | None = None, **settings: Any) -> None:
         self.config = from_mapping(RealConfig, with_weights(settings))
         super().__init__(render_mode, 1.0 / self.config.step_time)
-        mind = memory.load(self.config.folder)
-        self.vision = vision.load(self.config.folder)
-        self.perception = Perception(self.vision, mind)
+        self.perception = perception_maker(self.config)(1)
+        self.vision, mind = self.perception.vision, self.perception.memory
         self.observation_space = observation_space(mind)
-        plain = {f.name: getattr(self.config, f.name) for f in dataclasses.fields(RoadConfig)}
-        self.road = Road(RoadConfig(**plain))
+        self.road = road_maker(self.config)(1)
         self._frame: Frames = np.zeros((CAMERA, CAMERA, 3), np.uint8)
         self._noise = Noise(0, 0, mind.config.z_size)
         self._expected: npt.NDArray[np.float32] | None = None
@@ -121,7 +118,9 @@ class RealEnv(World):
         size = before.shape[1]
         uniform, normal = np.zeros((1, size + 1), np.float32), np.zeros((1, size), np.float32)
         self._noise.draw(uniform, normal)
-        return sample(prediction.mixture, uniform[:, :-1], normal, self.config.temperature)
+        return self.perception.memory.draw(
+            prediction.mixture, uniform[:, :-1], normal, self.config.temperature
+        )
 
     def _picture(self) -> Frames:
         if not (self.config.debug or self.config.next_z):

@@ -7,6 +7,7 @@ memory's own."""
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,7 +18,7 @@ from gymnasium import spaces
 
 from dreamduck import cli, memory
 from dreamduck.config import check, from_mapping, option
-from dreamduck.dream import DREAM_END, TEMPERATURE
+from dreamduck.dream import DREAM_END, TEMPERATURE, no_heads
 from dreamduck.dream.stepper import Dreams
 from dreamduck.envs.panels import panels
 from dreamduck.envs.world import World
@@ -26,6 +27,10 @@ from dreamduck.memory import Memory
 from dreamduck.memory.layout import ACTION_SIZE
 from dreamduck.pretrained import FOLDER
 from dreamduck.simulator.base import FloatArray, Frames
+from dreamduck.simulator.environment import ENVIRONMENT
+
+log = logging.getLogger(__name__)
+_told: set[str] = set()  # fingerprints of the weights that something was said about
 
 STEP_TIME = 0.1  # [s], where the memory's card tells no other
 OBSERVATION_LIMIT = 50.0  # the original's
@@ -91,7 +96,7 @@ class DreamEnv(World):
 
     def __init__(self, *, render_mode: str | None = None, **settings: Any) -> None:
         self.config = dream_config(settings)
-        mind = memory.load(self.config.folder)
+        mind = load_memory(self.config.folder)
         super().__init__(render_mode, 1.0 / step_time(mind))
         self.observation_space = observation_space(mind)
         initial = memory.load_initial(self.config.folder, mind.config, self.config.beginning)
@@ -105,7 +110,9 @@ class DreamEnv(World):
 
     def about(self) -> dict[str, Any]:
         """What a recording of this episode tells of its world."""
-        return {"world": "dream", "map_name": "dream", "simulator": "dream", "seed": self._seed}
+        card = self.dreams.memory.card
+        learned = {ENVIRONMENT: card[ENVIRONMENT]} if ENVIRONMENT in card else {}
+        return {"world": "dream", "map_name": "dream", "simulator": "dream", "seed": self._seed, **learned}
 
     def _begin(self, seed: int, options: dict[str, Any]) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
         self._seed = seed
@@ -150,6 +157,19 @@ class Pictures:
         return frames
 
 
+def load_memory(folder: Path) -> Memory:
+    """The memory of a dream; says, once, what its dream lacks.
+
+    Raises:
+        WeightsError: it is missing or damaged.
+    """
+    mind = memory.load(folder)
+    if mind.lacks and mind.weights not in _told:
+        _told.add(mind.weights)
+        log.warning("%s: %s", folder, no_heads(mind))
+    return mind
+
+
 def dream_config(settings: dict[str, Any]) -> DreamConfig:
     """The configuration that keyword arguments describe; `weights` may be a path.
 
@@ -171,6 +191,12 @@ def observation_space(mind: Memory) -> spaces.Box:
     Raises:
         WeightsError: its actions are not the worlds' throttle and steering.
     """
+    if mind.begins:
+        raise WeightsError(
+            "weights: a memory of 2019's Doom experiment, whose last input says that an episode begins; "
+            f"expected one of {ACTION_SIZE} actions, throttle and steering; it can be read and stepped "
+            "(dreamduck.memory), but not driven here"
+        )
     if mind.config.action_size != ACTION_SIZE:
         raise WeightsError(
             f"weights: a memory of actions of {mind.config.action_size} numbers, expected {ACTION_SIZE}, "
@@ -187,7 +213,8 @@ def observe(source: Any) -> npt.NDArray[np.float32]:
 
 def step_time(mind: Memory) -> float:
     """Duration of one step of what the memory learned from [s]."""
-    found = mind.card.get("step_time")
+    learned = mind.card.get(ENVIRONMENT)
+    found = learned.get("step_time") if isinstance(learned, dict) else None
     return float(found) if isinstance(found, (int, float)) and found > 0 else STEP_TIME
 
 

@@ -1,6 +1,6 @@
 """The MDN-RNN: what comes next, what it is worth, and whether it is the end.
 
-Flow: series -> [memory] -> dream. Using it needs numpy only (`step`); TensorFlow is loaded for
+Flow: series -> [memory] -> dream. Using it needs no TensorFlow (`step`), which is loaded for
 training (`model`, `trainer`, `training`)."""
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dreamduck.errors import WeightsError
 from dreamduck.memory import files
 from dreamduck.memory.initial import InitialZ, read_initial, read_midway
 from dreamduck.memory.layout import MemoryConfig, Parameters
-from dreamduck.memory.legacy import is_legacy, read_legacy
+from dreamduck.memory.legacy import is_legacy, legacy_card, read_legacy
 from dreamduck.memory.step import LSTMState, Memory, Prediction
 from dreamduck.storage import PathLike, fingerprint
 
@@ -38,7 +38,7 @@ def load(folder: PathLike) -> Memory:
     """
     if not (Path(folder) / files.WEIGHTS).exists() and is_legacy(Path(folder) / files.CARD):
         parameters, config = _read_legacy(Path(folder))
-        return Memory(parameters, config, weights=fingerprint(Path(folder) / files.CARD))
+        return Memory(parameters, config, legacy_card(parameters), fingerprint(Path(folder) / files.CARD))
     return Memory(*files.load(folder))
 
 

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from dreamduck.backend import tf
 from dreamduck.memory.layout import MemoryConfig
-from dreamduck.memory.mixture import Z_LIMIT
 from dreamduck.memory.step import gate_halves
 
 Tensor = Any
@@ -127,6 +126,7 @@ def sample(
     uniform: Tensor,
     normal: Tensor,
     temperature: Tensor,
+    bounds: Tensor,
 ) -> Tensor:
     """`mixture.sample`, straight from the heads' columns.
 
@@ -134,6 +134,7 @@ def sample(
         out: (B, 3KZ + 3), what the heads gave. z: (B, Z), the latent before.
         share: (Z,), of that latent which is added to the means; unused without `residual`.
         uniform: (B, Z) or more columns. normal: (B, Z).
+        bounds: (2, Z), the least and the greatest value of each latent.
     Returns:
         (B, Z).
     """
@@ -155,4 +156,4 @@ def sample(
     if config.residual:
         mean = mean + share * z
     drawn = mean + tf.exp(logstd) * normal * tf.sqrt(temperature)
-    return tf.clip_by_value(drawn, -Z_LIMIT, Z_LIMIT)
+    return tf.minimum(tf.maximum(drawn, bounds[0]), bounds[1])

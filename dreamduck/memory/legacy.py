@@ -24,6 +24,8 @@ SCALE = 10_000
 FORGET_BIAS = 1.0
 NEVER = -30.0  # the logit of an end, where a file knows of none
 ARRAYS = 4
+FORM = "2019"  # as a card in memory names it
+ACTIONS_IN_2019 = 3  # at most: of the car; Doom's one, and whether an episode begins
 GATES = (0, 2, 1, 3)  # TensorFlow 1's i, j, f, o as Keras's i, f, c, o; the same the other way round
 
 
@@ -33,7 +35,7 @@ def is_legacy(path: PathLike) -> bool:
 
 
 def read_legacy(
-    path: PathLike, mixtures: int = MIXTURES, z_size: int | None = None
+    path: PathLike, mixtures: int | None = None, z_size: int | None = None
 ) -> tuple[Parameters, MemoryConfig]:
     """Read an `rnn.json` of 2019, of whatever sizes.
 
@@ -43,8 +45,10 @@ def read_legacy(
 
     Args:
         mixtures: K, which the file does not tell. z_size: Z, where it is known; K then follows from it.
+            With neither, the file must be of the form that all experiments of 2019 had: 5 Gaussians, and up
+            to 3 actions.
     Raises:
-        WeightsError: it is not such a file.
+        WeightsError: it is not such a file, or its sizes cannot be told.
     """
     values = read_json(path, WeightsError, most=JSON_LEGACY_BYTES)
     if not isinstance(values, list) or len(values) != ARRAYS:
@@ -59,7 +63,8 @@ def read_legacy(
         arrays = arrays[2:] + arrays[:2]
     output, output_bias, kernel, bias = arrays
     hidden, width = output.shape
-    mixtures = max(1, width // (3 * z_size)) if z_size else mixtures
+    named = bool(z_size or mixtures)
+    mixtures = max(1, width // (3 * z_size)) if z_size else mixtures or MIXTURES
     ends = width % (3 * mixtures)
     z_size = width // (3 * mixtures)
     action_size = kernel.shape[0] - hidden - z_size
@@ -67,6 +72,12 @@ def read_legacy(
     if ends > 1 or z_size < 1 or action_size < 1 or not fits:
         raise WeightsError(
             f"{path}: {[a.shape for a in arrays]} are of no MDN-RNN with {mixtures} Gaussians a latent"
+        )
+    if not named and action_size > ACTIONS_IN_2019:
+        raise WeightsError(
+            f"{path}: its sizes cannot be told from the file alone: with {mixtures} Gaussians it would "
+            f"have {z_size} latents and {action_size} actions; expected initial_z.json beside it, which "
+            "tells the number of latents (in Python: read_legacy(path, z_size=...))"
         )
     config = MemoryConfig(z_size, action_size, hidden, mixtures)
     gates, gates_bias = _regroup(kernel), _regroup(bias)
@@ -87,6 +98,12 @@ def read_legacy(
         "head_end/bias": end_bias,
     }
     return check_parameters(made, config, str(path)), config
+
+
+def legacy_card(parameters: Parameters) -> dict[str, Any]:
+    """What is known of a memory that `read_legacy` gave: whether it is the Doom variant."""
+    doom = bool(parameters["head_end/kernel"].any() or parameters["head_end/bias"][0] != NEVER)
+    return {"form": FORM, "begins": doom}
 
 
 def write_legacy(path: PathLike, parameters: Parameters, config: MemoryConfig, ends: bool = False) -> None:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 FloatArray = npt.NDArray[np.float32]
 
-Z_LIMIT = 50.0  # no latent is drawn beyond it, so that no dream runs off to infinity
+Z_LIMIT = 50.0  # no latent is drawn beyond it, where it is not known what training saw
 LOG_SQRT_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -52,7 +52,19 @@ def expected(mixture: Mixture) -> FloatArray:
     return (np.exp(mixture.logmix) * mixture.mix_mu).sum(axis=1)
 
 
-def sample(mixture: Mixture, uniform: FloatArray, normal: FloatArray, temperature: float) -> FloatArray:
+def likeliest(mixture: Mixture) -> FloatArray:
+    """The mean of each latent's heaviest Gaussian, (B, Z): what temperature 0 draws."""
+    chosen = mixture.logmix.argmax(axis=1)[:, None]
+    return np.take_along_axis(mixture.mix_mu, chosen, axis=1)[:, 0]
+
+
+def sample(
+    mixture: Mixture,
+    uniform: FloatArray,
+    normal: FloatArray,
+    temperature: float,
+    bounds: FloatArray | None = None,
+) -> FloatArray:
     """Draw the next latent.
 
     The temperature divides the log weights and multiplies the variance, as in the paper.
@@ -60,10 +72,14 @@ def sample(mixture: Mixture, uniform: FloatArray, normal: FloatArray, temperatur
     Args:
         uniform: (B, Z) in [0, 1), chooses the Gaussian.
         normal: (B, Z), standard normal.
-        temperature: more than 0.
+        temperature: 0 draws the likeliest.
+        bounds: (2, Z), the least and the greatest value of each latent.
     Returns:
         z: (B, Z) float32.
     """
+    low, high = (-Z_LIMIT, Z_LIMIT) if bounds is None else bounds
+    if temperature == 0:
+        return np.clip(likeliest(mixture), low, high)
     logits = mixture.logmix / np.float32(temperature)
     weights = np.exp(logits - logits.max(axis=1, keepdims=True))
     steps = np.cumsum(weights, axis=1)
@@ -72,4 +88,4 @@ def sample(mixture: Mixture, uniform: FloatArray, normal: FloatArray, temperatur
     mean = np.take_along_axis(mixture.mix_mu, chosen, axis=1)[:, 0]
     logstd = np.take_along_axis(mixture.mix_logstd, chosen, axis=1)[:, 0]
     drawn = mean + np.exp(logstd) * normal * np.float32(math.sqrt(temperature))
-    return np.clip(drawn, -Z_LIMIT, Z_LIMIT)
+    return np.clip(drawn, low, high)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.memory.measures import correlation, roc_auc
-from dreamduck.memory.mixture import FloatArray, Mixture, sample
+from dreamduck.memory.mixture import FloatArray
 from dreamduck.memory.step import LSTMState, Memory, Prediction
 from dreamduck.recordings import Episode
 from dreamduck.seeding import generator
@@ -77,7 +77,7 @@ def dream_on(
         prediction = memory.predict(z, state)
         uniform = random.random(z.shape, np.float32)
         normal = random.standard_normal(z.shape, np.float32)
-        z = sample(Mixture(*prediction.mixture), uniform, normal, temperature)
+        z = memory.draw(prediction.mixture, uniform, normal, temperature)
         found.append((z, prediction))
     return Dreamt(
         np.stack([z for z, _ in found], axis=1),

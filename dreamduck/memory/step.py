@@ -1,18 +1,20 @@
-"""One step of the memory in plain numpy.
+"""One step of the memory, in numpy and compiled products.
 
 Flow: series -> [memory] -> dream. For one car this is quicker than any graph (`benchmarks/dream.py`
 measures it), and it runs inside anybody's session, or beside OpenGL, where TensorFlow cannot."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from dreamduck.errors import WeightsError
 from dreamduck.memory.layout import ALIVE, ENDED, FloatArray, MemoryConfig, Parameters, check_parameters
-from dreamduck.memory.mixture import Mixture, log_softmax
-from dreamduck.products import Product
+from dreamduck.memory.mixture import Z_LIMIT, Mixture, log_softmax, sample
+from dreamduck.simulator.products import Product
 
 
 class LSTMState(NamedTuple):
@@ -40,7 +42,10 @@ class Memory:
         card: what is known about the weights.
         weights: their fingerprint.
     Raises:
-        WeightsError: the parameters do not fit the sizes.
+        WeightsError: the parameters do not fit the sizes, or the card's range of latents is none.
+
+    Attributes:
+        bounds: (2, Z), the range of each latent that training saw, which no dream leaves.
     """
 
     def __init__(
@@ -53,10 +58,23 @@ class Memory:
         self.config = config
         self.card = card or {}
         self.weights = weights
+        self.bounds = latent_bounds(self.card, config)
         self.parameters = p = check_parameters(parameters, config)
         gates, gates_bias, heads, heads_bias = self.merged()
         self._gates, self._heads = Product(gates, gates_bias), Product(heads, heads_bias)
         self.share = p.get("head_share/kernel", np.zeros(config.z_size, np.float32))
+
+    @property
+    def begins(self) -> bool:
+        """Whether the action's last number says that an episode begins, as in 2019's Doom memory."""
+        return bool(self.card.get("begins", False))
+
+    @property
+    def lacks(self) -> str:
+        """What it does not predict, for a message: "" where it predicts rewards and ends."""
+        if self.card.get("form") != "2019":
+            return ""
+        return "no rewards" if self.begins else "neither rewards nor ends"
 
     def merged(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         """The weights as one step uses them: gates (Z + A + H, 4H), halved but for the candidate's, their
@@ -110,6 +128,33 @@ class Memory:
             out[:, width + ENDED],
             end,
         )
+
+    def draw(
+        self, mixture: Mixture, uniform: FloatArray, normal: FloatArray, temperature: float
+    ) -> FloatArray:
+        """The next latent, (B, Z), within what training saw; see `mixture.sample`."""
+        return sample(mixture, uniform, normal, temperature, self.bounds)
+
+
+def latent_bounds(card: Mapping[str, Any], config: MemoryConfig) -> FloatArray:
+    """The range of each latent that a card tells, (2, Z); a wide one where it tells none.
+
+    Raises:
+        WeightsError: what it tells is no range.
+    """
+    told = card.get("latents")
+    if told is None:
+        return np.repeat(np.array([[-Z_LIMIT], [Z_LIMIT]], np.float32), config.z_size, axis=1)
+    try:
+        found = np.array([told["low"], told["high"]], np.float32)
+    except (KeyError, TypeError, ValueError, OverflowError) as err:
+        raise WeightsError(f"the memory's card: latents: expected 'low' and 'high' ({err})") from err
+    if found.shape != (2, config.z_size) or not np.isfinite(found).all() or (found[0] > found[1]).any():
+        raise WeightsError(
+            f"the memory's card: latents: expected {config.z_size} finite numbers 'low', and as many "
+            "'high' that are not less; train it again with rnn_train.py"
+        )
+    return found
 
 
 def gate_halves(hidden_size: int) -> FloatArray:

@@ -16,6 +16,7 @@ from dreamduck.backend import has_gpu, keras, tf
 from dreamduck.memory import graph
 from dreamduck.memory.data import Batch
 from dreamduck.memory.layout import ALIVE, ENDED, FloatArray, MemoryConfig, Parameters, initial_parameters
+from dreamduck.memory.mixture import Z_LIMIT
 from dreamduck.memory.model import MDNRNN, Heads, Outputs, negative_log_likelihood, outputs_of
 from dreamduck.memory.settings import TrainingConfig
 from dreamduck.series import Series
@@ -25,6 +26,7 @@ WARM_UP = 50  # steps until the learning rate is whole
 PREFIX = "weight/"
 DREAMS_FROM = 1 / 3  # of the training; what is dreamt before is not worth learning from
 DREAM_KEYS = range(4)  # streams of chance of their own
+SPREADS = 3.0  # of a latent about its mean that belong to its range
 MEASURED = 16_384  # rows of a series that are measured at once
 SMALLEST_SPREAD = 1e-3  # rewards that hardly differ are not blown up
 
@@ -46,6 +48,7 @@ class LatentScale(NamedTuple):
     mean: FloatArray
     share: FloatArray  # the best linear guess; 0 for a memory without `residual`
     spread: FloatArray  # standard deviation of the rest
+    bounds: FloatArray  # (2, Z), the range of what is drawn
 
 
 class Losses(NamedTuple):
@@ -79,7 +82,7 @@ class Trainer:
         latents: LatentScale,
         frozen: Parameters | None = None,
     ) -> None:
-        self.config, self.sizes, self.scale = config, sizes, scale
+        self.config, self.sizes, self.scale, self.latents = config, sizes, scale, latents
         self.model = MDNRNN(sizes)
         self.model.set_parameters({**first_parameters(sizes, config.seed, latents), **(frozen or {})})
         if frozen is not None:
@@ -147,12 +150,13 @@ class Trainer:
         normal = tf.random.stateless_normal(tf.shape(known), chance[3])
         weights = graph.Merged(*self.model.merged())
         share = self.model.head_share.kernel if self.sizes.residual else 0.0
+        bounds = tf.constant(self.latents.bounds)
         rows = tf.TensorArray(tf.float32, steps)
 
         def body(t: Any, now: Any, h: Any, c: Any, rows: Any) -> tuple[Any, ...]:
             now = tf.where((t <= begin)[:, None], known[:, t], now)
             c, h, out = graph.advance(weights, now, done[:, t], c, h)
-            after = graph.sample(self.sizes, out, now, share, uniform[:, t], normal[:, t], 1.0)
+            after = graph.sample(self.sizes, out, now, share, uniform[:, t], normal[:, t], 1.0, bounds)
             return t + 1, after, h, c, rows.write(t, now)
 
         start = (tf.constant(0), known[:, 0], h, c, rows)
@@ -256,7 +260,23 @@ def latent_scale(series: Series, episodes: Any, residual: bool) -> LatentScale:
     share = common / variance if residual else np.zeros_like(mean)
     rest = np.maximum(variance - share * common, SMALLEST_SPREAD**2)
     found = ((1 - share) * mean, share, np.sqrt(rest))
-    return LatentScale(*(part.astype(np.float32) for part in found))
+    mean, share, spread = (part.astype(np.float32) for part in found)
+    return LatentScale(mean, share, spread, latent_range(series, episodes))
+
+
+def latent_range(series: Series, episodes: Any) -> FloatArray:
+    """The range of each latent in some episodes: the means of all frames, `SPREADS` deviations about them.
+
+    Returns:
+        (2, Z), the least and the greatest; a dream stays within.
+    """
+    low, high = np.full((2, series.mu.shape[1]), np.inf, np.float32) * [[1], [-1]]
+    for episode in episodes:
+        rows = slice(*series.offsets[[episode, episode + 1]])
+        about = SPREADS * np.exp(0.5 * series.logvar[rows])
+        low = np.minimum(low, (series.mu[rows] - about).min(axis=0))
+        high = np.maximum(high, (series.mu[rows] + about).max(axis=0))
+    return np.clip(np.stack([low, high]), -Z_LIMIT, Z_LIMIT).astype(np.float32)
 
 
 def reward_scale(series: Series, episodes: Any) -> RewardScale:

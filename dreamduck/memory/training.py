@@ -31,6 +31,7 @@ from dreamduck.memory.step import Memory
 from dreamduck.memory.trainer import Losses, Trainer, latent_scale, reward_scale
 from dreamduck.readers import in_words
 from dreamduck.series import Series, read_series
+from dreamduck.simulator.environment import ENVIRONMENT
 from dreamduck.storage import claim, fingerprint, read_npz, replacing, write_npz
 from dreamduck.vision import files as vision_files
 
@@ -167,9 +168,8 @@ class _Run:
             self.position.best, self.position.best_step = loss, self.position.step
             steps = {"step": self.position.step, "total_steps": self.config.steps}
             found = {k: v for k, v in metrics.items() if math.isfinite(v)}
-            files.save(
-                self.config.weights, parameters, self.sizes, {"metrics": {"held_out": found}, **steps}
-            )
+            card = {"metrics": {"held_out": found}, **steps, **self._world()}
+            files.save(self.config.weights, parameters, self.sizes, card)
 
     def _refuse(self, what: str) -> None:
         raise TrainingError(
@@ -218,11 +218,12 @@ class _Run:
         """Measure the best weights at length; write their card and where dreams begin."""
         folder = self.config.weights
         parameters = files.read_parameters(Path(folder) / files.WEIGHTS, self.sizes)
-        memory = Memory(parameters, self.sizes)
+        memory = Memory(parameters, self.sizes, self._world())
         metrics = one_step_metrics(memory, self.series, self.testing.tolist())
         card: dict[str, Any] = {
             "config": to_dict(self.config),
             "data": self._describe(),
+            **self._world(),
             "best_step": self.position.best_step,
             "steps": self.position.step,
             "seconds": round(self.position.seconds, 1),
@@ -247,6 +248,13 @@ class _Run:
         write_initial(Path(folder) / files.INITIAL, initial)
         write_midway(Path(folder) / files.MIDWAY, find_midway(memory, self.series, self.learning.tolist()))
         return files.read_card(folder)
+
+    def _world(self) -> dict[str, Any]:
+        """What a dream needs of the card: the range of the latents, and the environment's settings."""
+        low, high = (np.round(part.astype(float), 4).tolist() for part in self.trainer.latents.bounds)
+        environment = self.series.meta.get(ENVIRONMENT)
+        known = {} if environment is None else {ENVIRONMENT: environment}
+        return {"latents": {"low": low, "high": high}, **known}
 
     def _describe(self) -> dict[str, Any]:
         lengths = self.series.lengths

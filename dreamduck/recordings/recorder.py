@@ -20,6 +20,7 @@ from dreamduck.recordings.plan import ATTEMPTS, RecorderConfig, path_of, setting
 from dreamduck.recordings.policies import make_driver, parse_mix
 from dreamduck.seeding import derive, generator
 from dreamduck.simulator.base import ENDS, CarState, FloatArray, Frames
+from dreamduck.simulator.environment import ENVIRONMENT, describe
 from dreamduck.simulator.expert import Expert, ExpertConfig
 from dreamduck.simulator.maps import load_map
 from dreamduck.simulator.road import Road
@@ -203,6 +204,7 @@ class MapRecorder:
             "policy": seat.policy,
             "end": end or "time",
             "recorder": settings(config),
+            ENVIRONMENT: describe(config),
             "versions": {"dreamduck": dreamduck.__version__, "numpy": np.__version__},
         }
         n = length

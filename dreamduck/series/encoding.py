@@ -10,6 +10,7 @@ import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from dreamduck.cli import progress
 from dreamduck.errors import SeriesError
 from dreamduck.recordings import Episode, Recordings, find_recordings, reread
 from dreamduck.series.files import Series, path_of, read_series, write_series
+from dreamduck.simulator.environment import ENVIRONMENT, one_environment
 from dreamduck.storage import PathLike, claim
 from dreamduck.vision import Vision
 from dreamduck.vision.batches import SIZE, BatchEncoder
@@ -67,6 +69,7 @@ def encode(recordings: Recordings, vision: Vision) -> Series:
     action, reward = np.empty((rows, 2), np.float32), np.empty(rows, np.float32)
     done = np.empty(rows, np.bool_)
     maps: collections.Counter[str] = collections.Counter()
+    environment: tuple[str, dict[str, Any]] | None = None
     encoder = BatchEncoder(vision.parameters)
     frames, held, row = np.empty((SIZE, *FRAME_SHAPE), np.uint8), 0, 0  # waiting, and where they belong
     with progress(total=rows, desc="encoding", unit="frame") as bar:
@@ -74,6 +77,7 @@ def encode(recordings: Recordings, vision: Vision) -> Series:
             here = slice(int(offsets[i]), int(offsets[i + 1]))
             action[here], reward[here], done[here] = episode.action, episode.reward, episode.done
             maps[str(episode.meta.get("map_name", "unknown"))] += 1
+            environment = one_environment(environment, str(recordings.paths[i]), episode.meta)
             for part in _parts(episode.obs, SIZE - held, SIZE):
                 frames[held : held + len(part)] = part
                 held += len(part)
@@ -86,6 +90,7 @@ def encode(recordings: Recordings, vision: Vision) -> Series:
         "vision": vision.weights,
         "maps": dict(sorted(maps.items())),
         "dreamduck": dreamduck.__version__,
+        **({} if environment is None else {ENVIRONMENT: environment[1]}),
     }
     seeds = np.array(recordings.seeds, dtype=np.int64)
     return Series(mu, logvar, action, reward, done, offsets, seeds, meta)

@@ -5,8 +5,9 @@ imported here (importing it is slow, noisy and fails on newer Pythons): only its
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
+import os
+import stat
 from functools import lru_cache
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from dreamduck.errors import DependencyError, MapError
 PACKAGE = "duckietown_world"
 DISTRIBUTION = "duckietown-world-daffy"
 TILES = "textures/tiles-processed/photos"  # of the style that is upstream's default
+# Ten times what Duckietown's largest mesh and picture take.
+MESH_BYTES, PICTURE_BYTES = 40_000_000, 40_000_000
 TEXTURE_SUFFIXES = (".jpg", ".png", ".tga", ".bmp")
 
 
@@ -49,23 +52,67 @@ def map_names() -> list[str]:
     return sorted(path.stem for path in (data_folder() / "maps").glob("*.yaml"))
 
 
-def map_path(name: str) -> Path:
+def map_path(name: str | os.PathLike[str]) -> Path:
     """The file of a map.
 
     Args:
-        name: an installed map's name, with or without `.yaml`, or a path to a map file.
+        name: an installed map's name, with or without `.yaml`, or a path to a map file; `~` is the
+            home folder. What ends in .yaml or .yml, or has a slash in it, is a path.
     Raises:
         MapError: there is no such map.
     """
-    if name.endswith((".yaml", ".yml")):
-        with contextlib.suppress(OSError):  # a name longer than the file system takes
-            if Path(name).is_file():
-                return Path(name)
+    name = os.fspath(name)
+    path, is_file = Path(os.path.expanduser(name)), name.endswith((".yaml", ".yml"))
+    if is_file and _exists(path):
+        return path
     if name.removesuffix(".yaml") in map_names():
         return data_folder() / "maps" / f"{name.removesuffix('.yaml')}.yaml"
+    if is_file:
+        raise MapError(
+            f"map_name: expected a map file, found none at {str(path)!r:.300}; correct the path, or name "
+            "an installed map, for example loop_empty"
+        )
     raise MapError(
         f"map_name: expected a path to a .yaml file or one of {', '.join(map_names())}; got {name!r:.200}"
     )
+
+
+def _exists(path: str | Path) -> bool:
+    """Whether there is anything at a path; no for what no file system takes."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # too long; a zero byte
+        return False
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """A whole file, if it is a plain one of a size that is to be expected.
+
+    Args:
+        path: of the file. A pipe or device is not waited for.
+        most: bytes.
+    Raises:
+        MapError: it is no plain file, too large, or cannot be read.
+    """
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise MapError(f"{path}: expected a file, got {_kind(mode)}; give the path of a file")
+            content = file.read(most + 1)
+    except IsADirectoryError as err:
+        raise MapError(f"{path}: expected a file, got a folder; give the path of a file") from err
+    except OSError as err:
+        raise MapError(f"{path}: cannot be read ({err.strerror}); correct the path, or the file") from err
+    if len(content) > most:
+        raise MapError(f"{path}: expected at most {most} bytes, got more; give another file")
+    return content
+
+
+def _kind(mode: int) -> str:
+    """What something is that is no plain file."""
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 @lru_cache(maxsize=1)
@@ -116,12 +163,11 @@ def mesh_extent(name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.floa
     vertices: list[list[str]] = []
     corners: list[str] = []
     try:
-        with path.open(encoding="utf-8", errors="replace") as lines:
-            for line in lines:
-                if line.startswith("v "):
-                    vertices.append(line.split()[1:4])
-                elif line.startswith("f "):
-                    corners.extend(token.partition("/")[0] for token in line.split()[1:4])
+        for line in read_file(path, MESH_BYTES).decode(errors="replace").splitlines():
+            if line.startswith("v "):
+                vertices.append(line.split()[1:4])
+            elif line.startswith("f "):
+                corners.extend(token.partition("/")[0] for token in line.split()[1:4])
         points = np.array(vertices, dtype=np.float64).astype(np.float32)
         triangles = points[np.array(corners, dtype=np.int64) - 1].reshape(-1, 3, 3)  # (F, corner, xyz)
         low = triangles.min(axis=(0, 1))

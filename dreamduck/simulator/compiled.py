@@ -19,7 +19,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import llvmlite
 import numba
@@ -51,11 +51,11 @@ def njit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
         return functools.partial(njit, **options)
     dispatcher = numba.njit(**options)(function)
     if isinstance(dispatcher, Dispatcher):  # not where NUMBA_DISABLE_JIT is set
-        dispatcher._cache = CompiledCache(function)
+        cast(Any, dispatcher)._cache = CompiledCache(function)
     return dispatcher
 
 
-class CompiledCache(FunctionCache):  # type: ignore[misc]
+class CompiledCache(FunctionCache):
     """The compiled forms of one function, a file each.
 
     Args:

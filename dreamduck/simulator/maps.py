@@ -6,17 +6,18 @@ of objects exactly as gym-duckietown computes them, and says in which file and w
 from __future__ import annotations
 
 import dataclasses
+import os
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from dreamduck.errors import MapError
 from dreamduck.simulator import assets
 from dreamduck.simulator.base import FloatArray
 from dreamduck.simulator.lanes import tile_curves
+from dreamduck.simulator.map_yaml import read_yaml
 from dreamduck.simulator.places import FARTHEST, number_between, place, shown
 
 DRIVABLE = ("straight", "curve_left", "curve_right", "3way_left", "3way_right", "4way")
@@ -28,10 +29,10 @@ CHASSIS_COLORS = {  # of duckiebots, by upstream's names
     "grey": (0.3, 0.3, 0.3),
     "blue": (0.0, 0.0, 0.5),
 }
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where libyaml is there
-# Duckietown's own maps stay far below all of these; with more, a few lines of YAML could fill any memory.
-MAX_BYTES, MAX_DEPTH = 4_000_000, 50
+# Duckietown's own maps stay far below these; with more, a few lines of YAML could fill any memory.
 MAX_TILES, MAX_OBJECTS = 10_000, 2_000
+REMEDY = 'write, for example, "tiles: [[curve_left/W, curve_left/N], ...]" and "tile_size: 0.585"'
+LAYERS = {"version", "main", "frames", "tile_maps", "watchtowers", "vehicles"}  # the Duckiematrix's
 TILE_SIZES = (0.1, 10.0)  # [m]
 OBJECT_SIZES = (0.001, 100.0)  # heights [m] and scales
 STATIC, DUCKIEBOT, DUCKIE, CHECKERBOARD, TRAFFICLIGHT = 0, 1, 2, 3, 4  # how an object behaves
@@ -146,10 +147,18 @@ class Map:
 @lru_cache(maxsize=64)
 def _load(path: Path, modified: int) -> Map:
     """A map file; kept as long as it does not change on disk."""
-    data = _read(path)
+    data = read_yaml(path)
     if not isinstance(data, dict):
         got = "an empty file" if data is None else shown(data)
-        raise MapError(f"{path}: expected a mapping with tiles and tile_size, got {got}")
+        raise MapError(f"{path}: expected a mapping with tiles and tile_size, got {got}; {REMEDY}")
+    if isinstance(data.get("tiles"), dict) or ("tiles" not in data and LAYERS & set(data)):
+        raise MapError(
+            f"{path}: expected gym-duckietown's form of a map, tiles in rows, got the Duckiematrix's, in "
+            f"layers; {REMEDY}"
+        )
+    for key in ("tiles", "tile_size"):
+        if data.get(key) is None:
+            raise MapError(f"{path}: expected {key}, found none; {REMEDY}")
     tile_size = number_between(data.get("tile_size"), *TILE_SIZES, f"{path}: tile_size [m]")
     rows = _rows(path, data.get("tiles"))
     tiles = tuple(
@@ -166,47 +175,26 @@ def _load(path: Path, modified: int) -> Map:
     return Map(path.stem, path, tile_size, *grid, tiles, objects, start_tile, start_pose)
 
 
-def load_map(name: str) -> Map:
+def load_map(name: str | os.PathLike[str]) -> Map:
     """Read a map.
 
     Args:
-        name: an installed map's name, or a path to a .yaml file.
+        name: an installed map's name, or a path to a .yaml file; `~` is the home folder.
     Raises:
         MapError: there is no such map, or the file is malformed; names the file, the place in it
             and what to do.
         DependencyError: Duckietown's data is not installed.
     """
     path = assets.map_path(name)
-    return _load(path, path.stat().st_mtime_ns)
-
-
-def _read(path: Path) -> Any:
-    """What the file says, if it is YAML of a size that a map can have."""
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise MapError(f"{path}: expected a map of at most {MAX_BYTES} bytes, got {size}; shorten it")
-        text = path.read_text(encoding="utf-8")
-        depth = 0
-        for event in yaml.parse(text, Loader=LOADER):  # loading goes down by recursion, parsing does not
-            depth += isinstance(event, yaml.CollectionStartEvent)
-            depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth > MAX_DEPTH:
-                where = " ".join(str(event.start_mark).split())
-                raise MapError(
-                    f"{path}: expected at most {MAX_DEPTH} lists and mappings in each other, got more "
-                    f"({where}); correct the file"
-                )
-        return yaml.load(text, Loader=LOADER)
-    except MapError:
-        raise
-    except (OSError, ValueError, yaml.YAMLError) as err:  # ValueError: no such date, endless digits
-        where = " ".join(str(err).split())
-        raise MapError(f"{path}: expected a map in YAML ({where}); correct the file") from err
+        modified = path.stat().st_mtime_ns
+    except OSError as err:
+        raise MapError(f"{path}: cannot be read ({err.strerror}); correct the path") from err
+    return _load(path, modified)
 
 
 def _rows(path: Path, rows: Any) -> list[list[str]]:
-    """The grid of the file, every row of the same length, every tile a text."""
+    """The grid of the file, every row of the same length, every tile a string."""
     if not isinstance(rows, list) or not rows or not all(isinstance(row, list) and row for row in rows):
         raise MapError(f"{path}: tiles: expected a list of rows, each a list of tiles, got {shown(rows)}")
     if len(rows) * len(rows[0]) > MAX_TILES:
@@ -222,7 +210,7 @@ def _rows(path: Path, rows: Any) -> list[list[str]]:
             )
         for i, text in enumerate(row):
             if not isinstance(text, str):
-                raise MapError(f"{path}: tiles, row {j}, column {i}: expected a text, got {shown(text)}")
+                raise MapError(f"{path}: tiles, row {j}, column {i}: expected a string, got {shown(text)}")
     return rows
 
 

@@ -61,7 +61,9 @@ def load_mesh(name: str) -> tuple[Mesh, tuple[str, ...], tuple[Material, ...]]:
         )
     known = _load_materials(name)
     try:
-        points, normals, places, faces, used = _parse(path.read_text(encoding="utf-8", errors="replace"))
+        points, normals, places, faces, used = _parse(
+            assets.read_file(path, assets.MESH_BYTES).decode(errors="replace")
+        )
         resolved = [material if material in known else "" for material in used]
         names = sorted({resolved[k] for k in np.unique(faces[:, 9])})
         numbers = [names.index(material) if material in names else -1 for material in resolved]
@@ -88,7 +90,7 @@ def _load_materials(name: str) -> dict[str, Material]:
         return materials
     current, line = "", ""
     try:
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in assets.read_file(path, assets.MESH_BYTES).decode(errors="replace").splitlines():
             word, *rest = line.split() or [""]
             if word == "newmtl":
                 current = rest[0]

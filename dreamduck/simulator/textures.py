@@ -6,6 +6,7 @@ so one level is all that is kept."""
 
 from __future__ import annotations
 
+import io
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -15,8 +16,9 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from dreamduck.errors import MapError
-from dreamduck.simulator.assets import DISTRIBUTION
+from dreamduck.simulator.assets import DISTRIBUTION, PICTURE_BYTES, read_file
 
+MAX_PIXELS = 4096 * 4096
 Picture = npt.NDArray[np.uint8]  # (H, W, 3), the top row first
 
 
@@ -28,13 +30,12 @@ def load_picture(path: Path) -> Picture:
         MapError: the file is missing or no picture.
     """
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(read_file(path, PICTURE_BYTES))) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise ValueError(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS}")
             picture = np.asarray(image.convert("RGBA"), dtype=np.uint8)[:, :, :3]
-    except FileNotFoundError as err:
-        raise MapError(
-            f"{path}: expected a picture, found no such file; install it again with: "
-            f"pip install --force-reinstall {DISTRIBUTION}"
-        ) from err
+    except MapError as err:
+        raise MapError(f"{err}, or install it again: pip install --force-reinstall {DISTRIBUTION}") from err
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as err:
         raise MapError(
             f"{path}: expected a picture, cannot read this one ({err}); install it again with: "

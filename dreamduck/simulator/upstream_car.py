@@ -18,7 +18,6 @@ import geometry
 import gym_duckietown.simulator as upstream
 import numpy as np
 import numpy.typing as npt
-import yaml
 from gym_duckietown.envs import DuckietownEnv
 from gym_duckietown.exceptions import NotInLane
 from pyglet import gl
@@ -35,6 +34,7 @@ from dreamduck.simulator.base import (
     wrapped,
 )
 from dreamduck.simulator.lens import lens_map
+from dreamduck.simulator.map_yaml import read_yaml
 
 SAMPLES = 4  # of the antialiasing, as upstream has it
 NO_LIMIT = 10**9  # [steps] episodes are cut by the worlds, not here
@@ -73,7 +73,7 @@ class UpstreamCar(DuckietownEnv):
         """Read exactly this file; upstream takes the name of the file and searches for it."""
         self.map_file_path = map_name
         self.map_name = Path(map_name).stem
-        self.map_data = yaml.safe_load(Path(map_name).read_text(encoding="utf-8"))
+        self.map_data = read_yaml(Path(map_name))
         self._interpret_map(self.map_data)
 
     def _load_objects(self, map_data: Any) -> None:

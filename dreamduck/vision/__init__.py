@@ -1,6 +1,6 @@
 """The variational autoencoder: a frame becomes a small vector, and back.
 
-Flow: recordings -> [vision] -> series. Looking needs numpy only (`quick`); TensorFlow is loaded
+Flow: recordings -> [vision] -> series. Looking needs no TensorFlow (`quick`), which is loaded
 for training (`model`, `training`)."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The VAE's two directions in plain numpy.
+"""The VAE's two directions, in numpy and compiled products.
 
 Flow: recordings -> [vision] -> series. Convolutions become one matrix product each, over patches
 that numpy copies out with strides; for one frame this is quicker than any graph (measured by
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.products import Product
+from dreamduck.simulator.products import Product
 from dreamduck.threads import cores
 from dreamduck.vision.layout import (
     CONVOLUTIONS,

@@ -24,6 +24,7 @@ from dreamduck.errors import CheckpointError, RecordError, TrainingError
 from dreamduck.logbook import Logbook, logbook_files
 from dreamduck.readers import in_words
 from dreamduck.recordings import Recordings, find_recordings, held_out, read_episode
+from dreamduck.simulator.environment import ENVIRONMENT, of_recording, shared
 from dreamduck.storage import claim, read_npz, write_npz
 from dreamduck.vision import files
 from dreamduck.vision.data import FrameStream, data_fingerprint, sample_frames
@@ -217,12 +218,14 @@ def _finish(config: TrainingConfig, run: _Run, recordings: Recordings, command: 
         frames = sample_frames(other, FINAL_FRAMES)
         metrics["unseen"] = evaluate(network, frames, config.kl_tolerance)
         show(Path(config.log) / "vae" / "unseen.png", network, frames)
-        unseen = {"unseen": describe(other)}
+        unseen = {"unseen": describe(other)[0]}
+    data, environment = describe(recordings)
     card = {
         "kind": "vae",
+        **({ENVIRONMENT: environment} if environment else {}),
         "config": to_dict(config),
         "data": {
-            **describe(recordings),
+            **data,
             "held_out_episodes": len(run.testing.paths),
             "learned_from": run.data,
             **unseen,
@@ -244,8 +247,9 @@ def _finish(config: TrainingConfig, run: _Run, recordings: Recordings, command: 
     return files.read_card(config.weights)
 
 
-def describe(recordings: Recordings) -> dict[str, Any]:
-    """What a card tells of its data: how much, from which maps, driven by whom."""
+def describe(recordings: Recordings) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a card tells of its data: how much, from which maps, driven by whom; and of its environment."""
+    environments: list[dict[str, Any] | None] = []
     counts: dict[str, collections.Counter[str]] = {}
     for path in recordings.paths:
         try:
@@ -253,11 +257,13 @@ def describe(recordings: Recordings) -> dict[str, Any]:
         except RecordError as err:  # after all that training
             log.warning("%s; the card leaves it out", err)
             continue
+        environments.append(of_recording(meta))
         for key in ("map_name", "policy", "simulator", "domain_rand"):
             counts.setdefault(key, collections.Counter())[str(meta.get(key, "unknown"))] += 1
-    return {
+    data = {
         "episodes": len(recordings.paths),
         "frames": int(recordings.lengths.sum()),
         "fingerprint": data_fingerprint(recordings),
         **{key: dict(sorted(found.items())) for key, found in counts.items()},
     }
+    return data, shared(environments)

@@ -13,6 +13,7 @@ from tests.memory.helpers import SMALL, random_parameters, write_memory
 
 RESIDUAL = MemoryConfig(z_size=4, hidden_size=16, mixtures=3, residual=True)
 STEPS = CHUNK + 9
+NARROW = {"latents": {"low": [-0.7, -0.2, -1.5, 0.1], "high": [0.5, 0.3, 1.1, 0.4]}}
 
 
 def policy(theta, z, c, h):
@@ -26,11 +27,11 @@ def in_numpy(theta, z, h):
     return np.tanh(np.concatenate([z, h], 1) @ theta.reshape(-1, 2))
 
 
-def make(config=SMALL, end=-3.0, spread=0.3):
+def make(config=SMALL, end=-3.0, spread=0.3, card=None):
     parameters = random_parameters(config, spread=spread)
     parameters["head_end/bias"][:] = end
     mu = np.random.default_rng(1).standard_normal((6, config.z_size)).astype(np.float32)
-    return Memory(parameters, config), InitialZ(mu, np.full_like(mu, -3.0))
+    return Memory(parameters, config, card), InitialZ(mu, np.full_like(mu, -3.0))
 
 
 def thetas(count, config=SMALL, seed=0):
@@ -52,8 +53,9 @@ def test_the_noise_does_not_depend_on_who_draws_it(monkeypatch, threads):
 
 @pytest.mark.parametrize("config", [SMALL, RESIDUAL])
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 1.3])
-def test_same_numbers_as_stepping_one_at_a_time(config, temperature):
-    memory, initial = make(config, end=-3.0)
+@pytest.mark.parametrize("card", [None, NARROW])
+def test_same_numbers_as_stepping_one_at_a_time(config, temperature, card):
+    memory, initial = make(config, end=-3.0, card=card)
     theta = thetas(3, config)
     found = Dream(memory, initial).rollout(policy, theta, 2, STEPS, [5, 0, 9], temperature, trace=True)
     assert found.trace is not None
@@ -80,6 +82,11 @@ def test_same_numbers_as_stepping_one_at_a_time(config, temperature):
             assert bool(step.ended[0]) == found.ended[candidate, episode]
             np.testing.assert_allclose(total, found.reward[candidate, episode], atol=1e-3)
     assert found.ended.sum() > 0
+    if card is not None:
+        for edge, name in ((np.less_equal, "high"), (np.greater_equal, "low")):
+            limit = np.array(card["latents"][name], np.float32)
+            assert edge(found.trace.z, limit).all()
+            assert (found.trace.z == limit).any(axis=(0, 1, 2)).all()  # and each is met
 
 
 def test_batching_changes_no_bit():

@@ -18,6 +18,7 @@ class LineWorld:
     """A car on a line: throttle moves it, 1.0 is the end, noise comes from the seed and temperature."""
 
     simulator: str = "line"
+    environment: dict[str, Any] | None = None
     drivers: tuple[str, ...] = ("person", "expert")
 
     def __init__(self, start: Start) -> None:

@@ -1,5 +1,8 @@
 """The three worlds as they are driven, with the simulator itself and a made-up world model."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 
@@ -7,12 +10,16 @@ from dreamduck.control.controllers import ControllerForm, random_theta
 from dreamduck.control.files import RunFiles
 from dreamduck.dream.perception import Perception
 from dreamduck.dream.stepper import Dreams
+from dreamduck.drive import static_export
+from dreamduck.drive.saving import to_episode
 from dreamduck.drive.session import Session, replay
 from dreamduck.drive.start import Start, from_link, to_link
 from dreamduck.drive.wheel import evolved
 from dreamduck.drive.workshop import Workshop, WorkshopConfig
 from dreamduck.errors import ConfigError, ControllerError, RecordError, WeightsError
+from dreamduck.memory import Memory
 from dreamduck.recordings import read_episode
+from dreamduck.simulator.environment import describe
 from dreamduck.simulator.road import Road, RoadConfig
 
 
@@ -36,6 +43,45 @@ def drive(session: Session, steps: int, driver: str = "expert") -> None:
     session.choose_driver(driver)
     for _ in range(steps):
         assert session.advance()
+
+
+def test_settings_that_the_weights_did_not_learn_from(model_folder, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    card = json.loads((folder / "rnn.json").read_text())
+    card["environment"] = describe(RoadConfig(frame_skip=5))
+    (folder / "rnn.json").write_text(json.dumps(card))
+    with pytest.raises(ConfigError, match=r"frame_skip: expected 5, got 3.*--any-weights"):
+        Workshop(WorkshopConfig(weights=str(folder)))
+    assert Workshop(WorkshopConfig(weights=str(folder), any_weights=True)).model
+    made = Workshop(WorkshopConfig(weights=str(folder), frame_skip=5, map_name="udem1"))
+    for world, environment in (("road", describe(made.config)), ("dream", card["environment"])):
+        session = Session(made.make(Start(world, map_name="udem1")))
+        session.advance()
+        assert to_episode(session).meta["environment"] == environment
+        session.close()
+    out = tmp_path / "dream.html"
+    with pytest.raises(ConfigError, match="frame_skip"):
+        static_export.main([str(out), "--weights", str(folder), "-q"])
+    assert not out.exists()
+
+
+def test_recordings_name_the_end_as_the_gym_worlds_do(workshop, monkeypatch):
+    predict = Memory.predict
+
+    def often(*given):
+        return predict(*given)._replace(end=np.full(1, 0.2, np.float32))
+
+    monkeypatch.setattr(Memory, "predict", often)
+    for world, end in (("road", "off-road"), ("dream", "dream-end")):
+        session = Session(workshop.make(Start(world, seed=3)), temperature=1.0)
+        session.hold(1.0, 1.0)
+        session.advance()
+        assert to_episode(session).meta["end"] == "time"
+        while not session.over:
+            session.advance()
+        assert to_episode(session).meta["end"] == end
+        assert to_episode(session).done.tolist() == [False] * (len(session.moments) - 2) + [True]
+        session.close()
 
 
 def test_the_road_is_the_road(workshop):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+
 from dreamduck.memory import MemoryConfig
 from dreamduck.vision import files
 from dreamduck.vision.layout import initial_parameters
@@ -21,3 +23,20 @@ def write_model(folder: Path, end: float = -4.0, sizes: MemoryConfig = SIZES, ey
     parameters["head_end/bias"][:] = end
     write_memory(folder, sizes, parameters)
     return folder
+
+
+def actions(count, seed=0):
+    return np.random.default_rng(seed).uniform(-1, 1, (count, 2)).astype(np.float32)
+
+
+def drive(env, seed, count=200):
+    observation, info = env.reset(seed=seed)
+    rows, rewards, infos = [observation], [], [info]
+    for action in actions(count):
+        observation, reward, terminated, truncated, info = env.step(action)
+        rows.append(observation)
+        rewards.append(reward)
+        infos.append(info)
+        if terminated or truncated:
+            break
+    return np.stack(rows), rewards, infos

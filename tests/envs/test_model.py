@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +13,11 @@ import numpy as np
 import pytest
 
 from dreamduck.control.controllers import ControllerForm
+from dreamduck.drive.window import Keys
 from dreamduck.envs import model, train
 from dreamduck.errors import ConfigError, ControllerError
+from dreamduck.simulator.environment import describe
+from dreamduck.simulator.road import RoadConfig
 from tests.control.conftest import weights  # noqa: F401  (the fixture)
 
 FORM = ControllerForm("zch", 0, 2, 4, 8)
@@ -55,6 +59,56 @@ def test_render_into_a_film(env, controller, weights, tmp_path, capsys):  # noqa
     model.main([env, "render", controller, "3", *flags])
     assert film.stat().st_size > 500
     assert re.search(r"terminal reward \S+ average steps taken [1-4]$", capsys.readouterr().out.strip())
+
+
+@pytest.mark.parametrize("env", ["env", "realenv", "rnnenv"])
+@pytest.mark.parametrize("how", ["escape", "close", "neither"])
+def test_the_person_who_watches_can_stop_it(env, how, controller, weights, capsys, monkeypatch):  # noqa: F811
+    shown = []
+
+    class Window:
+        def __init__(self, title):
+            self.open = True
+
+        def show(self, frame, lines, fps):
+            assert self.open
+            shown.append(frame)
+            now = len(shown) == 3
+            return Keys(frozenset(), ("ESCAPE",) if now and how == "escape" else (), now and how == "close")
+
+        def close(self):
+            self.open = False
+
+    monkeypatch.setattr("dreamduck.drive.window.Window", Window)
+    monkeypatch.setattr("dreamduck.drive.window.check_display", lambda: None)
+    model.main([env, "render", controller, "3", "--max-steps", "5", "--weights", str(weights), "-q"])
+    taken = int(re.search(r"steps taken (\d+)", capsys.readouterr().out).group(1))  # type: ignore[union-attr]
+    assert taken == len(shown) - 1 == (5 if how == "neither" else 2)
+
+
+def test_settings_that_the_weights_did_not_learn_from(controller, weights, tmp_path, capsys):  # noqa: F811
+    folder = shutil.copytree(weights, tmp_path / "weights")
+    card = json.loads((folder / "rnn.json").read_text())
+    card["environment"] = describe(RoadConfig(frame_skip=5))
+    (folder / "rnn.json").write_text(json.dumps(card))
+    flags = [controller, "7", "--episodes", "2", "--max-steps", "3", "--weights", str(folder), "-q"]
+    for env in ("env", "realenv", "rnnenv"):
+        with pytest.raises(ConfigError, match=r"frame_skip: expected 5, got 3.*--any-weights"):
+            model.main([env, "norender", *flags])
+        model.main([env, "norender", *flags, "--any-weights"])
+        model.main([env, "norender", *flags, "--frame-skip", "5"])
+    with pytest.raises(ConfigError, match="frame_skip"):
+        train.main(
+            ["-n", "2", "--generations", "1", "-q", "--weights", str(folder), "--log", str(tmp_path)]
+        )
+    capsys.readouterr()
+
+
+def test_a_controller_of_another_number_of_actions(weights, tmp_path):  # noqa: F811
+    path = tmp_path / "car.json"
+    path.write_text(json.dumps([[0.1] * (3 * (4 + 1))]))
+    with pytest.raises(ControllerError, match=r"15 parameters are a controller of 3 actions on \[z\]"):
+        model.main(["rnnenv", "norender", str(path), "1", "--weights", str(weights), "-q"])
 
 
 def test_a_trained_controller_drives(weights, tmp_path, capsys):  # noqa: F811

@@ -58,9 +58,9 @@ def test_pictures_and_errors(folder):
     batch = RealVectorEnv(2, weights=folder, render_mode="rgb_array")
     with pytest.raises(ResetNeeded, match=r"environments \[0, 1\] before render"):
         batch.render()
-    batch.reset(seed=[3, 5])  # type: ignore[arg-type]
+    batch.reset(seed=[3, 5])
     plain = RealVectorEnv(2, weights=folder, render_mode="rgb_array", debug=False)
-    plain.reset(seed=[3, 5])  # type: ignore[arg-type]
+    plain.reset(seed=[3, 5])
     pictures, cameras = batch.render() or (), plain.render() or ()
     plain.close()
     for seed, picture, camera in zip((3, 5), pictures, cameras, strict=True):

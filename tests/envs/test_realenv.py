@@ -1,5 +1,7 @@
 """`DreamDuck-v1`: the simulator, seen through the world model."""
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +16,12 @@ import dreamduck
 from dreamduck import memory, vision
 from dreamduck.envs.env import DuckEnv
 from dreamduck.envs.panels import panels
+from dreamduck.envs.real_vector import RealVectorEnv
 from dreamduck.envs.realenv import RealEnv
 from dreamduck.errors import ConfigError, StartError, WeightsError
 from dreamduck.memory import LSTMState
+from dreamduck.simulator.environment import describe
+from dreamduck.simulator.road import RoadConfig
 from tests.envs.conformance import Conformance
 from tests.envs.models import OBSERVATION, write_model
 
@@ -97,6 +102,33 @@ def test_checkers_find_nothing(folder):
     from stable_baselines3.common.env_checker import check_env as check_env_sb3
 
     check_env_sb3(RealEnv(weights=folder))
+
+
+@pytest.mark.parametrize("make", [RealEnv, RealVectorEnv])
+def test_settings_that_the_weights_did_not_learn_from(folder, tmp_path, make):
+    shutil.copytree(folder, tmp_path / "model")
+    for name in ("rnn.json", "vae.json"):
+        path = tmp_path / "model" / name
+        card = json.loads(path.read_text())
+        card["environment"] = describe(RoadConfig(frame_skip=4, steering_gain=1.5, distortion=True))
+        path.write_text(json.dumps(card))
+    fits = {"weights": tmp_path / "model", "frame_skip": 4, "steering_gain": 1.5, "distortion": True}
+    make(**fits).close()
+    make(**fits, map_name="udem1", domain_rand=True).close()
+    for change, word in (
+        ({"frame_skip": 3}, "frame_skip: expected 4, got 3"),
+        ({"distortion": False}, "distortion: expected true, got false"),
+        ({"reward": "simulator"}, "reward: expected progress, got simulator"),
+    ):
+        with pytest.raises(ConfigError, match=f"{word}.*any_weights=True"):
+            make(**{**fits, **change})
+        make(**{**fits, **change}, any_weights=True).close()
+    card = json.loads((tmp_path / "model" / "rnn.json").read_text())
+    del card["environment"]  # an older memory; the VAE still knows what it saw
+    (tmp_path / "model" / "rnn.json").write_text(json.dumps(card))
+    make(**{**fits, "frame_skip": 3}).close()
+    with pytest.raises(ConfigError, match="distortion: expected true, got false"):
+        make(**{**fits, "distortion": False})
 
 
 def test_bad_arguments(folder, tmp_path):

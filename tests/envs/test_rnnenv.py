@@ -14,12 +14,20 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import dreamduck
+from dreamduck.control.worlds import WorldConfig, make_dream
 from dreamduck.envs.dream_vector import DreamVectorEnv
+from dreamduck.envs.real_vector import RealVectorEnv
+from dreamduck.envs.realenv import RealEnv
 from dreamduck.envs.rnnenv import DreamEnv
 from dreamduck.errors import ConfigError, ResetNeeded, WeightsError
+from dreamduck.memory import InitialZ, MemoryConfig
+from dreamduck.memory.initial import write_initial
+from dreamduck.memory.legacy import write_legacy
+from dreamduck.vision.files import save as write_vision
+from dreamduck.vision.layout import initial_parameters
 from tests.envs.conformance import Conformance
-from tests.envs.models import OBSERVATION, write_model
-from tests.memory.helpers import SMALL, write_memory
+from tests.envs.models import OBSERVATION, actions, drive, write_model
+from tests.memory.helpers import SMALL, random_parameters, write_memory
 
 assert dreamduck.__version__
 SCRIPT = Path(dreamduck.__file__).parent / "envs" / "rnnenv.py"
@@ -34,23 +42,6 @@ def folder(tmp_path):
 def whole(tmp_path_factory):
     """With a VAE, to draw pictures."""
     return write_model(tmp_path_factory.mktemp("whole"), eye=True)
-
-
-def actions(count, seed=0):
-    return np.random.default_rng(seed).uniform(-1, 1, (count, 2)).astype(np.float32)
-
-
-def drive(env, seed, count=200):
-    observation, info = env.reset(seed=seed)
-    rows, rewards, infos = [observation], [], [info]
-    for action in actions(count):
-        observation, reward, terminated, truncated, info = env.step(action)
-        rows.append(observation)
-        rewards.append(reward)
-        infos.append(info)
-        if terminated or truncated:
-            break
-    return np.stack(rows), rewards, infos
 
 
 def test_observation_is_z_c_h_and_c_and_h_begin_at_zero(folder):
@@ -81,7 +72,8 @@ def test_same_seed_same_dream_whatever_came_before(folder):
 def test_same_dream_in_another_process(folder):
     code = (
         "import sys, hashlib, numpy as np\n"
-        "from tests.envs.test_rnnenv import drive, DreamEnv\n"
+        "from dreamduck.envs.rnnenv import DreamEnv\n"
+        "from tests.envs.models import drive\n"
         "rows = drive(DreamEnv(weights=sys.argv[1]), 3)[0]\n"
         "assert 'tensorflow' not in sys.modules\n"
         "print(hashlib.sha256(rows.tobytes()).hexdigest())"
@@ -190,6 +182,75 @@ def test_first_latents_of_another_size(folder):
     (folder / "initial_z.json").write_text(json.dumps([[[0] * 5], [[0] * 5]]))
     with pytest.raises(WeightsError, match="expected 4"):
         DreamEnv(weights=folder)
+
+
+def write_2019(folder, ends=False, z_size=4, mixtures=5):
+    """A memory as the code of 2019 left it, with first latents."""
+    sizes = MemoryConfig(z_size, 2, 24, mixtures)
+    folder.mkdir()
+    write_legacy(folder / "rnn.json", random_parameters(sizes), sizes, ends=ends)
+    mu = np.random.default_rng(0).standard_normal((5, z_size)).astype(np.float32)
+    write_initial(folder / "initial_z.json", InitialZ(mu, np.full_like(mu, -4.0)))
+    return folder
+
+
+def test_a_memory_of_2019_says_what_it_lacks(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("dreamduck.envs.rnnenv._told", set())
+    old = write_2019(tmp_path / "old")
+    with caplog.at_level("WARNING"):
+        env = DreamEnv(weights=old)
+        DreamVectorEnv(2, weights=old)
+        DreamEnv(weights=write_model(tmp_path / "new"))
+    (line,) = (record.message for record in caplog.records)
+    assert "predicts neither rewards nor ends" in line
+    assert "rnn_train.py --heads-only" in line
+    _, rewards, infos = drive(env, 0, 50)
+    assert not any(rewards)
+    assert {info["end"] for info in infos} == {""}
+    with pytest.raises(WeightsError, match=r"old: .* neither rewards nor ends.*--heads-only"):
+        make_dream(WorldConfig(weights=str(old)))
+
+
+def test_a_memory_of_the_doom_experiment_is_refused(tmp_path):
+    doom = write_2019(tmp_path / "doom", ends=True)
+    for make in (DreamEnv, DreamVectorEnv, RealEnv, RealVectorEnv):
+        write_vision(doom, initial_parameters(4, 0), {})
+        with pytest.raises(WeightsError, match="Doom experiment, whose last input"):
+            make(weights=doom)
+    with pytest.raises(WeightsError, match="no rewards"):
+        make_dream(WorldConfig(weights=str(doom)))
+
+
+def test_ambiguous_sizes_of_2019_are_refused(tmp_path):
+    """With 5 Gaussians these weights would be 12 latents and 10 actions."""
+    folder = write_2019(tmp_path / "old", z_size=20, mixtures=3)
+    assert DreamEnv(weights=folder).observation_space.shape == (20 + 2 * 24,)
+    (folder / "initial_z.json").unlink()
+    with pytest.raises(WeightsError, match=r"rnn\.json: its sizes cannot be told.*12 latents and 10"):
+        DreamEnv(weights=folder)
+
+
+def test_the_step_time_is_that_of_the_recordings(tmp_path):
+    folder = write_model(tmp_path)
+    card = json.loads((folder / "rnn.json").read_text())
+    assert DreamEnv(weights=folder).metadata["render_fps"] == 10
+    card["environment"] = {"frame_skip": 6, "step_time": 0.2}
+    (folder / "rnn.json").write_text(json.dumps(card))
+    env = DreamEnv(weights=folder)
+    assert env.metadata["render_fps"] == 5
+    assert env.about()["environment"] == card["environment"]
+
+
+def test_a_dream_stays_in_the_range_that_training_saw(tmp_path):
+    folder = write_model(tmp_path, end=-60.0)
+    card = json.loads((folder / "rnn.json").read_text())
+    card["latents"] = {"low": [-0.5, -0.1, 0.2, -2.0], "high": [0.4, 0.1, 0.2, -1.0]}
+    (folder / "rnn.json").write_text(json.dumps(card))
+    rows, _, _ = drive(DreamEnv(weights=folder, temperature=1.7), 0, 60)
+    assert len(rows) == 61
+    low, high = (np.array(card["latents"][name], np.float32) for name in ("low", "high"))
+    assert ((rows[:, :4] >= low) & (rows[:, :4] <= high)).all()
+    assert (rows[:, 0] == high[0]).any()
 
 
 def test_a_memory_of_other_actions_cannot_be_driven(tmp_path):

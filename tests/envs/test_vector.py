@@ -1,5 +1,7 @@
 """Many cars in one batch: the same as so many single worlds, in each autoreset mode."""
 
+from typing import Any
+
 import gymnasium
 import numpy as np
 import pytest
@@ -206,15 +208,17 @@ def test_bad_arguments(arguments, words):
 
 
 def test_numpy_scalars_are_settings():
-    batch = DuckVectorEnv(
-        np.int64(2),
-        max_episode_steps=np.int32(9),
-        frame_skip=np.int64(4),
-        domain_rand=np.bool_(True),
-        steering_gain=np.float32(0.5),
-    )
+    given: dict[str, Any] = {
+        "num_envs": np.int64(2),
+        "max_episode_steps": np.int32(9),
+        "frame_skip": np.int64(4),
+        "domain_rand": np.bool_(True),
+        "steering_gain": np.float32(0.5),
+    }
+    batch = DuckVectorEnv(**given)
     assert (batch.num_envs, batch.max_episode_steps, batch.config.steering_gain) == (2, 9, 0.5)
-    batch.reset(seed=np.int64(3))
+    seed: Any = np.int64(3)
+    batch.reset(seed=seed)
     batch.close()
 
 

@@ -12,6 +12,7 @@ from dreamduck.memory.layout import Parameters, initial_parameters, shapes
 from dreamduck.seeding import generator
 from dreamduck.series import Series, write_series
 
+ENVIRONMENT = {"frame_skip": 5, "step_time": 1 / 6, "reward": "toy"}  # of the toy world
 SMALL = MemoryConfig(z_size=4, action_size=2, hidden_size=16, mixtures=3)
 
 
@@ -70,6 +71,7 @@ def toy_series(episodes: int = 60, z_size: int = 4, seed: int = 0) -> Series:
         made["done"] > 0.5,
         np.array(offsets),
         np.arange(episodes),
+        {"environment": ENVIRONMENT},
     )
 
 

@@ -42,3 +42,18 @@ def test_measuring_takes_little_memory():
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert most < mu.nbytes / 2
+
+
+def test_the_range_is_that_of_what_training_draws():
+    series = toy_series(12)
+    series.logvar[:] = np.random.default_rng(0).uniform(-6, -1, series.logvar.shape)
+    episodes = [1, 2, 5]
+    rows = np.concatenate([np.arange(*series.offsets[[e, e + 1]]) for e in episodes])
+    about = 3 * np.exp(series.logvar[rows] / 2)
+    low, high = latent_scale(series, episodes, True).bounds
+    np.testing.assert_allclose(low, (series.mu[rows] - about).min(axis=0), rtol=1e-6)
+    np.testing.assert_allclose(high, (series.mu[rows] + about).max(axis=0), rtol=1e-6)
+    series.mu[rows[-1], 0], series.mu[0, 1] = 70.0, 60.0  # the last row counts, other episodes do not
+    low, high = latent_scale(series, episodes, True).bounds
+    assert high[0] == 50  # nothing further off is ever drawn
+    assert high[1] < 10

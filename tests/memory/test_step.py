@@ -140,3 +140,35 @@ def test_weights_that_are_no_numbers():
         Memory(parameters, SMALL)
     with pytest.raises(WeightsError, match="missing or unknown: core/bias"):
         Memory({k: v for k, v in random_parameters().items() if k != "core/bias"}, SMALL)
+
+
+def test_no_latent_leaves_the_range_on_the_card():
+    low, high = [-0.5, -1.0, 0.1, -3.0], [0.25, 1.0, 0.1, 2.0]
+    memory = Memory(random_parameters(spread=2.0), SMALL, {"latents": {"low": low, "high": high}})
+    free = Memory(random_parameters(spread=2.0), SMALL)
+    random = np.random.default_rng(0)
+    z, state = np.zeros((50, 4), np.float32), memory.start(50)
+    state = memory.advance(z, random.uniform(-1, 1, (50, 2)), state)
+    mixture = memory.predict(z, state).mixture
+    uniform, normal = random.random((50, 4), np.float32), random.standard_normal((50, 4)).astype(np.float32)
+    for temperature in (0.0, 0.1, 1.0):
+        drawn, wide = (m.draw(mixture, uniform, normal, temperature) for m in (memory, free))
+        np.testing.assert_array_equal(drawn, np.clip(wide, *np.array([low, high], np.float32)))
+        assert (drawn != wide).any()
+        assert (drawn == wide).any()
+
+
+@pytest.mark.parametrize(
+    "latents",
+    [
+        [],
+        {"low": [0.0] * 4},
+        {"low": [0.0] * 3, "high": [1.0] * 3},
+        {"low": [1.0] * 4, "high": [0.0] * 4},
+        {"low": ["a"] * 4, "high": [1.0] * 4},
+        {"low": [0.0] * 4, "high": [float("inf")] * 4},
+    ],
+)
+def test_a_range_that_is_none_is_refused(latents):
+    with pytest.raises(WeightsError, match="card: latents: expected"):
+        Memory(random_parameters(), SMALL, {"latents": latents})

@@ -22,7 +22,7 @@ from dreamduck.memory.settings import TrainingConfig
 from dreamduck.memory.step import LSTMState
 from dreamduck.memory.trainer import DREAM_KEYS, Trainer, latent_scale, reward_scale
 from dreamduck.series import write_series
-from tests.memory.helpers import random_parameters, toy_series, write_toy
+from tests.memory.helpers import ENVIRONMENT, random_parameters, toy_series, write_toy
 
 SCRIPT = Path(dreamduck.__file__).parent / "envs" / "rnn_train.py"
 
@@ -84,6 +84,11 @@ def test_it_learns(tmp_path):
     assert card["data"]["fingerprint"]
     memory = load(tmp_path / "weights")
     assert memory.card == card
+    assert card["environment"] == ENVIRONMENT
+    low, high = memory.bounds
+    learned = np.concatenate([toy_series(150).mu[toy_series(150).rows(e)] for e in range(150)])
+    assert (high - low > 0.5 * np.ptp(learned, axis=0)).all()
+    assert (high - low < np.ptp(learned, axis=0) + 7 * np.exp(-2.5)).all()
     initial = load_initial(tmp_path / "weights", memory.config)
     series = toy_series(150)
     assert np.abs(initial.mu[0] - series.mu[series.offsets[:-1]]).sum(axis=1).min() < 1e-3
@@ -207,7 +212,13 @@ def test_what_it_dreams_while_it_learns(tmp_path, residual):
     begun = np.zeros(4, bool)
     for t in range(19):
         state = memory.advance(seen[lane, t], action[lane, t], state)
-        drawn = sample(memory.predict(seen[lane, t], state).mixture, uniform[:, t], normal[:, t], 1.0)
+        drawn = sample(
+            memory.predict(seen[lane, t], state).mixture,
+            uniform[:, t],
+            normal[:, t],
+            1.0,
+            trainer.latents.bounds,
+        )
         real = (seen[lane, t + 1] == z[lane, t + 1]).all(axis=1)
         assert not (begun & real).any()  # who dreams does not wake up
         begun |= ~real

@@ -17,6 +17,7 @@ from dreamduck.errors import ConfigError
 from dreamduck.recordings import plan, read_episode, recorder, scan, write_episode
 from dreamduck.recordings.plan import RecorderConfig
 from dreamduck.recordings.recorder import anywhere
+from dreamduck.simulator.environment import describe
 from dreamduck.simulator.road import Road
 from tests.recordings.helpers import episode
 
@@ -52,6 +53,7 @@ def test_episodes_are_whole_and_tell_what_they_are(recorded):
         made = read_episode(path)
         assert made.meta["map_name"] == ("loop_empty", "udem1")[number % 2]
         assert made.meta["episode"] == number
+        assert made.meta["environment"] == describe(recorded)
         assert made.meta["end"] == ("time" if not made.done[-1] else made.meta["end"])
         assert 8 <= len(made) <= 24
         assert made.telemetry is not None

@@ -20,6 +20,8 @@ from dreamduck.errors import ConfigError, RecordError, SeriesError
 from dreamduck.recordings import read_episode, scan, write_episode
 from dreamduck.series import encoding, read_series, write_series
 from dreamduck.series.encoding import encode, make_series
+from dreamduck.simulator.environment import describe
+from dreamduck.simulator.road import RoadConfig
 from dreamduck.vision import Vision, batches, files, load
 from tests.recordings.helpers import episode, folder_of_episodes
 from tests.vision.helpers import parameters
@@ -65,6 +67,19 @@ def test_other_episodes_beside_it_change_no_episode(folder, path):
     series = read_series(path)
     alone = encode(scan(folder / "records").chosen([1]), load(folder / "weights"))
     np.testing.assert_array_equal(alone.mu, series.mu[series.rows(1)])
+
+
+def test_the_environment_travels_with_the_latents(folder, tmp_path):
+    vision = load(folder / "weights")
+    told = [describe(RoadConfig(frame_skip=skip)) for skip in (4, 4, 6)]
+    write_episode(tmp_path / "1.npz", episode(5, 1))  # an old one, which does not tell
+    for seed, one in enumerate(told[:2], start=2):
+        write_episode(tmp_path / f"{seed}.npz", episode(5, seed, environment=one))
+    made = make_series(tmp_path, vision, tmp_path / "out")
+    assert made.meta["environment"] == told[0]
+    write_episode(tmp_path / "9.npz", episode(5, 9, environment=told[2]))
+    with pytest.raises(RecordError, match=r"9\.npz: .* than .*2\.npz .frame_skip: expected 4, got 6"):
+        make_series(tmp_path, vision, tmp_path / "out")
 
 
 @pytest.mark.parametrize("size", [1, 4, 5, 28, 100])

@@ -1,13 +1,19 @@
 import dataclasses
+import json
+import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import yaml
 
 from dreamduck.errors import DependencyError, MapError
-from dreamduck.simulator import assets
+from dreamduck.simulator import assets, meshes
+from dreamduck.simulator.base import SimulatorConfig
+from dreamduck.simulator.map_yaml import read_yaml
 from dreamduck.simulator.maps import DUCKIE, DUCKIEBOT, TRAFFICLIGHT, load_map
+from dreamduck.simulator.textures import load_picture
 
 GOOD = """
 tile_size: 0.5
@@ -94,19 +100,43 @@ def test_a_changed_file_is_read_again(tmp_path):
         ("straight/W", "motorway/W", "row 0, column 1: expected a tile of empty, .*straight.*'motorway/W'"),
         ("straight/W", "straight/X", "row 0, column 1: expected a direction of S, E, N, W"),
         ("straight/W", 300 * "a", r"row 0, column 1: expected a tile of .*; got 'aaa.*\.\.\..*aaa'$"),
-        ("straight/W", "7", "row 0, column 1: expected a text, got 7"),
+        ("straight/W", "7", "row 0, column 1: expected a string, got 7"),
         ("curve_left/W, ", "", "row 1: expected 2 tiles as in row 0, got 3"),
         ("tile_size: 0.5", "tile_size: -1", r"tile_size \[m\]: expected 0.1 to 10, got -1"),
         ("tile_size: 0.5", "tile_size: 1.0e-300", r"tile_size \[m\]: expected 0.1 to 10"),
         (
             "tile_size: 0.5",
             "tile_size: 1" + 400 * "0",
-            r"tile_size \[m\]: expected a finite number, got 1000",
+            r"line 2: expected a number of at most 100 characters, got 1000.*401",
         ),
-        ("tile_size: 0.5", "tile_size: 1" + 5000 * "0", "expected a map in YAML .*4300 digits"),
-        ("tile_size: 0.5", "tile_size: 2020-99-99", "expected a map in YAML .*month"),
-        ("tile_size: 0.5", "tile_size: 2020-01-01", "expected a finite number, got datetime"),
-        ("tile_size: 0.5", "size: 0.5", r"tile_size \[m\]: expected a finite number, got None"),
+        (
+            "tile_size: 0.5",
+            "tile_size: 1" + 5000 * "0",
+            "line 2: expected a number of at most 100 characters",
+        ),
+        ("tile_size: 0.5", "tile_size: 2020-99-99", "expected a finite number, got '2020-99-99'"),
+        ("tile_size: 0.5", "tile_size: 2020-01-01", "expected a finite number, got '2020-01-01'"),
+        ("tile_size: 0.5", "size: 0.5", "expected tile_size, found none; write, .*tile_size: 0.585"),
+        ("tile_size: 0.5", "tile_size:", "expected tile_size, found none; write, .*tile_size: 0.585"),
+        ("tile_size: 0.5", "tile_size: !!int ''", "line 2: expected a value of the kind int, got ''"),
+        ("tile_size: 0.5", "tile_size: !!float ''", "line 2: expected a value of the kind float, got ''"),
+        ("tile_size: 0.5", "tile_size: !!bool perhaps", "line 2: expected a value of the kind bool"),
+        (
+            "tile_size: 0.5",
+            "tile_size: !!python/name:os.system ''",
+            "line 2: expected a string, .*the tag",
+        ),
+        ("tile_size: 0.5", "tile_size: !!python/tuple [1]", "line 2: expected a plain list, got the tag"),
+        (
+            "tile_size: 0.5",
+            "tile_size: !yards {a: 1}",
+            "line 2: expected a plain mapping, .*!yards",
+        ),
+        ("tile_size: 0.5", "tile_size: *size", "line 2: expected &size before its alias"),
+        ("tile_size: 0.5", "? [1]\n: 2", "line 2: expected a string or number as a key"),
+        ("tile_size: 0.5", "<<: 3", "line 2: expected a mapping, or a list of mappings, after <<"),
+        ("tile_size: 0.5", "tile_size: 1:30", r"tile_size \[m\]: expected 0.1 to 10, got 90"),
+        ("objects:", "---\nobjects:", "line 7: expected one document, got a second"),
         ("tile_size: 0.5", "tile_size: [", "expected a map in YAML .*line"),
         ("kind: duckie", "kind: dragon", r"objects, duck: kind: expected one of .*duckie.*'dragon'"),
         ("kind: duckie", "kind: sign_dragon", "objects, duck: kind: expected one of .*sign_stop"),
@@ -150,7 +180,14 @@ def test_a_changed_file_is_read_again(tmp_path):
         (GOOD, "- just a list", "expected a mapping with tiles and tile_size, got \\['just a list'\\]"),
         (GOOD, "", "expected a mapping with tiles and tile_size, got an empty file"),
         (GOOD, "tile_size: 1\ntiles: [[empty, floor]]", "expected at least one drivable tile"),
-        (GOOD, "tile_size: 1\ntiles: &a [*a]", "row 0, column 0: expected a text"),
+        (GOOD, "tile_size: 1\ntiles: &a [*a]", r"line 2: expected a value, got \*a, which holds itself"),
+        (
+            GOOD,
+            "version: '1.0'\ntiles: {map_0/tile_0_0: {i: 0, j: 0}}",
+            "got the Duckiematrix's, in layers",
+        ),
+        (GOOD, "main: {frames: frames.yaml}", "got the Duckiematrix's, in layers; write, for example"),
+        (GOOD, "tile_size: 1", "expected tiles, found none; write, for example"),
         (GOOD, "tile_size: 1\ntiles: 3", "tiles: expected a list of rows"),
         (GOOD, "tile_size: 1\ntiles: []", "tiles: expected a list of rows"),
     ],
@@ -163,6 +200,10 @@ def test_bad_files_are_named(tmp_path, old, new, told):
 
 
 LISTS = "\n".join(f"l{k}: &l{k} [{', '.join(9 * [f'*l{k - 1}'])}]" for k in range(1, 12))
+WIDE = ", ".join(f"k{k}: 0" for k in range(1000))
+MERGES = f"m0: &m0 {{{WIDE}}}\n" + "\n".join(
+    f"m{k}: &m{k} {{<<: [{', '.join(30 * [f'*m{k - 1}'])}], own{k}: 0}}" for k in range(1, 12)
+)
 ROW = "- &row [" + ", ".join(101 * ["floor"]) + "]\n"
 THING = "- &thing {kind: duckie, pos: [1, 1], height: 0.1}\n"
 
@@ -172,11 +213,14 @@ THING = "- &thing {kind: duckie, pos: [1, 1], height: 0.1}\n"
     [
         (
             "tiles: " + 100_000 * "[" + 100_000 * "]",
-            "at most 50 lists and mappings .*line 1, column",
+            "line 1: expected at most 20 levels of lists and mappings",
         ),
-        (100_000 * "{a: ", "at most 50 lists and mappings .*line 1, column"),
-        (f"l0: &l0 x\n{LISTS}\ntile_size: 1\ntiles: [[*l11]]", "row 0, column 0: expected a text"),
-        (f"l0: &l0 x\n{LISTS}\ntile_size: *l11", r"tile_size \[m\]: expected a finite number"),
+        (100_000 * "{a: ", "line 1: expected at most 20 levels of lists and mappings"),
+        (f"l0: &l0 x\n{LISTS}\ntile_size: 1\ntiles: [[*l11]]", "row 0, column 0: expected a string"),
+        (
+            f"l0: &l0 x\n{LISTS}\ntiles: [[floor]]\ntile_size: *l11",
+            r"tile_size \[m\]: expected a finite number",
+        ),
         (
             f"l0: &l0 x\n{LISTS}\n{GOOD.replace('kind: duckie', 'like: *l11')}",
             "duck: expected a mapping with a kind",
@@ -189,7 +233,14 @@ THING = "- &thing {kind: duckie, pos: [1, 1], height: 0.1}\n"
             GOOD.partition("  duck")[0] + THING + 2000 * "- *thing\n",
             "objects: expected at most 2000, got 2001",
         ),
-        ("#" + 4_000_000 * "x", "expected a map of at most 4000000 bytes"),
+        ("#" + 1_000_000 * "x", "expected at most 1000000 bytes, got more"),
+        (f"a: [{', '.join(100_001 * 'x')}]", "line 1: expected at most 100000 elements, got more"),
+        (
+            f"{MERGES}\ntiles: []\ntile_size: 0.585",
+            "line [0-9]+: expected at most 100000 elements, got more",
+        ),
+        (f"tile_size: {':'.join(90_000 * ['59'])}", "line 1: expected a number of at most 100 characters"),
+        (f"tile_size: 0x{900_000 * 'f'}", "line 1: expected a number of at most 100 characters"),
     ],
 )
 def test_a_few_bytes_cannot_fill_the_memory(tmp_path, text, told):
@@ -208,12 +259,125 @@ def test_binary_files_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["nowhere", "nowhere.yaml", "../maps/loop_empty", "", 5000 * "a", f"{5000 * 'a'}.yaml", "a\0.yaml"],
+    ("name", "told"),
+    [
+        *((name, "a path to a .yaml file or one of") for name in ("nowhere", "../maps/loop_empty", "")),
+        (5000 * "a", "a path to a .yaml file or one of"),
+        *((name, "a map file, found none at") for name in ("nowhere.yaml", "~/nowhere.yaml", "a\0.yaml")),
+        (f"{5000 * 'a'}.yml", "a map file, found none at"),
+    ],
 )
-def test_unknown_maps(name):
-    with pytest.raises(MapError, match=r"expected a path to a \.yaml file or one of .*loop_empty"):
+def test_unknown_maps(name, told):
+    with pytest.raises(MapError, match=f"map_name: expected {told} .*loop_empty"):
         load_map(name)
+
+
+def test_the_home_folder_and_paths(tmp_path, monkeypatch):
+    path = write(tmp_path, GOOD)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert load_map("~/own.yaml").path == path
+    assert load_map(path).path == path
+    assert SimulatorConfig(map_name=path).map_name == str(path)
+    assert SimulatorConfig(map_name=path) == SimulatorConfig(map_name=str(path))
+
+
+def test_a_folder_named_like_an_installed_map_is_not_it(tmp_path, monkeypatch):
+    (tmp_path / "udem1").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert load_map("udem1").name == "udem1"
+
+
+def test_merge_keys_are_those_of_yaml(tmp_path):
+    text = (
+        "a: &a {x: 1, y: 2}\nb: &b {y: 3, z: 4}\nc: {y: 5, <<: [*a, *b], w: 6}\nd: {<<: *b, z: 0o7}\n"
+        "e: [010, 0x1f, 1_000, 1:30, 1.5e+3, .5, yes, ~, 2001-01-01, !!str 12, '3', =, .inf]\n"
+    )
+    found, expected = read_yaml(write(tmp_path, text)), yaml.safe_load(text.replace(" =,", " '=',"))
+    expected["e"][8] = "2001-01-01"
+    assert found == expected
+    assert [list(found[key]) for key in "abcd"] == [list(expected[key]) for key in "abcd"]
+
+
+@pytest.mark.parametrize("name", assets.map_names())
+def test_installed_maps_read_as_by_pyyaml(name):
+    path = assets.map_path(name)
+    assert json.dumps(read_yaml(path)) == json.dumps(yaml.safe_load(path.read_text()))
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"), [("pipe", "a named pipe"), ("folder", "a folder"), ("/dev/zero", "a device")]
+)
+@pytest.mark.parametrize(
+    "reader",
+    [
+        load_map,
+        load_picture,
+        lambda path: assets.read_file(path, 5),
+        lambda path: meshes.load_mesh(path.stem),
+        lambda path: assets.mesh_extent(path.stem),
+    ],
+)
+def test_what_is_no_file_is_refused(tmp_path, monkeypatch, kind, told, reader):
+    path = tmp_path / f"{kind.strip('/').replace('/', '-')}.yaml"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(kind)
+    monkeypatch.setattr(assets, "_resources", lambda: {f"{path.stem}.obj": path})
+    with pytest.raises(MapError, match=rf"{path.name}: expected a file, got {told}"):
+        reader(path)
+
+
+def refusal(path):
+    """What a map file is refused with, or None."""
+    try:
+        load_map(path)
+    except MapError as err:
+        return str(err)
+    return None
+
+
+def test_the_largest_map_loads(tmp_path):
+    row = ", ".join(100 * ["straight/E"])
+    thing = "- {kind: duckie, pos: [1.5, 1.5], rotate: 30, height: 0.06, optional: true, static: false}\n"
+    text = "tile_size: 0.5\ntiles:\n" + 100 * f"- [{row}]\n" + "objects:\n" + 2000 * thing
+    found = load_map(write(tmp_path, text))
+    assert (len(found.tiles), len(found.objects)) == (10_000, 2_000)
+
+
+def test_damaged_maps_are_refused_in_words(tmp_path):
+    """Whatever happens to a map file, it loads or is refused by `MapError`, naming the file."""
+    random = np.random.default_rng(0)
+    texts = [assets.map_path(name).read_bytes() for name in ("4way", "loop_pedestrians", "udem1")]
+    pieces = [
+        b"!!int ''",
+        b"&a",
+        b"*a",
+        b"<<",
+        b"[",
+        b"{",
+        b"- ",
+        b": ",
+        b"\0",
+        b"\xff",
+        b"\n---\n",
+        b"!!x",
+    ]
+    refused = 0
+    for k in range(600):
+        text = bytearray(texts[k % len(texts)])
+        for _ in range(int(random.integers(1, 4))):
+            at = int(random.integers(len(text)))
+            piece = pieces[int(random.integers(len(pieces)))]
+            text[at : at + int(random.integers(0, 30))] = piece * int(random.integers(0, 3))
+        path = tmp_path / f"{k}.yaml"
+        path.write_bytes(text)
+        told = refusal(path)
+        refused += told is not None
+        assert told is None or (str(path) in told and "\n" not in told)
+    assert 100 < refused < 600
 
 
 def test_objects_in_a_list(tmp_path):

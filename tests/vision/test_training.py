@@ -14,12 +14,15 @@ import pytest
 import dreamduck.envs
 from dreamduck.errors import CheckpointError, RecordError, TrainingError
 from dreamduck.logbook import read_logbook
+from dreamduck.recordings import write_episode
+from dreamduck.simulator.environment import describe, shared
+from dreamduck.simulator.road import RoadConfig
 from dreamduck.storage import read_npz
 from dreamduck.vision import load
 from dreamduck.vision.settings import TrainingConfig
 from dreamduck.vision.trainer import Trainer
 from dreamduck.vision.training import CHECKPOINT, train
-from tests.recordings.helpers import folder_of_episodes
+from tests.recordings.helpers import episode, folder_of_episodes
 
 SCRIPT = Path(dreamduck.envs.__file__).parent / "vae_train.py"
 
@@ -50,6 +53,17 @@ def whole(base) -> TrainingConfig:
     card = train(config, "the command")
     assert card["command"] == "the command"
     return config
+
+
+def test_the_card_tells_the_environment_where_recordings_agree(base, whole, tmp_path):
+    told = [describe(RoadConfig(frame_skip=skip, distortion=True)) for skip in (4, 6)]
+    for seed, one in enumerate((told[0], told[1], told[0])):
+        write_episode(tmp_path / "records" / f"{seed}.npz", episode(12, seed, environment=one))
+    config = dataclasses.replace(elsewhere(base, tmp_path), records=str(tmp_path / "records"), epochs=1)
+    card = train(config)
+    assert card["environment"] == shared(told)
+    assert (card["environment"]["distortion"], card["environment"]["camera"]) == (True, [64, 64, 3])
+    assert "environment" not in load(whole.weights).card  # its recordings do not tell
 
 
 def elsewhere(base: TrainingConfig, folder: Path) -> TrainingConfig:

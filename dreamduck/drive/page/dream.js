@@ -1,12 +1,10 @@
 // The world model in the browser: the memory and the decoder by ONNX Runtime, the draw by hand.
 // The same arithmetic as dreamduck.memory and dreamduck.vision; `check` holds the two together.
 
-const Z_LIMIT = 50; // as dreamduck.memory.mixture has it
-
 export class Dream {
   /**
    * @param {Object} ort  ONNX Runtime
-   * @param {Object} about  z_size, hidden_size, mixtures
+   * @param {Object} about  z_size, hidden_size, mixtures, low and high (the range of each latent)
    */
   constructor(ort, about, memory, decoder) {
     Object.assign(this, { ort, about, memory, decoder });
@@ -41,7 +39,7 @@ export class Dream {
   }
 
   draw({ logmix, mix_mu, mix_logstd }, { uniform, normal }, temperature) {
-    const { z_size, mixtures } = this.about;
+    const { z_size, mixtures, low, high } = this.about;
     const z = new Float32Array(z_size);
     const weights = new Float64Array(mixtures);
     for (let i = 0; i < z_size; i++) {
@@ -55,7 +53,7 @@ export class Dream {
         for (chosen = 0; chosen < mixtures - 1 && point > weights[chosen]; chosen++) point -= weights[chosen];
       }
       const spread = temperature > 0 ? Math.exp(mix_logstd[chosen * z_size + i]) * Math.sqrt(temperature) * normal[i] : 0;
-      z[i] = Math.max(-Z_LIMIT, Math.min(Z_LIMIT, mix_mu[chosen * z_size + i] + spread));
+      z[i] = Math.max(low[i], Math.min(high[i], mix_mu[chosen * z_size + i] + spread));
     }
     return z;
   }

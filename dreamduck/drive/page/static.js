@@ -43,12 +43,13 @@ class Page {
 
   /** A new dream, from the seed in the field. */
   async begin() {
-    const { z_size } = this.about;
+    const { z_size, low, high } = this.about;
     const { mu, logvar } = this.arrays;
     this.seed = Math.max(0, Math.floor(Number($("seed").value))) || 0;
     const random = new Random(this.seed);
     const row = Math.floor(random.uniform() * (mu.length / z_size)) * z_size;
-    const z = Float32Array.from({ length: z_size }, (_, i) => mu[row + i] + Math.exp(logvar[row + i] / 2) * random.normal());
+    const drawn = (i) => mu[row + i] + Math.exp(logvar[row + i] / 2) * random.normal();
+    const z = Float32Array.from({ length: z_size }, (_, i) => Math.max(low[i], Math.min(high[i], drawn(i))));
     this.moments = [{ ...this.dream.begin(z), action: [0, 0], total: 0, ended: false }];
     this.at = 0;
     this.chart.clear();

@@ -8,8 +8,8 @@ import threading
 import numpy as np
 import pytest
 
-from dreamduck import products
-from dreamduck.products import Product
+from dreamduck.simulator import products
+from dreamduck.simulator.products import Product
 
 SHAPES = [(1, 1, 1), (1, 578, 2048), (3, 7, 65), (4, 512, 963), (37, 49, 33), (196, 512, 64), (0, 5, 6)]
 
@@ -46,7 +46,8 @@ def test_a_row_has_the_same_bits_in_any_batch(shape, monkeypatch):
 def test_many_threads_at_once():
     x, weights, bias = numbers(2, 578, 2048)
     product = Product(weights, bias)
-    alone, found = product(x), []
+    alone = product(x)
+    found: list[np.ndarray] = []
 
     def run():
         found.extend(product(x) for _ in range(50))

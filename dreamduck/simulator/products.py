@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from dreamduck.simulator.compiled import njit
 from dreamduck.threads import cores
 
 FloatArray = npt.NDArray[np.float32]
@@ -75,7 +75,7 @@ class Product:
         return out
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _multiply(x: Any, packed: Any, bias: Any, out: Any) -> None:
     """Set out (B, N) to x (B, K) times packed weights (blocks, K * WIDTH), plus bias (N,)."""
     rows, columns = out.shape
@@ -101,7 +101,7 @@ def _multiply(x: Any, packed: Any, bias: Any, out: Any) -> None:
 # and takes eight columns at a time. Both functions add a row's terms in one order.
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _four_rows(sums: Any, xa: Any, xb: Any, xc: Any, xd: Any, weights: Any) -> None:
     """Sums (4 * WIDTH,) for four rows (K,) of x; weights (K * WIDTH,)."""
     sums[:] = 0
@@ -129,7 +129,7 @@ def _four_rows(sums: Any, xa: Any, xb: Any, xc: Any, xd: Any, weights: Any) -> N
         k += 1
 
 
-@njit(cache=True, nogil=True, fastmath=FAST)
+@njit(nogil=True, fastmath=FAST)
 def _one_row(sums: Any, xa: Any, weights: Any) -> None:
     """Sums (WIDTH,) for one row (K,) of x; weights (K * WIDTH,)."""
     sums[:WIDTH] = 0
