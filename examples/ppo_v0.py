@@ -16,11 +16,12 @@ def main() -> None:
     parser.add_argument("--save", default="ppo_v0.zip")
     flags = parser.parse_args()
 
-    road = vec_env("DreamDuck-v0", 8, map_name="loop_empty")  # eight cars in one batch
+    settings = {"map_name": "loop_empty", "start_angle": 4.0}  # starts along the lane, within 4 degrees
+    road = vec_env("DreamDuck-v0", 8, **settings)  # eight cars in one batch
     model = PPO("CnnPolicy", road, n_steps=128, batch_size=256, n_epochs=4, verbose=1)
     model.learn(flags.steps)
     model.save(flags.save)
-    reward, spread = evaluate_policy(model, vec_env("DreamDuck-v0", 4), n_eval_episodes=4)
+    reward, spread = evaluate_policy(model, vec_env("DreamDuck-v0", 4, **settings), n_eval_episodes=4)
     print(f"reward {reward:.2f} +- {spread:.2f}")
 
 

@@ -18,7 +18,7 @@ def main() -> None:
     )
     flags = parser.parse_args()
 
-    road = vec_env("DreamDuck-v1", 4, weights=flags.weights)
+    road = vec_env("DreamDuck-v1", 4, weights=flags.weights, start_angle=4.0)
     model = PPO.load(flags.agent, device="cpu")
     seen = road.reset()
     driven = 0.0

@@ -9,9 +9,7 @@ import pytest
 
 from dreamduck import pipe
 
-BLOB = (
-    np.random.default_rng(0).integers(0, 256, 3_000_000, dtype=np.uint8).tobytes()
-)  # more than a pipe holds
+BLOB = np.random.default_rng(0).bytes(3_000_000)  # more than a pipe holds
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 BATCH, BATCH_UPSTREAM = 16, 2  # upstream takes a process for each car
 EPISODES_A_SEED = 1_000_000
+OLDER = {"start_angle": 60.0}  # what recordings do not tell that are older than the setting
 ATTEMPTS = 20  # to drive for `min_frames`
 
 
@@ -128,7 +129,7 @@ def _recorded(config: RecorderConfig, path: Path) -> bool:
         return False
     if not isinstance(made, dict):
         log.warning("%s: not made by extract.py; it stays, in place of the episode of that name", path)
-    elif made != settings(config):
+    elif {**OLDER, **made} != settings(config):
         raise ConfigError(
             f"{path}: recorded with other settings; expected {settings(config)}, got {made}; "
             "choose another --records folder or another --seed"

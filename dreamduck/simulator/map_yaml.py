@@ -43,6 +43,8 @@ def read_yaml(path: Any) -> Any:
             return _Reader(loader).document()
         finally:
             loader.dispose()
+    except MapError:
+        raise
     except _Refused as err:
         raise MapError(f"{path}: {err}; correct the file") from err
     except (ValueError, yaml.YAMLError) as err:

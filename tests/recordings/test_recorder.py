@@ -1,5 +1,6 @@
 """Recording with the native simulator: the same files, however they are made."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -194,6 +195,17 @@ def test_what_bars_an_episodes_place_is_left_alone(recorded, tmp_path, caplog):
     assert plan.missing(config, range(7)) == []
     for name in ("3.npz", "4.npz", "5.npz", "6.npz"):
         assert (tmp_path / name).read_bytes() == (Path(recorded.records) / name).read_bytes()
+
+
+def test_recordings_older_than_a_setting_count(recorded, tmp_path):
+    """They do not tell it, and were made with what is the default now."""
+    config = RecorderConfig(records=str(tmp_path), **SMALL)
+    made = read_episode(Path(recorded.records) / "0.npz")
+    told = {k: v for k, v in made.meta["recorder"].items() if k != "start_angle"}
+    write_episode(tmp_path / "0.npz", dataclasses.replace(made, meta={**made.meta, "recorder": told}))
+    assert plan.missing(config, [0]) == []
+    with pytest.raises(ConfigError, match="recorded with other settings"):
+        plan.missing(dataclasses.replace(config, start_angle=4.0), [0])
 
 
 def test_other_settings_do_not_mix(recorded):

@@ -1,4 +1,6 @@
+import copy
 import os
+import pickle
 import resource
 import signal
 import subprocess
@@ -82,6 +84,98 @@ def test_resetting_some_cars_leaves_the_others():
     np.testing.assert_array_equal(fresh.pose[0], after.pose[1])
 
 
+@pytest.mark.parametrize("turns", [-3, -1, 0, 1, 2])
+def test_headings_are_in_one_range(turns):
+    """[-pi, pi) after a reset and after each step, whatever the start."""
+    headings = np.array([-np.pi, -3.0, -0.5, 0.0, 0.5, 3.0, np.nextafter(np.pi, 0)])
+    sim = simulator("straight_road", len(headings), frame_skip=1)
+    starts = np.column_stack(
+        [np.full(len(headings), 1.0), np.full(len(headings), 0.3), headings + turns * 2 * np.pi]
+    )
+    state = sim.reset([0] * len(headings), starts)
+    np.testing.assert_allclose(np.sin((state.pose[:, 2] - headings) / 2), 0, atol=1e-14)
+    if turns == 0:
+        np.testing.assert_array_equal(state.pose[:, 2], headings)
+    for _ in range(20):
+        assert (state.pose[:, 2] >= -np.pi).all()
+        assert (state.pose[:, 2] < np.pi).all()
+        before, state = state.pose[:, 2], sim.step(np.tile((0.0, 3.0), (len(headings), 1)))
+        moved = np.abs(state.pose[:, 2] - before)
+        np.testing.assert_array_less(np.minimum(moved, 2 * np.pi - moved), 0.2)
+
+
+def test_a_drawn_start_can_be_given_again():
+    """The pose that a reset tells begins the same episode, to the last bit."""
+    sim = simulator("loop_empty", 20)
+    drawn = sim.reset(list(range(20)))
+    assert (drawn.pose[:, 2] < 0).any()
+    assert_equal(drawn, sim.reset(list(range(20)), drawn.pose))
+    steps = [sim.step(np.full((20, 2), 0.4)) for _ in range(5)]
+    sim.reset(list(range(20)))
+    for step in steps:
+        assert_equal(step, sim.step(np.full((20, 2), 0.4)))
+
+
+@pytest.mark.parametrize(("angle", "widest"), [(4.0, 3.0), (25.0, 20.0), (60.0, 45.0), (180.0, 90.0)])
+def test_drawn_starts_keep_to_the_start_angle(angle, widest):
+    sim = simulator("udem1", 100, start_angle=angle)
+    found = np.degrees(np.abs(sim.reset(list(range(100))).lane_angle))
+    assert widest < found.max() < angle
+
+
+def blocked(folder, wide=False):
+    """A map whose first tile is full of ducks, and the second too if `wide`."""
+    places = [(x, z) for x in (0.25, 0.75) for z in (0.25, 0.75)]
+    rows = [f"- {{kind: duckie, pos: [{x}, {z}], height: 0.5}}\n" for x, z in places]
+    rows += [row.replace("[0.", "[1.") for row in rows] if wide else []
+    path = folder / "blocked.yaml"
+    path.write_text(
+        f"tile_size: 0.585\ntiles:\n- [straight/W, straight/W]\nobjects:\n{''.join(rows)}", encoding="utf-8"
+    )
+    return path
+
+
+def test_a_tile_without_a_free_place_is_not_started_from(tmp_path):
+    sim = simulator(blocked(tmp_path), 30)
+    state = sim.reset(list(range(30)))
+    np.testing.assert_array_equal(state.tile, [(1, 0)] * 30)
+    assert (np.abs(state.lane_angle) < np.pi / 3).all()
+
+
+def test_a_road_without_a_free_place_is_told(tmp_path):
+    sim = simulator(blocked(tmp_path, wide=True))
+    with pytest.raises(StartError, match=r"found none in 10 times 5000 tries; give a start, raise"):
+        sim.reset([0])
+    with pytest.raises(ResetNeeded):
+        sim.step(np.zeros((1, 2)))
+
+
+@pytest.mark.parametrize("method", [copy.deepcopy, lambda sim: pickle.loads(pickle.dumps(sim))])
+@pytest.mark.parametrize("n", [1, 40])
+def test_a_copy_goes_on_as_the_original(method, n):
+    rng = np.random.default_rng(3)
+    sim = simulator("loop_pedestrians", n, 2, domain_rand=True, distortion=True)
+    sim.reset(list(range(n)))
+    for _ in range(30):
+        sim.step(rng.uniform((0, -2), (0.8, 2), size=(n, 2)))
+        sim.frames()
+    sim.view("top_down", 40, 30)
+    twin = method(sim)
+    for step in range(40):
+        actions = rng.uniform((0, -2), (0.8, 2), size=(n, 2))
+        if step == 20:
+            assert_equal(
+                sim.reset([99], cars=np.array([n // 2])), twin.reset([99], cars=np.array([n // 2]))
+            )
+        assert_equal(sim.step(actions), twin.step(actions))
+        np.testing.assert_array_equal(sim.moving, twin.moving)
+    np.testing.assert_array_equal(sim.frames(), twin.frames())
+    expected = sim.step(actions)
+    sim.close()
+    assert_equal(twin.step(actions), expected)
+    twin.close()
+
+
 def test_states_are_snapshots():
     sim = simulator()
     first = sim.reset([0])
@@ -103,7 +197,7 @@ def test_motion_starts_after_the_delay_and_settles():
 def test_which_command_the_motors_follow():
     ages = command_ages(500)
     assert (ages[:4] == NO_COMMAND).all()
-    assert set(ages[4:].tolist()) == {4, 5} or set(ages[4:].tolist()) == {3, 4}
+    assert set(ages[4:].tolist()) == {3, 4}, "four and a half steps before the end of this one"
     np.testing.assert_array_equal(ages[:200], command_ages(200))
 
 
@@ -152,12 +246,13 @@ def test_traffic_lights_change_every_five_seconds():
 
 
 def test_invisible_things_are_rare_only_under_randomisation():
-    shown = simulator("regress_4way_adam", 30, domain_rand=True)
+    shown = simulator("udem1", 30, domain_rand=True)
     shown.reset(list(range(30)))
-    optional = [thing.optional for thing in shown.map.objects]
-    if any(optional):
-        assert 0.2 < shown.looks.object_visible[:, optional].mean() < 0.8
-    plain = simulator("regress_4way_adam")
+    optional = np.array([thing.optional for thing in shown.map.objects])
+    assert 0 < optional.sum() < len(optional)
+    assert 0.3 < shown.looks.object_visible[:, optional].mean() < 0.7
+    assert shown.looks.object_visible[:, ~optional].all()
+    plain = simulator("udem1")
     plain.reset([0])
     assert plain.looks.object_visible.all()
 

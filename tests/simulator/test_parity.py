@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dreamduck.errors import StartError
 from dreamduck.simulator.base import END_NONE, SimulatorConfig
 from dreamduck.simulator.expert import Expert
 from dreamduck.simulator.native import NativeSimulator
@@ -77,11 +78,9 @@ def assert_same(native, upstream, ours, theirs, where):
             assert pattern == things[k]["pattern"], where
 
 
-def compare(map_name, seeds, steps, frame_skip=3, domain_rand=False, start_angle=60.0):
+def compare(map_name, seeds, steps, frame_skip=3, domain_rand=False):
     """How many of the episodes ended."""
-    config = SimulatorConfig(
-        map_name=map_name, frame_skip=frame_skip, domain_rand=domain_rand, start_angle=start_angle
-    )
+    config = SimulatorConfig(map_name=map_name, frame_skip=frame_skip, domain_rand=domain_rand)
     native, upstream = NativeSimulator(config), UpstreamSimulator(config)
     ended = 0
     try:
@@ -109,6 +108,39 @@ def compare(map_name, seeds, steps, frame_skip=3, domain_rand=False, start_angle
 def test_drives_like_upstream(map_name):
     ended = compare(map_name, seeds=range(3), steps=60)
     assert ended > 0, "no end was compared"
+
+
+def test_starts_like_upstream(tmp_path):
+    """With another start angle, and where the first tile that is drawn has no free place."""
+    path = tmp_path / "blocked.yaml"
+    ducks = "".join(
+        f"- {{kind: duckie, pos: [{x}, {z}], height: 0.5}}\n" for x in (0.25, 0.75) for z in (0.25, 0.75)
+    )
+    path.write_text(f"tile_size: 0.585\ntiles:\n- [straight/W, straight/W]\nobjects:\n{ducks}")
+    config = SimulatorConfig(map_name=str(path), start_angle=7.0)
+    native, upstream = NativeSimulator(config), UpstreamSimulator(config)
+    try:
+        for seed in range(6):
+            ours, theirs = native.reset([seed]), upstream.reset([seed])
+            assert_same(native, upstream, ours, theirs, f"seed {seed}")
+            assert abs(np.degrees(theirs.lane_angle[0])) < 7.0
+            assert theirs.tile.tolist() == [[1, 0]]
+            action = np.array([[0.4, 1.0]])
+            assert_same(native, upstream, native.step(action), upstream.step(action), f"seed {seed}, step")
+    finally:
+        upstream.close()
+
+
+def test_no_start_is_told_like_upstream(tmp_path):
+    path = tmp_path / "full.yaml"
+    path.write_text(
+        "tile_size: 0.585\ntiles:\n- [straight/W]\nobjects:\n- {kind: duckie, pos: [0.5, 0.5], height: 5}\n"
+    )
+    config = SimulatorConfig(map_name=str(path))
+    for simulator in (NativeSimulator(config), UpstreamSimulator(config)):
+        with pytest.raises(StartError, match="found none in 10 times 5000 tries"):
+            simulator.reset([0])
+        simulator.close()
 
 
 @pytest.mark.slow

@@ -1,7 +1,9 @@
 """Gym-duckietown in its own process: the same for the same seed, and never lost or left behind."""
 
+import copy
 import gc
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -21,7 +23,7 @@ from dreamduck.errors import (
     SimulatorError,
     StartError,
 )
-from dreamduck.simulator import assets
+from dreamduck.simulator import assets, upstream
 from dreamduck.simulator.base import END_COLLISION, END_NONE, END_OFF_ROAD, SimulatorConfig, make_simulator
 from dreamduck.simulator.lens import lens_map
 from dreamduck.simulator.upstream import UpstreamSimulator
@@ -125,7 +127,7 @@ def test_touching_something():
         state = sim.place((thing["pos"][0], thing["pos"][2], 0.0))
         assert state.proximity_penalty[0] < 0
         state = sim.step(np.zeros((1, 2)))
-        assert state.end[0] in (END_COLLISION, END_OFF_ROAD)
+        assert state.end[0] == END_COLLISION
         assert state.simulator_reward[0] == -1000
         with pytest.raises(StartError, match="start: "):
             sim.reset([0], np.array([(thing["pos"][0], thing["pos"][2], 0.0)]))
@@ -358,15 +360,62 @@ def test_killed_worker_is_told_and_replaced(shared):
 
 
 def test_hanging_worker_is_ended(shared, monkeypatch):
-    monkeypatch.setattr("dreamduck.simulator.upstream.REPLY_TIMEOUT", 0.5)
     shared.reset([0])
+    monkeypatch.setattr(upstream, "GRACE", 0.6)
+    monkeypatch.setattr(upstream, "MAY_TAKE", {"step": 0.0})
     pid = shared._workers[0].process.pid
     os.kill(pid, signal.SIGSTOP)
-    with pytest.raises(SimulatorError, match="no answer"):
+    with pytest.raises(SimulatorError, match=rf"process {pid}\) gave no answer in 1 s .*; reset to start"):
         shared.step(FORWARD)
     wait_for_end(pid)
     monkeypatch.undo()
     shared.reset([0])
+
+
+def test_limits_are_those_of_the_calls(shared, monkeypatch):
+    """A worker that hangs is told 10 s after what its call may take, and a step may take little."""
+    limits = {}
+    worker = shared._workers[0]
+    monkeypatch.setattr(worker, "send", lambda call, *_, limit: limits.update({call: limit}))
+    for call in ("make", "reset", "step", "frame", "objects"):
+        worker.ask(call)
+    assert limits == {"make": 70, "reset": 30, "step": pytest.approx(10.06), "frame": 15, "objects": 11}
+
+
+def test_threads_do_not_mix_up_answers(shared):
+    """Two that look through one simulator get answers to what they asked, and whole ones."""
+    shared.reset([3])
+    expected = {size: shared.view("camera", size, size) for size in (40, 64)}
+    failures = []
+
+    def look(size):
+        for _ in range(15):
+            try:
+                np.testing.assert_array_equal(shared.view("camera", size, size), expected[size])
+            except Exception as err:
+                failures.append(err)
+
+    threads = [threading.Thread(target=look, args=(size,)) for size in expected]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failures
+
+
+def test_copies_are_refused_in_words(shared):
+    for method in (copy.deepcopy, pickle.dumps):
+        with pytest.raises(TypeError, match="use simulator='native'"):
+            method(shared)
+
+
+def test_headings_are_in_one_range(shared):
+    for seed in range(8):
+        before = shared.reset([seed]).pose[0, 2]
+        assert -np.pi <= before < np.pi
+        assert abs(shared.step(np.zeros((1, 2))).pose[0, 2] - before) < 1e-9
+    assert shared.reset([0], np.array([(0.9, 3.1, 4 * np.pi)])).pose[0, 2] == pytest.approx(0, abs=1e-9)
+    assert shared.place((0.9, 3.1, np.pi)).pose[0, 2] == -np.pi
 
 
 def test_interrupted_answer_is_never_read_later(shared):
