@@ -58,6 +58,8 @@ def check(config: Any) -> None:
         value = plain(value, kind, paths=not meta.get("choices"))
         if not _fits(value, kind):
             raise ConfigError(f"{field.name}: expected {_name(kind)}, got {value!r}")
+        if kind is tuple:
+            value = _parts(field.name, value, hints[field.name])
         object.__setattr__(config, field.name, value)
         if meta.get("choices") and value not in meta["choices"]:
             raise ConfigError(
@@ -158,8 +160,6 @@ def plain(value: Any, kind: Any, paths: bool = True) -> Any:
         value = value.item()
     if kind is str and paths and isinstance(value, os.PathLike):
         value = os.fspath(value)
-    if kind is tuple and isinstance(value, tuple):
-        return tuple(plain(part, str) for part in value)
     return value
 
 
@@ -175,6 +175,16 @@ def integer(name: str, value: Any, low: int) -> int:
     return int(found)
 
 
+def _parts(name: str, values: tuple[Any, ...], hint: Any) -> tuple[Any, ...]:
+    """The parts of a tuple, each of the kind that `tuple[kind, ...]` tells."""
+    kind = next(iter(typing.get_args(hint)), object)
+    values = tuple(plain(value, kind) for value in values)
+    for value in values:
+        if not _fits(value, kind):
+            raise ConfigError(f"{name}: expected {_name(kind)} in each place, got {value!r:.200}")
+    return values
+
+
 def _fits(value: Any, kind: Any) -> bool:
     if kind is float:
         try:
@@ -183,19 +193,11 @@ def _fits(value: Any, kind: Any) -> bool:
             return False
     if kind is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    if kind is tuple:
-        return isinstance(value, tuple) and all(isinstance(part, str) for part in value)
     return not isinstance(kind, type) or isinstance(value, kind)
 
 
 def _name(kind: Any) -> str:
-    words = {
-        float: "a finite number",
-        int: "an integer",
-        str: "a string",
-        bool: "true or false",
-        tuple: "strings",
-    }
+    words = {float: "a finite number", int: "an integer", str: "a string", bool: "true or false"}
     return words.get(kind, getattr(kind, "__name__", str(kind)))
 
 

@@ -22,6 +22,7 @@ class Sample:
     mode: str = option("a", "which", choices=("a", "b"))
     limit: float | None = option(None, "at most, 100% of it", low=0.0)
     maps: tuple[str, ...] = option(("x", "y"), "several", flags=("-m",))
+    point: tuple[float, ...] = option((0.5, 2), "a place")
 
     def __post_init__(self):
         config.check(self)
@@ -73,8 +74,11 @@ def test_help_tells_default_and_unit():
         ({"count": np.float64(3.0)}, "count: expected an integer, got 3.0"),
         ({"count": np.array(3)}, "count: expected an integer"),
         ({"fast": np.int64(1)}, "fast: expected true or false, got 1"),
+        ({"point": (1.0, math.nan)}, "point: expected a finite number in each place, got nan"),
+        ({"point": (1.0, "2")}, "point: expected a finite number in each place, got '2'"),
+        ({"point": [1.0]}, "point: expected tuple"),
         ({"mode": pathlib.Path("a")}, "mode: expected a string"),
-        ({"maps": ("a", 3)}, "maps: expected strings, got ('a', 3)"),
+        ({"maps": ("a", 3)}, "maps: expected a string in each place, got 3"),
     ],
 )
 def test_bad_values_are_refused(values, message):
@@ -86,16 +90,16 @@ def test_bad_values_are_refused(values, message):
 
 
 def test_numpy_scalars_and_paths_become_plain():
+    numbers = [np.float32(0.5), np.uint8(7), np.bool_(True), np.str_("b"), np.int64(2)]
     given: list[Any] = [
         pathlib.Path("a/b.yaml"),
-        np.float32(0.5),
-        np.uint8(7),
-        np.bool_(True),
-        np.str_("b"),
+        *numbers,
+        (pathlib.Path("c"), np.str_("d")),
+        (np.float32(0.25),),
     ]
     sample = Sample(*given)
-    assert sample == Sample("a/b.yaml", 0.5, 7, True, "b", 2, ("c", "d"))
-    kinds = [str, float, int, bool, str, int, tuple]
+    assert sample == Sample("a/b.yaml", 0.5, 7, True, "b", 2, ("c", "d"), (0.25,))
+    kinds = [str, float, int, bool, str, int, tuple, tuple]
     assert [type(value) for value in config.to_dict(sample).values()] == kinds
     assert json.loads(json.dumps(config.to_dict(sample)))["rate"] == 0.5
 

@@ -45,7 +45,7 @@ class DreamVectorEnv(BatchVectorEnv):
         space = observation_space(mind)
         super().__init__(num_envs, space, fps, render_mode, max_episode_steps, autoreset_mode)
         initial = memory.load_initial(self.config.folder, mind.config, self.config.beginning)
-        self.dreams = Dreams(mind, initial, num_envs, self.config.temperature)
+        self.dreams = Dreams(mind, initial, self.num_envs, self.config.temperature)
         self.pictures = Pictures(self.config.folder)
 
     def _begin(self, envs: Indices, seeds: Sequence[int], options: dict[str, Any]) -> Info:

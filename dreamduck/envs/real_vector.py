@@ -54,7 +54,8 @@ class RealVectorEnv(BatchVectorEnv):
         fps = 1.0 / self.config.step_time
         space = observation_space(self.perception.memory)
         super().__init__(num_envs, space, fps, render_mode, max_episode_steps, autoreset_mode)
-        self.road = road_maker(self.config, threads)(num_envs)
+        cores = None if threads is None else integer("threads", threads, 1)
+        self.road = road_maker(self.config, cores)(num_envs)
 
     def _begin(self, envs: Indices, seeds: Sequence[int], options: dict[str, Any]) -> Info:
         state = self.road.reset(seeds, options.get("start"), envs)

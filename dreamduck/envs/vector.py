@@ -268,8 +268,8 @@ class DuckVectorEnv(BatchVectorEnv):
             max_episode_steps,
             autoreset_mode,
         )
-        extra = {} if threads is None else {"threads": threads}
-        self.road = Road(self.config, num_envs, **extra)
+        extra = {} if threads is None else {"threads": integer("threads", threads, 1)}
+        self.road = Road(self.config, self.num_envs, **extra)
 
     def _begin(self, envs: Indices, seeds: Sequence[int], options: dict[str, Any]) -> Info:
         state = self.road.reset(seeds, options.get("start"), envs)

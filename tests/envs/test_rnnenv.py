@@ -194,6 +194,17 @@ def write_2019(folder, ends=False, z_size=4, mixtures=5):
     return folder
 
 
+def test_a_batch_is_not_drawn_before_each_dream_has_begun(whole):
+    envs = DreamVectorEnv(3, weights=whole, render_mode="rgb_array")
+    with pytest.raises(ResetNeeded, match=r"environments \[0, 1, 2\] before render"):
+        envs.render()
+    envs.reset(seed=0, options={"reset_mask": np.array([True, False, True])})
+    with pytest.raises(ResetNeeded, match=r"environments \[1\] before render"):
+        envs.render()
+    envs.reset(seed=0, options={"reset_mask": np.array([False, True, False])})
+    assert [picture.shape for picture in envs.render() or ()] == [(480, 640, 3)] * 3
+
+
 def test_a_memory_of_2019_says_what_it_lacks(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr("dreamduck.envs.rnnenv._told", set())
     old = write_2019(tmp_path / "old")

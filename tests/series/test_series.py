@@ -78,7 +78,7 @@ def test_the_environment_travels_with_the_latents(folder, tmp_path):
     assert made.meta["environment"] == told[0]
     write_episode(tmp_path / "9.npz", episode(5, 9, environment=told[2]))
     with pytest.raises(RecordError, match=r"9\.npz: .* than .*2\.npz .frame_skip: expected 4, got 6"):
-        make_series(tmp_path, vision, tmp_path / "out")
+        make_series(tmp_path, vision, tmp_path / "other")
 
 
 @pytest.mark.parametrize("size", [1, 4, 5, 28, 100])
