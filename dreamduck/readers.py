@@ -133,10 +133,12 @@ def read_bytes(
         error: the file is missing, not a regular file, too large, or cannot be read.
     """
     with in_words(path, error, remedy=remedy), open_input(path, most) as file:
-        data = file.read(most + 1)
-        if len(data) > most:  # it grew
-            raise ValueError(f"expected at most {most} bytes")
-        return data
+        data = bytearray()
+        while block := file.read(BLOCK):  # a file may grow, and what /proc shows has no size
+            data += block
+            if len(data) > most:
+                raise ValueError(f"expected at most {most} bytes")
+        return bytes(data)
 
 
 def read_text(
@@ -277,11 +279,11 @@ def open_archive(
         most: bytes that its compressed members may take in memory.
     """
     with in_words(path, error, "not a readable .npz file", remedy), open_input(path) as file:
-        size = check_directory(file, members)
+        size, count = check_directory(file, members)
         with zipfile.ZipFile(file) as archive:
             infos = archive.infolist()
-            if len(infos) > members:
-                raise ValueError("too many members")
+            if len(infos) != count:
+                raise ValueError(f"{len(infos)} members, expected {count}")
             if len({info.filename for info in infos}) < len(infos):  # which counts is each reader's guess
                 raise ValueError("two members of one name")
             for info in infos:
@@ -293,13 +295,13 @@ def open_archive(
             yield archive
 
 
-def check_directory(file: BinaryIO, members: int = MEMBERS) -> int:
+def check_directory(file: BinaryIO, members: int = MEMBERS) -> tuple[int, int]:
     """Refuse an archive whose list of members is longer than it could be.
 
     `zipfile` reads that list into memory whole; a hostile one has millions of entries.
 
     Returns:
-        The size of the file.
+        The size of the file, and how many members it has.
     Raises:
         ValueError: the list is too long, or not where it should be.
     """
@@ -309,16 +311,19 @@ def check_directory(file: BinaryIO, members: int = MEMBERS) -> int:
     file.seek(0)
     if len(tail) < END.size or tail[-END.size :][:4] != b"PK\5\6":
         raise ValueError("no list of members at its end")
-    *_, length, _, _ = END.unpack(tail[-END.size :])
-    before = tail[: -END.size]
+    *_, count, length, offset, _ = END.unpack(tail[-END.size :])
+    before, last = tail[: -END.size], size - END.size
     if before[-LOCATOR.size :][:4] == b"PK\6\7":
         wide = before[: -LOCATOR.size]
         if len(wide) != WIDE_END.size or wide[:4] != b"PK\6\6":
             raise ValueError("no list of members at its end")
-        length = WIDE_END.unpack(wide)[-2]
-    if length > min(members * DIRECTORY_BYTES // MEMBERS + 1024, size):
+        *_, count, length, offset = WIDE_END.unpack(wide)
+        last -= LOCATOR.size + WIDE_END.size
+    if count > members or length > members * DIRECTORY_BYTES // MEMBERS + 1024:
         raise ValueError("too many members")
-    return size
+    if offset + length != last:  # `zipfile` would look for the list elsewhere, and find part of it
+        raise ValueError("no list of members where it should be")
+    return size, count
 
 
 def check_member(info: zipfile.ZipInfo) -> None:
@@ -407,3 +412,9 @@ def check_values(array: npt.NDArray[Any]) -> None:
     codes = array.reshape(-1).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
     if codes.max() > LAST_LETTER or ((codes >= SURROGATES[0]) & (codes <= SURROGATES[1])).any():
         raise ValueError("a string with letters beyond Unicode")
+
+
+def to_float32(array: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
+    """Numbers as float32; what is beyond its range becomes infinite, for its caller to refuse."""
+    with np.errstate(over="ignore"):
+        return np.asarray(array).astype(np.float32, copy=False)

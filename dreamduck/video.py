@@ -18,7 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.errors import ConfigError, VideoError
-from dreamduck.storage import PathLike, replacing
+from dreamduck.readers import PathLike, one_line
+from dreamduck.storage import replacing
 
 SUFFIXES = (".mp4", ".gif")
 # H.264 in 4:2:0 wants even sides; a row or column of black is added where needed.
@@ -66,10 +67,13 @@ def write_video(
     if first is None:
         raise ConfigError(f"{path}: expected at least one frame, got none")
     count = 0
-    with replacing(path) as temporary, _encoder(temporary, first.shape, fps, suffix) as pipe:
-        for frame in itertools.chain([first], checked):
-            pipe.write(np.ascontiguousarray(frame).data)
-            count += 1
+    try:
+        with replacing(path) as temporary, _encoder(temporary, first.shape, fps, suffix) as pipe:
+            for frame in itertools.chain([first], checked):
+                pipe.write(np.ascontiguousarray(frame).data)
+                count += 1
+    except VideoError as err:
+        raise VideoError(f"{path}: {one_line(err)}") from err
     return count
 
 
@@ -118,4 +122,4 @@ def _encoder(path: Path, shape: tuple[int, ...], fps: float, suffix: str) -> Ite
         if process.wait() != 0:
             complaints.seek(0)
             text = complaints.read().decode(errors="replace").strip()
-            raise VideoError(f"{path}: ffmpeg failed ({text or process.returncode}); is the disk full?")
+            raise VideoError(f"ffmpeg failed ({text or process.returncode}); is the disk full?")

@@ -88,7 +88,9 @@ def make_vae(folder: Path) -> Path:
 def make_midway(folder: Path) -> Path:
     random = np.random.default_rng(0)
     sizes = (SMALL.z_size, SMALL.z_size, SMALL.hidden_size, SMALL.hidden_size)
-    write_midway(folder / "midway.npz", InitialZ(*(random.normal(size=(9, n)) for n in sizes)))
+    write_midway(
+        folder / "midway.npz", InitialZ(*(random.normal(size=(9, n)).astype(np.float32) for n in sizes))
+    )
     return folder / "midway.npz"
 
 

@@ -50,6 +50,8 @@ class ControllerForm:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
                 raise ControllerError(f"{name}: expected an integer, got {value!r}")
+        if not isinstance(self.bias, (bool, np.bool_)):
+            raise ControllerError(f"bias: expected true or false, got {self.bias!r}")
         if self.features not in FEATURES:
             raise ControllerError(f"features: expected one of {', '.join(FEATURES)}, got {self.features!r}")
         if self.hidden < 0 or min(self.actions, self.z_size) < 1 or self.hidden_size < 0:

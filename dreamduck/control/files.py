@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from dreamduck.control.controllers import Controller, ControllerForm, Floats, infer_form
 from dreamduck.errors import ControllerError
+from dreamduck.readers import to_float32
 from dreamduck.storage import PathLike, read_json, replacing, write_json
 
 DECIMALS = 4
@@ -157,7 +158,7 @@ def read_controller(path: PathLike, z_size: int, hidden_size: int) -> Controller
             form = described
         else:
             form = infer_form(theta.size, z_size, hidden_size)
-        return Controller(form, theta.astype(np.float32))
+        return Controller(form, to_float32(theta))
     except ControllerError as err:
         raise ControllerError(f"{path}: {err}") from err
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from dreamduck.errors import WeightsError
 from dreamduck.memory.layout import FloatArray
 from dreamduck.memory.step import LSTMState, Memory
+from dreamduck.readers import to_float32
 from dreamduck.seeding import generator
 from dreamduck.series import Series
 from dreamduck.storage import PathLike, read_json, read_npz, write_json, write_npz
@@ -78,9 +79,10 @@ def read_initial(path: PathLike) -> InitialZ:
         raise WeightsError(f"{path}: expected {form} ({err}); write it again with rnn_train.py") from err
     if mu.ndim != 2 or mu.shape != logvar.shape or 0 in mu.shape:
         raise WeightsError(f"{path}: mus {mu.shape} and logvars {logvar.shape}, expected (N, Z) of both")
-    if not (np.isfinite(mu).all() and np.abs(logvar).max() <= LOGVAR_LIMIT):
+    single = to_float32(mu)
+    if not (np.isfinite(single).all() and np.abs(logvar).max() <= LOGVAR_LIMIT):
         raise WeightsError(f"{path}: expected finite numbers, and logvars within {LOGVAR_LIMIT:g}")
-    return InitialZ(mu.astype(np.float32), logvar.astype(np.float32))
+    return InitialZ(single, logvar.astype(np.float32))
 
 
 def write_initial(path: PathLike, initial: InitialZ, most: int = MOST) -> None:
@@ -140,8 +142,9 @@ def read_midway(path: PathLike, z_size: int, hidden_size: int) -> InitialZ:
             raise WeightsError(
                 f"{path}: {name}: expected numbers (N, {size}), got {found}; write it with rnn_train.py"
             )
-        if not np.isfinite(array).all():
+        arrays[name] = to_float32(array)
+        if not np.isfinite(arrays[name]).all():
             raise WeightsError(
                 f"{path}: {name} has numbers that are not finite; write it with rnn_train.py"
             )
-    return InitialZ(*(arrays[name].astype(np.float32) for name in InitialZ._fields))
+    return InitialZ(*(arrays[name] for name in InitialZ._fields))

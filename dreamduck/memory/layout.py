@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from dreamduck.config import check, option
 from dreamduck.errors import WeightsError
+from dreamduck.readers import to_float32
 from dreamduck.seeding import generator
 
 FloatArray = npt.NDArray[np.float32]
@@ -112,7 +113,7 @@ def check_parameters(
         array = np.asarray(arrays[name])
         if array.shape != shape or array.dtype.kind not in "fiu":
             raise WeightsError(f"{source}: {name} is {array.dtype} {array.shape}, expected numbers {shape}")
-        checked[name] = np.ascontiguousarray(array, dtype=np.float32)
+        checked[name] = np.ascontiguousarray(to_float32(array))
         if not np.isfinite(checked[name]).all():
             raise WeightsError(f"{source}: {name} has numbers that are not finite; train it again")
     return checked

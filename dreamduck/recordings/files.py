@@ -102,8 +102,14 @@ def read_episode(path: PathLike, frames: bool = True) -> Episode:
     with _archive(path) as archive:
         length = 0
         arrays: dict[str, Any] = {}
+        names = archive.namelist()
+        missing = [name for name in OPTIONAL if f"{name}.npy" not in names]
+        lengths = [len(f"{name}.npy") for name in missing]
+        for name in names:  # arrays of other programs may be there, but a damaged name keeps its length
+            if len(name) in lengths and name.removesuffix(".npy") not in ARRAYS:
+                raise RecordError(f"{path}: unknown array {name!a}; record it again")
         for name, (dtype, shape) in ARRAYS.items():
-            if name in OPTIONAL and f"{name}.npy" not in archive.namelist():
+            if name in missing:
                 continue
             with _member(archive, name, path) as member:
                 found = _header(member, name, path, dtype, shape)

@@ -15,7 +15,15 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.errors import SeriesError
-from dreamduck.readers import PathLike, fingerprint, open_archive, parse_json, read_array, read_header
+from dreamduck.readers import (
+    PathLike,
+    fingerprint,
+    open_archive,
+    parse_json,
+    read_array,
+    read_header,
+    to_float32,
+)
 from dreamduck.storage import write_npz
 
 FILE = "series.npz"
@@ -107,7 +115,7 @@ def read_series(where: PathLike) -> Series:
     if not isinstance(meta, dict):
         raise SeriesError(f"{path}: 'meta' is not a JSON object; {MAKE}")
     for name in ("mu", "logvar", "action", "reward"):
-        arrays[name] = arrays[name].astype(np.float32, copy=False)
+        arrays[name] = to_float32(arrays[name])
     for name in ("offsets", "seeds"):
         arrays[name] = arrays[name].astype(np.int64, copy=False)
     _check(arrays, path)

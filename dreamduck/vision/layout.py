@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.errors import WeightsError
+from dreamduck.readers import to_float32
 from dreamduck.seeding import generator
 
 FloatArray = npt.NDArray[np.float32]
@@ -88,7 +89,7 @@ def check_parameters(arrays: Mapping[str, npt.NDArray[np.generic]], source: str 
         array = np.asarray(arrays[name])
         if array.shape != shape or array.dtype.kind not in "fiu":
             raise WeightsError(f"{source}: {name} is {array.dtype} {array.shape}, expected numbers {shape}")
-        checked[name] = np.ascontiguousarray(array, dtype=np.float32)
+        checked[name] = np.ascontiguousarray(to_float32(array))
         if not np.isfinite(checked[name]).all():
             raise WeightsError(f"{source}: {name} has numbers that are not finite; train it again")
     return checked
