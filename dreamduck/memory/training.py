@@ -68,7 +68,8 @@ def train(config: TrainingConfig, command: str = "") -> dict[str, Any]:
     weights = Path(config.weights)
     if config.heads_only and Path(config.heads_only).resolve() == weights.resolve():
         raise ConfigError(
-            f"weights: expected another folder than {config.heads_only}, whose memory is kept; name a new one"
+            f"weights: expected another folder than {config.heads_only}, whose memory is kept; "
+            "name a new one"
         )
     outputs = [weights / name for name in (files.WEIGHTS, files.CARD, files.INITIAL, files.MIDWAY)]
     outputs += logbook_files(config.log, "rnn")
