@@ -1,13 +1,15 @@
-"""The whole way, small: record, train both models, dream, evolve a little, drive, look.
+"""All stages, small: record, train both models, dream, evolve a controller, drive, compare.
 
-Takes under 10 minutes on two cores and leaves everything in `demo/`: `demo.png` (the road, what the
-VAE makes of it, a dream), `drive.mp4` (the evolved controller on the road) and `dream.mp4` (the same in
-the dream). What comes out is a demonstration of the way, not of how well it can be driven; `make
-reproduce` does that. A demo that was stopped goes on where it was."""
+Takes 7 to 9 minutes on two quiet cores and leaves everything in `demo/`: `demo.png` (recorded frames, and
+what this demo's model and the one that ships make of them and dream after them), `report.json` (how good
+both are), `drive.mp4` (the evolved controller on the road) and `dream.mp4` (the same in the dream). The
+speed of the machine is measured first, and decides how long the models train. `make reproduce` trains for
+hours, and its controllers drive well. A demo that was stopped goes on where it was."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import shlex
 import subprocess
 import sys
@@ -17,21 +19,50 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ENVS = ROOT / "dreamduck" / "envs"
 CONTROLLER = "rnnenv.cma.8.32.json"
+PLAN = "plan.json"
+LIMIT = 8.0  # [min] planned for everything, of the ten that may pass
+OTHERS = 110.0  # [s] that the stages beside the two trainings take on two quiet cores
+QUIET = 0.06  # [s] a step of the VAE's training on two quiet cores
+VISION_SHARE = 0.4  # of the time for both trainings
+LEAST = {"vision": 150, "memory": 100}  # steps; fewer teach nothing
+MOST = {"vision": 20_000, "memory": 20_000}
 
 
-def stages(folder: Path, simulator: str) -> dict[str, str]:
-    """What is run, one process each: the command line of each stage, without the interpreter."""
+def plan_steps(seconds: dict[str, float], limit: float) -> dict[str, int]:
+    """How many steps both trainings take.
+
+    Args:
+        seconds: that a step of each takes on this machine, by `demo_speed.py`.
+        limit: of the whole demo [min].
+    """
+    pace = max(1.0, seconds["vision"] / QUIET)
+    left = max(0.0, 60 * limit - OTHERS * pace)
+    shares = {"vision": VISION_SHARE, "memory": 1 - VISION_SHARE}
+    return {
+        name: min(MOST[name], max(LEAST[name], int(share * left / seconds[name])))
+        for name, share in shares.items()
+    }
+
+
+def stages(folder: Path, simulator: str, steps: dict[str, int]) -> dict[str, str]:
+    """What is run, one process each: the command line of each stage, without the interpreter.
+
+    Args:
+        steps: of both trainings, as `plan_steps` gives them.
+    """
     records, weights, log = folder / "records", folder / "weights", folder / "log"
     series, controller = folder / "series", log / CONTROLLER
     model = f"--weights {weights} --simulator {simulator} --max-steps 200"
+    look = max(50, steps["memory"] // 5)
     return {
-        "record": f"{ENVS}/extract.py --records {records} --log {log} --max-trials 120 --max-frames 100 "
+        "record": f"{ENVS}/extract.py --records {records} --log {log} --max-trials 240 --max-frames 100 "
         f"--simulator {simulator}",
-        "vision": f"{ENVS}/vae_train.py --records {records} --weights {weights} --log {log} --epochs 10 "
-        "--learning-rate 0.001 --batch-size 50 --max-steps 600 --schedule cosine --kl-tolerance 2",
+        "vision": f"{ENVS}/vae_train.py --records {records} --weights {weights} --log {log} --epochs 1000 "
+        f"--learning-rate 0.001 --batch-size 50 --max-steps {steps['vision']} --schedule cosine "
+        "--kl-tolerance 2",
         "series": f"{ENVS}/series.py --records {records} --weights {weights} --series {series}",
-        "memory": f"{ENVS}/rnn_train.py --series {series} --weights {weights} --log {log} --steps 150 "
-        "--evaluate-every 50",
+        "memory": f"{ENVS}/rnn_train.py --series {series} --weights {weights} --log {log} "
+        f"--steps {steps['memory']} --hidden-size 256 --evaluate-every {look}",
         "evolve": f"{ENVS}/train.py rnnenv --weights {weights} --log {log} -n 32 --num-episode 8 "
         "--generations 30",
         "drive": f"{ENVS}/model.py realenv render {controller} 0 {model} --video {folder}/drive.mp4",
@@ -41,21 +72,42 @@ def stages(folder: Path, simulator: str) -> dict[str, str]:
     }
 
 
+def read_plan(folder: Path, limit: float) -> dict[str, int]:
+    """The steps of both trainings: those of a demo that was stopped, or what this machine can do."""
+    path = folder / PLAN
+    if path.is_file():
+        return {name: int(count) for name, count in json.loads(path.read_text()).items()}
+    print("== speed: of this machine", flush=True)
+    command = [sys.executable, str(ROOT / "scripts" / "demo_speed.py")]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    steps = plan_steps(json.loads(done.stdout), limit)
+    print(f"the VAE trains for {steps['vision']} steps, the MDN-RNN for {steps['memory']}", flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(steps))
+    return steps
+
+
 def main() -> int:
     """Run every stage; a stage that fails ends the demo with its exit code."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--folder", type=Path, default=Path("demo"), help="where everything goes")
     parser.add_argument("--simulator", default="native", choices=("native", "gym-duckietown"))
+    parser.add_argument(
+        "--minutes", type=float, default=LIMIT, help="for everything (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     begin = time.monotonic()
-    for name, command in stages(arguments.folder, arguments.simulator).items():
+    steps = read_plan(arguments.folder, arguments.minutes)
+    for name, command in stages(arguments.folder, arguments.simulator, steps).items():
         print(f"\n== {name}: python {command}", flush=True)
         code = subprocess.run([sys.executable, *shlex.split(command)], check=False).returncode
         if code:
             print(f"error: the stage '{name}' ended with exit code {code}", file=sys.stderr)
             return code
     minutes = (time.monotonic() - begin) / 60
-    print(f"\nDone in {minutes:.1f} minutes: demo.png, drive.mp4, dream.mp4 in {arguments.folder}/.")
+    print(f"Done in {minutes:.1f} minutes: demo.png, drive.mp4, dream.mp4 in {arguments.folder}/.")
     return 0
 
 

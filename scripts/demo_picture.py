@@ -1,59 +1,139 @@
-"""The demo's picture: frames of the road, what the VAE makes of them, and a dream.
+"""The demo's picture and report: its own world model beside the one that ships, on recorded episodes.
 
-Called by demo.py with its folder: reads `records/` and `weights/`, writes `demo.png`."""
+Called by demo.py with its folder: reads `records/` and `weights/`, writes `demo.png` and `report.json`,
+and prints how good both models are. Each model sees the first frames of episodes that the demo held out
+from training, then dreams on with the recorded actions, at the default temperature."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
-import matplotlib
 import numpy as np
+import numpy.typing as npt
 
 from dreamduck import memory, vision
-from dreamduck.dream.stepper import Dreams
-from dreamduck.recordings.files import read_episode
-from dreamduck.simulator.base import Frames
+from dreamduck.dream import TEMPERATURE
+from dreamduck.memory.openloop import dream_on, make_take
+from dreamduck.pretrained import FOLDER
+from dreamduck.recordings import Episode, find_recordings, held_out, read_episode
+from dreamduck.storage import replacing, write_json
+from dreamduck.vision.measures import psnr
 
 COLUMNS = 8
-EVERY = 5  # steps of the dream between two pictures
+EVERY = 5  # steps between two pictures
+SHOWN = 10  # real frames before the dream
+STEPS = COLUMNS * EVERY  # of the dream; four seconds
+EPISODES = 12
+
+Frames = npt.NDArray[np.uint8]
 
 
-def dream(weights: Path, action: tuple[float, float], seed: int = 0) -> Frames:
-    """(COLUMNS, 64, 64, 3): a dream under one and the same action."""
-    mind = memory.load(weights)
-    dreams = Dreams(mind, memory.load_initial(weights, mind.config))
-    dreams.reset([seed])
-    latents = []
-    for step in range(COLUMNS * EVERY):
-        if step % EVERY == 0:
-            latents.append(dreams.z[0].copy())
-        dreams.step([action])
-    return vision.load(weights).decode(np.array(latents))
+class Look(NamedTuple):
+    """What a world model makes of one episode, STEPS frames each."""
+
+    real: Frames
+    decoded: Frames
+    dreamt: Frames
+    last: Frames  # the last frame that was shown, decoded: the dream of a car that stands still
+
+
+def contrast(frames: Frames) -> float:
+    """Standard deviation of the brightness within a frame, mean over frames, (N, H, W, 3)."""
+    return float(frames.mean(axis=3).std(axis=(1, 2)).mean())
+
+
+def sharpness(frames: Frames) -> float:
+    """Mean absolute Laplacian of the brightness, (N, H, W, 3)."""
+    grey = frames.mean(axis=3)
+    inner = grey[:, 1:-1, 1:-1]
+    around = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
+    return float(np.abs(around - 4 * inner).mean())
+
+
+def look(weights: Path, episodes: list[Episode]) -> list[Look]:
+    """Let a world model see and dream."""
+    vae, rnn = vision.load(weights), memory.load(weights)
+    found = []
+    for number, episode in enumerate(episodes):
+        z = vae.encode(episode.obs[: SHOWN + STEPS])[0]
+        take = make_take(episode, z)
+        dreamt = dream_on(rnn, take, SHOWN, STEPS, 1, TEMPERATURE, number).z[0]
+        last = np.repeat(z[SHOWN - 1 : SHOWN], STEPS, axis=0)
+        parts = (vae.decode(part) for part in (z[SHOWN:], dreamt, last))
+        found.append(Look(episode.obs[SHOWN : SHOWN + STEPS], *parts))
+    return found
+
+
+def measure(looks: list[Look]) -> dict[str, float]:
+    """How good a world model is.
+
+    Returns:
+        decoded_psnr, dream_psnr, standing_psnr: of decoded frames, of the dream, and of the last frame that
+            was shown, each against the real frames [dB].
+        contrast, sharpness: of the dream, as a share of those of the decoded frames.
+    """
+    real, decoded, dreamt, last = (np.concatenate(parts) for parts in zip(*looks, strict=True))
+    return {
+        "decoded_psnr": round(psnr(real, decoded), 2),
+        "dream_psnr": round(psnr(real, dreamt), 2),
+        "standing_psnr": round(psnr(real, last), 2),
+        "contrast": round(contrast(dreamt) / contrast(decoded), 3),
+        "sharpness": round(sharpness(dreamt) / sharpness(decoded), 3),
+    }
+
+
+def choose(records: Path) -> list[Episode]:
+    """Held-out episodes that are long enough, those that the expert drove first."""
+    recordings = find_recordings(records)
+    out = held_out(recordings.seeds)
+    enough = recordings.lengths >= SHOWN + STEPS
+    wanted = enough & out if (enough & out).any() else enough
+    if not wanted.any():
+        raise SystemExit(f"error: {records}: no episode of {SHOWN + STEPS} steps; record longer ones")
+    found = [read_episode(recordings.paths[i]) for i in np.flatnonzero(wanted)]
+    return sorted(found, key=lambda episode: episode.meta.get("policy") != "expert")[:EPISODES]
+
+
+def draw(path: Path, rows: dict[str, Frames]) -> None:
+    """Write the picture: a row each, EVERY steps between two columns."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1.3 * COLUMNS + 1, 1.35 * len(rows)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(len(rows), COLUMNS)
+    for line, (name, frames) in zip(axes, rows.items(), strict=True):
+        for column, axis in enumerate(line):
+            axis.imshow(frames[(column + 1) * EVERY - 1])
+            axis.set(xticks=[], yticks=[])
+        line[0].set_ylabel(name, rotation="horizontal", ha="right", va="center")
+    for column, axis in enumerate(axes[0]):
+        axis.set_title(f"{(column + 1) * EVERY / 10:g} s", fontsize="small")
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=90, format="png")
 
 
 def main(folder: Path) -> None:
-    """Draw `demo.png`."""
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    first = min((folder / "records").glob("*.npz"))
-    frames = read_episode(first).obs
-    frames = frames[np.linspace(0, len(frames) - 1, COLUMNS).astype(int)]
-    eyes = vision.load(folder / "weights")
-    rows = {
-        "the road": frames,
-        "through the VAE": eyes.decode(eyes.encode(frames)[0]),
-        "a dream": dream(folder / "weights", (0.4, 0.0)),
-    }
-    figure, axes = pyplot.subplots(len(rows), COLUMNS, figsize=(1.5 * COLUMNS, 1.6 * len(rows)))
-    for line, (name, pictures) in zip(axes, rows.items(), strict=True):
-        for axis, picture in zip(line, pictures, strict=True):
-            axis.imshow(picture)
-            axis.set(xticks=[], yticks=[])
-        line[0].set_ylabel(name)
-    figure.tight_layout()
-    figure.savefig(folder / "demo.png", dpi=100)
+    """Draw `demo.png`, write `report.json`, print what it says."""
+    episodes = choose(folder / "records")
+    looks = {"demo": look(folder / "weights", episodes), "shipped": look(FOLDER, episodes)}
+    rows = {"camera": looks["demo"][0].real}
+    for name, found in looks.items():
+        rows[f"{name}: decoded"] = found[0].decoded
+        rows[f"{name}: dream"] = found[0].dreamt
+    draw(folder / "demo.png", rows)
+    report = {name: measure(found) for name, found in looks.items()}
+    write_json(folder / "report.json", {"temperature": TEMPERATURE, "episodes": len(episodes), **report})
+    print(f"{len(episodes)} held-out episodes, dreams of {STEPS / 10:g} s at temperature {TEMPERATURE:g}:")
+    for name, said in report.items():
+        print(
+            f"{name} model: decoded frames {said['decoded_psnr']:.1f} dB, "
+            f"dream {said['dream_psnr']:.1f} dB (no motion: {said['standing_psnr']:.1f} dB), "
+            f"{said['contrast']:.0%} of the contrast and {said['sharpness']:.0%} of the sharpness "
+            "of decoded frames"
+        )
 
 
 if __name__ == "__main__":

@@ -5,11 +5,14 @@
 Writes `media/drive.gif` (pure pursuit on the road, with the map from above), `media/real_and_dream.gif`
 (the same drive beside the same actions dreamt, from its tenth frame on), `media/worlds.png` (moments of
 it: camera, VAE, dream), `media/controller.gif` (an evolved controller on the road: camera, what the VAE
-makes of it, the map from above) and `media/dream.gif` (the same controller in the dream)."""
+makes of it, the map from above), `media/dream.gif` (the same controller in the dream) and
+`media/media.json` (the settings that they were made with)."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
+import sys
 from pathlib import Path
 
 import gymnasium
@@ -21,6 +24,7 @@ from dreamduck import memory, vision
 from dreamduck.control.controllers import Controller
 from dreamduck.control.drivers import PurePursuit
 from dreamduck.control.evaluate import ControllerDriver, Driver
+from dreamduck.dream import TEMPERATURE
 from dreamduck.dream.perception import Perception
 from dreamduck.dream.stepper import Dreams
 from dreamduck.drive.wheel import NO_CONTROLLER, find_controller
@@ -29,12 +33,14 @@ from dreamduck.pretrained import FOLDER
 from dreamduck.simulator.base import FloatArray, Frames
 from dreamduck.simulator.maps import load_map
 from dreamduck.simulator.road import Road, RoadConfig
+from dreamduck.storage import write_json
 from dreamduck.video import side_by_side, write_video
 
 ROOT = Path(__file__).resolve().parent.parent
 MEDIA = ROOT / "media"
-SIDE = 160  # pixels of a panel
-STEPS = 100
+SIDE = 104  # pixels of a panel
+STEPS = 70
+START_ANGLE = 4.0  # [degrees]; the car starts along the lane
 WARM_UP = 10  # real frames before a dream takes over
 FPS = 10
 
@@ -113,13 +119,13 @@ def main() -> None:
     parser.add_argument("--controller", default="", help="default: the best of the largest run in ./log")
     parser.add_argument("--map-name", default="loop_empty")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--temp", type=float, default=0.5, help="temperature of the dreams")
+    parser.add_argument("--temp", type=float, default=TEMPERATURE, help="temperature of the dreams")
     arguments = parser.parse_args()
     config = memory.read_config(FOLDER)
     controller = find_controller(arguments.controller, config.z_size, config.hidden_size)
     if controller is None:
         parser.error(NO_CONTROLLER)
-    road = RoadConfig(map_name=arguments.map_name)
+    road = RoadConfig(map_name=arguments.map_name, start_angle=START_ANGLE)
     expert = PurePursuit(load_map(road.map_name), road.steering_gain)
     seen, above, actions = drive(expert, road, arguments.seed)
     dreamt = dream_along(seen, actions, arguments.temp, arguments.seed)
@@ -141,6 +147,22 @@ def main() -> None:
         MEDIA / "real_and_dream.gif", (side_by_side([enlarge(a), enlarge(b)]) for a, b in pairs), FPS
     )
     Image.fromarray(worlds(seen, dreamt)).save(MEDIA / "worlds.png")
+    settings = {
+        "command": shlex.join(["scripts/media.py", *sys.argv[1:]]),
+        "temperature": arguments.temp,
+        "seed": arguments.seed,
+        "start_angle": START_ANGLE,
+        "map_name": arguments.map_name,
+        "fps": FPS,
+        "steps": {
+            "drive": len(seen),
+            "real_and_dream": len(seen),
+            "controller": len(looked),
+            "dream": len(alone),
+        },
+        "weights": {"vae": eyes.weights, "rnn": memory.load(FOLDER).weights},
+    }
+    write_json(MEDIA / "media.json", settings)
     print(
         f"steps: pure pursuit {len(seen)}, controller {len(looked)}, in the dream {len(alone)}; in {MEDIA}"
     )

@@ -66,6 +66,11 @@ def train(config: TrainingConfig, command: str = "") -> dict[str, Any]:
         ConfigError: files of another run are there, and not `config.fresh`.
     """
     weights = Path(config.weights)
+    if config.heads_only and Path(config.heads_only).resolve() == weights.resolve():
+        raise ConfigError(
+            f"weights: expected another folder than {config.heads_only}, whose memory is kept; "
+            "name a new one"
+        )
     outputs = [weights / name for name in (files.WEIGHTS, files.CARD, files.INITIAL, files.MIDWAY)]
     outputs += logbook_files(config.log, "rnn")
     with claim("rnn", outputs, weights / CHECKPOINT, config.fresh) as resumes:
@@ -272,14 +277,10 @@ def _source(config: TrainingConfig, series: Series) -> Memory:
     """The memory whose heads are trained.
 
     Raises:
-        ConfigError: it lies where the result goes to, or the settings ask for another form.
+        ConfigError: the settings ask for another form.
         WeightsError: there is none, or the series is of other latents or actions, or of another VAE.
     """
     folder = Path(str(config.heads_only))
-    if folder.resolve() == Path(config.weights).resolve():
-        raise ConfigError(
-            f"weights: expected another folder than {folder}, whose memory is kept; name a new one"
-        )
     found = load(folder)
     eye = next((folder / n for n in VISION_FILES if (folder / n).is_file()), None)
     if eye is not None and series.meta.get("vision", fingerprint(eye)) != fingerprint(eye):

@@ -106,10 +106,11 @@ def test_only_the_heads_are_steps_of_the_optimizer(tmp_path, legacy):
     ]  # fmt: skip
 
 
-def test_the_source_stays_as_it_is(tmp_path, legacy):
+@pytest.mark.parametrize("fresh", [True, False])
+def test_the_source_stays_as_it_is(tmp_path, legacy, fresh):
     write_toy(tmp_path)
     with pytest.raises(ConfigError, match="weights: expected another folder than"):
-        training.train(heads_config(tmp_path, legacy, weights=str(legacy / ".." / "of2019")))
+        training.train(heads_config(tmp_path, legacy, weights=str(legacy / ".." / "of2019"), fresh=fresh))
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,12 @@
 """Figures of a memory on held-out episodes."""
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 
-from dreamduck.memory import Memory
+from dreamduck.memory import Memory, MemoryConfig
 from dreamduck.memory.measures import correlation, one_step_metrics, roc_auc
 from dreamduck.memory.mixture import Mixture, expected, log_likelihood, log_softmax, sample
 from tests.memory.helpers import SMALL, random_parameters, toy_series
@@ -40,6 +41,42 @@ def test_figures_do_not_depend_on_the_order_of_episodes():
     assert one["steps"] == series.offsets[-1]
     assert one["ends"] == series.done.sum()
     assert one["end_rate"] == pytest.approx(series.done.mean())
+
+
+def test_figures_by_hand():
+    """Episode by episode, step by step, where nothing is drawn: latents that are certain."""
+    sizes = MemoryConfig(z_size=4, action_size=2, hidden_size=9, mixtures=2, residual=True)
+    memory, series = Memory(random_parameters(sizes), sizes), toy_series(12)
+    series = dataclasses.replace(series, logvar=np.full_like(series.logvar, -90.0))
+    chosen = [7, 2, 5, 11]
+    nll, rewards, ends = [], [], []
+    for number in chosen:
+        state = memory.start()
+        rows = series.rows(number)
+        for row in range(rows.start, rows.stop):
+            state = memory.advance(series.mu[row : row + 1], series.action[row : row + 1], state)
+            found = memory.predict(series.mu[row : row + 1], state)
+            if row + 1 < rows.stop:
+                nll.append(-log_likelihood(found.mixture, series.mu[row + 1 : row + 2]).mean())
+            chance = float(found.end[0])
+            ends.append((chance, bool(series.done[row])))
+            mean = (1 - chance) * float(found.reward[0]) + chance * float(found.end_reward[0])
+            rewards.append((mean, float(series.reward[row])))
+    end, done = np.array([e for e, _ in ends]), np.array([d for _, d in ends])
+    guess, true = np.array(rewards).T
+    assert done.any()
+    expected_figures = {
+        "nll": np.mean(nll),
+        "reward_correlation": np.corrcoef(guess, true)[0, 1],
+        "reward_error": ((guess - true) ** 2).mean() / true.var(),
+        "end_auc": roc_auc(end, done),
+        "end_cross_entropy": -np.log(np.where(done, end, 1 - end)).mean(),
+        "end_rate": done.mean(),
+        "end_expected": end.mean(),
+        "steps": len(done),
+        "ends": done.sum(),
+    }
+    assert one_step_metrics(memory, series, chosen) == pytest.approx(expected_figures, rel=1e-4)
 
 
 def mixture(batch=1, mixtures=3, size=2, seed=0):

@@ -18,7 +18,11 @@ GOLDEN = {
     "mix_mu": [-0.989336, -0.01521, 0.993256, -0.240741],
     "reward, end_reward, end": [0.001151, 0.608335, 0.725859],
 }
-CONFIGS = [SMALL, MemoryConfig(z_size=5, action_size=3, hidden_size=8, mixtures=1, residual=True)]
+CONFIGS = [
+    SMALL,
+    MemoryConfig(z_size=5, action_size=3, hidden_size=8, mixtures=1, residual=True),
+    MemoryConfig(z_size=3, action_size=2, hidden_size=7, mixtures=4, residual=True),
+]
 
 
 def sequence(config, episodes=3, steps=12, seed=0):

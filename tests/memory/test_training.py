@@ -1,6 +1,7 @@
 """Training the memory: it learns, goes on after a kill as if there had been none, and stops at nonsense."""
 
 import dataclasses
+import errno
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ from dreamduck.memory.settings import TrainingConfig
 from dreamduck.memory.step import LSTMState
 from dreamduck.memory.trainer import DREAM_KEYS, Trainer, latent_scale, reward_scale
 from dreamduck.series import write_series
+from dreamduck.storage import write_npz
 from tests.memory.helpers import ENVIRONMENT, random_parameters, toy_series, write_toy
 
 SCRIPT = Path(dreamduck.__file__).parent / "envs" / "rnn_train.py"
@@ -59,12 +61,12 @@ def killed_at(monkeypatch, step):
     monkeypatch.setattr(Trainer, "train", train)
 
 
-def contents(folder):
-    """Everything that a training leaves but what tells the time."""
+def contents(folder, card=True):
+    """Everything that a training leaves but what tells the time; without a card, the checkpoint alone."""
     with np.load(folder / training.CHECKPOINT) as archive:
         arrays = {name: archive[name] for name in archive.files if name != "position/seconds"}
-    card = json.loads((folder / files.CARD).read_text())
-    return arrays, {k: v for k, v in card.items() if k not in ("seconds", "config", "command")}
+    told = json.loads((folder / files.CARD).read_text()) if card else {}
+    return arrays, {k: v for k, v in told.items() if k not in ("seconds", "config", "command")}
 
 
 def test_it_learns(tmp_path):
@@ -231,15 +233,16 @@ def test_nobody_dreams_where_nobody_is_to(tmp_path):
     series = toy_series(6)
     places = data.plan(series.offsets, np.arange(6), 8, 12, 2, 0)
     weights = []
-    for dreaming in (0.0, 0.05):  # 0.05 of 8 lanes is none
+    for dreaming in (0.0, 0.05, 0.2):  # 0.05 of 8 rows is none, 0.2 are two
         made = config(tmp_path, dreaming=dreaming)
         trainer = Trainer(
             made, made.sizes(4, 2), reward_scale(series, range(6)), latent_scale(series, range(6), True)
         )
-        trainer.train(data.batch(series, places, 0, 12), 0)
+        trainer.train(data.batch(series, places, 0, 12), 20)  # in the part of the training that dreams
         weights.append(trainer.model.parameters())
     for name, array in weights[0].items():
         np.testing.assert_array_equal(array, weights[1][name])
+    assert any((array != weights[2][name]).any() for name, array in weights[0].items())
 
 
 def test_series_without_ends_and_very_short_ones(tmp_path):
@@ -287,3 +290,35 @@ def test_a_real_kill(tmp_path):
     for array_name, array in one.items():
         np.testing.assert_array_equal(array, two[array_name])
     assert card == other
+
+
+def test_a_full_disk_at_a_checkpoint_loses_nothing(tmp_path, monkeypatch):
+    write_toy(tmp_path)
+    whole = config(tmp_path, steps=12, checkpoint_every=4, weights=str(tmp_path / "whole"))
+    training.train(whole)
+    parts = dataclasses.replace(whole, weights=str(tmp_path / "parts"), log=str(tmp_path / "log2"))
+    writes = []
+
+    def full(path, arrays, compress=True):
+        writes.append(path)
+        if len(writes) == 3:  # the empty one, that of step 4, that of step 8
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write_npz(path, arrays, compress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "write_npz", full)
+        with pytest.raises(OSError, match="No space left"):
+            training.train(parts)
+    assert contents(tmp_path / "parts", card=False)[0]["position/step"] == 4
+    training.train(parts)
+    (one, card), (two, other) = contents(tmp_path / "whole"), contents(tmp_path / "parts")
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, two[name], err_msg=name)
+    assert card == other
+
+
+def test_one_episode_is_learned_from_and_judged_by(tmp_path):
+    write_toy(tmp_path, episodes=1)
+    card = training.train(config(tmp_path, steps=3))
+    assert card["data"]["episodes"] == card["data"]["held_out_episodes"] == 1
+    assert np.isfinite(card["metrics"]["held_out"]["nll"])

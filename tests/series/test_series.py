@@ -3,7 +3,6 @@
 import dataclasses
 import importlib.util
 import io
-import json
 import os
 import signal
 import subprocess
@@ -223,4 +222,3 @@ def test_the_script_says_what_is_wrong(tmp_path, capsys):
     with pytest.raises(SystemExit):
         script.main(["--limit", "0"])
     assert "at least 1" in capsys.readouterr().err
-    assert json.dumps(script.EXAMPLES)

@@ -1,0 +1,64 @@
+"""How long a training step of either model takes here: prints {"vision": seconds, "memory": seconds}.
+
+Called by demo.py, which plans the trainings with it; sizes are those of the demo."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from dreamduck.memory import data
+from dreamduck.memory.settings import TrainingConfig as MemoryTraining
+from dreamduck.memory.trainer import Trainer as MemoryTrainer
+from dreamduck.memory.trainer import latent_scale, reward_scale
+from dreamduck.series import Series
+from dreamduck.vision.settings import TrainingConfig as VisionTraining
+from dreamduck.vision.trainer import Trainer as VisionTrainer
+
+WARM_UP, TIMED = 3, 12  # steps
+LENGTH = 100  # of the episodes
+
+
+def median_step(step: Callable[[int], Any]) -> float:
+    """Seconds that a step takes, once everything is compiled."""
+    seconds = []
+    for number in range(WARM_UP + TIMED):
+        begin = time.perf_counter()
+        step(number)
+        seconds.append(time.perf_counter() - begin)
+    return statistics.median(seconds[WARM_UP:])
+
+
+def vision_seconds() -> float:
+    """Of a step of the VAE's training."""
+    config = VisionTraining(batch_size=50)
+    trainer = VisionTrainer(config, WARM_UP + TIMED)
+    frames = np.random.default_rng(0).integers(0, 256, (config.batch_size, 64, 64, 3), np.uint8)
+    return median_step(lambda number: trainer.train(frames, number))
+
+
+def memory_seconds() -> float:
+    """Of a step of the memory's training that dreams, as two thirds of them do."""
+    config = MemoryTraining(hidden_size=256, steps=WARM_UP + TIMED)
+    random, rows = np.random.default_rng(0), config.batch_size * LENGTH
+    arrays = [random.standard_normal((rows, size), np.float32) for size in (64, 64, 2)]
+    offsets = np.arange(0, rows + 1, LENGTH)
+    done = np.arange(rows) % LENGTH == LENGTH - 1
+    reward = random.standard_normal(rows, np.float32)
+    seeds = np.arange(config.batch_size)
+    series = Series(arrays[0], arrays[1] - 3, arrays[2], reward, done, offsets, seeds)
+    scales = reward_scale(series, range(9)), latent_scale(series, range(9), True)
+    trainer = MemoryTrainer(config, config.sizes(), *scales)
+    places = data.plan(offsets, seeds, config.batch_size, config.sequence, 1, 0)
+    batch = data.batch(series, places, 0, config.sequence)
+    dreaming = config.steps  # a step of the last third
+    return median_step(lambda _: trainer.train(batch, dreaming))
+
+
+if __name__ == "__main__":
+    print(json.dumps({"vision": vision_seconds(), "memory": memory_seconds()}))

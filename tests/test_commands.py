@@ -1,0 +1,76 @@
+"""What holds for all commands: `-h` answers at once, and git ignores what they write by default."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PARSES = re.compile(r"\.parse_args\(|cli\.(parser|run)\(")
+COMMANDS = sorted(
+    path
+    for folder in ("dreamduck", "scripts", "examples")
+    for path in (ROOT / folder).rglob("*.py")
+    if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
+    and (PARSES.search(path.read_text(encoding="utf-8")) or path.parent.name in ("drive", "envs"))
+)
+HELP = """
+import contextlib, io, runpy, sys
+for path in sys.argv[1:]:
+    sys.argv = [path, "-h"]
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            runpy.run_path(path, run_name="__main__")
+        code = "no exit"
+    except SystemExit as err:
+        code = err.code
+    slow = [name for name in ("tensorflow", "keras", "gym_duckietown") if name in sys.modules]
+    print(path, code, "usage" in said.getvalue(), *slow, sep="|")
+    if slow:
+        break
+"""
+DEFAULT_FOLDER = re.compile(r'(?:default=|option\(|Path\()"([a-z]+)(?:/[a-z]+)?"')
+
+
+def test_the_commands_are_found():
+    names = {path.name for path in COMMANDS}
+    assert {"vae_train.py", "rnn_train.py", "series.py", "extract.py", "train.py", "model.py"} <= names
+    assert {"demo.py", "media.py", "scoreboard.py", "reproduce.py", "evaluate.py", "run.py"} <= names
+
+
+def test_help_loads_no_tensorflow(tmp_path):
+    """Nor a simulator; all commands are asked in one process."""
+    done = subprocess.run(
+        [sys.executable, "-c", HELP, *map(str, COMMANDS)],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [f"{path}|0|True" for path in COMMANDS]
+    assert not list(tmp_path.iterdir())
+
+
+def folders() -> set[str]:
+    """The names of folders that commands write to unless told otherwise, as their sources have them."""
+    found = set()
+    for path in (ROOT / "dreamduck").rglob("*.py"):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            match = DEFAULT_FOLDER.search(line)
+            if match and re.search(r"fold|pictures", line):
+                found.add(match[1])
+    return found
+
+
+@pytest.mark.parametrize("place", ["", "dreamduck/envs"])
+def test_what_commands_write_by_default_is_ignored_by_git(place):
+    assert {"records", "weights", "series", "log", "films", "scores", "gap", "loop"} <= folders()
+    names = folders() | {"demo", "pictures", "models", "train_logs"}
+    paths = [str(Path(place) / name / "file.json") for name in sorted(names)]
+    done = subprocess.run(
+        ["git", "check-ignore", "--no-index", *paths], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    if done.returncode == 128:
+        pytest.skip("not a git checkout")
+    assert done.stdout.splitlines() == paths
