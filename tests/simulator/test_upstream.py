@@ -379,7 +379,7 @@ def test_limits_are_those_of_the_calls(shared, monkeypatch):
     monkeypatch.setattr(worker, "send", lambda call, *_, limit: limits.update({call: limit}))
     for call in ("make", "reset", "step", "frame", "objects"):
         worker.ask(call)
-    assert limits == {"make": 70, "reset": 30, "step": pytest.approx(10.06), "frame": 15, "objects": 11}
+    assert limits == {"make": 180, "reset": 30, "step": pytest.approx(10.06), "frame": 15, "objects": 11}
 
 
 def test_threads_do_not_mix_up_answers(shared):
