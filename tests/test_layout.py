@@ -155,8 +155,7 @@ def pickles(tree: ast.AST) -> list[str]:
     uses = {n.attr for n in nodes if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "pickle"}
     if found == ["pickle"] and uses == {"UnpicklingError"}:
         found = []  # the kind of exception alone, which torch raises where it refuses
-    calls = [node for node in nodes if isinstance(node, ast.Call) and opens_code(node, safe)]
-    return found + [ast.unparse(call.func) for call in calls]
+    return found + [ast.unparse(node) for node in nodes if opens_code(node, safe)]
 
 
 def safe_loaders(nodes: list[ast.AST]) -> set[str]:
