@@ -223,7 +223,6 @@ class Board:
 
     def write(self) -> None:
         """Write the raw figures, the table and the picture."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.path, {"entries": self.entries}, indent=None)
         report.write_table(self.folder / "scores.md", self.entries)
         report.draw_paths(self.folder / "paths.png", self.entries)

@@ -72,6 +72,19 @@ def test_the_commands_parse(tmp_path):
             parse(importlib.import_module(module).main, [*arguments, "--no-such-flag"])
 
 
+@pytest.mark.parametrize(("frames", "least"), [(150, "50"), (60, "50"), (20, "20")])
+def test_short_episodes_may_be_shorter(tmp_path, frames, least):
+    recordings = [
+        stage.command
+        for stage in stages(tmp_path, ReproduceConfig(frames=frames))
+        if stage.command[0] == "extract.py"
+    ]
+    assert len(recordings) == 2
+    for command in recordings:
+        assert command[command.index("--max-frames") + 1] == str(frames)
+        assert command[command.index("--min-frames") + 1] == least
+
+
 def test_showing_runs_nothing(tmp_path, capsys):
     reproduce.main(["--folder", str(tmp_path), "--show"])
     assert capsys.readouterr().out.startswith("record: ")
