@@ -10,6 +10,7 @@ import csv
 import datetime
 import io
 import json
+import logging
 import math
 import os
 import sys
@@ -24,6 +25,7 @@ from tqdm import tqdm
 from dreamduck.errors import ConfigError
 from dreamduck.storage import replacing
 
+log = logging.getLogger(__name__)
 FORMATS = ("stdout", "log", "csv", "json", "tensorboard")
 USUAL = "stdout,log,csv,tensorboard"
 STEP_COLUMNS = ("misc/total_timesteps", "total_timesteps", "TimestepsSoFar", "total/steps", "steps")
@@ -141,8 +143,11 @@ class Progress:
         if "tensorboard" in wanted:
             from dreamduck.baselines.engine import TensorBoardOutputFormat, kept_out
 
-            with kept_out():
-                self._board = TensorBoardOutputFormat(str(path / "tb"))
+            try:
+                with kept_out():
+                    self._board = TensorBoardOutputFormat(str(path / "tb"))
+            except UnicodeEncodeError:  # TensorBoard's files want a path that UTF-8 can write
+                log.warning("tensorboard: cannot write to %a in this locale; set LC_ALL=C.UTF-8", str(path))
 
     def sizes(self) -> dict[str, int]:
         """How many bytes each log file has now, for the checkpoint that is about to be written."""
