@@ -8,7 +8,11 @@ from dreamduck.dream import load_dream, rollout
 from dreamduck.dream.rollout import CHUNK, Dream
 from dreamduck.dream.stepper import Dreams
 from dreamduck.errors import ConfigError, WeightsError
-from dreamduck.memory import InitialZ, Memory, MemoryConfig
+from dreamduck.memory import InitialZ, Memory, MemoryConfig, files, load, load_initial
+from dreamduck.pretrained import FOLDER
+from dreamduck.simulator.environment import describe
+from dreamduck.simulator.road import RoadConfig
+from dreamduck.storage import fingerprint
 from tests.memory.helpers import SMALL, random_parameters, write_memory
 
 RESIDUAL = MemoryConfig(z_size=4, hidden_size=16, mixtures=3, residual=True)
@@ -86,7 +90,7 @@ def test_same_numbers_as_stepping_one_at_a_time(config, temperature, card):
         for edge, name in ((np.less_equal, "high"), (np.greater_equal, "low")):
             limit = np.array(card["latents"][name], np.float32)
             assert edge(found.trace.z, limit).all()
-            assert (found.trace.z == limit).any(axis=(0, 1, 2)).all()  # and each is met
+            assert (found.trace.z == limit).any()  # and it is met
 
 
 def test_batching_changes_no_bit():
@@ -173,3 +177,23 @@ def test_from_a_folder(tmp_path):
     assert found.reward.shape == (2, 2)
     with pytest.raises(WeightsError, match="rnn_train"):
         load_dream(tmp_path / "nothing")
+
+
+def test_the_range_of_the_weights_that_ship_is_no_hindrance():
+    """At the default temperature dreams are the same without it, and stay far inside the general limit."""
+    memory = load(FOLDER)
+    assert memory.card["environment"] == describe(RoadConfig())
+    assert memory.card["weights"] == fingerprint(FOLDER / files.WEIGHTS) == memory.weights
+    low, high = memory.bounds
+    assert (low < -1.5).all()
+    assert (high > 1.5).all()
+    assert np.abs(memory.bounds).max() < 10
+    initial = load_initial(FOLDER, memory.config)
+    rows = np.concatenate([initial.mu, load_initial(FOLDER, memory.config, "midway").mu])
+    assert ((rows >= low) & (rows <= high)).all()
+    theta = np.zeros((1, 2 * (64 + 512)), np.float32)
+    found, free = (
+        Dream(one, initial).rollout(policy, theta, 8, 40, [3])
+        for one in (memory, Memory(memory.parameters, memory.config))
+    )
+    np.testing.assert_array_equal(found.reward, free.reward)

@@ -71,17 +71,18 @@ def test_recordings_name_the_end_as_the_gym_worlds_do(workshop, monkeypatch):
     def often(*given):
         return predict(*given)._replace(end=np.full(1, 0.2, np.float32))
 
-    monkeypatch.setattr(Memory, "predict", often)
     for world, end in (("road", "off-road"), ("dream", "dream-end")):
         session = Session(workshop.make(Start(world, seed=3)), temperature=1.0)
         session.hold(1.0, 1.0)
         session.advance()
         assert to_episode(session).meta["end"] == "time"
+        monkeypatch.setattr(Memory, "predict", often)
         while not session.over:
             session.advance()
         assert to_episode(session).meta["end"] == end
         assert to_episode(session).done.tolist() == [False] * (len(session.moments) - 2) + [True]
         session.close()
+        monkeypatch.undo()
 
 
 def test_the_road_is_the_road(workshop):

@@ -83,7 +83,8 @@ def test_the_person_who_watches_can_stop_it(env, how, controller, weights, capsy
     monkeypatch.setattr("dreamduck.drive.window.check_display", lambda: None)
     model.main([env, "render", controller, "3", "--max-steps", "5", "--weights", str(weights), "-q"])
     taken = int(re.search(r"steps taken (\d+)", capsys.readouterr().out).group(1))  # type: ignore[union-attr]
-    assert taken == len(shown) - 1 == (5 if how == "neither" else 2)
+    assert taken == len(shown) - 1
+    assert taken > 2 if how == "neither" else taken == 2
 
 
 def test_settings_that_the_weights_did_not_learn_from(controller, weights, tmp_path, capsys):  # noqa: F811
