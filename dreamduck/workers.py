@@ -118,12 +118,11 @@ class Worker:
         except (pipe.Closed, ValueError) as err:
             raise self._died() from err
         except pipe.Silent as err:
-            text = self._last_words()
             self.process.kill()
             self.close()
             raise SimulatorError(
                 f"{self.name} (process {self.process.pid}) gave no answer in {self._limit:.0f} s and was "
-                f"ended; {self.remedy}{text}"
+                f"ended; {self.remedy}"
             ) from err
         except BaseException:  # Ctrl-C
             self.process.kill()

@@ -99,7 +99,7 @@ class CompiledCache(FunctionCache):
         except Exception as err:
             log.debug("%s: cannot be kept (%s)", self._name, err)
             return
-        for folder in _folders():
+        for folder in _folders(create=True):
             try:
                 _write(folder / name, content)
             except OSError as err:
@@ -135,8 +135,8 @@ def version() -> str | None:
     return digest.hexdigest()[:24] if paths else None
 
 
-def _folders() -> Iterator[Path]:
-    """Where compiled code may be, the best place first."""
+def _folders(create: bool = False) -> Iterator[Path]:
+    """Where compiled code may be, the best place first; `create` the one for temporary files."""
     key = version()
     if key is None:
         return
@@ -145,18 +145,18 @@ def _folders() -> Iterator[Path]:
     yield SOURCES / "__pycache__" / f"{PREFIX}{key}"
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     yield Path(home) / "dreamduck" / f"{PREFIX}{key}"
-    temporary = _own_temporary()
+    temporary = _own_temporary(create)
     if temporary is not None:
         yield temporary / f"{PREFIX}{key}"
 
 
-@functools.cache
-def _own_temporary() -> Path | None:
+def _own_temporary(create: bool) -> Path | None:
     """A folder for temporary files that nobody else can write to: what is read from it is run."""
     try:
         user = os.getuid() if hasattr(os, "getuid") else "user"
         folder = Path(tempfile.gettempdir()) / f"dreamduck-{user}"
-        folder.mkdir(mode=0o700, exist_ok=True)
+        if create:
+            folder.mkdir(mode=0o700, exist_ok=True)
         found = folder.lstat()
     except OSError:
         return None

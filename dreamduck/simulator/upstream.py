@@ -24,7 +24,7 @@ from dreamduck.workers import Reply, Worker
 # What a call may take on a slow and busy machine [s]; a worker that takes GRACE longer hangs.
 GRACE = 10.0
 MAY_TAKE = {
-    "make": 60.0,  # imports gym-duckietown and loads a map
+    "make": 170.0,  # imports gym-duckietown and loads a map; 4 s on a machine with nothing else to do
     "reset": 20.0,  # loads objects, and may try START_TILES times START_TRIES poses
     "step": 0.0,  # and PHYSICS_TIME for each step of physics
     "frame": 5.0,

@@ -102,7 +102,7 @@ def test_damaged_entries_are_compiled_again(copy):
 
 
 def test_without_any_folder_it_is_compiled_each_time(monkeypatch):
-    monkeypatch.setattr(compiled, "_folders", lambda: iter(()))
+    monkeypatch.setattr(compiled, "_folders", lambda create=False: iter(()))
 
     @compiled.njit(error_model="numpy")
     def half(x):
@@ -143,12 +143,12 @@ def test_nobody_elses_temporary_folder_is_trusted(tmp_path, monkeypatch):
     own = tmp_path / f"dreamduck-{os.getuid()}"
     own.mkdir(mode=0o777)
     own.chmod(0o777)
-    assert compiled._own_temporary.__wrapped__() is None
+    assert compiled._own_temporary(create=True) is None
     own.chmod(0o700)
-    assert compiled._own_temporary.__wrapped__() == own
+    assert compiled._own_temporary(create=True) == own
     own.rename(tmp_path / "elsewhere")
     own.symlink_to(tmp_path / "elsewhere")
-    assert compiled._own_temporary.__wrapped__() is None
+    assert compiled._own_temporary(create=True) is None
 
 
 def test_old_versions_are_removed(copy):
@@ -173,7 +173,12 @@ def test_many_processes_at_once(copy):
     environment = isolated(copy)
     started = [
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+            command,
+            cwd=copy,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for _ in range(4)
     ]

@@ -138,6 +138,9 @@ def test_coarser_copies_are_smaller_and_stay_in_place():
     assert len(copies) == len(cells) > 3
     assert cells[0] == 0
     assert copies[0] is mesh
+    extent = np.ptp(mesh.vertices[X : Z + 1], axis=1).max()
+    halvings = 2 * np.log2(cells[1:] / extent / simplify.FINEST)  # each is 1.41 times as coarse as the last
+    np.testing.assert_allclose(halvings, np.round(halvings), atol=1e-3)
     sizes = [len(copy.triangles) for copy in copies]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-1] < sizes[0] / 5

@@ -379,7 +379,7 @@ def test_limits_are_those_of_the_calls(shared, monkeypatch):
     monkeypatch.setattr(worker, "send", lambda call, *_, limit: limits.update({call: limit}))
     for call in ("make", "reset", "step", "frame", "objects"):
         worker.ask(call)
-    assert limits == {"make": 70, "reset": 30, "step": pytest.approx(10.06), "frame": 15, "objects": 11}
+    assert limits == {"make": 180, "reset": 30, "step": pytest.approx(10.06), "frame": 15, "objects": 11}
 
 
 def test_threads_do_not_mix_up_answers(shared):
@@ -422,7 +422,7 @@ def test_interrupted_answer_is_never_read_later(shared):
     """What was asked before an interruption does not come back as the answer to something else."""
     expected = shared.reset([5]).pose
     shared.reset([6])
-    shared._workers[0].send("step", 1.0, 0.0)  # and nobody fetched it
+    shared._workers[0].ask("step", 1.0, 0.0)  # and nobody fetched it
     np.testing.assert_array_equal(shared.reset([5]).pose, expected)
 
 
