@@ -332,6 +332,8 @@ def check_member(info: zipfile.ZipInfo) -> None:
     Raises:
         ValueError: it is one of them, or encrypted.
     """
+    if info.filename != info.orig_filename or not info.filename.isprintable() or not info.filename:
+        raise ValueError(f"{info.filename[:40]!a}: a damaged name")  # `zipfile` cuts it at a zero byte
     if info.compress_type not in COMPRESSIONS:
         raise ValueError(f"{info.filename[:40]!r}: compression {info.compress_type}")
     if info.flag_bits & ENCRYPTED:

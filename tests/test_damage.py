@@ -299,7 +299,9 @@ def same(one: Any, other: Any) -> bool:
     """Whether two things that were read are the same."""
     if dataclasses.is_dataclass(one) and dataclasses.is_dataclass(other):
         return same(vars(one), vars(other))
-    if isinstance(one, np.ndarray):
+    if isinstance(one, np.ndarray) or isinstance(other, np.ndarray):
+        if type(one) is not type(other):
+            return False
         return one.dtype == other.dtype and np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
     if isinstance(one, dict):
         return set(one) == set(other) and all(same(value, other[key]) for key, value in one.items())

@@ -1,6 +1,7 @@
 """The package's shape: the flow is one-way, and importing it is light."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -108,42 +109,54 @@ CODE = {"eval", "exec", "compile", "__import__"}
 
 def pickles(tree: ast.AST) -> list[str]:
     """Every way to run code that stands in a file, among what a module does."""
-    found = []
-    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    nodes = list(ast.walk(tree))
+    safe = safe_loaders(nodes)
+    found = [name for node in nodes for name in imports(node) if name.split(".")[0] in PICKLES]
+    uses = {n.attr for n in nodes if isinstance(n, ast.Attribute) and ast.unparse(n.value) == "pickle"}
+    if found == ["pickle"] and uses == {"UnpicklingError"}:
+        found = []  # the kind of exception alone, which torch raises where it refuses
+    return found + [ast.unparse(node) for node in nodes if opens_code(node, safe)]
+
+
+def safe_loaders(nodes: list[ast.AST]) -> set[str]:
+    """YAML's loaders that make plain values only, and the module's own names for such."""
     safe = {"SafeLoader", "CSafeLoader"}
-    safe |= {c.name for c in classes if c.bases and ast.unparse(c.bases[0]).split(".")[-1] in safe}
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found += [a.name for a in node.names if a.name.split(".")[0] in PICKLES]
-        if isinstance(node, ast.ImportFrom):
-            found += [node.module] if (node.module or "").split(".")[0] in PICKLES else []
-            found += [a.name for a in node.names if a.name in PICKLES]
-        if not isinstance(node, ast.Call):
-            continue
-        called, given = ast.unparse(node.func), {k.arg: ast.unparse(k.value) for k in node.keywords}
-        last = called.split(".")[-1]
-        if last == "load" and called.split(".")[0] in ("np", "numpy"):
-            found += [called] if given.get("allow_pickle") != "False" else []
-        elif given.get("allow_pickle", "False") != "False":
-            found.append(called)
-        if called in ("torch.load", "th.load") and given.get("weights_only") != "True":
-            found.append(called)
-        models = called.startswith(("keras.", "tf.keras.", "tensorflow.keras.", "models.", "saving."))
-        if last == "enable_unsafe_deserialization" or (
-            models and last in ("load_model", "model_from_json")
-        ):
-            found.append(called)
-        if (
-            given.get("safe_mode", "True") != "True"
-            or "Loader" in given
-            or last in ("unsafe_load", "full_load")
-        ):
-            found.append(called)
-        if (called in ("yaml.load", "yaml.load_all") and "Loader" not in given) or called in CODE:
-            found.append(called)
-        if last == "import_module" and node.args and "pickle" in ast.unparse(node.args[0]):
-            found.append(called)
-    return found
+    for node in nodes:
+        if isinstance(node, ast.Assign) and "Loader" in (text := ast.unparse(node.value)):
+            safe |= (
+                {ast.unparse(t) for t in node.targets}
+                if set(re.findall(r"\w*Loader", text)) <= safe
+                else set()
+            )
+        if isinstance(node, ast.ClassDef) and {ast.unparse(b).split(".")[-1] for b in node.bases} & safe:
+            safe.add(node.name)
+    return safe
+
+
+def imports(node: ast.AST) -> list[str]:
+    if isinstance(node, ast.ImportFrom):
+        return [node.module or "", *(alias.name for alias in node.names)]
+    return [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+
+
+def opens_code(node: ast.AST, safe: set[str]) -> bool:
+    if not isinstance(node, ast.Call):
+        return False
+    called, given = ast.unparse(node.func), {k.arg: ast.unparse(k.value) for k in node.keywords}
+    first, last = called.split(".")[0], called.split(".")[-1]
+    models = called.startswith(("keras.", "tf.keras.", "tensorflow.keras.", "models.", "saving."))
+    return (
+        given.get("allow_pickle", "False") != "False"
+        or (first in ("np", "numpy") and last == "load" and "allow_pickle" not in given)
+        or (called in ("torch.load", "th.load") and given.get("weights_only") != "True")
+        or (models and last in ("load_model", "model_from_json"))
+        or given.get("safe_mode", "True") != "True"
+        or given.get("Loader", "SafeLoader").split(".")[-1] not in safe
+        or (called in ("yaml.load", "yaml.load_all") and "Loader" not in given)
+        or last in ("enable_unsafe_deserialization", "unsafe_load", "full_load")
+        or called in CODE
+        or (last == "import_module" and bool(node.args) and "pickle" in ast.unparse(node.args[0]))
+    )
 
 
 def test_no_pickle_anywhere():
@@ -165,6 +178,7 @@ def test_only_one_module_speaks_with_other_ranks():
     "code",
     [
         "import pickle",
+        "import pickle\ntry: pickle.load(f)\nexcept pickle.UnpicklingError: pass",
         "from pickle import loads",
         "import dill as json",
         "import joblib.numpy_pickle",

@@ -279,7 +279,8 @@ def test_weights_are_those_of_their_card(folder, name, load):
 def test_a_kill_between_weights_and_card_leaves_weights_that_load(folder, monkeypatch, stop):
     """Each step of a save is the last one once; what is there then is the old pair or the new one."""
     old, new = random_parameters(seed=0), random_parameters(seed=5)
-    replace, calls = os.replace, []
+    replace = os.replace
+    calls: list[str] = []
 
     def killed(source, target):
         if len(calls) == stop:
