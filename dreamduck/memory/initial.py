@@ -79,10 +79,10 @@ def read_initial(path: PathLike) -> InitialZ:
         raise WeightsError(f"{path}: expected {form} ({err}); write it again with rnn_train.py") from err
     if mu.ndim != 2 or mu.shape != logvar.shape or 0 in mu.shape:
         raise WeightsError(f"{path}: mus {mu.shape} and logvars {logvar.shape}, expected (N, Z) of both")
-    single = to_float32(mu)
-    if not (np.isfinite(single).all() and np.abs(logvar).max() <= LOGVAR_LIMIT):
+    narrow = to_float32(mu)
+    if not (np.isfinite(narrow).all() and np.abs(logvar).max() <= LOGVAR_LIMIT):
         raise WeightsError(f"{path}: expected finite numbers, and logvars within {LOGVAR_LIMIT:g}")
-    return InitialZ(single, logvar.astype(np.float32))
+    return InitialZ(narrow, logvar.astype(np.float32))
 
 
 def write_initial(path: PathLike, initial: InitialZ, most: int = MOST) -> None:
