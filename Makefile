@@ -48,7 +48,7 @@ media:  ## make the pictures of the README anew from the running system
 	$(PYTHON) scripts/media.py
 
 reproduce:  ## from nothing to a controller trained in the dream; goes on where it was
-	$(PYTHON) -m dreamduck.control.reproduce
+	$(PYTHON) -m dreamduck.pipeline.reproduce
 
 clean:  ## remove what tools leave behind
 	rm -rf build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -34,8 +34,8 @@ setup(
         "dreamduck": ["py.typed"],
         # envs/requirements.txt stays out: it names a file of the repository.
         "dreamduck.envs": ["*.bash", "*.ipynb"],
-        "dreamduck.pretrained": ["*.h5", "*.json", "*.npz"],
-        "dreamduck.drive": ["page/*", "page/**/*"],
+        "dreamduck.pretrained": ["*.h5", "*.json", "*.npz", "controllers/*.json", "agents/*"],
+        "dreamduck.web": ["page/*", "page/**/*"],
     },
     install_requires=requirements(),
     extras_require={

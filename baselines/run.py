@@ -1,7 +1,7 @@
-"""`python -m baselines.run`: the same as `python -m dreamduck.baselines.run`."""
+"""`python -m baselines.run`: the same as `python -m dreamduck.rl.run`."""
 
-from dreamduck import cli
-from dreamduck.baselines.command import main
+from dreamduck.common import command_line
+from dreamduck.rl.command import main
 
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

@@ -12,10 +12,10 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.common import save
-from dreamduck.drive.graphs import decoder_graph, memory_graph
-from dreamduck.drive.mind import load_model
-from dreamduck.drive.static_export import main as export
+from dreamduck.export.graphs import decoder_graph, memory_graph
+from dreamduck.export.static_export import main as export
 from dreamduck.pretrained import FOLDER
+from dreamduck.web.model_session import load_model
 
 HERE = Path(__file__).parent / "browser"
 COMMAND = "python -m benchmarks browser_runtimes"
@@ -31,7 +31,7 @@ def main() -> None:
         (folder / "memory.onnx").write_bytes(memory_graph(model.memory))
         (folder / "decoder.onnx").write_bytes(decoder_graph(model.vision))
         export([str(folder / "dream.html")])
-        command = [sys.executable, "-m", "dreamduck.drive", "--port", "0"]
+        command = [sys.executable, "-m", "dreamduck.web", "--port", "0"]
         with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
             address = server.stdout.readline().removeprefix("Drive at ").strip()

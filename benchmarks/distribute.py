@@ -25,7 +25,7 @@ WAYS = {"one process": 1, "mirrored": 1, "two workers": 2}  # processes of each
 
 
 def strategy_of(way: str) -> Any:
-    from dreamduck.backend import tf
+    from dreamduck.common.backend import tf
 
     if way == "mirrored":
         device = tf.config.list_physical_devices("CPU")[0]
@@ -41,16 +41,16 @@ def strategy_of(way: str) -> Any:
 
 def serve(way: str, number: int) -> None:
     """A peer: for every line a step's seconds, by the clock and of processors."""
-    from dreamduck.backend import keras, tf
-    from dreamduck.vision.layout import initial_parameters
-    from dreamduck.vision.model import VAE, losses
+    from dreamduck.common.backend import keras, tf
+    from dreamduck.world_model.vae.layout import initial_parameters
+    from dreamduck.world_model.vae.network import VAENetwork, losses
 
     strategy = strategy_of(way)
     count = strategy.num_replicas_in_sync
     frames = np.random.default_rng(0).integers(0, 256, (BATCH, 64, 64, 3)).astype(np.uint8)
     shares = np.split(frames, count)
     with strategy.scope():
-        model = VAE()
+        model = VAENetwork()
         model.set_parameters(initial_parameters(model.z_size, 0))
         optimizer = keras.optimizers.Adam(1e-4)
         optimizer.build(model.trainable_variables)

@@ -2,8 +2,8 @@
 
 The paper's sizes (z 64, 512 units, 5 mixtures), a linear controller on [z, h], by batch size. Peers take
 turns in one process:
-- rollout: `dreamduck.dream.rollout`, the controllers inside the compiled loop;
-- stepper: `dreamduck.dream.stepper`, numpy, what the Gym world v2 runs on;
+- rollout: `dreamduck.world_model.imagination.rollout`, the controllers inside the compiled loop;
+- stepper: `dreamduck.world_model.imagination.stepper`, numpy, what the Gym world v2 runs on;
 - matmul: the two matrix products of a step alone, at these shapes, in a compiled loop: nobody who
   computes the same model in float32 is quicker than that;
 - pytorch: the same loop as anybody would write it there;
@@ -19,24 +19,24 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import save, seconds_per_call
-from dreamduck.backend import set_threads, tf
-from dreamduck.dream.rollout import Dream
-from dreamduck.dream.stepper import Dreams
-from dreamduck.memory import InitialZ, Memory, MemoryConfig
-from dreamduck.memory.layout import initial_parameters
+from dreamduck.common.backend import set_threads, tf
+from dreamduck.world_model.imagination.rollout import Dream
+from dreamduck.world_model.imagination.stepper import Dreams
+from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ, MDNRNNConfig
+from dreamduck.world_model.mdn_rnn.layout import initial_parameters
 
-SIZES = MemoryConfig()
+SIZES = MDNRNNConfig()
 STEPS = {1: 64, 64: 64, 1024: 32}
 SESSION_STEPS = 20
 Z, H, K = SIZES.z_size, SIZES.hidden_size, SIZES.mixtures
 
 
-def make_memory() -> tuple[Memory, InitialZ]:
+def make_memory() -> tuple[MDNRNN, InitialZ]:
     """Weights as a training begins with, and dreams that never end."""
     parameters = initial_parameters(SIZES, 0)
     parameters["head_end/bias"][:] = -60
     zeros = np.zeros((10, Z), np.float32)
-    return Memory(parameters, SIZES), InitialZ(zeros, zeros)
+    return MDNRNN(parameters, SIZES), InitialZ(zeros, zeros)
 
 
 def policy(theta: Any, z: Any, c: Any, h: Any) -> Any:
@@ -50,13 +50,13 @@ def thetas(count: int) -> Any:
     return np.random.default_rng(0).normal(0, 0.1, (count, size)).astype(np.float32)
 
 
-def rollout(memory: Memory, initial: InitialZ, batch: int) -> Callable[[], Any]:
+def rollout(memory: MDNRNN, initial: InitialZ, batch: int) -> Callable[[], Any]:
     dream, episodes = Dream(memory, initial), min(batch, 16)
     theta = thetas(batch // episodes)
     return lambda: dream.rollout(policy, theta, episodes, STEPS[batch], 0)
 
 
-def stepper(memory: Memory, initial: InitialZ, batch: int) -> Callable[[], Any]:
+def stepper(memory: MDNRNN, initial: InitialZ, batch: int) -> Callable[[], Any]:
     dreams, theta = Dreams(memory, initial, batch), thetas(1)[0]
     weight, bias = theta[2:].reshape(-1, 2), theta[:2]
     dreams.reset(range(batch))
@@ -69,7 +69,7 @@ def stepper(memory: Memory, initial: InitialZ, batch: int) -> Callable[[], Any]:
     return run
 
 
-def matmul(memory: Memory, batch: int) -> Callable[[], Any]:
+def matmul(memory: MDNRNN, batch: int) -> Callable[[], Any]:
     kernel, _, heads, _ = (tf.constant(part) for part in memory.merged())
     random = np.random.default_rng(0)
     inputs = tf.constant(random.standard_normal((batch, kernel.shape[0])).astype(np.float32))
@@ -88,7 +88,7 @@ def matmul(memory: Memory, batch: int) -> Callable[[], Any]:
     return run
 
 
-def pytorch(memory: Memory, batch: int) -> Callable[[], Any]:
+def pytorch(memory: MDNRNN, batch: int) -> Callable[[], Any]:
     import torch
 
     kernel, bias, heads, heads_bias = (torch.from_numpy(part) for part in memory.merged())
@@ -117,7 +117,7 @@ def pytorch(memory: Memory, batch: int) -> Callable[[], Any]:
     return run
 
 
-def session(memory: Memory) -> Callable[[], Any]:
+def session(memory: MDNRNN) -> Callable[[], Any]:
     """One dream, a session call and a Python loop over latents for each step."""
     v1 = tf.compat.v1
     kernel, bias, heads, heads_bias = memory.merged()

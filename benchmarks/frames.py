@@ -17,12 +17,12 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from benchmarks.common import save
-from dreamduck.cli import progress
+from dreamduck.common.command_line import progress
 from dreamduck.simulator.base import FloatArray, Frames, SimulatorConfig
-from dreamduck.simulator.camera import Camera
-from dreamduck.simulator.maps import Map
+from dreamduck.simulator.gym_duckietown.client import UpstreamSimulator
+from dreamduck.simulator.maps.parser import Map
 from dreamduck.simulator.native import NativeSimulator
-from dreamduck.simulator.upstream import UpstreamSimulator
+from dreamduck.simulator.render.camera import Camera
 
 MAPS = (
     "loop_empty",

@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import save, seconds_per_call
-from dreamduck.memory.data import Batch
-from dreamduck.memory.layout import MemoryConfig
-from dreamduck.memory.settings import TrainingConfig
-from dreamduck.memory.trainer import LatentScale, RewardScale, Trainer
+from dreamduck.world_model.mdn_rnn.batches import Batch
+from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig
+from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
+from dreamduck.world_model.mdn_rnn.trainer import LatentScale, RewardScale, Trainer
 
 TF1_SECONDS = {1: 1.219, 2: 0.836}  # the 2019 code under TensorFlow 1.15, by cores, on another day
 
 
-def make_batch(lanes: int, length: int, sizes: MemoryConfig) -> Batch:
+def make_batch(lanes: int, length: int, sizes: MDNRNNConfig) -> Batch:
     """Random numbers in the shape of a batch."""
     random = np.random.default_rng(0)
 
@@ -42,7 +42,7 @@ def make_batch(lanes: int, length: int, sizes: MemoryConfig) -> Batch:
     )
 
 
-def torch_step(batch: Batch, sizes: MemoryConfig, end_weight: float) -> Callable[[], Any]:
+def torch_step(batch: Batch, sizes: MDNRNNConfig, end_weight: float) -> Callable[[], Any]:
     """The same step in PyTorch."""
     import torch
 
@@ -90,7 +90,7 @@ def main() -> None:
     import torch
 
     if given.threads:
-        from dreamduck.backend import set_threads
+        from dreamduck.common.backend import set_threads
 
         set_threads(given.threads)
         torch.set_num_threads(given.threads)

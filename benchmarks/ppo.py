@@ -72,7 +72,7 @@ def stock_processes() -> Any:
     """The 8 processes as a batch; nothing of PyTorch is loaded in them."""
     from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
-    from dreamduck.baselines.vec import BatchVecEnv
+    from dreamduck.rl.vec_env import BatchVecEnv
 
     batch = AsyncVectorEnv([Stock] * CARS, context="spawn", autoreset_mode=AutoresetMode.SAME_STEP)
     return BatchVecEnv(batch)
@@ -82,10 +82,10 @@ def trainer(venv: Any, network: str, **keys: Any) -> Any:
     """An agent for those environments; each call of the result trains for one update, and tells how many
     threads PyTorch had for it.
     """
-    from dreamduck.baselines import agents, algorithms
-    from dreamduck.baselines.engine import set_threads
-    from dreamduck.baselines.plan import resolve
-    from dreamduck.baselines.worlds import EpisodeWatch
+    from dreamduck.rl import agents, algorithms
+    from dreamduck.rl.env_batches import EpisodeWatch
+    from dreamduck.rl.run_plan import resolve
+    from dreamduck.rl.sb3 import set_threads
 
     algorithm = algorithms.find("ppo2")
     given = {"nsteps": STEPS, **keys}
@@ -103,8 +103,8 @@ def trainer(venv: Any, network: str, **keys: Any) -> Any:
 
 def main(argv: Sequence[str] | None = None) -> None:
     from benchmarks.common import save
-    from dreamduck.baselines import worlds
-    from dreamduck.errors import WeightsError
+    from dreamduck.common.errors import WeightsError
+    from dreamduck.rl import env_batches
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -117,10 +117,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     flags = parser.parse_args(argv)
     print("starting 16 processes of gym-duckietown, each with a window system of its own", flush=True)
     places: dict[str, Any] = {
-        "native": lambda: worlds.vec_env("DreamDuck-v0", CARS),
-        "mended": lambda: worlds.vec_env("DreamDuck-v0", CARS, simulator="gym-duckietown"),
+        "native": lambda: env_batches.vec_env("DreamDuck-v0", CARS),
+        "mended": lambda: env_batches.vec_env("DreamDuck-v0", CARS, simulator="gym-duckietown"),
         "stock": stock_processes,
-        "dream": lambda: worlds.vec_env("DreamDuck-v2", CARS, weights=flags.weights),
+        "dream": lambda: env_batches.vec_env("DreamDuck-v2", CARS, weights=flags.weights),
     }
     venvs, peers, threads = {}, {}, {}
     for name, make in places.items():

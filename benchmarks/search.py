@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import save, seconds_per_call
-from dreamduck.control.controllers import ControllerForm
-from dreamduck.control.evaluate import DreamJudge, Scores, Task, judge_all
-from dreamduck.control.evolution import Evolution, EvolutionConfig
-from dreamduck.storage import write_npz
+from dreamduck.common.storage import write_npz
+from dreamduck.controllers.evaluator import DreamEvaluator, EvalBatch, Returns, judge_all
+from dreamduck.controllers.policy import ControllerForm
+from dreamduck.search.cma_es import Evolution, EvolutionConfig
 
 POPULATION, EPISODES = 64, 16
 
@@ -55,25 +55,25 @@ def strategies(features: str, rounds: int) -> dict[str, float]:
 
 def make_dream(hidden_size: int) -> Any:
     """A dream of random weights that does not end: the time does not depend on what was learnt."""
-    from dreamduck.dream.rollout import Dream
-    from dreamduck.memory import InitialZ, Memory, MemoryConfig
-    from dreamduck.memory.layout import initial_parameters
+    from dreamduck.world_model.imagination.rollout import Dream
+    from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ, MDNRNNConfig
+    from dreamduck.world_model.mdn_rnn.layout import initial_parameters
 
-    sizes = MemoryConfig(hidden_size=hidden_size)
+    sizes = MDNRNNConfig(hidden_size=hidden_size)
     parameters = initial_parameters(sizes, seed=0)
     parameters["head_end/bias"][:] = -50.0
     zeros = np.zeros((1, sizes.z_size), np.float32)
-    return Dream(Memory(parameters, sizes), InitialZ(zeros, zeros - 2))
+    return Dream(MDNRNN(parameters, sizes), InitialZ(zeros, zeros - 2))
 
 
 def judging(features: str, steps: int, rounds: int, hidden_size: int) -> dict[str, float]:
     """Dream steps a second for blocks of several sizes; the same population in each turn."""
     form = ControllerForm(features, hidden_size=hidden_size)
-    judge = DreamJudge(make_dream(hidden_size), form, temperature=1.0)
+    evaluator = DreamEvaluator(make_dream(hidden_size), form, temperature=1.0)
     theta = np.random.default_rng(0).normal(0, 0.1, (POPULATION, form.size)).astype(np.float32)
 
-    def spread(tasks: list[Task]) -> list[Scores]:
-        return [judge(task) for task in tasks]
+    def spread(tasks: list[EvalBatch]) -> list[Returns]:
+        return [evaluator(task) for task in tasks]
 
     def run(block: int) -> Callable[[], Any]:
         return lambda: judge_all(theta, range(POPULATION), EPISODES, steps, block, spread)

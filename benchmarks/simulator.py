@@ -21,10 +21,10 @@ import numpy.typing as npt
 from numba import njit
 
 from benchmarks.common import save, seconds_per_call
+from dreamduck.common.threads import cores
 from dreamduck.simulator.base import SimulatorConfig
+from dreamduck.simulator.gym_duckietown.client import UpstreamSimulator
 from dreamduck.simulator.native import NativeSimulator
-from dreamduck.simulator.upstream import UpstreamSimulator
-from dreamduck.threads import cores
 
 MAPS = ("loop_empty", "loop_dyn_duckiebots", "robotarium2")
 SIZES = ((64, 64), (160, 120), (640, 480))

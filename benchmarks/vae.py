@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import save
-from dreamduck.threads import cores
+from dreamduck.common.threads import cores
 
 BATCH, Z = 100, 64
 CALLS = {"train": 1, "encode": 40, "decode": 40, "encode 256": 1}  # in each turn
@@ -38,12 +38,12 @@ def latents(count: int) -> np.ndarray:
 
 
 def ours() -> Calls:
-    from dreamduck.vision import Vision
-    from dreamduck.vision.settings import TrainingConfig
-    from dreamduck.vision.trainer import Trainer
+    from dreamduck.world_model.vae import VAE
+    from dreamduck.world_model.vae.settings import TrainingConfig
+    from dreamduck.world_model.vae.trainer import Trainer
 
     trainer = Trainer(TrainingConfig(batch_size=BATCH, z_size=Z), 1000)
-    vision = Vision(trainer.model.parameters())
+    vision = VAE(trainer.model.parameters())
     batch, one, many, z = frames(BATCH), frames(1), frames(256), latents(1)
     return {
         "train": lambda: trainer.train(batch, 0),
@@ -54,10 +54,10 @@ def ours() -> Calls:
 
 
 def ours_keras() -> Calls:
-    from dreamduck.backend import tf
-    from dreamduck.vision.model import VAE
+    from dreamduck.common.backend import tf
+    from dreamduck.world_model.vae.network import VAENetwork
 
-    model = VAE(Z)
+    model = VAENetwork(Z)
     encode = tf.function(lambda x: model.encode(tf.cast(x, tf.float32) / 255))
     decode = tf.function(lambda z: tf.cast(model.decode(z) * 255, tf.uint8))
     one, many, z = (tf.constant(a) for a in (frames(1), frames(256), latents(1)))
@@ -117,7 +117,7 @@ def pytorch() -> Calls:
 def graph_of_2019() -> Calls:
     import tensorflow.compat.v1 as tf
 
-    from dreamduck.vision.layout import CONVOLUTIONS, TRANSPOSED, initial_parameters
+    from dreamduck.world_model.vae.layout import CONVOLUTIONS, TRANSPOSED, initial_parameters
 
     tf.disable_eager_execution()
     weights = {name: tf.Variable(array) for name, array in initial_parameters(Z, 0).items()}

@@ -30,15 +30,15 @@ LEGACY_ENTRY_POINTS = {
     "DreamDuck-v1": "dreamduck.envs.legacy:LegacyRealEnv",
     "DreamDuck-v2": "dreamduck.envs.legacy:LegacyDreamEnv",
 }
-AGENTS = "dreamduck.baselines.acting"
+AGENTS = "dreamduck.rl.acting"
 
 
 def agents() -> Any:
-    """The module that reads agents' files: `about(path)` and `Actor(path)`; it loads PyTorch."""
+    """The module that reads agents' files: `about(path)` and `AgentPolicy(path)`; it loads PyTorch."""
     return importlib.import_module(AGENTS)
 
 
-OWN_COMMAND = "python -m dreamduck.baselines.run"
+OWN_COMMAND = "python -m dreamduck.rl.run"
 
 
 def foreign_baselines() -> str | None:

@@ -6,7 +6,7 @@ import argparse
 
 from stable_baselines3 import PPO
 
-from dreamduck.baselines.worlds import vec_env
+from dreamduck.rl.env_batches import vec_env
 
 
 def main() -> None:

@@ -13,13 +13,14 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck import memory, vision
-from dreamduck.dream import TEMPERATURE
-from dreamduck.memory.openloop import dream_on, make_take
+from dreamduck.common.storage import replacing, write_json
+from dreamduck.evaluation.open_loop import dream_on, make_take
 from dreamduck.pretrained import FOLDER
 from dreamduck.recordings import Episode, find_recordings, held_out, read_episode
-from dreamduck.storage import replacing, write_json
-from dreamduck.vision.measures import psnr
+from dreamduck.world_model import mdn_rnn
+from dreamduck.world_model import vae as vision
+from dreamduck.world_model.imagination import TEMPERATURE
+from dreamduck.world_model.vae.reconstruction import psnr
 
 COLUMNS = 8
 EVERY = 5  # steps between two pictures
@@ -54,7 +55,7 @@ def sharpness(frames: Frames) -> float:
 
 def look(weights: Path, episodes: list[Episode]) -> list[Look]:
     """Let a world model see and dream."""
-    vae, rnn = vision.load(weights), memory.load(weights)
+    vae, rnn = vision.load(weights), mdn_rnn.load(weights)
     found = []
     for number, episode in enumerate(episodes):
         z = vae.encode(episode.obs[: SHOWN + STEPS])[0]

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from dreamduck.memory import data
-from dreamduck.memory.settings import TrainingConfig as MemoryTraining
-from dreamduck.memory.trainer import Trainer as MemoryTrainer
-from dreamduck.memory.trainer import latent_scale, reward_scale
-from dreamduck.series import Series
-from dreamduck.vision.settings import TrainingConfig as VisionTraining
-from dreamduck.vision.trainer import Trainer as VisionTrainer
+from dreamduck.world_model.latents import Series
+from dreamduck.world_model.mdn_rnn import batches
+from dreamduck.world_model.mdn_rnn.settings import TrainingConfig as MemoryTraining
+from dreamduck.world_model.mdn_rnn.trainer import Trainer as MemoryTrainer
+from dreamduck.world_model.mdn_rnn.trainer import latent_scale, reward_scale
+from dreamduck.world_model.vae.settings import TrainingConfig as VisionTraining
+from dreamduck.world_model.vae.trainer import Trainer as VisionTrainer
 
 WARM_UP, TIMED = 3, 12  # steps
 LENGTH = 100  # of the episodes
@@ -54,8 +54,8 @@ def memory_seconds() -> float:
     series = Series(arrays[0], arrays[1] - 3, arrays[2], reward, done, offsets, seeds)
     scales = reward_scale(series, range(9)), latent_scale(series, range(9), True)
     trainer = MemoryTrainer(config, config.sizes(), *scales)
-    places = data.plan(offsets, seeds, config.batch_size, config.sequence, 1, 0)
-    batch = data.batch(series, places, 0, config.sequence)
+    places = batches.plan(offsets, seeds, config.batch_size, config.sequence, 1, 0)
+    batch = batches.batch(series, places, 0, config.sequence)
     dreaming = config.steps  # a step of the last third
     return median_step(lambda _: trainer.train(batch, dreaming))
 

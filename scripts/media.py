@@ -20,21 +20,21 @@ import numpy as np
 from PIL import Image
 
 import dreamduck  # noqa: F401  (registers the worlds)
-from dreamduck import memory, vision
-from dreamduck.control.controllers import Controller
-from dreamduck.control.drivers import PurePursuit
-from dreamduck.control.evaluate import ControllerDriver, Driver
-from dreamduck.dream import TEMPERATURE
-from dreamduck.dream.perception import Perception
-from dreamduck.dream.stepper import Dreams
-from dreamduck.drive.wheel import NO_CONTROLLER, find_controller
-from dreamduck.memory import LSTMState
+from dreamduck.common.storage import write_json
+from dreamduck.common.video import side_by_side, write_video
+from dreamduck.controllers.evaluator import ControllerPolicy, Driver
+from dreamduck.controllers.policy import Controller
+from dreamduck.evaluation.policies import PurePursuit
 from dreamduck.pretrained import FOLDER
 from dreamduck.simulator.base import FloatArray, Frames
-from dreamduck.simulator.maps import load_map
+from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.road import Road, RoadConfig
-from dreamduck.storage import write_json
-from dreamduck.video import side_by_side, write_video
+from dreamduck.window.policy_switch import NO_CONTROLLER, find_controller
+from dreamduck.world_model import mdn_rnn, vae
+from dreamduck.world_model.imagination import TEMPERATURE
+from dreamduck.world_model.imagination.perception import Perception
+from dreamduck.world_model.imagination.stepper import Dreams
+from dreamduck.world_model.mdn_rnn import LSTMState
 
 ROOT = Path(__file__).resolve().parent.parent
 MEDIA = ROOT / "media"
@@ -70,12 +70,12 @@ def drive(driver: Driver, config: RoadConfig, seed: int) -> tuple[list[Frames], 
 
 def dream_along(seen: list[Frames], actions: FloatArray, temperature: float, seed: int) -> list[Frames]:
     """The same drive, dreamt with the same actions once the first frames have been seen."""
-    mind, eyes = memory.load(FOLDER), vision.load(FOLDER)
-    perception = Perception(eyes, mind)
+    rnn, eyes = mdn_rnn.load(FOLDER), vae.load(FOLDER)
+    perception = Perception(eyes, rnn)
     perception.reset(seen[0][np.newaxis])
     for frame, action in zip(seen[1:WARM_UP], actions, strict=False):
         perception.step(frame[np.newaxis], action[np.newaxis])
-    dreams = Dreams(mind, memory.load_initial(FOLDER, mind.config), temperature=temperature)
+    dreams = Dreams(rnn, mdn_rnn.load_initial(FOLDER, rnn.config), temperature=temperature)
     dreams.reset([seed])
     dreams.z = perception.z.copy()
     dreams.state = LSTMState(perception.state.h.copy(), perception.state.c.copy())
@@ -89,7 +89,7 @@ def dream_along(seen: list[Frames], actions: FloatArray, temperature: float, see
 def dream_alone(controller: Controller, temperature: float, seed: int) -> list[Frames]:
     """The controller in the dream."""
     env = gymnasium.make("DreamDuck-v2", temperature=temperature, render_mode="rgb_array")
-    eyes = vision.load(FOLDER)
+    eyes = vae.load(FOLDER)
     observation, _ = env.reset(seed=seed)
     latents = []
     for _ in range(STEPS):
@@ -103,7 +103,7 @@ def dream_alone(controller: Controller, temperature: float, seed: int) -> list[F
 
 def worlds(seen: list[Frames], dreamt: list[Frames]) -> Frames:
     """Camera, VAE and dream beside each other, at three moments."""
-    eyes = vision.load(FOLDER)
+    eyes = vae.load(FOLDER)
     rows = []
     for moment in (WARM_UP, len(seen) // 2, len(seen) - 1):
         again = eyes.decode(eyes.encode(seen[moment][np.newaxis])[0])[0]
@@ -121,7 +121,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--temp", type=float, default=TEMPERATURE, help="temperature of the dreams")
     arguments = parser.parse_args()
-    config = memory.read_config(FOLDER)
+    config = mdn_rnn.read_config(FOLDER)
     controller = find_controller(arguments.controller, config.z_size, config.hidden_size)
     if controller is None:
         parser.error(NO_CONTROLLER)
@@ -129,8 +129,8 @@ def main() -> None:
     expert = PurePursuit(load_map(road.map_name), road.steering_gain)
     seen, above, actions = drive(expert, road, arguments.seed)
     dreamt = dream_along(seen, actions, arguments.temp, arguments.seed)
-    eyes = vision.load(FOLDER)
-    pupil = ControllerDriver(controller.form, controller.theta, Perception(eyes, memory.load(FOLDER)))
+    eyes = vae.load(FOLDER)
+    pupil = ControllerPolicy(controller.form, controller.theta, Perception(eyes, mdn_rnn.load(FOLDER)))
     looked, track, _ = drive(pupil, road, arguments.seed)
     alone = dream_alone(controller, arguments.temp, arguments.seed)
     MEDIA.mkdir(exist_ok=True)
@@ -160,7 +160,7 @@ def main() -> None:
             "controller": len(looked),
             "dream": len(alone),
         },
-        "weights": {"vae": eyes.weights, "rnn": memory.load(FOLDER).weights},
+        "weights": {"vae": eyes.weights, "rnn": mdn_rnn.load(FOLDER).weights},
     }
     write_json(MEDIA / "media.json", settings)
     print(

@@ -11,13 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dreamduck.storage import read_json
+from dreamduck.common.storage import read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 CARDS = ROOT / "dreamduck" / "pretrained"
 RESULTS = ROOT / "benchmarks" / "results"
 DOCS = ROOT / "docs"
-LOG = ROOT / "log"
+AGENTS = ROOT / "dreamduck" / "pretrained" / "agents"
 PAGES = (ROOT / "README.md", DOCS / "baselines.md")
 MARK = re.compile(r"(<!-- results:(\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -31,27 +31,27 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 def model() -> str:
     """What the shipped world model reaches on held-out episodes, and what made it."""
     vae, rnn = read_json(CARDS / "vae.json"), read_json(CARDS / "rnn.json")
-    eye, mind = vae["metrics"]["held_out"], rnn["metrics"]["held_out"]
+    vae, rnn = vae["metrics"]["held_out"], rnn["metrics"]["held_out"]
 
     def made(card: dict[str, Any]) -> str:
         return f"{card['seconds'] / 60:.0f} min"
 
     rows = [
-        ["VAE", "PSNR of a decoded frame", f"{eye['psnr']:.1f} dB", f"`{vae['command']}`", made(vae)],
-        ["", "structural similarity", f"{eye['ssim']:.2f}", "", ""],
+        ["VAE", "PSNR of a decoded frame", f"{vae['psnr']:.1f} dB", f"`{vae['command']}`", made(vae)],
+        ["", "structural similarity", f"{vae['ssim']:.2f}", "", ""],
         [
             "MDN-RNN",
             "log-likelihood loss of a latent",
-            f"{mind['nll']:.3f} nats",
+            f"{rnn['nll']:.3f} nats",
             f"`{rnn['command']}`",
             made(rnn),
         ],
-        ["", "correlation of predicted and true reward", f"{mind['reward_correlation']:.2f}", "", ""],
-        ["", "ROC AUC of the end", f"{mind['end_auc']:.3f}", "", ""],
+        ["", "correlation of predicted and true reward", f"{rnn['reward_correlation']:.2f}", "", ""],
+        ["", "ROC AUC of the end", f"{rnn['end_auc']:.3f}", "", ""],
         [
             "",
             "ends a step, expected and true",
-            f"{mind['end_expected']:.4f}, {mind['end_rate']:.4f}",
+            f"{rnn['end_expected']:.4f}, {rnn['end_rate']:.4f}",
             "",
             "",
         ],
@@ -191,7 +191,7 @@ def speed() -> str:
 def agents() -> str:
     """The agents that ship: what they took, and how they drive."""
     rows = []
-    for path in sorted(LOG.glob("*.ppo2.card.json")):
+    for path in sorted(AGENTS.glob("*.ppo2.card.json")):
         card = read_json(path)
         for at, score in enumerate(card["scores"]):
             first = [

@@ -21,26 +21,27 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dreamduck import memory, vision
-from dreamduck.config import to_dict
-from dreamduck.control import plot, report
-from dreamduck.control.files import RunFiles, read_controller, run_of, to_card
-from dreamduck.control.runs import read_verdict
-from dreamduck.control.scoreboard import read_entries
-from dreamduck.control.search import Search
-from dreamduck.control.stages import _read_stamp
-from dreamduck.errors import DreamDuckError
-from dreamduck.logbook import Logbook, read_logbook
-from dreamduck.memory.files import read_parameters
-from dreamduck.memory.initial import InitialZ, read_initial, read_midway, write_midway
-from dreamduck.readers import read_npz
+from dreamduck.common.config import to_dict
+from dreamduck.common.errors import DreamDuckError
+from dreamduck.common.readers import read_npz
+from dreamduck.common.storage import write_json, write_npz
+from dreamduck.common.training_log import TrainingLog, read_training_log
+from dreamduck.controllers.controller_file import RunFiles, read_controller, run_of, to_card
+from dreamduck.evaluation import report
+from dreamduck.evaluation.scoreboard import read_entries
+from dreamduck.pipeline.stages import _read_stamp
 from dreamduck.recordings import read_episode, scan, write_episode
-from dreamduck.series import read_series, write_series
-from dreamduck.storage import write_json, write_npz
-from tests.control.fakes import CONFIG, FORM, Sphere
-from tests.memory.helpers import SMALL, random_parameters, toy_series, write_memory
+from dreamduck.search import search_plot
+from dreamduck.search.run import read_verdict
+from dreamduck.search.search import Search
+from dreamduck.world_model import mdn_rnn, vae
+from dreamduck.world_model.latents import read_series, write_series
+from dreamduck.world_model.mdn_rnn.files import read_parameters
+from dreamduck.world_model.mdn_rnn.start_states import InitialZ, read_initial, read_midway, write_midway
+from tests.controllers.fakes import CONFIG, FORM, Sphere
 from tests.recordings.helpers import episode, folder_of_episodes
-from tests.vision.helpers import parameters as vision_parameters
+from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, toy_series, write_memory
+from tests.world_model.vae.helpers import parameters as vision_parameters
 
 SECONDS = 10  # for one file; what a reader takes is far below
 TOKENS = [
@@ -65,11 +66,11 @@ def make_memory(folder: Path, name: str) -> Path:
 
 
 def read_memory(path: Path) -> Any:
-    return memory.load(path.parent).parameters
+    return mdn_rnn.load(path.parent).parameters
 
 
 def read_vae(path: Path) -> Any:
-    return vision.files.load(path.parent)[0]
+    return vae.files.load(path.parent)[0]
 
 
 def make_weights_without_fingerprint(folder: Path) -> Path:
@@ -81,7 +82,7 @@ def make_weights_without_fingerprint(folder: Path) -> Path:
 def make_vae(folder: Path) -> Path:
     made = {name: array * 0 for name, array in vision_parameters(z_size=2).items()}
     made["enc_fc_mu/bias"][:] = (0.25, -3.0)
-    vision.files.save(folder, made, {"metrics": {"psnr": 20.5}})
+    vae.files.save(folder, made, {"metrics": {"psnr": 20.5}})
     return folder / "vae.weights.h5"
 
 
@@ -126,7 +127,7 @@ def make_controller(folder: Path, name: str) -> Path:
 
 
 def make_logbook(folder: Path) -> Path:
-    with Logbook(folder, "vae", {}, tensorboard=False) as book:
+    with TrainingLog(folder, "vae", {}, tensorboard=False) as book:
         for step in range(9):
             book.write(step, loss=1 / (1 + step), held_out=math.nan)
     return folder / "vae.jsonl"
@@ -208,15 +209,15 @@ KINDS: dict[str, Kind] = {
         lambda p: read_controller(p.with_name("a.json"), 3, 4).theta, True, False,
     ),
     "history": Kind(
-        lambda f: make_run(f, ".hist.json"), lambda p: plot.read_history(run_of(p)),
+        lambda f: make_run(f, ".hist.json"), lambda p: search_plot.read_history(run_of(p)),
         binary=False,
     ),
     "evaluations": Kind(
         lambda f: make_run(f, ".hist_best.json"),
-        lambda p: plot.read_evaluations(run_of(p)),
+        lambda p: search_plot.read_evaluations(run_of(p)),
         binary=False,
     ),
-    "logbook": Kind(make_logbook, read_logbook, binary=False),
+    "logbook": Kind(make_logbook, read_training_log, binary=False),
     "stamp": Kind(lambda folder: make_json(folder, STAMP), _read_stamp, binary=False),
     "scores": Kind(lambda folder: make_json(folder, {"entries": [ENTRY]}), read_entries, binary=False),
     "verdict": Kind(

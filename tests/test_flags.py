@@ -15,21 +15,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dreamduck.backend import tf
+from dreamduck.common.backend import tf
+from dreamduck.common.errors import CheckpointError, ConfigError, RecordError
+from dreamduck.common.storage import write_npz
+from dreamduck.common.training_log import TrainingLog, read_training_log
 from dreamduck.envs import extract, rnn_train, series, vae_train
-from dreamduck.errors import CheckpointError, ConfigError, RecordError
-from dreamduck.logbook import Logbook, read_logbook
-from dreamduck.memory import MemoryConfig, load
-from dreamduck.memory import training as memory_training
 from dreamduck.recordings import read_episode
-from dreamduck.series import read_series
 from dreamduck.simulator.road import Road
-from dreamduck.storage import write_npz
-from dreamduck.vision import files as vision_files
-from dreamduck.vision import training as vision_training
-from tests.memory.helpers import random_parameters, write_memory, write_toy
+from dreamduck.world_model.latents import read_series
+from dreamduck.world_model.mdn_rnn import MDNRNNConfig, load
+from dreamduck.world_model.mdn_rnn import training as memory_training
+from dreamduck.world_model.vae import files as vision_files
+from dreamduck.world_model.vae import training as vision_training
 from tests.recordings.helpers import folder_of_episodes
-from tests.vision.helpers import parameters
+from tests.world_model.mdn_rnn.helpers import random_parameters, write_memory, write_toy
+from tests.world_model.vae.helpers import parameters
 
 
 def flags_of(main) -> set[str]:
@@ -52,7 +52,7 @@ def flags_of(main) -> set[str]:
 
 @pytest.fixture
 def eager(monkeypatch):
-    monkeypatch.setattr(Logbook, "draw", lambda self: None)  # curves take longer than these trainings
+    monkeypatch.setattr(TrainingLog, "draw", lambda self: None)  # curves take longer than these trainings
     tf.config.run_functions_eagerly(True)
     yield
     tf.config.run_functions_eagerly(False)
@@ -78,7 +78,7 @@ class Run:
         return json.loads((self.folder / name).read_text())
 
     def rows(self, name: str):
-        return read_logbook(self.folder / name)
+        return read_training_log(self.folder / name)
 
     def arrays(self, name: str):
         with np.load(self.folder / name) as archive:
@@ -92,7 +92,7 @@ def differ(one: Run, other: Run, name: str) -> bool:
 
 # --- vae_train.py
 
-VAE = {"epochs": 1, "batch_size": 9, "z_size": 3, "max_steps": 3}
+VAENetwork = {"epochs": 1, "batch_size": 9, "z_size": 3, "max_steps": 3}
 VAE_FLAGS = {
     "records": ("other", lambda run, base: run.json("weights/vae.json")["data"]["episodes"] == 5),
     "weights": ("w2", lambda run, base: (run.folder / "w2/vae.weights.h5").is_file()),
@@ -137,7 +137,7 @@ def vae_run(tmp_path, eager, monkeypatch):
             for part in ("records", "other"):
                 (folder / part).symlink_to(tmp_path / part)
         written.clear()
-        made = Run(folder, vae_train.main, {**VAE, **changes})
+        made = Run(folder, vae_train.main, {**VAENetwork, **changes})
         made.written = len(written)
         return made
 
@@ -211,7 +211,7 @@ def looks(run):
 def rnn_run(tmp_path, eager, monkeypatch):
     write_toy(tmp_path / "series")
     write_toy(tmp_path / "other", 25)
-    sizes = MemoryConfig(4, 2, 6, 3, True)
+    sizes = MDNRNNConfig(4, 2, 6, 3, True)
     write_memory(tmp_path / "old", sizes, random_parameters(sizes))
     monkeypatch.setattr(memory_training, "LOG_EVERY", 1)
     written: list[int] = []

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 import dreamduck
-from dreamduck.logbook import read_logbook
-from dreamduck.memory import files
-from dreamduck.memory.settings import TrainingConfig
-from dreamduck.memory.training import CHECKPOINT, train
-from tests.memory.helpers import write_toy
+from dreamduck.common.training_log import read_training_log
+from dreamduck.world_model.mdn_rnn import files
+from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
+from dreamduck.world_model.mdn_rnn.training import CHECKPOINT, train
+from tests.world_model.mdn_rnn.helpers import write_toy
 
 SCRIPTS = Path(dreamduck.__file__).parent / "envs"
 MPIEXEC = str(Path(sys.executable).with_name("mpiexec"))  # pip puts it beside the interpreter
@@ -125,7 +125,7 @@ def left_by(folder, log):
     card = {name: value for name, value in card.items() if name not in ("seconds", "config", "command")}
     rows = [
         {name: value for name, value in row.items() if name != "time"}
-        for row in read_logbook(log / "rnn.jsonl")
+        for row in read_training_log(log / "rnn.jsonl")
     ]
     others = {name: (folder / name).read_bytes() for name in (files.WEIGHTS, files.INITIAL, files.MIDWAY)}
     return arrays, card, rows, others

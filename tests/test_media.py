@@ -8,9 +8,9 @@ import nbformat
 import pytest
 from PIL import Image, ImageSequence
 
-from dreamduck import memory, vision
-from dreamduck.dream import TEMPERATURE
 from dreamduck.pretrained import FOLDER
+from dreamduck.world_model import mdn_rnn, vae
+from dreamduck.world_model.imagination import TEMPERATURE
 
 ROOT = Path(__file__).parent.parent
 MEDIA = ROOT / "media"
@@ -26,7 +26,7 @@ def made():
 
 def test_they_are_of_the_shipped_model_at_the_default_temperature(made):
     assert made["temperature"] == TEMPERATURE
-    assert made["weights"] == {"vae": vision.load(FOLDER).weights, "rnn": memory.load(FOLDER).weights}
+    assert made["weights"] == {"vae": vae.load(FOLDER).weights, "rnn": mdn_rnn.load(FOLDER).weights}
     assert made["start_angle"] <= 10
 
 

@@ -125,7 +125,7 @@ def test_there_is_one_copy_of_the_code():
     assert len((ROOT / "baselines" / "run.py").read_text().splitlines()) < 12
 
 
-@pytest.mark.parametrize("name", ["baselines.run", "dreamduck.baselines.run"])
+@pytest.mark.parametrize("name", ["baselines.run", "dreamduck.rl.run"])
 def test_another_package_of_the_name_is_told(tmp_path, name):
     """OpenAI's package comes first on the path and imports gym; ours is said to be another program."""
     package = tmp_path / "baselines"
@@ -139,9 +139,7 @@ def test_another_package_of_the_name_is_told(tmp_path, name):
     )  # fmt: skip
     if name == "baselines.run":
         assert done.stdout == "another program\n"
-        wanted = (
-            f"{package / 'run.py'} is not DreamDuck's program; that is `python -m dreamduck.baselines.run`"
-        )
+        wanted = f"{package / 'run.py'} is not DreamDuck's program; that is `python -m dreamduck.rl.run`"
         assert wanted in done.stderr
     else:
         assert f"`python -m baselines.run` is the program in {package / 'run.py'} here" in done.stderr

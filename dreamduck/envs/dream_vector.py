@@ -1,7 +1,7 @@
 """`DreamDuck-v2`, many dreams at once: `gymnasium.make_vec("DreamDuck-v2", num_envs=N)`.
 
-Flow: memory, dream -> [dream_vector]. All dreams are stepped as one batch, in numpy; searches, which
-know their controllers, are quicker with `dreamduck.dream.rollout`."""
+All dreams are stepped as one batch, in numpy; searches, which
+know their controllers, are quicker with `dreamduck.world_model.imagination.rollout`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
 
-from dreamduck import memory
-from dreamduck.dream import DREAM_END
-from dreamduck.dream.stepper import Dreams
 from dreamduck.envs.rnnenv import Pictures, dream_config, load_memory, observation_space, observe, step_time
 from dreamduck.envs.vector import BatchVectorEnv, Flags, Indices, Info
 from dreamduck.simulator.base import FloatArray, Frames
+from dreamduck.world_model import mdn_rnn
+from dreamduck.world_model.imagination import DREAM_END
+from dreamduck.world_model.imagination.stepper import Dreams
 
 
 class DreamVectorEnv(BatchVectorEnv):
@@ -40,12 +40,12 @@ class DreamVectorEnv(BatchVectorEnv):
         **settings: Any,
     ) -> None:
         self.config = dream_config(settings)
-        mind = load_memory(self.config.folder)
-        fps = 1.0 / step_time(mind)
-        space = observation_space(mind)
+        rnn = load_memory(self.config.folder)
+        fps = 1.0 / step_time(rnn)
+        space = observation_space(rnn)
         super().__init__(num_envs, space, fps, render_mode, max_episode_steps, autoreset_mode)
-        initial = memory.load_initial(self.config.folder, mind.config, self.config.beginning)
-        self.dreams = Dreams(mind, initial, self.num_envs, self.config.temperature)
+        initial = mdn_rnn.load_initial(self.config.folder, rnn.config, self.config.beginning)
+        self.dreams = Dreams(rnn, initial, self.num_envs, self.config.temperature)
         self.pictures = Pictures(self.config.folder)
 
     def _begin(self, envs: Indices, seeds: Sequence[int], options: dict[str, Any]) -> Info:

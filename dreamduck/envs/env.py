@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """`DreamDuck-v0`: the simulator. Run it as a script to drive by keyboard.
 
-Flow: simulator -> [env]. Source: the daffy release of Duckietown's simulator."""
+Source: the daffy release of Duckietown's simulator."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from dreamduck import cli
-from dreamduck.config import from_mapping
+from dreamduck.common import command_line
+from dreamduck.common.config import from_mapping
 from dreamduck.envs.world import PICTURE_HEIGHT, PICTURE_WIDTH, World
 from dreamduck.simulator.base import CarState, FloatArray, Frames
 from dreamduck.simulator.environment import ENVIRONMENT, describe
@@ -109,18 +109,18 @@ def about_road(world: str, config: RoadConfig, seed: int) -> dict[str, Any]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Drive the simulator by keyboard."""
-    from dreamduck.config import add_arguments, from_arguments, to_dict
-    from dreamduck.drive.keyboard import EPILOG, add_drive_arguments, drive
+    from dreamduck.common.config import add_arguments, from_arguments, to_dict
+    from dreamduck.window.keyboard import EPILOG, add_drive_arguments, drive
 
-    parser = cli.parser("Drive DreamDuck-v0, the simulator, by keyboard.", EPILOG)
+    parser = command_line.parser("Drive DreamDuck-v0, the simulator, by keyboard.", EPILOG)
     add_arguments(parser, RoadConfig, skip=("camera_width", "camera_height"))  # recordings have 64 x 64
     add_drive_arguments(parser)
     parser.add_argument("--weights", "-w", default="", help="world model for the controller's eyes")
     arguments = parser.parse_args(argv)
-    cli.start_logging(arguments)
+    command_line.start_logging(arguments)
     settings = to_dict(from_arguments(RoadConfig, arguments))
     drive(DuckEnv(render_mode="rgb_array", **settings), arguments)
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

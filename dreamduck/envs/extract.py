@@ -12,12 +12,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dreamduck import cli, config
-from dreamduck.control import mpi
-from dreamduck.errors import ConfigError
+from dreamduck.common import command_line, config, mpi
+from dreamduck.common.errors import ConfigError
+from dreamduck.common.storage import sweep
 from dreamduck.recordings import coverage, plan, printable, recorder, scan
 from dreamduck.recordings.plan import RecorderConfig
-from dreamduck.storage import sweep
 
 log = logging.getLogger("dreamduck.extract")
 
@@ -33,7 +32,7 @@ EXAMPLES = """examples:
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Record what is missing, and report what the recordings cover."""
     arguments = _parser().parse_args(argv)
-    cli.start_logging(arguments)
+    command_line.start_logging(arguments)
     settings = config.from_arguments(RecorderConfig, arguments)
     worker, workers = _worker(arguments)
     share = functools.partial(_record, settings, arguments.render, workers)
@@ -57,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = cli.parser(__doc__ or "", EXAMPLES)
+    parser = command_line.parser(__doc__ or "", EXAMPLES)
     config.add_arguments(parser, RecorderConfig, skip=("camera_width", "camera_height"))
     parser.add_argument("--log", default="log", help="folder for the coverage report (default: log)")
     parser.add_argument("--report", action="store_true", help="only report on what is recorded")
@@ -86,7 +85,7 @@ def _record(settings: RecorderConfig, render: bool, workers: int, worker: int) -
     frames = 0
     try:
         hidden: dict[str, Any] = {"disable": True} if worker else {}  # one bar is enough
-        with cli.progress(total=len(episodes), desc="episodes", **hidden) as bar:
+        with command_line.progress(total=len(episodes), desc="episodes", **hidden) as bar:
             for episode in recorder.record(settings, episodes, watch, **threads):
                 frames += len(episode)
                 bar.update()
@@ -98,7 +97,7 @@ def _record(settings: RecorderConfig, render: bool, workers: int, worker: int) -
 
 def _window() -> tuple[Callable[[Any], None], Callable[[], None]]:
     """What shows a frame in a window, and what closes the window."""
-    from dreamduck.drive.window import Window
+    from dreamduck.window.window import Window
 
     window = Window("extract.py")
 
@@ -111,7 +110,7 @@ def _window() -> tuple[Callable[[Any], None], Callable[[], None]]:
 def _report(settings: RecorderConfig, folder: str) -> int:
     """Say what the recordings cover, and how many files were skipped."""
     Path(settings.records).mkdir(parents=True, exist_ok=True)
-    found = scan(settings.records, functools.partial(cli.progress, desc="checking", unit="file"))
+    found = scan(settings.records, functools.partial(command_line.progress, desc="checking", unit="file"))
     for path, reason in found.skipped:
         log.warning("skipped %s: %s", printable(path), reason)
     measured = coverage.measure(found)
@@ -125,4 +124,4 @@ def _report(settings: RecorderConfig, folder: str) -> int:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

@@ -1,6 +1,6 @@
 """The three worlds for legacy gym (0.26): its spaces, its base class, the same five-tuple.
 
-Flow: env, realenv, rnnenv -> [legacy]. Legacy gym is loaded here and nowhere else."""
+Legacy gym is loaded here and nowhere else."""
 
 from __future__ import annotations
 

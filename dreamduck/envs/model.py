@@ -1,6 +1,6 @@
 """Let a controller drive: `python dreamduck/envs/model.py realenv render log/rnnenv.cma.16.2.json`.
 
-Flow: train.py -> [model.py]. With `norender` it drives 100 episodes and prints their mean and
+With `norender` it drives 100 episodes and prints their mean and
 standard deviation; with `render` one episode in a window, or into a film with --video. Without a
 file the controller's parameters are random."""
 
@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from dreamduck import cli, config
-from dreamduck.control.controllers import Controller, random_theta
-from dreamduck.control.evaluate import Task, summarize
-from dreamduck.control.worlds import (
+from dreamduck.common import command_line, config
+from dreamduck.common.errors import ConfigError
+from dreamduck.controllers.evaluator import EvalBatch, summarize
+from dreamduck.controllers.factory import (
     ENVS,
     ROAD_FIELDS,
     FormConfig,
@@ -23,12 +23,12 @@ from dreamduck.control.worlds import (
     add_strict,
     check_flags,
     load_controller,
-    make_judge,
+    make_evaluator,
     model_sizes,
     perception_maker,
 )
+from dreamduck.controllers.policy import Controller, random_theta
 from dreamduck.envs.world import stopped
-from dreamduck.errors import ConfigError
 
 IDS = {"env": "DreamDuck-v0", "realenv": "DreamDuck-v1", "rnnenv": "DreamDuck-v2"}
 ROAD_SETTINGS = tuple(sorted(ROAD_FIELDS - {"camera_width", "camera_height"}))
@@ -41,7 +41,7 @@ examples:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line: the original's four words, and the settings of the world."""
-    parser = cli.parser("Let a controller drive in one of the three worlds.", EPILOG)
+    parser = command_line.parser("Let a controller drive in one of the three worlds.", EPILOG)
     parser.add_argument(
         "env", choices=tuple(IDS), help="the simulator, the same seen through the model, or the dream"
     )
@@ -76,8 +76,8 @@ def judge_many(
     env: str, world: WorldConfig, controller: Controller, seed: int, episodes: int, steps: int
 ) -> None:
     """Drive many episodes at once; print each return, their mean and standard deviation."""
-    judge = make_judge(env, world, controller.form)
-    scores = judge(Task(controller.theta[None], (seed,), episodes, steps))
+    evaluator = make_evaluator(env, world, controller.form)
+    scores = evaluator(EvalBatch(controller.theta[None], (seed,), episodes, steps))
     for episode in range(episodes):
         reward, length = scores.reward[0, episode], scores.length[0, episode]
         print(f"iteration {episode} reward {reward:.4f} timesteps {length}")
@@ -141,7 +141,7 @@ def show(
     finally:
         gym.close()
     if video:
-        from dreamduck.video import write_video
+        from dreamduck.common.video import write_video
 
         write_video(video, frames, fps=gym.unwrapped.metadata["render_fps"])
     print(f"terminal reward {total:.4f} average steps taken {taken}")
@@ -151,7 +151,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Judge or show."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
-    cli.start_logging(arguments)
+    command_line.start_logging(arguments)
     said = config.given(parser, arguments, argv)
     check_flags(arguments.env, said)
     if arguments.mode == "render":
@@ -179,4 +179,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

@@ -1,6 +1,4 @@
-"""Small frames, enlarged, side by side: the pictures of v1 and v2.
-
-Flow: frames -> [panels] -> realenv, rnnenv."""
+"""Small frames, enlarged, side by side: the pictures of v1 and v2."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """`DreamDuck-v1`, many cars at once: `gymnasium.make_vec("DreamDuck-v1", num_envs=N)`.
 
-Flow: simulator, perception -> [real_vector]. The cars are driven in one batch, their frames encoded in
+The cars are driven in one batch, their frames encoded in
 one batch, and the memory's step taken in one batch."""
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
 
-from dreamduck.config import from_mapping, integer
-from dreamduck.control.worlds import perception_maker, road_maker
+from dreamduck.common.config import from_mapping, integer
+from dreamduck.common.errors import ConfigError
+from dreamduck.controllers.factory import perception_maker, road_maker
 from dreamduck.envs.panels import panels
 from dreamduck.envs.realenv import RealConfig
 from dreamduck.envs.rnnenv import observation_space, observe, with_weights
 from dreamduck.envs.vector import BatchVectorEnv, Flags, Indices, Info, cars_info
 from dreamduck.envs.world import PICTURE_HEIGHT, PICTURE_WIDTH
-from dreamduck.errors import ConfigError
 from dreamduck.simulator.base import FloatArray, Frames
 
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """`DreamDuck-v1`: the simulator, seen through the world model. Run it as a script to drive by keyboard.
 
-Flow: simulator, perception -> [realenv]. Source: Ha & Schmidhuber 2018, section 3."""
+Source: Ha & Schmidhuber 2018, section 3."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck import cli
-from dreamduck.config import check, from_mapping, option
-from dreamduck.control.worlds import WorldConfig, perception_maker, road_maker
-from dreamduck.dream.noise import Noise
+from dreamduck.common import command_line
+from dreamduck.common.config import check, from_mapping, option
+from dreamduck.common.errors import ConfigError
+from dreamduck.controllers.factory import WorldConfig, perception_maker, road_maker
 from dreamduck.envs.env import about_road
 from dreamduck.envs.panels import panels
 from dreamduck.envs.rnnenv import observation_space, observe, with_weights
 from dreamduck.envs.world import PICTURE_HEIGHT, PICTURE_WIDTH, World
-from dreamduck.errors import ConfigError
 from dreamduck.simulator.base import CarState, FloatArray, Frames
 from dreamduck.simulator.road import car_info
+from dreamduck.world_model.imagination.noise import Noise
 
 CAMERA = 64  # width and height of what the VAE sees [pixels]
 
@@ -75,11 +75,11 @@ class RealEnv(World):
         self.config = from_mapping(RealConfig, with_weights(settings))
         super().__init__(render_mode, 1.0 / self.config.step_time)
         self.perception = perception_maker(self.config)(1)
-        self.vision, mind = self.perception.vision, self.perception.memory
-        self.observation_space = observation_space(mind)
+        self.vision, rnn = self.perception.vision, self.perception.memory
+        self.observation_space = observation_space(rnn)
         self.road = road_maker(self.config)(1)
         self._frame: Frames = np.zeros((CAMERA, CAMERA, 3), np.uint8)
-        self._noise = Noise(0, 0, mind.config.z_size)
+        self._noise = Noise(0, 0, rnn.config.z_size)
         self._expected: npt.NDArray[np.float32] | None = None
         self.state: CarState | None = None  # of the car, as it is now
         self._seed = 0
@@ -138,17 +138,19 @@ class RealEnv(World):
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Drive the simulator, seen through the world model, by keyboard."""
-    from dreamduck.config import add_arguments, from_arguments, to_dict
-    from dreamduck.drive.keyboard import EPILOG, add_drive_arguments, drive
+    from dreamduck.common.config import add_arguments, from_arguments, to_dict
+    from dreamduck.window.keyboard import EPILOG, add_drive_arguments, drive
 
-    parser = cli.parser("Drive DreamDuck-v1, the simulator seen through the model, by keyboard.", EPILOG)
+    parser = command_line.parser(
+        "Drive DreamDuck-v1, the simulator seen through the model, by keyboard.", EPILOG
+    )
     add_arguments(parser, RealConfig, skip=("camera_width", "camera_height"))
     add_drive_arguments(parser)
     arguments = parser.parse_args(argv)
-    cli.start_logging(arguments)
+    command_line.start_logging(arguments)
     settings = to_dict(from_arguments(RealConfig, arguments))
     drive(RealEnv(render_mode="rgb_array", **settings), arguments)
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

@@ -10,8 +10,8 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from dreamduck import cli, config
-from dreamduck.memory.settings import TrainingConfig
+from dreamduck.common import command_line, config
+from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
 
 EXAMPLES = """examples:
   python dreamduck/envs/rnn_train.py --series series --weights weights
@@ -22,12 +22,12 @@ EXAMPLES = """examples:
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Train, and print how good the result is."""
-    parser = cli.parser(__doc__ or "", EXAMPLES)
+    parser = command_line.parser(__doc__ or "", EXAMPLES)
     config.add_arguments(parser, TrainingConfig)
     arguments = parser.parse_args(argv)
-    cli.start_logging(arguments)
+    command_line.start_logging(arguments)
     settings = config.from_arguments(TrainingConfig, arguments)
-    from dreamduck.memory.training import train  # loads TensorFlow
+    from dreamduck.world_model.mdn_rnn.training import train  # loads TensorFlow
 
     given = sys.argv[1:] if argv is None else list(argv)
     card = train(settings, shlex.join(["rnn_train.py", *given]))
@@ -44,4 +44,4 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """`DreamDuck-v2`: the dream. Run it as a script to drive in it by keyboard.
 
-Flow: memory, dream -> [rnnenv]. Source: Ha & Schmidhuber 2018, section 4; but the reward too is the
+Source: Ha & Schmidhuber 2018, section 4; but the reward too is the
 memory's own."""
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from dreamduck import cli, memory
-from dreamduck.config import check, from_mapping, option
-from dreamduck.dream import DREAM_END, TEMPERATURE, no_heads
-from dreamduck.dream.stepper import Dreams
+from dreamduck.common import command_line
+from dreamduck.common.config import check, from_mapping, option
+from dreamduck.common.errors import WeightsError
 from dreamduck.envs.panels import panels
 from dreamduck.envs.world import World
-from dreamduck.errors import WeightsError
-from dreamduck.memory import Memory
-from dreamduck.memory.layout import ACTION_SIZE
 from dreamduck.pretrained import FOLDER
 from dreamduck.simulator.base import FloatArray, Frames
 from dreamduck.simulator.environment import ENVIRONMENT
+from dreamduck.world_model import mdn_rnn
+from dreamduck.world_model.imagination import DREAM_END, TEMPERATURE, no_heads
+from dreamduck.world_model.imagination.stepper import Dreams
+from dreamduck.world_model.mdn_rnn import MDNRNN
+from dreamduck.world_model.mdn_rnn.layout import ACTION_SIZE
 
 log = logging.getLogger(__name__)
 _told: set[str] = set()  # fingerprints of the weights that something was said about
@@ -43,7 +44,7 @@ class DreamConfig:
     weights: str = option("", "folder of the world model; the one that ships by default", flags=("-w",))
     temperature: float = option(TEMPERATURE, "uncertainty of the dream", above=0.0, flags=("--temp",))
     beginning: str = option(
-        "first", "dreams begin as recorded episodes do, or anywhere in them", choices=memory.BEGINNINGS
+        "first", "dreams begin as recorded episodes do, or anywhere in them", choices=mdn_rnn.BEGINNINGS
     )
 
     def __post_init__(self) -> None:
@@ -96,11 +97,11 @@ class DreamEnv(World):
 
     def __init__(self, *, render_mode: str | None = None, **settings: Any) -> None:
         self.config = dream_config(settings)
-        mind = load_memory(self.config.folder)
-        super().__init__(render_mode, 1.0 / step_time(mind))
-        self.observation_space = observation_space(mind)
-        initial = memory.load_initial(self.config.folder, mind.config, self.config.beginning)
-        self.dreams = Dreams(mind, initial, 1, self.config.temperature)
+        rnn = load_memory(self.config.folder)
+        super().__init__(render_mode, 1.0 / step_time(rnn))
+        self.observation_space = observation_space(rnn)
+        initial = mdn_rnn.load_initial(self.config.folder, rnn.config, self.config.beginning)
+        self.dreams = Dreams(rnn, initial, 1, self.config.temperature)
         self.pictures = Pictures(self.config.folder)
         self._seed = 0
 
@@ -150,24 +151,24 @@ class Pictures:
     def frames(self, z: npt.NDArray[np.float32]) -> Frames:
         """The same as the VAE makes them, (N, 64, 64, 3) uint8."""
         if self._vision is None:
-            from dreamduck import vision
+            from dreamduck.world_model import vae
 
-            self._vision = vision.load(self._folder)
+            self._vision = vae.load(self._folder)
         frames: Frames = self._vision.decode(z)
         return frames
 
 
-def load_memory(folder: Path) -> Memory:
+def load_memory(folder: Path) -> MDNRNN:
     """The memory of a dream; says, once, what its dream lacks.
 
     Raises:
         WeightsError: it is missing or damaged.
     """
-    mind = memory.load(folder)
-    if mind.lacks and mind.weights not in _told:
-        _told.add(mind.weights)
-        log.warning("%s: %s", folder, no_heads(mind))
-    return mind
+    rnn = mdn_rnn.load(folder)
+    if rnn.lacks and rnn.weights not in _told:
+        _told.add(rnn.weights)
+        log.warning("%s: %s", folder, no_heads(rnn))
+    return rnn
 
 
 def dream_config(settings: dict[str, Any]) -> DreamConfig:
@@ -185,24 +186,24 @@ def with_weights(settings: dict[str, Any]) -> dict[str, Any]:
     return {**settings, "weights": ""} if "weights" in settings and weights is None else settings
 
 
-def observation_space(mind: Memory) -> spaces.Box:
+def observation_space(rnn: MDNRNN) -> spaces.Box:
     """[z, c, h] of this memory.
 
     Raises:
         WeightsError: its actions are not the worlds' throttle and steering.
     """
-    if mind.begins:
+    if rnn.begins:
         raise WeightsError(
             "weights: a memory of 2019's Doom experiment, whose last input says that an episode begins; "
             f"expected one of {ACTION_SIZE} actions, throttle and steering; it can be read and stepped "
-            "(dreamduck.memory), but not driven here"
+            "(dreamduck.world_model.mdn_rnn), but not driven here"
         )
-    if mind.config.action_size != ACTION_SIZE:
+    if rnn.config.action_size != ACTION_SIZE:
         raise WeightsError(
-            f"weights: a memory of actions of {mind.config.action_size} numbers, expected {ACTION_SIZE}, "
-            "throttle and steering; it can be read and stepped (dreamduck.memory), but not driven here"
+            f"weights: a memory of actions of {rnn.config.action_size} numbers, expected {ACTION_SIZE}, "
+            "throttle and steering; it can be stepped (dreamduck.world_model.mdn_rnn), but not driven here"
         )
-    size = mind.config.z_size + 2 * mind.config.hidden_size
+    size = rnn.config.z_size + 2 * rnn.config.hidden_size
     return spaces.Box(-OBSERVATION_LIMIT, OBSERVATION_LIMIT, (size,), dtype=np.float32)
 
 
@@ -211,26 +212,26 @@ def observe(source: Any) -> npt.NDArray[np.float32]:
     return np.clip(source.observation, -OBSERVATION_LIMIT, OBSERVATION_LIMIT)
 
 
-def step_time(mind: Memory) -> float:
+def step_time(rnn: MDNRNN) -> float:
     """Duration of one step of what the memory learned from [s]."""
-    learned = mind.card.get(ENVIRONMENT)
+    learned = rnn.card.get(ENVIRONMENT)
     found = learned.get("step_time") if isinstance(learned, dict) else None
     return float(found) if isinstance(found, (int, float)) and found > 0 else STEP_TIME
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Drive in the dream by keyboard."""
-    from dreamduck.config import add_arguments, from_arguments, to_dict
-    from dreamduck.drive.keyboard import EPILOG, add_drive_arguments, drive
+    from dreamduck.common.config import add_arguments, from_arguments, to_dict
+    from dreamduck.window.keyboard import EPILOG, add_drive_arguments, drive
 
-    parser = cli.parser("Drive in DreamDuck-v2, the dream, by keyboard.", EPILOG)
+    parser = command_line.parser("Drive in DreamDuck-v2, the dream, by keyboard.", EPILOG)
     add_arguments(parser, DreamConfig)
     add_drive_arguments(parser)
     arguments = parser.parse_args(argv)
-    cli.start_logging(arguments)
+    command_line.start_logging(arguments)
     settings = to_dict(from_arguments(DreamConfig, arguments))
     drive(DreamEnv(render_mode="rgb_array", **settings), arguments)
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dreamduck import cli
-from dreamduck.vision import load
+from dreamduck.common import command_line
+from dreamduck.world_model.vae import load
 
 EXAMPLES = """examples:
   python dreamduck/envs/series.py --records records --weights weights --series series
@@ -17,7 +17,7 @@ EXAMPLES = """examples:
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Encode, and say how much."""
-    parser = cli.parser(__doc__ or "", EXAMPLES)
+    parser = command_line.parser(__doc__ or "", EXAMPLES)
     parser.add_argument("--records", default="records", help="folder of episodes (default: records)")
     parser.add_argument("--weights", default="weights", help="folder of the VAE (default: weights)")
     parser.add_argument("--series", default="series", help="file or folder to write to (default: series)")
@@ -26,8 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     arguments = parser.parse_args(argv)
     if arguments.limit is not None and arguments.limit < 1:
         parser.error(f"argument --limit: expected at least 1, got {arguments.limit}")
-    cli.start_logging(arguments)
-    from dreamduck.series.encoding import make_series  # loads TensorFlow
+    command_line.start_logging(arguments)
+    from dreamduck.world_model.latents.encoding import make_series  # loads TensorFlow
 
     vision = load(arguments.weights)
     series = make_series(arguments.records, vision, arguments.series, arguments.limit, arguments.fresh)
@@ -37,4 +37,4 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

@@ -1,6 +1,4 @@
-"""Evolve a controller by CMA-ES: `python dreamduck/envs/train.py`, alone or under `mpiexec`.
-
-Flow: world model -> [train.py] -> log/<env>.cma.<episodes>.<population>.json -> model.py."""
+"""Evolve a controller by CMA-ES: `python dreamduck/envs/train.py`, alone or under `mpiexec`."""
 
 from __future__ import annotations
 
@@ -11,12 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dreamduck import cli, config
-from dreamduck.control import mpi
-from dreamduck.control.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
-from dreamduck.control.runs import Plan, evolve
-from dreamduck.control.search import SearchConfig
-from dreamduck.control.worlds import (
+from dreamduck.common import command_line, config, mpi
+from dreamduck.common.errors import ConfigError
+from dreamduck.controllers.factory import (
     ENVS,
     FormConfig,
     WorldConfig,
@@ -25,7 +20,9 @@ from dreamduck.control.worlds import (
     load_controller,
     model_sizes,
 )
-from dreamduck.errors import ConfigError
+from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
+from dreamduck.search.run import Plan, evolve
+from dreamduck.search.search import SearchConfig
 
 log = logging.getLogger("dreamduck.train")
 
@@ -42,7 +39,7 @@ population is -n times -t, whatever the number of processes."""
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line: the original's flags, and the settings of the world and the search."""
-    parser = cli.parser("Evolve a controller by CMA-ES, in the dream or in the simulator.", EPILOG)
+    parser = command_line.parser("Evolve a controller by CMA-ES, in the dream or in the simulator.", EPILOG)
     parser.add_argument("world", nargs="?", choices=ENVS, help="the same as --env")
     parser.add_argument("--env", choices=ENVS, help=f"where to evolve (default: {ENVS[0]})")
     parser.add_argument("-o", "--optimizer", default="cma", help="cma; the original's others are not kept")
@@ -110,7 +107,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Search until the generations or the time are used up."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
-    cli.start_logging(arguments)
+    command_line.start_logging(arguments)
     said = config.given(parser, arguments, argv)
     if {"antithetic", "seeds"} <= said:
         raise ConfigError("antithetic: expected --seeds or --antithetic, got both")
@@ -143,4 +140,4 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

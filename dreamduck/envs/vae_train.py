@@ -9,8 +9,8 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from dreamduck import cli, config
-from dreamduck.vision.settings import TrainingConfig
+from dreamduck.common import command_line, config
+from dreamduck.world_model.vae.settings import TrainingConfig
 
 EXAMPLES = """examples:
   python dreamduck/envs/vae_train.py --records records --weights weights
@@ -21,12 +21,12 @@ EXAMPLES = """examples:
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Train, and print how good the result is."""
-    parser = cli.parser(__doc__ or "", EXAMPLES)
+    parser = command_line.parser(__doc__ or "", EXAMPLES)
     config.add_arguments(parser, TrainingConfig)
     arguments = parser.parse_args(argv)
-    cli.start_logging(arguments)
+    command_line.start_logging(arguments)
     settings = config.from_arguments(TrainingConfig, arguments)
-    from dreamduck.vision.training import train  # loads TensorFlow
+    from dreamduck.world_model.vae.training import train  # loads TensorFlow
 
     given = sys.argv[1:] if argv is None else list(argv)
     card = train(settings, shlex.join(["vae_train.py", *given]))
@@ -38,4 +38,4 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 
 
 if __name__ == "__main__":
-    cli.run(main)
+    command_line.run(main)

@@ -1,6 +1,6 @@
 """Many worlds at once: `gymnasium.make_vec` for v0 and v2, stepped as one batch.
 
-Flow: simulator, dream -> [vector]. Source: Gymnasium's vector API and its three autoreset modes. An
+Source: Gymnasium's vector API and its three autoreset modes. An
 environment here gives what `gymnasium.vector.SyncVectorEnv` over single worlds gives, only faster."""
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from dreamduck.config import from_mapping, integer
+from dreamduck.common.config import from_mapping, integer
+from dreamduck.common.errors import ConfigError, ResetNeeded, SimulatorError
 from dreamduck.envs.world import PICTURE_HEIGHT, PICTURE_WIDTH, SEEDS, check_options, check_start
-from dreamduck.errors import ConfigError, ResetNeeded, SimulatorError
 from dreamduck.simulator.base import ENDS, CarState, FloatArray, Frames
 from dreamduck.simulator.road import Road, RoadConfig, check_actions, in_lane
 

@@ -1,6 +1,4 @@
-"""What the three worlds have in common: episodes, seeds, options, pictures.
-
-Flow: simulator, dream, ... -> [world] -> env, realenv, rnnenv."""
+"""What the three worlds have in common: episodes, seeds, options, pictures."""
 
 from __future__ import annotations
 
@@ -13,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from dreamduck.config import integer
-from dreamduck.errors import ConfigError, ResetNeeded, SimulatorError, StartError
+from dreamduck.common.config import integer
+from dreamduck.common.errors import ConfigError, ResetNeeded, SimulatorError, StartError
 from dreamduck.simulator.base import FloatArray, Frames
 from dreamduck.simulator.road import check_actions
 
@@ -38,7 +36,7 @@ class World(gymnasium.Env[Any, Any], abc.ABC):
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise ConfigError(f"render_mode: expected None or one of {RENDER_MODES}, got {render_mode!r}")
         if render_mode == "human":
-            from dreamduck.drive.window import check_display
+            from dreamduck.window.window import check_display
 
             check_display()
         self.render_mode = render_mode
@@ -127,7 +125,7 @@ class World(gymnasium.Env[Any, Any], abc.ABC):
         self._last = (reward, info)
         if self.render_mode != "human":
             return
-        from dreamduck.drive.window import Window, status
+        from dreamduck.window.window import Window, status
 
         if self._window is None:
             self._window = Window(type(self).__name__)

@@ -2,4 +2,6 @@
 
 from pathlib import Path
 
-FOLDER = Path(__file__).parent
+FOLDER = Path(__file__).parent  # of the world model
+CONTROLLERS = FOLDER / "controllers"
+AGENTS = FOLDER / "agents"

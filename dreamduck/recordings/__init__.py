@@ -1,8 +1,6 @@
-"""Episodes on disk: who drives them, how they are kept, whether they are good enough.
+"""Episodes on disk: who drives them, how they are kept, whether they are good enough."""
 
-Flow: simulator -> [recordings] -> vision."""
-
-from dreamduck.recordings.files import TELEMETRY, Episode, read_episode, write_episode
+from dreamduck.recordings.episode import TELEMETRY, Episode, read_episode, write_episode
 from dreamduck.recordings.folder import Recordings, find_recordings, held_out, printable, reread, scan
 
 __all__ = [

@@ -1,6 +1,4 @@
-"""Is the data good enough to learn from? What a world model never saw, it cannot dream.
-
-Flow: simulator -> [recordings] -> vision."""
+"""Is the data good enough to learn from? What a world model never saw, it cannot dream."""
 
 from __future__ import annotations
 
@@ -12,12 +10,12 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.errors import MapError, RecordError
-from dreamduck.recordings.files import TELEMETRY, Episode, read_episode
+from dreamduck.common.errors import MapError, RecordError
+from dreamduck.common.storage import PathLike, replacing, sweep, write_json
+from dreamduck.recordings.episode import TELEMETRY, Episode, read_episode
 from dreamduck.recordings.folder import Recordings
-from dreamduck.simulator.maps import load_map
+from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.road import HALF_LANE
-from dreamduck.storage import PathLike, replacing, sweep, write_json
 
 log = logging.getLogger(__name__)
 

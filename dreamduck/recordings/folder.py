@@ -1,6 +1,4 @@
-"""A folder of episodes: which are whole, which are held out.
-
-Flow: simulator -> [recordings] -> vision."""
+"""A folder of episodes: which are whole, which are held out."""
 
 from __future__ import annotations
 
@@ -13,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.cli import progress
-from dreamduck.errors import RecordError
-from dreamduck.recordings.files import MAX_FRAMES, Episode, file_mark, read_episode
-from dreamduck.seeding import sequence
-from dreamduck.storage import PathLike, read_json, write_json
+from dreamduck.common.command_line import progress
+from dreamduck.common.errors import RecordError
+from dreamduck.common.seeding import sequence
+from dreamduck.common.storage import PathLike, read_json, write_json
+from dreamduck.recordings.episode import MAX_FRAMES, Episode, file_mark, read_episode
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,4 @@
-"""What is to be recorded: settings, the episodes' files, and which of them are still missing.
-
-Flow: simulator -> [recordings] -> vision."""
+"""What is to be recorded: settings, the episodes' files, and which of them are still missing."""
 
 from __future__ import annotations
 
@@ -10,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dreamduck.config import option
-from dreamduck.errors import ConfigError, RecordError
-from dreamduck.recordings.files import MAX_FRAMES, MAX_SEED, read_episode
-from dreamduck.recordings.policies import DEFAULT_MIX, parse_mix
+from dreamduck.common.config import option
+from dreamduck.common.errors import ConfigError, RecordError
+from dreamduck.recordings.behavior_policies import DEFAULT_MIX, parse_mix
+from dreamduck.recordings.episode import MAX_FRAMES, MAX_SEED, read_episode
 from dreamduck.registration import MAX_EPISODE_STEPS
 from dreamduck.simulator.road import RoadConfig
 

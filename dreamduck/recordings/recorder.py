@@ -1,6 +1,6 @@
 """Recording episodes: many cars at once, each episode the same whoever records it.
 
-Flow: simulator -> [recordings] -> vision. All that chance decides in an episode follows from
+All that chance decides in an episode follows from
 (seed, episode, attempt), and a car's drive does not depend on the cars beside it; so any number of
 cars, processes or ranks leaves the same files."""
 
@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 
 import dreamduck
-from dreamduck.errors import StartError
-from dreamduck.recordings.files import TELEMETRY, Episode, write_episode
+from dreamduck.common.errors import StartError
+from dreamduck.common.seeding import derive, generator
+from dreamduck.recordings.behavior_policies import make_driver, parse_mix
+from dreamduck.recordings.episode import TELEMETRY, Episode, write_episode
 from dreamduck.recordings.plan import ATTEMPTS, RecorderConfig, path_of, settings
-from dreamduck.recordings.policies import make_driver, parse_mix
-from dreamduck.seeding import derive, generator
 from dreamduck.simulator.base import ENDS, CarState, FloatArray, Frames
 from dreamduck.simulator.environment import ENVIRONMENT, describe
 from dreamduck.simulator.expert import Expert, ExpertConfig
-from dreamduck.simulator.maps import load_map
+from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.road import Road
 
 START_TRIES = 10
@@ -73,7 +73,7 @@ def record(
                 recorder.close()
 
 
-class Seat:
+class EpisodeSlot:
     """One car's episode on its way."""
 
     def __init__(self, job: Job, policy: str, random: np.random.Generator, frames: int) -> None:
@@ -108,7 +108,7 @@ class MapRecorder:
         self.road = Road(config.road(map_name), num_cars, **simulator)
         self._expert = Expert(load_map(map_name), ExpertConfig(steering_gain=config.steering_gain))
         self._mix = parse_mix(config.policies)
-        self._seats: list[Seat | None] = [None] * num_cars
+        self._seats: list[EpisodeSlot | None] = [None] * num_cars
 
     def close(self) -> None:
         """Free the simulator."""
@@ -171,7 +171,7 @@ class MapRecorder:
         draw = generator(seed, POLICY, job.episode).random()
         shares = np.cumsum(list(self._mix.values()))
         policy = list(self._mix)[min(int(np.searchsorted(shares, draw, "right")), len(shares) - 1)]
-        self._seats[car] = Seat(job, policy, generator(seed, DRIVER, *key), self.config.frames)
+        self._seats[car] = EpisodeSlot(job, policy, generator(seed, DRIVER, *key), self.config.frames)
         cars, seeds = np.array([car]), [derive(seed, SIMULATION, *key)]
         state = self.road.reset(seeds, cars=cars)
         random = generator(seed, START, *key)
@@ -186,7 +186,7 @@ class MapRecorder:
             state = self.road.reset(seeds, cars=cars)
         return state
 
-    def _episode(self, seat: Seat, end: str) -> Episode:
+    def _episode(self, seat: EpisodeSlot, end: str) -> Episode:
         """What was recorded, or the attempt before where that was longer."""
         best, length = seat.job.best, seat.length
         if best is not None and len(best) > length:

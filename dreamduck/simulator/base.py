@@ -1,6 +1,6 @@
 """What a simulator is: N cars, arrays in and out.
 
-Flow: [simulator] -> recordings. Two stand behind this protocol: `native` (our own core, many cars
+Two stand behind this protocol: `native` (our own core, many cars
 a call) and `gym-duckietown` (the reference, one car a process). A simulator knows Duckietown's
 own physics, reward and end; what an episode is worth to us is decided in `road`."""
 
@@ -15,8 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.config import check, option
-from dreamduck.errors import ConfigError, StartError
+from dreamduck.common.config import check, option
+from dreamduck.common.errors import ConfigError, StartError
 
 FloatArray = npt.NDArray[np.float64]
 Frames = npt.NDArray[np.uint8]
@@ -175,7 +175,7 @@ def make_simulator(
 
         return NativeSimulator(config, num_cars, **settings)
     if simulator == "gym-duckietown":
-        from dreamduck.simulator.upstream import UpstreamSimulator
+        from dreamduck.simulator.gym_duckietown.client import UpstreamSimulator
 
         return UpstreamSimulator(config, num_cars)
     raise ConfigError(f"simulator: expected one of {', '.join(SIMULATORS)}, got {simulator!r}")

@@ -1,6 +1,6 @@
 """What a step of an environment means: the settings that a world model learns from, and must be used with.
 
-Flow: simulator -> [environment] -> recordings, vision, memory, control, envs. Recordings carry the
+Recordings carry the
 description to the cards of the weights. The map, the simulator and randomised looks are no part of it: a
 model may meet others than it learned from."""
 
@@ -10,7 +10,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dreamduck.errors import ConfigError, RecordError
+from dreamduck.common.errors import ConfigError, RecordError
 from dreamduck.simulator.road import RoadConfig
 
 log = logging.getLogger(__name__)

@@ -1,6 +1,6 @@
 """The expert: pure pursuit of the lane with the true pose, for many cars at once.
 
-Flow: maps, lanes -> [expert] -> recordings, evaluation. It steers for a point on the lane ahead of the car
+It steers for a point on the lane ahead of the car
 and slows down for curves and where the road ends. At crossings it follows the lane that upstream's geometry
 picks for the heading: straight on where there is a way straight on, otherwise the left turn. It knows the
 map but not where other cars and ducks are. Source: Coulter, "Implementation of the Pure Pursuit Path
@@ -15,13 +15,13 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.config import check, option
+from dreamduck.common.compiled import njit
+from dreamduck.common.config import check, option
 from dreamduck.simulator.base import CarState, FloatArray
-from dreamduck.simulator.collisions import Boxes, hits_static, on_road, robot_box, static_boxes
-from dreamduck.simulator.compiled import njit
-from dreamduck.simulator.dynamics import ANGULAR_DRAG, DELAY, LINEAR_DRAG
-from dreamduck.simulator.lanes import Lanes, choose_curve, map_lanes, tile_index
-from dreamduck.simulator.maps import Map
+from dreamduck.simulator.maps.lanes import Lanes, choose_curve, map_lanes, tile_index
+from dreamduck.simulator.maps.parser import Map
+from dreamduck.simulator.physics.collisions import Boxes, hits_static, on_road, robot_box, static_boxes
+from dreamduck.simulator.physics.dynamics import ANGULAR_DRAG, DELAY, LINEAR_DRAG
 
 SAMPLES = 33  # points on each curve
 JOINT = 0.05  # [tile sizes] by which the ends of two curves may miss each other

@@ -1,6 +1,6 @@
 """Our own simulator core: N cars, each in its own copy of one map, stepped in one compiled call.
 
-Flow: maps, dynamics, objects, starts, camera -> [native] -> road. It does what gym-duckietown does, number
+It does what gym-duckietown does, number
 for number (tests/simulator/test_parity.py holds the two together), with neither GL nor a process of its
 own. Differences, all of them faults of upstream that are mended, are listed in docs/simulator.md."""
 
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.errors import ActionError, ConfigError, ResetNeeded, StartError
-from dreamduck.simulator import objects, starts
+from dreamduck.common.errors import ActionError, ConfigError, ResetNeeded, StartError
+from dreamduck.common.threads import cores
 from dreamduck.simulator.base import (
     START_TILES,
     CarState,
@@ -24,16 +24,17 @@ from dreamduck.simulator.base import (
     SimulatorConfig,
     no_start,
 )
-from dreamduck.simulator.cars import Cars, drive, make_cars, observe, place_car
-from dreamduck.simulator.collisions import on_road, static_boxes
-from dreamduck.simulator.dynamics import command_ages
-from dreamduck.simulator.lanes import map_lanes
-from dreamduck.simulator.maps import DUCKIE, load_map
-from dreamduck.simulator.randomization import Looks, draw_looks, standard_looks
-from dreamduck.threads import cores
+from dreamduck.simulator.maps.lanes import map_lanes
+from dreamduck.simulator.maps.parser import DUCKIE, load_map
+from dreamduck.simulator.physics import objects
+from dreamduck.simulator.physics import spawn as starts
+from dreamduck.simulator.physics.collisions import on_road, static_boxes
+from dreamduck.simulator.physics.dynamics import command_ages
+from dreamduck.simulator.physics.state import Cars, drive, make_cars, observe, place_car
+from dreamduck.simulator.randomization import Appearance, draw_looks, standard_looks
 
 if TYPE_CHECKING:
-    from dreamduck.simulator.camera import Camera
+    from dreamduck.simulator.render.camera import Camera
 
 FIRST_STEPS = 4096  # for so many steps the ages of commands are known from the beginning
 VIEWS_KEPT = 4  # cameras of other sizes
@@ -240,7 +241,7 @@ class NativeSimulator:
     # ---------------------------------------------------------------- looking
 
     @property
-    def looks(self) -> Looks:
+    def looks(self) -> Appearance:
         """How the world looks to each car; not to be changed."""
         return self._looks
 
@@ -294,14 +295,14 @@ class NativeSimulator:
                 self._cars.pose[car], self._looks, car, self.moving, self.signals, width, height
             )
         row = slice(car, car + 1)
-        looks = Looks._make(part[row] for part in self._looks)
+        looks = Appearance._make(part[row] for part in self._looks)
         out = np.empty((1, height, width, 3), dtype=np.uint8)
         camera.render(self._cars.pose[row], looks, self.moving[row], self.signals[row], out)
         return out[0]
 
     def _make_camera(self, width: int, height: int) -> Any:
         """A camera of this size; what it needs is only loaded by those who look."""
-        from dreamduck.simulator.camera import Camera
+        from dreamduck.simulator.render.camera import Camera
 
         return Camera(self.map, width, height, distortion=self.config.distortion, threads=self.threads)
 

@@ -1,6 +1,6 @@
 """What is drawn at every reset: light, colours, camera and wheels, from upstream's random stream.
 
-Flow: maps -> [randomization] -> native, camera. The numbers are taken from the generator in the same order
+The numbers are taken from the generator in the same order
 as gym-duckietown takes them, so that the same seed gives the same episode there and here. Without domain
 randomisation most of them are fixed, but the junk below the ground is drawn all the same."""
 
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.simulator.maps import Map
+from dreamduck.simulator.maps.parser import Map
 
 FloatArray32 = npt.NDArray[np.float32]
 Numbers = npt.NDArray[Any]
@@ -30,7 +30,7 @@ HORIZONS = ((SKY, 0.1), (WALL, 0.1), ((0.15,) * 3, 0.4), ((0.9,) * 3, 0.4))  # c
 JUNK_VERTICES = 36  # of triangles that upstream puts below the ground, where nobody sees them
 
 
-class Looks(NamedTuple):
+class Appearance(NamedTuple):
     """How the world looks to each of N cars; all arrays have N rows, and are float32 unless said.
 
     Attributes:
@@ -58,7 +58,7 @@ class Looks(NamedTuple):
     object_visible: npt.NDArray[np.bool_]
 
 
-def standard_looks(map: Map, num_cars: int) -> Looks:
+def standard_looks(map: Map, num_cars: int) -> Appearance:
     """The looks without domain randomisation."""
 
     def rows(values: Sequence[float]) -> FloatArray32:
@@ -67,7 +67,7 @@ def standard_looks(map: Map, num_cars: int) -> Looks:
     def ones(count: int) -> FloatArray32:
         return np.ones((num_cars, count, 3), dtype=np.float32)
 
-    return Looks(
+    return Appearance(
         camera_height=np.full(num_cars, CAMERA_HEIGHT, dtype=np.float32),
         camera_pitch=np.full(num_cars, CAMERA_PITCH, dtype=np.float32),
         camera_fov=np.full(num_cars, CAMERA_FOV, dtype=np.float32),
@@ -83,7 +83,7 @@ def standard_looks(map: Map, num_cars: int) -> Looks:
     )
 
 
-def draw_looks(rng: np.random.Generator, map: Map, domain_rand: bool, looks: Looks, car: int) -> float:
+def draw_looks(rng: np.random.Generator, map: Map, domain_rand: bool, looks: Appearance, car: int) -> float:
     """Draw the looks of one car, in upstream's order, up to where it draws the start.
 
     Args:

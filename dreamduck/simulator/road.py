@@ -1,6 +1,6 @@
 """The road: N cars in a simulator, what a step is worth, and what is told about it.
 
-Flow: simulator -> [road] -> recordings. This is the one place where actions are scaled and
+This is the one place where actions are scaled and
 rewards are made; the Gym worlds, the recorder and the search all drive through it.
 
 The reward "progress" pays metres along the lane. Upstream's own pays 1.2 a step for standing
@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.config import check, option
-from dreamduck.errors import ActionError
+from dreamduck.common.config import check, option
+from dreamduck.common.errors import ActionError
 from dreamduck.simulator.base import (
     END_NONE,
     ENDS,

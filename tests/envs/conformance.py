@@ -21,7 +21,7 @@ import stable_baselines3.common.env_checker as sb3
 from gymnasium.utils.env_checker import check_env
 from gymnasium.wrappers import TimeLimit
 
-from dreamduck.errors import ActionError, ConfigError, DisplayError, ResetNeeded, SimulatorError
+from dreamduck.common.errors import ActionError, ConfigError, DisplayError, ResetNeeded, SimulatorError
 from dreamduck.registration import ENTRY_POINTS
 
 ACTION = np.array([0.3, 0.1], dtype=np.float32)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from dreamduck.common.errors import ConfigError, MapError, ResetNeeded, SimulatorError, StartError
 from dreamduck.envs import env as script
 from dreamduck.envs.env import DuckEnv
-from dreamduck.errors import ConfigError, MapError, ResetNeeded, SimulatorError, StartError
 from tests.envs.conformance import ACTION, Conformance
 
 START = (1.5, 3.33, 0.0)  # on the middle of a lane, along it

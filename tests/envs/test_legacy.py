@@ -4,7 +4,7 @@ import gym
 import numpy as np
 import pytest
 
-from dreamduck.errors import ActionError, ConfigError
+from dreamduck.common.errors import ActionError, ConfigError
 from tests.envs.conformance import digest, episode, make
 
 

@@ -12,13 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dreamduck.control.controllers import ControllerForm
-from dreamduck.drive.window import Keys
+from dreamduck.common.errors import ConfigError, ControllerError
+from dreamduck.controllers.policy import ControllerForm
 from dreamduck.envs import model, train
-from dreamduck.errors import ConfigError, ControllerError
 from dreamduck.simulator.environment import describe
 from dreamduck.simulator.road import RoadConfig
-from tests.control.conftest import weights  # noqa: F401  (the fixture)
+from dreamduck.window.window import Keys
 
 FORM = ControllerForm("zch", 0, 2, 4, 8)
 SCRIPT = Path(model.__file__)
@@ -32,7 +31,7 @@ def controller(tmp_path):
 
 
 @pytest.mark.parametrize("env", ["env", "realenv", "rnnenv"])
-def test_norender_judges_many_episodes(env, controller, weights, capsys):  # noqa: F811
+def test_norender_judges_many_episodes(env, controller, weights, capsys):
     flags = ["--episodes", "3", "--max-steps", "5", "--weights", str(weights), "-q"]
     model.main([env, "norender", controller, "7", *flags])
     text = capsys.readouterr().out
@@ -46,14 +45,14 @@ def test_norender_judges_many_episodes(env, controller, weights, capsys):  # noq
     assert capsys.readouterr().out == text
 
 
-def test_without_a_file_the_parameters_are_random(weights, capsys):  # noqa: F811
+def test_without_a_file_the_parameters_are_random(weights, capsys):
     flags = ["--episodes", "2", "--max-steps", "3", "--weights", str(weights), "-q"]
     model.main(["rnnenv", "norender", *flags, "--features", "z"])
     assert "model size 10 " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("env", ["env", "realenv", "rnnenv"])
-def test_render_into_a_film(env, controller, weights, tmp_path, capsys):  # noqa: F811
+def test_render_into_a_film(env, controller, weights, tmp_path, capsys):
     film = tmp_path / "drive.mp4"
     flags = ["--max-steps", "4", "--weights", str(weights), "--video", str(film), "-q"]
     model.main([env, "render", controller, "3", *flags])
@@ -63,7 +62,7 @@ def test_render_into_a_film(env, controller, weights, tmp_path, capsys):  # noqa
 
 @pytest.mark.parametrize("env", ["env", "realenv", "rnnenv"])
 @pytest.mark.parametrize("how", ["escape", "close", "neither"])
-def test_the_person_who_watches_can_stop_it(env, how, controller, weights, capsys, monkeypatch):  # noqa: F811
+def test_the_person_who_watches_can_stop_it(env, how, controller, weights, capsys, monkeypatch):
     shown = []
 
     class Window:
@@ -79,15 +78,15 @@ def test_the_person_who_watches_can_stop_it(env, how, controller, weights, capsy
         def close(self):
             self.open = False
 
-    monkeypatch.setattr("dreamduck.drive.window.Window", Window)
-    monkeypatch.setattr("dreamduck.drive.window.check_display", lambda: None)
+    monkeypatch.setattr("dreamduck.window.window.Window", Window)
+    monkeypatch.setattr("dreamduck.window.window.check_display", lambda: None)
     model.main([env, "render", controller, "3", "--max-steps", "5", "--weights", str(weights), "-q"])
     taken = int(re.search(r"steps taken (\d+)", capsys.readouterr().out).group(1))  # type: ignore[union-attr]
     assert taken == len(shown) - 1
     assert taken > 2 if how == "neither" else taken == 2
 
 
-def test_settings_that_the_weights_did_not_learn_from(controller, weights, tmp_path, capsys):  # noqa: F811
+def test_settings_that_the_weights_did_not_learn_from(controller, weights, tmp_path, capsys):
     folder = shutil.copytree(weights, tmp_path / "weights")
     card = json.loads((folder / "rnn.json").read_text())
     card["environment"] = describe(RoadConfig(frame_skip=5))
@@ -105,14 +104,14 @@ def test_settings_that_the_weights_did_not_learn_from(controller, weights, tmp_p
     capsys.readouterr()
 
 
-def test_a_controller_of_another_number_of_actions(weights, tmp_path):  # noqa: F811
+def test_a_controller_of_another_number_of_actions(weights, tmp_path):
     path = tmp_path / "car.json"
     path.write_text(json.dumps([[0.1] * (3 * (4 + 1))]))
     with pytest.raises(ControllerError, match=r"15 parameters are a controller of 3 actions on \[z\]"):
         model.main(["rnnenv", "norender", str(path), "1", "--weights", str(weights), "-q"])
 
 
-def test_a_trained_controller_drives(weights, tmp_path, capsys):  # noqa: F811
+def test_a_trained_controller_drives(weights, tmp_path, capsys):
     """The whole way: train.py writes the README's name, model.py drives it."""
     small = ["-n", "2", "--generations", "2", "--max-steps", "6", "-q", "--weights", str(weights)]
     train.main([*small, "--log", str(tmp_path)])
@@ -127,7 +126,7 @@ def test_a_trained_controller_drives(weights, tmp_path, capsys):  # noqa: F811
         assert "average_reward" in capsys.readouterr().out
 
 
-def test_bad_input_is_one_line_and_exit_code_2(weights, tmp_path):  # noqa: F811
+def test_bad_input_is_one_line_and_exit_code_2(weights, tmp_path):
     bad = tmp_path / "bad.json"
     bad.write_text("[[1.0, 2.0]]")
     found = subprocess.run(
@@ -141,7 +140,7 @@ def test_bad_input_is_one_line_and_exit_code_2(weights, tmp_path):  # noqa: F811
     assert len(found.stderr.strip().splitlines()) == 1
 
 
-def test_other_bad_input(controller, weights):  # noqa: F811
+def test_other_bad_input(controller, weights):
     flags = ["--weights", str(weights), "-q"]
     with pytest.raises(ConfigError, match="seed: expected 0 or more"):
         model.main(["rnnenv", "norender", controller, "-1", *flags])

@@ -6,15 +6,15 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import dreamduck  # noqa: F401  (registers the worlds)
+from dreamduck.common.errors import ActionError, ConfigError, ResetNeeded, WeightsError
 from dreamduck.envs.real_vector import RealVectorEnv
 from dreamduck.envs.realenv import RealEnv
-from dreamduck.errors import ActionError, ConfigError, ResetNeeded, WeightsError
 from tests.envs.models import OBSERVATION, write_model
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return write_model(tmp_path_factory.mktemp("model"), eye=True)
+    return write_model(tmp_path_factory.mktemp("model"), vae=True)
 
 
 def assert_alike(ours, theirs):

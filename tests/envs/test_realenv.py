@@ -13,15 +13,15 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import dreamduck
-from dreamduck import memory, vision
+from dreamduck.common.errors import ConfigError, StartError, WeightsError
 from dreamduck.envs.env import DuckEnv
 from dreamduck.envs.panels import panels
 from dreamduck.envs.real_vector import RealVectorEnv
 from dreamduck.envs.realenv import RealEnv
-from dreamduck.errors import ConfigError, StartError, WeightsError
-from dreamduck.memory import LSTMState
 from dreamduck.simulator.environment import describe
 from dreamduck.simulator.road import RoadConfig
+from dreamduck.world_model import mdn_rnn, vae
+from dreamduck.world_model.mdn_rnn import LSTMState
 from tests.envs.conformance import Conformance
 from tests.envs.models import OBSERVATION, write_model
 
@@ -31,23 +31,23 @@ ACTIONS = np.random.default_rng(0).uniform([0.1, -0.3], [0.6, 0.3], (12, 2)).ast
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return write_model(tmp_path_factory.mktemp("model"), eye=True)
+    return write_model(tmp_path_factory.mktemp("model"), vae=True)
 
 
 def test_same_road_as_v0_and_the_frame_seen_through_the_model(folder):
     plain, env = DuckEnv(), RealEnv(weights=folder)
-    eye, mind = vision.load(folder), memory.load(folder)
+    encoder, rnn = vae.load(folder), mdn_rnn.load(folder)
     frame, info = plain.reset(seed=4)
     observation, own_info = env.reset(seed=4)
     assert own_info == info
     assert observation.shape == (OBSERVATION,)
-    z, state = eye.encode(frame[None])[0], mind.start()
+    z, state = encoder.encode(frame[None])[0], rnn.start()
     np.testing.assert_array_equal(observation, np.concatenate([z[0], state.c[0], state.h[0]]))
     for action in ACTIONS:
-        state = mind.advance(z, action[None], LSTMState(*state))
+        state = rnn.advance(z, action[None], LSTMState(*state))
         frame, reward, terminated, _, info = plain.step(action)
         observation, own_reward, own_terminated, _, own_info = env.step(action)
-        z = eye.encode(frame[None])[0]
+        z = encoder.encode(frame[None])[0]
         np.testing.assert_array_equal(observation, np.concatenate([z[0], state.c[0], state.h[0]]))
         assert (own_reward, own_terminated, own_info) == (reward, terminated, info)
         if terminated:
@@ -83,8 +83,7 @@ def test_views(folder):
         assert pictures[name].dtype == np.uint8
         env.close()
         if name == "seen":  # the camera's frame, and beside it what the model makes of it
-            eye = vision.load(folder)
-            decoded = eye.decode(env.perception.z)[0]
+            decoded = vae.load(folder).decode(env.perception.z)[0]
             np.testing.assert_array_equal(pictures[name], panels([env.frame(), decoded]))
     assert len({picture.tobytes() for picture in pictures.values()}) == len(pictures)
 
@@ -140,7 +139,7 @@ def test_bad_arguments(folder, tmp_path):
         RealEnv(weights=tmp_path)
     with pytest.raises(StartError):
         RealEnv(weights=folder).reset(options={"start": (0.0, 0.0)})
-    write_model(tmp_path, eye=True)
+    write_model(tmp_path, vae=True)
     (tmp_path / "vae.weights.h5").write_bytes(b"not a file of weights")
     with pytest.raises(WeightsError, match=r"vae\.weights\.h5"):
         RealEnv(weights=tmp_path)

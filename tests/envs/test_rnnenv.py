@@ -14,20 +14,20 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import dreamduck
-from dreamduck.control.worlds import WorldConfig, make_dream
+from dreamduck.common.errors import ConfigError, ResetNeeded, WeightsError
+from dreamduck.controllers.factory import WorldConfig, make_dream
 from dreamduck.envs.dream_vector import DreamVectorEnv
 from dreamduck.envs.real_vector import RealVectorEnv
 from dreamduck.envs.realenv import RealEnv
 from dreamduck.envs.rnnenv import DreamEnv
-from dreamduck.errors import ConfigError, ResetNeeded, WeightsError
-from dreamduck.memory import InitialZ, MemoryConfig
-from dreamduck.memory.initial import write_initial
-from dreamduck.memory.legacy import write_legacy
-from dreamduck.vision.files import save as write_vision
-from dreamduck.vision.layout import initial_parameters
+from dreamduck.world_model.legacy.rnn_json import write_legacy
+from dreamduck.world_model.mdn_rnn import InitialZ, MDNRNNConfig
+from dreamduck.world_model.mdn_rnn.start_states import write_initial
+from dreamduck.world_model.vae.files import save as write_vision
+from dreamduck.world_model.vae.layout import initial_parameters
 from tests.envs.conformance import Conformance
 from tests.envs.models import OBSERVATION, actions, drive, write_model
-from tests.memory.helpers import SMALL, random_parameters, write_memory
+from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_memory
 
 assert dreamduck.__version__
 SCRIPT = Path(dreamduck.__file__).parent / "envs" / "rnnenv.py"
@@ -41,7 +41,7 @@ def folder(tmp_path):
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """With a VAE, to draw pictures."""
-    return write_model(tmp_path_factory.mktemp("whole"), eye=True)
+    return write_model(tmp_path_factory.mktemp("whole"), vae=True)
 
 
 def test_observation_is_z_c_h_and_c_and_h_begin_at_zero(folder):
@@ -186,7 +186,7 @@ def test_first_latents_of_another_size(folder):
 
 def write_2019(folder, ends=False, z_size=4, mixtures=5):
     """A memory as the code of 2019 left it, with first latents."""
-    sizes = MemoryConfig(z_size, 2, 24, mixtures)
+    sizes = MDNRNNConfig(z_size, 2, 24, mixtures)
     folder.mkdir()
     write_legacy(folder / "rnn.json", random_parameters(sizes), sizes, ends=ends)
     mu = np.random.default_rng(0).standard_normal((5, z_size)).astype(np.float32)

@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dreamduck import config
-from dreamduck.control import runs, worlds
-from dreamduck.control.controllers import ControllerForm
-from dreamduck.control.recipe import TEMPERATURE, RecipeConfig
-from dreamduck.control.worlds import FormConfig, WorldConfig
+from dreamduck.common import config
+from dreamduck.common.errors import CheckpointError, ConfigError, ControllerError
+from dreamduck.controllers import factory
+from dreamduck.controllers.factory import FormConfig, WorldConfig
+from dreamduck.controllers.policy import ControllerForm
 from dreamduck.envs import train
-from dreamduck.errors import CheckpointError, ConfigError, ControllerError
-from tests.control.fakes import Sphere
+from dreamduck.search import run
+from dreamduck.search.recipe import TEMPERATURE, RecipeConfig
+from tests.controllers.fakes import Sphere
 
 SMALL = ["-n", "4", "--num_episode", "2", "--generations", "2", "-q"]
 SMALL += ["--features", "z", "--components", "0"]
@@ -30,13 +31,13 @@ def world(monkeypatch):
     """Searches are judged by a sphere; what they were asked for is kept."""
     asked = []
 
-    def make_judge(env, world, form, threads=None, beginning="first"):
+    def make_evaluator(env, world, form, threads=None, beginning="first"):
         asked.append((env, world, form))
         return Sphere()
 
-    monkeypatch.setattr(runs, "make_judge", make_judge)
+    monkeypatch.setattr(run, "make_evaluator", make_evaluator)
     monkeypatch.setattr(train, "model_sizes", lambda folder: (64, 512))
-    monkeypatch.setattr(worlds, "model_sizes", lambda folder: (64, 512))
+    monkeypatch.setattr(factory, "model_sizes", lambda folder: (64, 512))
     return asked
 
 

@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from dreamduck.errors import RecordError
+from dreamduck.common.errors import RecordError
 from dreamduck.recordings import find_recordings, folder, held_out, reread, scan, write_episode
 from tests.recordings.helpers import episode, folder_of_episodes
 

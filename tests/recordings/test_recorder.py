@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import dreamduck.envs
-from dreamduck.errors import ConfigError
+from dreamduck.common.errors import ConfigError
 from dreamduck.recordings import plan, read_episode, recorder, scan, write_episode
 from dreamduck.recordings.plan import RecorderConfig
 from dreamduck.recordings.recorder import anywhere

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from dreamduck.errors import ConfigError, RecordError
+from dreamduck.common.errors import ConfigError, RecordError
 from dreamduck.recordings.plan import RecorderConfig, settings
 from dreamduck.simulator import environment
 from dreamduck.simulator.environment import (

@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from dreamduck.simulator import assets
+from dreamduck.evaluation.metrics import measure
 from dreamduck.simulator.base import END_OFF_ROAD
 from dreamduck.simulator.expert import Expert, ExpertConfig
-from dreamduck.simulator.maps import STATIC, load_map
-from dreamduck.simulator.metrics import measure
+from dreamduck.simulator.maps import assets
+from dreamduck.simulator.maps.parser import STATIC, load_map
 from dreamduck.simulator.road import Road, RoadConfig
 
 ROADS = [name for name in assets.map_names() if name not in ("field1", "calibration_map_int")]
@@ -72,7 +72,7 @@ def test_no_lane_no_action():
 
 
 def test_settings_are_checked():
-    from dreamduck.errors import ConfigError
+    from dreamduck.common.errors import ConfigError
 
     with pytest.raises(ConfigError, match="speed"):
         ExpertConfig(speed=2.0)

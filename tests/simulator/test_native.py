@@ -9,11 +9,11 @@ import sys
 import numpy as np
 import pytest
 
-from dreamduck.errors import ActionError, ConfigError, ResetNeeded, StartError
+from dreamduck.common.errors import ActionError, ConfigError, ResetNeeded, StartError
 from dreamduck.simulator.base import END_COLLISION, END_NONE, END_OFF_ROAD, SimulatorConfig
-from dreamduck.simulator.dynamics import NO_COMMAND, command_ages
 from dreamduck.simulator.expert import Expert
 from dreamduck.simulator.native import NativeSimulator
+from dreamduck.simulator.physics.dynamics import NO_COMMAND, command_ages
 
 
 def simulator(map_name="loop_empty", num_cars=1, threads=1, **settings):

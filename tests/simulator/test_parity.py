@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from dreamduck.errors import StartError
+from dreamduck.common.errors import StartError
 from dreamduck.simulator.base import END_NONE, SimulatorConfig
 from dreamduck.simulator.expert import Expert
+from dreamduck.simulator.gym_duckietown.client import UpstreamSimulator
 from dreamduck.simulator.native import NativeSimulator
-from dreamduck.simulator.upstream import UpstreamSimulator
 
 CLOSE = 1e-6
 STATES = (

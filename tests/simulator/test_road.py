@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dreamduck.errors import ActionError, ConfigError
+from dreamduck.common.errors import ActionError, ConfigError
 from dreamduck.simulator import road as road_module
 from dreamduck.simulator.base import END_COLLISION, END_NONE, END_OFF_ROAD, CarState
 from dreamduck.simulator.road import Road, RoadConfig, car_info, progress_reward

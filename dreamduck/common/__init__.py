@@ -1,0 +1,1 @@
+"""What every stage shares: configuration, errors, files, seeds, processes, logs."""

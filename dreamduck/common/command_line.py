@@ -1,0 +1,149 @@
+"""What every command line shares: logging, one-line errors, progress bars."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import errno
+import io
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dreamduck.common.errors import DreamDuckError
+from dreamduck.common.workers import end_with_parent
+
+T = TypeVar("T")
+SPACE = "free some space and give the same command again"
+REMEDIES = {
+    errno.ENOSPC: SPACE,
+    errno.EDQUOT: SPACE,
+    errno.EROFS: "choose a folder that can be written",
+    errno.EACCES: "choose another file or folder, or change its permissions",
+    errno.EPERM: "choose another file or folder, or change its permissions",
+    errno.EMFILE: "too many files are open in this process; raise the limit (ulimit -n)",
+    errno.ENFILE: "too many files are open on this machine; close other programs",
+    errno.ENOTDIR: "a file stands where a folder is expected; choose another path",
+    errno.EISDIR: "a folder stands where a file is expected; choose another path",
+    errno.EEXIST: "a file stands where a folder is expected; choose another path",
+    errno.ENOENT: "check the path",
+    errno.ENAMETOOLONG: "choose a shorter path",
+    errno.ELOOP: "the path leads to a link to itself; choose another",
+    errno.EADDRINUSE: "choose another port",
+    errno.ENOMEM: "close other programs",
+}
+RANK_VARIABLES = ("PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")
+RANK_WAIT = 2.0  # [s] for the first rank to end
+USAGE = 2  # the exit code for bad input, as argparse has it
+
+
+class Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps the line breaks of descriptions and examples."""
+
+
+def parser(description: str, epilog: str = "") -> argparse.ArgumentParser:
+    """An argument parser with the verbosity flags that every command has."""
+    made = argparse.ArgumentParser(description=description, epilog=epilog, formatter_class=Formatter)
+    made.add_argument("-v", "--verbose", action="store_true", help="log more")
+    made.add_argument("-q", "--quiet", action="store_true", help="log warnings only; no progress bar")
+    return made
+
+
+def start_logging(arguments: argparse.Namespace) -> None:
+    """Configure the handlers; only a command line does this."""
+    level = logging.INFO
+    if getattr(arguments, "verbose", False):
+        level = logging.DEBUG
+    if getattr(arguments, "quiet", False):
+        level = logging.WARNING
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("dreamduck").setLevel(level)
+
+
+def explain(err: OSError) -> str:
+    """An error of the operating system, on one line: which file, what is wrong, what to do."""
+    reason = " ".join(str(err.strerror or err).split())
+    where = f"{err.filename}: " if err.filename is not None else ""
+    remedy = REMEDIES.get(err.errno or 0)
+    return f"{where}{reason}{f'; {remedy}' if remedy else ''}"
+
+
+def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] | None = None) -> None:
+    """Run a command.
+
+    An error of ours, or of the operating system (a full disk, a folder that cannot be written), becomes
+    one line and exit code 2, Ctrl-C exit code 130.
+    """
+    end_with_parent()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what the terminal's encoding lacks is shown as \\xNN
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = main(argv)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # or the interpreter does, when nobody can catch what it raises
+    except DreamDuckError as err:
+        _say(f"error: {err}")
+        code = USAGE
+    except KeyboardInterrupt:
+        _say("interrupted")
+        code = 130
+    except BrokenPipeError:
+        code = 0  # who read the output, as `head` does, has enough
+        _drop_output()
+    except OSError as err:
+        if err.errno is None:  # of a library, which says nothing about the system
+            raise
+        _say(f"error: {explain(err)}")
+        code = USAGE
+        _drop_output()
+    except MemoryError as err:
+        reason = " ".join(str(err).split())
+        _say(f"error: not enough memory{f' ({reason})' if reason else ''}; close other programs")
+        code = USAGE
+    sys.exit(code or 0)
+
+
+def _say(text: str) -> None:
+    """Print a line on standard error, if there is one.
+
+    Under `mpiexec` all ranks may fail in the same way; then the first one alone speaks.
+    """
+    for name in RANK_VARIABLES:
+        if os.environ.get(name, "0") != "0":
+            time.sleep(RANK_WAIT)
+            if not _sibling_with(f"{name}=0"):
+                return
+    with contextlib.suppress(OSError, ValueError):
+        print(text, file=sys.stderr, flush=True)
+
+
+def _sibling_with(word: str) -> bool:
+    """Whether a process with the same parent has a word such as "PMI_RANK=0" in its environment."""
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError):
+            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getppid() and word.encode() in (path / "environ").read_bytes().split(b"\0"):
+                return True
+    return False
+
+
+def _drop_output() -> None:
+    """Let standard output lead nowhere, so that what waits in it raises nothing at the very end."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def progress(items: Iterable[T] | None = None, **settings: Any) -> Any:
+    """A tqdm bar on standard error; silent where nobody watches a log at level INFO."""
+    from tqdm import tqdm
+
+    quiet = logging.getLogger("dreamduck").getEffectiveLevel() > logging.INFO
+    settings.setdefault("disable", quiet)
+    settings.setdefault("mininterval", 0.5 if sys.stderr.isatty() else 10.0)
+    settings.setdefault("dynamic_ncols", True)
+    return tqdm(items, **settings)

@@ -1,0 +1,125 @@
+"""Frames to a film: `.mp4` to watch, `.gif` to put on a page.
+
+The encoder is the ffmpeg that comes with
+`imageio-ffmpeg`, so nothing has to be installed beside this package."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+import imageio_ffmpeg
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.common.errors import ConfigError, VideoError
+from dreamduck.common.readers import PathLike, one_line
+from dreamduck.common.storage import replacing
+
+SUFFIXES = (".mp4", ".gif")
+# H.264 in 4:2:0 wants even sides; a row or column of black is added where needed.
+MP4 = (
+    *("-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "20", "-preset", "veryfast"),
+    *("-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-movflags", "+faststart"),
+)
+# A palette for each film, and ordered dithering, which does not flicker between frames.
+GIF_FILTER = "split[a][b];[a]palettegen=stats_mode=diff[p];[b][p]paletteuse=dither=bayer:bayer_scale=4"
+GIF = ("-filter_complex", GIF_FILTER, "-loop", "0")
+
+
+def write_video(
+    path: PathLike,
+    frames: Iterable[npt.NDArray[np.uint8]],
+    fps: float,
+    scale: int = 1,
+) -> int:
+    """Write frames as a film, which appears under its name only when it is whole.
+
+    Args:
+        path: ends in `.mp4` (H.264, plays everywhere) or `.gif` (loops for ever).
+        frames: each (H, W, 3) uint8 RGB, all of one size; may be a generator, is read once.
+        fps: frames a second; a GIF counts in hundredths of a second, so at most 50.
+        scale: every pixel becomes a block of scale x scale; 64x64 frames want 4 or more.
+    Returns:
+        The number of frames written.
+    Raises:
+        ConfigError: another suffix, a rate or scale out of range, no frames, or frames that are
+            not (H, W, 3) uint8 of one size.
+        VideoError: the encoder failed.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ConfigError(f"{path}: expected a name that ends in {' or '.join(SUFFIXES)}")
+    if not 0 < fps <= 240:
+        raise ConfigError(f"fps: expected more than 0 and at most 240 frames a second, got {fps!r}")
+    if scale < 1:
+        raise ConfigError(f"scale: expected at least 1, got {scale!r}")
+    if suffix == ".gif":
+        fps = min(fps, 50.0)
+    checked = _checked(frames, scale)
+    first = next(checked, None)
+    if first is None:
+        raise ConfigError(f"{path}: expected at least one frame, got none")
+    count = 0
+    try:
+        with replacing(path) as temporary, _encoder(temporary, first.shape, fps, suffix) as pipe:
+            for frame in itertools.chain([first], checked):
+                pipe.write(np.ascontiguousarray(frame).data)
+                count += 1
+    except VideoError as err:
+        raise VideoError(f"{path}: {one_line(err)}") from err
+    return count
+
+
+def side_by_side(frames: Sequence[npt.NDArray[np.uint8]], gap: int = 2) -> npt.NDArray[np.uint8]:
+    """Frames of one height in a row, `gap` white pixels between them."""
+    height = frames[0].shape[0]
+    if any(frame.shape[0] != height for frame in frames):
+        raise ConfigError(f"frames: expected one height, got {[frame.shape for frame in frames]}")
+    white = np.full((height, gap, 3), 255, np.uint8)
+    parts = [part for frame in frames for part in (frame, white)]
+    return np.concatenate(parts[:-1], axis=1)
+
+
+def _checked(frames: Iterable[npt.NDArray[np.uint8]], scale: int) -> Iterator[npt.NDArray[np.uint8]]:
+    shape = None
+    for index, frame in enumerate(frames):
+        frame = np.asarray(frame)
+        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+            raise ConfigError(f"frame {index}: expected (H, W, 3) uint8, got {frame.shape} {frame.dtype}")
+        if shape is None:
+            shape = frame.shape
+        if frame.shape != shape:
+            raise ConfigError(f"frame {index}: expected {shape} as the first, got {frame.shape}")
+        yield frame if scale == 1 else frame.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+@contextlib.contextmanager
+def _encoder(path: Path, shape: tuple[int, ...], fps: float, suffix: str) -> Iterator[IO[bytes]]:
+    """A running ffmpeg that takes raw frames; on leaving, the file is whole or an error is raised."""
+    source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{shape[1]}x{shape[0]}", "-r", f"{fps:g}"]
+    coding = GIF if suffix == ".gif" else MP4
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", *source, "-i", "-", *coding, str(path)]
+    with (
+        tempfile.TemporaryFile() as complaints,  # a file, so that a long one cannot fill a pipe
+        subprocess.Popen(command, stdin=subprocess.PIPE, stderr=complaints) as process,
+    ):
+        assert process.stdin is not None
+        try:
+            yield process.stdin
+            process.stdin.close()
+        except BrokenPipeError:
+            pass  # ffmpeg has ended; its exit code and its words say why
+        except BaseException:
+            process.kill()
+            raise
+        if process.wait() != 0:
+            complaints.seek(0)
+            text = complaints.read().decode(errors="replace").strip()
+            raise VideoError(f"ffmpeg failed ({text or process.returncode}); is the disk full?")

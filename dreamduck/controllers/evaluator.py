@@ -1,0 +1,300 @@
+"""Controllers driven for whole episodes, in the dream and on the road, many at once.
+
+A candidate's returns
+depend on its theta, its seed and on the block of candidates it is computed with, since a matrix
+product may round differently in another batch; blocks are therefore fixed by the settings, never by
+the number of processes."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.common import seeding
+from dreamduck.controllers.policy import ControllerForm, Floats, act, select, tensor_policy
+from dreamduck.simulator.base import CarState
+from dreamduck.simulator.road import RoadStep
+
+Frames = npt.NDArray[np.uint8]
+DREAMS_IN_A_CALL = 256  # above this a bigger batch is hardly faster; see benchmarks/search.py
+
+
+class Returns(NamedTuple):
+    """What episodes gave; P candidates, E episodes each."""
+
+    reward: Floats  # (P, E), sums over an episode
+    length: npt.NDArray[np.int64]  # (P, E), steps
+    ended: npt.NDArray[np.bool_]  # (P, E), whether it ended by itself; False where it was cut
+
+
+class EvalBatch(NamedTuple):
+    """One block of candidates to be judged."""
+
+    theta: Floats  # (P, n)
+    seeds: tuple[int, ...]  # (P,), one a candidate
+    episodes: int  # E
+    steps: int  # after so many an episode is cut
+
+
+class Evaluator(Protocol):
+    """A world in which candidates are tried."""
+
+    def __call__(self, task: EvalBatch) -> Returns:
+        """Drive all episodes of a block; the same task gives the same scores."""
+        ...
+
+
+class Drivable(Protocol):
+    """What is asked of a road; `dreamduck.simulator.road.Road` is one."""
+
+    num_cars: int
+
+    def reset(self, seeds: Sequence[int]) -> CarState:
+        """Begin an episode for every car."""
+        ...
+
+    def step(self, actions: npt.ArrayLike) -> RoadStep:
+        """Drive every car one step."""
+        ...
+
+    def frames(self) -> Frames:
+        """What each camera sees now."""
+        ...
+
+    def close(self) -> None:
+        """Free the simulator."""
+        ...
+
+
+class Policy(Protocol):
+    """Somebody who drives the N cars of a road."""
+
+    needs_frames: bool
+
+    def act(self, state: CarState, frames: Frames | None) -> npt.NDArray[Any]:
+        """The actions (N, 2) for where the cars are and what their cameras see."""
+        ...
+
+    def start(self, seeds: Sequence[int]) -> None:
+        """An episode begins for every car."""
+        ...
+
+
+class Callback(Protocol):
+    """Somebody who takes notes while cars drive."""
+
+    def start(self, state: CarState) -> None:
+        """An episode has begun for every car."""
+        ...
+
+    def update(self, step: RoadStep) -> None:
+        """A step was made; cars whose episode ended before stand still."""
+        ...
+
+
+class DreamEvaluator:
+    """Candidates tried in the dream: each block is one compiled call.
+
+    Args:
+        dream: a `dreamduck.world_model.imagination.Dream`.
+        form: of the candidates.
+        temperature: of the dream.
+    """
+
+    def __init__(self, dream: Any, form: ControllerForm, temperature: float) -> None:
+        self.dream, self.form, self.temperature = dream, form, temperature
+        self._policy = tensor_policy(form)
+
+    def __call__(self, task: EvalBatch) -> Returns:
+        """Dream P * E episodes."""
+        result = self.dream.rollout(
+            self._policy,
+            task.theta,
+            episodes=task.episodes,
+            steps=task.steps,
+            seed=list(task.seeds),
+            temperature=self.temperature,
+        )
+        shape = (len(task.theta), task.episodes)
+        reward = np.asarray(result.reward, dtype=np.float32).reshape(shape)
+        length = np.asarray(result.length, dtype=np.int64).reshape(shape)
+        return Returns(reward, length, np.asarray(result.ended, dtype=np.bool_).reshape(shape))
+
+
+class RoadEvaluator:
+    """Candidates tried in a simulator, seen through the world model.
+
+    Args:
+        make_road: builds a road for so many cars.
+        make_perception: builds the `Perception` of so many cars.
+        form: of the candidates.
+        most_cars: drive no more at a time; all of a block together by default.
+    """
+
+    def __init__(
+        self,
+        make_road: Callable[[int], Drivable],
+        make_perception: Callable[[int], Any],
+        form: ControllerForm,
+        most_cars: int | None = None,
+    ) -> None:
+        self._make_road, self._make_perception, self.form = make_road, make_perception, form
+        self._most_cars = most_cars
+        self._cars = 0
+        self._road: Drivable | None = None
+        self._perception: Any = None
+
+    def __call__(self, task: EvalBatch) -> Returns:
+        """Drive P * E cars."""
+        episodes = range(task.episodes)
+        seeds = [seeding.derive(seed, episode) for seed in task.seeds for episode in episodes]
+        count = len(seeds)
+        if self._most_cars is None or count <= self._most_cars:
+            scores = self._drive(task.theta, seeds, task.steps)
+        else:
+            parts = []
+            for at in range(0, count, self._most_cars):
+                # The last ones drive more than once, so that the same cars do all.
+                rows = [min(at + i, count - 1) for i in range(self._most_cars)]
+                theta = task.theta[[row // task.episodes for row in rows]]
+                parts.append(self._drive(theta, [seeds[row] for row in rows], task.steps))
+            columns: Any = zip(*parts, strict=True)
+            scores = Returns(*(np.concatenate(column)[:count] for column in columns))
+        shape = (len(task.theta), task.episodes)
+        shaped: Any = (part.reshape(shape) for part in scores)
+        return Returns(*shaped)
+
+    def _drive(self, theta: Floats, seeds: list[int], steps: int) -> Returns:
+        if self._road is None or len(seeds) != self._cars:
+            self.close()
+            self._cars = len(seeds)
+            self._road, self._perception = self._make_road(self._cars), self._make_perception(self._cars)
+        return drive(self._road, ControllerPolicy(self.form, theta, self._perception), seeds, steps)
+
+    def close(self) -> None:
+        """Free the simulator."""
+        if self._road is not None:
+            self._road.close()
+            self._road = None
+
+
+class ControllerPolicy:
+    """P controllers at the wheels of P * E cars, candidate by candidate.
+
+    Args:
+        theta: (P, n).
+        perception: of all cars; keeps the state of the memory.
+    """
+
+    needs_frames = True
+
+    def __init__(self, form: ControllerForm, theta: Floats, perception: Any) -> None:
+        self.form, self.theta, self.perception = form, np.atleast_2d(theta), perception
+        self._last: Floats | None = None
+
+    def start(self, seeds: Sequence[int]) -> None:
+        """Forget what was seen."""
+        self._last = None
+
+    def act(self, state: CarState, frames: Frames | None) -> Floats:
+        """Look, remember, and choose."""
+        if self._last is None:
+            seen = self.perception.reset(frames)
+        else:
+            seen = self.perception.step(frames, self._last)
+        features = select(self.form, seen)
+        groups = features.reshape(len(self.theta), -1, features.shape[-1])
+        self._last = act(self.form, self.theta, groups).reshape(len(seen), -1)
+        return self._last
+
+
+def drive(
+    road: Drivable, driver: Policy, seeds: Sequence[int], steps: int, watch: Callback | None = None
+) -> Returns:
+    """One episode for each car of a road.
+
+    A car whose episode has ended stands still and counts no more.
+
+    Args:
+        seeds: one a car.
+        watch: takes notes.
+    Returns:
+        The scores with P = N cars and E = 1.
+    """
+    state = road.reset(seeds)
+    driver.start(seeds)
+    if watch is not None:
+        watch.start(state)
+    alive = np.ones(road.num_cars, dtype=np.bool_)
+    reward = np.zeros(road.num_cars, dtype=np.float64)
+    length = np.zeros(road.num_cars, dtype=np.int64)
+    for _ in range(steps):
+        actions = driver.act(state, road.frames() if driver.needs_frames else None)
+        step = road.step(np.where(alive[:, None], actions, 0.0))
+        reward += np.where(alive, step.reward, 0.0)
+        length += alive
+        if watch is not None:
+            watch.update(step)
+        alive &= ~step.terminated
+        state = step.state
+        if not alive.any():
+            break
+    return Returns(reward.astype(np.float32)[:, None], length[:, None], ~alive[:, None])
+
+
+def block_size(population: int, episodes: int, requested: int = 0) -> int:
+    """How many candidates one call judges.
+
+    Args:
+        requested: as the settings have it; 0 chooses by the size of the batch.
+    """
+    return min(population, requested or max(1, DREAMS_IN_A_CALL // episodes))
+
+
+def judge_all(
+    theta: Floats,
+    seeds: Sequence[int],
+    episodes: int,
+    steps: int,
+    block: int,
+    spread: Callable[[list[EvalBatch]], list[Returns]],
+) -> Returns:
+    """Judge P candidates in blocks of one size.
+
+    Args:
+        theta: (P, n). seeds: (P,).
+        block: candidates in a block; the last one is filled up, so that all have the same shape.
+        spread: computes all tasks, wherever, and returns the scores in their order.
+    """
+    count = len(theta)
+    tasks = []
+    for at in range(0, count, block):
+        rows = [min(at + i, count - 1) for i in range(block)]
+        chosen = tuple(int(seeds[row]) for row in rows)
+        tasks.append(EvalBatch(np.asarray(theta[rows], dtype=np.float32), chosen, episodes, steps))
+    parts = spread(tasks)
+    return Returns(*(np.concatenate(column)[:count] for column in zip(*parts, strict=True)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """Mean and spread over episodes."""
+
+    mean: float
+    std: float
+    length: float
+    episodes: int
+
+
+def summarize(scores: Returns) -> Summary:
+    """Mean and standard deviation of the returns over all episodes, and their mean length."""
+    return Summary(
+        float(np.mean(scores.reward, dtype=np.float64)),
+        float(np.std(scores.reward, dtype=np.float64)),
+        float(np.mean(scores.length)),
+        int(scores.reward.size),
+    )

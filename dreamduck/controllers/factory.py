@@ -1,0 +1,267 @@
+"""The three worlds as places to judge controllers in, built from settings.
+
+The name of a world
+is the original's: "rnnenv" is the dream, "realenv" the simulator seen through the world model, and
+"env" the simulator with frames alone, where a controller looks through the world model as well."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib.metadata
+import logging
+import platform
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from dreamduck import __version__
+from dreamduck.common.config import check, option, refuse, to_dict
+from dreamduck.common.errors import ControllerError, WeightsError
+from dreamduck.common.storage import PathLike, fingerprint
+from dreamduck.common.threads import cores
+from dreamduck.controllers.controller_file import read_card, read_controller
+from dreamduck.controllers.evaluator import DreamEvaluator, Evaluator, RoadEvaluator
+from dreamduck.controllers.policy import FEATURES, Controller, ControllerForm
+from dreamduck.pretrained import FOLDER
+from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, check_environment
+from dreamduck.simulator.road import Road, RoadConfig
+from dreamduck.world_model.imagination import TEMPERATURE, no_heads
+
+log = logging.getLogger(__name__)
+
+ENVS = ("rnnenv", "realenv", "env")
+# Of ours; of the original's form where those are missing.
+WEIGHT_FILES = ("vae.weights.h5", "rnn.weights.h5", "initial_z.json")
+LEGACY_FILES = ("vae.json", "rnn.json")
+# What [z] and [z, c, h] are made by; where dreams begin is no part of it.
+VISION_FILES = ("vae.weights.h5", "vae.json")
+MODEL_FILES = (*VISION_FILES, "rnn.weights.h5", "rnn.json")
+ROAD_FIELDS = frozenset(field.name for field in dataclasses.fields(RoadConfig))
+STRICT = "refuse a controller or an agent that was made with another world model, instead of warning"
+
+
+@dataclasses.dataclass(frozen=True)
+class WorldConfig(RoadConfig):
+    """A world's settings: the road's, the model's, and how the dream is dreamt."""
+
+    weights: str = option("", "folder of the world model; the one that ships by default", flags=("-w",))
+    temperature: float = option(TEMPERATURE, "uncertainty of the dream", above=0.0, flags=("--temp",))
+    any_weights: bool = option(False, ANY_WEIGHTS)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self)
+
+    @property
+    def folder(self) -> Path:
+        """Where the weights lie."""
+        return Path(self.weights) if self.weights else FOLDER
+
+
+@dataclasses.dataclass(frozen=True)
+class FormConfig:
+    """What a controller looks at."""
+
+    features: str = option("z", "what the controller sees of [z, c, h]", choices=FEATURES)
+    hidden: int = option(0, "units of its hidden layer; 0 for a linear one", low=0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def form(self, z_size: int, hidden_size: int) -> ControllerForm:
+        """The form for a world model of these sizes."""
+        return ControllerForm(self.features, self.hidden, z_size=z_size, hidden_size=hidden_size)
+
+
+def check_flags(env: str, said: set[str]) -> None:
+    """Refuse settings of the road for the dream, and of the dream for the road.
+
+    Args:
+        env: one of `ENVS`.
+        said: the names of the flags that a command line says.
+    Raises:
+        ConfigError: names those of no effect.
+    """
+    if env == "rnnenv":
+        refuse(said & {*ROAD_FIELDS, "threads"}, "in the dream, where there is no road")
+    else:
+        refuse(said & {"temperature"}, "on the road, which is not dreamt")
+
+
+def road_flags(world: RoadConfig) -> list[str]:
+    """The command-line flags for the settings of a road that differ from the defaults."""
+    flags = []
+    for field in dataclasses.fields(RoadConfig):
+        value, name = getattr(world, field.name), field.name.replace("_", "-")
+        if value == field.default:
+            continue
+        if isinstance(value, bool):
+            flags.append(f"--{name}" if value else f"--no-{name}")
+        else:
+            flags += [f"--{name}", str(value)]
+    return flags
+
+
+def model_sizes(folder: Path) -> tuple[int, int]:
+    """(Z, H) of the world model in a folder, from its card alone.
+
+    Raises:
+        WeightsError: the card is missing or damaged.
+    """
+    from dreamduck.world_model import mdn_rnn
+
+    config = mdn_rnn.read_config(folder)
+    return config.z_size, config.hidden_size
+
+
+def add_strict(parser: argparse.ArgumentParser) -> None:
+    """Add the flag `--strict`, see `check_model`."""
+    parser.add_argument("--strict", action="store_true", help=STRICT)
+
+
+def load_controller(path: PathLike, folder: Path, strict: bool = False) -> Controller:
+    """A controller file, for the world model in a folder.
+
+    Args:
+        path: the controller.
+        folder: of the world model's weights.
+        strict: refuse a controller that was made with another model.
+    Raises:
+        ControllerError: the file is damaged, does not fit the model's sizes, or was made with another.
+        WeightsError: there is no world model in the folder.
+    """
+    controller = read_controller(path, *model_sizes(folder))
+    names = VISION_FILES if controller.form.features == "z" else MODEL_FILES
+    check_model(path, read_card(path).get("weights"), folder, strict, names)
+    return controller
+
+
+def check_model(
+    path: PathLike,
+    made_with: Any,
+    folder: Path,
+    strict: bool = False,
+    names: tuple[str, ...] = MODEL_FILES,
+) -> None:
+    """Warn where a controller or an agent was made with another world model than the one in a folder.
+
+    Args:
+        path: its file, for the message.
+        made_with: the fingerprints in its card; of anything else than a mapping nothing is known.
+        folder: of the world model's weights.
+        strict: raise instead of warning.
+        names: the files that matter to it.
+    Raises:
+        ControllerError: it was, and `strict` is true.
+    """
+    if not isinstance(made_with, Mapping):
+        return
+    found = weights_fingerprints(folder)
+    different = [
+        f"{name}: expected {made_with[name]}, got {found.get(name, 'no such file')}"
+        for name in names
+        if name in made_with and made_with[name] != found.get(name)
+    ]
+    if not different:
+        return
+    text = (
+        f"{path}: made with another world model than the one in {folder} ({'; '.join(different)}); "
+        "name the folder of its own with --weights"
+    )
+    if strict:
+        raise ControllerError(text)
+    log.warning("warning: %s", text)
+
+
+def make_evaluator(
+    env: str,
+    config: WorldConfig,
+    form: ControllerForm,
+    threads: int | None = None,
+    beginning: str = "first",
+) -> Evaluator:
+    """A world to try controllers in.
+
+    Args:
+        env: one of `ENVS`.
+        threads: cores to use; all by default.
+        beginning: of dreams, see `memory.load_initial`.
+    """
+    if env == "rnnenv":
+        return DreamEvaluator(make_dream(config, beginning), form, config.temperature)
+    native = config.simulator == "native"
+    # Each car of gym-duckietown is a process of 336 MB.
+    most_cars = None if native else threads or cores()
+    return RoadEvaluator(road_maker(config, threads), perception_maker(config), form, most_cars)
+
+
+def road_maker(config: RoadConfig, threads: int | None = None) -> Callable[[int], Road]:
+    """A function that builds a road for so many cars."""
+    plain = RoadConfig(**{f.name: getattr(config, f.name) for f in dataclasses.fields(RoadConfig)})
+    settings = {"threads": threads} if config.simulator == "native" and threads else {}
+    return lambda cars: Road(plain, cars, **settings)
+
+
+def make_dream(config: WorldConfig, beginning: str = "first", rewards: bool = True) -> Any:
+    """The dream of a folder's world model.
+
+    Args:
+        rewards: whether its rewards and ends are needed.
+
+    Raises:
+        ConfigError: it learned from other settings. WeightsError: its dream has no rewards, or no ends.
+    """
+    from dreamduck.world_model.imagination import load_dream
+
+    dream = load_dream(config.folder, beginning)
+    check_environment(dream.memory.card, config, str(config.folder), config.any_weights)
+    if rewards and dream.memory.lacks:
+        raise WeightsError(f"{config.folder}: {no_heads(dream.memory)}")
+    return dream
+
+
+def perception_maker(config: WorldConfig) -> Any:
+    """A function that builds the perception of so many cars; the models are loaded once.
+
+    Raises:
+        ConfigError: they learned from other settings.
+    """
+    from dreamduck.world_model import mdn_rnn, vae
+    from dreamduck.world_model.imagination.perception import Perception
+
+    encoder, rnn = vae.load(config.folder), mdn_rnn.load(config.folder)
+    check_environment(rnn.card, config, str(config.folder), config.any_weights)
+    check_environment(encoder.card, config, str(config.folder), config.any_weights, only=FRAMES)
+    return lambda cars: Perception(encoder, rnn, cars)
+
+
+def world_facts(env: str, config: WorldConfig) -> dict[str, Any]:
+    """What a card says of the world: its settings, the model's fingerprints, the versions."""
+    settings = to_dict(config)
+    for name in ("weights", "any_weights"):
+        settings.pop(name)
+    if env != "rnnenv":
+        settings.pop("temperature")
+    return {
+        "world": {"env": env, **settings},
+        "weights": weights_fingerprints(config.folder),
+        "versions": versions(),
+    }
+
+
+def weights_fingerprints(folder: Path) -> dict[str, str]:
+    """The fingerprint of each file of a world model."""
+    names = WEIGHT_FILES if (folder / "rnn.weights.h5").exists() else (*WEIGHT_FILES, *LEGACY_FILES)
+    return {name: fingerprint(folder / name) for name in names if (folder / name).exists()}
+
+
+def versions() -> dict[str, str]:
+    """The versions of what results depend on."""
+    found = {"dreamduck": __version__, "python": platform.python_version()}
+    for name in ("numpy", "tensorflow-cpu", "tensorflow", "keras", "cma", "numba"):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,268 @@
+"""Controllers: a flat vector theta that turns [z, c, h] into actions.
+
+A controller is linear with a tanh at its end,
+or has one hidden layer of tanh units. Its theta holds, layer by layer, the biases and then the
+weights (input, output), row by row, so that files of the original code fit.
+Source: Ha & Schmidhuber 2018, section 2.3; WorldModelsExperiments."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.common.errors import ControllerError
+
+Floats = npt.NDArray[np.float32]
+
+FEATURES = ("z", "zh", "zc", "zch")
+Z_SIZE, HIDDEN_SIZE, ACTION_SIZE = 64, 512, 2
+# A controller with one output, as the original's, only steers; the throttle is then the one that
+# the keyboard of 2019 gave while steering.
+CRUISE_THROTTLE = 0.35
+
+
+@dataclasses.dataclass(frozen=True)
+class ControllerForm:
+    """What a theta means: which features go in, how many actions come out, what lies between.
+
+    Attributes:
+        features: "z", "zh", "zc" or "zch", in this order.
+        hidden: units of the hidden layer; 0 for a linear controller.
+        actions: outputs.
+        z_size: Z, latents of the VAE.
+        hidden_size: H, units of the memory's LSTM.
+        bias: whether theta holds biases; the original's `doomrnn` has none.
+    """
+
+    features: str = "zch"
+    hidden: int = 0
+    actions: int = ACTION_SIZE
+    z_size: int = Z_SIZE
+    hidden_size: int = HIDDEN_SIZE
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("hidden", "actions", "z_size", "hidden_size"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+                raise ControllerError(f"{name}: expected an integer, got {value!r}")
+        if not isinstance(self.bias, (bool, np.bool_)):
+            raise ControllerError(f"bias: expected true or false, got {self.bias!r}")
+        if self.features not in FEATURES:
+            raise ControllerError(f"features: expected one of {', '.join(FEATURES)}, got {self.features!r}")
+        if self.hidden < 0 or min(self.actions, self.z_size) < 1 or self.hidden_size < 0:
+            raise ControllerError(f"controller: expected positive sizes, got {self}")
+
+    @property
+    def inputs(self) -> int:
+        """How many features go in."""
+        return self.z_size + self.hidden_size * (len(self.features) - 1)
+
+    @property
+    def layers(self) -> tuple[tuple[int, int], ...]:
+        """(inputs, outputs) of each layer."""
+        if self.hidden:
+            return (self.inputs, self.hidden), (self.hidden, self.actions)
+        return ((self.inputs, self.actions),)
+
+    @property
+    def size(self) -> int:
+        """The length n of theta."""
+        return sum((inputs + self.bias) * outputs for inputs, outputs in self.layers)
+
+    def __str__(self) -> str:
+        kind = f"hidden layer of {self.hidden}" if self.hidden else "linear"
+        return (
+            f"{kind} on [{', '.join(self.features)}], {self.inputs} inputs, {self.actions} outputs, "
+            f"{self.size} parameters{'' if self.bias else ' (no biases)'}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Controller:
+    """A form and the theta that fills it.
+
+    Raises:
+        ControllerError: theta is not (n,) finite numbers of the form's size.
+    """
+
+    form: ControllerForm
+    theta: Floats
+
+    def __post_init__(self) -> None:
+        theta = np.asarray(self.theta, dtype=np.float32)
+        if theta.shape != (self.form.size,):
+            raise ControllerError(
+                f"theta: expected shape ({self.form.size},) for a controller {self.form}, got {theta.shape}"
+            )
+        if not np.isfinite(theta).all():
+            raise ControllerError("theta: expected finite numbers")
+        object.__setattr__(self, "theta", theta)
+
+    def __call__(self, observation: npt.NDArray[Any]) -> Floats:
+        """The actions for observations [z, c, h].
+
+        Args:
+            observation: (N, Z + 2H), or (Z + 2H,) for a single car.
+        Returns:
+            (N, 2), or (2,), in [-1, 1].
+        """
+        batch = np.atleast_2d(observation)
+        actions = act(self.form, self.theta[None], select(self.form, batch)[None])[0]
+        return actions if np.ndim(observation) > 1 else actions[0]
+
+
+def select(form: ControllerForm, observation: npt.NDArray[Any]) -> Floats:
+    """The features that a form takes from observations [z, c, h].
+
+    Args:
+        observation: (..., Z + 2H).
+    Returns:
+        (..., inputs) float32, in the form's order: z, then c, then h.
+    Raises:
+        ControllerError: the observation is not as wide as the form's sizes ask.
+    """
+    z_size, hidden_size = form.z_size, form.hidden_size
+    expected = z_size + 2 * hidden_size
+    observation = np.asarray(observation, dtype=np.float32)
+    if observation.shape[-1] != expected:
+        raise ControllerError(
+            f"observation: expected {expected} numbers ({z_size} of z, {hidden_size} of c and of h), "
+            f"got {observation.shape[-1]}; the controller belongs to a world model of other sizes"
+        )
+    if form.features == "z":
+        return observation[..., :z_size]
+    if form.features == "zc":
+        return observation[..., : z_size + hidden_size]
+    if form.features == "zh":
+        parts = observation[..., :z_size], observation[..., z_size + hidden_size :]
+        return np.concatenate(parts, axis=-1)
+    return observation
+
+
+def split(form: ControllerForm, theta: Any) -> list[tuple[Any, Any]]:
+    """The layers (bias, weight) in thetas; works on numpy arrays and on tensors.
+
+    Args:
+        theta: (P, n).
+    Returns:
+        For each layer, bias (P, 1, outputs) or None, and weight (P, inputs, outputs).
+    """
+    parts, at = [], 0
+    for inputs, outputs in form.layers:
+        bias = None
+        if form.bias:
+            bias = theta[:, None, at : at + outputs]
+            at += outputs
+        weight = theta[:, at : at + inputs * outputs].reshape((-1, inputs, outputs))
+        at += inputs * outputs
+        parts.append((bias, weight))
+    return parts
+
+
+def act(form: ControllerForm, theta: Floats, features: Floats) -> Floats:
+    """The actions of P controllers, each for E cars.
+
+    Args:
+        theta: (P, n). features: (P, E, inputs), see `select`.
+    Returns:
+        (P, E, 2) float32 in [-1, 1]; (P, E, A) for forms of more than two outputs.
+    """
+    values = features
+    for bias, weight in split(form, theta):
+        values = np.matmul(values, weight)
+        values = np.tanh(values if bias is None else values + bias)
+    if form.actions == 1:
+        values = np.concatenate([np.full_like(values, CRUISE_THROTTLE), values], axis=-1)
+    return values
+
+
+def tensor_policy(form: ControllerForm) -> Callable[[Any, Any, Any, Any], Any]:
+    """The same as `act`, as a function of tensors, to stand inside a compiled dream.
+
+    Returns:
+        A function of theta (P, n), z (B, Z), c (B, H) and h (B, H) that gives actions (B, 2).
+        The dreams of one candidate lie together: B = P * E, candidate by candidate.
+    """
+    from dreamduck.common.backend import tf
+
+    def policy(theta: Any, z: Any, c: Any, h: Any) -> Any:
+        inputs = {"z": [z], "zc": [z, c], "zh": [z, h], "zch": [z, c, h]}[form.features]
+        candidates = tf.shape(theta)[0]
+        values = tf.reshape(tf.concat(inputs, axis=-1), [candidates, -1, form.inputs])  # (P, E, I)
+        at = 0
+        for width, outputs in form.layers:
+            bias = 0.0
+            if form.bias:
+                bias = theta[:, None, at : at + outputs]
+                at += outputs
+            weight = tf.reshape(theta[:, at : at + width * outputs], [candidates, width, outputs])
+            at += width * outputs
+            values = tf.tanh(tf.matmul(values, weight) + bias)
+        if form.actions == 1:
+            values = tf.concat([tf.fill(tf.shape(values), CRUISE_THROTTLE), values], axis=-1)
+        return tf.reshape(values, [-1, max(form.actions, 2)])
+
+    return policy
+
+
+CAR_RACING = ControllerForm("zh", actions=3, z_size=32, hidden_size=256)  # of WorldModelsExperiments
+
+
+def infer_form(
+    size: int,
+    z_size: int = Z_SIZE,
+    hidden_size: int = HIDDEN_SIZE,
+    actions: int = ACTION_SIZE,
+) -> ControllerForm:
+    """The form that a theta of this length has, for files that hold nothing else.
+
+    Linear forms come first, then the original's single output without bias, then one hidden layer.
+
+    Raises:
+        ControllerError: no form of these sizes has so many parameters.
+    """
+    linear = [ControllerForm(features, 0, actions, z_size, hidden_size) for features in FEATURES]
+    steering = [ControllerForm(features, 0, 1, z_size, hidden_size, bias=False) for features in FEATURES]
+    for form in [*linear, *steering]:
+        if form.size == size:
+            return form
+    for form in linear:
+        hidden, rest = divmod(size - actions, form.inputs + 1 + actions)
+        if rest == 0 and hidden > 0:
+            return dataclasses.replace(form, hidden=hidden)
+    for other in (1, 3):  # Doom's, and the car race's of 2019
+        for form in linear:
+            if dataclasses.replace(form, actions=other).size == size:
+                raise ControllerError(
+                    f"theta: {size} parameters are a controller of {other} actions on "
+                    f"[{', '.join(form.features)}], expected one of {actions}, throttle and steering; "
+                    "evolve one with train.py"
+                )
+    expected = ", ".join(f"{form.size} for [{', '.join(form.features)}]" for form in linear)
+    if size == CAR_RACING.size:
+        raise ControllerError(
+            f"theta: {size} parameters are a controller of the original's car racing: 32 latents, 256 "
+            f"units and three actions (steering, gas, brake); expected {actions}, throttle and steering"
+        )
+    raise ControllerError(
+        f"theta: {size} parameters fit no controller of a world model with {z_size} latents, "
+        f"{hidden_size} units and {actions} actions; expected {expected}, "
+        f"{steering[-1].size} for the original's single output, or a hidden layer's"
+    )
+
+
+def random_theta(
+    form: ControllerForm, generator: np.random.Generator, spread: float | None = None
+) -> Floats:
+    """A random theta, from a Cauchy distribution as the original draws it, (n,) float32.
+
+    Args:
+        spread: scale of the distribution; drawn between 0 and 0.01 where it is None.
+    """
+    scale = generator.uniform(0.0, 0.01) if spread is None else spread
+    return (generator.standard_cauchy(form.size) * scale).astype(np.float32)

@@ -1,0 +1,1 @@
+"""How well policies drive and how true dreams are."""

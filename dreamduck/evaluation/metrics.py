@@ -1,0 +1,134 @@
+"""How well cars drove: the AI Driving Olympics' measures, an episode at a time.
+
+Lateral deviation counts nothing while out of the lane, so it is only
+worth reading beside survival and time out of the lane. Source: Zilly et al., "The AI Driving Olympics at
+NeurIPS 2018", lane following."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.common.errors import ConfigError
+from dreamduck.common.seeding import generator
+from dreamduck.simulator.base import END_COLLISION, END_NONE, CarState, FloatArray
+from dreamduck.simulator.road import Road, in_lane, lane_progress
+
+EPISODE_TIME = 60.0  # [s]
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+
+
+class Measures(NamedTuple):
+    """Of E episodes; each (E,) float64.
+
+    Attributes:
+        survival_time: [s] until the end, or until nobody looked any more.
+        distance: [m] along the lane; what is driven outside of it counts only backwards.
+        lateral_deviation: [m s] distance from the lane's centre, over the time in the lane.
+        heading_deviation: [rad s] angle to the lane, over the time that there is one.
+        out_of_lane_time: [s] alive, but not in the right-hand lane along its direction.
+        collisions: 1 where the episode ended by touching something.
+    """
+
+    survival_time: FloatArray
+    distance: FloatArray
+    lateral_deviation: FloatArray
+    heading_deviation: FloatArray
+    out_of_lane_time: FloatArray
+    collisions: FloatArray
+
+
+class Estimate(NamedTuple):
+    """A median with its confidence interval."""
+
+    median: float
+    low: float
+    high: float
+
+
+class EpisodeMeter:
+    """Measures N episodes that begin together, one for each car.
+
+    Args:
+        state: of the cars after the reset.
+        step_time: [s] between two states.
+    """
+
+    def __init__(self, state: CarState, step_time: float) -> None:
+        self.alive = np.ones(len(state.pose), dtype=np.bool_)
+        self.measures = Measures(*(np.zeros(len(state.pose)) for _ in Measures._fields))
+        self._step_time = step_time
+        self._position = state.pose[:, :2].copy()
+
+    def update(self, state: CarState) -> npt.NDArray[np.bool_]:
+        """Add one step; (N,) which cars still drive after it. The others are not measured any more."""
+        measures, time, alive = self.measures, self._step_time, self.alive
+        inside = in_lane(state)
+        progress = lane_progress(state, state.pose[:, :2] - self._position)
+        measures.survival_time[alive] += time
+        measures.distance[alive] += np.where(inside, progress, np.minimum(progress, 0.0))[alive]
+        measures.lateral_deviation[alive] += time * np.where(inside, np.abs(state.lane_dist), 0.0)[alive]
+        measures.heading_deviation[alive] += time * np.nan_to_num(np.abs(state.lane_angle))[alive]
+        measures.out_of_lane_time[alive] += time * ~inside[alive]
+        measures.collisions[alive] += state.end[alive] == END_COLLISION
+        self._position = state.pose[:, :2].copy()
+        self.alive = alive & (state.end == END_NONE)
+        return self.alive
+
+
+def measure(
+    road: Road,
+    act: Callable[[CarState], npt.ArrayLike],
+    seeds: Sequence[int],
+    starts: FloatArray | None = None,
+    seconds: float = EPISODE_TIME,
+) -> Measures:
+    """Drive one episode with each car and measure it.
+
+    Args:
+        road: as many cars as seeds.
+        act: the actions (N, 2) for the cars' states, for example an `Expert`.
+        seeds, starts: as `Road.reset` takes them.
+        seconds: episodes are cut after this time.
+    """
+    state = road.reset(seeds, starts)
+    meter = EpisodeMeter(state, road.config.step_time)
+    for _ in range(round(seconds / road.config.step_time)):
+        state = road.step(act(state)).state
+        if not meter.update(state).any():
+            break
+    return meter.measures
+
+
+def join(parts: Sequence[Measures]) -> Measures:
+    """The measures of several groups of episodes as one."""
+    return Measures(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def summarize(
+    measures: Measures, seed: int = 0, confidence: float = CONFIDENCE, resamples: int = RESAMPLES
+) -> dict[str, Estimate]:
+    """Medians over the episodes, with bootstrap intervals (percentiles).
+
+    Args:
+        seed: of the resampling; all measures are resampled by the same episodes.
+    Raises:
+        ConfigError: there is no episode, or `confidence` is not between 0 and 1.
+    """
+    count = len(measures.survival_time)
+    if count == 0 or not 0 < confidence < 1:
+        raise ConfigError(
+            f"summary: expected at least one episode and a confidence between 0 and 1, "
+            f"got {count} episodes and {confidence}"
+        )
+    chosen = generator(seed).integers(0, count, size=(resamples, count))
+    tails = [50 * (1 - confidence), 50 * (1 + confidence)]
+    found = {}
+    for name, values in measures._asdict().items():
+        low, high = np.percentile(np.median(values[chosen], axis=1), tails)
+        found[name] = Estimate(float(np.median(values)), float(low), float(high))
+    return found

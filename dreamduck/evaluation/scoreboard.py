@@ -1,0 +1,409 @@
+"""The scoreboard: everybody drives the same episodes, and is measured as the AI Driving Olympics do.
+
+Each row drives the same
+starts on each map and in each simulator, those it was trained on and those it never saw. What is
+measured already is not measured again: a stopped run goes on. Under `mpiexec` the ranks share the
+work; the result does not depend on their number."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dreamduck.common import command_line, config, mpi, seeding
+from dreamduck.common.config import check, option
+from dreamduck.common.errors import ConfigError
+from dreamduck.common.readers import in_words, read_text
+from dreamduck.common.storage import claim, read_json, write_json
+from dreamduck.common.threads import cores
+from dreamduck.controllers.controller_file import read_controller
+from dreamduck.controllers.evaluator import ControllerPolicy, Policy, drive
+from dreamduck.controllers.factory import (
+    WorldConfig,
+    add_strict,
+    load_controller,
+    model_sizes,
+    perception_maker,
+    road_maker,
+    versions,
+    weights_fingerprints,
+)
+from dreamduck.evaluation import report
+from dreamduck.evaluation.entries import BUILT_IN, Entry, check_agent, cost, load_policy
+from dreamduck.evaluation.episode_stats import EpisodeStatsCallback, as_measures
+from dreamduck.evaluation.policies import (
+    DriveStraight,
+    FramePolicy,
+    ModelPolicy,
+    PurePursuit,
+    Random,
+    StandStill,
+)
+from dreamduck.registration import agents
+from dreamduck.simulator.base import SIMULATORS
+from dreamduck.simulator.maps.parser import load_map
+
+SCORES_BYTES = 1 << 28  # every episode of every row
+
+log = logging.getLogger(__name__)
+
+TRAINING_MAP = "loop_empty"
+UNSEEN_MAPS = ("udem1", "small_loop")
+PATHS_KEPT = 8  # episodes of each row whose path is drawn
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoreConfig:
+    """How the board is made."""
+
+    episodes: int = option(100, "for each row, map and simulator", low=1)
+    seconds: float = option(60.0, "an episode is cut after so long", unit="s", above=0.0)
+    seed: int = option(0, "of the episodes", low=0)
+    maps: tuple[str, ...] = option((TRAINING_MAP, *UNSEEN_MAPS), "maps to drive on")
+    simulators: tuple[str, ...] = option(SIMULATORS[:1], "native, gym-duckietown or both")
+    cars: int = option(
+        0, "cars that drive together; 0: 50 in native, a core's worth in gym-duckietown", low=0
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+        for name in self.simulators:
+            if name not in SIMULATORS:
+                raise ConfigError(f"simulators: expected some of {', '.join(SIMULATORS)}, got {name!r}")
+        for name in self.maps:
+            load_map(name)  # an unknown one is told now, not after an hour
+
+
+class Round(NamedTuple):
+    """One round of cars: the task that ranks share out."""
+
+    row: Entry
+    simulator: str
+    map_name: str
+    seeds: tuple[int, ...]
+
+
+class Runner:
+    """Drives rounds of cars; keeps roads and models for the next round."""
+
+    def __init__(self, world: WorldConfig, settings: ScoreConfig, threads: int | None = None) -> None:
+        self.world, self.settings, self.threads = world, settings, threads
+        self._roads: dict[tuple[str, str, int], Any] = {}
+        self._perception_maker: Any = None
+
+    def __call__(self, task: Round) -> dict[str, Any]:
+        """Drive one round; the measures of each episode, and the paths of the first."""
+        world = dataclasses.replace(self.world, map_name=task.map_name, simulator=task.simulator)
+        road = self._road(world, len(task.seeds))
+        recorder = EpisodeStatsCallback(world.step_time)
+        steps = max(1, round(self.settings.seconds / world.step_time))
+        driver = self._driver(task.row, world, len(task.seeds))
+        scores = drive(road, driver, task.seeds, steps, recorder)
+        episodes = recorder.episodes()
+        for car, episode in enumerate(episodes):
+            episode["seed"], episode["return"] = task.seeds[car], round(float(scores.reward[car, 0]), 6)
+        return {"episodes": episodes, "paths": recorder.paths(PATHS_KEPT)}
+
+    def _road(self, world: WorldConfig, cars: int) -> Any:
+        key = (world.simulator, world.map_name, cars)
+        if key not in self._roads:
+            self.close()  # one at a time: a car of gym-duckietown takes 336 MB
+            self._roads[key] = road_maker(world, self.threads)(cars)
+        return self._roads[key]
+
+    def _driver(self, row: Entry, world: WorldConfig, cars: int) -> Policy:
+        if row.kind == "controller":
+            controller = read_controller(row.source, *model_sizes(world.folder))
+            return ControllerPolicy(controller.form, controller.theta, self._perception(world, cars))
+        if row.kind == "agent":
+            actor = agents().AgentPolicy(row.source)
+            if actor.about.sees_frames:
+                return FramePolicy(actor.act, lambda seeds: actor.start())
+            return ModelPolicy(actor.act, self._perception(world, cars), lambda seeds: actor.start())
+        if row.kind == "policy":
+            return FramePolicy(*load_policy(row.source, cars))
+        plain: dict[str, Callable[[], Policy]] = {
+            "standing still": StandStill,
+            "straight": DriveStraight,
+            "random": Random,
+        }
+        if row.name in plain:
+            return plain[row.name]()
+        return PurePursuit(load_map(world.map_name), world.steering_gain)
+
+    def _perception(self, world: WorldConfig, cars: int) -> Any:
+        if self._perception_maker is None:
+            self._perception_maker = perception_maker(world)
+        return self._perception_maker(cars)
+
+    def close(self) -> None:
+        """Free the simulators."""
+        for road in self._roads.values():
+            road.close()
+        self._roads.clear()
+
+
+class Scoreboard:
+    """The rows, and what is measured of them so far.
+
+    Args:
+        folder: where `scores.json` and what is made from it lie.
+    """
+
+    def __init__(self, folder: Path, settings: ScoreConfig, world: WorldConfig) -> None:
+        self.folder, self.settings, self.world = folder, settings, world
+        self.path = folder / "scores.json"
+        self.entries: list[dict[str, Any]] = []
+        if os.path.lexists(self.path):
+            self.entries = read_entries(self.path)
+
+    def key(self, row: Entry, simulator: str, map_name: str) -> dict[str, Any]:
+        """What must be the same for a measurement to stand."""
+        world = _settings(dataclasses.replace(self.world, simulator=simulator, map_name=map_name))
+        return {
+            "row": row.name,
+            "kind": row.kind,
+            "source": row.source,
+            "fingerprint": row.fingerprint(),
+            "weights": weights_fingerprints(self.world.folder) if row.looks_through_model() else {},
+            "world": world,
+            "episodes": self.settings.episodes,
+            "seconds": self.settings.seconds,
+            "seed": self.settings.seed,
+        }
+
+    def measured(self, key: dict[str, Any]) -> bool:
+        """Whether this was measured already."""
+        return any(entry["key"] == key for entry in self.entries)
+
+    def check_settings(self, rows: Sequence[Entry]) -> None:
+        """Refuse to put measurements in the place of others that were made with other settings.
+
+        Raises:
+            ConfigError: names the first one, and what is different.
+        """
+        for simulator in self.settings.simulators:
+            for map_name in self.settings.maps:
+                for row in rows:
+                    now = self.key(row, simulator, map_name)
+                    for then in (entry["key"] for entry in self.entries):
+                        if _place(then) == _place(now) and then != now:
+                            changed = sorted(n for n in {*then, *now} if then.get(n) != now.get(n))
+                            raise ConfigError(
+                                f"{self.path}: {row.name!r} on {map_name}, {simulator}, was measured with "
+                                f"another {', '.join(changed)}; choose another --out, or give --fresh to "
+                                "measure it again in its place"
+                            )
+
+    def add(self, key: dict[str, Any], parts: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+        """Add a measurement, in the place of an older one of the same row, map and simulator."""
+        episodes = [episode for part in parts for episode in part["episodes"]][: self.settings.episodes]
+        paths = [path for part in parts for path in part["paths"]][: min(PATHS_KEPT, len(episodes))]
+        place = _place(key)
+        self.entries = [entry for entry in self.entries if _place(entry["key"]) != place]
+        entry = {
+            "key": key,
+            "summary": report.summarize_episodes(episodes, self.settings.seed),
+            "wall_seconds": round(seconds, 1),
+            "versions": versions(),
+            "episodes": episodes,
+            "paths": paths,
+        }
+        self.entries.append(entry)
+        self.write()
+        return entry
+
+    def price(self, key: dict[str, Any], found: dict[str, Any] | None) -> None:
+        """Note what a row cost to train, with a measurement that is there."""
+        for entry in self.entries:
+            if entry["key"] == key and found is not None:
+                entry["cost"] = found
+
+    def write(self) -> None:
+        """Write the raw figures, the table and the picture."""
+        write_json(self.path, {"entries": self.entries}, indent=None)
+        report.write_table(self.folder / "scores.md", self.entries)
+        report.draw_paths(self.folder / "paths.png", self.entries)
+
+    def rounds(self, row: Entry, simulator: str, map_name: str) -> list[Round]:
+        """The rounds of cars that make up one measurement; the last is filled up."""
+        cars = self.settings.cars or (50 if simulator == "native" else cores())
+        cars = min(cars, self.settings.episodes)
+        count = self.settings.episodes
+        tasks = []
+        for at in range(0, count, cars):
+            numbers = [min(at + car, count - 1) for car in range(cars)]
+            # The map is no part of a seed's place: it is its own randomness already.
+            seeds = tuple(seeding.derive(self.settings.seed, number) for number in numbers)
+            tasks.append(Round(row, simulator, map_name, seeds))
+        return tasks
+
+
+def read_entries(path: Path) -> list[dict[str, Any]]:
+    """The measurements in a `scores.json`.
+
+    Raises:
+        ConfigError: it is missing, damaged or of another form.
+    """
+    remedy = "choose another --out"
+    found = read_json(path, ConfigError, remedy, SCORES_BYTES)
+    plain = _settings(WorldConfig())
+    with in_words(path, ConfigError, "not a scoreboard", remedy):
+        entries: list[dict[str, Any]] = list(found["entries"])
+        report.table(entries)
+        for entry in entries:
+            # A setting that is newer than the measurement was what it is by default.
+            entry["key"]["world"] = {**plain, **entry["key"]["world"]}
+            ends = [np.asarray(points, dtype=np.float64).reshape(-1, 2)[-1] for points in entry["paths"]]
+            as_measures(entry["episodes"])
+            if not all(isinstance(part, str) for part in _place(entry["key"])):
+                raise TypeError("names are no strings")
+            json.dumps([entry, np.array(ends).tolist()], allow_nan=False)
+    return entries
+
+
+def _settings(world: WorldConfig) -> dict[str, Any]:
+    """The settings of a road, as a key holds them."""
+    found = config.to_dict(world)
+    return {
+        name: value
+        for name, value in found.items()
+        if name not in ("temperature", "weights", "any_weights")
+    }
+
+
+def _place(key: dict[str, Any]) -> tuple[str, str, str]:
+    return key["row"], key["world"]["simulator"], key["world"]["map_name"]
+
+
+def fill(board: Scoreboard, rows: Sequence[Entry], team: mpi.Team, runner: Runner) -> None:
+    """Measure what is not measured yet, the quick rows first."""
+    places = [
+        (simulator, map_name, row)
+        for simulator in board.settings.simulators
+        for map_name in board.settings.maps
+        for row in rows
+    ]
+    for simulator, map_name, row in command_line.progress(places, desc="rows"):
+        key = board.key(row, simulator, map_name)
+        if not board.measured(key):
+            started = time.monotonic()
+            parts = team.map(runner, board.rounds(row, simulator, map_name))
+            entry = board.add(key, parts, time.monotonic() - started)
+            log.info("%s, %s, %s: %s", simulator, map_name, row.name, report.one_line(entry["summary"]))
+        board.price(key, cost(row, board.world.folder))
+
+
+def parse_rows(arguments: argparse.Namespace) -> list[Entry]:
+    """The rows that the command line asks for; the names must differ.
+
+    Raises:
+        ConfigError: a name twice, an unknown built-in row, or no NAME=SOURCE.
+    """
+    rows = []
+    for name in arguments.rows.split(",") if arguments.rows else []:
+        if name not in BUILT_IN:
+            raise ConfigError(f"rows: expected some of {', '.join(BUILT_IN)}, got {name!r}")
+        rows.append(Entry(name))
+    for kind in ("controller", "agent", "policy"):
+        for text in getattr(arguments, kind):
+            name, found, source = text.partition("=")
+            if not (name and found and source):
+                raise ConfigError(f"{kind}: expected NAME=SOURCE, got {text!r}")
+            rows.append(Entry(name, kind, source))
+    names = [row.name for row in rows]
+    if len(set(names)) < len(names) or not names:
+        raise ConfigError(
+            f"rows: expected one or more with different names, got {', '.join(names) or 'none'}"
+        )
+    return rows
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = command_line.parser(
+        "Measure drivers as the AI Driving Olympics do: survival, distance along the lane, deviations.",
+        "example:\n  python -m dreamduck.evaluation.scoreboard --simulators native,gym-duckietown \\\n"
+        "      --controller 'evolved in the dream=log/dream.json' --out scores",
+    )
+    parser.add_argument("--out", default="scores", help="folder to write to (default: scores)")
+    parser.add_argument(
+        "--fresh",
+        action="store_true",
+        help="measure again, in its place, what was measured with other settings",
+    )
+    parser.add_argument(
+        "--rows", default=",".join(BUILT_IN), help=f"built-in rows (default: {','.join(BUILT_IN)})"
+    )
+    parser.add_argument(
+        "--controller", action="append", default=[], metavar="NAME=FILE", help="a controller's row; repeat"
+    )
+    parser.add_argument(
+        "--agent",
+        action="append",
+        default=[],
+        metavar="NAME=FILE",
+        help="the row of an agent that python -m baselines.run saved; repeat",
+    )
+    parser.add_argument(
+        "--policy",
+        action="append",
+        default=[],
+        metavar="NAME=MODULE:FUNCTION[:ARGUMENT]",
+        help="a policy on frames; repeat",
+    )
+    parser.add_argument(
+        "--threads", type=int, default=0, help="cores for each process (default: its share)"
+    )
+    mpi.add_arguments(parser)
+    add_strict(parser)
+    config.add_arguments(parser, ScoreConfig)
+    skip = ("map_name", "simulator", "temperature")
+    config.add_arguments(parser.add_argument_group("world"), WorldConfig, skip)  # type: ignore[arg-type]
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Fill the board and print the table."""
+    arguments = build_parser().parse_args(argv)
+    command_line.start_logging(arguments)
+    settings = config.from_arguments(ScoreConfig, arguments)
+    world = config.from_arguments(WorldConfig, arguments)
+    rows = parse_rows(arguments)
+    for row in rows:
+        if row.kind == "controller":
+            load_controller(row.source, world.folder, arguments.strict)  # told now, not after an hour
+        if row.kind == "agent":
+            check_agent(row.source, world, arguments.strict)
+    with mpi.team(arguments.rank_timeout) as team:
+        runner = Runner(world, settings, arguments.threads or max(1, cores() // team.size))
+        try:
+            if team.rank:
+                team.serve(runner)
+                return
+            folder = Path(arguments.out)
+            state, outputs = folder / "scores.json", [folder / name for name in ("scores.md", "paths.png")]
+            with claim("scores", outputs, state, arguments.fresh and not state.exists()):
+                board = Scoreboard(folder, settings, world)
+                if not arguments.fresh:
+                    board.check_settings(rows)
+                fill(board, rows, team, runner)
+                board.write()
+            team.release()
+        finally:
+            runner.close()
+    print(read_text(Path(arguments.out) / "scores.md"))
+    log.info("%s", json.dumps({"scores": str(board.path)}))
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,1 @@
+"""The world model as ONNX graphs and as one HTML file."""

@@ -1,0 +1,214 @@
+"""The dream as one HTML file: `python -m dreamduck.export.static_export dream.html`.
+
+The memory and the decoder become ONNX graphs, which ONNX Runtime Web runs in the browser; of
+the two libraries for that, it is the quicker one (docs/drive.md). The file also holds a hundred steps that
+Python dreamt, so that the page can compare its numbers with ours."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import gzip
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.common import command_line, seeding
+from dreamduck.common.config import add_arguments, from_arguments
+from dreamduck.common.errors import DependencyError, WeightsError
+from dreamduck.common.storage import PathLike, replacing
+from dreamduck.controllers.policy import CRUISE_THROTTLE, Controller
+from dreamduck.envs.rnnenv import step_time
+from dreamduck.export.graphs import decoder_graph, memory_graph
+from dreamduck.web.model_session import Model
+from dreamduck.web.protocol import MAX_PACE
+from dreamduck.web.server import PAGE
+from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig, pace_of
+from dreamduck.web.share_link import MAX_STEPS, MAX_TEMPERATURE
+from dreamduck.world_model.imagination import TEMPERATURE
+
+log = logging.getLogger(__name__)
+
+VENDOR = PAGE / "vendor"
+RUNTIME, WASM = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"
+MODULES = ("static.js", "dream.js", "input.js", "latents.js", "view.js")
+CHECK_STEPS, CHECK_EVERY = 100, 10
+CHECK_LIMIT = 1e-3  # a difference beyond it is no rounding: the file's numbers are wrong
+FIRST_ROWS = 100  # beginnings of dreams that the file holds
+DESCRIPTION = """Write the dream as one HTML file, which any browser opens with no server and no network."""
+
+
+def main(argv: Sequence[str] | None = None) -> int | None:
+    """Write the file."""
+    parser = command_line.parser(DESCRIPTION)
+    parser.add_argument("path", help="the file to write, for example dream.html")
+    add_arguments(parser, SessionFactoryConfig, skip=_SKIPPED)
+    arguments = parser.parse_args(argv)
+    command_line.start_logging(arguments)
+    size = export(arguments.path, from_arguments(SessionFactoryConfig, arguments))
+    print(f"wrote {arguments.path}, {size / 1e6:.1f} MB; open it in a browser")
+    return None
+
+
+_SKIPPED = tuple(
+    field.name
+    for field in dataclasses.fields(SessionFactoryConfig)
+    if field.name not in ("weights", "controller", "strict", "temperature", "any_weights")
+)
+
+
+def export(path: PathLike, config: SessionFactoryConfig) -> int:
+    """Write the dream as one file.
+
+    Returns:
+        Its size [bytes].
+    Raises:
+        WeightsError: there is no world model.
+        DependencyError: the browser's runtime has not been fetched yet.
+    """
+    workshop = SessionFactory(config)
+    if workshop.model is None:
+        raise WeightsError(workshop.missing)
+    html = render(workshop.model, workshop.controller, config.temperature)
+    with replacing(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return len(html.encode())
+
+
+def render(model: Model, controller: Controller | None, temperature: float = TEMPERATURE) -> str:
+    """The file's text.
+
+    Raises:
+        DependencyError: the browser's runtime has not been fetched yet.
+    """
+    # Temperature 0 draws nothing, and would check less.
+    arrays, check = reference(model, temperature or TEMPERATURE)
+    initial = model.initial
+    rows = np.linspace(0, len(initial.mu) - 1, min(len(initial.mu), FIRST_ROWS)).astype(int)
+    arrays |= {"mu": initial.mu[rows], "logvar": initial.logvar[rows]}
+    layout, numbers = pack(arrays)
+    config = model.memory.config
+    about = {
+        "z_size": config.z_size,
+        "hidden_size": config.hidden_size,
+        "mixtures": config.mixtures,
+        "low": model.memory.bounds[0].tolist(),
+        "high": model.memory.bounds[1].tolist(),
+        "latents": model.latent_order(),
+        "temperature": temperature,
+        "max_temperature": MAX_TEMPERATURE,
+        "pace": pace_of(step_time(model.memory)),
+        "max_pace": MAX_PACE,
+        "max_steps": MAX_STEPS,
+        "weights": {"vae": model.vision.weights, "memory": model.memory.weights},
+        "controller": _controller(controller),
+        "check": check,
+        "numbers": layout,
+    }
+    blocks = {
+        "runtime": _vendored(RUNTIME),
+        "wasm": _vendored(WASM),
+        "memory": memory_graph(model.memory),
+        "decoder": decoder_graph(model.vision),
+        "numbers": numbers,
+    }
+    data = [
+        f'<script type="text/plain" id="{name}">{_letters(block)}</script>'
+        for name, block in blocks.items()
+    ]
+    data += [f'<script type="text/plain" id="module-{name}">{_page(name)}</script>' for name in MODULES]
+    html = _page("static.html")
+    for mark, text in {
+        "/*{style}*/": _page("style.css"),
+        "<!--{duck}-->": _page("duck.svg").replace("<svg ", '<svg width="28" height="28" ', 1),
+        "/*{about}*/": json.dumps(about, separators=(",", ":"), allow_nan=False),
+        "<!--{data}-->": "\n".join(data),
+    }.items():
+        html = html.replace(mark, text, 1)
+    return html
+
+
+def reference(model: Model, temperature: float) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+    """A hundred steps as Python dreams them, with all random numbers, for the page to repeat.
+
+    Returns:
+        Arrays by name, and what the page has to know about them.
+    """
+    memory, size = model.memory, model.z_size
+    random = seeding.generator(0)
+    steps = np.arange(CHECK_STEPS)
+    action = np.stack([0.5 + 0.3 * np.sin(steps / 9), 0.8 * np.sin(steps / 5)], axis=1).astype(np.float32)
+    uniform = random.random((CHECK_STEPS, size), np.float32)
+    normal = random.standard_normal((CHECK_STEPS, size), np.float32)
+    first = model.initial.mu[:1]
+    z, state = first, memory.start()
+    rows: dict[str, list[npt.NDArray[Any]]] = {
+        name: [] for name in ("z", "reward", "end_reward", "end", "frames")
+    }
+    for t in steps:
+        state = memory.advance(z, action[t][None], state)
+        said = memory.predict(z, state)
+        z = memory.draw(said.mixture, uniform[t][None], normal[t][None], temperature)
+        rows["z"].append(z)
+        for name in ("reward", "end_reward", "end"):
+            rows[name].append(getattr(said, name))
+        if (t + 1) % CHECK_EVERY == 0:
+            rows["frames"].append(model.vision.decode(z))
+    arrays = {name: np.concatenate(values) for name, values in rows.items()}
+    given = {"action": action, "uniform": uniform, "normal": normal, "first": first[0]}
+    about = {"steps": CHECK_STEPS, "every": CHECK_EVERY, "temperature": temperature, "limit": CHECK_LIMIT}
+    return {**given, **arrays}, about
+
+
+def pack(arrays: Mapping[str, npt.NDArray[Any]]) -> tuple[dict[str, list[Any]], bytes]:
+    """Arrays one after the other, and where each lies: kind, first byte, how many numbers."""
+    layout: dict[str, list[Any]] = {}
+    parts, at = [], 0
+    for name, array in arrays.items():
+        kind = "u1" if array.dtype == np.uint8 else "f4"
+        data = np.ascontiguousarray(array).astype("<f4" if kind == "f4" else "u1").tobytes()
+        data += b"\0" * (-len(data) % 4)  # floats must begin at a multiple of four
+        layout[name] = [kind, at, array.size]
+        parts.append(data)
+        at += len(data)
+    return layout, b"".join(parts)
+
+
+def _controller(controller: Controller | None) -> dict[str, Any] | None:
+    if controller is None:
+        return None
+    form = controller.form
+    described = {
+        "features": form.features,
+        "layers": form.layers,
+        "bias": form.bias,
+        "actions": form.actions,
+        "cruise": CRUISE_THROTTLE,
+    }
+    return {"form": described, "theta": [float(v) for v in controller.theta]}
+
+
+def _vendored(name: str) -> bytes:
+    path = VENDOR / name
+    if not path.is_file():
+        raise DependencyError(
+            f"{path}: no such file; fetch the browser's runtime with `make page` in a clone "
+            "of the repository (needs npm), and work there or install from it anew"
+        )
+    return path.read_bytes()
+
+
+def _page(name: str) -> str:
+    return (PAGE / name).read_text(encoding="utf-8")
+
+
+def _letters(data: bytes) -> str:
+    return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
+
+
+if __name__ == "__main__":
+    command_line.run(main)

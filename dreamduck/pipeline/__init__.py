@@ -1,0 +1,1 @@
+"""Stages of commands that resume: from nothing to a driver, and comparisons."""

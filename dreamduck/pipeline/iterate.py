@@ -1,0 +1,213 @@
+"""The loop that closes the dream's gap: drive, record, retrain, evolve, and again.
+
+A controller finds what is wrong with a dream; its own drives, recorded on
+the road, show the memory what happens there. Each round adds such drives to the records, trains the
+memory anew on all of them, evolves in the new dream, and judges on the road; the table says whether it
+helped. Source: Ha & Schmidhuber 2018, section 5 (iterative training)."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import logging
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dreamduck.common import command_line, config
+from dreamduck.common.config import check, option, to_dict
+from dreamduck.common.storage import fingerprint, replacing, write_json
+from dreamduck.controllers.controller_file import run_of
+from dreamduck.controllers.factory import WorldConfig, add_strict, load_controller, road_flags
+from dreamduck.pipeline.stages import Stage, run_stages
+from dreamduck.pipeline.temperature_sweep import ship
+from dreamduck.search.recipe import DEFAULTS, RecipeConfig
+from dreamduck.search.run import ChoiceConfig, claim_report, judge_both, kept, key_of
+from dreamduck.world_model.mdn_rnn.layout import TRAINING_STEPS
+
+log = logging.getLogger(__name__)
+
+OUTPUTS = ("loop.json", "loop.md", "best.json", "best.card.json", "records")
+VISION_FILES = ("vae.weights.h5", "vae.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class IterateConfig(RecipeConfig, ChoiceConfig):
+    """One round's settings."""
+
+    rounds: int = option(2, "drive, record, retrain, evolve: so many times", low=1)
+    records: str = option("records", "folder of the episodes there are; drives are added in a copy")
+    episodes: int = option(200, "drives to add in each round", low=1)
+    drive_steps: int = option(300, "of such a drive at most", low=1)
+    noise: float = option(0.3, "pushes on the actions of every second drive", low=0.0)
+    memory_steps: int = option(TRAINING_STEPS, "of the MDN-RNN in each round", low=1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self)
+
+
+def gather(source: Path, target: Path) -> None:
+    """Bring the episodes there are into the loop's own folder, as links where the disk allows."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in sorted(source.glob("*.npz")):
+        place = target / path.name
+        if place.exists():
+            continue
+        try:
+            place.hardlink_to(path)
+        except OSError:  # another disk
+            shutil.copyfile(path, place)
+
+
+def round_stages(
+    number: int, folder: Path, controller: Path, weights: Path, settings: IterateConfig, world: WorldConfig
+) -> list[Stage]:
+    """The commands of one round.
+
+    Args:
+        controller, weights: of the round before.
+    """
+    here = folder / f"round-{number}"
+    records, series, made = folder / "records", here / "series", here / "weights"
+    name = f"{number}"
+    best = settings.best(here / "log")
+    drives = [
+        *("dreamduck.pipeline.record_controller", str(controller), "--out", str(records)),
+        *("--weights", str(weights), *road_flags(world)),
+        *("--first", str(900_000_000 + 1_000_000 * number), "--episodes", str(settings.episodes)),
+        *("--max-steps", str(settings.drive_steps), "--noise", str(settings.noise)),
+    ]
+    encode = ["series.py", "--records", str(records), "--weights", str(made), "--series", str(series)]
+    remember = [
+        *("rnn_train.py", "--series", str(series), "--weights", str(made), "--log", str(here / "log")),
+        *("--steps", str(settings.memory_steps)),
+    ]
+    evolve = settings.command(made, here / "log", world.temperature)
+    if settings.features == "z":
+        # The VAE stays, so z still means the same; c and h do not after another training.
+        evolve += ["--start", str(controller)]
+    rnn = made / "rnn.weights.h5"
+    return [
+        Stage(f"{name}-drives", tuple(drives), (controller,), (records,)),
+        Stage(f"{name}-series", tuple(encode), (controller,), (series,)),
+        Stage(f"{name}-memory", tuple(remember), (controller,), (rnn,)),
+        Stage(f"{name}-evolve", tuple(evolve), (rnn,), (best,)),
+    ]
+
+
+def choose(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The round of the greatest mean return on the road, in episodes that the table does not report."""
+    return max(rows, key=lambda row: row["choice"]["return"][0])
+
+
+def table(rows: Sequence[dict[str, Any]]) -> str:
+    """The rounds as Markdown."""
+    lines = [
+        "# The loop",
+        "",
+        f"Chosen by {rows[0]['choice']['episodes']} other episodes than are reported, of seed "
+        f"{rows[0]['choice']['seed']}: round {choose(rows)['round']}.",
+        "",
+        "| round | return in the dream | on the road | alive at the end | along the lane [m] |",
+        "| ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for row in rows:
+        dream, road = row["dream"], row["road"]
+        lines.append(
+            f"| {row['round']} | {dream['mean']:.2f} ± {dream['std']:.2f} | "
+            f"{road['return'][0]:.2f} ± {road['return'][1]:.2f} | {100 * road['alive'][0]:.0f}% | "
+            f"{road['distance'][0]:.2f} ({road['distance'][1]:.2f} to {road['distance'][2]:.2f}) |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def evaluator(
+    number: int,
+    controller: Path,
+    weights: Path,
+    settings: IterateConfig,
+    world: WorldConfig,
+    target: Path,
+    fresh: bool = False,
+) -> dict[str, Any]:
+    """A round's verdict, from its file where it is judged already, but with `fresh`."""
+    here = dataclasses.replace(world, weights=str(weights))
+    key = key_of("rnnenv", here, settings, controller=fingerprint(controller))
+    row = None if fresh else kept(target, key, table)
+    if row is None:
+        found = judge_both(here, load_controller(controller, weights), settings)
+        row = {"round": number, "controller": str(controller), **found._asdict(), "settings": key}
+        write_json(target, row)
+    return row
+
+
+def run(
+    controller: Path, settings: IterateConfig, world: WorldConfig, folder: Path, fresh: bool = False
+) -> list[dict[str, Any]]:
+    """All rounds; what is done already is taken from the files, but verdicts with `fresh` are not.
+
+    Args:
+        controller: evolved in the dream of `world.weights`; the first to drive.
+    """
+    gather(Path(settings.records), folder / "records")
+    weights = world.folder
+    rows = [evaluator(0, controller, weights, settings, world, folder / "round-0.json", fresh)]
+    for number in range(1, settings.rounds + 1):
+        made = folder / f"round-{number}" / "weights"
+        made.mkdir(parents=True, exist_ok=True)
+        for name in VISION_FILES:
+            if not (made / name).exists():
+                shutil.copyfile(world.folder / name, made / name)
+        planned = round_stages(number, folder, controller, weights, settings, world)
+        run_stages(planned, folder)
+        controller, weights = planned[-1].outputs[0], made
+        target = folder / f"round-{number}.json"
+        rows.append(evaluator(number, controller, weights, settings, world, target, fresh))
+        log.info("round %d: %s", number, rows[-1])
+        write_json(folder / "loop.json", rows)
+        with replacing(folder / "loop.md") as temporary:
+            temporary.write_text(table(rows), encoding="utf-8")
+    return rows
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = command_line.parser("Drive, record, retrain the memory, evolve in the new dream; and again.")
+    parser.add_argument("controller", help="the controller to begin with, evolved in the dream")
+    parser.add_argument("--out", default="loop", help="folder to write to (default: loop)")
+    parser.add_argument("--fresh", action="store_true", help="judge anew, over files that lie there")
+    add_strict(parser)
+    config.add_arguments(parser, IterateConfig)
+    config.add_arguments(parser.add_argument_group("world"), WorldConfig, defaults=DEFAULTS)  # type: ignore[arg-type]
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run all rounds and copy the controller that drove best."""
+    arguments = build_parser().parse_args(argv)
+    command_line.start_logging(arguments)
+    settings = config.from_arguments(IterateConfig, arguments)
+    world = config.from_arguments(WorldConfig, arguments)
+    folder = Path(arguments.out)
+    controller = Path(arguments.controller)
+    load_controller(controller, world.folder, arguments.strict)
+    described = {"loop": to_dict(settings), "world": to_dict(world), "controller": fingerprint(controller)}
+    with claim_report("loop", folder, [folder / name for name in OUTPUTS], described, arguments.fresh):
+        rows = run(controller, settings, world, folder, arguments.fresh)
+        best = choose(rows)
+        if best["round"]:
+            ship(run_of(best["controller"]), folder, "best")
+    print(table(rows))
+    if best["round"]:
+        print(
+            f"best: round {best['round']}; its controller is {folder / 'best.json'}, its world model "
+            f"{folder / ('round-' + str(best['round'])) / 'weights'}"
+        )
+    else:
+        print("best: round 0, the controller the loop began with")
+
+
+if __name__ == "__main__":
+    command_line.run(main)

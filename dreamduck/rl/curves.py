@@ -1,0 +1,193 @@
+"""Learning curves: what a run's logs tell becomes a small card beside its agent, and cards a picture.
+
+`python -m dreamduck.rl.curves keep models/road --log_path=road --out=log/env.ppo2` copies the agent
+and writes its card; `... draw log/*.ppo2.card.json --out=media/learning.png` draws what cards hold."""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import math
+import platform
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dreamduck import __version__
+from dreamduck.common import command_line
+from dreamduck.common.errors import CheckpointError, ConfigError
+from dreamduck.common.storage import PathLike, fingerprint, read_json, replacing, write_json
+from dreamduck.rl import acting, agent_file
+
+COLUMNS = ("misc/total_timesteps", "misc/time_elapsed", "eprewmean", "eplenmean")  # of progress.csv
+CURVE = ("steps", "seconds", "reward", "length")  # the same in a card
+MOST_POINTS = 150
+PACKAGES = ("numpy", "torch", "stable-baselines3", "sb3-contrib", "gymnasium", "numba")
+EXAMPLES = """
+examples:
+  python -m dreamduck.rl.curves keep models/dreamduck__ppo2 --log_path=train_logs --out=log/env.ppo2
+  python -m dreamduck.rl.curves draw log/*.ppo2.card.json --out=learning.png"""
+
+
+def read_curve(folder: PathLike) -> dict[str, list[float]]:
+    """The learning curve in a run's `progress.csv`, thinned out to `MOST_POINTS`.
+
+    Returns:
+        Lists of one length: "steps" and "seconds" since the beginning, "reward" and "length" of the
+        last 100 episodes.
+    Raises:
+        ConfigError: there is no such file, or it has other columns.
+    """
+    path = Path(folder) / "progress.csv"
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path}: expected the progress.csv of a training, got no regular file")
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [[float(row[name]) for name in COLUMNS] for row in csv.DictReader(file)]
+    except (OSError, KeyError, TypeError, ValueError, csv.Error) as err:
+        raise ConfigError(f"{path}: expected the progress.csv of a training ({err})") from err
+    rows = [row for row in rows if all(math.isfinite(value) for value in row)]
+    if not rows:
+        raise ConfigError(f"{path}: no episode has ended yet; train for longer")
+    stride = math.ceil(len(rows) / MOST_POINTS)
+    kept = [*rows[:-1:stride], rows[-1]]
+    digits = (0, 1, 4, 2)
+    return {name: [round(row[index], digits[index]) for row in kept] for index, name in enumerate(CURVE)}
+
+
+def keep(
+    agent: PathLike,
+    log_path: PathLike,
+    out: PathLike,
+    command: str,
+    scores: str | None,
+    fresh: bool = False,
+) -> Path:
+    """Copy an agent to `<out>.zip`, and write `<out>.card.json`: how it was made, and its curve.
+
+    Args:
+        agent: what --save_path wrote. log_path: the folder of its logs.
+        command: as it was typed. scores: a scoreboard's `scores.json` in which the agent drove.
+        fresh: write over another agent of that name.
+    Returns:
+        The card's path.
+    Raises:
+        CheckpointError: the agent cannot be read.
+        ConfigError: the logs or the scores cannot, or another agent is there.
+    """
+    about, save = acting.about(agent), agent_file.read(agent)
+    assert save.card is not None  # `about` has looked
+    card = {
+        "kind": "agent",
+        "env": about.env_id,
+        "env_kwargs": save.card["env_kwargs"],
+        "command": command,
+        "plan": save.card["plan"],
+        "steps": about.steps,
+        "seconds": round(about.seconds, 1),
+        "versions": _versions(),
+        "agent": fingerprint(save.path),
+        "scores": [] if scores is None else _scores(Path(scores), fingerprint(save.path)),
+        "curve": read_curve(log_path),
+    }
+    target = Path(out)
+    copy = target.with_name(target.name + ".zip")
+    if copy.exists() and not fresh and not (copy.is_file() and fingerprint(copy) == card["agent"]):
+        raise ConfigError(f"{copy}: expected no such file, got another agent; say --fresh to write over it")
+    with replacing(copy) as temporary:
+        shutil.copyfile(save.path, temporary)
+    path = target.with_name(target.name + ".card.json")
+    write_json(path, card)
+    return path
+
+
+def read_card(path: PathLike) -> dict[str, Any]:
+    """A card that `keep` wrote.
+
+    Raises:
+        CheckpointError: missing, damaged, or another kind of card.
+    """
+    card = read_json(path, CheckpointError)
+    curve = card.get("curve") if isinstance(card, dict) else None
+    columns: list[Any] = [curve.get(name) for name in CURVE] if isinstance(curve, dict) else []
+    sound = columns and all(isinstance(c, list) and 0 < len(c) == len(columns[0]) for c in columns)
+    if not sound or card.get("kind") != "agent" or not isinstance(card.get("env"), str):
+        raise CheckpointError(f"{path}: expected the card of an agent, with its curve; write it with keep")
+    return card
+
+
+def draw(paths: Sequence[PathLike], out: PathLike) -> None:
+    """Draw the learning curves of cards side by side: reward by steps.
+
+    Raises:
+        CheckpointError: a card cannot be read.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    cards = [read_card(path) for path in paths]
+    figure = Figure(figsize=(4.6 * len(cards), 3.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    for index, (plot, card) in enumerate(
+        zip(figure.subplots(1, len(cards), squeeze=False)[0], cards, strict=True)
+    ):
+        curve = card["curve"]
+        plot.plot([steps / 1e6 for steps in curve["steps"]], curve["reward"], color=f"C{index}")
+        plot.set_title(f"{card['env']}, {card['seconds'] / 60:.0f} minutes")
+        plot.set(xlabel="million steps", ylabel="reward of an episode, last 100", xlim=(0, None))
+        plot.grid(alpha=0.3)
+    with replacing(out) as temporary:
+        figure.savefig(temporary, dpi=100, format="png")
+
+
+def _scores(path: Path, agent: str) -> list[dict[str, Any]]:
+    """Of a scoreboard, what was measured with this very file."""
+    board = read_json(path, ConfigError)
+    try:
+        mine = [entry for entry in board["entries"] if entry["key"]["fingerprint"] == agent]
+        return [
+            {
+                "map": entry["key"]["world"]["map_name"],
+                "simulator": entry["key"]["world"]["simulator"],
+                "seconds": entry["key"]["seconds"],
+                **entry["summary"],
+            }
+            for entry in mine
+        ]
+    except (KeyError, TypeError) as err:
+        raise ConfigError(f"{path}: expected a scoreboard's scores.json ({err!r})") from err
+
+
+def _versions() -> dict[str, str]:
+    found = {"dreamduck": __version__, "python": platform.python_version()}
+    return found | {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Keep an agent, or draw cards."""
+    parser = command_line.parser("Keep an agent with its learning curve, or draw such curves.", EXAMPLES)
+    commands = parser.add_subparsers(dest="what", required=True)
+    keeping = commands.add_parser("keep", help="copy an agent, and write its card")
+    keeping.add_argument("agent", help="what --save_path wrote")
+    keeping.add_argument("--log_path", required=True, help="folder of its logs")
+    keeping.add_argument("--out", required=True, help="where to, without an ending")
+    keeping.add_argument("--command", default="", help="how it was trained, as typed")
+    keeping.add_argument("--fresh", action="store_true", help="write over another agent of that name")
+    keeping.add_argument("--scores", help="a scores.json in which it drove")
+    drawing = commands.add_parser("draw", help="draw the curves of cards")
+    drawing.add_argument("cards", nargs="+", help="cards that keep wrote")
+    drawing.add_argument("--out", default="learning.png", help="the picture (default: learning.png)")
+    arguments = parser.parse_args(argv)
+    command_line.start_logging(arguments)
+    if arguments.what == "keep":
+        given = arguments.agent, arguments.log_path, arguments.out, arguments.command, arguments.scores
+        print(keep(*given, arguments.fresh))
+    else:
+        draw(arguments.cards, arguments.out)
+        print(arguments.out)
+    return 0
+
+
+if __name__ == "__main__":
+    command_line.run(main)

@@ -1,0 +1,1 @@
+"""Evolution of controllers: CMA-ES, the space it searches, a run."""

@@ -1,0 +1,68 @@
+"""The search that is known to reach the road: its settings, and the command that they make.
+
+Short dreams that begin everywhere, along the principal
+components of [z, h]; docs/control.md has the reasons."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from dreamduck.common.config import check, option
+from dreamduck.controllers.controller_file import RunFiles
+from dreamduck.controllers.policy import FEATURES
+
+DREAM_STEPS, ROAD_STEPS = 40, 200  # of an episode at most; a longer dream is not true any more
+TEMPERATURE = 0.3
+
+
+@dataclasses.dataclass(frozen=True)
+class RecipeConfig:
+    """Settings of a search in the dream."""
+
+    features: str = option("zh", "what the controller sees", choices=FEATURES)
+    components: int = option(64, "of what it sees that the search goes along; 0: every weight", low=0)
+    population: int = option(64, "candidates in a generation", low=2)
+    num_episode: int = option(32, "dreams of each", low=1)
+    dream_steps: int = option(DREAM_STEPS, "of a dream at most", low=1)
+    generations: int = option(150, "of a search", low=1)
+    sigma_init: float = option(0.1, "its first step size", above=0.0)
+    end_cost: float = option(3.0, "what a crash loses beyond the end of a short dream", low=0.0)
+    weight_decay: float = option(0.05, "of the search", low=0.0)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def command(self, weights: Path, log: Path, temperature: float) -> list[str]:
+        """The search as a command: `train.py` and its flags."""
+        return [
+            *("train.py", "rnnenv", "--weights", str(weights), "--log", str(log)),
+            *("-n", str(self.population), "--num_episode", str(self.num_episode)),
+            *("--generations", str(self.generations), "--max-steps", str(self.dream_steps)),
+            *("--temp", str(temperature), "--features", self.features, "--seeds", "common"),
+            *(
+                "--components",
+                str(self.components),
+                "--covariance",
+                "full" if self.components else "diagonal",
+            ),
+            *("--sigma_init", str(self.sigma_init), "--end_cost", str(self.end_cost)),
+            *("--weight_decay", str(self.weight_decay)),
+        ]
+
+    def best(self, log: Path) -> Path:
+        """The controller that it leaves."""
+        return RunFiles.of(log, "rnnenv", self.num_episode, self.population).path(".best.json")
+
+
+# What the command lines of searches take where nothing is said; see docs/control.md.
+DEFAULTS: dict[str, Any] = {
+    "features": RecipeConfig.features,
+    "components": RecipeConfig.components,
+    "covariance": "full",
+    "seeds": "common",
+    "end_cost": RecipeConfig.end_cost,
+    "weight_decay": RecipeConfig.weight_decay,
+    "temperature": TEMPERATURE,
+}

@@ -1,0 +1,1 @@
+"""Gym-duckietown, the reference simulator, in a process of its own."""

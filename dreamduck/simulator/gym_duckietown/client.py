@@ -1,0 +1,284 @@
+"""Gym-duckietown itself, the reference simulator, one spawned process for each car.
+
+Its renderer and TensorFlow crash together in one process, so it runs
+in workers of its own. A worker is used again over resets; if it dies, the error says how, and the next
+reset starts another."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.common import errors
+from dreamduck.common.errors import ConfigError, ResetNeeded, SimulatorError, StartError
+from dreamduck.common.workers import Reply, Worker
+from dreamduck.simulator.base import CarState, FloatArray, Frames, SimulatorConfig
+from dreamduck.simulator.maps.parser import load_map
+
+# What a call may take on a slow and busy machine [s]; a worker that takes GRACE longer hangs.
+GRACE = 10.0
+MAY_TAKE = {
+    "make": 170.0,  # imports gym-duckietown and loads a map; 4 s on a machine with nothing else to do
+    "reset": 20.0,  # loads objects, and may try START_TILES times START_TRIES poses
+    "step": 0.0,  # and PHYSICS_TIME for each step of physics
+    "frame": 5.0,
+    "view": 5.0,
+}
+PHYSICS_TIME = 0.02
+VIEWS = ("camera", "top_down")
+MODULE = "dreamduck.simulator.gym_duckietown.worker"
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _one_at_a_time(method: F) -> F:
+    """A method of `UpstreamSimulator` that waits until no other thread is in one."""
+
+    @functools.wraps(method)
+    def locked(self: UpstreamSimulator, *arguments: Any, **options: Any) -> Any:
+        with self._lock:
+            return method(self, *arguments, **options)
+
+    return cast(F, locked)
+
+
+class CarWorker(Worker):
+    """A process with one car in it.
+
+    Args:
+        map_path: the map's file, absolute.
+        config: the car's settings.
+    """
+
+    def __init__(self, map_path: str, config: SimulatorConfig) -> None:
+        super().__init__(MODULE, "gym-duckietown's worker", "reset to start another")
+        self._frame_skip = config.frame_skip
+        self.ask("make", map_path, dataclasses.asdict(config))
+
+    def ask(self, call: str, *arguments: Any) -> None:
+        """Ask for something, with the limit for this kind of call; see `Worker.send`."""
+        physics = PHYSICS_TIME * self._frame_skip if call == "step" else 0.0
+        self.send(call, *arguments, limit=GRACE + MAY_TAKE.get(call, 1.0) + physics)
+
+
+class UpstreamSimulator:
+    """`num_cars` cars in gym-duckietown; see `Simulator` for the methods that all simulators have.
+
+    Beside those it tells and does a few things that tests of other simulators need: `place`,
+    `objects`, `looks`. Threads may share it: one call is answered before the next is asked.
+
+    Args:
+        config: the settings.
+        num_cars: how many cars, each in a process of its own (about 340 MB).
+    Raises:
+        MapError: an unknown or malformed map. DependencyError: something is not installed.
+        SimulatorError: a worker could not start.
+    """
+
+    def __init__(self, config: SimulatorConfig, num_cars: int = 1) -> None:
+        if num_cars < 1:
+            raise ConfigError(f"num_cars: expected at least 1, got {num_cars}")
+        self.config = config
+        self.num_cars = num_cars
+        self._map_path = str(load_map(config.map_name).path.resolve())
+        self._rows: list[dict[str, Any] | None] = [None] * num_cars
+        self._closed = False
+        self._lock = threading.RLock()
+        self._workers: list[CarWorker] = []
+        try:
+            self._workers = [CarWorker(self._map_path, config) for _ in range(num_cars)]
+            self._collect(range(num_cars))
+        except BaseException:
+            self.close()
+            raise
+
+    @_one_at_a_time
+    def reset(
+        self,
+        seeds: Sequence[int],
+        starts: FloatArray | None = None,
+        cars: npt.NDArray[np.int64] | None = None,
+    ) -> CarState:
+        """Begin episodes; see `Simulator.reset`. Dead workers are replaced."""
+        self._check_open()
+        chosen = range(self.num_cars) if cars is None else [int(car) for car in cars]
+        if len(seeds) != len(chosen):
+            raise ConfigError(f"seeds: expected {len(chosen)}, one for each car, got {len(seeds)}")
+        poses = _start_poses(starts, len(chosen))
+        renewed = [car for car in chosen if not self._workers[car].alive]
+        for car in renewed:
+            self._workers[car].close()
+            self._workers[car] = CarWorker(self._map_path, self.config)
+        self._collect(renewed)
+        for car in chosen:
+            self._rows[car] = None
+        self._ask_cars(
+            chosen, "reset", [(int(seed), pose) for seed, pose in zip(seeds, poses, strict=True)]
+        )
+        return self._state()
+
+    @_one_at_a_time
+    def step(self, actions: FloatArray) -> CarState:
+        """Drive every car; see `Simulator.step`."""
+        self._check_ready()
+        self._ask_cars(range(self.num_cars), "step", np.asarray(actions, dtype=np.float64).tolist())
+        return self._state()
+
+    @_one_at_a_time
+    def frames(self, out: Frames | None = None) -> Frames:
+        """What each car's camera sees now; see `Simulator.frames`."""
+        self._check_ready()
+        shape = (self.config.camera_height, self.config.camera_width, 3)
+        if out is None:
+            out = np.empty((self.num_cars, *shape), dtype=np.uint8)
+        replies = self._ask_cars(range(self.num_cars), "frame", [()] * self.num_cars)
+        for car, (_, blob) in enumerate(replies):
+            out[car] = np.frombuffer(blob, dtype=np.uint8).reshape(shape)
+        return out
+
+    @_one_at_a_time
+    def view(self, mode: str, width: int, height: int, car: int = 0) -> Frames:
+        """A picture for people; see `Simulator.view`."""
+        if mode not in VIEWS:
+            raise ConfigError(f"mode: expected one of {', '.join(VIEWS)}, got {mode!r}")
+        if min(width, height) < 1:
+            raise ConfigError(f"view: expected a size of at least 1x1 pixels, got {width}x{height}")
+        _, blob = self._ask(car, "view", mode, int(width), int(height))
+        return np.frombuffer(blob, dtype=np.uint8).reshape(height, width, 3)
+
+    @_one_at_a_time
+    def place(self, pose: Sequence[float], car: int = 0) -> CarState:
+        """Put a car at x [m], z [m], heading [rad], at rest; no physics, no checks."""
+        x, z, heading = (float(value) for value in pose)
+        message, _ = self._ask(car, "place", x, z, heading)
+        self._rows[car] = message["state"]
+        return self._state()
+
+    @_one_at_a_time
+    def objects(self, car: int = 0) -> list[dict[str, Any]]:
+        """The objects on a car's copy of the map as they are now.
+
+        Returns:
+            For each: kind, pos [m, 3 numbers], angle [rad] and y_rot [degrees], scale, static, visible,
+            color (4), corners (4 x 2) [m], safety_radius [m], pattern (of a traffic light).
+        """
+        return self._ask(car, "objects")[0]["objects"]
+
+    @_one_at_a_time
+    def looks(self, car: int = 0) -> dict[str, Any]:
+        """What the last reset drew: light, colours, camera, wheels."""
+        return self._ask(car, "looks")[0]["looks"]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles are refused, in words."""
+        raise TypeError(
+            "gym-duckietown runs in processes of its own, which cannot be copied or pickled; use "
+            "simulator='native', or make another simulator and reset it with the same seeds"
+        )
+
+    def close(self) -> None:
+        """End the workers; calling it twice is harmless."""
+        self._closed = True
+        for worker in self._workers:
+            worker.close()
+
+    def _ask(self, car: int, call: str, *arguments: Any) -> Reply:
+        self._check_ready()
+        return self._ask_cars([car], call, [arguments])[0]
+
+    def _ask_cars(self, cars: Sequence[int], call: str, arguments: Sequence[Sequence[Any]]) -> list[Reply]:
+        """Ask several workers at once; all answer before the first error is raised."""
+        asked, failures = [], []
+        for car, given in zip(cars, arguments, strict=True):
+            try:
+                self._workers[car].ask(call, *given)
+                asked.append(car)
+            except errors.DreamDuckError as err:
+                self._rows[car] = None
+                failures.append(err)
+        return self._collect(asked, failures)
+
+    def _collect(self, cars: Sequence[int], failures: Sequence[Exception] = ()) -> list[Reply]:
+        """An answer from each; a car whose worker had an error needs a reset."""
+        replies, failures = [], list(failures)
+        for car in cars:
+            try:
+                replies.append(self._workers[car].receive())
+                self._rows[car] = replies[-1][0].get("state", self._rows[car])
+            except errors.DreamDuckError as err:
+                self._rows[car] = None
+                failures.append(err)
+        if failures:
+            raise failures[0]
+        return replies
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SimulatorError("the simulator is closed; expected an open one, make another")
+
+    def _check_ready(self) -> None:
+        self._check_open()
+        if any(row is None for row in self._rows):
+            waiting = [car for car, row in enumerate(self._rows) if row is None]
+            raise ResetNeeded(
+                f"expected a reset first, cars {waiting} have not begun an episode; call reset"
+            )
+
+    def _state(self) -> CarState:
+        """All rows together; a car that never began is nan."""
+        rows = [row or _NO_ROW for row in self._rows]
+
+        def column(name: str, kind: Any = np.float64) -> Any:
+            return np.array([row[name] for row in rows], dtype=kind)
+
+        return CarState(
+            pose=column("pose"),
+            speed=column("speed"),
+            lane_dist=column("lane_dist"),
+            lane_angle=column("lane_angle"),
+            lane_tangent=column("lane_tangent"),
+            tile=column("tile", np.int64),
+            simulator_reward=column("simulator_reward"),
+            proximity_penalty=column("proximity_penalty"),
+            end=column("end", np.int8),
+        )
+
+
+_NAN = float("nan")
+_NO_ROW: dict[str, Any] = {
+    "pose": [_NAN] * 3,
+    "speed": _NAN,
+    "lane_dist": _NAN,
+    "lane_angle": _NAN,
+    "lane_tangent": [_NAN] * 2,
+    "tile": [0, 0],
+    "simulator_reward": 0.0,
+    "proximity_penalty": 0.0,
+    "end": 0,
+}
+
+
+def _start_poses(starts: FloatArray | None, count: int) -> list[list[float] | None]:
+    """A pose or None (draw it) for each car.
+
+    Raises:
+        StartError: the array has the wrong shape, or a row is neither finite nor all nan.
+    """
+    if starts is None:
+        return [None] * count
+    array = np.asarray(starts, dtype=np.float64)
+    if array.shape != (count, 3):
+        raise StartError(
+            f"starts: expected shape {(count, 3)} (x [m], z [m], heading [rad]), got {array.shape}"
+        )
+    drawn = [bool(np.isnan(row).all()) for row in array]
+    if not np.isfinite(array[np.logical_not(drawn)]).all():
+        raise StartError(f"starts: expected finite numbers or rows of nan, got {array.tolist()}")
+    return [None if draw else row.tolist() for draw, row in zip(drawn, array, strict=True)]

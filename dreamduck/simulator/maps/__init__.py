@@ -1,0 +1,1 @@
+"""Duckietown maps: tiles, lanes and where objects stand."""

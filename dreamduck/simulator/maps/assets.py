@@ -1,0 +1,178 @@
+"""Duckietown's own maps, textures and meshes, found where pip installed them.
+
+The data belongs to `duckietown-world-daffy`, which is never
+imported here (importing it is slow, noisy and fails on newer Pythons): only its folder is looked up."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import stat
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.common.errors import DependencyError, MapError
+
+PACKAGE = "duckietown_world"
+DISTRIBUTION = "duckietown-world-daffy"
+TILES = "textures/tiles-processed/photos"  # of the style that is upstream's default
+# Ten times what Duckietown's largest mesh and picture take.
+MESH_BYTES, PICTURE_BYTES = 40_000_000, 40_000_000
+TEXTURE_SUFFIXES = (".jpg", ".png", ".tga", ".bmp")
+
+
+@lru_cache(maxsize=1)
+def data_folder() -> Path:
+    """The folder `gd1` of the installed Duckietown data, with `maps`, `textures` and `meshes`.
+
+    Raises:
+        DependencyError: the package is not installed, or has no such folder.
+    """
+    spec = importlib.util.find_spec(PACKAGE)  # finds the folder, does not run the package
+    if spec is None or not spec.submodule_search_locations:
+        raise DependencyError(
+            f"Duckietown's data is missing: expected the package {DISTRIBUTION} (module {PACKAGE}), "
+            f"found none; install it with: pip install {DISTRIBUTION}"
+        )
+    folder = Path(next(iter(spec.submodule_search_locations))) / "data" / "gd1"
+    missing = [part for part in ("maps", TILES, "meshes") if not (folder / part).is_dir()]
+    if missing:
+        raise DependencyError(
+            f"{folder}: expected the folders maps, {TILES} and meshes, {', '.join(missing)} missing; "
+            f"install it again with: pip install --force-reinstall {DISTRIBUTION}"
+        )
+    return folder
+
+
+def map_names() -> list[str]:
+    """The names of all installed maps, in alphabetical order."""
+    return sorted(path.stem for path in (data_folder() / "maps").glob("*.yaml"))
+
+
+def map_path(name: str | os.PathLike[str]) -> Path:
+    """The file of a map.
+
+    Args:
+        name: an installed map's name, with or without `.yaml`, or a path to a map file; `~` is the
+            home folder. What ends in .yaml or .yml, or has a slash in it, is a path.
+    Raises:
+        MapError: there is no such map.
+    """
+    name = os.fspath(name)
+    path, is_file = Path(os.path.expanduser(name)), name.endswith((".yaml", ".yml"))
+    if is_file and _exists(path):
+        return path
+    if name.removesuffix(".yaml") in map_names():
+        return data_folder() / "maps" / f"{name.removesuffix('.yaml')}.yaml"
+    if is_file:
+        raise MapError(
+            f"map_name: expected a map file, found none at {str(path)!r:.300}; correct the path, or name "
+            "an installed map, for example loop_empty"
+        )
+    raise MapError(
+        f"map_name: expected a path to a .yaml file or one of {', '.join(map_names())}; got {name!r:.200}"
+    )
+
+
+def _exists(path: str | Path) -> bool:
+    """Whether there is anything at a path; no for what no file system takes."""
+    try:
+        return Path(path).exists()
+    except (OSError, ValueError):  # too long; a zero byte
+        return False
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """A whole file, if it is a plain one of a size that is to be expected.
+
+    Args:
+        path: of the file. A pipe or device is not waited for.
+        most: bytes.
+    Raises:
+        MapError: it is no plain file, too large, or cannot be read.
+    """
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            if not stat.S_ISREG(mode):
+                raise MapError(f"{path}: expected a file, got {_kind(mode)}; give the path of a file")
+            content = file.read(most + 1)
+    except IsADirectoryError as err:
+        raise MapError(f"{path}: expected a file, got a folder; give the path of a file") from err
+    except OSError as err:
+        raise MapError(f"{path}: cannot be read ({err.strerror}); correct the path, or the file") from err
+    if len(content) > most:
+        raise MapError(f"{path}: expected at most {most} bytes, got more; give another file")
+    return content
+
+
+def _kind(mode: int) -> str:
+    """What something is that is no plain file."""
+    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+@lru_cache(maxsize=1)
+def _resources() -> dict[str, Path]:
+    """Every data file by its base name; of two with one name the alphabetically first path."""
+    found: dict[str, Path] = {}
+    for path in sorted(data_folder().rglob("*")):
+        if path.is_file():
+            found.setdefault(path.name, path)
+    return found
+
+
+def resource(name: str) -> Path | None:
+    """The data file with this base name (`duckie.obj`), or None."""
+    return _resources().get(name)
+
+
+@lru_cache(maxsize=1)
+def tile_textures() -> dict[str, Path]:
+    """The picture of each kind of tile that has one, in alphabetical order."""
+    found: dict[str, Path] = {}
+    for folder in sorted((data_folder() / TILES).iterdir()):
+        paths = (folder / f"texture{suffix}" for suffix in TEXTURE_SUFFIXES)
+        path = next((path for path in paths if path.is_file()), None)
+        if path is not None:
+            found[folder.name] = path
+    return found
+
+
+@lru_cache(maxsize=64)
+def mesh_extent(name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """The smallest and largest coordinates of a mesh, after it was centred as upstream centres it.
+
+    The base is put at y = 0. In x and z upstream takes for the far side the least of the largest
+    first, second and third corners of the triangles; the meshes are nearly symmetrical, so it hardly
+    shows, but collisions depend on it.
+
+    Returns:
+        (3,), (3,) float32.
+    Raises:
+        MapError: there is no such mesh, or its file cannot be read.
+    """
+    path = resource(f"{name}.obj")
+    if path is None:
+        raise MapError(
+            f"mesh {name!r}: expected a file {name}.obj in {data_folder() / 'meshes'}, found none"
+        )
+    vertices: list[list[str]] = []
+    corners: list[str] = []
+    try:
+        for line in read_file(path, MESH_BYTES).decode(errors="replace").splitlines():
+            if line.startswith("v "):
+                vertices.append(line.split()[1:4])
+            elif line.startswith("f "):
+                corners.extend(token.partition("/")[0] for token in line.split()[1:4])
+        points = np.array(vertices, dtype=np.float64).astype(np.float32)
+        triangles = points[np.array(corners, dtype=np.int64) - 1].reshape(-1, 3, 3)  # (F, corner, xyz)
+        low = triangles.min(axis=(0, 1))
+        middle = (low + triangles.max(axis=0).min(axis=0)) / np.float32(2)
+    except (ValueError, IndexError) as err:
+        raise MapError(f"{path}: expected triangles in OBJ form ({err}); reinstall {DISTRIBUTION}") from err
+    shift = np.array([middle[0], low[1], middle[2]], dtype=np.float32)
+    return low - shift, triangles.max(axis=(0, 1)) - shift

@@ -1,0 +1,1 @@
+"""How cars and objects start, move and collide."""

@@ -1,0 +1,86 @@
+"""How a car moves: wheels, inertia and delay of a Duckiebot DB18.
+
+Upstream's model (duckietown_world, nominal DB18 with 0.15 s of delay): forward
+Euler for the speeds, the exact motion along an arc for the pose, in a right-handed frame with y up."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.common.compiled import njit
+from dreamduck.simulator.base import SIMULATION_RATE, FloatArray
+
+STEP_TIME = 1.0 / SIMULATION_RATE  # [s]
+DELAY = 0.15  # [s] from command to motor
+WHEEL_RADIUS = 0.0318  # [m]
+MOTOR_CONSTANT = 27.0
+DUTY_LIMIT = 1.0
+LINEAR_DRAG, LINEAR_GAIN = 5.0, 1.5  # v' = -drag v + gain (right + left)
+ANGULAR_DRAG, ANGULAR_GAIN = 4.0, 15.0  # w' = -drag w + gain (right - left)
+MEMORY = 8  # commands kept; the delay is 4 or 5 steps
+NO_COMMAND = -1
+TINY_TURN = 1e-8  # [rad] below it a step is straight
+
+
+def command_ages(steps: int) -> npt.NDArray[np.int8]:
+    """How many steps old the command is that the motors follow, for each step from the reset on.
+
+    The delay of 0.15 s is four and a half steps: upstream takes the command nearest in time, and which
+    of the two that is hangs on the rounding of its sum of time steps, which is repeated here.
+
+    Returns:
+        (steps,) int8; NO_COMMAND while none has arrived.
+    """
+    given = np.concatenate([[0.0], np.cumsum(np.full(steps, STEP_TIME))])  # sums in sequence, as upstream
+    wanted = given[1:] - DELAY
+    newest = np.arange(steps)
+    after = np.searchsorted(given[:steps], wanted, side="left")
+    before = np.maximum(after - 1, 0)
+    nearer = np.abs(wanted - given[before]) < np.abs(wanted - given[after])
+    chosen = np.where((after > 0) & nearer, before, after)
+    return np.where(wanted < 0.0, NO_COMMAND, newest - chosen).astype(np.int8)
+
+
+@njit
+def wheel_duties(throttle: float, steering: float, wheel_distance: float) -> tuple[float, float]:
+    """The duty cycles (left, right) of the motors in [-1, 1] for an action, as upstream's DuckietownEnv."""
+    scale = 1.0 / MOTOR_CONSTANT
+    right = (throttle + 0.5 * steering * wheel_distance) / WHEEL_RADIUS * scale
+    left = (throttle - 0.5 * steering * wheel_distance) / WHEEL_RADIUS * scale
+    return (
+        max(min(left, DUTY_LIMIT), -DUTY_LIMIT),
+        max(min(right, DUTY_LIMIT), -DUTY_LIMIT),
+    )
+
+
+@njit
+def integrate(frame: FloatArray, velocity: FloatArray, left: float, right: float) -> None:
+    """Move a car by one step, in place.
+
+    Args:
+        frame: (4,) cosine and sine of the heading, x, y [m] in the right-handed frame.
+        velocity: (2,) forward [m/s], turning [rad/s].
+        left, right: duty cycles in [-1, 1].
+    """
+    velocity[0] += STEP_TIME * (-LINEAR_DRAG * velocity[0] + (LINEAR_GAIN * right + LINEAR_GAIN * left))
+    velocity[1] += STEP_TIME * (-ANGULAR_DRAG * velocity[1] + (ANGULAR_GAIN * right - ANGULAR_GAIN * left))
+    ahead, turn = STEP_TIME * velocity[0], STEP_TIME * velocity[1]
+    cos, sin, along, aside = 1.0, 0.0, ahead, 0.0
+    if abs(turn) >= TINY_TURN:
+        cos, sin = math.cos(turn), math.sin(turn)
+        along, aside = sin / turn * ahead, (1 - cos) / turn * ahead
+    c, s = frame[0], frame[1]
+    frame[2] += c * along - s * aside
+    frame[3] += s * along + c * aside
+    frame[0] = c * cos - s * sin
+    frame[1] = s * cos + c * sin
+
+
+@njit
+def heading_of(frame: FloatArray) -> float:
+    """The heading [rad] in [-pi, pi) of a frame."""
+    angle = math.atan2(frame[1], frame[0])
+    return -math.pi if angle == math.pi else angle

@@ -1,0 +1,176 @@
+"""The state of N cars in flat arrays, and the compiled code that drives them."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.common.compiled import njit
+from dreamduck.simulator.base import END_NONE, INVALID_POSE_REWARD, FloatArray, wrapped
+from dreamduck.simulator.maps.lanes import Lanes, lane_position
+from dreamduck.simulator.physics.collisions import (
+    Boxes,
+    end_code,
+    hits_static,
+    on_road,
+    robot_box,
+    robot_center,
+    static_penalty,
+)
+from dreamduck.simulator.physics.dynamics import MEMORY, STEP_TIME, heading_of, integrate, wheel_duties
+from dreamduck.simulator.physics.objects import hits_things, step_things, things_penalty
+
+ALIGNED_REWARD = 1.2  # upstream's constant maximal speed, times the cosine of the lane angle
+DISTANCE_COST = 10.0
+PENALTY_WEIGHT = 40.0
+
+
+class Cars(NamedTuple):
+    """N cars; every array has N rows.
+
+    Attributes:
+        pose: x [m], z [m], heading [rad] in [-pi, pi).
+        frame: cosine and sine of the heading, x, y [m] with y up.
+        velocity: forward [m/s], turning [rad/s]. height: (N,) [m] of the map: y = height - z.
+        commands: the last duty cycles (left, right), a ring. steps: of physics since the reset.
+        wheel_distance: [m]. things: (D, FIELDS) each. walks, walks_used: see `objects.step_things`.
+        speed: [m/s] in the last step. lane: distance [m], angle [rad], unit direction x, z.
+        tile, reward, penalty, end: as in `CarState`.
+    """
+
+    pose: FloatArray
+    frame: FloatArray
+    velocity: FloatArray
+    height: FloatArray
+    commands: FloatArray
+    steps: npt.NDArray[np.int64]
+    wheel_distance: FloatArray
+    things: FloatArray
+    walks: FloatArray
+    walks_used: npt.NDArray[np.int64]
+    speed: FloatArray
+    lane: FloatArray
+    tile: npt.NDArray[np.int64]
+    reward: FloatArray
+    penalty: FloatArray
+    end: npt.NDArray[np.int8]
+
+
+def make_cars(num_cars: int, things: FloatArray, walks: int) -> Cars:
+    """N cars that stand nowhere yet.
+
+    Args:
+        things: (D, FIELDS) the moving things of each car's world.
+        walks: how many random walks are kept ready for each car.
+    """
+    n = num_cars
+    return Cars(
+        pose=np.full((n, 3), np.nan),
+        frame=np.zeros((n, 4)),
+        velocity=np.zeros((n, 2)),
+        height=np.zeros(n),
+        commands=np.zeros((n, MEMORY, 2)),
+        steps=np.zeros(n, dtype=np.int64),
+        wheel_distance=np.zeros(n),
+        things=np.tile(things, (n, 1, 1)),
+        walks=np.zeros((n, walks, 2)),
+        walks_used=np.zeros(n, dtype=np.int64),
+        speed=np.zeros(n),
+        lane=np.full((n, 4), np.nan),
+        tile=np.zeros((n, 2), dtype=np.int64),
+        reward=np.zeros(n),
+        penalty=np.zeros(n),
+        end=np.zeros(n, dtype=np.int8),
+    )
+
+
+def place_car(
+    cars: Cars, car: int, height: float, wheel_distance: float, x: float, z: float, heading: float
+) -> None:
+    """Put a car, standing still, at the beginning of an episode.
+
+    Args:
+        height: of the map [m].
+        wheel_distance: [m].
+        x, z: [m].
+        heading: [rad], any number of turns.
+    """
+    heading = wrapped(heading)
+    cars.pose[car] = x, z, heading
+    cars.frame[car] = math.cos(heading), math.sin(heading), x, height - z
+    cars.velocity[car] = cars.commands[car] = cars.speed[car] = cars.steps[car] = 0
+    cars.height[car], cars.wheel_distance[car] = height, wheel_distance
+
+
+@njit(nogil=True)
+def drive(
+    lanes: Lanes,
+    boxes: Boxes,
+    cars: Cars,
+    ages: npt.NDArray[np.int8],
+    actions: FloatArray,
+    frame_skip: int,
+    begin: int,
+    stop: int,
+) -> None:
+    """Drive the cars from `begin` to `stop` for `frame_skip` steps, and judge where they are then.
+
+    Args:
+        ages: from `command_ages`, long enough for the oldest episode.
+        actions: (N, 2) throttle, steering.
+    """
+    for car in range(begin, stop):
+        left, right = wheel_duties(actions[car, 0], actions[car, 1], cars.wheel_distance[car])
+        for _ in range(frame_skip):
+            _step_car(cars, car, ages, left, right)
+            cars.walks_used[car] = step_things(
+                cars.things[car], lanes, cars.walks[car], cars.walks_used[car]
+            )
+        observe(lanes, boxes, cars, car, True)
+
+
+@njit
+def _step_car(cars: Cars, car: int, ages: npt.NDArray[np.int8], left: float, right: float) -> None:
+    """One step of physics of one car."""
+    step = cars.steps[car]
+    commands, frame, pose = cars.commands[car], cars.frame[car], cars.pose[car]
+    commands[step % MEMORY, 0], commands[step % MEMORY, 1] = left, right
+    used_left = used_right = 0.0
+    if ages[step] >= 0:
+        then = (step - ages[step]) % MEMORY
+        used_left, used_right = commands[then, 0], commands[then, 1]
+    integrate(frame, cars.velocity[car], used_left, used_right)
+    x, z = frame[2], cars.height[car] - frame[3]
+    dx, dz = x - pose[0], z - pose[1]
+    cars.speed[car] = math.sqrt(dx * dx + dz * dz) / STEP_TIME
+    pose[0], pose[1], pose[2] = x, z, heading_of(frame)
+    cars.steps[car] = step + 1
+
+
+@njit
+def observe(lanes: Lanes, boxes: Boxes, cars: Cars, car: int, judge: bool) -> None:
+    """Work out where one car is in its lane, what it is near to and, with `judge`, reward and end."""
+    x, z, heading = cars.pose[car, 0], cars.pose[car, 1], cars.pose[car, 2]
+    cars.tile[car, 0] = math.floor(x / lanes.tile_size)
+    cars.tile[car, 1] = math.floor(z / lanes.tile_size)
+    found, distance, angle, along, tx, tz = lane_position(lanes, x, z, heading)
+    lane = cars.lane[car]
+    lane[0], lane[1], lane[2], lane[3] = distance, angle, tx, tz
+    cx, cz = robot_center(x, z, heading)
+    penalty = static_penalty(boxes, cx, cz) + things_penalty(cars.things[car], cx, cz)
+    cars.penalty[car] = penalty
+    cars.reward[car], cars.end[car] = 0.0, END_NONE
+    if not judge:
+        return
+    robot = robot_box(x, z, heading)
+    touching = hits_static(boxes, robot, heading) or hits_things(cars.things[car], robot, heading)
+    cars.end[car] = end_code(not on_road(lanes, x, z, heading, 1.0), touching)
+    if cars.end[car] != END_NONE:
+        cars.reward[car] = INVALID_POSE_REWARD
+        return
+    cars.reward[car] = PENALTY_WEIGHT * penalty
+    if found:
+        cars.reward[car] += ALIGNED_REWARD * along - DISTANCE_COST * abs(distance)

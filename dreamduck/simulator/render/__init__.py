@@ -1,0 +1,1 @@
+"""What a car's camera sees, drawn without OpenGL."""

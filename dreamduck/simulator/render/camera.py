@@ -1,0 +1,159 @@
+"""What the cars see: many frames a call, by a renderer of our own, without OpenGL.
+
+Held to upstream's frames by tests."""
+
+from __future__ import annotations
+
+import math
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.common.errors import ConfigError, StartError
+from dreamduck.simulator.base import FloatArray, Frames
+from dreamduck.simulator.maps.parser import Map
+from dreamduck.simulator.randomization import Appearance
+from dreamduck.simulator.render.frame import FrameBuffers, make_room, render_frames
+from dreamduck.simulator.render.scene import Scene, build_scene
+from dreamduck.simulator.render.textures import TileTextures, tile_textures
+
+TOP_BORDER = 0.1  # [m] around the map seen from above
+TOP_TILT = 0.01  # [m] from what is straight below to where the camera above looks
+NOT_ABOVE = np.zeros(0)
+BIGGEST, SMALLEST = 4096, 1  # [pixels]
+
+
+class Camera:
+    """Draws what cars on one map see.
+
+    Args:
+        map: the map.
+        width, height: of the frames [pixels].
+        distortion: bend the frames as the Duckiebot's fish-eye lens does.
+        threads: how many cores to use; the frames do not depend on it.
+    Raises:
+        ConfigError: a size or the number of threads is out of range.
+        MapError: a mesh or picture is missing or cannot be read.
+    """
+
+    def __init__(
+        self, map: Map, width: int, height: int, distortion: bool = False, threads: int = 1
+    ) -> None:
+        for name, value in (("width", width), ("height", height)):
+            if not SMALLEST <= value <= BIGGEST:
+                raise ConfigError(f"camera {name}: expected {SMALLEST} to {BIGGEST} pixels, got {value}")
+        if threads < 1:
+            raise ConfigError(f"threads: expected at least 1, got {threads}")
+        self.map, self.width, self.height, self.threads = map, width, height, threads
+        self.distortion = distortion
+        self._tiles = _tile_textures(map)
+        self._scene = build_scene(map)
+        self._lens = _lens_map(width, height) if distortion else np.zeros(0, dtype=np.int64)
+        self._rooms = [make_room(self._scene, width, height) for _ in range(threads)]
+        self._pool: ThreadPoolExecutor | None = None
+        self._process = os.getpid()
+        self._scene_from_above: Scene | None = None
+
+    def render(
+        self,
+        pose: FloatArray,
+        looks: Appearance,
+        moving: FloatArray,
+        signals: npt.NDArray[np.int8],
+        out: Frames,
+    ) -> None:
+        """Draw the frames of N cars; one call at a time.
+
+        Args:
+            pose: (N, 3) x [m], z [m], heading [rad].
+            looks: with N rows.
+            moving: (N, M, 4) x, y, z [m], angle about y [rad] of the moving objects of each car's world.
+            signals: (N, S) 0 or 1, the pattern that each traffic light shows.
+            out: (N, height, width, 3) uint8, written.
+        Raises:
+            StartError: a pose is not finite.
+        """
+        count = len(pose)
+        pose, moving = np.ascontiguousarray(pose, np.float64), np.ascontiguousarray(moving, np.float64)
+        signals = np.ascontiguousarray(signals, np.int8)
+        if not np.isfinite(pose).all():
+            raise StartError(f"pose: expected finite numbers x, z, heading, got {pose.tolist()!r:.80}")
+
+        def draw(room: FrameBuffers, first: int, last: int) -> None:
+            render_frames(
+                pose, looks, moving, signals, self._tiles, self._scene, room,
+                NOT_ABOVE, self._lens, first, last, out,
+            )  # fmt: skip
+
+        pieces = min(self.threads, count)
+        if pieces <= 1:
+            draw(self._rooms[0], 0, count)
+            return
+        bounds = [count * k // pieces for k in range(pieces + 1)]
+        workers = self._workers()
+        tasks = [workers.submit(draw, self._rooms[k], *bounds[k : k + 2]) for k in range(pieces)]
+        for task in tasks:
+            task.result()
+
+    def top_down(
+        self,
+        pose: FloatArray,
+        looks: Appearance,
+        car: int,
+        moving: FloatArray,
+        signals: npt.NDArray[np.int8],
+        width: int,
+        height: int,
+    ) -> Frames:
+        """The whole map from above, with one car on it; for people.
+
+        Args:
+            pose: (3,) x [m], z [m], heading [rad] of the car.
+            looks, moving, signals: as for `render`.
+            car: which row of these is meant.
+            width, height: of the picture [pixels].
+        Returns:
+            (height, width, 3) uint8.
+        """
+        if self._scene_from_above is None:
+            self._scene_from_above = build_scene(self.map, own_car=True)
+        scene = self._scene_from_above
+        middle = self.map.width * self.map.tile_size / 2, self.map.height * self.map.tile_size / 2
+        half = math.radians(float(looks.camera_fov[car])) / 2
+        above = np.array([middle[0], (max(middle) + TOP_BORDER) / math.tan(half), middle[1], TOP_TILT])
+        itself = np.array([[pose[0], 0.0, pose[1], pose[2]]])
+        things = np.concatenate([moving[car], itself])[None]
+        out = np.zeros((1, height, width, 3), dtype=np.uint8)
+        one = Appearance._make(values[car : car + 1] for values in looks)
+        room, plain = make_room(scene, width, height), np.zeros(0, dtype=np.int64)
+        own = np.ascontiguousarray(pose, dtype=np.float64)[None]
+        render_frames(
+            own, one, things, signals[car : car + 1], self._tiles, scene, room, above, plain, 0, 1, out
+        )
+        return out[0]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the threads, for copies and pickles; a copy starts its own when it needs them."""
+        return {**self.__dict__, "_pool": None}
+
+    def _workers(self) -> ThreadPoolExecutor:
+        """Threads of this very process: those of a parent do not survive a fork."""
+        if self._pool is None or self._process != os.getpid():
+            self._pool, self._process = ThreadPoolExecutor(self.threads, "camera"), os.getpid()
+        return self._pool
+
+
+def _tile_textures(map: Map) -> TileTextures:
+    """The pictures of a map's tiles."""
+    tiles = [(tile.i, tile.j, tile.angle, tile.texture) for tile in map.tiles if tile is not None]
+    return tile_textures((map.width, map.height), map.tile_size, tiles)
+
+
+def _lens_map(width: int, height: int) -> npt.NDArray[np.int64]:
+    """The map of the lens; imported only where it is asked for, since it needs scipy."""
+    from dreamduck.simulator.render.distortion import lens_map
+
+    return lens_map(width, height)

@@ -1,0 +1,181 @@
+"""Where worlds are made: models are loaded once, each tab gets a world of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck import __version__
+from dreamduck.common.config import check, option
+from dreamduck.common.errors import ConfigError, MapError, WeightsError
+from dreamduck.controllers.factory import STRICT
+from dreamduck.controllers.policy import Controller
+from dreamduck.envs.rnnenv import step_time
+from dreamduck.pretrained import FOLDER
+from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, check_environment
+from dreamduck.simulator.maps.assets import map_names
+from dreamduck.simulator.maps.parser import load_map
+from dreamduck.simulator.road import RoadConfig
+from dreamduck.web.dream_session import DreamWorld
+from dreamduck.web.model_session import Model, ModelSession, load_model
+from dreamduck.web.protocol import MAX_PACE
+from dreamduck.web.recording import Recorder
+from dreamduck.web.road_session import RoadWorld, map_outline
+from dreamduck.web.session import World
+from dreamduck.web.share_link import MAX_TEMPERATURE, WORLDS, Start
+from dreamduck.window.policy_switch import NO_CONTROLLER, find_controller
+from dreamduck.world_model.imagination import TEMPERATURE
+
+log = logging.getLogger(__name__)
+
+START_ANGLE = 4.0  # [degrees], of the AI Driving Olympics: nobody expects to start across the lane
+
+
+@dataclasses.dataclass(frozen=True)
+class SessionFactoryConfig(RoadConfig):
+    """What worlds are made of."""
+
+    start_angle: float = option(
+        START_ANGLE,
+        "drawn starts are less than this from the lane's direction",
+        unit="degrees",
+        low=1.0,
+        high=180.0,
+    )
+    weights: str = option("", "folder of the world model; the one that ships by default", flags=("-w",))
+    controller: str = option("", "controller file; by default the best of the largest run in ./log")
+    strict: bool = option(False, STRICT)
+    records: str = option("records", "folder of recordings")
+    films: str = option("films", "folder for films of drives")
+    temperature: float = option(TEMPERATURE, "of the dream, for a start", low=0.0, high=MAX_TEMPERATURE)
+    any_weights: bool = option(False, ANY_WEIGHTS)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self)
+
+
+def _has_road(name: str) -> bool:
+    """Whether there is a road on an installed map: a few have none, or are broken."""
+    try:
+        load_map(name)
+    except MapError:
+        return False
+    return True
+
+
+def pace_of(step_time: float) -> float:
+    """Steps a second at which the car's own clock runs, within what the page can show.
+
+    Args:
+        step_time: [s].
+    """
+    return min(max(round(1 / step_time), 1.0), MAX_PACE)
+
+
+class SessionFactory:
+    """Makes worlds.
+
+    Args:
+        config: what of. Without weights there is only the road; without a controller only people
+            and the expert drive; the page says why.
+
+    Attributes:
+        model: None where there is none; `missing` then says why.
+        controller: None where there is none.
+
+    Raises:
+        WeightsError, ControllerError: a folder or file that was named cannot be used.
+        ConfigError: the world model learned from other settings.
+    """
+
+    def __init__(self, config: SessionFactoryConfig) -> None:
+        self.config = config
+        self.recorder = Recorder(Path(config.records), Path(config.films), config.step_time)
+        self.model, self.missing = self._load_model()
+        self.controller, self._no_controller = self._load_controller()
+        self._maps = tuple(dict.fromkeys([*filter(_has_road, map_names()), config.map_name]))
+
+    def _load_model(self) -> tuple[Model | None, str]:
+        folder = Path(self.config.weights or FOLDER)
+        try:
+            model = load_model(folder)
+        except WeightsError as err:
+            if self.config.weights:
+                raise
+            log.warning("no world model, so there is only the road: %s", err)
+            return None, f"There is no world model: {err}"
+        insist = self.config.any_weights
+        check_environment(model.memory.card, self.config, str(folder), insist)
+        check_environment(model.vision.card, self.config, str(folder), insist, only=FRAMES)
+        return model, ""
+
+    def _load_controller(self) -> tuple[Controller | None, str]:
+        if self.model is None:
+            return None, self.missing
+        folder = Path(self.config.weights or FOLDER)
+        controller = find_controller(self.config.controller, folder, self.config.strict)
+        return controller, "" if controller else NO_CONTROLLER
+
+    def describe(self) -> dict[str, Any]:
+        """What the page has to know."""
+        step_times = {world: self.config.step_time for world in WORLDS}
+        if self.model:
+            step_times["dream"] = step_time(self.model.memory)
+        return {
+            "version": __version__,
+            "worlds": {world: "" if world == "road" else self.missing for world in WORLDS},
+            "world": "road" if self.model is None else "dream",
+            "controller": self._no_controller,
+            "maps": list(self._maps),
+            "map_name": self.config.map_name,
+            "temperature": self.config.temperature,
+            "domain_rand": self.config.domain_rand,
+            "step_time": step_times,
+            "pace": {world: pace_of(seconds) for world, seconds in step_times.items()},
+            "max_temperature": MAX_TEMPERATURE,
+            "max_pace": MAX_PACE,
+            "latents": self.model.latent_order() if self.model else [],
+        }
+
+    def outline(self, name: str) -> dict[str, Any]:
+        """A map from above."""
+        return map_outline(self._known(name))
+
+    def make(self, start: Start) -> World:
+        """Begin a world.
+
+        Raises:
+            ConfigError: a map that is not installed, or latents of another size.
+            WeightsError: the world needs weights, and there are none.
+        """
+        rnn = ModelSession(self.model, self.controller, start.seed) if self.model else None
+        if start.world == "dream":
+            if rnn is None:
+                raise WeightsError(self.missing)
+            return DreamWorld(start, rnn)
+        self._known(start.map_name)
+        if start.world == "seen" and rnn is None:
+            raise WeightsError(self.missing)
+        return RoadWorld(start, self.config, rnn, start.world == "seen")
+
+    def latents(self, frame: npt.NDArray[np.uint8]) -> tuple[float, ...]:
+        """What the VAE sees in a frame (64, 64, 3).
+
+        Raises:
+            WeightsError: there is no VAE.
+        """
+        if self.model is None:
+            raise WeightsError(self.missing)
+        return tuple(map(float, self.model.vision.encode(frame[None])[0][0]))
+
+    def _known(self, name: str) -> str:
+        """The name of an installed map; a browser must not open files by naming them."""
+        if name not in self._maps:
+            raise ConfigError(f"map_name: expected one of {', '.join(self._maps)}, got {name!r:.60}")
+        return name

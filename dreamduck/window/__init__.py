@@ -1,0 +1,1 @@
+"""A window that shows a world and reads keyboard and gamepad."""

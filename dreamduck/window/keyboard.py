@@ -1,0 +1,213 @@
+"""Driving a world by keyboard or gamepad; what `env.py`, `realenv.py` and `rnnenv.py` do as scripts."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from dreamduck.common.errors import ConfigError
+from dreamduck.common.storage import replacing
+from dreamduck.controllers.factory import add_strict
+from dreamduck.web.recording import EpisodeLog, VideoWriter
+from dreamduck.web.session import CONTROLLER, EXPERT, PERSON, Action
+from dreamduck.window.policy_switch import PolicySwitch
+from dreamduck.window.window import Keys, Window, compose, status
+
+log = logging.getLogger(__name__)
+
+CRUISE, FULL = 0.5, 1.0  # throttle of the up key, alone and with shift
+TURN, FULL_TURN = 0.6, 1.0  # steering likewise
+DRIVERS = {"_1": PERSON, "_2": CONTROLLER, "_3": EXPERT}
+DRIVERS |= {f"NUM{key}": driver for key, driver in DRIVERS.items()}
+EPILOG = """keys:
+  arrows     drive; down brakes and reverses
+  shift      held with them: a boost
+  1, 2, 3    the person drives, the controller, the expert (on the road)
+  backspace  a new episode
+  return     save the picture
+  escape     quit (or close the window)
+A gamepad's left stick drives too."""
+
+
+def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags that driving adds to a world's own."""
+    parser.add_argument("--seed", type=int, default=None, help="of the first episode (default: any)")
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        default=Path("pictures"),
+        help="folder for saved pictures (default: pictures)",
+    )
+    parser.add_argument("--steps", type=int, default=0, help="stop after so many steps (default: 0, never)")
+    parser.add_argument(
+        "--driver",
+        choices=(PERSON, CONTROLLER, EXPERT),
+        default=PERSON,
+        help="who drives first (default: person)",
+    )
+    parser.add_argument(
+        "--controller", default="", help="its file (default: the best of the largest run in ./log)"
+    )
+    add_strict(parser)
+    parser.add_argument(
+        "--record",
+        type=Path,
+        nargs="?",
+        const=Path("records"),
+        metavar="FOLDER",
+        help="keep every episode for training (default folder: records)",
+    )
+    parser.add_argument(
+        "--video", type=Path, metavar="FILE", help="write what the window shows, .mp4 or .gif"
+    )
+
+
+def key_action(held: Collection[str]) -> Action:
+    """[throttle, steering] for the keys that are held; steering is positive to the left."""
+    boost = "LSHIFT" in held or "RSHIFT" in held
+    throttle = ("UP" in held) - ("DOWN" in held)
+    steering = ("LEFT" in held) - ("RIGHT" in held)
+    return np.array(
+        [throttle * (FULL if boost else CRUISE), steering * (FULL_TURN if boost else TURN)],
+        dtype=np.float32,
+    )
+
+
+def hand_action(keys: Keys) -> Action:
+    """[throttle, steering] that the person wants: the gamepad's if its stick is moved, else the keys'."""
+    if keys.stick != (0.0, 0.0):
+        right, up = keys.stick
+        return np.array([up, -right], np.float32)
+    return key_action({*keys.held, *keys.pressed})  # a short tap counts too
+
+
+def drive(world: gymnasium.Env[Any, Any], arguments: argparse.Namespace) -> None:
+    """Show a world in a window and drive it until escape is pressed.
+
+    Args:
+        world: made with render_mode="rgb_array"; it is closed at the end.
+        arguments: what `add_drive_arguments` parsed, and `weights` where the script has them.
+    Raises:
+        DisplayError: there is no display. ConfigError: the driver that was named cannot drive here.
+        ControllerError, WeightsError: what was named cannot be used. VideoError: the encoder failed.
+    """
+    with contextlib.ExitStack() as ending:
+        ending.callback(world.close)
+        session = _Drive(world, arguments)
+        if arguments.video:
+            session.film = ending.enter_context(VideoWriter(arguments.video, session.fps))
+        window = Window(type(world.unwrapped).__name__)
+        ending.callback(window.close)
+        ending.callback(session.end)
+        session.run(window, arguments.seed, arguments.steps)
+
+
+class _Drive:
+    """One session at the keyboard."""
+
+    def __init__(self, world: gymnasium.Env[Any, Any], arguments: argparse.Namespace) -> None:
+        self.world, self.pictures = world, arguments.pictures
+        self.wheel = PolicySwitch(
+            world, arguments.controller, getattr(arguments, "weights", ""), arguments.strict
+        )
+        self.first_driver = arguments.driver
+        self.log = EpisodeLog(arguments.record, world) if arguments.record else None
+        self.film: VideoWriter | None = None
+        self.fps = float(world.metadata["render_fps"])
+        self.steps, self.total, self.reward = 0, 0.0, 0.0
+        self.observation: Any = None
+        self.info: dict[str, Any] = {}
+        self.note = ""
+
+    def begin(self, seed: int | None) -> None:
+        """A new episode."""
+        self.end()
+        self.observation, self.info = self.world.reset(seed=seed)
+        self.steps, self.total, self.reward = 0, 0.0, 0.0
+        self.wheel.begin()
+
+    def end(self) -> None:
+        """The episode is over, or is left: keep it, if it is to be kept."""
+        if self.log is not None:
+            self.log.close()
+
+    def run(self, window: Window, seed: int | None, limit: int) -> None:
+        """Until escape, or so many steps."""
+        self.begin(seed)
+        self.wheel.hand_to(self.first_driver)
+        driven, over = 0, False
+        while not limit or driven < limit:
+            frame: Any = self.world.render()
+            lines = self.lines()
+            keys = window.show(frame, lines, self.fps)
+            if self.film is not None:
+                self.film.add(compose(frame, lines))
+            if keys.closed or "ESCAPE" in keys.pressed:
+                return
+            self.listen(keys, frame)
+            if over or "BACKSPACE" in keys.pressed:
+                self.begin(None)
+                over = False
+                continue
+            over = self.step(self.wheel.action(hand_action(keys), self.observation))
+            driven += 1
+
+    def lines(self) -> list[str]:
+        """What stands below the picture."""
+        first, second = status(self.reward, self.info, self.steps, self.total)
+        parts = (second, self.note or f"{self.wheel.driver} drives", "records" if self.log else "")
+        return [first, "   ".join(part for part in parts if part)]
+
+    def listen(self, keys: Keys, frame: npt.NDArray[np.uint8]) -> None:
+        """Do what the keys say beside driving."""
+        if "RETURN" in keys.pressed or "ENTER" in keys.pressed:
+            try:
+                self.save(frame)
+            except OSError as err:  # a full disk ends no episode
+                self.note = f"the picture was not saved: {err}"
+                log.warning("%s", self.note)
+        for key in keys.pressed:
+            if key in DRIVERS:
+                try:
+                    self.wheel.hand_to(DRIVERS[key])
+                    self.note = ""
+                except ConfigError as err:
+                    self.note = str(err)
+                    log.warning("%s", err)
+
+    def step(self, action: Action) -> bool:
+        """One step; tells whether the episode is over."""
+        world: Any = self.world
+        seen = world.frame() if self.log else None
+        self.observation, reward, terminated, truncated, self.info = world.step(action)
+        self.wheel.acted(action)
+        self.reward = float(reward)
+        self.steps, self.total = self.steps + 1, self.total + self.reward
+        if self.log is not None and seen is not None:
+            self.log.add(seen, action, self.reward, terminated, str(self.info.get("end", "")))
+        if terminated or truncated:
+            log.info(
+                "%d steps, sum of rewards %.2f, ended: %s",
+                self.steps,
+                self.total,
+                self.info.get("end") or "time",
+            )
+        return terminated or truncated
+
+    def save(self, frame: npt.NDArray[np.uint8]) -> None:
+        """Save a picture under the first free number."""
+        number = 1
+        while (path := self.pictures / f"dreamduck-{number:03d}.png").exists():
+            number += 1
+        with replacing(path) as temporary:
+            Image.fromarray(frame).save(temporary)
+        log.info("saved %s", path)

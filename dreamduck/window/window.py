@@ -1,0 +1,145 @@
+"""A window that shows a world and listens to the keyboard.
+
+The window is drawn by a process of its own, because its OpenGL and
+TensorFlow crash in one process; here are its controls, and the line of text below the picture."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+from dreamduck.common.errors import DisplayError
+from dreamduck.common.workers import Worker
+
+Frame = npt.NDArray[np.uint8]
+
+WIDTH, HEIGHT = 640, 480  # of the picture; the text goes below it [pixels]
+LINE = 22  # height of a line of text [pixels]
+LINES = 2
+OPEN_TIMEOUT, SHOW_TIMEOUT = 60.0, 10.0  # [s]
+TEXT, BACKGROUND = (235, 235, 235), (24, 24, 28)
+NO_DISPLAY = (
+    "run the command under a virtual display (xvfb-run -a python ..., from the package xvfb), or use "
+    "render_mode='rgb_array', which needs none"
+)
+
+
+class Keys(NamedTuple):
+    """What the keyboard did: names as pyglet has them, for example "UP", "LSHIFT", "BACKSPACE"."""
+
+    held: frozenset[str]
+    pressed: tuple[str, ...]  # since the last picture, in order
+    closed: bool  # the window was closed by its user
+    stick: tuple[float, float] = (0.0, 0.0)  # of a gamepad: to the right and up, each in [-1, 1]
+
+
+def check_display() -> None:
+    """Refuse where it is plain that no window can be opened.
+
+    Raises:
+        DisplayError: DISPLAY is not set; says what to do.
+    """
+    if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
+        raise DisplayError(f"a window needs a display, and DISPLAY is not set; {NO_DISPLAY}")
+
+
+class Window:
+    """A window.
+
+    Args:
+        title: what stands on it.
+        size: width and height of the picture in it [pixels]; others are scaled to it.
+    Raises:
+        DisplayError: there is no display; says what to do. DependencyError: no system libraries.
+    """
+
+    def __init__(self, title: str, size: tuple[int, int] = (WIDTH, HEIGHT)) -> None:
+        check_display()
+        self.size = size
+        self.closed = False
+        self._due = 0.0
+        self._worker = Worker("dreamduck.window.window_worker", "the window", "open another")
+        try:
+            height = size[1] + LINE * LINES
+            self._worker.send("open", f"DreamDuck: {title}", size[0], height, limit=OPEN_TIMEOUT)
+            self._worker.receive()
+        except DisplayError as err:
+            self.close()
+            display = os.environ.get("DISPLAY")
+            raise DisplayError(f"{err} on the display {display!r}; {NO_DISPLAY}") from err
+        except BaseException:
+            self.close()
+            raise
+
+    def show(self, frame: Frame, lines: Sequence[str] = (), fps: float | None = None) -> Keys:
+        """Show a picture.
+
+        Args:
+            frame: (H, W, 3) uint8.
+            lines: text below it, two lines at most.
+            fps: wait, so that no more pictures than this are shown in a second.
+        Raises:
+            SimulatorError: the window's process died.
+        """
+        if self.closed:
+            return Keys(frozenset(), (), True)
+        if fps is not None:
+            time.sleep(max(0.0, self._due - time.monotonic()))
+            self._due = max(self._due, time.monotonic() - 1.0 / fps) + 1.0 / fps
+        picture = compose(frame, lines, self.size)
+        height, width, _ = picture.shape
+        self._worker.send("show", width, height, limit=SHOW_TIMEOUT, blob=picture.tobytes())
+        told, _ = self._worker.receive()
+        right, up = told["stick"]
+        keys = Keys(frozenset(told["held"]), tuple(told["pressed"]), told["closed"], (right, up))
+        if keys.closed:
+            self.close()
+        return keys
+
+    def close(self) -> None:
+        """Close the window; doing it twice is harmless."""
+        self.closed = True
+        self._worker.close()
+
+
+def compose(frame: Frame, lines: Sequence[str], size: tuple[int, int] = (WIDTH, HEIGHT)) -> Frame:
+    """The picture scaled into its place with its shape kept, and the text below it."""
+    width, height = size
+    canvas = Image.new("RGB", (width, height + LINE * LINES), BACKGROUND)
+    scale = min(width / frame.shape[1], height / frame.shape[0])
+    fitted = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
+    picture = Image.fromarray(np.ascontiguousarray(frame))
+    if picture.size != fitted:
+        picture = picture.resize(fitted, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX)
+    canvas.paste(picture, ((width - fitted[0]) // 2, (height - fitted[1]) // 2))
+    draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(14)
+    for k, line in enumerate(lines[:LINES]):
+        draw.text((8, height + LINE * k + 3), line, fill=TEXT, font=font)
+    return np.asarray(canvas)
+
+
+def status(reward: float, info: Mapping[str, Any], steps: int, total: float | None = None) -> list[str]:
+    """The two lines below the picture: reward and speed; place in the lane, or what the dream expects."""
+    sums = "" if total is None else f"   sum {total:+.2f}"
+    first = f"step {steps}   reward {reward:+.3f}{sums}"
+    if "speed" in info:
+        first += f"   speed {info['speed']:.2f} m/s"
+    second = ""
+    if "lane_dist" in info:
+        if np.isfinite(info["lane_dist"]):
+            place = f"lane {100 * info['lane_dist']:+.1f} cm, {np.degrees(info['lane_angle']):+.0f} degrees"
+            second = place + ("" if info.get("in_lane", True) else ", out of the lane")
+        else:
+            second = "no lane here"
+    elif "end_probability" in info:
+        second = f"probability of ending {info['end_probability']:.1%}"
+    if info.get("end"):
+        second += f"   ended: {info['end']}"
+    return [first, second]

@@ -1,0 +1,123 @@
+"""Recorded episodes become a series: every frame looked at once."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import logging
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import dreamduck
+from dreamduck.common.command_line import progress
+from dreamduck.common.errors import SeriesError
+from dreamduck.common.storage import PathLike, claim
+from dreamduck.recordings import Episode, Recordings, find_recordings, reread
+from dreamduck.simulator.environment import ENVIRONMENT, one_environment
+from dreamduck.world_model.latents.series import Series, path_of, read_series, write_series
+from dreamduck.world_model.vae import VAE
+from dreamduck.world_model.vae.batch_encoder import SIZE, BatchEncoder
+from dreamduck.world_model.vae.frame_stream import data_fingerprint
+from dreamduck.world_model.vae.layout import FRAME_SHAPE, Frames
+
+log = logging.getLogger(__name__)
+
+AHEAD = 4  # episodes read while others are encoded; each takes 2 MB
+
+
+def make_series(
+    records: PathLike, vision: VAE, where: PathLike, limit: int | None = None, fresh: bool = False
+) -> Series:
+    """Encode a folder of recordings and write the series, unless it lies there already.
+
+    Args:
+        where: a file `*.npz`, or a folder for `series.npz`.
+        limit: use only so many episodes.
+        fresh: encode even if the file there is of these recordings and these weights.
+    Returns:
+        The series, as it is read from the file.
+    Raises:
+        RecordError: there are no recordings, or they changed while they were read.
+        ConfigError: a file is there that is not of these recordings and weights, and not `fresh`.
+    """
+    recordings = find_recordings(records, limit)
+    made_of = {"records": data_fingerprint(recordings), "vision": vision.weights}
+    path = path_of(where)
+    if not fresh and _made_of(path) == made_of:
+        log.info("%s is already of these recordings and weights", path)
+        return read_series(path)
+    with claim("series", [path], fresh=fresh):
+        write_series(path, encode(recordings, vision))
+    return read_series(path)
+
+
+def encode(recordings: Recordings, vision: VAE) -> Series:
+    """Encode episodes, one after another.
+
+    Raises:
+        RecordError: a file changed since it was found.
+    """
+    rows, size = int(recordings.lengths.sum()), vision.z_size
+    offsets = np.concatenate([[0], np.cumsum(recordings.lengths)]).astype(np.int64)
+    mu, logvar = np.empty((2, rows, size), np.float32)
+    action, reward = np.empty((rows, 2), np.float32), np.empty(rows, np.float32)
+    done = np.empty(rows, np.bool_)
+    maps: collections.Counter[str] = collections.Counter()
+    environment: tuple[str, dict[str, Any]] | None = None
+    encoder = BatchEncoder(vision.parameters)
+    frames, held, row = np.empty((SIZE, *FRAME_SHAPE), np.uint8), 0, 0  # waiting, and where they belong
+    with progress(total=rows, desc="encoding", unit="frame") as bar:
+        for i, episode in enumerate(_episodes(recordings)):
+            here = slice(int(offsets[i]), int(offsets[i + 1]))
+            action[here], reward[here], done[here] = episode.action, episode.reward, episode.done
+            maps[str(episode.meta.get("map_name", "unknown"))] += 1
+            environment = one_environment(environment, str(recordings.paths[i]), episode.meta)
+            for part in _parts(episode.obs, SIZE - held, SIZE):
+                frames[held : held + len(part)] = part
+                held += len(part)
+                if held == SIZE or row + held == rows:
+                    mu[row : row + held], logvar[row : row + held] = encoder(frames[:held])
+                    bar.update(held)
+                    row, held = row + held, 0
+    meta = {
+        "records": data_fingerprint(recordings),
+        "vision": vision.weights,
+        "maps": dict(sorted(maps.items())),
+        "dreamduck": dreamduck.__version__,
+        **({} if environment is None else {ENVIRONMENT: environment[1]}),
+    }
+    seeds = np.array(recordings.seeds, dtype=np.int64)
+    return Series(mu, logvar, action, reward, done, offsets, seeds, meta)
+
+
+def _parts(frames: Frames, first: int, size: int) -> Iterator[Frames]:
+    """Frames in parts: the first of up to `first`, the others of up to `size`."""
+    edges = [0, *range(first, len(frames), size), len(frames)]
+    return (frames[begin:end] for begin, end in itertools.pairwise(edges))
+
+
+def _episodes(recordings: Recordings) -> Iterator[Episode]:
+    """The episodes, the next few read ahead."""
+    found = zip(recordings.paths, recordings.lengths.tolist(), strict=True)
+    with ThreadPoolExecutor(1) as reader:
+        coming = collections.deque(reader.submit(reread, *one) for one in itertools.islice(found, AHEAD))
+        while coming:
+            episode = coming.popleft().result()
+            coming.extend(reader.submit(reread, *one) for one in itertools.islice(found, 1))
+            yield episode
+
+
+def _made_of(path: Path) -> dict[str, str]:
+    """What the series at a path was made of; empty where there is none that is whole."""
+    if not path.is_file():
+        return {}
+    try:
+        meta = read_series(path).meta
+    except SeriesError as err:
+        log.warning("%s", err)
+        return {}
+    return {key: str(meta.get(key, "")) for key in ("records", "vision")}

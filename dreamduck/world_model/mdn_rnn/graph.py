@@ -1,0 +1,159 @@
+"""The memory's step, its draw and its LSTM over a sequence, in TensorFlow's operations.
+
+Dreams and the training run the same arithmetic as `step` and `mixture`
+do in numpy; tests hold them together."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from dreamduck.common.backend import tf
+from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig
+from dreamduck.world_model.mdn_rnn.step import gate_halves
+
+Tensor = Any
+
+
+class StepWeights(NamedTuple):
+    """The weights as one step uses them, as `MDNRNN.merged` describes them."""
+
+    gates: Tensor  # (Z + A + H, 4H), halved but for the candidate's
+    gates_bias: Tensor  # (4H,)
+    heads: Tensor  # (H, 3KZ + 3)
+    heads_bias: Tensor  # (3KZ + 3,)
+
+
+def advance(
+    weights: StepWeights, z: Tensor, action: Tensor, c: Tensor, h: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`MDNRNN.advance`, and what all heads give.
+
+    Args:
+        z: (B, Z). action: (B, A). c, h: (B, H).
+    Returns:
+        c, h, out: (B, H) twice and (B, 3KZ + 3).
+    """
+    gates = tf.tanh(tf.matmul(tf.concat([z, action, h], 1), weights.gates) + weights.gates_bias)
+    write, keep, new, show = _opened(gates)
+    c = keep * c + write * new
+    h = show * tf.tanh(c)
+    return c, h, tf.matmul(h, weights.heads) + weights.heads_bias
+
+
+def _opened(gates: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """What is written, kept, new and shown, each (B, H), from tanh of the halved gates (B, 4H)."""
+    write, keep, new, show = tf.split(gates, 4, axis=1)
+    return write * 0.5 + 0.5, keep * 0.5 + 0.5, new, show * 0.5 + 0.5
+
+
+def lstm(
+    x: Tensor, h: Tensor, c: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """An LSTM over T steps, with a gradient of its own; float32.
+
+    Keras's layer gives the same and takes longer on processors: it multiplies each step's gradient with a
+    transposed matrix, and adds it to those of all weights. Here the matrix is transposed once, and the
+    weights' gradient is one product over all steps.
+
+    Args:
+        x: (B, T, I). h, c: (B, H), the state before the first step.
+        kernel: (I, 4H). recurrent: (H, 4H). bias: (4H,); as `keras.layers.LSTM` keeps them.
+    Returns:
+        The output of every step (B, T, H), and h and c after the last, (B, H).
+    """
+    weights = map(tf.convert_to_tensor, (kernel, recurrent, bias))  # of variables: what they hold
+    hidden, h, c = _lstm(x, h, c, *weights)
+    return tf.ensure_shape(hidden, (*x.shape[:2], recurrent.shape[0])), h, c
+
+
+@tf.custom_gradient
+def _lstm(x: Tensor, h: Tensor, c: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor) -> Any:
+    units, first = recurrent.shape[0], h
+    halves, weights = gate_halves(units), tf.concat([kernel, recurrent], 0)
+    halved, halved_bias = weights * halves, bias * halves
+    width, steps = kernel.shape[0], tf.shape(x)[1]
+    x = tf.transpose(x, (1, 0, 2))
+
+    def rows() -> Any:
+        return tf.TensorArray(tf.float32, steps, clear_after_read=False)
+
+    def forward(t: Tensor, h: Tensor, c: Tensor, kept: tuple[Any, ...]) -> tuple[Any, ...]:
+        gates = tf.tanh(tf.matmul(tf.concat([x[t], h], 1), halved) + halved_bias)
+        write, keep, new, show = _opened(gates)
+        after = keep * c + write * new
+        bent = tf.tanh(after)
+        h = show * bent
+        kept = tuple(row.write(t, part) for row, part in zip(kept, (gates, c, bent, h), strict=True))
+        return t + 1, h, after, kept
+
+    start = (tf.constant(0), h, c, tuple(rows() for _ in range(4)))
+    _, h, c, (gates, before, bent, hidden) = tf.while_loop(
+        lambda t, *_: t < steps, forward, start, parallel_iterations=1
+    )
+    hidden = hidden.stack()
+
+    def gradient(d_hidden: Tensor, d_h: Tensor, d_c: Tensor) -> tuple[Tensor, ...]:
+        d_hidden = tf.transpose(d_hidden, (1, 0, 2))
+        back = tf.transpose(recurrent)
+
+        def backward(t: Tensor, d_h: Tensor, d_c: Tensor, gradients: Any) -> tuple[Any, ...]:
+            now, curve = gates.read(t), bent.read(t)
+            write, keep, new, show = _opened(now)
+            d_h = d_h + d_hidden[t]
+            d_c = d_c + d_h * show * (1 - curve * curve)
+            opened = tf.concat([d_c * new, d_c * before.read(t), d_c * write, d_h * curve], 1)
+            # of sigmoid(x) the slope is (1 - tanh(x/2)^2) / 4
+            slope = opened * ((1 - now * now) * (halves * halves))
+            return t - 1, tf.matmul(slope, back), d_c * keep, gradients.write(t, slope)
+
+        start = (steps - 1, d_h, d_c, rows())
+        _, d_h, d_c, gradients = tf.while_loop(lambda t, *_: t >= 0, backward, start, parallel_iterations=1)
+        flat = tf.reshape(gradients.stack(), (-1, 4 * units))
+        inputs = tf.concat([x, tf.concat([first[None], hidden[:-1]], 0)], 2)
+        by_weight = tf.matmul(tf.reshape(inputs, (-1, width + units)), flat, transpose_a=True)
+        by_input = tf.reshape(tf.matmul(flat, kernel, transpose_b=True), tf.shape(x))
+        by_input = tf.transpose(by_input, (1, 0, 2))
+        return by_input, d_h, d_c, by_weight[:width], by_weight[width:], tf.reduce_sum(flat, 0)
+
+    return (tf.transpose(hidden, (1, 0, 2)), h, c), gradient
+
+
+def sample(
+    config: MDNRNNConfig,
+    out: Tensor,
+    z: Tensor,
+    share: Tensor,
+    uniform: Tensor,
+    normal: Tensor,
+    temperature: Tensor,
+    bounds: Tensor,
+) -> Tensor:
+    """`mixture.sample`, straight from the heads' columns.
+
+    Args:
+        out: (B, 3KZ + 3), what the heads gave. z: (B, Z), the latent before.
+        share: (Z,), of that latent which is added to the means; unused without `residual`.
+        uniform: (B, Z) or more columns. normal: (B, Z).
+        bounds: (2, Z), the least and the greatest value of each latent.
+    Returns:
+        (B, Z).
+    """
+    size, count = config.z_size, config.mixtures
+    columns = [out[:, i * size : (i + 1) * size] for i in range(3 * count)]
+    logits, means, logstds = columns[:count], columns[count : 2 * count], columns[2 * count :]
+    most = logits[0]
+    for other in logits[1:]:
+        most = tf.maximum(most, other)
+    steps: list[Tensor] = []
+    for one in logits:
+        weight = tf.exp((one - most) / temperature)
+        steps.append(weight + steps[-1] if steps else weight)
+    point = uniform[:, :size] * steps[-1]
+    mean, logstd = means[0], logstds[0]
+    for k in range(1, count):
+        beyond = point > steps[k - 1]
+        mean, logstd = tf.where(beyond, means[k], mean), tf.where(beyond, logstds[k], logstd)
+    if config.residual:
+        mean = mean + share * z
+    drawn = mean + tf.exp(logstd) * normal * tf.sqrt(temperature)
+    return tf.minimum(tf.maximum(drawn, bounds[0]), bounds[1])

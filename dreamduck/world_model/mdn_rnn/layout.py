@@ -1,0 +1,119 @@
+"""The shape of the MDN-RNN, and its weights as plain arrays.
+
+Source: Ha & Schmidhuber 2018, App. A.2. Everything that reads,
+writes or runs weights speaks of them as `Parameters`: a dictionary from names to arrays. The LSTM's
+gates stand in Keras's order (input, forget, candidate, output); the mixture's columns are (3, K, Z):
+log weights, means, log standard deviations."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.common.config import check, option
+from dreamduck.common.errors import WeightsError
+from dreamduck.common.readers import to_float32
+from dreamduck.common.seeding import generator
+
+FloatArray = npt.NDArray[np.float32]
+Parameters = dict[str, FloatArray]
+
+Z_SIZE, ACTION_SIZE, HIDDEN_SIZE, MIXTURES = 64, 2, 512, 5
+TRAINING_STEPS = 20_000  # after 4,000 it is chance whether what learned in the dream drives
+SIZE_LIMIT = 65_536  # a larger one is a damaged file
+ALIVE, ENDED = 0, 1  # the reward head's columns
+REWARD_AND_END = ("head_reward/", "head_end/")  # what the names of these heads' weights begin with
+
+
+@dataclasses.dataclass(frozen=True)
+class MDNRNNConfig:
+    """The sizes of a memory, and its one choice of form."""
+
+    z_size: int = option(Z_SIZE, "size of the latent vector", low=1, high=SIZE_LIMIT)
+    action_size: int = option(ACTION_SIZE, "numbers in an action", low=1, high=SIZE_LIMIT)
+    hidden_size: int = option(HIDDEN_SIZE, "units of the LSTM", low=1, high=SIZE_LIMIT)
+    mixtures: int = option(MIXTURES, "Gaussians for each latent", low=1, high=1024)
+    residual: bool = option(False, "a learned share of each latent that went in is added to its means")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    @property
+    def input_size(self) -> int:
+        """Numbers that go into the LSTM: [z, action]."""
+        return self.z_size + self.action_size
+
+    @property
+    def mixture_size(self) -> int:
+        """Numbers that describe the mixture: 3 K Z."""
+        return 3 * self.mixtures * self.z_size
+
+
+def shapes(config: MDNRNNConfig) -> dict[str, tuple[int, ...]]:
+    """Every parameter's name and shape."""
+    hidden = config.hidden_size
+    share: dict[str, tuple[int, ...]] = {"head_share/kernel": (config.z_size,)} if config.residual else {}
+    return {
+        "core/kernel": (config.input_size, 4 * hidden),
+        "core/recurrent_kernel": (hidden, 4 * hidden),
+        "core/bias": (4 * hidden,),
+        "head_mixture/kernel": (hidden, config.mixture_size),
+        "head_mixture/bias": (config.mixture_size,),
+        "head_reward/kernel": (hidden, 2),
+        "head_reward/bias": (2,),
+        "head_end/kernel": (hidden, 1),
+        "head_end/bias": (1,),
+        **share,
+    }
+
+
+def initial_parameters(config: MDNRNNConfig, seed: int) -> Parameters:
+    """First weights: Glorot's uniform kernels, an orthogonal recurrent one, forget biases of 1.
+
+    The heads begin near zero, and the mixture's means spread over [-1, 1], so that no latent begins
+    with K equal Gaussians.
+    """
+    random = generator(seed, config.z_size, config.hidden_size)
+    made: Parameters = {}
+    for name, shape in shapes(config).items():
+        if len(shape) == 1:
+            made[name] = np.full(shape, 1.0 if name.startswith("head_share") else 0.0, np.float32)
+            continue
+        limit = math.sqrt(6 / sum(shape)) * (0.1 if name.startswith("head") else 1.0)
+        made[name] = random.uniform(-limit, limit, shape).astype(np.float32)
+    hidden = config.hidden_size
+    square, _ = np.linalg.qr(random.standard_normal((4 * hidden, hidden)))
+    made["core/recurrent_kernel"] = np.ascontiguousarray(square.T, dtype=np.float32)
+    made["core/bias"][hidden : 2 * hidden] = 1.0
+    means = made["head_mixture/bias"].reshape(3, config.mixtures, config.z_size)[1]
+    means[:] = np.linspace(-1, 1, config.mixtures)[:, None] if config.mixtures > 1 else 0.0
+    return made
+
+
+def check_parameters(
+    arrays: Mapping[str, npt.NDArray[np.generic]], config: MDNRNNConfig, source: str = "weights"
+) -> Parameters:
+    """The arrays as float32 in the standard order.
+
+    Args:
+        source: what an error message calls them, for example the file's path.
+    Raises:
+        WeightsError: a name is missing or unknown, a shape is wrong, a number is not finite.
+    """
+    expected = shapes(config)
+    wrong = sorted(set(expected) ^ set(arrays))
+    if wrong:
+        raise WeightsError(f"{source}: not this memory; missing or unknown: {', '.join(wrong)}")
+    checked: Parameters = {}
+    for name, shape in expected.items():
+        array = np.asarray(arrays[name])
+        if array.shape != shape or array.dtype.kind not in "fiu":
+            raise WeightsError(f"{source}: {name} is {array.dtype} {array.shape}, expected numbers {shape}")
+        checked[name] = np.ascontiguousarray(to_float32(array))
+        if not np.isfinite(checked[name]).all():
+            raise WeightsError(f"{source}: {name} has numbers that are not finite; train it again")
+    return checked

@@ -1,0 +1,91 @@
+"""Mixture-density maths for the next latent, in numpy.
+
+Source: Bishop 1994; Ha & Schmidhuber 2018, App. A.2. Each latent
+has a mixture of K Gaussians of its own. `dream.rollout` has the same draw in TensorFlow, and the
+trainer the same likelihood in Keras; tests hold them together."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+
+Z_LIMIT = 50.0  # no latent is drawn beyond it, where it is not known what training saw
+LOG_SQRT_TWO_PI = 0.5 * math.log(2 * math.pi)
+
+
+class Mixture(NamedTuple):
+    """What the memory says of the next latent."""
+
+    logmix: FloatArray  # (B, K, Z), log weights; they sum to 1 over K
+    mix_mu: FloatArray  # (B, K, Z)
+    mix_logstd: FloatArray  # (B, K, Z)
+
+
+def log_softmax(logits: FloatArray) -> FloatArray:
+    """Normalised log weights (B, K, Z)."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def log_likelihood(mixture: Mixture, z: FloatArray) -> FloatArray:
+    """Log p(z) of each latent [nats].
+
+    Args:
+        z: (B, Z).
+    Returns:
+        (B, Z).
+    """
+    logmix, mix_mu, mix_logstd = mixture
+    scaled = (z[:, None] - mix_mu) * np.exp(-mix_logstd)
+    parts = logmix - 0.5 * scaled**2 - mix_logstd - LOG_SQRT_TWO_PI
+    most = parts.max(axis=1)
+    return most + np.log(np.exp(parts - most[:, None]).sum(axis=1))
+
+
+def expected(mixture: Mixture) -> FloatArray:
+    """The mean of the mixture, (B, Z)."""
+    return (np.exp(mixture.logmix) * mixture.mix_mu).sum(axis=1)
+
+
+def likeliest(mixture: Mixture) -> FloatArray:
+    """The mean of each latent's heaviest Gaussian, (B, Z): what temperature 0 draws."""
+    chosen = mixture.logmix.argmax(axis=1)[:, None]
+    return np.take_along_axis(mixture.mix_mu, chosen, axis=1)[:, 0]
+
+
+def sample(
+    mixture: Mixture,
+    uniform: FloatArray,
+    normal: FloatArray,
+    temperature: float,
+    bounds: FloatArray | None = None,
+) -> FloatArray:
+    """Draw the next latent.
+
+    The temperature divides the log weights and multiplies the variance, as in the paper.
+
+    Args:
+        uniform: (B, Z) in [0, 1), chooses the Gaussian.
+        normal: (B, Z), standard normal.
+        temperature: 0 draws the likeliest.
+        bounds: (2, Z), the least and the greatest value of each latent.
+    Returns:
+        z: (B, Z) float32.
+    """
+    low, high = (-Z_LIMIT, Z_LIMIT) if bounds is None else bounds
+    if temperature == 0:
+        return np.clip(likeliest(mixture), low, high)
+    logits = mixture.logmix / np.float32(temperature)
+    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+    steps = np.cumsum(weights, axis=1)
+    point = uniform * steps[:, -1]
+    chosen = (point[:, None] > steps[:, :-1]).sum(axis=1)[:, None]  # (B, 1, Z)
+    mean = np.take_along_axis(mixture.mix_mu, chosen, axis=1)[:, 0]
+    logstd = np.take_along_axis(mixture.mix_logstd, chosen, axis=1)[:, 0]
+    drawn = mean + np.exp(logstd) * normal * np.float32(math.sqrt(temperature))
+    return np.clip(drawn, low, high)

@@ -1,0 +1,79 @@
+"""How the memory is trained.
+
+No TensorFlow is loaded here, so that `rnn_train.py -h`
+answers at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from dreamduck.common.config import check, option
+from dreamduck.common.errors import ConfigError
+from dreamduck.world_model.mdn_rnn.layout import (
+    ACTION_SIZE,
+    HIDDEN_SIZE,
+    MIXTURES,
+    TRAINING_STEPS,
+    Z_SIZE,
+    MDNRNNConfig,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """How the memory is trained."""
+
+    series: str = option("series", "folder with series.npz, or the file")
+    weights: str = option("weights", "folder that the weights, their card and the checkpoint go to")
+    log: str = option("log", "folder for metrics")
+    steps: int = option(TRAINING_STEPS, "batches to learn from", low=1)
+    batch_size: int = option(64, "episodes side by side", low=1)
+    sequence: int = option(50, "steps of each that are learned from at a time", low=1)
+    learning_rate: float = option(0.002, "of Adam; rises for 50 steps, then falls as a cosine", above=0.0)
+    grad_clip: float = option(1.0, "longest gradient, over all weights", above=0.0)
+    end_weight: float = option(10.0, "how much an end counts against a step that is none", above=0.0)
+    reward_weight: float = option(1.0, "of the reward's loss beside the latent's", low=0.0)
+    dreaming: float = option(
+        0.5, "share of the episodes that dream on from somewhere in a batch", low=0.0, high=1.0
+    )
+    hidden_size: int = option(HIDDEN_SIZE, "units of the LSTM", low=1, high=8192)
+    mixtures: int = option(MIXTURES, "Gaussians for each latent", low=1, high=64)
+    residual: bool = option(True, "add a learned share of each latent to what is predicted of the next")
+    seed: int = option(0, "decides first weights, order and noise", low=0)
+    limit: int | None = option(None, "use only so many episodes", low=1)
+    evaluate_every: int = option(200, "steps between looks at the held-out episodes", low=1)
+    checkpoint_every: int = option(50, "steps between checkpoints", low=1)
+    heads_only: str | None = option(
+        None,
+        "folder of a memory, also one of 2019: it is kept as it is, and only its heads for reward and end "
+        "are trained",
+    )
+    fresh: bool = option(False, "start anew, whatever checkpoint there is")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def arithmetic(self) -> dict[str, Any]:
+        """The settings that a resumed run must share with the checkpoint's."""
+        free = {"series", "weights", "log", "checkpoint_every", "fresh", "heads_only"}
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in free}
+
+    def sizes(self, z_size: int = Z_SIZE, action_size: int = ACTION_SIZE) -> MDNRNNConfig:
+        """The sizes of the memory to train."""
+        return MDNRNNConfig(z_size, action_size, self.hidden_size, self.mixtures, self.residual)
+
+    def check_sizes(self, sizes: MDNRNNConfig, source: str) -> None:
+        """Refuse flags that ask for another form than a memory has whose heads are trained.
+
+        Raises:
+            ConfigError: a size was given, and is another one.
+        """
+        for field in dataclasses.fields(self):
+            if field.name in ("hidden_size", "mixtures", "residual"):
+                given, found = getattr(self, field.name), getattr(sizes, field.name)
+                if given not in (field.default, found):
+                    raise ConfigError(
+                        f"{field.name}: expected {found}, as the memory in {source} has it, got {given}; "
+                        "leave the setting out"
+                    )

@@ -1,0 +1,303 @@
+"""The memory's training step: model, optimizer, losses.
+
+Source: Ha & Schmidhuber 2018, App. A.2, and its Doom agent for the
+end of the episode. What chance decides follows from (seed, step), so that weights, the optimizer's
+variables and the lanes' LSTM states are the whole state."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dreamduck.common.backend import has_gpu, keras, tf
+from dreamduck.world_model.latents import Series
+from dreamduck.world_model.mdn_rnn import graph
+from dreamduck.world_model.mdn_rnn.batches import Batch
+from dreamduck.world_model.mdn_rnn.layout import (
+    ALIVE,
+    ENDED,
+    FloatArray,
+    MDNRNNConfig,
+    Parameters,
+    initial_parameters,
+)
+from dreamduck.world_model.mdn_rnn.mixture import Z_LIMIT
+from dreamduck.world_model.mdn_rnn.network import (
+    Heads,
+    MDNRNNNetwork,
+    Outputs,
+    negative_log_likelihood,
+    outputs_of,
+)
+from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
+
+COSINE_END = 0.02  # of the learning rate
+WARM_UP = 50  # steps until the learning rate is whole
+PREFIX = "weight/"
+DREAMS_FROM = 1 / 3  # of the training; what is dreamt before is not worth learning from
+DREAM_KEYS = range(4)  # streams of chance of their own
+SPREADS = 3.0  # of a latent about its mean that belong to its range
+MEASURED = 16_384  # rows of a series that are measured at once
+SMALLEST_SPREAD = 1e-3  # rewards that hardly differ are not blown up
+
+
+class RewardScale(NamedTuple):
+    """Mean and spread of rewards, (2,): where the episode goes on, where it ends."""
+
+    mean: FloatArray
+    spread: FloatArray
+
+
+class LatentScale(NamedTuple):
+    """How latents drawn from mu and logvar go on, each by itself, (Z,): next = mean + share * now + rest.
+
+    Training begins there: most latents change little from step to step, and those that the VAE does not
+    use are noise, of which nothing goes on.
+    """
+
+    mean: FloatArray
+    share: FloatArray  # the best linear guess; 0 for a memory without `residual`
+    spread: FloatArray  # standard deviation of the rest
+    bounds: FloatArray  # (2, Z), the range of what is drawn
+
+
+class Losses(NamedTuple):
+    """What a step's errors were, each a mean."""
+
+    nll: float  # [nats a latent]
+    reward: float  # squared error over its variance
+    end: float  # weighted cross-entropy [nats]
+    norm: float  # of the gradient before clipping
+
+    @property
+    def finite(self) -> bool:
+        """Whether all are numbers."""
+        return all(math.isfinite(value) for value in self)
+
+
+class Trainer:
+    """The model, its optimizer, the lanes' states, and one compiled step.
+
+    Args:
+        config: the settings. sizes: of the memory.
+        scale: of the rewards to learn from. latents: likewise.
+        frozen: weights that are kept, where only the heads for reward and end are trained.
+    """
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        sizes: MDNRNNConfig,
+        scale: RewardScale,
+        latents: LatentScale,
+        frozen: Parameters | None = None,
+    ) -> None:
+        self.config, self.sizes, self.scale, self.latents = config, sizes, scale, latents
+        self.model = MDNRNNNetwork(sizes)
+        self.model.set_parameters({**first_parameters(sizes, config.seed, latents), **(frozen or {})})
+        if frozen is not None:
+            self.model.freeze()
+        self.optimizer = keras.optimizers.Adam(config.learning_rate)
+        self.optimizer.build(self.model.trainable_variables)
+        lanes = (config.batch_size, sizes.hidden_size)
+        self._lanes = [tf.Variable(np.zeros(lanes, np.float32), trainable=False) for _ in "hc"]
+        self._dreamers = round(config.dreaming * config.batch_size)
+        self._step = tf.function(self._train_step)
+        self._slopes = tf.function(self._losses_and_slopes, jit_compile=not has_gpu())
+
+    def learning_rate(self, step: int) -> float:
+        """Of a step, by the schedule."""
+        part = 0.5 * (1 + math.cos(math.pi * step / self.config.steps))
+        rise = min(1.0, (step + 1) / WARM_UP)
+        return self.config.learning_rate * rise * (COSINE_END + (1 - COSINE_END) * part)
+
+    def train(self, batch: Batch, step: int) -> Losses:
+        """Learn from one batch; returns the losses before the step."""
+        self.optimizer.learning_rate.assign(self.learning_rate(step))
+        dreams = step >= DREAMS_FROM * self.config.steps and self._dreamers > 0
+        found = self._step(*(tf.constant(part) for part in batch), tf.constant(step), dreams=dreams)
+        return Losses(*(float(value) for value in found.numpy()))
+
+    def _train_step(self, *given: Any, dreams: bool) -> Any:
+        batch, step = Batch(*given[:-1]), given[-1]
+        seed = tf.stack([tf.constant(self.config.seed % 2**31), step])
+        noise = tf.random.stateless_normal(tf.shape(batch.mu), seed)
+        z = batch.mu + tf.exp(batch.logvar / 2) * noise
+        h, c = (state * batch.carry_state[:, None] for state in self._lanes)
+        seen = z[:, :-1]
+        if dreams:
+            seen = self.dream_on(seen, batch.action, h, c, seed)
+        with tf.GradientTape() as tape:
+            heads, h, c = self.model.heads(seen, batch.action, h, c)
+        parts, gradients = self._slopes(heads, z[:, 1:], batch)
+        variables = self.model.trainable_variables
+        gradients = tape.gradient(heads, variables, output_gradients=gradients)
+        gradients, norm = tf.clip_by_global_norm(gradients, self.config.grad_clip)
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        for state, value in zip(self._lanes, (h, c), strict=True):
+            state.assign(value)
+        return tf.stack([*parts, norm])
+
+    def dream_on(self, z: Any, action: Any, h: Any, c: Any, seed: Any) -> Any:
+        """What goes into the memory: in some lanes, from some step on, what it expects itself.
+
+        Source: Bengio et al. 2015, scheduled sampling. In a dream nothing else goes in, so it must learn
+        what follows upon its own latents, with their errors, and when an episode ends on such a way. The
+        gradient does not pass through what was drawn.
+
+        Args:
+            z: (B, T, Z), the real latents. action: (B, T, A). h, c: (B, H). seed: (2,).
+        Returns:
+            (B, T, Z).
+        """
+        chance = [tf.random.experimental.stateless_fold_in(seed, key) for key in DREAM_KEYS]
+        lanes, steps = tf.shape(z)[0], tf.shape(z)[1]
+        lane = tf.argsort(tf.random.stateless_uniform((lanes,), chance[0]))[: self._dreamers]
+        known, done, h, c = (tf.gather(part, lane) for part in (z, action, h, c))
+        last = tf.maximum(steps - 1, 1)
+        begin = tf.random.stateless_uniform((self._dreamers,), chance[1], 0, last, tf.int32)
+        uniform = tf.random.stateless_uniform(tf.shape(known), chance[2])
+        normal = tf.random.stateless_normal(tf.shape(known), chance[3])
+        weights = graph.StepWeights(*self.model.merged())
+        share = self.model.head_share.kernel if self.sizes.residual else 0.0
+        bounds = tf.constant(self.latents.bounds)
+        rows = tf.TensorArray(tf.float32, steps)
+
+        def body(t: Any, now: Any, h: Any, c: Any, rows: Any) -> tuple[Any, ...]:
+            now = tf.where((t <= begin)[:, None], known[:, t], now)
+            c, h, out = graph.advance(weights, now, done[:, t], c, h)
+            after = graph.sample(self.sizes, out, now, share, uniform[:, t], normal[:, t], 1.0, bounds)
+            return t + 1, after, h, c, rows.write(t, now)
+
+        start = (tf.constant(0), known[:, 0], h, c, rows)
+        *_, rows = tf.while_loop(lambda t, *_: t < steps, body, start)
+        return tf.tensor_scatter_nd_update(z, lane[:, None], tf.transpose(rows.stack(), (1, 0, 2)))
+
+    def _losses_and_slopes(self, heads: Heads, z_next: Any, batch: Batch) -> tuple[Any, Heads]:
+        """The three losses, and the gradient of their sum by what the heads gave.
+
+        Compiled by XLA on processors: operation by operation, each would read and write all mixtures.
+        """
+        with tf.GradientTape() as tape:
+            tape.watch(heads)
+            parts = self._losses(outputs_of(heads, self.sizes), z_next, batch)
+            loss = parts[0] + self.config.reward_weight * parts[1] + parts[2]
+        return parts, tape.gradient(loss, heads)
+
+    def _losses(self, outputs: Outputs, z_next: Any, batch: Batch) -> tuple[Any, Any, Any]:
+        """The three losses, each a mean over the steps that count for it."""
+        nll = negative_log_likelihood(outputs, z_next) * batch.has_next
+        lives = batch.step * (1 - batch.done)
+        squared = [
+            ((batch.reward - self.scale.mean[i]) / self.scale.spread[i] - outputs.reward[..., i]) ** 2
+            for i in (ALIVE, ENDED)
+        ]
+        weight = self.config.end_weight
+        rewards = squared[ALIVE] * lives + weight * squared[ENDED] * batch.done
+        crossed = (
+            tf.nn.weighted_cross_entropy_with_logits(batch.done, outputs.end_logit, weight) * batch.step
+        )
+        steps = tf.maximum(tf.reduce_sum(batch.step), 1.0)
+        return (
+            tf.reduce_sum(nll) / tf.maximum(tf.reduce_sum(batch.has_next), 1.0),
+            tf.reduce_sum(rewards) / steps,
+            tf.reduce_sum(crossed) / steps,
+        )
+
+    def parameters(self) -> Parameters:
+        """The weights to be used: rewards in their own unit, ends as often as they happen.
+
+        Counting an end `end_weight` times adds the logarithm of that to its logit; here it is taken off
+        again, so that the logit is that of the probability.
+        """
+        made = {name: array.copy() for name, array in self.model.parameters().items()}
+        made["head_reward/kernel"] *= self.scale.spread
+        made["head_reward/bias"] = made["head_reward/bias"] * self.scale.spread + self.scale.mean
+        made["head_end/bias"] -= np.float32(math.log(self.config.end_weight))
+        return made
+
+    def state(self) -> dict[str, np.ndarray]:
+        """Weights, the optimizer's variables and the lanes' states, as arrays."""
+        arrays: dict[str, np.ndarray] = {PREFIX + n: a for n, a in self.model.parameters().items()}
+        for i, variable in enumerate(self.optimizer.variables):
+            arrays[f"optimizer/{i}"] = keras.ops.convert_to_numpy(variable)
+        for i, variable in enumerate(self._lanes):
+            arrays[f"lanes/{i}"] = variable.numpy()
+        return arrays
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Take over what `state` gave.
+
+        Raises:
+            WeightsError, KeyError, ValueError: it does not fit.
+        """
+        weights = {n.removeprefix(PREFIX): a for n, a in arrays.items() if n.startswith(PREFIX)}
+        self.model.set_parameters(weights)
+        for i, variable in enumerate(self.optimizer.variables):
+            variable.assign(arrays[f"optimizer/{i}"])
+        for i, variable in enumerate(self._lanes):
+            variable.assign(arrays[f"lanes/{i}"])
+
+
+def first_parameters(sizes: MDNRNNConfig, seed: int, latents: LatentScale) -> Parameters:
+    """`initial_parameters`, with the mixtures where the latents are."""
+    made = initial_parameters(sizes, seed)
+    bias = made["head_mixture/bias"].reshape(3, sizes.mixtures, sizes.z_size)
+    bias[1] = bias[1] * latents.spread + latents.mean
+    bias[2] = np.log(latents.spread)
+    if sizes.residual:
+        made["head_share/kernel"] = latents.share.copy()
+    return made
+
+
+def latent_scale(series: Series, episodes: Any, residual: bool) -> LatentScale:
+    """Measured on some episodes."""
+    pairs = [np.arange(series.offsets[e], series.offsets[e + 1] - 1) for e in episodes]
+    rows = np.concatenate(pairs)
+    if not len(rows):  # no episode has a second step
+        rows = series.offsets[:-1]
+    # a part at a time: all rows at once would take several times the memory of the series itself
+    parts = np.array_split(rows, -(-len(rows) // MEASURED))
+
+    def mean_of(values: Callable[[Any], Any]) -> Any:
+        return sum(values(part).sum(axis=0, dtype=np.float64) for part in parts) / len(rows)
+
+    mean = mean_of(lambda part: series.mu[part])
+    noise = mean_of(lambda part: np.exp(series.logvar[part]))
+    variance = mean_of(lambda part: (series.mu[part] - mean) ** 2) + noise
+    last = len(series.mu) - 1
+    common = mean_of(lambda part: (series.mu[part] - mean) * (series.mu[np.minimum(part + 1, last)] - mean))
+    share = common / variance if residual else np.zeros_like(mean)
+    rest = np.maximum(variance - share * common, SMALLEST_SPREAD**2)
+    found = ((1 - share) * mean, share, np.sqrt(rest))
+    mean, share, spread = (part.astype(np.float32) for part in found)
+    return LatentScale(mean, share, spread, latent_range(series, episodes))
+
+
+def latent_range(series: Series, episodes: Any) -> FloatArray:
+    """The range of each latent in some episodes: the means of all frames, `SPREADS` deviations about them.
+
+    Returns:
+        (2, Z), the least and the greatest; a dream stays within.
+    """
+    low, high = np.full((2, series.mu.shape[1]), np.inf, np.float32) * [[1], [-1]]
+    for episode in episodes:
+        rows = slice(*series.offsets[[episode, episode + 1]])
+        about = SPREADS * np.exp(0.5 * series.logvar[rows])
+        low = np.minimum(low, (series.mu[rows] - about).min(axis=0))
+        high = np.maximum(high, (series.mu[rows] + about).max(axis=0))
+    return np.clip(np.stack([low, high]), -Z_LIMIT, Z_LIMIT).astype(np.float32)
+
+
+def reward_scale(series: Series, episodes: Any) -> RewardScale:
+    """Mean and spread of the rewards of some episodes; without ends, those of the other steps stand in."""
+    rows = np.concatenate([np.arange(*series.offsets[[e, e + 1]]) for e in episodes])
+    reward, done = series.reward[rows].astype(np.float64), series.done[rows]
+    groups = [reward[~done] if (~done).any() else reward, reward[done] if done.any() else reward]
+    return RewardScale(
+        np.array([group.mean() for group in groups], np.float32),
+        np.array([max(group.std(), SMALLEST_SPREAD) for group in groups], np.float32),
+    )

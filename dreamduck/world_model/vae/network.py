@@ -1,0 +1,164 @@
+"""The paper's convolutional VAE, in Keras.
+
+Source: Ha & Schmidhuber 2018, App. A.1. The transposed
+convolutions are computed in a quicker form (the first is a dense layer, the others are 3 x 3
+convolutions and depth-to-space), with the same numbers; kernels stay in the paper's layout."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dreamduck.common.backend import CHANNELS, FLOAT, keras
+from dreamduck.world_model.vae.layout import (
+    CONVOLUTIONS,
+    FRAME_SHAPE,
+    HIDDEN,
+    TRANSPOSED,
+    Z_SIZE,
+    Parameters,
+    check_parameters,
+    shapes,
+)
+
+ops = keras.ops
+Tensor = Any
+
+
+class TransposedConv(keras.layers.Layer):
+    """A transposed convolution of stride 2, without padding.
+
+    Args:
+        filters: channels out.
+        kernel_size: 5 or 6.
+        activation: applied to the result.
+    """
+
+    def __init__(
+        self, filters: int, kernel_size: int, activation: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**{"dtype": FLOAT, **kwargs})
+        self.filters, self.kernel_size = filters, kernel_size
+        self.activation = keras.activations.get(activation)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make the weights; the kernel is (k, k, out, in), as TensorFlow 1 had it."""
+        channels, k = input_shape[-1], self.kernel_size
+        self.kernel = self.add_weight(
+            name="kernel", shape=(k, k, self.filters, channels), initializer="glorot_uniform"
+        )
+        self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """(B, n, n, in) to (B, 2n - 2 + k, 2n - 2 + k, out)."""
+        size, channels, k = inputs.shape[1], inputs.shape[3], self.kernel_size
+        if size == 1:  # every output pixel hears the one input pixel through its own tap
+            matrix = ops.reshape(ops.transpose(self.kernel, (3, 0, 1, 2)), (channels, -1))
+            flat = ops.matmul(ops.reshape(inputs, (-1, channels)), matrix)
+            found = ops.reshape(flat, (-1, k, k, self.filters))
+        else:
+            padded = ops.pad(inputs, ((0, 0), (2, 2), (2, 2), (0, 0)))
+            phases = ops.conv(padded, self._phase_kernel(channels), padding="valid", data_format=CHANNELS)
+            n = size + 2
+            blocks = ops.transpose(ops.reshape(phases, (-1, n, n, 2, 2, self.filters)), (0, 1, 3, 2, 4, 5))
+            out = 2 * (size - 1) + k
+            found = ops.reshape(blocks, (-1, 2 * n, 2 * n, self.filters))[:, :out, :out]
+        return self.activation(found + self.bias)
+
+    def _phase_kernel(self, channels: int) -> Tensor:
+        """`layout.phase_kernel`, differentiable."""
+        extra = 6 - self.kernel_size
+        padded = ops.pad(self.kernel, ((0, extra), (0, extra), (0, 0), (0, 0))) if extra else self.kernel
+        taps = ops.flip(ops.reshape(padded, (3, 2, 3, 2, self.filters, channels)), axis=(0, 2))
+        return ops.reshape(ops.transpose(taps, (0, 2, 5, 1, 3, 4)), (3, 3, channels, 4 * self.filters))
+
+    def get_config(self) -> dict[str, Any]:
+        """What the layer was made with."""
+        made = {"filters": self.filters, "kernel_size": self.kernel_size}
+        return {**super().get_config(), **made, "activation": keras.activations.serialize(self.activation)}
+
+
+class VAENetwork(keras.Model):
+    """Encoder and decoder.
+
+    Args:
+        z_size: size of the latent vector.
+    """
+
+    def __init__(self, z_size: int = Z_SIZE, **kwargs: Any) -> None:
+        super().__init__(**{"dtype": FLOAT, **kwargs})
+        layers = keras.layers
+        self.z_size = z_size
+        form = {"data_format": CHANNELS, "dtype": FLOAT}
+        # An attribute for each layer, since Keras names them so in a weights file.
+        for name, k, _, units in CONVOLUTIONS:
+            setattr(self, name, layers.Conv2D(units, k, strides=2, activation="relu", **form, name=name))
+        self.enc_fc_mu = layers.Dense(z_size, dtype=FLOAT, name="enc_fc_mu")
+        self.enc_fc_log_var = layers.Dense(z_size, dtype=FLOAT, name="enc_fc_log_var")
+        self.dec_fc = layers.Dense(HIDDEN, dtype=FLOAT, name="dec_fc")
+        for name, k, _, units in TRANSPOSED:
+            activation = "sigmoid" if units == 3 else "relu"
+            setattr(self, name, TransposedConv(units, k, activation, name=name))
+        self.build((None, *FRAME_SHAPE))
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Make every layer's weights."""
+        if not getattr(self, "built", False):
+            self.call(keras.KerasTensor((1, *FRAME_SHAPE)))
+            self.built = True
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Pictures (B, 64, 64, 3) in [0, 1] to their reconstructions through mu."""
+        return self.decode(self.encode(inputs)[0])
+
+    def encode(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """Pictures (B, 64, 64, 3) in [0, 1] to (mu, logvar), each (B, Z)."""
+        h = pictures
+        for name, *_ in CONVOLUTIONS:
+            h = getattr(self, name)(h)
+        h = ops.reshape(h, (-1, h.shape[1] * h.shape[2] * h.shape[3]))
+        return self.enc_fc_mu(h), self.enc_fc_log_var(h)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Latents (B, Z) to pictures (B, 64, 64, 3) in [0, 1]."""
+        h = ops.reshape(self.dec_fc(z), (-1, 1, 1, HIDDEN))
+        for name, *_ in TRANSPOSED:
+            h = getattr(self, name)(h)
+        return h
+
+    def parameters(self) -> Parameters:
+        """The weights as arrays; see `layout.shapes`."""
+        found = {f"{v.path.split('/')[-2]}/{v.name}": ops.convert_to_numpy(v) for v in self.weights}
+        return {name: found[name] for name in shapes(self.z_size)}
+
+    def set_parameters(self, parameters: Parameters) -> None:
+        """Take weights over from arrays.
+
+        Raises:
+            WeightsError: they do not fit.
+        """
+        checked = check_parameters(parameters)
+        for variable in self.weights:
+            variable.assign(checked[f"{variable.path.split('/')[-2]}/{variable.name}"])
+
+    def get_config(self) -> dict[str, Any]:
+        """What the model was made with."""
+        return {"z_size": self.z_size}
+
+
+def losses(
+    pictures: Tensor, again: Tensor, mu: Tensor, logvar: Tensor, kl_tolerance: float
+) -> tuple[Tensor, Tensor]:
+    """The paper's two losses, means over the batch.
+
+    Args:
+        pictures, again: (B, 64, 64, 3) in [0, 1], given and reconstructed.
+        kl_tolerance: the divergence below this times Z costs nothing.
+    Returns:
+        The squared error summed over a picture, and the divergence from N(0, 1) [nats].
+    """
+    squared = ops.sum(ops.square(pictures - again), axis=(1, 2, 3))
+    divergence = -0.5 * ops.sum(1 + logvar - ops.square(mu) - ops.exp(logvar), axis=1)
+    floor = np.float32(kl_tolerance * mu.shape[-1])
+    return ops.mean(squared), ops.mean(ops.maximum(divergence, floor))

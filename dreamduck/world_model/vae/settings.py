@@ -1,0 +1,51 @@
+"""How the VAE is trained.
+
+No TensorFlow is loaded here, so that
+`vae_train.py -h` answers at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from dreamduck.common.config import check, option
+from dreamduck.world_model.vae import files
+from dreamduck.world_model.vae.frame_stream import BUFFER_FRAMES
+from dreamduck.world_model.vae.layout import Z_SIZE
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """How the VAE is trained."""
+
+    records: str = option("records", "folder of recorded episodes")
+    weights: str = option("weights", "folder that the weights, their card and the checkpoint go to")
+    log: str = option("log", "folder for metrics and pictures")
+    unseen: str | None = option(
+        None, "folder of episodes on a map that is not among the records, to report on"
+    )
+    epochs: int = option(10, "times that every frame is seen", low=1)
+    max_steps: int | None = option(None, "stop after so many steps", low=1)
+    batch_size: int = option(100, "frames in a step", low=1)
+    learning_rate: float = option(0.0001, "of Adam", above=0.0)
+    schedule: str = option(
+        "constant", "of the learning rate; cosine ends at a fiftieth", choices=("constant", "cosine")
+    )
+    kl_tolerance: float = option(0.5, "divergence below this, times the latent's size, is free", low=0.0)
+    z_size: int = option(Z_SIZE, "size of the latent vector", low=1, high=files.Z_LIMIT)
+    seed: int = option(0, "decides first weights, order and noise", low=0)
+    limit: int | None = option(None, "use only so many episodes", low=1)
+    checkpoint_every: int = option(500, "steps between checkpoints, besides one an epoch", low=1)
+    buffer_frames: int = option(BUFFER_FRAMES, "frames shuffled together; each takes 12 KB, twice", low=1)
+    fresh: bool = option(False, "start anew, whatever checkpoint there is")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def arithmetic(self) -> dict[str, Any]:
+        """The settings that a resumed run must share with the checkpoint's."""
+        names = ["batch_size", "learning_rate", "schedule", "kl_tolerance", "z_size", "seed"]
+        names += ["limit", "buffer_frames"]
+        if self.schedule == "cosine":  # its length shapes every step
+            names += ["epochs", "max_steps"]
+        return {name: getattr(self, name) for name in names}

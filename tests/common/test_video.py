@@ -1,0 +1,80 @@
+import re
+import subprocess
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+from dreamduck.common.errors import ConfigError
+from dreamduck.common.video import side_by_side, write_video
+
+
+def moving_square(count: int, size: tuple[int, int] = (48, 64)) -> list[np.ndarray]:
+    frames = []
+    for t in range(count):
+        frame = np.full((*size, 3), 40, np.uint8)
+        frame[8:24, t : t + 16] = (250, 200, 0)
+        frames.append(frame)
+    return frames
+
+
+def described(path: Path, pattern: str) -> list[str]:
+    """What ffmpeg says of a film."""
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path)]
+    found = re.findall(pattern, subprocess.run(command, capture_output=True, text=True).stderr)
+    assert found
+    return list(found[0]) if isinstance(found[0], tuple) else found
+
+
+def read(path: Path) -> np.ndarray:
+    """The film's frames (T, H, W, 3)."""
+    width, height = map(int, described(path, r"Video: .* (\d+)x(\d+)"))
+    tail = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-fps_mode", "passthrough", "-"]
+    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path), *tail]
+    data = subprocess.run(command, capture_output=True, check=True).stdout
+    return np.frombuffer(data, np.uint8).reshape(-1, height, width, 3)
+
+
+@pytest.mark.parametrize("name", ["film.mp4", "film.gif"])
+def test_a_film_shows_its_frames(tmp_path, name):
+    frames = moving_square(12)
+    assert write_video(tmp_path / name, iter(frames), fps=10, scale=2) == 12
+    seen = read(tmp_path / name)
+    assert seen.shape == (12, 96, 128, 3)
+    assert described(tmp_path / name, r"([\d.]+) fps") == ["10"]
+    for frame, shown in zip(frames, seen, strict=True):
+        back = shown.reshape(48, 2, 64, 2, 3).mean(axis=(1, 3))
+        assert np.abs(back - frame).mean() < 6
+
+
+def test_an_odd_size_is_padded_to_an_even_one(tmp_path):
+    write_video(tmp_path / "film.mp4", moving_square(3, (33, 65)), fps=30)
+    assert read(tmp_path / "film.mp4").shape == (3, 34, 66, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "settings"),
+    [
+        ("film.avi", moving_square(2), {}),
+        ("film.mp4", [], {}),
+        ("film.mp4", moving_square(2), {"fps": 0}),
+        ("film.mp4", moving_square(2), {"scale": 0}),
+        ("film.mp4", [np.zeros((8, 8), np.uint8)], {}),
+        ("film.mp4", [np.zeros((8, 8, 3), np.float32)], {}),
+        ("film.mp4", [*moving_square(2), np.zeros((8, 8, 3), np.uint8)], {}),
+    ],
+)
+def test_what_is_no_film_is_refused_and_leaves_no_file(tmp_path, name, frames, settings):
+    with pytest.raises(ConfigError):
+        write_video(tmp_path / name, frames, **{"fps": 10, **settings})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_side_by_side():
+    left, right = moving_square(2)
+    row = side_by_side([left, right], gap=3)
+    assert row.shape == (48, 64 + 3 + 64, 3)
+    assert (row[:, 67:] == right).all()
+    with pytest.raises(ConfigError):
+        side_by_side([left, np.zeros((8, 8, 3), np.uint8)])

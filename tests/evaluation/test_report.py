@@ -1,0 +1,212 @@
+"""The dream-gap report and the ablations, with a small world model of random weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from dreamduck.common.errors import CheckpointError, ConfigError
+from dreamduck.controllers.controller_file import RunFiles, read_card, read_controller
+from dreamduck.controllers.factory import WorldConfig, weights_fingerprints
+from dreamduck.pipeline import ablations, temperature_sweep
+from dreamduck.search.run import ChoiceConfig, VerdictConfig, judge_in_dream, judge_on_road
+
+SEARCH = [
+    "-n",
+    "4",
+    "--num_episode",
+    "2",
+    "--generations",
+    "2",
+    "--max-steps",
+    "9",
+    "-q",
+    "--components",
+    "3",
+]
+JUDGE = ["--judge-episodes", "3", "--judge-seconds", "1.5", "--judge-seed", "7"]
+HOW = VerdictConfig(judge_episodes=3, judge_seconds=1.5, judge_seed=7)
+SIZES = (4, 8)
+
+
+@pytest.fixture(scope="module")
+def reported(weights, tmp_path_factory):
+    """A report, and the flags that made it."""
+    folder = tmp_path_factory.mktemp("gap")
+    flags = [*SEARCH, *JUDGE, "--features", "zh", "--temperatures", "0.4,1.1", "--choice-seed", "8"]
+    flags += ["--weights", str(weights), "--out", str(folder)]
+    temperature_sweep.main(flags)
+    return folder, flags
+
+
+def rows_of(folder):
+    return json.loads((folder / "gap.json").read_text())["rows"]
+
+
+def test_the_gap_tells_what_each_controller_did(reported, weights):
+    folder, _ = reported
+    rows = rows_of(folder)
+    assert [row["temperature"] for row in rows] == [0.4, 1.1]
+    for row in rows:
+        world = WorldConfig(weights=str(weights), temperature=row["temperature"])
+        run = RunFiles.of(folder / f"temperature-{row['temperature']}", "rnnenv", 2, 4)
+        controller = read_controller(run.path(".best.json"), *SIZES)
+        assert controller.form.features == "zh"
+        assert read_card(run.path(".json"))["world"]["temperature"] == row["temperature"]
+        assert row["dream"] == judge_in_dream(world, controller, HOW)
+        assert row["road"] == judge_on_road(world, controller, HOW)
+        other = judge_on_road(world, controller, dataclasses.replace(HOW, judge_seed=8))
+        assert row["choice"] == {"return": other["return"], "episodes": 3, "seed": 8}
+        assert row["choice"]["return"] != row["road"]["return"]
+    assert rows[0]["dream"] != rows[1]["dream"]
+    assert (folder / "gap.png").stat().st_size > 2000
+
+
+def test_the_gap_chooses_by_episodes_that_it_does_not_report(reported, capsys):
+    folder, _ = reported
+    rows = rows_of(folder)
+    best = max((row["choice"]["return"][0], row["temperature"]) for row in rows)[1]
+    assert json.loads((folder / "gap.json").read_text())["chosen_temperature"] == best
+    run = RunFiles.of(folder / f"temperature-{best}", "rnnenv", 2, 4)
+    chosen = read_controller(folder / "dream.json", *SIZES)
+    np.testing.assert_array_equal(chosen.theta, read_controller(run.path(".best.json"), *SIZES).theta)
+    assert read_card(folder / "dream.json")["world"]["temperature"] == best
+
+
+def made_up(temperature, road, choice=None):
+    row = {
+        "temperature": temperature,
+        "dream": {"mean": 2.5, "std": 0.5},
+        "road": {
+            "return": [road, 0.25],
+            "alive": [0.8, 0.7, 0.9],
+            "distance": [3.0, 2.0, 4.0],
+            "episodes": 9,
+        },
+    }
+    return row if choice is None else {**row, "choice": {"return": [choice, 0.1], "episodes": 9, "seed": 5}}
+
+
+def test_what_is_reported_chooses_nothing():
+    rows = [made_up(0.1, 9.0, 4.0), made_up(0.3, 7.0, 6.0), made_up(0.5, 8.0, 6.0), made_up(0.9, 3.0, 5.0)]
+    chosen = temperature_sweep.choose(rows)
+    assert chosen is not None
+    assert chosen["temperature"] == 0.5  # of two equals the warmer one
+    text = temperature_sweep.table(rows)
+    assert "chosen by 9 other episodes, of seed 5" in text
+    assert [line for line in text.splitlines() if "(chosen)" in line] == [
+        "| 0.5 **(chosen)** | 2.50 ± 0.50 | 8.00 ± 0.25 | 80% | 3.00 (2.00 to 4.00) |"
+    ]
+    old = [made_up(0.1, 9.0), made_up(0.3, 7.0)]
+    assert temperature_sweep.choose(old) is None
+    assert "(chosen)" not in temperature_sweep.table(old)
+    assert "No temperature was chosen by these episodes." in temperature_sweep.table(old)
+
+
+def test_episodes_to_choose_by_are_others(tmp_path):
+    with pytest.raises(ConfigError, match="choice_seed: expected another seed than judge_seed"):
+        ChoiceConfig(judge_seed=5, choice_seed=5)
+    with pytest.raises(ConfigError, match="choice_seed"):
+        temperature_sweep.main(["--judge-seed", "3", "--choice-seed", "3", "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_done_is_taken_from_the_files_and_only_with_the_same_settings(reported, monkeypatch):
+    folder, flags = reported
+    before = {path: path.read_bytes() for path in folder.rglob("*.json")}
+
+    def never(*arguments, **settings):
+        raise AssertionError("done again")
+
+    monkeypatch.setattr(temperature_sweep, "evolve", never)
+    temperature_sweep.main(flags)
+    assert {path: path.read_bytes() for path in folder.rglob("*.json")} == before
+    with pytest.raises(CheckpointError, match=r"verdict\.json: .* judge_seed \(then 7, now 6\)"):
+        temperature_sweep.main([*flags, "--judge-seed", "6"])
+    with pytest.raises(CheckpointError, match="weights"):
+        temperature_sweep.main([*flags, "--weights", ""])
+    with pytest.raises(AssertionError, match="done again"):
+        temperature_sweep.main([*flags, "--fresh"])
+
+
+def test_a_report_of_somebody_else_is_left_alone(weights, tmp_path):
+    (tmp_path / "gap.json").write_text("mine")
+    flags = [*SEARCH, *JUDGE, "--weights", str(weights), "--out", str(tmp_path)]
+    with pytest.raises(ConfigError, match=r"gap\.json.*--fresh"):
+        temperature_sweep.main(flags)
+    (tmp_path / "ablations.md").write_text("mine")
+    with pytest.raises(ConfigError, match=r"ablations\.md.*--fresh"):
+        ablations.main(flags)
+    assert (tmp_path / "gap.json").read_text() == (tmp_path / "ablations.md").read_text() == "mine"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"settings": 3}', "\0"])
+def test_a_damaged_verdict_is_told(reported, tmp_path, text):
+    folder, flags = reported
+    path = folder / "temperature-0.4" / "verdict.json"
+    whole = path.read_text()
+    try:
+        path.write_text(text)
+        with pytest.raises(CheckpointError, match=r"verdict\.json"):
+            temperature_sweep.main(flags)
+    finally:
+        path.write_text(whole)
+
+
+def test_temperatures_are_numbers_above_zero():
+    for bad in ("0", "-1", "hot", "nan", "inf"):
+        with pytest.raises(ConfigError, match="temperatures: expected numbers above 0"):
+            temperature_sweep.TemperatureSweepConfig(temperatures=(bad,))
+
+
+def test_the_ablations_compare_memories_and_layers(weights, tmp_path, capsys):
+    flags = [*SEARCH, *JUDGE, "--worlds", "rnnenv", "--hidden-units", "3", "--memory-seed", "5"]
+    ablations.main([*flags, "--weights", str(weights), "--out", str(tmp_path)])
+    rows = json.loads((tmp_path / "ablations.json").read_text())
+    cases = [(memory, hidden) for memory in ("none", "untrained", "trained") for hidden in (0, 3)]
+    assert [(row["memory"], row["hidden"]) for row in rows] == cases
+    models = {name: weights_fingerprints(weights)["rnn.weights.h5"] for name in ("none", "trained")}
+    models["untrained"] = weights_fingerprints(tmp_path / "untrained")["rnn.weights.h5"]
+    assert models["untrained"] != models["trained"]
+    text = capsys.readouterr().out
+    for row, (memory, hidden) in zip(rows, cases, strict=True):
+        name = f"rnnenv-{memory}-{'hidden' if hidden else 'linear'}"
+        path = RunFiles.of(tmp_path / name, "rnnenv", 2, 4).path(".best.json")
+        controller, card = read_controller(path, *SIZES), read_card(path)
+        assert (controller.form.features, controller.form.hidden) == (
+            "z" if memory == "none" else "zh",
+            hidden,
+        )
+        assert row["parameters"] == controller.form.size
+        assert card["weights"]["rnn.weights.h5"] == models[memory]
+        assert card["search"]["beginning"] == ("first" if memory == "untrained" else "midway")
+        folder = tmp_path / "untrained" if memory == "untrained" else weights
+        world = WorldConfig(weights=str(folder), temperature=card["world"]["temperature"])
+        assert row["road"] == judge_on_road(world, controller, HOW)
+        kind = f"hidden layer of {hidden}" if hidden else "linear"
+        assert f"| in the dream | {memory} | {kind} | {controller.form.size} | " in text
+
+
+def test_ablations_of_something_else_are_refused():
+    with pytest.raises(ConfigError, match="memories: expected some of none, untrained, trained"):
+        ablations.AblationConfig(memories=("lost",))
+    with pytest.raises(ConfigError, match="worlds"):
+        ablations.AblationConfig(worlds=("env",))
+
+
+def test_an_untrained_memory_is_a_memory(tmp_path):
+    from dreamduck.world_model import mdn_rnn as memory
+    from dreamduck.world_model.mdn_rnn.files import save
+    from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig, initial_parameters
+
+    sizes = MDNRNNConfig(z_size=4, hidden_size=8, mixtures=2)
+    save(tmp_path / "trained", initial_parameters(sizes, 1), sizes, {})
+    (tmp_path / "trained" / "vae.json").write_text("{}")
+    for _ in range(2):
+        folder = ablations.forget(tmp_path / "trained", tmp_path / "untrained", 7)
+    assert memory.read_config(folder) == sizes
+    assert memory.load(folder) is not None
+    assert (folder / "vae.json").exists()

@@ -1,0 +1,213 @@
+"""The dream as one file: its graphs, and what its JavaScript computes, against the library's numbers.
+
+test_browser opens the file. Every second form of a computation is compared with the weights that ship and
+with weights that are random in every parameter: no share of 1, no bias of 0."""
+
+import base64
+import gzip
+import json
+import re
+import shutil
+import subprocess
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+from onnx.reference import ReferenceEvaluator
+
+from dreamduck.common.errors import DependencyError, WeightsError
+from dreamduck.controllers.policy import Controller, ControllerForm, random_theta
+from dreamduck.export import static_export
+from dreamduck.export.graphs import decoder_graph, memory_graph
+from dreamduck.pretrained import FOLDER
+from dreamduck.web.model_session import Model, entropy, load_model
+from dreamduck.web.server import PAGE
+from dreamduck.world_model.imagination import TEMPERATURE
+from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig
+from dreamduck.world_model.mdn_rnn.layout import initial_parameters
+from dreamduck.world_model.mdn_rnn.mixture import Mixture, sample
+from dreamduck.world_model.vae import VAE
+from tests.world_model.vae.helpers import parameters as vision_parameters
+
+STEPS = 100
+
+
+def random_memory(config: MDNRNNConfig, seed: int = 1) -> MDNRNN:
+    """A memory in which no parameter keeps its first value."""
+    random = np.random.default_rng(seed)
+    made = initial_parameters(config, seed)
+    for name, array in made.items():
+        made[name] = (array + random.normal(0, 0.05, array.shape)).astype(np.float32)
+    if config.residual:
+        made["head_share/kernel"] = random.uniform(-0.9, 0.9, config.z_size).astype(np.float32)
+    return MDNRNN(made, config)
+
+
+@pytest.fixture(scope="module")
+def model(model_folder) -> Model:
+    return load_model(model_folder)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Model:
+    return load_model(FOLDER)
+
+
+def evaluator(graph: bytes) -> ReferenceEvaluator:
+    """A graph that runs in Python; its half-precision constants are widened once, not at every run."""
+    model = onnx.load_from_string(graph)
+    halves = {array.name: numpy_helper.to_array(array) for array in model.graph.initializer}
+    for node in [node for node in model.graph.node if node.op_type == "Cast"]:
+        wide = halves[node.input[0]].astype(np.float32)
+        model.graph.initializer.append(numpy_helper.from_array(wide, node.output[0]))
+        model.graph.node.remove(node)
+    return ReferenceEvaluator(model)
+
+
+def compare(memory: MDNRNN, first, temperature: float) -> None:
+    """Dream a hundred steps by the graph and by the library, each from its own latents."""
+    graph = evaluator(memory_graph(memory))
+    random = np.random.default_rng(0)
+    size = memory.config.z_size
+    z, state = first, memory.start()
+    other, h, c = z, state.h, state.c
+    for _ in range(STEPS):
+        action = random.uniform(-1, 1, (1, 2)).astype(np.float32)
+        noise = random.random((1, size), np.float32), random.standard_normal((1, size), np.float32)
+        given = {"z": other, "action": action, "h": h, "c": c}
+        out = dict(zip(graph.output_names, graph.run(None, given), strict=True))
+        h, c = out["h_next"], out["c_next"]
+        state = memory.advance(z, action, state)
+        said = memory.predict(z, state)
+        assert h == pytest.approx(state.h, abs=1e-3)
+        assert c == pytest.approx(state.c, abs=1e-3)
+        for name in said.mixture._fields:
+            assert out[name] == pytest.approx(getattr(said.mixture, name), abs=1e-3)
+        for name in ("reward", "end_reward", "end"):
+            assert out[name][:, 0] == pytest.approx(getattr(said, name), abs=1e-3)
+        z = memory.draw(said.mixture, *noise, temperature)
+        other = memory.draw(Mixture(*(out[name] for name in Mixture._fields)), *noise, temperature)
+
+
+@pytest.mark.parametrize("temperature", [TEMPERATURE, 1.0])
+def test_the_shipped_memory_as_a_graph(shipped, temperature):
+    assert 0 < shipped.memory.share.min() < shipped.memory.share.max() < 1
+    compare(shipped.memory, shipped.initial.mu[:1], temperature)
+
+
+@pytest.mark.parametrize("residual", [False, True])
+def test_a_random_memory_as_a_graph(residual):
+    config = MDNRNNConfig(z_size=6, hidden_size=20, mixtures=3, residual=residual)
+    first = np.random.default_rng(3).standard_normal((1, 6)).astype(np.float32)
+    compare(random_memory(config), first, 0.7)
+
+
+@pytest.mark.parametrize("weights", ["shipped", "random"])
+def test_the_decoder_as_a_graph(shipped, weights):
+    vision = shipped.vision if weights == "shipped" else VAE(vision_parameters(seed=7))
+    graph = evaluator(decoder_graph(vision))
+    z = np.random.default_rng(0).standard_normal((1, 64)).astype(np.float32)
+    (picture,) = graph.run(None, {"z": z})
+    assert picture[0].transpose(1, 2, 0) * 255 == pytest.approx(vision.decode(z)[0], abs=0.51)
+
+
+NODE = """
+import { Dream, control } from %(module)s;
+const { about, cases, controls } = JSON.parse(await new Response(process.stdin).text());
+const dream = new Dream(null, about, null, null);
+const draw = ({ said, noise, temperature: t }) => [[...dream.draw(said, noise, t)], dream.entropy(said)];
+const drawn = cases.map(draw);
+console.log(JSON.stringify({ drawn, controls: controls.map(({ made, seen }) => control(made, seen)) }));
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
+def test_what_the_page_draws_and_does(shipped):
+    """The draw of `dream.js`, at several temperatures, and its controllers."""
+    random = np.random.default_rng(5)
+    mixtures, size = 3, 6
+    bounds = np.stack([random.uniform(-2, 0, size), random.uniform(1, 3, size)]).astype(np.float32)
+    expected, cases = [], []
+    for temperature in (0.0, 0.1, 0.7, 1.0, 2.5):
+        for _ in range(20):
+            weights, means, spreads = random.normal(0, 2, (3, 1, mixtures, size)).astype(np.float32)
+            mixture = Mixture(weights - np.log(np.exp(weights).sum(1, keepdims=True)), means, spreads / 2)
+            uniform = random.random((1, size), np.float32)
+            normal = random.standard_normal((1, size), np.float32)
+            drawn = sample(mixture, uniform, normal, temperature, bounds)
+            expected.append((drawn[0], entropy(mixture)))
+            said = {name: getattr(mixture, name).ravel().tolist() for name in Mixture._fields}
+            noise = {"uniform": uniform[0].tolist(), "normal": normal[0].tolist()}
+            cases.append({"said": said, "noise": noise, "temperature": temperature})
+    controls, actions = [], []
+    for features, hidden, outputs, bias in (("zch", 0, 2, True), ("zh", 7, 1, True), ("zc", 3, 2, False)):
+        form = ControllerForm(features, hidden, outputs, size, 4, bias)
+        controller = Controller(form, random_theta(form, random, 0.3))
+        seen = random.standard_normal(size + 8).astype(np.float32)
+        actions.append(controller(seen))
+        parts = {"z": seen[:size], "c": seen[size : size + 4], "h": seen[size + 4 :]}
+        told = {name: part.tolist() for name, part in parts.items()}
+        controls.append({"made": static_export._controller(controller), "seen": told})
+    low, high = bounds.tolist()
+    about = {"z_size": size, "mixtures": mixtures, "low": low, "high": high}
+    text = json.dumps({"about": about, "cases": cases, "controls": controls})
+    program = NODE % {"module": json.dumps((PAGE / "dream.js").as_uri())}
+    command = ["node", "--no-warnings", "--input-type=module", "-e", program]
+    told = json.loads(
+        subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+    )
+    for (z, undecided), (drawn, found) in zip(expected, told["drawn"], strict=True):
+        assert drawn == pytest.approx(z, abs=1e-5)
+        assert found == pytest.approx(undecided, abs=1e-5)
+    for mine, theirs in zip(actions, told["controls"], strict=True):
+        assert theirs == pytest.approx(mine, abs=1e-5)
+
+
+def write_runtime(folder):
+    for name in (static_export.RUNTIME, static_export.WASM):
+        (folder / name).write_bytes(b"runtime")
+
+
+def test_the_file_is_whole(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(static_export, "VENDOR", tmp_path)
+    with pytest.raises(DependencyError, match="make page"):
+        static_export.render(model, None)
+    write_runtime(tmp_path)
+    html = static_export.render(model, None, 0.5)
+    assert "{data}" not in html
+    assert "{about}" not in html
+    assert not re.search(r'(src|href)="(?!data:)', html)  # nothing is loaded
+    blocks = dict(re.findall(r'<script type="[a-z/]+" id="([\w.-]+)">(.*?)</script>', html, re.DOTALL))
+    about = json.loads(blocks["about"])
+    assert about["temperature"] == about["check"]["temperature"] == 0.5
+    assert about["check"]["limit"] == 1e-3
+    assert about["pace"] == 10
+    numbers = gzip.decompress(base64.b64decode(blocks["numbers"]))
+    kind, at, size = about["numbers"]["z"]
+    assert kind == "f4"
+    z = np.frombuffer(numbers, "<f4", size, at).reshape(100, 64)
+    arrays, _ = static_export.reference(model, 0.5)
+    assert (z == arrays["z"]).all()
+    graph = ReferenceEvaluator(onnx.load_from_string(gzip.decompress(base64.b64decode(blocks["memory"]))))
+    given = {"z": arrays["first"][None], "action": arrays["action"][:1]}
+    state = model.memory.start()
+    out = dict(zip(graph.output_names, graph.run(None, {**given, "h": state.h, "c": state.c}), strict=True))
+    assert out["reward"][0] == pytest.approx(arrays["reward"][:1], abs=1e-5)
+    for name in static_export.MODULES:
+        assert f"module-{name}" in blocks
+
+
+def test_a_file_without_flags_dreams_at_the_default_temperature(model, model_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(static_export, "VENDOR", tmp_path)
+    write_runtime(tmp_path)
+    static_export.main([str(tmp_path / "dream.html"), "--weights", str(model_folder)])
+    found = re.search(r'id="about">(.*?)</script>', (tmp_path / "dream.html").read_text(encoding="utf-8"))
+    assert found
+    assert json.loads(found[1])["temperature"] == TEMPERATURE
+
+
+def test_without_weights_there_is_no_file(tmp_path):
+    with pytest.raises(WeightsError):
+        static_export.main([str(tmp_path / "dream.html"), "--weights", str(tmp_path)])
+    assert not (tmp_path / "dream.html").exists()

@@ -1,0 +1,186 @@
+"""`make reproduce` and the loop: their commands, what they skip, what they tell."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dreamduck.controllers import factory
+from dreamduck.controllers.controller_file import RunFiles, read_theta, to_card
+from dreamduck.controllers.factory import WorldConfig
+from dreamduck.controllers.policy import ControllerForm
+from dreamduck.pipeline import iterate, reproduce
+from dreamduck.pipeline.reproduce import ReproduceConfig, stages, tell, verdict
+from dreamduck.search.run import Verdict
+
+
+def entry(row, distance, alive, map_name="loop_empty"):
+    return {
+        "key": {"row": row, "world": {"simulator": "native", "map_name": map_name}},
+        "summary": {"distance": [distance, 0, 0], "alive": [alive, 0, 0]},
+    }
+
+
+def test_each_stage_feeds_the_next(tmp_path):
+    planned = stages(tmp_path, ReproduceConfig())
+    names = ["record", "vision", "series", "memory", "evolve", "score"]
+    names += ["record-unseen", "vision-unseen", "dreams", "dreams-unseen"]
+    assert [stage.name for stage in planned] == names
+    made: set[Path] = set()
+    for stage in planned:
+        assert set(stage.inputs) <= made
+        made |= set(stage.outputs)
+        script = Path(stage.argv[1])
+        assert script.suffix != ".py" or script.exists()
+
+
+def parse(main: Callable[[Sequence[str]], Any], arguments: Sequence[str]) -> None:
+    """Let a command parse its arguments, and go no further."""
+
+    class Parsed(Exception):
+        pass
+
+    original = argparse.ArgumentParser.parse_args
+
+    def parse_args(self: argparse.ArgumentParser, *given: Any) -> Any:
+        original(self, *given)
+        raise Parsed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(argparse.ArgumentParser, "parse_args", parse_args)
+        with pytest.raises(Parsed):
+            main(arguments)
+
+
+def test_the_commands_parse(tmp_path):
+    """Every flag exists in the script that it is given to."""
+    planned = stages(tmp_path, ReproduceConfig(vae_steps=3))
+    planned += iterate.round_stages(
+        1, tmp_path, tmp_path / "c.json", tmp_path / "w", iterate.IterateConfig(), WorldConfig()
+    )
+    for stage in planned:
+        name, *arguments = stage.command
+        module = name if name.startswith("dreamduck.") else f"dreamduck.envs.{Path(name).stem}"
+        parse(importlib.import_module(module).main, arguments)
+        with pytest.raises(SystemExit):  # it does parse
+            parse(importlib.import_module(module).main, [*arguments, "--no-such-flag"])
+
+
+@pytest.mark.parametrize(("frames", "least"), [(150, "50"), (60, "50"), (20, "20")])
+def test_short_episodes_may_be_shorter(tmp_path, frames, least):
+    recordings = [
+        stage.command
+        for stage in stages(tmp_path, ReproduceConfig(frames=frames))
+        if stage.command[0] == "extract.py"
+    ]
+    assert len(recordings) == 2
+    for command in recordings:
+        assert command[command.index("--max-frames") + 1] == str(frames)
+        assert command[command.index("--min-frames") + 1] == least
+
+
+def test_showing_runs_nothing(tmp_path, capsys):
+    reproduce.main(["--folder", str(tmp_path), "--show"])
+    assert capsys.readouterr().out.startswith("record: ")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_verdict_is_beside_pure_pursuit():
+    entries = [
+        entry("pure pursuit", 20.0, 1.0),
+        entry(reproduce.ROW, 18.5, 0.97),
+        entry("pure pursuit", 20.0, 1.0, "udem1"),
+        entry(reproduce.ROW, 12.0, 0.5, "udem1"),
+        entry("random", 0.1, 0.0),
+    ]
+    rows = verdict(entries)
+    assert [(row["map"], row["of_pursuit"], row["alive"]) for row in rows] == [
+        ("loop_empty", 0.925, 0.97),
+        ("udem1", 0.6, 0.5),
+    ]
+    assert rows[0]["target"] == [0.9, 0.95]
+    assert rows[1]["target"] == [0.75, 0.8]
+    text = tell(rows, {"record": 60.0, "vision": 600.0})
+    assert (
+        "loop_empty, native: 92% of pure pursuit's distance, 97% alive (target at least 90% and 95%)"
+        in text
+    )
+    assert text.endswith("record 1.0, vision 10.0; together 11.0")
+    assert verdict([entry(reproduce.ROW, 1.0, 1.0)])[0]["of_pursuit"] is None
+
+
+@pytest.fixture
+def round_trip(tmp_path, monkeypatch):
+    """A loop whose stages write their outputs and nothing more."""
+    form = ControllerForm("z")
+    asked: list[list[str]] = []
+
+    def run_stages(planned, folder):
+        asked.append([stage.name for stage in planned])
+        number = float(planned[0].name.split("-")[0])  # of the round
+        for stage in planned:
+            for path in stage.outputs:
+                if path.name.endswith(".best.json"):
+                    files = RunFiles(path.with_name(path.name.removesuffix(".best.json")))
+                    files.write_evaluations([], [], np.full(form.size, number), 1.5)
+                    files.write_card(to_card(form, np.zeros(form.size)))
+                    files.write_theta(np.full(form.size, number))
+                elif path.suffix == ".h5":
+                    path.write_bytes(f"memory {number}".encode())
+                else:
+                    path.mkdir(parents=True, exist_ok=True)
+
+    # What is reported likes round 1 best; the episodes to choose by like round 2.
+    returns, choices = iter([1.0, 8.0, 5.0, 3.0]), iter([1.5, 2.5, 6.5, 3.5])
+
+    def judge_both(world, controller, how):
+        mean = next(returns)
+        interval = [mean, mean, mean]
+        road = {"return": [mean, 0.5], "alive": [0.5, 0.4, 0.6], "distance": interval, "episodes": 3}
+        choice = {"return": [next(choices), 0.5], "episodes": 3, "seed": how.choice_seed}
+        return Verdict({"mean": 9.0, "std": 1.0, "length": 10.0}, road, choice)
+
+    monkeypatch.setattr(iterate, "run_stages", run_stages)
+    monkeypatch.setattr(iterate, "judge_both", judge_both)
+    monkeypatch.setattr(factory, "model_sizes", lambda folder: (64, 512))
+    for folder, names in (("weights", ("vae.weights.h5", "vae.json")), ("records", ("1.npz", "2.npz"))):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / name).write_bytes(b"x")
+    (tmp_path / "first.json").write_text(json.dumps([[0.0] * form.size]))
+    return tmp_path, asked
+
+
+def test_the_loop_goes_round(round_trip, capsys):
+    folder, asked = round_trip
+    flags = [
+        str(folder / "first.json"),
+        "--out",
+        str(folder / "loop"),
+        "--records",
+        str(folder / "records"),
+    ]
+    flags += ["--weights", str(folder / "weights"), "--rounds", "3", "-q"]
+    iterate.main(flags)
+    assert asked[1] == ["2-drives", "2-series", "2-memory", "2-evolve"]
+    rows = json.loads((folder / "loop" / "loop.json").read_text())
+    assert [row["road"]["return"][0] for row in rows] == [1.0, 8.0, 5.0, 3.0]
+    assert rows[2]["controller"].startswith(str(folder / "loop" / "round-2"))
+    assert sorted(path.name for path in (folder / "loop" / "records").iterdir()) == ["1.npz", "2.npz"]
+    assert (folder / "loop" / "round-3" / "weights" / "vae.json").exists()
+    assert (folder / "loop" / "best.json").exists()
+    assert "best: round 2" in capsys.readouterr().out
+    assert (
+        "other episodes than are reported, of seed 2000: round 2."
+        in (folder / "loop" / "loop.md").read_text()
+    )
+    assert read_theta(folder / "loop" / "best.json")[0] == 2.0
+    iterate.main(flags)  # judged already: nothing is judged again
+    assert "best: round 2" in capsys.readouterr().out

@@ -1,0 +1,571 @@
+// What people do with the page. Run by tests/web/test_browser.py: node scenarios.mjs NAME ADDRESS
+
+import {
+  PATIENCE, ask, assert, at, colours, difference, fact, launch, open, paused, pixels, reach, running, slide, world,
+} from "./harness.mjs";
+
+const CAMERA = "[data-picture=camera] canvas";
+const DREAM = "[data-picture=dream] canvas";
+
+const scenarios = {
+  async keys_drive_on_the_road(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "road");
+    const before = await pixels(page, CAMERA);
+    assert.ok(colours(before) > 20, "the camera's picture is blank");
+    const map = await pixels(page, "#map");
+    await page.keyboard.press("Space");
+    await page.keyboard.down("ArrowUp");
+    await reach(page, 6);
+    assert.ok(await fact(page, "speed") > 0.1);
+    assert.equal(await page.textContent("#throttle_value"), "0.50");
+    await page.keyboard.down("KeyA");
+    await page.waitForFunction(() => document.querySelector("#steering_value").textContent.endsWith("L"));
+    await page.keyboard.up("KeyA");
+    await page.keyboard.up("ArrowUp");
+    await page.keyboard.press("Space");
+    await paused(page);
+    assert.ok(difference(before, await pixels(page, CAMERA)) > 1, "the camera's picture did not change");
+    assert.ok(difference(map, await pixels(page, "#map")) > 0, "no path on the map");
+    return page;
+  },
+
+  async going_back_and_on_differently(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "road");
+    const first = await pixels(page, CAMERA);
+    await page.keyboard.press("Digit3"); // the expert
+    await page.click("#run");
+    await reach(page, 20);
+    await page.click("#run");
+    await paused(page);
+    const end = await at(page);
+    const last = await pixels(page, CAMERA);
+    await page.keyboard.press("Comma");
+    await page.waitForFunction((step) => parseInt(document.querySelector("#moment").textContent) === step, end.step - 1);
+    await slide(page, "#timeline", 0);
+    await page.waitForFunction(() => parseInt(document.querySelector("#moment").textContent) === 0);
+    assert.equal(difference(first, await pixels(page, CAMERA)), 0);
+    assert.equal((await at(page)).length, end.length, "looking back must lose nothing");
+    await slide(page, "#timeline", end.step);
+    await reach(page, end.step);
+    assert.equal(difference(last, await pixels(page, CAMERA)), 0);
+    await slide(page, "#timeline", 5);
+    await page.waitForFunction(() => parseInt(document.querySelector("#moment").textContent) === 5);
+    await page.keyboard.press("Digit1");
+    await page.keyboard.press("Period");
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "6 / 6");
+    return page;
+  },
+
+  async the_expert_and_the_controller_take_over(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "road");
+    await page.keyboard.press("Space");
+    await running(page);
+    await page.click("[data-driver=expert]");
+    await page.waitForFunction(() => parseFloat(document.querySelector("dd[data-fact=distance]").textContent) > 0.8);
+    assert.equal(await page.textContent("dd[data-fact=in_lane]"), "yes");
+    await page.click("[data-driver=controller]");
+    await page.waitForSelector("[data-driver=controller][aria-pressed=true]");
+    await page.click("[data-driver=person]");
+    await page.waitForSelector("[data-driver=person][aria-pressed=true]");
+    await page.waitForFunction(() => document.querySelector("#throttle_value").textContent === "0.00");
+    return page;
+  },
+
+  async the_dream_its_numbers_and_its_sliders(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "dream");
+    assert.ok(await page.isDisabled("[data-driver=expert]"), "nobody knows the way in a dream");
+    const before = await pixels(page, DREAM);
+    await page.click("#run");
+    await page.keyboard.down("ArrowUp");
+    await reach(page, 15);
+    await slide(page, "#temperature", 0.3);
+    await page.keyboard.press("Space");
+    await paused(page);
+    for (const name of ["predicted_reward", "end_probability", "entropy"]) assert.ok(Number.isFinite(await fact(page, name)), name);
+    const here = await pixels(page, DREAM);
+    assert.ok(difference(before, here) > 0.2, "the dream stands still");
+    const next = await pixels(page, "[data-picture=next] canvas");
+    assert.ok(difference(here, next) > 0, "the next frame is this one");
+
+    await page.click("#latents_card summary");
+    const first = page.locator("#latents input").first();
+    await page.waitForFunction(() => [...document.querySelectorAll("#latents input")].some((input) => Number(input.value) !== 0));
+    await first.evaluate((input) => {
+      input.value = Number(input.value) > 0 ? -4 : 4;
+      input.dispatchEvent(new Event("input", { bubbles: true }));
+    });
+    await page.waitForFunction((old) => {
+      const canvas = document.querySelector("[data-picture=dream] canvas");
+      const data = canvas.getContext("2d").getImageData(0, 0, 64, 64).data;
+      return old.some((value, k) => Math.abs(value - data[k]) > 1);
+    }, here);
+    return page;
+  },
+
+  async temperature_acts_at_once(browser, url) {
+    // The same seed, the same steps: only the slider tells the dreams apart.
+    const page = await open(browser, url);
+    const dreamt = async (change) => {
+      await world(page, "dream");
+      await slide(page, "#temperature", 1);
+      for (let step = 1; step <= 4; step++) {
+        if (step === 3) await slide(page, "#temperature", change);
+        await page.keyboard.press("Period");
+        await reach(page, step);
+      }
+      return pixels(page, DREAM);
+    };
+    const [warm, again, cold] = [await dreamt(1), await dreamt(1), await dreamt(0)];
+    assert.equal(difference(warm, again), 0);
+    assert.ok(difference(warm, cold) > 0);
+    return page;
+  },
+
+  async three_pictures_in_step(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "seen");
+    await page.keyboard.press("Digit3");
+    await page.click("#run");
+    await reach(page, 5);
+    await page.click("#run");
+    await paused(page);
+    for (const name of ["camera", "reconstruction", "foreseen"]) {
+      const data = await pixels(page, `[data-picture=${name}] canvas`);
+      assert.equal(data.length, 64 * 64 * 4);
+      assert.ok(colours(data) > 3, `${name} is blank`);
+    }
+    assert.ok(await page.isVisible("#map"));
+    assert.ok(Number.isFinite(await fact(page, "lane_dist")));
+    return page;
+  },
+
+  async fingers_drive(browser, url) {
+    const page = await open(browser, url, { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
+    await world(page, "road");
+    await page.tap("#run");
+    await running(page);
+    await page.locator("#pad").scrollIntoViewIfNeeded();
+    const { x, y, width, height } = await page.locator("#pad").boundingBox();
+    const touch = await page.context().newCDPSession(page);
+    const point = (dx, dy) => [{ x: x + width * (0.5 + dx / 2), y: y + height * (0.5 - dy / 2) }];
+    await touch.send("Input.dispatchTouchEvent", { type: "touchStart", touchPoints: point(0, 0.1) });
+    await touch.send("Input.dispatchTouchEvent", { type: "touchMove", touchPoints: point(0.5, 0.7) });
+    await page.waitForFunction(() => parseFloat(document.querySelector("#throttle_value").textContent) > 0.5);
+    await page.waitForFunction(() => document.querySelector("#steering_value").textContent.endsWith("R"));
+    await touch.send("Input.dispatchTouchEvent", { type: "touchEnd", touchPoints: [] });
+    await page.waitForFunction(() => document.querySelector("#throttle_value").textContent === "0.00");
+    return page;
+  },
+
+  async a_gamepad_drives(browser, url) {
+    const page = await open(browser, url, {
+      before: () => {
+        window.pad = { connected: true, axes: [0, 0], buttons: Array.from({ length: 17 }, () => ({ value: 0 })) };
+        navigator.getGamepads = () => [null, window.pad];
+      },
+    });
+    await world(page, "road");
+    await page.click("#run");
+    await page.evaluate(() => {
+      window.pad.buttons[7].value = 0.8;
+      window.pad.axes[0] = -0.5;
+    });
+    await page.waitForFunction(() => document.querySelector("#throttle_value").textContent === "0.80");
+    assert.match(await page.textContent("#steering_value"), /0\.4\d L/);
+    const press = (number) => page.evaluate((which) => {
+      window.pad.buttons[which].pressed = true;
+      setTimeout(() => (window.pad.buttons[which].pressed = false), 100);
+    }, number);
+    await press(9); // start: as the space key
+    await paused(page);
+    await press(8); // select: begin again
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "0 / 0");
+    await press(5);
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "1 / 1");
+    await press(4);
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "0 / 1");
+    return page;
+  },
+
+  async a_link_that_leads_nowhere(browser, url) {
+    const page = await open(browser, `${url}#drive=AAAA`);
+    await page.waitForSelector("#notice:not([hidden])");
+    await page.waitForSelector("#pictures[data-shown=dream]"); // there is a drive all the same
+    await page.keyboard.press("Period");
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "1 / 1");
+    return page;
+  },
+
+  async a_link_brings_its_temperature(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "dream");
+    await slide(page, "#temperature", 0.4);
+    for (let step = 1; step <= 3; step++) {
+      await page.keyboard.press("Period");
+      await reach(page, step);
+    }
+    const last = await pixels(page, DREAM);
+    await page.click("#share");
+    await page.waitForSelector("#link:not([hidden])");
+    const other = await open(browser, await page.inputValue("#link"));
+    await other.waitForFunction(() => document.querySelector("#moment").textContent === "3 / 3");
+    assert.equal(await other.textContent("#temperature_value"), "0.40");
+    assert.equal(difference(last, await pixels(other, DREAM)), 0);
+    // The same step from the same moment: both go the same way on.
+    for (const tab of [page, other]) {
+      await tab.click("#step"); // keys belong to the link's letters now
+      await reach(tab, 4);
+    }
+    assert.equal(difference(await pixels(page, DREAM), await pixels(other, DREAM)), 0);
+    assert.deepEqual(other.faults, []);
+    return page;
+  },
+
+  async keys_drive_after_a_choice_from_a_list(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "road");
+    await page.click("#map_name");
+    await page.selectOption("#map_name", "small_loop");
+    await page.waitForFunction(() => document.activeElement === document.body);
+    await page.waitForSelector("#pictures[data-shown=road]");
+    await page.click("#seed");
+    await page.keyboard.type("7");
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => document.activeElement === document.body);
+    await page.waitForSelector("#pictures[data-shown=road]");
+    await page.keyboard.down("KeyW");
+    await page.keyboard.press("Space");
+    await reach(page, 3);
+    assert.equal(await page.inputValue("#map_name"), "small_loop");
+    assert.ok(Number(await page.inputValue("#seed")) > 0);
+    return page;
+  },
+
+  async worlds_change_while_it_runs(browser, url) {
+    // Pictures of the world before must neither be shown nor counted in the next.
+    const page = await open(browser, url);
+    for (const name of ["road", "seen", "dream", "road", "dream", "seen"]) {
+      await page.click(`[data-world=${name}]`);
+      await page.waitForSelector(`#pictures[data-shown=${name}]`);
+      const shown = await page.$$eval("figure:not([hidden])", (figures) => figures.map((figure) => figure.dataset.picture).sort());
+      const expected = { road: ["camera"], seen: ["camera", "reconstruction"], dream: ["dream", "next"] }[name];
+      assert.deepEqual(shown.filter((picture) => picture !== "foreseen"), expected);
+      const width = await page.$eval("figure:not([hidden]) canvas", (canvas) => canvas.width);
+      assert.equal(width, name === "road" ? 320 : 64);
+      await page.keyboard.press("Space");
+      await reach(page, 2);
+    }
+    return page;
+  },
+
+  async a_server_that_was_away_for_long(browser, url) {
+    const page = await open(browser, url);
+    page.mayFail = true;
+    await world(page, "dream");
+    await page.click("#run");
+    await reach(page, 3);
+    await ask("stop");
+    await page.waitForFunction(() => !document.querySelector("#status").classList.contains("open"));
+    assert.ok(await page.$eval("main", (main) => main.inert), "what cannot be heard must not look as if");
+    await page.keyboard.press("Space");
+    await page.keyboard.press("Period");
+    await ask("start");
+    await page.waitForSelector("#status.open");
+    await page.waitForSelector("#pictures[data-shown=dream]");
+    assert.ok(!await page.$eval("main", (main) => main.inert));
+    const { step } = await at(page);
+    await page.click("#step");
+    await reach(page, step + 1);
+    return page;
+  },
+
+  async two_tabs_at_once(browser, url) {
+    const [one, two] = [await open(browser, url), await open(browser, url)];
+    const count = () => one.evaluate(async () => (await (await fetch("/status")).json()).worlds);
+    await world(one, "road");
+    await world(two, "dream");
+    assert.equal(await count(), 2);
+    await one.click("#run");
+    await two.click("#run");
+    await reach(one, 8);
+    await reach(two, 8);
+    await two.close();
+    const end = Date.now() + PATIENCE;
+    while (await count() !== 1) assert.ok(Date.now() < end, "a closed tab's world goes on");
+    await reach(one, (await at(one)).step + 5);
+    return one;
+  },
+
+  async the_server_stops_and_starts(browser, url) {
+    const page = await open(browser, url);
+    page.mayFail = true; // the browser itself complains of refused connections
+    await world(page, "road");
+    await page.click("[data-driver=expert]");
+    await page.click("#run");
+    await reach(page, 10);
+    await page.click("#run");
+    await paused(page);
+    const { step } = await at(page);
+    const before = await pixels(page, CAMERA);
+    await ask("kill"); // without a word to its tabs
+    await page.waitForFunction(() => !document.querySelector("#status").classList.contains("open"));
+    await ask("start");
+    await page.waitForSelector("#status.open");
+    await page.waitForSelector("#pictures[data-shown=road]");
+    await page.waitForFunction((wanted) => document.querySelector("#moment").textContent === `${wanted} / ${wanted}`, step);
+    assert.equal(difference(before, await pixels(page, CAMERA)), 0, "the drive goes on somewhere else");
+    await page.waitForSelector("[data-driver=expert][aria-pressed=true]");
+    await page.click("#step");
+    await reach(page, step + 1);
+    return page;
+  },
+
+  async a_dream_with_something_ahead_survives_the_server(browser, url) {
+    const page = await open(browser, url);
+    page.mayFail = true;
+    await world(page, "dream");
+    await slide(page, "#temperature", 0.7);
+    for (let step = 1; step <= 4; step++) {
+      await page.keyboard.press("Period");
+      await reach(page, step);
+    }
+    await page.click("#latents_card summary");
+    await page.waitForFunction(() => [...document.querySelectorAll("#latents input")].some((input) => Number(input.value) !== 0));
+    await slide(page, "#latents input >> nth=0", 2.5);
+    await page.waitForSelector("#latents label.pulled");
+    for (let step = 5; step <= 7; step++) {
+      await page.keyboard.press("Period");
+      await reach(page, step);
+    }
+    const last = await pixels(page, DREAM);
+    await slide(page, "#timeline", 5);
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "5 / 7");
+    const here = await pixels(page, DREAM);
+    await ask("kill");
+    await page.waitForFunction(() => !document.querySelector("#status").classList.contains("open"));
+    await ask("start");
+    await page.waitForSelector("#pictures[data-shown=dream]");
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "5 / 7");
+    assert.equal(difference(here, await pixels(page, DREAM)), 0);
+    await slide(page, "#timeline", 7);
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "7 / 7");
+    assert.equal(difference(last, await pixels(page, DREAM)), 0);
+    return page;
+  },
+
+  async keys_drive_after_a_link(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "dream");
+    await page.keyboard.press("Period");
+    await reach(page, 1);
+    await page.click("#share");
+    await page.waitForSelector("#link:not([hidden])");
+    await page.keyboard.press("Period");
+    await reach(page, 2);
+    await page.click("#link"); // to copy it by hand
+    await page.keyboard.press("Period");
+    await reach(page, 3);
+    return page;
+  },
+
+  async the_address_holds_the_drive_that_is_shown_or_none(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "dream");
+    const address = () => page.evaluate(() => location.hash);
+    const share = async () => {
+      await page.click("#share");
+      await page.waitForFunction(() => location.hash !== "");
+    };
+    await page.keyboard.press("Period");
+    await reach(page, 1);
+    await share();
+    const link = page.url();
+    await page.keyboard.press("Period"); // another drive now
+    await reach(page, 2);
+    assert.equal(await address(), "");
+    await share();
+    await page.keyboard.press("KeyR");
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "0 / 0");
+    assert.equal(await address(), "");
+    const other = await open(browser, link);
+    await other.waitForFunction(() => document.querySelector("#moment").textContent === "1 / 1");
+    assert.equal(other.url(), link);
+    await other.keyboard.press("Comma"); // still the same drive
+    await other.waitForFunction(() => document.querySelector("#moment").textContent === "0 / 1");
+    assert.equal(other.url(), link);
+    await world(other, "road");
+    assert.equal(other.url(), url);
+    assert.deepEqual(other.faults, []);
+    return page;
+  },
+
+  async the_chosen_driver_stays(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "road");
+    const drives = (driver) => page.waitForSelector(`[data-driver=${driver}][aria-pressed=true]`);
+    await page.keyboard.press("Digit3");
+    await drives("expert");
+    await page.keyboard.press("Period");
+    await reach(page, 1);
+    await page.keyboard.press("KeyR");
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "0 / 0");
+    await drives("expert");
+    await world(page, "seen");
+    await drives("expert");
+    await world(page, "dream"); // where there is none
+    await drives("person");
+    await world(page, "road");
+    await drives("expert");
+    return page;
+  },
+
+  async it_begins_at_the_car_s_own_pace_and_at_the_true_temperature(browser, url) {
+    const page = await open(browser, url);
+    for (const name of ["dream", "road"]) {
+      await world(page, name);
+      assert.equal(await page.textContent("#pace_value"), "10 steps/s");
+    }
+    assert.equal(await page.textContent("#temperature_value"), "0.10");
+    assert.equal(await page.inputValue("#temperature"), "0.1");
+    assert.equal(await page.getAttribute("#temperature", "max"), "3");
+    assert.ok(!(await page.getAttribute("#file", "accept")).includes("svg"));
+    return page;
+  },
+
+  async recording_and_linking(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "road");
+    await page.click("[data-driver=expert]");
+    await page.click("#run");
+    await reach(page, 15);
+    await page.click("#run");
+    await paused(page);
+    await page.click("#save");
+    await page.waitForSelector("#kept a");
+    const film = await page.evaluate(async () => {
+      const answer = await fetch(document.querySelector("#kept a").href);
+      return [answer.headers.get("content-type"), (await answer.arrayBuffer()).byteLength];
+    });
+    assert.equal(film[0], "video/mp4");
+    assert.ok(film[1] > 1000);
+    const { step } = await at(page);
+    const distance = await page.textContent("dd[data-fact=distance]");
+    await page.click("#share");
+    await page.waitForSelector("#link:not([hidden])");
+    const other = await open(browser, await page.inputValue("#link"));
+    await other.waitForFunction((wanted) => document.querySelector("#moment").textContent === `${wanted} / ${wanted}`, step);
+    await paused(other);
+    assert.equal(await other.textContent("dd[data-fact=distance]"), distance);
+    assert.equal(difference(await pixels(page, CAMERA), await pixels(other, CAMERA)), 0);
+    return page;
+  },
+
+  async dreaming_from_a_picture_and_from_a_recording(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "dream");
+    const drawn = await pixels(page, DREAM);
+    const png = Buffer.from((await page.evaluate(() => {
+      const canvas = Object.assign(document.createElement("canvas"), { width: 3000, height: 2000 });
+      const context = canvas.getContext("2d");
+      context.fillStyle = "#208040";
+      context.fillRect(0, 0, 3000, 2000);
+      context.fillStyle = "#f0d020";
+      context.fillRect(1000, 900, 900, 900);
+      return canvas.toDataURL("image/png");
+    })).split(",")[1], "base64");
+    await page.click("#from summary");
+    await page.setInputFiles("#file", { name: "road.png", mimeType: "image/png", buffer: png });
+    await page.waitForFunction((old) => {
+      const data = document.querySelector("[data-picture=dream] canvas").getContext("2d").getImageData(0, 0, 64, 64).data;
+      return old.some((value, k) => Math.abs(value - data[k]) > 1);
+    }, drawn);
+    await page.setInputFiles("#file", { name: "no.png", mimeType: "image/png", buffer: Buffer.from("no picture") });
+    await page.waitForSelector("#notice:not([hidden])");
+    const pictured = await pixels(page, DREAM);
+
+    await world(page, "road");
+    for (let step = 1; step <= 3; step++) {
+      await page.keyboard.press("Period");
+      await reach(page, step);
+    }
+    await page.click("#save");
+    await page.waitForSelector("#kept a");
+    await world(page, "dream");
+    await page.waitForSelector("#dream_on");
+    await page.waitForFunction(() => Number(document.querySelector("#frame").max) === 2); // the newest comes first
+    await slide(page, "#frame", 2);
+    await page.waitForFunction(() => document.querySelector("#preview").getContext("2d").getImageData(20, 40, 1, 1).data[0] > 0);
+    await page.click("#dream_on");
+    await page.waitForFunction((old) => {
+      const data = document.querySelector("[data-picture=dream] canvas").getContext("2d").getImageData(0, 0, 64, 64).data;
+      return old.some((value, k) => Math.abs(value - data[k]) > 1);
+    }, pictured);
+    return page;
+  },
+
+  async it_fits_every_screen(browser, url) {
+    let page;
+    for (const [width, height] of [[320, 640], [390, 844], [844, 390], [768, 1024], [1366, 768], [1920, 1080]]) {
+      page = await open(browser, url, { viewport: { width, height } });
+      for (const name of ["road", "seen", "dream"]) {
+        await world(page, name);
+        const wide = await page.evaluate(() => document.documentElement.scrollWidth);
+        assert.ok(wide <= width, `${name} at ${width}: ${wide} pixels wide`);
+      }
+      assert.deepEqual(page.faults, []);
+    }
+    return page;
+  },
+
+  async the_dream_as_one_file(browser, url) {
+    const page = await open(browser, url, { offline: true });
+    await page.waitForFunction(() => window.dreamduck?.page.ready);
+    const worst = await page.evaluate(() => window.dreamduck.check());
+    console.log(JSON.stringify(worst));
+    assert.equal(worst.steps, 100);
+    for (const name of ["z", "reward", "end_reward", "end", "picture"]) assert.ok(worst[name] < 1e-3, `${name}: ${worst[name]}`);
+    const before = await pixels(page, "#dream");
+    await page.click("#run");
+    await page.keyboard.down("ArrowUp");
+    await reach(page, 10);
+    await page.keyboard.up("ArrowUp");
+    await page.keyboard.press("Space");
+    await paused(page);
+    const here = await pixels(page, "#dream");
+    assert.ok(difference(before, here) > 0.2);
+    await page.keyboard.press("Comma");
+    await page.waitForFunction((length) => parseInt(document.querySelector("#moment").textContent) < length, (await at(page)).length);
+    await slide(page, "#timeline", 0);
+    await page.waitForFunction(() => parseInt(document.querySelector("#moment").textContent) === 0);
+    assert.equal(difference(before, await pixels(page, "#dream")), 0);
+    await page.click("[data-driver=controller]");
+    await page.click("#step");
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "1 / 1");
+    // Numbers that are not Python's are told, in red.
+    assert.match(await page.textContent("#status"), /ready/);
+    await page.click("#check");
+    await page.waitForSelector("#checked.good");
+    for (const wrong of [0.01, NaN]) {
+      await page.evaluate((value) => (window.dreamduck.page.arrays.z[70] += value), wrong);
+      await page.click("#check");
+      await page.waitForSelector("#checked.bad");
+      assert.doesNotMatch(await page.textContent("#status"), /ready/);
+      assert.equal(await page.$eval("#checked", (line) => getComputedStyle(line).color), await page.$eval("#status", (line) => getComputedStyle(line).color));
+    }
+    return page;
+  },
+};
+
+const [name, url] = process.argv.slice(2);
+const browser = await launch();
+try {
+  const page = await scenarios[name](browser, url);
+  assert.deepEqual(page.faults, []);
+} finally {
+  await browser.close();
+}
+process.exit(0);

@@ -1,0 +1,31 @@
+"""A world model made up for tests: right in form, and it knows nothing."""
+
+from pathlib import Path
+
+import numpy as np
+
+from dreamduck.world_model import vae
+from dreamduck.world_model.mdn_rnn import InitialZ, MDNRNNConfig, files, start_states
+from dreamduck.world_model.mdn_rnn.layout import initial_parameters
+from dreamduck.world_model.vae.files import save
+from tests.world_model.vae.helpers import parameters
+
+
+def write_model(folder: Path, seed: int = 0) -> Path:
+    """Write weights of every kind into a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save(folder, parameters(seed=seed), {})
+    assert vae.load(folder).z_size == 64
+    config = MDNRNNConfig(residual=True)
+    random = np.random.default_rng(seed)
+    made = initial_parameters(config, seed)
+    for name, array in made.items():  # nothing keeps the value that it begins with
+        made[name] = (array + random.normal(0, 0.01, array.shape)).astype(np.float32)
+    made["head_share/kernel"] = random.uniform(0.05, 0.6, config.z_size).astype(np.float32)
+    made["head_end/bias"][:] = -6.0  # dreams that last
+    # Heads at full strength, so that actions and the past matter to what is foreseen.
+    made["head_mixture/kernel"] *= 10
+    files.save(folder, files.rounded(made), config, {})
+    mu = random.standard_normal((10, 64)).astype(np.float32)
+    start_states.write_initial(folder / files.INITIAL, InitialZ(mu, np.full_like(mu, -4.0)))
+    return folder

@@ -1,0 +1,125 @@
+"""The page in a real Chromium: keys pressed, pixels read, sliders moved. See browser/scenarios.mjs."""
+
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dreamduck.controllers.controller_file import RunFiles
+from dreamduck.controllers.policy import ControllerForm, random_theta
+from dreamduck.export.static_export import main as export
+from dreamduck.recordings import read_episode
+
+pytestmark = pytest.mark.browser
+
+SCENARIOS = Path(__file__).parent / "browser" / "scenarios.mjs"
+NAMES = re.findall(r"^  async (\w+)\(", SCENARIOS.read_text(encoding="utf-8"), re.MULTILINE)
+OFFLINE = "the_dream_as_one_file"
+PATIENCE = 240  # seconds for a scenario
+
+
+class Serving:
+    """The server as people start it, in a process of its own."""
+
+    def __init__(self, folder: Path, flags: list[str]) -> None:
+        self.folder, self.flags, self.port = folder, flags, 0
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "dreamduck.web", "--port", str(self.port), *self.flags]
+        self.process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, text=True)
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        found = re.fullmatch(r"Drive at (http://127\.0\.0\.1:(\d+)/)\n", line)
+        assert found, line
+        self.address, self.port = found[1], int(found[2])
+        while not self.ask("status")["warm"]:  # after a change the road's code is compiled first
+            time.sleep(0.2)
+
+    def ask(self, path: str) -> dict[str, Any]:
+        with urllib.request.urlopen(self.address + path) as answer:
+            return json.loads(answer.read())
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def stop(self) -> None:
+        self.process.terminate()
+        assert self.process.wait(timeout=PATIENCE) == 0
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def model(model_folder) -> tuple[Path, str]:
+    folder = model_folder
+    form = ControllerForm("zch")
+    files = RunFiles.of(folder, "rnnenv", 1, 4)
+    files.write_theta(random_theta(form, np.random.default_rng(0), 0.01))
+    return folder, str(files.path(".json"))
+
+
+@pytest.fixture(scope="module")
+def serving(model, tmp_path_factory) -> Iterator[Serving]:
+    flags = ["--weights", str(model[0]), "--controller", model[1], "--max-worlds", "20"]
+    server = Serving(tmp_path_factory.mktemp("drive"), flags)
+    yield server
+    server.stop()
+
+
+def play(name: str, address: str, serving: Serving | None = None) -> None:
+    """Run a scenario; it may ask for the server to be stopped and started."""
+    command = ["node", str(SCENARIOS), name, address]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    told: list[str] = []
+    with subprocess.Popen(command, text=True, **pipes) as process:  # type: ignore[call-overload]
+        watchdog = threading.Timer(PATIENCE, process.kill)
+        watchdog.start()
+        for line in process.stdout:
+            if line.startswith("@"):
+                assert serving is not None
+                getattr(serving, line[1:].strip())()
+                process.stdin.write("done\n")
+                process.stdin.flush()
+            else:
+                told.append(line)
+        code = process.wait()
+        watchdog.cancel()
+    print("".join(told))
+    assert code == 0, "".join(told)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != OFFLINE])
+def test_scenario(serving, name):
+    play(name, serving.address, serving)
+    if name == "recording_and_linking":
+        episodes = sorted((serving.folder / "records").glob("*.npz"))
+        assert episodes
+        episode = read_episode(episodes[-1])
+        assert len(episode) >= 15
+        assert episode.meta["world"] == "road"
+        assert episode.action[:, 0].mean() > 0.2
+
+
+@pytest.mark.parametrize("flags", [[], ["--temperature=1"]])
+@pytest.mark.parametrize("weights", ["random", "shipped"])
+def test_the_dream_as_one_file(model, tmp_path, weights, flags):
+    path = tmp_path / "dream.html"
+    if weights == "random":
+        flags = [*flags, "--weights", str(model[0]), "--controller", model[1]]
+    else:
+        flags = [*flags, "--controller", "dreamduck/pretrained/controllers/rnnenv.cma.32.64.best.json"]
+    assert export([str(path), *flags]) in (0, None)
+    play(OFFLINE, path.as_uri())

@@ -1,0 +1,275 @@
+"""Every flag of every command that drives changes what is shown, or is refused."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dreamduck.common import command_line
+from dreamduck.common.errors import ConfigError, DreamDuckError
+from dreamduck.controllers.controller_file import RunFiles
+from dreamduck.controllers.policy import ControllerForm, random_theta
+from dreamduck.envs import env, realenv, rnnenv
+from dreamduck.web import __main__ as page
+from dreamduck.web.server import Server, ServerConfig
+from dreamduck.web.session import Session
+from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig
+from dreamduck.web.share_link import Start
+from dreamduck.window import keyboard
+from dreamduck.window.window import Keys
+from tests.web.model import write_model
+
+Look = Callable[[list[str]], Any]
+SHARED = {"verbose", "quiet"}  # see test_verbosity
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> dict[str, str]:
+    """Values of flags that name files: a second world model, and a controller."""
+    folder = write_model(tmp_path_factory.mktemp("other"), seed=1)
+    run = RunFiles.of(folder, "rnnenv", 1, 4)
+    run.write_theta(random_theta(ControllerForm("zch"), np.random.default_rng(0), 0.1))
+    return {"weights": str(folder), "controller": str(run.path(".json"))}
+
+
+def parser_of(main: Callable[..., Any], monkeypatch) -> argparse.ArgumentParser:
+    """The parser that a command makes."""
+    made: list[argparse.ArgumentParser] = []
+
+    def caught(self: argparse.ArgumentParser, *arguments: Any) -> argparse.Namespace:
+        made.append(self)
+        raise InterruptedError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(argparse.ArgumentParser, "parse_args", caught)
+        with contextlib.suppress(InterruptedError):
+            main([])
+    return made[0]
+
+
+def names(parser: argparse.ArgumentParser) -> set[str]:
+    return {action.dest for action in parser._actions} - {"help"}
+
+
+# ---------------------------------------------------------------- the page
+
+PAGE: dict[str, list[str]] = {
+    "map_name": ["--map-name=small_loop"],
+    "domain_rand": ["--domain-rand"],
+    "distortion": ["--distortion", "--any-weights"],
+    "frame_skip": ["--frame-skip=4", "--any-weights"],
+    "start_angle": ["--start-angle=50"],
+    "simulator": ["--simulator=gym-duckietown"],
+    "reward": ["--reward=simulator", "--any-weights"],
+    "steering_gain": ["--steering-gain=1.5", "--any-weights"],
+    "weights": ["--weights={weights}"],
+    "controller": ["--controller={controller}"],
+    "records": ["--records={folder}/a"],
+    "films": ["--films={folder}/b"],
+    "temperature": ["--temperature=0.7"],
+    "any_weights": ["--any-weights", "--steering-gain=2"],
+    "host": ["--host=127.0.0.2"],
+    "port": ["--port={port}"],
+    "token": ["--token=abcdefghijklmnopqrstuvwxyz"],
+    "max_worlds": ["--max-worlds=3"],
+    "origin": ["--origin=https://example.org"],
+}
+
+
+def page_look(flags: list[str], monkeypatch) -> str:
+    """What the page's server makes of flags: where it listens, what it tells, how its road looks."""
+    told: dict[str, Any] = {}
+
+    async def serve(server: Server) -> None:
+        shop = server._workshop
+        assert isinstance(shop, SessionFactory)
+        config = server.config
+        told["listens"] = [config.host, config.port, server.token, config.max_worlds, config.origin]
+        about = shop.describe()
+        told["about"] = {key: about[key] for key in ("map_name", "temperature", "pace", "domain_rand")}
+        told["folders"] = [str(shop.recorder.folder), str(shop.recorder.films)]
+        told["weights"] = shop.model.memory.weights if shop.model else about["worlds"]
+        told["controller"] = shop.controller.theta.tolist() if shop.controller else about["controller"]
+        road = Session(shop.make(Start("road", about["map_name"], 3, about["domain_rand"])))
+        told["simulator"] = road.world.simulator
+        road.hold(0.3, 0.6)
+        for _ in range(5):
+            road.advance()
+        told["road"] = [road.now.frame.tolist(), road.total]
+        road.close()
+
+    monkeypatch.setattr(page, "serve", serve)
+    monkeypatch.setattr(page, "_abort", lambda code: None)
+    page.main(["--port=0", *flags])
+    return json.dumps(told)
+
+
+@pytest.fixture(scope="module")
+def page_before(tmp_path_factory) -> str:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("empty"))
+        return page_look([], patch)
+
+
+def test_every_flag_of_the_page_is_tried(monkeypatch):
+    assert names(parser_of(page.main, monkeypatch)) == {*PAGE, *SHARED}
+
+
+@pytest.mark.parametrize("name", PAGE)
+def test_a_flag_of_the_page_has_an_effect(name, page_before, files, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    flags = [flag.format(**files, folder=tmp_path, port=port) for flag in PAGE[name]]
+    if name == "any_weights":
+        with pytest.raises(ConfigError):  # it is what the flag is for
+            page_look(flags[1:], monkeypatch)
+    assert page_look(flags, monkeypatch) != page_before
+
+
+def test_where_the_page_listens_is_where_it_says(tmp_path):
+    with pytest.raises(ConfigError, match="port"):
+        ServerConfig(port=70_000)
+    with pytest.raises(DreamDuckError, match="frame_skip"):
+        SessionFactory(SessionFactoryConfig(frame_skip=5))
+
+
+# ---------------------------------------------------------------- the window
+
+ROAD: dict[str, list[str]] = {
+    "map_name": ["--map-name=small_loop"],
+    "domain_rand": ["--domain-rand"],
+    "distortion": ["--distortion"],
+    "frame_skip": ["--frame-skip=4"],
+    "start_angle": ["--start-angle=2"],
+    "simulator": ["--simulator=gym-duckietown"],
+    "reward": ["--reward=simulator"],
+    "steering_gain": ["--steering-gain=1.5"],
+}
+DRIVE: dict[str, list[str]] = {
+    "seed": ["--seed=4"],
+    "pictures": ["--pictures={folder}/shots"],
+    "steps": ["--steps=3"],
+    "driver": ["--driver=controller", "--controller={controller}"],
+    "controller": ["--controller={folder}/missing.json"],
+    "record": ["--record={folder}/episodes"],
+    "video": ["--video={folder}/film.gif"],
+}
+SCRIPTS: dict[str, tuple[Callable[..., Any], dict[str, list[str]]]] = {
+    "env": (env.main, {**ROAD, **DRIVE, "weights": ["--weights={folder}/missing", "--driver=controller"]}),
+    "realenv": (
+        realenv.main,
+        {
+            **ROAD,
+            **DRIVE,
+            "frame_skip": ["--frame-skip=4", "--any-weights"],
+            "distortion": ["--distortion", "--any-weights"],
+            "reward": ["--reward=simulator", "--any-weights"],
+            "steering_gain": ["--steering-gain=1.5", "--any-weights"],
+            "any_weights": ["--any-weights", "--steering-gain=1.5"],
+            "weights": ["--weights={weights}"],
+            "temperature": ["--temperature=0.9", "--next-z"],
+            "debug": ["--no-debug"],
+            "next_z": ["--next-z"],
+        },
+    ),
+    "rnnenv": (
+        rnnenv.main,
+        {
+            **DRIVE,
+            "weights": ["--weights={weights}"],
+            "temperature": ["--temperature=0.9"],
+            "beginning": ["--beginning=midway"],
+        },
+    ),
+}
+# What a flag is compared with, where it needs another to have an effect.
+BESIDE = {"temperature": ["--next-z"]}
+CASES = [(script, name) for script, (_, flags) in SCRIPTS.items() for name in flags]
+
+
+class Glass:
+    """A window that keeps what it shows, and in which up, left and return are pressed."""
+
+    shown: list[Any]
+
+    def __init__(self, title: str) -> None:
+        Glass.shown = [title]
+
+    def show(self, frame: Any, lines: list[str], fps: float) -> Keys:
+        Glass.shown.append((frame.tobytes(), lines, fps))
+        return Keys(frozenset(["UP", "LEFT"]), ("RETURN",) if len(Glass.shown) == 2 else (), False)
+
+    def close(self) -> None:
+        pass
+
+
+def window_look(main: Callable[..., Any], flags: list[str], folder: Path, monkeypatch) -> list[Any]:
+    """What a script shows and writes, or what it says when it refuses."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(keyboard, "Window", Glass)
+    before = set(folder.rglob("*"))
+    try:
+        main(["--seed=3", "--steps=5", *flags])
+    except DreamDuckError as err:
+        return ["refused", str(err)]
+    written = sorted(str(path.relative_to(folder)) for path in set(folder.rglob("*")) - before)
+    return [*Glass.shown, written]
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_flag_of_the_script_is_tried(script, monkeypatch):
+    main, flags = SCRIPTS[script]
+    assert names(parser_of(main, monkeypatch)) == {*flags, *SHARED}
+
+
+@pytest.fixture(scope="module")
+def looks(tmp_path_factory) -> Callable[[str, list[str]], list[Any]]:
+    """What the scripts show with few flags; looked at once each."""
+    known: dict[tuple[str, ...], list[Any]] = {}
+
+    def look(script: str, flags: list[str]) -> list[Any]:
+        key = (script, *flags)
+        if key not in known:
+            with pytest.MonkeyPatch.context() as patch:
+                known[key] = window_look(SCRIPTS[script][0], flags, tmp_path_factory.mktemp("plain"), patch)
+        return known[key]
+
+    return look
+
+
+@pytest.mark.parametrize(("script", "name"), CASES)
+def test_a_flag_of_the_script_has_an_effect(script, name, looks, files, tmp_path, monkeypatch):
+    main, flags = SCRIPTS[script]
+    given = [flag.format(**files, folder=tmp_path) for flag in flags[name]]
+    before = looks(script, [flag for flag in BESIDE.get(name, []) if flag in given])
+    assert before[0] != "refused"
+    after = window_look(main, given, tmp_path, monkeypatch)
+    assert after != before
+    if "missing" not in given[0]:
+        assert after[0] != "refused", after
+
+
+# ---------------------------------------------------------------- all of them
+
+
+@pytest.mark.parametrize(
+    ("flags", "level"), [([], logging.INFO), (["-v"], logging.DEBUG), (["-q"], logging.WARNING)]
+)
+def test_verbosity(flags, level):
+    log = logging.getLogger("dreamduck")
+    before = log.level
+    command_line.start_logging(command_line.parser("").parse_args(flags))
+    found = log.level
+    log.setLevel(before)
+    assert found == level

@@ -1,0 +1,843 @@
+"""The server as a browser meets it, and as somebody hostile does; no browser is needed."""
+
+import asyncio
+import contextlib
+import errno
+import io
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import urllib.request
+from typing import Any
+
+import numpy as np
+import pytest
+from aiohttp import ClientSession, CookieJar, WSMsgType, WSServerHandshakeError
+
+from dreamduck.common.errors import ConfigError
+from dreamduck.recordings import read_episode
+from dreamduck.web import limits
+from dreamduck.web.protocol import MAX_MESSAGE, unpack
+from dreamduck.web.server import HEADERS, Server, ServerConfig, is_loopback
+from dreamduck.web.share_link import MAX_STEPS, Script, Start, to_link
+from tests.web.fakes import LineWorkshop, LineWorld
+
+LONG = to_link(Script(Start("road"), np.zeros((MAX_STEPS, 2), np.float32), (0.0,) * MAX_STEPS))
+
+
+class Tab:
+    """A tab that speaks the page's protocol."""
+
+    def __init__(self, socket):
+        self.socket = socket
+
+    async def say(self, type, **values):
+        await self.socket.send_str(json.dumps({"type": type, **values}))
+
+    async def hear(self, type):
+        """The next answer of a type; moments are passed over unless they are asked for."""
+        while True:
+            message = await self.socket.receive(timeout=10)
+            if message.type == WSMsgType.BINARY:
+                header, pictures = unpack(message.data)
+                if type == "moment":
+                    return {**header, "seen": pictures}
+            elif message.type == WSMsgType.TEXT:
+                answer = json.loads(message.data)
+                if answer["type"] == type:
+                    return answer
+                assert answer["type"] != "error", answer
+            else:
+                raise AssertionError(f"closed: {message}")
+
+    async def moment(self, wanted):
+        """The first moment for which `wanted` holds."""
+        while True:
+            moment = await self.hear("moment")
+            if wanted(moment):
+                return moment
+
+    async def begin(self, **values):
+        await self.say("begin", **{"world": "road", "temperature": 0.0, **values})
+        return await self.hear("world")
+
+
+def serving(tmp_path, **config):
+    """Run a coroutine function against a server: test(address, http, open_tab, workshop)."""
+
+    def run(test):
+        async def main():
+            workshop = LineWorkshop(tmp_path)
+            server = Server(ServerConfig(port=0, **config), workshop)
+            address = await server.start()
+            try:
+                async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as http:
+
+                    async def tab(**headers):
+                        socket = await http.ws_connect(
+                            address.partition("?")[0] + "socket", headers=headers
+                        )
+                        return Tab(socket)
+
+                    await test(address, http, tab, workshop)
+            finally:
+                await server.stop()
+            assert all(world.closed for world in workshop.made)
+
+        asyncio.run(main())
+
+    return run
+
+
+async def until(wanted):
+    for _ in range(200):
+        if wanted():
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("it did not come")
+
+
+def test_a_drive_from_beginning_to_film(tmp_path):
+    async def test(address, http, tab, workshop):
+        one = await tab()
+        assert (await one.hear("hello"))["worlds"]["road"] == ""
+        world = await one.begin(seed=7)
+        assert world["start"]["seed"] == 7
+        assert world["map"] == {"name": "loop_empty"}
+        await one.say("pace", rate=60)
+        await one.say("hold", throttle=1.0, steering=-0.5)
+        await one.say("run", on=True)
+        moment = await one.moment(lambda m: m["step"] == 6)
+        assert moment["action"] == pytest.approx([1, -0.5], abs=1e-4)
+        assert np.frombuffer(moment["seen"]["camera"], np.uint8).reshape(64, 64, 3)[0, 0, 0] == 12
+        await one.say("run", on=False)
+        moment = await one.moment(lambda m: not m["running"])
+        await one.say("seek", step=2)
+        moment = await one.moment(lambda m: m["step"] == 2)
+        assert moment["length"] >= 6
+        await one.say("step")
+        moment = await one.moment(lambda m: m["step"] == 3)
+        assert moment["length"] == 3
+        await one.say("save")
+        saved = await one.hear("saved")
+        episode = read_episode(tmp_path / "records" / saved["episode"])
+        assert len(episode) == 3
+        assert episode.meta["seed"] == 7
+        assert episode.action[:, 0].tolist() == pytest.approx([1, 1, 1], abs=1e-4)
+        film = await http.get(f"{address}films/{saved['film']}")
+        assert film.headers["Content-Type"] == "video/mp4"
+        assert (await film.read())[4:8] == b"ftyp"
+        await one.say("save")
+        assert (await one.hear("saved"))["episode"] != saved["episode"]
+        await one.say("records")
+        names = (await one.hear("records"))["records"]
+        assert len(names) == 2
+        await one.say("peek", record=names[0], frame=99)
+        peeked = await one.moment(lambda m: "peek" in m)
+        assert peeked["length"] == 3
+        assert len(peeked["seen"]["record"]) == 64 * 64 * 3
+
+    serving(tmp_path)(test)
+
+
+def test_who_drives_and_a_link(tmp_path):
+    async def test(address, http, tab, workshop):
+        one, two = await tab(), await tab()
+        await one.begin(seed=5, temperature=1.0)
+        await one.say("driver", driver="expert")
+        for _ in range(4):
+            await one.say("step")
+        moment = await one.moment(lambda m: m["step"] == 4)
+        assert moment["driver"] == "expert"
+        await one.say("link", tag="t")
+        link = await one.hear("link")
+        assert link["tag"] == "t"
+        await two.say("again", link=link["link"], resume=True)
+        again = await two.moment(lambda m: m["step"] == 4)
+        assert again["place"] == moment["place"]
+        assert not again["running"]
+        await two.say("again", link=link["link"])
+        again = await two.moment(lambda m: m["step"] == 4)
+        assert again["place"] == moment["place"]
+        assert again["length"] == 4
+
+    serving(tmp_path)(test)
+
+
+def test_a_closed_tab_ends_its_world_and_no_other(tmp_path):
+    async def test(address, http, tab, workshop):
+        one, two = await tab(), await tab()
+        await one.begin()
+        await two.begin()
+        await one.say("run", on=True)
+        await two.say("run", on=True)
+        await one.moment(lambda m: m["step"] == 2)
+        await one.socket.close()
+        await until(lambda: workshop.made[0].closed)
+        at = (await two.hear("moment"))["step"]
+        await two.moment(lambda m: m["step"] > at + 2)
+        assert not workshop.made[1].closed
+        await two.begin()  # another world in the same tab ends the first
+        assert workshop.made[1].closed
+
+    serving(tmp_path)(test)
+
+
+def test_a_world_that_takes_long_to_be_made(tmp_path, monkeypatch):
+    monkeypatch.setattr("dreamduck.web.server.HEARTBEAT", 0.6)
+
+    async def test(address, http, tab, workshop):
+        workshop.pains = 2.0  # several heartbeats
+        one = await tab()
+        await one.begin()
+        await one.say("step")
+        await one.moment(lambda m: m["step"] == 1)
+        two = await tab()
+        await two.say("begin", world="road")
+        await until(lambda: len(workshop.made) == 2)
+        await two.socket.close()  # in the middle of it
+        await until(lambda: workshop.made[1].closed)
+
+    serving(tmp_path)(test)
+
+
+def test_a_flood_of_messages_closes_the_connection(tmp_path):
+    async def test(address, http, tab, workshop):
+        one = await tab()
+        workshop.pains = 1.0
+        await one.say("begin", world="road")
+        with contextlib.suppress(ConnectionError):
+            for _ in range(1000):
+                await one.say("hold", throttle=0.1)
+        while (message := await one.socket.receive(timeout=10)).type == WSMsgType.TEXT:
+            pass
+        assert message.type in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.ERROR)
+        await asyncio.sleep(2 * workshop.pains)  # the world may be made only after its tab has gone
+        await until(lambda: all(world.closed for world in workshop.made))
+
+    serving(tmp_path)(test)
+
+
+def test_the_dream_from_a_picture_and_from_a_recording(tmp_path):
+    async def test(address, http, tab, workshop):
+        one = await tab()
+        await one.begin()
+        await one.say("step")
+        await one.moment(lambda m: m["step"] == 1)
+        await one.say("save")
+        record = (await one.hear("saved"))["episode"].removesuffix(".npz")
+        await one.socket.send_bytes(bytes([9, 8, 7]) * 64 * 64)
+        await one.hear("picture")
+        world = await one.begin(world="dream", picture=True)
+        assert world["start"]["z"] == [9, 8, 7]
+        assert world["map"] is None
+        world = await one.begin(world="dream", record=record, frame=0)
+        assert world["start"]["z"] == [0, 0, 0]
+
+    serving(tmp_path)(test)
+
+
+BAD = [
+    "",
+    "{",
+    "[]",
+    "null",
+    "1" * 5000,
+    "[" * 20000,
+    '{"type": "fly"}',
+    '{"type": ["begin"]}',
+    '{"type": "hold"}' + " " * 10 + "x",
+    '{"type": "hold", "throttle": 2}',
+    '{"type": "hold", "throttle": NaN}',
+    '{"type": "hold", "throttle": "1"}',
+    '{"type": "hold", "boost": 1}',
+    '{"type": "temperature", "value": 1e999}',
+    '{"type": "seek", "step": -1}',
+    '{"type": "seek", "step": 1.5}',
+    '{"type": "pull", "latent": 77, "value": 0}',
+    '{"type": "driver", "driver": "controller"}',
+    '{"type": "begin", "world": "moon"}',
+    '{"type": "begin", "map_name": "nowhere"}',
+    '{"type": "begin", "world": "dream", "picture": true}',
+    '{"type": "begin", "world": "dream", "record": "../../etc/passwd"}',
+    '{"type": "peek", "record": "/etc/passwd"}',
+    '{"type": "peek", "record": "999"}',
+    '{"type": "again", "link": "AAAA"}',
+    '{"type": "save"}',
+    b"\x00" * 100,
+    b"",
+]
+
+
+@pytest.mark.parametrize("bad", BAD)
+def test_a_bad_message_is_told_and_does_no_harm(tmp_path, bad):
+    async def test(address, http, tab, workshop):
+        one = await tab()
+        await one.begin()
+        await (one.socket.send_bytes(bad) if isinstance(bad, bytes) else one.socket.send_str(bad))
+        answer = await one.hear("error")
+        assert len(answer["message"]) > 5
+        await one.begin()
+        await one.say("step")
+        await one.moment(lambda m: m["step"] == 1)
+
+    serving(tmp_path)(test)
+
+
+def test_many_bad_messages_or_a_huge_one_close_the_connection(tmp_path):
+    async def closed(one):
+        while True:
+            message = await one.socket.receive(timeout=10)
+            if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSED):
+                return message.data
+
+    async def test(address, http, tab, workshop):
+        one = await tab()
+        for _ in range(30):
+            await one.socket.send_str("nonsense")
+        assert await closed(one) == 1008
+        for huge in (b"x" * (MAX_MESSAGE + 1), b"x" * 30_000_000):
+            one = await tab()
+            await one.begin()
+            with contextlib.suppress(ConnectionError):  # the server hangs up in the middle of it
+                await one.socket.send_bytes(huge)
+            assert await closed(one) in (1009, None)
+        await until(lambda: all(world.closed for world in workshop.made))
+        response = await http.post(address, data=io.BytesIO(b"x" * 10_000_000))
+        assert response.status == 405
+
+    serving(tmp_path)(test)
+
+
+def test_strange_origins_and_hosts_are_refused(tmp_path):
+    async def test(address, http, tab, workshop):
+        own = address.rstrip("/")
+        assert (await (await tab(InitialAgent=own)).hear("hello"))["type"] == "hello"
+        for origin in (
+            "http://evil.example",
+            "null",
+            own + ".evil.example",
+            "https://127.0.0.1",
+            "http://localhost:1",
+            "http://[::1",
+            "",
+            "\udcff",
+        ):
+            with pytest.raises(WSServerHandshakeError) as info:
+                await tab(InitialAgent=origin)
+            assert info.value.status == 403
+        for host in (
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "192.168.1.1",
+            "[",
+            "[::1",
+            "127.0.0.1@evil",
+        ):
+            assert (await http.get(address, headers={"Host": host})).status == 403
+
+    serving(tmp_path)(test)
+
+
+def test_a_token_guards_what_is_not_loopback(tmp_path):
+    async def test(address, http, tab, workshop):
+        bare, _, query = address.partition("?")
+        token = query.removeprefix("token=")  # of letters that need no quoting
+        assert len(token) >= 16
+        for path in (
+            "",
+            "status",
+            "socket",
+            "page/main.js",
+            "films/1.mp4",
+            "?token=",
+            "?token=" + "x" * len(token),
+        ):
+            assert (await http.get(bare + path)).status == 403
+        for wrong in ("wrong", "\udcff", "ö" * len(token)):
+            assert (await http.get(bare, headers={"Cookie": f"dreamduck={wrong}"})).status == 403
+        assert (await http.get(bare, headers={"Host": "["})).status == 403
+        welcome = await http.get(address)
+        assert welcome.status == 200
+        assert "token" not in str(welcome.url)  # the cookie has it now
+        cookie = welcome.history[0].headers["Set-Cookie"]
+        assert "HttpOnly" in cookie
+        assert "SameSite=Strict" in cookie
+        one = Tab(await http.ws_connect(bare + "socket"))
+        await one.begin()
+
+    serving(tmp_path, host="0.0.0.0")(test)
+    with pytest.raises(ConfigError):
+        ServerConfig(token="short")
+
+
+@pytest.mark.parametrize("origin", ["example.org", "https://example.org/", "https://a@b", "*"])
+def test_an_origin_that_no_browser_sends(origin):
+    with pytest.raises(ConfigError, match="origin"):
+        ServerConfig(origin=origin)
+
+
+def test_behind_a_proxy(tmp_path):
+    async def test(address, http, tab, workshop):
+        named = {"Host": "ducks.example", "Origin": "https://ducks.example"}
+        assert (await (await tab(**named)).hear("hello"))["type"] == "hello"
+        assert (await http.get(address, headers={"Host": "ducks.example"})).status == 200
+        assert (await http.get(address, headers={"Host": "other.example"})).status == 403
+
+    serving(tmp_path, origin="https://ducks.example")(test)
+
+
+def test_a_drive_goes_on_where_another_cannot_be_begun(tmp_path):
+    async def test(address, http, tab, workshop):
+        one = await tab()
+        await one.begin()
+        await one.say("run", on=True)
+        await one.moment(lambda m: m["step"] == 2)
+        await one.say("begin", world="road", map_name="nowhere")
+        await one.hear("error")
+        await one.moment(lambda m: m["step"] > 4 and m["running"])
+
+    serving(tmp_path)(test)
+
+
+def test_the_chosen_driver_begins(tmp_path):
+    async def test(address, http, tab, workshop):
+        one = await tab()
+        await one.begin(driver="expert")
+        await one.say("step")
+        moment = await one.moment(lambda m: m["step"] == 1)
+        assert moment["driver"] == "expert"
+        assert moment["action"] == pytest.approx([1, 0.25], abs=1e-4)
+        await one.begin(driver="controller")  # who cannot drive here
+        await one.say("step")
+        assert (await one.moment(lambda m: m["step"] == 1))["driver"] == "person"
+
+    serving(tmp_path)(test)
+
+
+@pytest.mark.parametrize("blocked", ["records", "films"])
+def test_a_drive_that_cannot_be_saved_is_not_lost(tmp_path, blocked):
+    async def test(address, http, tab, workshop):
+        one = await tab()
+        await one.begin(seed=3)
+        for _ in range(3):
+            await one.say("step")
+        await one.moment(lambda m: m["step"] == 3)
+        (tmp_path / blocked).write_text("a file where the folder should be")
+        await one.say("save")
+        told = (await one.hear("error"))["message"]
+        assert "save" in told
+        assert blocked in told
+        assert "\n" not in told
+        assert not list(tmp_path.glob("records/*.npz"))  # both files, or neither
+        await one.say("step")
+        await one.moment(lambda m: m["step"] == 4)
+        (tmp_path / blocked).unlink()
+        await one.say("save")
+        saved = await one.hear("saved")
+        assert len(read_episode(tmp_path / "records" / saved["episode"])) == 4
+
+    serving(tmp_path)(test)
+
+
+def test_a_full_disk_is_told(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    async def test(address, http, tab, workshop):
+        one = await tab()
+        await one.begin()
+        await one.say("step")
+        await one.moment(lambda m: m["step"] == 1)
+        with monkeypatch.context() as patch:
+            patch.setattr("os.fsync", full)
+            await one.say("save")
+            assert "No space left" in (await one.hear("error"))["message"]
+        await one.say("save")
+        await one.hear("saved")
+
+    serving(tmp_path)(test)
+
+
+def test_an_error_of_the_system_ends_no_drive(tmp_path, monkeypatch):
+    async def test(address, http, tab, workshop):
+        def refused(*arguments):
+            raise PermissionError(errno.EACCES, "Permission denied", "records")
+
+        one = await tab()
+        await one.begin()
+        with monkeypatch.context() as patch:
+            patch.setattr(workshop.recorder, "names", refused)
+            await one.say("records")
+            assert "Permission denied" in (await one.hear("error"))["message"]
+            patch.setattr(LineWorld, "step", refused)
+            await one.say("run", on=True)
+            assert "Permission denied" in (await one.hear("error"))["message"]
+        await one.say("step")
+        await one.moment(lambda m: m["step"] == 1)
+
+    serving(tmp_path)(test)
+
+
+def test_a_drive_goes_on_after_the_server_was_away(tmp_path):
+    """What a tab was told is enough to stand where it stood, with what lay ahead."""
+
+    async def first(address, http, tab, workshop):
+        one = await tab()
+        known["start"] = (await one.begin(seed=8, temperature=0.5, driver="expert"))["start"]
+        moments: list[list[Any]] = []
+        for type, values in (
+            *(("step", {}),) * 4,
+            ("seek", {"step": 2}),
+            ("pull", {"latent": 1, "value": 1.5}),
+            ("temperature", {"value": 2.0}),
+            *(("step", {}),) * 5,
+            ("seek", {"step": 3}),
+        ):
+            await one.say(type, **values)
+        while True:
+            moment = await one.hear("moment")
+            start, rows = moment["news"]
+            moments = [*moments[:start], *rows]
+            if moment["step"] == 3 and moment["length"] == 7:
+                break
+        known.update(moments=moments, moment=moment)
+
+    async def second(address, http, tab, workshop):
+        moments = known["moments"]
+        actions = np.array([row[:2] for row in moments[1:]], np.float64) / 32767
+        start = Start(**{**known["start"], "z": tuple(known["start"]["z"])})
+        pulls = tuple((step, *pull) for step, row in enumerate(moments) for pull in row[3])
+        temperatures = tuple(row[2] for row in moments[1:])
+        link = to_link(Script(start, actions.astype(np.float32), temperatures, pulls))
+        one = await tab()
+        await one.say("again", link=link, resume=True, step=3, driver="expert")
+        moment = await one.hear("moment")
+        assert moment == {**known["moment"], "news": [0, moments]}
+
+    known: dict[str, Any] = {}
+    serving(tmp_path)(first)
+    serving(tmp_path)(second)
+
+
+def test_the_driver_changes_between_two_steps(tmp_path):
+    """A step that is being computed is the last driver's to its end, and drops nothing of a replay."""
+
+    async def test(address, http, tab, workshop):
+        one = await tab()
+        await one.begin()
+        for _ in range(6):
+            await one.say("step")
+        await one.moment(lambda m: m["step"] == 6)
+        await one.say("seek", step=0)
+        await one.say("driver", driver="replay")
+        world = workshop.made[0]
+        world.pace = 0.3
+        world.entered.clear()
+        await one.say("run", on=True)
+        await until(world.entered.is_set)
+        await one.say("driver", driver="expert")
+        moment = await one.moment(lambda m: m["step"] == 1)
+        assert (moment["driver"], moment["length"]) == ("replay", 6)
+        moment = await one.moment(lambda m: m["step"] == 2)
+        assert (moment["driver"], moment["length"]) == ("expert", 2)
+
+    serving(tmp_path)(test)
+
+
+def test_a_newer_wish_ends_a_long_replay(tmp_path):
+    async def test(address, http, tab, workshop):
+        one = await tab()
+        await one.begin()
+        workshop.pace = 0.02  # a minute for the whole
+        await one.say("again", link=LONG)
+        await until(lambda: len(workshop.made) == 2 and workshop.made[1].steps > 2)
+        workshop.pace = 0.0
+        world = await one.begin(seed=5)
+        assert world["start"]["seed"] == 5
+        assert workshop.made[1].closed
+        assert workshop.made[1].steps < 1000
+
+    serving(tmp_path)(test)
+
+
+def test_a_closed_tab_ends_its_long_replay(tmp_path):
+    async def test(address, http, tab, workshop):
+        workshop.pace = 0.02
+        one = await tab()
+        await one.say("again", link=LONG)
+        await until(lambda: workshop.made and workshop.made[0].steps > 2)
+        await one.socket.close()
+        await until(lambda: workshop.made[0].closed)
+        assert workshop.made[0].steps < 1000
+
+    serving(tmp_path)(test)
+
+
+def test_only_so_many_worlds(tmp_path):
+    async def test(address, http, tab, workshop):
+        tabs = [await tab() for _ in range(2)]
+        for one in tabs:
+            await one.begin()
+        late = await tab()
+        message = await late.socket.receive(timeout=10)
+        assert message.type == WSMsgType.CLOSE
+        assert "2 tabs" in message.extra
+        status = await (await http.get(address + "status")).json()
+        assert (status["worlds"], status["max_worlds"]) == (2, 2)
+        await tabs[0].socket.close()
+        await until(lambda: workshop.made[0].closed)
+        await asyncio.sleep(0.05)
+        await (await tab()).begin()
+
+    serving(tmp_path, max_worlds=2)(test)
+
+
+def test_every_answer_carries_the_headers(tmp_path):
+    async def test(address, http, tab, workshop):
+        own = address.rstrip("/")
+        for status, answer in (
+            (200, await http.get(address)),
+            (200, await http.get(address + "status")),
+            (404, await http.get(address + "x")),
+            (404, await http.get(address + "films/1.mp4")),
+            (403, await http.get(address, headers={"Host": "evil.example"})),
+            (403, await http.get(address + "socket", headers={"Origin": "http://evil.example"})),
+            (405, await http.post(own)),
+        ):
+            assert answer.status == status
+            for name, value in HEADERS.items():
+                assert answer.headers[name] == value
+
+    serving(tmp_path)(test)
+
+
+async def talk(address, data, wait=10.0):
+    """Send bytes to the server and read until it hangs up; returns what it answered."""
+    port = int(address.rstrip("/").rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(data)
+    try:
+        with contextlib.suppress(ConnectionError):
+            return await asyncio.wait_for(reader.read(), wait)
+        return b""
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "half", [b"", b"GET / HTTP/1.1\r\nHost: 127", b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\nx"]
+)
+def test_half_a_request_is_not_waited_for(tmp_path, monkeypatch, half):
+    monkeypatch.setattr("dreamduck.web.server.REQUEST_LIMIT", 0.3)
+    monkeypatch.setattr("dreamduck.web.server.BODY_LIMIT", 0.3)
+
+    async def test(address, http, tab, workshop):
+        await talk(address, half)  # waits for the server to hang up
+
+    serving(tmp_path)(test)
+
+
+def test_nonsense_is_answered_without_a_word_in_the_log(tmp_path, caplog):
+    async def test(address, http, tab, workshop):
+        for data in (
+            b"\x16\x03\x01\x02\x00\x01",
+            b"nonsense\r\n\r\n",
+            b"GET / HTTP/9.9\r\n\r\n",
+            b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\nA b: c\r\n\r\n",
+            b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\n\r\n",
+            b"GET / HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
+            b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        ) * 3:
+            await talk(address, data + b"\r\n\r\n")
+        assert (await http.get(address)).status == 200
+
+    logging.getLogger("dreamduck").setLevel(logging.INFO)
+    serving(tmp_path)(test)
+    assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
+
+
+def test_warnings_are_short_and_few(caplog):
+    with caplog.at_level(logging.INFO, "dreamduck"):
+        for _ in range(50):
+            try:
+                raise OSError(errno.EMFILE, "Too many\nopen files")
+            except OSError:
+                limits.http_log.exception("Error")
+    assert len(caplog.records) == 1
+    assert caplog.records[0].exc_info is None
+    assert "Too many open files" in caplog.text
+
+
+def test_connections_beyond_the_limit_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("dreamduck.web.limits.connection_limit", lambda worlds: 3)
+
+    async def test(address, http, tab, workshop):
+        port = int(address.rstrip("/").rpartition(":")[2])
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        await asyncio.sleep(0.1)
+        assert b" 503 " in await talk(address, b"")
+        for _, writer in held:
+            writer.close()
+        await asyncio.sleep(0.1)
+        assert (await http.get(address)).status == 200
+
+    serving(tmp_path)(test)
+
+
+def test_the_limit_on_connections_follows_that_on_files():
+    resource = pytest.importorskip("resource")
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    used = len(os.listdir("/proc/self/fd"))
+    code = (
+        "import resource; from dreamduck.web.limits import connection_limit as f\n"
+        "print(f(8)); resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)); print(f(8), f(1))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    most, few, fewer = map(int, told.stdout.split())
+    assert most == limits.connection_limit(8) or soft - used < most + limits.RESERVE
+    assert limits.FEWEST <= few < 64 - limits.RESERVE
+    assert fewer <= few
+
+
+def test_pages_and_nothing_else_are_served(tmp_path):
+    async def test(address, http, tab, workshop):
+        page = await http.get(address)
+        assert "dreamduck" in await page.text()
+        assert "default-src 'self'" in page.headers["Content-Security-Policy"]
+        for name in ("main.js", "style.css", "duck.svg"):
+            assert (await http.get(address + "page/" + name)).status == 200
+        strange = (
+            "page/server.py",
+            "page/../server.py",
+            "page/%2e%2e/server.py",
+            "films/..%2f..%2fetc%2fpasswd",
+            "x",
+        )
+        for name in strange:
+            assert (await http.get(address + name)).status == 404
+        for path in ["index.html", *("page/" + n for n in ("main.js", "view.js", "connection.js"))]:
+            text = await (await http.get(address + path.removeprefix("index.html"))).text()
+            assert "https://" not in text  # nothing is loaded from elsewhere
+
+    serving(tmp_path)(test)
+
+
+def test_a_stopped_server_says_so_and_the_port_is_free_again(tmp_path):
+    async def main():
+        first = Server(ServerConfig(port=0), LineWorkshop(tmp_path))
+        address = await first.start()
+        port = int(address.rstrip("/").rpartition(":")[2])
+        async with ClientSession() as http:
+            one = Tab(await http.ws_connect(address + "socket"))
+            await one.begin()
+            with pytest.raises(ConfigError, match="--port 0"):
+                await Server(ServerConfig(port=port), LineWorkshop(tmp_path)).start()
+            stopping = asyncio.create_task(first.stop())
+            while (message := await one.socket.receive(timeout=10)).type == WSMsgType.BINARY:
+                pass
+            assert (message.type, message.data) == (WSMsgType.CLOSE, 1001)
+            assert message.extra == "the server stops"
+            await stopping
+            second = Server(ServerConfig(port=port), LineWorkshop(tmp_path))
+            await second.start()
+            await Tab(await http.ws_connect(address + "socket")).begin()
+            await second.stop()
+
+    asyncio.run(main())
+
+
+async def deaf_tab(address):
+    """A tab that asks for pictures and never reads; returns what keeps it open."""
+    port = int(address.rstrip("/").rpartition(":")[2])
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.setblocking(False)
+    loop = asyncio.get_running_loop()
+    await loop.sock_connect(connection, ("127.0.0.1", port))
+    lines = ["GET /socket HTTP/1.1", f"Host: 127.0.0.1:{port}", "Connection: Upgrade", "Upgrade: websocket"]
+    lines += ["Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==", "", ""]
+    await loop.sock_sendall(connection, "\r\n".join(lines).encode())
+    for message in ({"type": "begin", "world": "road"}, {"type": "pace", "rate": 60}, {"type": "run"}):
+        text = json.dumps(message).encode()
+        mask = b"\1\2\3\4"
+        masked = bytes(byte ^ mask[k % 4] for k, byte in enumerate(text))
+        await loop.sock_sendall(connection, bytes([0x81, 0x80 | len(text)]) + mask + masked)
+    return connection
+
+
+async def stops(server, workshop):
+    """Stop a server; that takes a second or two, whatever its tabs do."""
+    await asyncio.wait_for(server.stop(), 10)
+    assert all(world.closed for world in workshop.made)
+
+
+def test_a_server_with_a_deaf_tab_stops(tmp_path):
+    async def main():
+        workshop = LineWorkshop(tmp_path)
+        server = Server(ServerConfig(port=0), workshop)
+        address = await server.start()
+        with await deaf_tab(address):
+            await until(lambda: workshop.made)
+            workshop.made[0].large = True
+            last = -1
+            while workshop.made[0].steps != last:  # until no more goes into its socket
+                last = workshop.made[0].steps
+                await asyncio.sleep(0.5)
+            assert last > 0
+            await stops(server, workshop)
+
+    asyncio.run(main())
+
+
+def test_a_deaf_tab_loses_its_world(tmp_path, monkeypatch):
+    monkeypatch.setattr("dreamduck.web.server.HEARTBEAT", 0.6)
+
+    async def test(address, http, tab, workshop):
+        with await deaf_tab(address):
+            await until(lambda: workshop.made)
+            workshop.made[0].large = True
+            await until(lambda: workshop.made[0].closed)
+
+    serving(tmp_path)(test)
+
+
+def test_a_server_stops_while_a_long_link_is_replayed(tmp_path):
+    async def main():
+        workshop = LineWorkshop(tmp_path)
+        workshop.pace = 0.02
+        server = Server(ServerConfig(port=0), workshop)
+        address = await server.start()
+        async with ClientSession() as http:
+            one = Tab(await http.ws_connect(address + "socket"))
+            await one.say("again", link=LONG)
+            await until(lambda: workshop.made and workshop.made[0].steps > 2)
+            await stops(server, workshop)
+            assert workshop.made[0].steps < 1000
+
+    asyncio.run(main())
+
+
+def test_loopback():
+    assert all(map(is_loopback, ["localhost", "127.0.0.1", "127.8.8.8", "::1"]))
+    assert not any(
+        map(is_loopback, ["0.0.0.0", "192.168.0.1", "example.org", "", "localhost.evil.example"])
+    )
+
+
+def test_the_command(tmp_path):
+    command = [sys.executable, "-m", "dreamduck.web", "--port", "0"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().removeprefix("Drive at ").strip()
+        assert address.startswith("http://127.0.0.1:")
+        with urllib.request.urlopen(address) as page:
+            assert b"dreamduck" in page.read()
+        process.terminate()
+        assert process.wait(timeout=120) == 0
+    refused = subprocess.run([*command, "--token", "short"], capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: token")

@@ -1,0 +1,382 @@
+import base64
+import json
+import shutil
+import subprocess
+import tracemalloc
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dreamduck.common.errors import ActionError, ConfigError
+from dreamduck.web import session as sessions
+from dreamduck.web.server import PAGE
+from dreamduck.web.session import REPLAY, Cancelled, Session, replay
+from dreamduck.web.share_link import (
+    MAX_LATENTS,
+    MAX_LINK,
+    MAX_PULLS,
+    MAX_STEPS,
+    OLD_START_ANGLE,
+    Script,
+    Start,
+    from_link,
+    on_grid,
+    to_link,
+)
+from tests.web.fakes import LineWorld
+
+
+def driven(actions, temperature=0.5, seed=3):
+    session = Session(LineWorld(Start("road", seed=seed)), temperature)
+    for throttle, steering in actions:
+        session.hold(throttle, steering)
+        assert session.advance()
+    return session
+
+
+def places(session):
+    return [moment.mark[0] for moment in session.moments]
+
+
+def test_going_back_and_driving_on_differently():
+    session = driven([(1, 0)] * 10)
+    before = places(session)
+    session.seek(4)
+    assert session.world.place == before[4]
+    assert len(session.moments) == 11  # nothing is lost by looking
+    session.hold(-1, 0)
+    session.advance()
+    assert places(session)[:5] == before[:5]
+    assert places(session)[5] != before[5]
+    assert len(session.moments) == 6
+
+
+def test_going_back_and_driving_on_as_before_gives_the_same():
+    actions = [(np.sin(t), np.cos(t)) for t in range(20)]
+    session = driven(actions)
+    before = places(session)
+    session.seek(7)
+    for throttle, steering in actions[7:]:
+        session.hold(throttle, steering)
+        session.advance()
+    assert places(session) == before
+
+
+def test_replay_shows_what_lies_ahead_and_drops_nothing():
+    session = driven([(0.3, 0)] * 6)
+    before = places(session)
+    session.seek(0)
+    session.choose_driver(REPLAY)
+    seen = [session.world.place]
+    while session.advance():
+        seen.append(session.world.place)
+    assert seen == before
+    assert session.at == 6
+
+
+def test_a_drive_ends_where_the_world_does():
+    session = driven([])
+    session.choose_driver("expert")
+    while session.advance():
+        pass
+    assert session.now.outcome.end == "off-road"
+    assert session.over
+    assert not session.advance()
+    session.seek(3)
+    assert not session.over
+
+
+def test_who_drives():
+    session = driven([])
+    session.choose_driver("expert")
+    session.advance()
+    assert session.now.action.tolist() == pytest.approx([1, 0.25], abs=1e-4)
+    session.choose_driver("person")
+    session.hold(0.5, 2.0)
+    session.advance()
+    assert session.now.action.tolist() == pytest.approx([0.5, 1.0], abs=1e-4)
+    with pytest.raises(ConfigError, match="controller"):
+        session.choose_driver("controller")
+    with pytest.raises(ActionError):
+        session.hold(float("nan"), 0)
+
+
+def test_temperature_acts_from_the_next_step():
+    session = driven([(0, 0)] * 3, temperature=0.0)
+    assert session.world.place == 0
+    session.heat(2.0)
+    session.advance()
+    assert session.world.place != 0
+    for bad in (-0.1, 9, float("nan")):
+        with pytest.raises(ConfigError):
+            session.heat(bad)
+
+
+def test_a_pulled_latent_stays_with_its_moment():
+    session = driven([(0.5, 0)] * 4)
+    session.seek(2)
+    session.pull(0, 3.0)
+    assert session.now.frame[0, 0, 1] == 60
+    assert len(session.moments) == 3  # what came after no longer follows
+    session.advance()
+    session.seek(0)
+    assert session.now.frame[0, 0, 1] == 0
+    session.seek(2)
+    assert session.now.frame[0, 0, 1] == 60
+    with pytest.raises(ConfigError):
+        session.pull(99, 0.0)
+    with pytest.raises(ConfigError):
+        session.pull(0, float("inf"))
+
+
+def test_a_link_drives_the_same_again():
+    session = driven([(np.sin(t), np.cos(t)) for t in range(30)])
+    session.seek(20)
+    session.heat(1.5)
+    session.pull(0, 2.5)
+    for _ in range(5):
+        session.advance()
+    script = from_link(to_link(session.script()))
+    again = replay(LineWorld, script)
+    assert again.at == 0
+    assert places(again) == places(session)
+    again.seek(25)
+    assert again.now.frame.tolist() == session.now.frame.tolist()
+
+
+def test_a_link_of_a_long_noisy_drive_is_short_enough():
+    random = np.random.default_rng(0)
+    actions = np.stack([on_grid(a) for a in random.uniform(-1, 1, (3000, 2))])
+    script = Script(
+        Start("dream", z=tuple(float(v) for v in random.standard_normal(64).astype(np.float32))),
+        actions,
+        (1.0,) * 3000,
+    )
+    link = to_link(script)
+    assert len(link) < MAX_LINK
+    back = from_link(link)
+    assert back.start == script.start
+    assert (back.actions == actions).all()
+
+
+def test_a_drive_with_too_many_pulls_has_no_link():
+    random = np.random.default_rng(0)
+    pulls = tuple((step, k, float(random.normal())) for step in range(1000) for k in range(10))
+    with pytest.raises(ConfigError, match="pulled"):
+        to_link(Script(Start("dream"), np.zeros((1000, 2), np.float32), (1.0,) * 1000, pulls))
+
+
+def test_links_are_checked():
+    good = to_link(driven([(1, 0)] * 3).script())
+    bombs = to_link(Script(Start(), np.zeros((0, 2), np.float32), ()))
+    for bad in ["", "x", good[:-8], good + "AAAA", "é" * 10, bombs[:20], "A" * (MAX_LINK + 1)]:
+        with pytest.raises(ConfigError):
+            from_link(bad)
+
+
+def forged(steps=3, **head):
+    """A link with some parts of its head replaced."""
+    start = {"world": "road", "z": ""}
+    whole = {"v": 1, "start": start, "temperatures": [[steps, 1.0]], "pulls": [], **head}
+    data = json.dumps(whole).encode() + b"\0" + np.zeros((steps, 2), "<i2").tobytes()
+    return base64.urlsafe_b64encode(zlib.compress(data, 9)).decode()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"v": 2},
+        {"temperatures": [[5, 1.0]]},
+        {"temperatures": [[-1, 1.0], [4, 1.0]]},
+        {"temperatures": [[1.5, 1.0], [1.5, 1.0]]},
+        {"temperatures": [[True, 1.0], [2, 1.0]]},
+        {"temperatures": [[3, 3.5]]},  # no session takes it either
+        {"temperatures": [[3, "1"]]},
+        {"temperatures": [[3, 10**400]]},
+        {"temperatures": [[1, 1.0]] * 2},
+        {"temperatures": 3},
+        {"pulls": [[9, 0, 1.0]]},
+        {"pulls": [[0, 0, 10.5]]},
+        {"pulls": [[0, MAX_LATENTS, 1.0]]},
+        {"pulls": [[0, -1, 1.0]]},
+        {"pulls": [[0.5, 0, 1.0]]},
+        {"pulls": [[0, 0, 1.0], [0, 0, 2.0]]},
+        {"pulls": [[0, 0, float("nan")]]},
+        {"pulls": [[0, 0]]},
+        {"pulls": "no"},
+        {"start": {"world": "moon", "z": ""}},
+        {"start": {"world": "road", "z": "", "more": 1}},
+        {"start": {"world": "road", "z": "AAAAfw=="}},
+        {"start": {"world": "road", "z": "A" * 8 * MAX_LATENTS}},
+        {"start": {"world": "road", "seed": -1, "z": ""}},
+        {"start": {"world": "road", "start_angle": 0, "z": ""}},
+        {"start": []},
+    ],
+)
+def test_forged_links_are_refused(head):
+    assert len(from_link(forged()).actions) == 3
+    with pytest.raises(ConfigError):
+        from_link(forged(**head))
+
+
+def test_a_link_that_would_fill_the_memory_is_refused():
+    with pytest.raises(ConfigError, match="too long"):
+        from_link(base64.urlsafe_b64encode(zlib.compress(b"0" * 40_000_000, 9)).decode())
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"temperatures": [[MAX_STEPS, 1.0]] * 20_000},
+        {"pulls": [[0, 0, 0.0]] * 30_000},
+        {"pulls": [[k % 3, k // 3, 0.0] for k in range(MAX_PULLS + 1)]},
+    ],
+)
+def test_a_short_link_takes_little_memory(head):
+    """A thousand letters that mean millions of numbers are refused before those are made."""
+    link = forged(**head)
+    assert len(link) < 20_000
+    tracemalloc.start()
+    with pytest.raises(ConfigError):
+        from_link(link)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 20_000_000
+
+
+def test_a_link_without_a_start_angle_is_of_gym_duckietown_s():
+    assert from_link(forged()).start.start_angle == OLD_START_ANGLE
+
+
+def test_a_replay_can_be_given_up():
+    made: list[LineWorld] = []
+    asked: list[None] = []
+
+    def make(start):
+        made.append(LineWorld(start))
+        return made[-1]
+
+    def cancelled():
+        asked.append(None)
+        return len(asked) > 5
+
+    script = Script(Start("road"), np.zeros((3000, 2), np.float32), (1.0,) * 3000)
+    with pytest.raises(Cancelled):
+        replay(make, script, cancelled)
+    assert made[0].steps == 5
+    assert made[0].closed
+
+
+def test_a_replay_that_takes_too_long_is_refused(monkeypatch):
+    monkeypatch.setattr(sessions, "REPLAY_LIMIT", 0.0)
+    script = Script(Start("road"), np.zeros((3000, 2), np.float32), (1.0,) * 3000)
+    with pytest.raises(ConfigError, match="of 3000 steps"):
+        replay(LineWorld, script)
+
+
+def test_many_pulls_of_one_moment_are_one_picture(monkeypatch):
+    """What a replay costs follows the number of steps, not that of latents."""
+    frames: list[None] = []
+    monkeypatch.setattr(LineWorld, "frame", lambda world: frames.append(None))
+    pulls = tuple((step, latent, 1.0) for step in range(3) for latent in range(4))
+    replay(LineWorld, Script(Start("road"), np.zeros((2, 2), np.float32), (1.0,) * 2, pulls))
+    assert len(frames) <= 1 + 2 + 3  # the beginning, two steps, three moments with pulls
+
+
+def test_after_a_replay_the_driver_before_it_drives_on():
+    session = driven([(0.3, 0)] * 3)
+    session.choose_driver("expert")
+    session.seek(0)
+    session.choose_driver(REPLAY)
+    session.choose_driver(REPLAY)
+    while session.advance():
+        pass
+    session.end_replay()
+    assert session.driver == "expert"
+
+
+def hear(moments, news):
+    """What a tab does with the news."""
+    first, rows = news
+    return [*moments[:first], *rows]
+
+
+def scripted(session, moments):
+    """The script of an episode that a tab knows."""
+    actions = np.array([row[:2] for row in moments[1:]], np.float64).reshape(-1, 2) / 32767
+    pulls = tuple((step, *pull) for step, row in enumerate(moments) for pull in row[3])
+    temperatures = tuple(row[2] for row in moments[1:])
+    return Script(session.world.start, actions.astype(np.float32), temperatures, pulls)
+
+
+def full_script(session):
+    at, session.at = session.at, len(session.moments) - 1
+    script = session.script()
+    session.at = at
+    return script
+
+
+def random_drive(seed):
+    """Random things done to a session; yields it after each, with what a tab knows that heard all news."""
+    random = np.random.default_rng(seed)
+    session = driven([])
+    moments: list[list[Any]] = []
+    for _ in range(120):
+        match random.integers(6):
+            case 0:
+                session.seek(int(random.integers(len(session.moments))))
+            case 1:
+                session.pull(int(random.integers(4)), float(random.normal()))
+            case 2:
+                session.heat(float(random.uniform(0, 3)))
+            case _:
+                session.hold(*random.uniform(-1, 1, 2))
+                session.advance()
+        if random.random() < 0.6:  # some moments are told together
+            moments = hear(moments, session.news())
+    return session, hear(moments, session.news())
+
+
+@pytest.mark.parametrize("seed", [5, 6, 14, 19])
+def test_a_tab_that_hears_the_news_knows_the_episode(seed):
+    session, moments = random_drive(seed)
+    known, whole = scripted(session, moments), full_script(session)
+    assert (known.actions == whole.actions).all()
+    assert known.temperatures == whole.temperatures
+    assert known.pulls == whole.pulls
+    assert session.news() == (len(session.moments), [])
+
+
+NODE = """
+import { Drive } from %s;
+const drive = new Drive();
+const { start, told } = JSON.parse(await new Response(process.stdin).text());
+drive.begin(start);
+for (const news of told) drive.hear(news);
+console.log(await drive.link());
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
+def test_the_page_makes_the_same_link():
+    session, moments = random_drive(14)
+    start = {**vars(Start("dream", seed=7, z=(0.5, -1.25, 3e-5))), "z": [0.5, -1.25, 3e-5]}
+    told = [[0, moments[:9]], [4, moments[4:]]]
+    command = ["node", "--no-warnings", "--input-type=module", "-e"]
+    command.append(NODE % json.dumps((PAGE / "drive.js").as_uri()))
+    text = json.dumps({"start": start, "told": told})
+    link = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout.strip()
+    found, whole = from_link(link), full_script(session)
+    assert len(set(whole.temperatures)) > 2
+    assert len(whole.pulls) > 2
+    assert (
+        found.start
+        == from_link(
+            to_link(Script(Start(**{**start, "z": tuple(start["z"])}), whole.actions, whole.temperatures))
+        ).start
+    )
+    assert (found.actions == whole.actions).all()
+    assert found.temperatures == whole.temperatures
+    assert found.pulls == whole.pulls

@@ -1,0 +1,284 @@
+"""The three worlds as they are driven, with the simulator itself and a made-up world model."""
+
+import json
+import os
+import shutil
+
+import numpy as np
+import pytest
+
+from dreamduck.common.errors import ConfigError, ControllerError, RecordError, WeightsError
+from dreamduck.controllers.controller_file import RunFiles
+from dreamduck.controllers.policy import ControllerForm, random_theta
+from dreamduck.export import static_export
+from dreamduck.recordings import read_episode
+from dreamduck.simulator.environment import describe
+from dreamduck.simulator.road import Road, RoadConfig
+from dreamduck.web.recording import to_episode
+from dreamduck.web.session import Session, replay
+from dreamduck.web.session_factory import START_ANGLE, SessionFactory, SessionFactoryConfig
+from dreamduck.web.share_link import Start, from_link, to_link
+from dreamduck.window.policy_switch import evolved
+from dreamduck.world_model.imagination.perception import Perception
+from dreamduck.world_model.imagination.stepper import Dreams
+from dreamduck.world_model.mdn_rnn import MDNRNN
+
+
+@pytest.fixture(scope="module")
+def workshop(model_folder, tmp_path_factory) -> SessionFactory:
+    folder = model_folder
+    files = RunFiles.of(folder, "rnnenv", 1, 4)
+    files.write_theta(random_theta(ControllerForm("zch"), np.random.default_rng(0), 0.001))
+    records = tmp_path_factory.mktemp("drive")
+    return SessionFactory(
+        SessionFactoryConfig(
+            weights=str(folder),
+            controller=str(files.path(".json")),
+            records=str(records / "records"),
+            films=str(records / "films"),
+        )
+    )
+
+
+def drive(session: Session, steps: int, driver: str = "expert") -> None:
+    session.choose_driver(driver)
+    for _ in range(steps):
+        assert session.advance()
+
+
+def test_settings_that_the_weights_did_not_learn_from(model_folder, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    card = json.loads((folder / "rnn.json").read_text())
+    card["environment"] = describe(RoadConfig(frame_skip=5))
+    (folder / "rnn.json").write_text(json.dumps(card))
+    with pytest.raises(ConfigError, match=r"frame_skip: expected 5, got 3.*--any-weights"):
+        SessionFactory(SessionFactoryConfig(weights=str(folder)))
+    assert SessionFactory(SessionFactoryConfig(weights=str(folder), any_weights=True)).model
+    made = SessionFactory(SessionFactoryConfig(weights=str(folder), frame_skip=5, map_name="udem1"))
+    for world, environment in (("road", describe(made.config)), ("dream", card["environment"])):
+        session = Session(made.make(Start(world, map_name="udem1")))
+        session.advance()
+        assert to_episode(session).meta["environment"] == environment
+        session.close()
+    out = tmp_path / "dream.html"
+    with pytest.raises(ConfigError, match="frame_skip"):
+        static_export.main([str(out), "--weights", str(folder), "-q"])
+    assert not out.exists()
+
+
+def test_recordings_name_the_end_as_the_gym_worlds_do(workshop, monkeypatch):
+    predict = MDNRNN.predict
+
+    def often(*given):
+        return predict(*given)._replace(end=np.full(1, 0.2, np.float32))
+
+    for world, end in (("road", "off-road"), ("dream", "dream-end")):
+        session = Session(workshop.make(Start(world, seed=8)), temperature=1.0)  # not at the first step
+        session.hold(1.0, 1.0)
+        session.advance()
+        assert to_episode(session).meta["end"] == "time"
+        monkeypatch.setattr(MDNRNN, "predict", often)
+        while not session.over:
+            session.advance()
+        assert to_episode(session).meta["end"] == end
+        assert to_episode(session).done.tolist() == [False] * (len(session.moments) - 2) + [True]
+        session.close()
+        monkeypatch.undo()
+
+
+def test_the_road_is_the_road(workshop):
+    session = Session(workshop.make(Start("road", seed=4)))
+    drive(session, 12)
+    road = Road(RoadConfig(start_angle=START_ANGLE))
+    road.reset([4])
+    rewards = [float(road.step(action[None]).reward[0]) for action in session.actions()]
+    assert (road.frames()[0] == session.now.frame).all()
+    assert [moment.outcome.reward for moment in session.moments[1:]] == rewards
+    _, facts = session.look()
+    assert facts["distance"] > 0.1
+    assert np.isfinite(facts["lane_dist"])
+    road.close()
+    session.close()
+
+
+@pytest.mark.parametrize("world", ["road", "seen", "dream"])
+def test_going_back_and_on_as_before_gives_the_same(workshop, world):
+    session = Session(workshop.make(Start(world, map_name="loop_dyn_duckiebots", seed=2)))
+    drive(session, 9, "controller")
+    before, facts = [moment.frame for moment in session.moments], session.look()[1]
+    session.seek(3)
+    assert (session.world.frame() == before[3]).all()
+    drive(session, 6, "controller")
+    assert all((a == moment.frame).all() for a, moment in zip(before, session.moments, strict=True))
+    assert session.look()[1] == facts
+    session.close()
+
+
+@pytest.mark.parametrize("world", ["road", "dream"])
+def test_a_link_drives_the_same_again(workshop, world):
+    session = Session(workshop.make(Start(world, seed=3)), temperature=0.7)
+    drive(session, 5, "controller")
+    session.pull(7, 1.5)
+    session.heat(1.3)
+    drive(session, 4, "controller")
+    again = replay(workshop.make, from_link(to_link(session.script())))
+    assert again.at == 0
+    again.seek(9)
+    assert (again.now.frame == session.now.frame).all()
+    assert again.look()[1]["total"] == session.look()[1]["total"]
+    session.close()
+    again.close()
+
+
+def test_the_dream_is_that_of_the_library(workshop):
+    session = Session(workshop.make(Start("dream", seed=11)), temperature=0.9)
+    model = workshop.model
+    dreams = Dreams(model.memory, model.initial, temperature=0.9)
+    dreams.reset([11])
+    for step in range(8):
+        session.hold(0.5, np.sin(step))
+        session.advance()
+        told = dreams.step(session.now.action[None])
+        assert session.now.outcome.reward == told.reward[0]
+        assert np.array_equal(session.now.mark[1].z, dreams.z[0])
+        assert session.look()[1]["end_probability"] == pytest.approx(told.probability[0])
+    again = Session(workshop.make(session.world.start))  # with its first latents given
+    assert np.array_equal(again.now.mark[1].z, session.moments[0].mark[1].z)
+
+
+def test_the_seen_road_is_seen_as_the_library_sees_it(workshop):
+    session = Session(workshop.make(Start("seen", seed=5)))
+    model = workshop.model
+    vae = Perception(model.vision, model.memory)
+    observation = vae.reset(session.now.frame[None])
+    drive(session, 6)
+    for moment in session.moments[1:]:
+        observation = vae.step(moment.frame[None], moment.action[None])
+    thought = session.now.mark.thought
+    mine = np.concatenate([thought.z, thought.state.c[0], thought.state.h[0]])
+    assert mine == pytest.approx(observation[0], abs=1e-5)
+    pictures, facts = session.look()
+    assert set(pictures) == {"camera", "reconstruction", "foreseen"}
+    assert (pictures["camera"] == session.now.frame).all()
+    assert len(facts["z"]) == 64
+    session.pull(0, 4.0)
+    pulled, facts = session.look()
+    assert facts["pulled"] == [0]
+    assert not (pulled["reconstruction"] == pictures["reconstruction"]).all()
+    session.close()
+
+
+def test_temperature_nought_is_the_likeliest(workshop):
+    session = Session(workshop.make(Start("dream", seed=1)), temperature=0.0)
+    coming = session.look()[0]["next"]
+    session.advance()
+    assert (session.look()[0]["dream"] == coming).all()
+
+
+def test_a_drive_becomes_a_recording(workshop):
+    session = Session(workshop.make(Start("dream", seed=1)))
+    with pytest.raises(RecordError):
+        workshop.recorder.save(session)
+    drive(session, 5, "controller")
+    saved = workshop.recorder.save(session)
+    episode = read_episode(workshop.recorder.folder / saved["episode"])
+    assert len(episode) == saved["steps"] == 5
+    assert (episode.obs[0] == session.moments[0].frame).all()
+    assert (episode.action == session.actions()).all()
+    assert episode.meta["simulator"] == "dream"
+    assert workshop.recorder.film(saved["film"]).stat().st_size > 500
+    assert workshop.recorder.film("../" + saved["film"]) is None
+    frame, length = workshop.recorder.frame(saved["episode"].removesuffix(".npz"), 2)
+    assert length == 5
+    assert (frame == session.moments[2].frame).all()
+    assert len(workshop.latents(frame)) == 64
+
+
+def test_what_cannot_be_made(workshop, tmp_path):
+    strange = (Start("road", map_name="/etc/passwd"), Start("seen", map_name="none"))
+    for start in (*strange, Start("dream", z=(1.0,))):
+        with pytest.raises(ConfigError):
+            workshop.make(start)
+    with pytest.raises(ConfigError):
+        workshop.outline("../../x.yaml")
+    with pytest.raises(WeightsError):
+        SessionFactory(SessionFactoryConfig(weights=str(tmp_path)))
+    with pytest.raises(ControllerError):
+        SessionFactory(
+            SessionFactoryConfig(weights=workshop.config.weights, controller=str(tmp_path / "none.json"))
+        )
+
+
+def test_which_controller_drives(tmp_path):
+    names = ["rnnenv.cma.16.2", "rnnenv.cma.16.32", "realenv.cma.2.8"]
+    for name in names:
+        for ending in (".json", ".best.json", ".card.json"):
+            (tmp_path / f"{name}{ending}").touch()
+    assert [path.name for path in evolved(tmp_path)] == [f"{names[k]}.best.json" for k in (1, 0, 2)]
+
+
+DAMAGED = [
+    "[" * 100_000,
+    "[[" + "9" * 5001 + "]]",
+    "[[1e999]]",
+    "{}",
+    "",
+    "[[" + "0.5," * 99 + "0.5]]",
+    '[[0, 0, [["a"]]]]',
+    "\ud800",
+]
+
+
+@pytest.mark.parametrize("text", DAMAGED)
+def test_a_damaged_controller_in_the_log_is_passed_over(model_folder, tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    log = tmp_path / "log"
+    log.mkdir()
+    (log / "rnnenv.cma.64.64.best.json").write_bytes(text.encode(errors="surrogatepass"))
+    (log / "rnnenv.cma.\u00b2.\u00b2.best.json").write_text("[]")
+    (log / "rnnenv.cma.48.64.best.json").mkdir()
+    os.mkfifo(log / "rnnenv.cma.32.64.best.json")
+    good = RunFiles.of(log, "rnnenv", 1, 4)
+    theta = random_theta(ControllerForm("zch"), np.random.default_rng(0), 0.001)
+    good.write_evaluations([], [], theta, 1.0)
+    found = SessionFactory(SessionFactoryConfig(weights=str(model_folder))).controller
+    assert found is not None
+    assert found.theta == pytest.approx(theta, abs=1e-4)
+    named = SessionFactoryConfig(
+        weights=str(model_folder), controller=str(log / "rnnenv.cma.64.64.best.json")
+    )
+    with pytest.raises(ControllerError) as told:
+        SessionFactory(named)
+    assert "\n" not in str(told.value)
+    assert len(str(told.value)) < 500
+
+
+def test_every_map_that_is_offered_has_a_road(workshop):
+    maps = workshop.describe()["maps"]
+    assert len(maps) > 30
+    assert "field1" not in maps  # which has none
+    for name in maps:
+        assert workshop.outline(name)["name"] == name
+
+
+def test_a_map_from_above(workshop):
+    outline = workshop.outline("loop_obstacles")
+    assert outline["tiles"]
+    assert outline["things"]
+    assert all(len(points) == 4 for points in outline["lanes"])
+
+
+def test_without_weights_there_is_the_road(workshop, tmp_path, monkeypatch):
+    monkeypatch.setattr("dreamduck.web.session_factory.FOLDER", tmp_path)
+    bare = SessionFactory(SessionFactoryConfig())
+    about = bare.describe()
+    assert about["world"] == "road"
+    assert about["worlds"]["road"] == ""
+    assert "no such file" in about["worlds"]["dream"]
+    with pytest.raises(WeightsError):
+        bare.make(Start("dream"))
+    session = Session(bare.make(Start("road", seed=4)))
+    drive(session, 1)
+    with pytest.raises(ConfigError):
+        session.pull(0, 1.0)
+    session.close()

@@ -1,0 +1,324 @@
+"""Training the memory: it learns, goes on after a kill as if there had been none, and stops at nonsense."""
+
+import dataclasses
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import dreamduck
+from dreamduck.common.backend import tf
+from dreamduck.common.errors import CheckpointError, SeriesError, TrainingError
+from dreamduck.common.storage import write_npz
+from dreamduck.common.training_log import read_training_log
+from dreamduck.world_model.latents import write_series
+from dreamduck.world_model.mdn_rnn import MDNRNN, batches, files, load, load_initial, training
+from dreamduck.world_model.mdn_rnn.mixture import sample
+from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
+from dreamduck.world_model.mdn_rnn.step import LSTMState
+from dreamduck.world_model.mdn_rnn.trainer import DREAM_KEYS, Trainer, latent_scale, reward_scale
+from tests.world_model.mdn_rnn.helpers import ENVIRONMENT, random_parameters, toy_series, write_toy
+
+SCRIPT = Path(dreamduck.__file__).parent / "envs" / "rnn_train.py"
+
+
+def config(folder, **changes):
+    given = {
+        "series": str(folder),
+        "weights": str(folder / "weights"),
+        "log": str(folder / "log"),
+        "steps": 30,
+        "batch_size": 8,
+        "sequence": 12,
+        "hidden_size": 12,
+        "mixtures": 2,
+        "evaluate_every": 10,
+        "checkpoint_every": 7,
+    }
+    return TrainingConfig(**{**given, **changes})
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_at(monkeypatch, step):
+    """Nothing of ours runs after a SIGKILL; nor does it after this."""
+    plain = Trainer.train
+
+    def train(self, batch, number):
+        if number == step:
+            raise Killed
+        return plain(self, batch, number)
+
+    monkeypatch.setattr(Trainer, "train", train)
+
+
+def contents(folder, card=True):
+    """Everything that a training leaves but what tells the time; without a card, the checkpoint alone."""
+    with np.load(folder / training.CHECKPOINT) as archive:
+        arrays = {name: archive[name] for name in archive.files if name != "position/seconds"}
+    told = json.loads((folder / files.CARD).read_text()) if card else {}
+    return arrays, {k: v for k, v in told.items() if k not in ("seconds", "config", "command")}
+
+
+def test_it_learns(tmp_path):
+    write_toy(tmp_path, episodes=150)
+    made = config(
+        tmp_path, steps=250, hidden_size=32, batch_size=16, evaluate_every=50, learning_rate=0.004
+    )
+    card = training.train(made, "rnn_train.py --this")
+    found = card["metrics"]["held_out"]
+    rows = [row for row in read_training_log(tmp_path / "log" / "rnn.jsonl") if "held_out/nll" in row]
+    assert found["nll"] < rows[0]["held_out/nll"] - 0.2
+    assert found["reward_correlation"] > 0.5
+    assert found["end_auc"] > 0.75
+    # ends are counted ten times in the loss; their probability is nevertheless about right
+    assert 0.3 * found["end_rate"] < found["end_expected"] < 3 * found["end_rate"]
+    assert card["command"] == "rnn_train.py --this"
+    assert card["data"]["fingerprint"]
+    memory = load(tmp_path / "weights")
+    assert memory.card == card
+    assert card["environment"] == ENVIRONMENT
+    low, high = memory.bounds
+    learned = np.concatenate([toy_series(150).mu[toy_series(150).rows(e)] for e in range(150)])
+    assert (high - low > 0.5 * np.ptp(learned, axis=0)).all()
+    assert (high - low < np.ptp(learned, axis=0) + 7 * np.exp(-2.5)).all()
+    initial = load_initial(tmp_path / "weights", memory.config)
+    series = toy_series(150)
+    assert np.abs(initial.mu[0] - series.mu[series.offsets[:-1]]).sum(axis=1).min() < 1e-3
+
+
+@pytest.mark.parametrize("step", [1, 7, 10, 25])
+def test_a_killed_training_ends_where_the_other_does(tmp_path, monkeypatch, step):
+    write_toy(tmp_path)
+    whole = config(tmp_path, weights=str(tmp_path / "whole"))
+    training.train(whole)
+    parts = dataclasses.replace(whole, weights=str(tmp_path / "parts"), log=str(tmp_path / "log2"))
+    with monkeypatch.context() as patch:
+        killed_at(patch, step)
+        with pytest.raises(Killed):
+            training.train(parts)
+    training.train(parts)
+    (one, card), (two, other) = contents(tmp_path / "whole"), contents(tmp_path / "parts")
+    assert one.keys() == two.keys()
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, two[name], err_msg=name)
+    assert card == other
+    rows = [
+        [
+            {k: v for k, v in row.items() if k != "time"}
+            for row in read_training_log(tmp_path / log / "rnn.jsonl")
+        ]
+        for log in ("log", "log2")
+    ]
+    assert rows[0] == rows[1]
+
+
+def test_a_finished_training_is_not_done_again(tmp_path, monkeypatch):
+    write_toy(tmp_path)
+    card = training.train(config(tmp_path, steps=5))
+    killed_at(monkeypatch, 0)
+    assert training.train(config(tmp_path, steps=5)) == card
+    with pytest.raises(Killed):
+        training.train(config(tmp_path, steps=5, fresh=True))
+
+
+def test_another_training_does_not_go_on_from_the_checkpoint(tmp_path):
+    write_toy(tmp_path)
+    training.train(config(tmp_path, steps=5))
+    with pytest.raises(CheckpointError, match="of another training"):
+        training.train(config(tmp_path, steps=5, seed=1))
+    write_toy(tmp_path, seed=1)
+    with pytest.raises(CheckpointError, match="of another training"):
+        training.train(config(tmp_path, steps=5))
+    (tmp_path / "weights" / training.CHECKPOINT).write_bytes(b"PK nothing")
+    with pytest.raises(CheckpointError, match=r"rnn\.checkpoint\.npz"):
+        training.train(config(tmp_path, steps=5))
+
+
+def test_no_number_stops_it_and_the_last_good_checkpoint_stays(tmp_path, monkeypatch):
+    write_toy(tmp_path)
+    plain = Trainer.train
+
+    def train(self, batch, number):
+        non_finite = np.full_like(batch.reward, np.nan) if number == 12 else batch.reward
+        return plain(self, batch._replace(reward=non_finite), number)
+
+    monkeypatch.setattr(Trainer, "train", train)
+    with pytest.raises(TrainingError, match=r"step 12: the losses are .*stays in .*--fresh"):
+        training.train(config(tmp_path))
+    arrays, _ = contents(tmp_path / "weights")
+    assert arrays["position/step"] == 7
+    assert all(
+        np.isfinite(array).all() for name, array in arrays.items() if name not in ("run", "position/best")
+    )
+    assert load(tmp_path / "weights").config.hidden_size == 12  # the best of step 10
+
+
+def test_padding_and_what_lies_behind_an_episode_change_nothing(tmp_path):
+    """Weights after a step do not depend on numbers in rows that are padding."""
+    series = toy_series(6)
+    places = batches.plan(series.offsets, np.arange(6), 4, 16, 8, 0)
+    made = config(tmp_path, batch_size=4, sequence=16)
+    states = []
+    for filler in (0.0, 5.0):
+        trainer = Trainer(
+            made, made.sizes(4, 2), reward_scale(series, range(6)), latent_scale(series, range(6), True)
+        )
+        for step in range(8):
+            batch = batches.batch(series, places, step, 16)
+            pad = batch.step == 0
+            behind = np.concatenate([np.zeros((4, 1), bool), pad], axis=1)
+            behind[:, 1:] |= batch.has_next == 0
+            batch.mu[behind] += filler
+            batch.action[pad] += filler
+            trainer.train(batch, step)
+        states.append(trainer.model.parameters())
+    assert any((batches.batch(series, places, step, 16).step == 0).any() for step in range(8))
+    for name, array in states[0].items():
+        np.testing.assert_array_equal(array, states[1][name])
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_what_it_dreams_while_it_learns(tmp_path, residual):
+    """Half of the lanes go on with draws of their own mixtures; the other half sees what there was."""
+    made = config(tmp_path, batch_size=8, dreaming=0.5, residual=residual)
+    series = toy_series(6)
+    scales = reward_scale(series, range(6)), latent_scale(series, range(6), residual)
+    trainer = Trainer(made, made.sizes(4, 2), *scales)
+    trainer.model.set_parameters(random_parameters(trainer.sizes))
+    random = np.random.default_rng(0)
+    z, action = (random.standard_normal((8, 20, n)).astype(np.float32) for n in (4, 2))
+    h, c = (random.uniform(-1, 1, (8, 12)).astype(np.float32) for _ in "hc")
+    seed = tf.constant([3, 4])
+    seen = trainer.dream_on(
+        tf.constant(z), tf.constant(action), tf.constant(h), tf.constant(c), seed
+    ).numpy()
+    dreamt = ~(seen == z).all(axis=(1, 2))
+    assert dreamt.sum() == 4
+
+    chance = [tf.random.experimental.stateless_fold_in(seed, key) for key in DREAM_KEYS]
+    lane = tf.argsort(tf.random.stateless_uniform((8,), chance[0])).numpy()[:4]
+    uniform = tf.random.stateless_uniform((4, 20, 4), chance[2]).numpy()
+    normal = tf.random.stateless_normal((4, 20, 4), chance[3]).numpy()
+    memory = MDNRNN(trainer.model.parameters(), trainer.sizes)
+    state = LSTMState(h[lane], c[lane])
+    begun = np.zeros(4, bool)
+    for t in range(19):
+        state = memory.advance(seen[lane, t], action[lane, t], state)
+        drawn = sample(
+            memory.predict(seen[lane, t], state).mixture,
+            uniform[:, t],
+            normal[:, t],
+            1.0,
+            trainer.latents.bounds,
+        )
+        real = (seen[lane, t + 1] == z[lane, t + 1]).all(axis=1)
+        assert not (begun & real).any()  # who dreams does not wake up
+        begun |= ~real
+        np.testing.assert_allclose(seen[lane, t + 1][begun], drawn[begun], rtol=1e-4, atol=1e-5)
+    assert begun.any()
+
+
+def test_nobody_dreams_where_nobody_is_to(tmp_path):
+    """Without dreams a step is the plain one."""
+    series = toy_series(6)
+    places = batches.plan(series.offsets, np.arange(6), 8, 12, 2, 0)
+    weights = []
+    for dreaming in (0.0, 0.05, 0.2):  # 0.05 of 8 rows is none, 0.2 are two
+        made = config(tmp_path, dreaming=dreaming)
+        trainer = Trainer(
+            made, made.sizes(4, 2), reward_scale(series, range(6)), latent_scale(series, range(6), True)
+        )
+        trainer.train(batches.batch(series, places, 0, 12), 20)  # in the part of the training that dreams
+        weights.append(trainer.model.parameters())
+    for name, array in weights[0].items():
+        np.testing.assert_array_equal(array, weights[1][name])
+    assert any((array != weights[2][name]).any() for name, array in weights[0].items())
+
+
+def test_series_without_ends_and_very_short_ones(tmp_path):
+    series = toy_series(8)
+    short = dataclasses.replace(
+        series,
+        **{name: getattr(series, name)[:8] for name in ("mu", "logvar", "action", "reward")},
+        done=np.zeros(8, bool),
+        offsets=np.arange(9),
+    )
+    write_series(tmp_path, short)
+    found = training.train(config(tmp_path, steps=3))["metrics"]["held_out"]
+    assert found["nll"] is None  # no episode has a second frame
+    assert found["end_auc"] is None
+    assert load(tmp_path / "weights")
+
+
+def test_no_series(tmp_path):
+    with pytest.raises(SeriesError, match=r"series\.py"):
+        training.train(config(tmp_path))
+
+
+@pytest.mark.slow
+def test_a_real_kill(tmp_path):
+    write_toy(tmp_path)
+    flags = (
+        "--steps 400 --batch-size 8 --sequence 12 --hidden-size 24 --evaluate-every 50 --checkpoint-every 5"
+    )
+    for name in ("whole", "parts"):
+        command = [sys.executable, str(SCRIPT), "-q", "--series", str(tmp_path), *flags.split()]
+        command += ["--weights", str(tmp_path / name), "--log", str(tmp_path / f"log-{name}")]
+        checkpoint = tmp_path / name / training.CHECKPOINT
+        for kill in range(3 if name == "parts" else 0):
+            process = subprocess.Popen(command)
+            before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
+            while process.poll() is None:
+                if checkpoint.exists() and checkpoint.stat().st_mtime_ns != before:
+                    break
+                time.sleep(0.01)
+            time.sleep(0.05 * kill)
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+        subprocess.run(command, check=True)
+    (one, card), (two, other) = contents(tmp_path / "whole"), contents(tmp_path / "parts")
+    for array_name, array in one.items():
+        np.testing.assert_array_equal(array, two[array_name])
+    assert card == other
+
+
+def test_a_full_disk_at_a_checkpoint_loses_nothing(tmp_path, monkeypatch):
+    write_toy(tmp_path)
+    whole = config(tmp_path, steps=12, checkpoint_every=4, weights=str(tmp_path / "whole"))
+    training.train(whole)
+    parts = dataclasses.replace(whole, weights=str(tmp_path / "parts"), log=str(tmp_path / "log2"))
+    writes = []
+
+    def full(path, arrays, compress=True):
+        writes.append(path)
+        if len(writes) == 3:  # the empty one, that of step 4, that of step 8
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write_npz(path, arrays, compress)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "write_npz", full)
+        with pytest.raises(OSError, match="No space left"):
+            training.train(parts)
+    assert contents(tmp_path / "parts", card=False)[0]["position/step"] == 4
+    training.train(parts)
+    (one, card), (two, other) = contents(tmp_path / "whole"), contents(tmp_path / "parts")
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, two[name], err_msg=name)
+    assert card == other
+
+
+def test_one_episode_is_learned_from_and_judged_by(tmp_path):
+    write_toy(tmp_path, episodes=1)
+    card = training.train(config(tmp_path, steps=3))
+    assert card["data"]["episodes"] == card["data"]["held_out_episodes"] == 1
+    assert np.isfinite(card["metrics"]["held_out"]["nll"])

@@ -1,0 +1,28 @@
+"""Weights and frames made up for tests."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from dreamduck.world_model.vae.layout import Frames, Parameters, shapes
+
+
+def parameters(z_size: int = 64, seed: int = 0) -> Parameters:
+    """Weights of a sensible size, biases included."""
+    random = np.random.default_rng(seed)
+    return {
+        name: random.normal(0, np.prod(shape[:-1]) ** -0.5 if len(shape) > 1 else 0.1, shape).astype(
+            np.float32
+        )
+        for name, shape in shapes(z_size).items()
+    }
+
+
+def frames(count: int, seed: int = 0) -> Frames:
+    """Pictures with large shapes, as a camera sees: a sky, a road, a bright line somewhere."""
+    random = np.random.default_rng(seed)
+    made = np.full((count, 64, 64, 3), 90, np.uint8)
+    made[:, :20] = (150, 190, 220)
+    for picture, column in zip(made, random.integers(0, 56, count), strict=True):
+        picture[20:, column : column + 6] = (220, 200, 40)
+    return made
