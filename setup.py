@@ -39,8 +39,12 @@ setup(
     },
     install_requires=requirements(),
     extras_require={
+        # For `make docs`.
+        "docs": ["mkdocs-material>=9.6", "mkdocstrings[python]>=1.0"],
         "dev": [
             "build",
+            "mkdocs-material>=9.6",
+            "mkdocstrings[python]>=1.0",
             "mypy>=1.15",
             "nbclient>=0.10",
             "nbformat>=5.10",
@@ -53,7 +57,7 @@ setup(
             "types-PyYAML",
             "types-psutil",
             "types-tqdm",
-        ]
+        ],
     },
     entry_points={
         # Legacy gym registers plugins at `import gym`; Gymnasium has no such group any more.

@@ -188,7 +188,7 @@ def main() -> None:
     results: dict[str, Any] = {"threads": torch.get_num_threads(), "flops_per_step": flops, "batches": {}}
     for batch in map(int, given.batches.split(",")):
         rates = measure(batch, given.rounds)
-        row = {
+        row: dict[str, Any] = {
             "steps_per_second": rates,
             "rollout_over_session": rates["rollout"] / rates["session"],
             "stepper_over_session": rates["stepper"] / rates["session"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from stable_baselines3 import PPO
 
@@ -20,7 +21,7 @@ def main() -> None:
 
     road = vec_env("DreamDuck-v1", 4, weights=flags.weights, start_angle=4.0)
     model = PPO.load(flags.agent, device="cpu")
-    seen = road.reset()
+    seen: Any = road.reset()
     driven = 0.0
     for _ in range(flags.steps):
         actions, _ = model.predict(seen, deterministic=True)

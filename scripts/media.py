@@ -1,18 +1,19 @@
-"""The README's pictures, made anew from the running system with the weights that ship.
+"""Make the pictures of README and docs anew, from the running system with the weights that ship.
 
-    python scripts/media.py [--controller log/...json] [--map-name loop_empty] [--seed 0]
+    python scripts/media.py [--controller FILE] [--map-name loop_empty] [--seed 0]
 
-Writes `media/drive.gif` (pure pursuit on the road, with the map from above), `media/real_and_dream.gif`
-(the same drive beside the same actions dreamt, from its tenth frame on), `media/worlds.png` (moments of
-it: camera, VAE, dream), `media/controller.gif` (an evolved controller on the road: camera, what the VAE
-makes of it, the map from above), `media/dream.gif` (the same controller in the dream) and
-`media/media.json` (the settings that they were made with)."""
+Writes to `media/`, each under 1 MB: `controller.gif` (an evolved controller in the simulator: camera, VAE
+reconstruction, map from above), `dream.gif` (the same controller in the dream), `drive.gif` (pure pursuit:
+camera and map), `real_and_dream.gif` (the same actions in the simulator and in the dream, from the tenth
+frame on), `worlds.png` (camera, VAE and dream at three moments), and `v0.png`, `v1.png`, `v2.png` (one
+frame of each environment), and `media.json` (the settings that they were made with)."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import gymnasium
@@ -21,8 +22,8 @@ from PIL import Image
 
 import dreamduck  # noqa: F401  (registers the worlds)
 from dreamduck.common.storage import write_json
-from dreamduck.common.video import side_by_side, write_video
-from dreamduck.controllers.evaluator import ControllerPolicy, Driver
+from dreamduck.common.video import side_by_side
+from dreamduck.controllers.evaluator import ControllerPolicy, Policy
 from dreamduck.controllers.policy import Controller
 from dreamduck.evaluation.policies import PurePursuit
 from dreamduck.pretrained import FOLDER
@@ -38,11 +39,22 @@ from dreamduck.world_model.mdn_rnn import LSTMState
 
 ROOT = Path(__file__).resolve().parent.parent
 MEDIA = ROOT / "media"
-SIDE = 104  # pixels of a panel
+SIDE = 128  # pixels of a panel
 STEPS = 70
+COLORS = 128  # of a GIF: with more, or with dithering, it is larger than 1 MB
+MOMENT = 30  # the step of the pictures of the three worlds
 START_ANGLE = 4.0  # [degrees]; the car starts along the lane
 WARM_UP = 10  # real frames before a dream takes over
 FPS = 10
+
+
+def write_gif(name: str, frames: Iterable[Frames]) -> None:
+    """Write a GIF that loops, with one palette for all frames."""
+    kept = list(frames)
+    sample = Image.fromarray(np.concatenate(kept[:: max(1, len(kept) // 16)]))
+    palette = sample.quantize(COLORS, Image.Quantize.FASTOCTREE, dither=Image.Dither.NONE)
+    images = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in kept]
+    images[0].save(MEDIA / name, save_all=True, append_images=images[1:], duration=1000 // FPS, loop=0)
 
 
 def enlarge(frame: Frames) -> Frames:
@@ -50,7 +62,7 @@ def enlarge(frame: Frames) -> Frames:
     return np.asarray(Image.fromarray(frame).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
-def drive(driver: Driver, config: RoadConfig, seed: int) -> tuple[list[Frames], list[Frames], FloatArray]:
+def drive(driver: Policy, config: RoadConfig, seed: int) -> tuple[list[Frames], list[Frames], FloatArray]:
     """A drive on the road: what the camera saw, the map from above, and the actions (T, 2)."""
     road = Road(config)
     state = road.reset([seed])
@@ -134,19 +146,17 @@ def main() -> None:
     looked, track, _ = drive(pupil, road, arguments.seed)
     alone = dream_alone(controller, arguments.temp, arguments.seed)
     MEDIA.mkdir(exist_ok=True)
-    pairs = zip(seen, above, strict=True)
-    write_video(MEDIA / "drive.gif", (side_by_side([enlarge(a), b]) for a, b in pairs), FPS)
+    write_gif("drive.gif", (side_by_side([enlarge(a), b]) for a, b in zip(seen, above, strict=True)))
     again = eyes.decode(eyes.encode(np.array(looked))[0])
     trios = zip(looked, again, track, strict=True)
-    write_video(
-        MEDIA / "controller.gif", (side_by_side([enlarge(a), enlarge(b), c]) for a, b, c in trios), FPS
-    )
-    write_video(MEDIA / "dream.gif", map(enlarge, alone), FPS)
+    write_gif("controller.gif", (side_by_side([enlarge(a), enlarge(b), c]) for a, b, c in trios))
+    write_gif("dream.gif", map(enlarge, alone))
     pairs = zip(seen, dreamt, strict=True)
-    write_video(
-        MEDIA / "real_and_dream.gif", (side_by_side([enlarge(a), enlarge(b)]) for a, b in pairs), FPS
-    )
+    write_gif("real_and_dream.gif", (side_by_side([enlarge(a), enlarge(b)]) for a, b in pairs))
     Image.fromarray(worlds(seen, dreamt)).save(MEDIA / "worlds.png")
+    moment = min(MOMENT, len(looked) - 1, len(alone) - 1)
+    for name, frame in (("v0", looked[moment]), ("v1", again[moment]), ("v2", alone[moment])):
+        Image.fromarray(enlarge(frame)).save(MEDIA / f"{name}.png")
     settings = {
         "command": shlex.join(["scripts/media.py", *sys.argv[1:]]),
         "temperature": arguments.temp,

@@ -1,6 +1,7 @@
-"""Fill the tables of README and docs from what the commands wrote: `python scripts/results.py [--check]`.
+"""Fill the tables of README.md and docs/ from what commands wrote: `python scripts/results.py [--check]`.
 
-Each table stands between `<!-- results:NAME -->` and `<!-- end -->`; nothing in it is typed by hand."""
+Each table stands between `<!-- results:NAME -->` and `<!-- end -->`; nothing in it is typed by hand. The
+README has one, `summary`; docs/results.md has all of the world model and of the controllers."""
 
 from __future__ import annotations
 
@@ -12,13 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from dreamduck.common.storage import read_json
+from dreamduck.evaluation import report
+from dreamduck.pipeline import ablations, temperature_sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 CARDS = ROOT / "dreamduck" / "pretrained"
 RESULTS = ROOT / "benchmarks" / "results"
 DOCS = ROOT / "docs"
-AGENTS = ROOT / "dreamduck" / "pretrained" / "agents"
-PAGES = (ROOT / "README.md", DOCS / "baselines.md")
+AGENTS = CARDS / "agents"
+PAGES = (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))
+REFERENCE, TRAINING_MAP = "pure pursuit", "loop_empty"
+LEFT_OUT = ("rnnenv.cma.16.2",)  # two candidates are too few to learn from
+SHOWN_RANKS = (1, 2, 8, 64, 256, 1024)
 MARK = re.compile(r"(<!-- results:(\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -28,66 +34,92 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
+def summary() -> str:
+    """The README's table: survival rate and distance of each trained policy, map by map."""
+    entries = [
+        entry
+        for entry in read_json(DOCS / "scores" / "scores.json")["entries"]
+        if entry["key"]["world"]["simulator"] == "native"
+    ]
+    maps = list(dict.fromkeys(entry["key"]["world"]["map_name"] for entry in entries))
+    found = {(entry["key"]["row"], entry["key"]["world"]["map_name"]): entry for entry in entries}
+    names = list(dict.fromkeys(entry["key"]["row"] for entry in entries))
+    rows = []
+    for name in names:
+        if name != REFERENCE and (name in LEFT_OUT or "cost" not in found[name, maps[0]]):
+            continue
+        cells = []
+        for map_name in maps:
+            entry, reference = found[name, map_name]["summary"], found[REFERENCE, map_name]["summary"]
+            share = entry["distance"][0] / reference["distance"][0]
+            cells.append(f"{entry['alive'][0]:.0%}, {share:.0%}")
+        cost = found[name, maps[0]].get("cost")
+        if cost is None:
+            spent = ["", ""]
+        else:
+            extra = cost.get("model", {"simulator_steps": 0, "minutes": 0.0})
+            steps = cost["simulator_steps"] + extra["simulator_steps"]
+            spent = [f"{steps / 1e6:.1f} million", f"{cost['minutes'] + extra['minutes']:.0f}"]
+        rows.append([name, *cells, *spent])
+    heads = [name if name == TRAINING_MAP else f"{name} (unseen)" for name in maps]
+    return table(["policy", *heads, "simulator steps", "minutes"], rows)
+
+
 def model() -> str:
     """What the shipped world model reaches on held-out episodes, and what made it."""
     vae, rnn = read_json(CARDS / "vae.json"), read_json(CARDS / "rnn.json")
-    vae, rnn = vae["metrics"]["held_out"], rnn["metrics"]["held_out"]
+    frames, latents = vae["metrics"]["held_out"], rnn["metrics"]["held_out"]
 
-    def made(card: dict[str, Any]) -> str:
-        return f"{card['seconds'] / 60:.0f} min"
+    def made(card: dict[str, Any]) -> list[str]:
+        return [f"`{card['command']}`", f"{card['seconds'] / 60:.0f} min"]
 
     rows = [
-        ["VAE", "PSNR of a decoded frame", f"{vae['psnr']:.1f} dB", f"`{vae['command']}`", made(vae)],
-        ["", "structural similarity", f"{vae['ssim']:.2f}", "", ""],
-        [
-            "MDN-RNN",
-            "log-likelihood loss of a latent",
-            f"{rnn['nll']:.3f} nats",
-            f"`{rnn['command']}`",
-            made(rnn),
-        ],
-        ["", "correlation of predicted and true reward", f"{rnn['reward_correlation']:.2f}", "", ""],
-        ["", "ROC AUC of the end", f"{rnn['end_auc']:.3f}", "", ""],
+        ["VAE", "PSNR of a reconstruction", f"{frames['psnr']:.1f} dB", *made(vae)],
+        ["", "structural similarity", f"{frames['ssim']:.2f}", "", ""],
+        ["MDN-RNN", "negative log-likelihood of a latent", f"{latents['nll']:.3f} nats", *made(rnn)],
+        ["", "correlation of predicted and true reward", f"{latents['reward_correlation']:.2f}", "", ""],
+        ["", "ROC AUC of termination", f"{latents['end_auc']:.3f}", "", ""],
         [
             "",
-            "ends a step, expected and true",
-            f"{rnn['end_expected']:.4f}, {rnn['end_rate']:.4f}",
+            "termination rate a step, predicted and true",
+            f"{latents['end_expected']:.4f}, {latents['end_rate']:.4f}",
             "",
             "",
         ],
     ]
     if "unseen" in vae["metrics"]:
         other = vae["metrics"]["unseen"]
-        rows.insert(
-            2, ["", "both on a map never seen", f"{other['psnr']:.1f} dB, {other['ssim']:.2f}", "", ""]
-        )
+        text = f"{other['psnr']:.1f} dB, {other['ssim']:.2f}"
+        rows.insert(2, ["", "both on a map that was never recorded", text, "", ""])
     return table(["", "on held-out episodes", "", "made by", "took"], rows)
 
 
 def scores() -> str:
     """The scoreboard's own tables, without their heading."""
-    return _report("scores", "scores.md").replace("\n## ", "\n#### ")
+    found = read_json(DOCS / "scores" / "scores.json")["entries"]
+    return body(report.table(found)).replace("\n## ", "\n### ")
 
 
 def gap() -> str:
-    """The dream-gap report's table."""
-    return _report("gap", "gap.md")
+    """The table of the temperature sweep."""
+    return body(temperature_sweep.table(read_json(DOCS / "gap" / "gap.json")["rows"]))
 
 
-def ablations() -> str:
-    """Controllers without a memory, with an untrained and a trained one; on the road, in the dream."""
-    return "\n".join(_report("ablations", f"{where}.md") for where in ("road", "dream"))
+def ablation() -> str:
+    """Controllers without an MDN-RNN, with an untrained one, and with a trained one."""
+    rows = [row for where in ("road", "dream") for row in read_json(DOCS / "ablations" / f"{where}.json")]
+    return body(ablations.table(rows))
 
 
-def _report(folder: str, name: str) -> str:
+def body(text: str) -> str:
     """A report without its heading."""
-    return (DOCS / folder / name).read_text(encoding="utf-8").split("\n", 2)[2].strip() + "\n"
+    return text.split("\n", 2)[2].strip() + "\n"
 
 
 def openloop() -> str:
     """Dreams against what really happened, on held-out episodes and on a map never seen."""
     rows = []
-    for folder, where in (("held-out", "held-out episodes"), ("unseen", "a map never seen")):
+    for folder, where in (("held-out", "held-out episodes"), ("unseen", "a map never recorded")):
         found = read_json(DOCS / "openloop" / f"{folder}.json")
         for steps, part in found["horizons"].items():
             psnr, z, gain, end = (part[name] for name in ("psnr", "z_error", "return", "end"))
@@ -98,21 +130,21 @@ def openloop() -> str:
                     *(f"{psnr[name]:.1f}" for name in ("dream", "last_frame", "mean_frame")),
                     f"{z['dream']:.2f}, {z['last_frame']:.2f}, {z['mean_frame']:.2f}",
                     f"{gain['correlation']:.2f}",
-                    f"{gain['error']:.2f} of {gain['spread']:.2f}",
+                    f"{gain['error']:.2f} ({gain['spread']:.2f})",
                     "" if end["auc"] is None else f"{end['auc']:.2f}",
                 ]
             )
-    head = ["on", "steps", "PSNR [dB]", "last frame", "mean frame", "error in z (dream, last, mean)"]
-    return table([*head, "return: correlation", "error, of spread", "AUC of ending"], rows)
+    head = ["on", "steps", "PSNR [dB]", "last frame", "mean frame", "RMSE of z (dream, last, mean)"]
+    return table([*head, "return: correlation", "RMSE (std of returns)", "AUC of termination"], rows)
 
 
 def feedback() -> str:
-    """What learning longer, and on its own dreams, does for the memory."""
+    """What longer training, and training on its own dreams, does for the MDN-RNN."""
     rows = []
     for file, how in (
-        ("teacher-forced", "4,000 steps, on real frames alone"),
-        ("short", "4,000 steps, on its own dreams too"),
-        ("held-out", "20,000 steps, on its own dreams too"),
+        ("teacher-forced", "4,000 steps, teacher forcing"),
+        ("short", "4,000 steps, scheduled sampling"),
+        ("held-out", "20,000 steps, scheduled sampling"),
     ):
         for steps, part in read_json(DOCS / "openloop" / f"{file}.json")["horizons"].items():
             gain, end = part["return"], part["end"]
@@ -125,12 +157,12 @@ def feedback() -> str:
                         f"{part['psnr']['dream']:.1f}",
                         f"{100 * end['expected']:.0f}%, {100 * end['ended']:.0f}%",
                         f"{end['auc']:.2f}",
-                        f"{gain['bias']:+.2f} of {gain['spread']:.2f}",
+                        f"{gain['bias']:+.2f} ({gain['spread']:.2f})",
                         f"{gain['correlation']:.2f}",
                     ]
                 )
-    head = ["learned", "steps dreamt", "error in z", "PSNR [dB]", "ends, expected and true"]
-    return table([*head, "AUC of ending", "return: bias, of spread", "correlation"], rows)
+    head = ["training", "steps dreamt", "RMSE of z", "PSNR [dB]", "terminated, predicted and true"]
+    return table([*head, "AUC of termination", "return: bias (std of returns)", "correlation"], rows)
 
 
 def reproduce() -> str:
@@ -146,7 +178,7 @@ def reproduce() -> str:
         ]
         for row in found["rows"]
     ]
-    lines = table(["map", "simulator", "of pure pursuit's distance", "alive after 60 s", "target"], rows)
+    lines = table(["map", "simulator", "% of pure pursuit", "survival rate, 60 s", "target"], rows)
     minutes = {name: seconds / 60 for name, seconds in found["seconds"].items()}
     spent = ", ".join(f"{name} {value:.1f}" for name, value in minutes.items())
     return f"{lines}\nMinutes: {spent}; together {sum(minutes.values()):.0f}.\n"
@@ -184,7 +216,7 @@ def speed() -> str:
     ours, torch = 1000 * seconds["dreamduck"], 1000 * seconds["pytorch"]
     rows.append(["MDN-RNN, a step of 100 x 50 [ms]", f"{ours:.0f}", f"PyTorch {torch:.0f}"])
     if dreaming := seconds.get("dreamduck, dreaming"):
-        rows.append(["the same while it dreams [ms]", f"{1000 * dreaming:.0f}", ""])
+        rows.append(["the same with scheduled sampling [ms]", f"{1000 * dreaming:.0f}", ""])
     return table(["what", "here", "peers in the same run"], rows)
 
 
@@ -195,7 +227,7 @@ def agents() -> str:
         card = read_json(path)
         for at, score in enumerate(card["scores"]):
             first = [
-                f"`log/{path.name.removesuffix('.card.json')}.zip`",
+                f"`{path.name.removesuffix('.card.json')}.zip`",
                 card["env"],
                 f"{card['steps'] / 1e6:.1f} million",
                 f"{card['seconds'] / 60:.0f}",
@@ -209,8 +241,8 @@ def agents() -> str:
                     f"{score['out_of_lane_time'][0]:.1f}",
                 ]
             )
-    head = ["agent", "learned in", "steps there", "minutes", "drives on", "alive after 60 s"]
-    return table([*head, "metres along the lane", "out of lane [s]"], rows)
+    head = ["agent", "trained in", "steps there", "minutes", "evaluated on", "survival rate, 60 s"]
+    return table([*head, "distance along the lane [m]", "out of lane [s]"], rows)
 
 
 def ppo() -> str:
@@ -237,7 +269,134 @@ def simulator() -> str:
     return table(["map and frame", "gym-duckietown", "native", "times", "native, 64 cars a call"], rows)
 
 
-MAKERS = (model, openloop, feedback, reproduce, scores, gap, ablations, simulator, speed, agents, ppo)
+def frames() -> str:
+    """How alike the two simulators' frames are, over ten maps."""
+    found = read_json(RESULTS / "frames.json")["results"]
+    groups: dict[str, list[dict[str, float]]] = {}
+    for name, row in found.items():
+        groups.setdefault(name.split(" ", 1)[1], []).append(row)
+    rows = []
+    for name, kept in groups.items():
+        mean = {key: sum(row[key] for row in kept) / len(kept) for key in ("difference", "similarity")}
+        rows.append(
+            [
+                name,
+                f"{mean['difference']:.2f}",
+                f"{max(row['difference_worst'] for row in kept):.2f}",
+                f"{mean['similarity']:.4f}",
+                f"{min(row['similarity_worst'] for row in kept):.3f}",
+            ]
+        )
+    head = ["setting", "mean difference, of 255", "worst frame", "structural similarity", "worst frame"]
+    return table(head, rows)
+
+
+def passes() -> str:
+    """Where a frame's time goes in the native simulator, beside what bounds it."""
+    found = read_json(RESULTS / "simulator.json")["results"]["microseconds"]
+    names = ("physics", "frame", "fetches", "blending", "memory")
+    rows = [[name, *(f"{row[key]:.1f}" for key in names)] for name, row in found.items()]
+    return table(["map", "physics, 1 step", *names[1:]], rows)
+
+
+def browser() -> str:
+    """The runtimes that could run the dream in a browser."""
+    found = read_json(RESULTS / "browser_runtimes.json")["results"]
+    quicker = found["times_quicker"]
+    rows = [
+        [
+            name,
+            f"{row['step']:.2f} ms",
+            f"{row['picture']:.1f} ms",
+            f"{quicker[name]['step']:g}, {quicker[name]['picture']:g}",
+        ]
+        for name, row in found["milliseconds"].items()
+    ]
+    lines = table(["runtime, backend", "MDN-RNN, one step", "decoder, one image", "times as slow"], rows)
+    rates = found["frames_per_second"]
+    paces = [
+        [f"{pace} steps/s", f"{rates['page'][pace]:g}", f"{rates['file'][pace]:g}"]
+        for pace in rates["page"]
+    ]
+    return f"{lines}\n{table(['pace', 'page [frames/s]', 'file [frames/s]'], paces)}"
+
+
+def distribute() -> str:
+    """The VAE's training step under `tf.distribute`."""
+    found = read_json(RESULTS / "distribute.json")["results"]
+    rows = [
+        [name, *(f"{row[key]:.0f}" for key in ("median", "least", "processors"))]
+        for name, row in found.items()
+    ]
+    return table(["a step of 100 frames [ms]", "median", "fastest", "processor time"], rows)
+
+
+def scaling() -> str:
+    """Generations of a search by ranks: modelled from measured parts."""
+    found = read_json(RESULTS / "scaling.json")["results"]
+    ranks = [count for count in next(iter(found["model"].values())) if int(count) in SHOWN_RANKS]
+    rows = []
+    for population, row in found["model"].items():
+        for count in ranks:
+            part = row[count]
+            rows.append(
+                [
+                    f"{int(population):,}" if count == ranks[0] else "",
+                    f"{int(count):,}",
+                    f"{part['seconds']:.2f}",
+                    f"{part['speedup']:.1f}",
+                    f"{part['speedup'] / int(count):.0%}",
+                    f"{part['rank_0_alone']:.1%}",
+                ]
+            )
+    head = ["candidates", "ranks", "s a generation", "speed-up", "efficiency", "rank 0 alone"]
+    return table(head, rows)
+
+
+def measured_ranks() -> str:
+    """The parts of a generation with 1 and 2 ranks, as they were measured."""
+    found = read_json(RESULTS / "scaling.json")["results"]
+    measured, messages = found["measured"], found["messages"]
+    rows = [
+        [
+            f"{ranks}",
+            f"{measured['seconds of a generation'][ranks]:.2f}",
+            *(f"{1000 * part[name]:,.1f}" for name in ("ask", "evaluate", "tell", "save")),
+        ]
+        for ranks, part in measured["parts"].items()
+    ]
+    block = found["block"]
+    low, high = block["5% and 95%"]
+    text = (
+        f"Speed-up of 2 ranks: measured {measured['speedup of 2 ranks']:.2f}, "
+        f"modelled {measured['modelled speedup of 2 ranks']:.2f}. "
+        f"A block of {block['candidates']} candidates: {block['median seconds']:.3f} s on one core "
+        f"(5% to 95%: {low:.3f} to {high:.3f} s). "
+        f"A message with one block: {messages['bytes_out'] / 1000:.1f} kB to the rank, "
+        f"{messages['bytes_back'] / 1000:.1f} kB back; rank 0 takes {1000 * messages['send']:.2f} ms "
+        f"to send and {1000 * messages['receive']:.2f} ms to receive it.\n"
+    )
+    heads = ["ranks", "s a generation", "ask [ms]", "evaluate [ms]", "tell [ms]", "save [ms]"]
+    return f"{table(heads, rows)}\n{text}"
+
+
+def episodes() -> str:
+    """What one episode takes, measured, and a million, computed from it."""
+    found = read_json(RESULTS / "episodes.json")["results"]
+    parts = []
+    for name, heading in (("measured", "measured"), ("computed for a million episodes",) * 2):
+        rows = [
+            [key, f"{value:,.3g}" if value < 1000 else f"{value:,.0f}"]
+            for key, value in found[name].items()
+        ]
+        parts.append(table([heading, ""], rows))
+    return "\n".join(parts)
+
+
+MAKERS = (
+    *(summary, model, openloop, feedback, reproduce, scores, gap, ablation, simulator, speed, agents, ppo),
+    *(frames, passes, browser, distribute, scaling, measured_ranks, episodes),
+)
 TABLES: dict[str, Callable[[], str]] = {maker.__name__: maker for maker in MAKERS}
 
 

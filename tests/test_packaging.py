@@ -53,17 +53,6 @@ def test_scripts_are_executable():
         assert os.access(path, os.X_OK), path
 
 
-def test_readme_names_files_that_are_there():
-    text = (ROOT / "README.md").read_text()
-    for path in re.findall(r"(?:python|bash) ((?:dreamduck|scripts|examples)/[\w./]+)", text):
-        assert (ROOT / path).exists(), path
-    for path, place in re.findall(r"\]\(((?:media|docs)/[^)#]+)#?([^)]*)\)", text):
-        assert (ROOT / path).exists(), path
-        if place:
-            headings = re.findall(r"^#+ (.+)$", (ROOT / path).read_text(), re.MULTILINE)
-            assert place in [heading.lower().replace(" ", "-") for heading in headings], (path, place)
-
-
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel, built from the source distribution as `python -m build` does it."""
@@ -97,7 +86,7 @@ def test_a_wheel_has_what_it_needs_and_no_more(wheel):
     assert sources <= names
     assert {
         "dreamduck/py.typed",
-        "dreamduck/drive/page/index.html",
+        "dreamduck/web/page/index.html",
         "dreamduck/pretrained/rnn.json",
     } <= names
     assert {requirement.name.lower() for requirement in required()} <= needs
