@@ -131,7 +131,9 @@ def measure_messages() -> dict[str, float]:
     out = [EvalBatch(theta, (1,) * block, EPISODES, STEPS)]
     back = [
         Returns(
-            random.normal(size=(block, EPISODES)).astype(np.float32), np.ones((block, EPISODES), np.int64)
+            random.normal(size=(block, EPISODES)).astype(np.float32),
+            np.ones((block, EPISODES), np.int64),
+            np.zeros((block, EPISODES), np.bool_),
         )
     ]
     send, receive = [], []

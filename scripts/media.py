@@ -128,13 +128,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--controller", default="", help="default: the best of the largest run in ./log")
+    parser.add_argument("--controller", default="", help="default: the best in ./log or the package")
     parser.add_argument("--map-name", default="loop_empty")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--temp", type=float, default=TEMPERATURE, help="temperature of the dreams")
     arguments = parser.parse_args()
-    config = mdn_rnn.read_config(FOLDER)
-    controller = find_controller(arguments.controller, config.z_size, config.hidden_size)
+    controller = find_controller(arguments.controller, FOLDER)
     if controller is None:
         parser.error(NO_CONTROLLER)
     road = RoadConfig(map_name=arguments.map_name, start_angle=START_ANGLE)
