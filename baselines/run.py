@@ -1,7 +1,7 @@
 """`python -m baselines.run`: the same as `python -m dreamduck.rl.run`."""
 
 from dreamduck.common import command_line
-from dreamduck.rl.command import main
+from dreamduck.rl.run import main
 
 if __name__ == "__main__":
     command_line.run(main)

@@ -82,19 +82,19 @@ def trainer(venv: Any, network: str, **keys: Any) -> Any:
     """An agent for those environments; each call of the result trains for one update, and tells how many
     threads PyTorch had for it.
     """
-    from dreamduck.rl import agents, algorithms
-    from dreamduck.rl.env_batches import EpisodeWatch
+    from dreamduck.rl import algorithms, policies
     from dreamduck.rl.run_plan import resolve
     from dreamduck.rl.sb3 import set_threads
+    from dreamduck.rl.wrappers import EpisodeMonitor
 
     algorithm = algorithms.find("ppo2")
     given = {"nsteps": STEPS, **keys}
     spaces = venv.observation_space, venv.action_space
     plan = resolve(algorithm, algorithms.defaults(algorithm, ""), given, network, CARS, *spaces)
-    model = agents.build(plan, EpisodeWatch(venv, ""), seed=0)
+    model = policies.build(plan, EpisodeMonitor(venv, ""), seed=0)
 
     def train() -> int:
-        threads = set_threads(agents.uses_pictures(plan))
+        threads = set_threads(policies.uses_images(plan))
         model.learn(CARS * STEPS, log_interval=1 << 60, reset_num_timesteps=False)
         return threads
 
@@ -104,7 +104,7 @@ def trainer(venv: Any, network: str, **keys: Any) -> Any:
 def main(argv: Sequence[str] | None = None) -> None:
     from benchmarks.common import save
     from dreamduck.common.errors import WeightsError
-    from dreamduck.rl import env_batches
+    from dreamduck.rl.wrappers import make_vec_env
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -117,10 +117,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     flags = parser.parse_args(argv)
     print("starting 16 processes of gym-duckietown, each with a window system of its own", flush=True)
     places: dict[str, Any] = {
-        "native": lambda: env_batches.vec_env("DreamDuck-v0", CARS),
-        "mended": lambda: env_batches.vec_env("DreamDuck-v0", CARS, simulator="gym-duckietown"),
+        "native": lambda: make_vec_env("DreamDuck-v0", CARS),
+        "mended": lambda: make_vec_env("DreamDuck-v0", CARS, simulator="gym-duckietown"),
         "stock": stock_processes,
-        "dream": lambda: env_batches.vec_env("DreamDuck-v2", CARS, weights=flags.weights),
+        "dream": lambda: make_vec_env("DreamDuck-v2", CARS, weights=flags.weights),
     }
     venvs, peers, threads = {}, {}, {}
     for name, make in places.items():

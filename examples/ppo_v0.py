@@ -7,7 +7,7 @@ import argparse
 from stable_baselines3 import PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 
-from dreamduck.rl.env_batches import vec_env
+from dreamduck.rl.wrappers import make_vec_env
 
 
 def main() -> None:
@@ -17,12 +17,12 @@ def main() -> None:
     flags = parser.parse_args()
 
     settings = {"map_name": "loop_empty", "start_angle": 4.0}  # starts along the lane, within 4 degrees
-    road = vec_env("DreamDuck-v0", 8, **settings)  # eight cars in one batch
+    road = make_vec_env("DreamDuck-v0", 8, **settings)  # eight cars in one batch
     model = PPO("CnnPolicy", road, n_steps=128, batch_size=256, n_epochs=4, verbose=1)
     model.learn(flags.steps)
     model.save(flags.save)
-    reward, spread = evaluate_policy(model, vec_env("DreamDuck-v0", 4, **settings), n_eval_episodes=4)
-    print(f"reward {reward:.2f} +- {spread:.2f}")
+    reward, std = evaluate_policy(model, make_vec_env("DreamDuck-v0", 4, **settings), n_eval_episodes=4)
+    print(f"reward {reward:.2f} +- {std:.2f}")
 
 
 if __name__ == "__main__":

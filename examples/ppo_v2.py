@@ -1,4 +1,4 @@
-"""PPO in the dream, in plain Stable-Baselines3: there is no simulator here at all."""
+"""PPO in the dream, in plain Stable-Baselines3, without the simulator."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 
 from stable_baselines3 import PPO
 
-from dreamduck.rl.env_batches import vec_env
+from dreamduck.rl.wrappers import make_vec_env
 
 
 def main() -> None:
@@ -18,12 +18,12 @@ def main() -> None:
     )
     flags = parser.parse_args()
 
-    dream = vec_env(
+    dream = make_vec_env(
         "DreamDuck-v2", 16, weights=flags.weights, temperature=1.1
     )  # sixteen dreams in one batch
     model = PPO("MlpPolicy", dream, n_steps=128, batch_size=256, n_epochs=4, device="cpu", verbose=1)
     model.learn(flags.steps)
-    model.save(flags.save)  # examples/ppo_v1.py drives with it
+    model.save(flags.save)  # examples/ppo_v1.py tests it in the simulator
 
 
 if __name__ == "__main__":

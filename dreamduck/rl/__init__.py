@@ -1,6 +1,8 @@
-"""Model-free training on any Gymnasium world: the command of 2019 on a maintained engine.
+"""Reinforcement learning in any Gymnasium environment: OpenAI baselines' command line of June 2019.
 
-`python -m baselines.run` is OpenAI baselines' command line of June 2019 (its flags, the algorithms'
-own keys, its log files), with Stable-Baselines3 and sb3-contrib doing the work. The same files are
-installed under the two names `baselines` and `dreamduck.rl`; everything imports the second,
-so that a class exists once whichever name a program begins with. Importing this loads nothing."""
+Stable-Baselines3 and sb3-contrib do the work. `python -m baselines.run` and `python -m dreamduck.rl.run`
+are the same program. Importing this package loads nothing.
+
+Flow: `arguments` and `algorithms` -> `run_plan` -> `run`, which makes the environments (`env_factory`,
+`vec_env`, `wrappers`) and the agent (`networks`, `policies`, `checkpoint`, `agent_file`), and trains it
+(`callback`, `logs`, `log_columns`)."""

@@ -1,7 +1,7 @@
-"""An agent's file at the wheel: observations of N cars in, actions out, nothing learned.
+"""The policy of a saved agent: observations of N environments in, actions out.
 
-The agent is built from the file's description and filled with
-its weights, as the command does it; no world is made, and nothing in the file is run."""
+The agent is built from the file's card and gets its weights, as in the command; no environment is made, and
+nothing in the file is executed."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ from dreamduck.common.errors import CheckpointError
 from dreamduck.common.storage import PathLike
 from dreamduck.envs.rnnenv import OBSERVATION_LIMIT
 from dreamduck.registration import ENTRY_POINTS
-from dreamduck.rl import agent_file, agents, algorithms, env_batches, sb3
+from dreamduck.rl import agent_file, algorithms, policies, sb3, wrappers
 from dreamduck.rl.arguments import Flags
-from dreamduck.rl.checkpoint import InitialAgent
+from dreamduck.rl.checkpoint import InitialAgent, TrainingProgress
 from dreamduck.rl.run_plan import resolve
 from dreamduck.rl.sb3 import BaseAlgorithm, DummyVecEnv, VecEnv
-from dreamduck.rl.train_loop import StepCount
 
 ROAD, DREAM = "DreamDuck-v0", "DreamDuck-v2"
 MOST_SIZE = 65_536  # of an axis of an observation
@@ -32,13 +31,15 @@ MOST_NUMBERS = 1920 * 1080 * 3  # in an observation: the largest camera's frame
 
 
 @dataclasses.dataclass(frozen=True)
-class About:
-    """What a file says of its agent.
+class AgentInfo:
+    """What a file's card says about its agent.
 
     Attributes:
-        env_id: the world that it learned in. shape: of one observation.
-        steps: of that world, all environments together. seconds: that the training took.
-        weights: fingerprints of the world model that it learned through; None where the file has none.
+        env_id: the environment in which it learned.
+        shape: of one observation.
+        steps: of training, all environments together.
+        seconds: of training [s].
+        weights: fingerprints of the world model in which it learned; None where the file has none.
     """
 
     env_id: str
@@ -49,7 +50,7 @@ class About:
 
     @property
     def sees_frames(self) -> bool:
-        """Whether it looks at frames; otherwise at [z, c, h]."""
+        """Whether it observes frames; otherwise [z, c, h]."""
         return self.env_id == ROAD
 
     @property
@@ -59,42 +60,46 @@ class About:
 
 
 class AgentPolicy:
-    """An agent that drives N cars, by the mean of its actions.
+    """The deterministic policy of a saved agent, for N environments.
 
     Args:
-        path: what `--save_path` or a checkpoint of `python -m baselines.run` holds.
+        path: a file of `--save_path`, or a checkpoint of `python -m baselines.run`.
     Raises:
-        CheckpointError: missing, damaged, of another program, or not of a Duckietown world.
+        CheckpointError: missing, damaged, of another program, or not of a Duckietown environment.
     """
 
     def __init__(self, path: PathLike) -> None:
         save = agent_file.read(path)
-        self.about = _about(save)
-        said = InitialAgent(save).said(Flags())
-        algorithm = algorithms.find(str(said["alg"]))
-        values = {**algorithms.defaults(algorithm, "duckietown"), **said["values"]}
+        self.about = _info(save)
+        saved = InitialAgent(save).defaults(Flags())
+        algorithm = algorithms.find(str(saved["alg"]))
+        values = {**algorithms.defaults(algorithm, "duckietown"), **saved["values"]}
         venv: VecEnv = DummyVecEnv([lambda: SpacesOnlyEnv(self.about)])
         spaces = venv.observation_space, venv.action_space
-        plan = resolve(algorithm, values, {}, str(said["network"]), 1, *spaces)
+        plan = resolve(algorithm, values, {}, str(saved["network"]), 1, *spaces)
         agent_file.check_network_size(save, plan)
-        sb3.set_threads(agents.uses_pictures(plan))
+        sb3.set_threads(policies.uses_images(plan))
         norm = plan.normalize_observations, plan.normalize_returns, plan.clip_observations
-        venv = env_batches.normalized(venv, *norm, False)
-        self._model: BaseAlgorithm = agents.build(plan.idle(), venv, seed=None)
+        venv = wrappers.normalized(venv, *norm, False)
+        self._model: BaseAlgorithm = policies.build(plan.idle(), venv, seed=None)
         self._normalize = self._model.get_vec_normalize_env()
         agent_file.fill(self._model, save, self._normalize)
         self._state: Any = None
-        self._starts = True
+        self._first = True
 
     def start(self) -> None:
-        """Episodes begin: a recurrent agent forgets."""
-        self._state, self._starts = None, True
+        """All episodes begin; the state of a recurrent agent is reset."""
+        self._state, self._first = None, True
 
     def act(self, observations: npt.NDArray[Any]) -> npt.NDArray[np.float32]:
-        """The actions (N, 2) in [-1, 1] for N observations.
+        """The actions for N observations.
 
+        Args:
+            observations: (N, ...), as the environment in which it learned has them.
+        Returns:
+            (N, 2) throttle and steering in [-1, 1].
         Raises:
-            CheckpointError: observations of another shape than it learned from.
+            CheckpointError: observations of another shape.
         """
         if observations.shape[1:] != self.about.shape:
             raise CheckpointError(
@@ -104,34 +109,38 @@ class AgentPolicy:
             observations = np.clip(observations, -OBSERVATION_LIMIT, OBSERVATION_LIMIT)  # as v1 shows them
         if self._normalize is not None:
             observations = cast(npt.NDArray[Any], self._normalize.normalize_obs(observations))
-        starts = np.full(len(observations), self._starts)
+        starts = np.full(len(observations), self._first)
         actions, self._state = self._model.predict(observations, self._state, starts, deterministic=True)
-        self._starts = False
+        self._first = False
         return actions
 
 
 class SpacesOnlyEnv(gym.Env[Any, Any]):
-    """A world of which there are only the spaces; an agent is built for it."""
+    """The spaces of an environment, for which an agent is built.
 
-    def __init__(self, about: About) -> None:
-        if about.sees_frames:
-            self.observation_space: gym.Space[Any] = gym.spaces.Box(0, 255, about.shape, np.uint8)
+    Args:
+        info: of the agent.
+    """
+
+    def __init__(self, info: AgentInfo) -> None:
+        if info.sees_frames:
+            self.observation_space: gym.Space[Any] = gym.spaces.Box(0, 255, info.shape, np.uint8)
         else:
             limit = OBSERVATION_LIMIT
-            self.observation_space = gym.spaces.Box(-limit, limit, about.shape, np.float32)
+            self.observation_space = gym.spaces.Box(-limit, limit, info.shape, np.float32)
         self.action_space = gym.spaces.Box(-1.0, 1.0, (2,), np.float32)
 
 
-def about(path: PathLike) -> About:
-    """What a file says of its agent.
+def about(path: PathLike) -> AgentInfo:
+    """What a file's card says about its agent.
 
     Raises:
-        CheckpointError: missing, damaged, of another program, or not of a Duckietown world.
+        CheckpointError: missing, damaged, of another program, or not of a Duckietown environment.
     """
-    return _about(agent_file.read(path))
+    return _info(agent_file.read(path))
 
 
-def _about(save: agent_file.Save) -> About:
+def _info(save: agent_file.Save) -> AgentInfo:
     if save.card is None:
         raise CheckpointError(f"{save.path}: expected an agent that python -m baselines.run saved")
     env_id = str(save.card["env"]).rpartition(":")[2]
@@ -147,8 +156,8 @@ def _about(save: agent_file.Save) -> About:
         raise CheckpointError(
             f"{save.path}: {agent_file.CARD} is damaged; its spaces are not those of {env_id}"
         )
-    account = StepCount.from_card(save.card, save.path)
-    return About(env_id, shape, account.step, account.elapsed, save.card.get("weights"))
+    progress = TrainingProgress.from_card(save.card, save.path)
+    return AgentInfo(env_id, shape, progress.step, progress.elapsed, save.card.get("weights"))
 
 
 def _shape(path: Path, space: Mapping[str, Any]) -> tuple[int, ...]:

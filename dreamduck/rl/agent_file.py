@@ -1,15 +1,16 @@
-"""An agent's file: what Stable-Baselines3 saves, and beside it what we need to load it safely.
+"""An agent's file: what Stable-Baselines3 saves, and what is needed to load it safely.
 
-The file is Stable-Baselines3's own zip, so that
-`PPO.load(path)` reads it, with three members more: `dreamduck.json` (what it is),
-`normalize.npz` (the running mean and spread of observations and rewards).
+The file is Stable-Baselines3's own zip, so that `PPO.load(path)` opens it, with two more members:
+`dreamduck.json` (its card) and `normalize.npz` (running mean and variance of observations and returns).
 
-What is trusted: nothing. Stable-Baselines3's member `data` holds pickles, which run code when they
-are opened; it is never opened here. We rebuild the agent from `dreamduck.json` and fill it from the
-weights, read by `torch.load(weights_only=True)`, which makes tensors and nothing else. The file's settings
-choose among our own algorithms and networks, and among environments that are registered; no module is
-imported because a file names it. Of a file that is not ours, and so has no `dreamduck.json`, the network's
-weights alone are taken."""
+No file is trusted. Stable-Baselines3's member `data` holds pickles, which run code when they are opened; it
+is never opened here. The agent is built anew from the card and gets the weights, read by
+`torch.load(weights_only=True)`, which makes tensors and nothing else. The card chooses among our algorithms
+and networks and among registered environments; no module is imported because a file names it. Of a file
+without a card the network's weights alone are taken.
+
+The card of an agent of DreamDuck-v1 or v2 also has the fingerprints of its world model: [z, c, h] means
+something else in another one."""
 
 from __future__ import annotations
 
@@ -28,13 +29,15 @@ import numpy.typing as npt
 
 from dreamduck.common.errors import CheckpointError
 from dreamduck.common.storage import PathLike, replacing
-from dreamduck.rl import model_check
-from dreamduck.rl.members import Members, line
+from dreamduck.controllers.factory import check_model, weights_fingerprints
+from dreamduck.pretrained import FOLDER
 from dreamduck.rl.networks import least_size
 from dreamduck.rl.run_plan import Plan
+from dreamduck.rl.safe_reader import SafeReader, line
 from dreamduck.rl.sb3 import BaseAlgorithm, VecNormalize, kept_out, th
 
 FORMAT, VERSION = "dreamduck-baselines", 1
+MODEL_ENVS = ("DreamDuck-v1", "DreamDuck-v2")  # which need a world model
 CARD, NORMALIZE = "dreamduck.json", "normalize.npz"
 KINDS = {
     "env": str,
@@ -50,12 +53,14 @@ TRAINING_KINDS: dict[str, type] = {"step": int, "recent": list}
 
 @dataclasses.dataclass(frozen=True)
 class Save:
-    """What was read from a file.
+    """The content of a file.
 
     Attributes:
-        card: the description; None where the file is not ours.
-        weights: name of a part of the agent -> its state; variables: single tensors.
-        normalize: arrays of `VecNormalize`; empty without normalisation.
+        path: the file.
+        card: its description; None in a file of another program.
+        weights: name of a part of the agent -> its state.
+        variables: single tensors, by name.
+        normalize: arrays of `VecNormalize`; empty without normalization.
     """
 
     path: Path
@@ -76,7 +81,12 @@ def write(
     """Save an agent; the file appears whole or not at all.
 
     Args:
-        training: how far it is; JSON.
+        path: the file.
+        model: the agent.
+        plan: of its run.
+        env_id: the environment's id.
+        env_kwargs: the environment's arguments.
+        training: its progress; JSON.
     Raises:
         OSError: the folder cannot be written.
     """
@@ -90,10 +100,10 @@ def write(
         "action_space": describe(model.action_space),
         "plan": plan.described(),
         "training": dict(training),
-        "weights": model_check.fingerprints(env_id, env_kwargs),
+        "weights": model_fingerprints(env_id, env_kwargs),
     }
     with replacing(path) as temporary:
-        with open(temporary, "wb") as file, kept_out():  # it lists the versions of what is installed
+        with open(temporary, "wb") as file, kept_out():  # it lists the installed packages
             model.save(file)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(CARD, json.dumps(card, indent=2))
@@ -104,16 +114,16 @@ def write(
 
 
 def read(path: PathLike) -> Save:
-    """Read a file without running anything in it.
+    """Read a file; nothing in it is executed.
 
     Raises:
-        CheckpointError: missing, damaged, or not such a file.
+        CheckpointError: missing, damaged, or no agent.
     """
     found = locate(path)
-    with Members(found) as members:
+    with SafeReader(found) as members:
         parts = [name for name in members.names if name.endswith(".pth")]
         if "policy.pth" not in parts:
-            raise CheckpointError(f"{found}: not the save of an agent; expected policy.pth in it")
+            raise CheckpointError(f"{found}: no saved agent; expected policy.pth in it")
         card = _card(found, members.text(CARD)) if CARD in members.names else None
         tensors = {name.removesuffix(".pth"): members.tensors(name) for name in parts}
         arrays = members.arrays(NORMALIZE) if NORMALIZE in members.names else {}
@@ -124,10 +134,10 @@ def read(path: PathLike) -> Save:
 
 
 def locate(path: PathLike) -> Path:
-    """The file itself, or the one with `.zip` behind it, as Stable-Baselines3 names them.
+    """The file, or the one with `.zip` appended, as Stable-Baselines3 names them.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: there is neither.
     """
     plain = Path(path).expanduser()
     for candidate in (plain, plain.with_name(plain.name + ".zip")):
@@ -140,10 +150,10 @@ def locate(path: PathLike) -> Path:
 
 
 def fill(model: BaseAlgorithm, save: Save, normalize: VecNormalize | None) -> None:
-    """Put the weights, the optimisers' and the normalisation's state into a freshly built agent.
+    """Load the weights and the state of optimizers and normalization into a new agent.
 
     Raises:
-        CheckpointError: the save is of another network or another world.
+        CheckpointError: the file has another network or another environment.
     """
     _check_same_network(save, model)
     weights = save.weights if save.card is not None else {"policy": save.weights["policy"]}
@@ -172,10 +182,10 @@ def fill(model: BaseAlgorithm, save: Save, normalize: VecNormalize | None) -> No
 
 
 def check_spaces(save: Save, observation_space: gym.Space[Any], action_space: gym.Space[Any]) -> None:
-    """Refuse a save from a world with other observations or actions.
+    """Refuse a file from an environment with other observations or actions.
 
     Raises:
-        CheckpointError: says both.
+        CheckpointError: with both.
     """
     if save.card is None:
         return
@@ -188,10 +198,10 @@ def check_spaces(save: Save, observation_space: gym.Space[Any], action_space: gy
 
 
 def check_network_size(save: Save, plan: Plan) -> None:
-    """Refuse a file whose description asks for a larger network than its weights are of.
+    """Refuse a file whose card describes a larger network than its weights.
 
     Raises:
-        CheckpointError: says so.
+        CheckpointError: the weights are too few.
     """
     weights = [value for value in save.weights["policy"].values() if isinstance(value, th.Tensor)]
     layers, numbers = least_size(plan.network, plan.network_options)
@@ -203,8 +213,25 @@ def check_network_size(save: Save, plan: Plan) -> None:
         )
 
 
+def model_fingerprints(env_id: str, env_kwargs: Mapping[str, Any]) -> dict[str, str]:
+    """Fingerprints of the environment's world model, by file; empty where it has none."""
+    if env_id.rpartition(":")[2] not in MODEL_ENVS:
+        return {}
+    return weights_fingerprints(_model_folder(env_kwargs))
+
+
+def check_world_model(save: Save, env_id: str, env_kwargs: Mapping[str, Any]) -> None:
+    """Warn where the environment has another world model than the one in which the agent learned."""
+    if save.card is not None and env_id.rpartition(":")[2] in MODEL_ENVS:
+        check_model(save.path, save.card.get("weights"), _model_folder(env_kwargs))
+
+
+def _model_folder(env_kwargs: Mapping[str, Any]) -> Path:
+    return Path(str(env_kwargs.get("weights") or FOLDER))
+
+
 def describe(space: gym.Space[Any]) -> dict[str, Any]:
-    """A space as JSON: kind, shape, type, and how many choices. A picture has its channels last."""
+    """A space as JSON: kind, shape, type, number of choices. Images have their channels last."""
     shape = list(space.shape or ())
     if len(shape) == 3 and shape[0] in (1, 3, 4) and shape[2] not in (1, 3, 4):
         shape = [shape[1], shape[2], shape[0]]
@@ -217,19 +244,19 @@ def describe(space: gym.Space[Any]) -> dict[str, Any]:
 
 
 def _check_same_network(save: Save, model: BaseAlgorithm) -> None:
-    """Compare names and shapes, and tell the first difference."""
+    """Compare names and shapes; report the first difference."""
     theirs = save.weights["policy"]
     ours = model.policy.state_dict()
     for name, tensor in ours.items():
         other = theirs.get(name)
         if not isinstance(other, th.Tensor):
             raise CheckpointError(
-                f"{save.path}: from another network, it has no {name}; say the --network and the options "
+                f"{save.path}: from another network, it has no {name}; give the --network and the options "
                 "that it was trained with"
             )
         if other.shape != tensor.shape:
             raise CheckpointError(
-                f"{save.path}: from another network or world, its {name} is {tuple(other.shape)}, "
+                f"{save.path}: from another network or environment, its {name} is {tuple(other.shape)}, "
                 f"expected {tuple(tensor.shape)}"
             )
     extra = sorted(map(str, set(theirs) - set(ours)))
@@ -261,14 +288,14 @@ def _restore(normalize: VecNormalize, save: Save) -> None:
         )
         if not sound:
             raise CheckpointError(
-                f"{save.path}: has no normalisation of this kind; say --normalize_observations and "
+                f"{save.path}: has no normalization of this kind; give --normalize_observations and "
                 "--normalize_returns as it was trained"
             )
         rms.mean, rms.var, rms.count = parts[0], parts[1], float(parts[2])  # type: ignore[arg-type,assignment]
 
 
 def _check_optimizers(save: Save, model: BaseAlgorithm) -> None:
-    """Refuse what an optimiser keeps of a weight in another shape than the weight has."""
+    """Refuse an optimizer's state whose shapes are not those of its weights."""
     for name in save.weights:
         optimizer = operator.attrgetter(name)(model)
         if isinstance(optimizer, th.optim.Optimizer):
@@ -280,7 +307,7 @@ def _check_optimizers(save: Save, model: BaseAlgorithm) -> None:
 
 
 def _card(path: Path, text: bytes) -> dict[str, Any]:
-    """The description, with every value that is used of the kind that it must be."""
+    """The card, with the type of every value that is used checked."""
     try:
         card = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as err:

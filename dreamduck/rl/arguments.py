@@ -1,8 +1,7 @@
-"""The command line of June 2019: its flags, and what else is said as `--key=value`.
+"""The command line of June 2019: its flags, the algorithms' `--key=value`, and the checks of values.
 
-Nothing said on the command line is executed: 2019's
-evaluated the values as Python, this one reads literals and the one form of function that was in
-use, a rate falling to 0 (`lambda f: f * 2.5e-4`)."""
+No value is executed: 2019's command line evaluated them as Python, this one parses literals and the one
+form of function that was in use, a linear schedule to 0 (`lambda f: f * 2.5e-4`)."""
 
 from __future__ import annotations
 
@@ -10,8 +9,9 @@ import argparse
 import ast
 import dataclasses
 import json
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from dreamduck.common import command_line
@@ -21,7 +21,7 @@ from dreamduck.common.errors import ConfigError
 VIDEO_LENGTH = 200
 VEC_ENVS = ("auto", "native", "dummy", "subproc")
 NUMBER = r"([0-9.]+(?:e[-+]?[0-9]+)?)"
-FALLING = re.compile(
+LINEAR = re.compile(
     rf"(?:lambda\s+(?P<x>\w+)\s*:\s*(?:(?P=x)\s*\*\s*{NUMBER}|{NUMBER}\s*\*\s*(?P=x))|lin(?:ear)?[:_]{NUMBER})",
     re.IGNORECASE,
 )
@@ -33,59 +33,75 @@ examples:
   python -m baselines.run --env=CartPole-v1 --num_timesteps=2e4 --nsteps=256 --nminibatches=8 --lr=1e-3
 
 Any other --key=value goes to the algorithm: --nsteps --nminibatches --noptepochs --lr --ent_coef
---cliprange --gamma --lam --load_path ...; an unknown one is answered with those that there are."""
+--cliprange --gamma --lam --load_path ...; an unknown one is answered with the known ones."""
+
+# Lowest and highest value of what is set most, by the engine's names.
+LIMITS: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(("n_steps", "batch_size", "n_epochs", "buffer_size", "train_freq"), (1, math.inf)),
+    **dict.fromkeys(("target_update_interval", "cg_max_steps", "n_critic_updates"), (1, math.inf)),
+    **dict.fromkeys(("learning_rate", "ent_coef", "vf_coef", "max_grad_norm"), (0, math.inf)),
+    **dict.fromkeys(("learning_starts", "target_kl"), (0, math.inf)),
+    **dict.fromkeys(("gamma", "gae_lambda", "tau"), (0, 1)),
+    **dict.fromkeys(("exploration_fraction", "exploration_final_eps"), (0, 1)),
+    "clip_range": (1e-9, math.inf),
+    "gradient_steps": (-1, math.inf),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
-    """The flags of the command; None is "not said"."""
+    """The flags of the command; None where a flag was not given."""
 
     env: str | None = option(None, "Gymnasium id (default: the one in --load_path, or DreamDuck-v0)")
     env_type: str | None = option(None, "whose defaults to take (mujoco, atari, ...) if not the id's own")
-    env_kwargs: str | None = option(None, 'the world\'s arguments as JSON, e.g. \'{"map_name": "udem1"}\'')
+    env_kwargs: str | None = option(
+        None, 'the environment\'s arguments as JSON, e.g. \'{"map_name": "udem1"}\''
+    )
     extra_import: str | None = option(None, "a module to import, which registers environments")
     seed: int | None = option(None, "seed of everything random", low=0, high=2**31 - 1)
     alg: str | None = option(None, "algorithm (default: the one in --load_path, or ppo2)")
     num_timesteps: float = option(1e6, "steps of all environments together", low=0, high=1e15)
-    network: str | None = option(None, "mlp, lstm, cnn, cnn_small, cnn_lstm, ... (default: by the world)")
-    gamestate: str | None = option(None, "read for the sake of old scripts; belongs to Gym Retro")
+    network: str | None = option(
+        None, "mlp, lstm, cnn, cnn_small, cnn_lstm, ... (default: by the observations)"
+    )
+    gamestate: str | None = option(None, "of Gym Retro; accepted for old scripts, without effect")
     num_env: int | None = option(None, "environments stepped together (default: 1)", low=1, high=100_000)
     vec_env: str = option(
         "auto", "how they are stepped: in one batch, in turn, in processes", choices=VEC_ENVS
     )
     reward_scale: float = option(1.0, "rewards are multiplied by this")
-    recipe: bool = option(False, "start from the values that train this world, docs/baselines.md")
+    recipe: bool = option(False, "start from the values that train this environment, docs/rl.md")
     save_path: str | None = option(None, "file to save the agent to")
-    fresh: bool = option(False, "write over what is in --save_path already")
+    fresh: bool = option(False, "overwrite what is in --save_path")
     save_video_interval: int = option(0, "record a video every so many steps; 0: never", low=0)
     save_video_length: int = option(VIDEO_LENGTH, "length of such a video", unit="steps", low=1)
     log_path: str | None = option(None, "folder of the logs (default: OPENAI_LOGDIR, or a new one in /tmp)")
     checkpoint_seconds: float = option(60.0, "time between checkpoints; 0: none but save_interval's", low=0)
-    resume: bool = option(False, "go on from the newest checkpoint in --log_path")
+    resume: bool = option(False, "continue from the newest checkpoint in --log_path")
     progress: bool = option(True, "show a progress bar")
-    play: bool = option(False, "watch the agent drive, after training or instead of it")
+    play: bool = option(False, "watch the agent, after training or instead of it")
     play_episodes: int = option(0, "episodes to play; 0: until stopped (1 in a video)", low=0)
     play_steps: int = option(0, "steps to play at most; 0: no limit", low=0)
-    video: str | None = option(None, "with --play: write the drive to this .mp4 or .gif, no window")
+    video: str | None = option(None, "with --play: write the episode to this .mp4 or .gif, no window")
 
     def __post_init__(self) -> None:
         check(self)
         if not abs(self.reward_scale) < float("inf"):
             raise ConfigError(f"reward_scale: expected a finite number, got {self.reward_scale!r}")
         if self.video is not None and not self.play:
-            raise ConfigError("--video: films what --play shows; say --play too")
+            raise ConfigError("--video: records what --play shows; give --play too")
         if (self.play_episodes or self.play_steps) and not self.play:
-            raise ConfigError("--play_episodes, --play_steps: limit what --play shows; say --play too")
+            raise ConfigError("--play_episodes, --play_steps: limit what --play shows; give --play too")
         if self.save_video_length != VIDEO_LENGTH and not self.save_video_interval:
-            raise ConfigError("--save_video_length: of a training's videos; say --save_video_interval too")
+            raise ConfigError("--save_video_length: of a training's videos; give --save_video_interval too")
         if self.fresh and self.save_path is None:
-            raise ConfigError("--fresh: writes over what is in --save_path; say --save_path too")
+            raise ConfigError("--fresh: overwrites what is in --save_path; give --save_path too")
         if self.fresh and self.resume:
-            raise ConfigError("--fresh begins and --resume goes on; say one of the two")
+            raise ConfigError("--fresh starts anew and --resume continues; give one of the two")
         if self.resume and self.log_path is None:
-            raise ConfigError("--resume: goes on from a checkpoint in --log_path; say --log_path too")
+            raise ConfigError("--resume: continues from a checkpoint in --log_path; give --log_path too")
 
-    def world_arguments(self) -> dict[str, Any]:
+    def env_arguments(self) -> dict[str, Any]:
         """The keyword arguments in `env_kwargs`.
 
         Raises:
@@ -104,7 +120,7 @@ class Flags:
 
 @dataclasses.dataclass(frozen=True)
 class LinearSchedule:
-    """A rate that falls in a straight line from `start` to 0 over the training."""
+    """A rate that goes linearly from `start` to 0 over the training."""
 
     start: float
 
@@ -113,7 +129,7 @@ class LinearSchedule:
 
 
 class _Parser(argparse.ArgumentParser):
-    """An argument parser whose complaints are errors of ours: one line, no usage."""
+    """An argument parser that raises `ConfigError`: one line, no usage."""
 
     def error(self, message: str) -> NoReturn:
         raise ConfigError(message)
@@ -126,7 +142,7 @@ def parse(argv: Sequence[str] | None) -> tuple[Flags, dict[str, Any], argparse.N
         The flags; the algorithm's keys, values read by `parse_value`; and the namespace, for
         the logging flags in it.
     Raises:
-        ConfigError: a bad value, or a word that is no flag.
+        ConfigError: a bad value, or an argument that is no flag.
     """
     parser = _Parser(
         prog="python -m baselines.run",
@@ -164,14 +180,17 @@ def _pairs(words: Sequence[str]) -> dict[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """A value as 2019's command line took it, but never executed.
+    """Parse a value as 2019's command line had it, without executing it.
 
-    Numbers, True, False, None, lists and quoted texts are read as Python writes them; a function
-    that falls from a value to 0 becomes `LinearSchedule`; everything else is text.
+    Numbers, True, False, None, lists and quoted strings are parsed as Python writes them; a linear
+    function to 0 becomes `LinearSchedule`; everything else is a string.
+
+    Raises:
+        ConfigError: a linear schedule without a number.
     """
-    falling = FALLING.fullmatch(text.strip())
-    if falling:
-        start = next(group for group in falling.groups()[1:] if group)
+    linear = LINEAR.fullmatch(text.strip())
+    if linear:
+        start = next(group for group in linear.groups()[1:] if group)
         try:
             return LinearSchedule(float(start))
         except ValueError as err:
@@ -180,3 +199,81 @@ def parse_value(text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text
+
+
+def engine_value(key: str, name: str, value: Any, default: Any) -> Any:
+    """A value of the type that the engine's default has, within its limits.
+
+    Args:
+        key: the name on the command line.
+        name: the engine's.
+        value: from the command line.
+        default: the engine's.
+    Raises:
+        ConfigError: another type, or outside the limits.
+    """
+    low, high = LIMITS.get(name, (-math.inf, math.inf))
+    if isinstance(default, bool):
+        return boolean(key, {key: value})
+    if isinstance(value, LinearSchedule):
+        if name not in ("learning_rate", "clip_range", "clip_range_vf"):
+            raise ConfigError(f"{key}: expected a number, got a linear schedule")
+        return value
+    if isinstance(default, str) and isinstance(value, str):
+        return value
+    if default is None and value is None:
+        return None
+    if isinstance(default, int):
+        return integer(key, value, low, high)
+    return number(key, value, low, high)
+
+
+def number(key: str, value: Any, low: float, high: float) -> float:
+    """A finite number within limits.
+
+    Raises:
+        ConfigError: something else.
+    """
+    good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not good or not low <= value <= high:
+        span = "" if low == -math.inf else f" of at least {low:g}"
+        span += "" if high == math.inf else f" and at most {high:g}"
+        raise ConfigError(f"{key}: expected a number{span}, got {value!r:.100}")
+    return float(value)
+
+
+def integer(key: str, value: Any, low: float = -math.inf, high: float = math.inf) -> int:
+    """An integer within limits; 1e5 is one.
+
+    Raises:
+        ConfigError: something else.
+    """
+    found = number(key, value, low, high)
+    if found != int(found):
+        raise ConfigError(f"{key}: expected an integer, got {value!r:.100}")
+    return int(found)
+
+
+def boolean(key: str, values: Mapping[str, Any]) -> bool:
+    """True or False, as Python or a shell writes them; False where the key is missing.
+
+    Raises:
+        ConfigError: something else.
+    """
+    value = values.get(key, False)
+    if isinstance(value, str) and value.lower() in ("true", "false"):
+        return value.lower() == "true"
+    if value not in (True, False, None):
+        raise ConfigError(f"{key}: expected True or False, got {value!r:.100}")
+    return bool(value)
+
+
+def layer_sizes(key: str, value: Any) -> list[int]:
+    """A list of integers of at least 1.
+
+    Raises:
+        ConfigError: something else.
+    """
+    if not isinstance(value, (list, tuple)):
+        raise ConfigError(f"{key}: expected a list, as in [256], got {value!r:.100}")
+    return [integer(key, size, 1) for size in value]

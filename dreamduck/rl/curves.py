@@ -1,7 +1,4 @@
-"""Learning curves: what a run's logs tell becomes a small card beside its agent, and cards a picture.
-
-`python -m dreamduck.rl.curves keep models/road --log_path=road --out=log/env.ppo2` copies the agent
-and writes its card; `... draw log/*.ppo2.card.json --out=media/learning.png` draws what cards hold."""
+"""Learning curves: copies an agent with a card of its training, and plots the curves of such cards."""
 
 from __future__ import annotations
 
@@ -37,23 +34,25 @@ def read_curve(folder: PathLike) -> dict[str, list[float]]:
         Lists of one length: "steps" and "seconds" since the beginning, "reward" and "length" of the
         last 100 episodes.
     Raises:
-        ConfigError: there is no such file, or it has other columns.
+        ConfigError: no such file, or other columns.
     """
     path = Path(folder) / "progress.csv"
     if path.exists() and not path.is_file():
         raise ConfigError(f"{path}: expected the progress.csv of a training, got no regular file")
     try:
         with open(path, newline="", encoding="utf-8") as file:
-            rows = [[float(row[name]) for name in COLUMNS] for row in csv.DictReader(file)]
+            entries = [[float(entry[name]) for name in COLUMNS] for entry in csv.DictReader(file)]
     except (OSError, KeyError, TypeError, ValueError, csv.Error) as err:
         raise ConfigError(f"{path}: expected the progress.csv of a training ({err})") from err
-    rows = [row for row in rows if all(math.isfinite(value) for value in row)]
-    if not rows:
+    entries = [entry for entry in entries if all(math.isfinite(value) for value in entry)]
+    if not entries:
         raise ConfigError(f"{path}: no episode has ended yet; train for longer")
-    stride = math.ceil(len(rows) / MOST_POINTS)
-    kept = [*rows[:-1:stride], rows[-1]]
+    stride = math.ceil(len(entries) / MOST_POINTS)
+    kept = [*entries[:-1:stride], entries[-1]]
     digits = (0, 1, 4, 2)
-    return {name: [round(row[index], digits[index]) for row in kept] for index, name in enumerate(CURVE)}
+    return {
+        name: [round(entry[index], digits[index]) for entry in kept] for index, name in enumerate(CURVE)
+    }
 
 
 def keep(
@@ -67,9 +66,12 @@ def keep(
     """Copy an agent to `<out>.zip`, and write `<out>.card.json`: how it was made, and its curve.
 
     Args:
-        agent: what --save_path wrote. log_path: the folder of its logs.
-        command: as it was typed. scores: a scoreboard's `scores.json` in which the agent drove.
-        fresh: write over another agent of that name.
+        agent: a file of --save_path.
+        log_path: the folder of its logs.
+        out: path of the copy, without suffix.
+        command: the command line of the training.
+        scores: a scoreboard's `scores.json` with this agent.
+        fresh: overwrite another agent of that name.
     Returns:
         The card's path.
     Raises:
@@ -77,7 +79,7 @@ def keep(
         ConfigError: the logs or the scores cannot, or another agent is there.
     """
     about, save = acting.about(agent), agent_file.read(agent)
-    assert save.card is not None  # `about` has looked
+    assert save.card is not None  # checked by `about`
     card = {
         "kind": "agent",
         "env": about.env_id,
@@ -94,7 +96,7 @@ def keep(
     target = Path(out)
     copy = target.with_name(target.name + ".zip")
     if copy.exists() and not fresh and not (copy.is_file() and fingerprint(copy) == card["agent"]):
-        raise ConfigError(f"{copy}: expected no such file, got another agent; say --fresh to write over it")
+        raise ConfigError(f"{copy}: expected no such file, got another agent; give --fresh to overwrite it")
     with replacing(copy) as temporary:
         shutil.copyfile(save.path, temporary)
     path = target.with_name(target.name + ".card.json")
@@ -106,20 +108,25 @@ def read_card(path: PathLike) -> dict[str, Any]:
     """A card that `keep` wrote.
 
     Raises:
-        CheckpointError: missing, damaged, or another kind of card.
+        CheckpointError: missing, damaged, or another kind of file.
     """
     card = read_json(path, CheckpointError)
     curve = card.get("curve") if isinstance(card, dict) else None
     columns: list[Any] = [curve.get(name) for name in CURVE] if isinstance(curve, dict) else []
     sound = columns and all(isinstance(c, list) and 0 < len(c) == len(columns[0]) for c in columns)
     if not sound or card.get("kind") != "agent" or not isinstance(card.get("env"), str):
-        raise CheckpointError(f"{path}: expected the card of an agent, with its curve; write it with keep")
+        raise CheckpointError(
+            f"{path}: expected the card of an agent, with its curve; write it with `keep`"
+        )
     return card
 
 
 def draw(paths: Sequence[PathLike], out: PathLike) -> None:
-    """Draw the learning curves of cards side by side: reward by steps.
+    """Plot the learning curves of cards side by side: reward by steps.
 
+    Args:
+        paths: of the cards.
+        out: the PNG file.
     Raises:
         CheckpointError: a card cannot be read.
     """
@@ -142,7 +149,7 @@ def draw(paths: Sequence[PathLike], out: PathLike) -> None:
 
 
 def _scores(path: Path, agent: str) -> list[dict[str, Any]]:
-    """Of a scoreboard, what was measured with this very file."""
+    """A scoreboard's results of this file, by its fingerprint."""
     board = read_json(path, ConfigError)
     try:
         mine = [entry for entry in board["entries"] if entry["key"]["fingerprint"] == agent]
@@ -165,19 +172,21 @@ def _versions() -> dict[str, str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Keep an agent, or draw cards."""
-    parser = command_line.parser("Keep an agent with its learning curve, or draw such curves.", EXAMPLES)
+    """Copy an agent with its card, or plot cards."""
+    parser = command_line.parser(
+        "Copy an agent with a card of its training, or plot learning curves.", EXAMPLES
+    )
     commands = parser.add_subparsers(dest="what", required=True)
     keeping = commands.add_parser("keep", help="copy an agent, and write its card")
-    keeping.add_argument("agent", help="what --save_path wrote")
+    keeping.add_argument("agent", help="file of --save_path")
     keeping.add_argument("--log_path", required=True, help="folder of its logs")
-    keeping.add_argument("--out", required=True, help="where to, without an ending")
-    keeping.add_argument("--command", default="", help="how it was trained, as typed")
-    keeping.add_argument("--fresh", action="store_true", help="write over another agent of that name")
-    keeping.add_argument("--scores", help="a scores.json in which it drove")
-    drawing = commands.add_parser("draw", help="draw the curves of cards")
-    drawing.add_argument("cards", nargs="+", help="cards that keep wrote")
-    drawing.add_argument("--out", default="learning.png", help="the picture (default: learning.png)")
+    keeping.add_argument("--out", required=True, help="path of the copy, without suffix")
+    keeping.add_argument("--command", default="", help="the command line of the training")
+    keeping.add_argument("--fresh", action="store_true", help="overwrite another agent of that name")
+    keeping.add_argument("--scores", help="a scoreboard's scores.json with this agent")
+    drawing = commands.add_parser("draw", help="plot the curves of cards")
+    drawing.add_argument("cards", nargs="+", help="cards of `keep`")
+    drawing.add_argument("--out", default="learning.png", help="PNG file (default: learning.png)")
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)
     if arguments.what == "keep":

@@ -1,15 +1,14 @@
-"""The logs of 2019: `progress.csv`, `log.txt`, the table on the screen, TensorBoard.
+"""The log files of a run: Stable-Baselines3's output formats under 2019's names, continued by a resume.
 
-File names, column names and the table's form are those of
-OpenAI baselines' `logger.py`, June 2019, so that what reads those logs reads these.
-`OPENAI_LOGDIR` and `OPENAI_LOG_FORMAT` mean what they meant."""
+File names are those of OpenAI baselines' `logger.py`, June 2019; `OPENAI_LOGDIR` and
+`OPENAI_LOG_FORMAT` mean what they meant."""
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime
 import io
-import json
 import logging
 import math
 import os
@@ -17,24 +16,33 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Any
+from typing import Any
 
 from tqdm import tqdm
 
 from dreamduck.common.errors import ConfigError
 from dreamduck.common.storage import replacing
+from dreamduck.rl.sb3 import (
+    CSVOutputFormat,
+    HumanOutputFormat,
+    JSONOutputFormat,
+    KVWriter,
+    TensorBoardOutputFormat,
+    kept_out,
+)
 
 log = logging.getLogger(__name__)
 FORMATS = ("stdout", "log", "csv", "json", "tensorboard")
 USUAL = "stdout,log,csv,tensorboard"
 STEP_COLUMNS = ("misc/total_timesteps", "total_timesteps", "TimestepsSoFar", "total/steps", "steps")
-WIDEST = 30  # letters of a key or value in the table
+APPENDED = ("log.txt", "progress.json", "monitor.csv")  # a resume truncates them
 
 
-def folder(log_path: str | None) -> Path:
-    """The folder of the logs, made and known to be writable.
+def make_folder(log_path: str | None) -> Path:
+    """Make the folder of the logs.
 
+    Args:
+        log_path: None takes `OPENAI_LOGDIR`, or a new folder among the temporary ones.
     Raises:
         ConfigError: it cannot be written.
     """
@@ -43,15 +51,18 @@ def folder(log_path: str | None) -> Path:
         stamp = datetime.datetime.now().strftime("openai-%Y-%m-%d-%H-%M-%S-%f")
         name = os.path.join(tempfile.gettempdir(), stamp)
     path = Path(name).expanduser()
-    writable(path, "log_path")
+    check_writable(path, "log_path")
     return path
 
 
-def writable(path: Path, flag: str) -> None:
-    """Make a folder, and try whether files can be made in it.
+def check_writable(path: Path, flag: str) -> None:
+    """Make a folder, and try to make a file in it.
 
+    Args:
+        path: the folder.
+        flag: the flag that named it.
     Raises:
-        ConfigError: they cannot.
+        ConfigError: it cannot be written.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -61,53 +72,52 @@ def writable(path: Path, flag: str) -> None:
         raise ConfigError(f"{flag}: cannot write to {path} ({err.strerror or err})") from err
 
 
-def set_aside(path: Path) -> Path | None:
-    """Move an earlier run's files into `previous-N`, so that a new run overwrites nothing."""
-    names = ["progress.csv", "progress.json", "log.txt", "monitor.csv", "tb", "checkpoints", "videos"]
-    there = [path / name for name in names if (path / name).exists()]
-    if not there:
+def move_previous(path: Path) -> Path | None:
+    """Move an earlier run's files into `previous-N`, so that a new run overwrites nothing.
+
+    Returns:
+        The new folder; None where there were no such files.
+    """
+    names = ("progress.csv", *APPENDED, "tb", "checkpoints", "videos")
+    present = [path / name for name in names if (path / name).exists()]
+    if not present:
         return None
     number = 1
     while (path / f"previous-{number}").exists():
         number += 1
     target = path / f"previous-{number}"
     target.mkdir()
-    for item in there:
+    for item in present:
         item.rename(target / item.name)
     return target
 
 
-def cut_back(path: Path, sizes: Mapping[str, Any]) -> None:
-    """Cut a run's logs to what they held when a checkpoint was written, so that no step is told twice.
+def truncate(path: Path, sizes: Mapping[str, Any]) -> None:
+    """Cut a run's logs back to a checkpoint, so that no step is logged twice.
 
     Args:
-        sizes: of each file [bytes], as `Progress.sizes` gave them; empty for a checkpoint that tells none.
+        path: the folder of the logs.
+        sizes: of each file [bytes], by `RunLog.sizes`; empty for a checkpoint without them.
     """
-    if not sizes:
-        return
-    for name in ("log.txt", "progress.json", "monitor.csv"):
-        _shorten(path / name, sizes.get(name, 0))
-    for file in (path / "tb").glob("events*"):
-        size = sizes.get(f"tb/{file.name}")
-        if size is None:  # it was begun after the checkpoint
-            file.unlink()
-        else:
-            _shorten(file, size)
+    files = [path / name for name in APPENDED] if sizes else []
+    files += (path / "tb").glob("events*") if sizes else []
+    for file in files:
+        size = sizes.get(file.relative_to(path).as_posix())
+        if size is None and file.parent != path:
+            file.unlink()  # TensorBoard began it after the checkpoint
+        elif file.is_file() and isinstance(size or 0, int) and 0 <= (size or 0) < file.stat().st_size:
+            os.truncate(file, size or 0)
 
 
-def _shorten(path: Path, size: Any) -> None:
-    if path.is_file() and isinstance(size, int) and 0 <= size < path.stat().st_size:
-        os.truncate(path, size)
-
-
-class Progress:
-    """Writes rows of figures to every format that is wanted.
+class RunLog:
+    """Writes entries to every format that is wanted.
 
     Args:
-        path: the folder. formats: some of `FORMATS`; None: `OPENAI_LOG_FORMAT`, or the usual.
-        resume_step: None begins new files; otherwise they go on, less the rows after that step.
-        sizes: with resume_step, what the checkpoint says of the files' sizes [bytes].
-        files: False writes to the screen alone.
+        path: the folder.
+        formats: some of `FORMATS`; None: `OPENAI_LOG_FORMAT`, or the usual.
+        resume_step: None starts new files; otherwise they continue, without the entries after that step.
+        sizes: with `resume_step`, the sizes of the files at the checkpoint [bytes].
+        quiet: nothing on the screen.
     """
 
     def __init__(
@@ -116,86 +126,69 @@ class Progress:
         formats: str | None = None,
         resume_step: int | None = None,
         sizes: Mapping[str, Any] | None = None,
-        files: bool = True,
         quiet: bool = False,
     ) -> None:
         wanted = wanted_formats(formats)
         self.path = path
-        self._screen = "stdout" in wanted and not quiet
-        self._table: _Table | None = None
-        self._text: IO[str] | None = None
-        self._json: IO[str] | None = None
-        self._board: Any = None
-        if not files:
-            return
+        self._writers: list[KVWriter] = []
+        self._files = contextlib.ExitStack()
         mode = "w" if resume_step is None else "a"
         if resume_step is not None:
-            cut_back(path, sizes or {})
-        if "csv" in wanted:
-            self._table = _Table(path / "progress.csv", resume_step)
+            truncate(path, sizes or {})
+        if "stdout" in wanted and not quiet:
+            self._writers.append(HumanOutputFormat(sys.stdout))
         if "log" in wanted:
             # A path in another encoding than the locale's is written as \\udcXX.
-            self._text = open(  # noqa: SIM115  (closed by close)
-                path / "log.txt", mode, encoding="utf-8", errors="backslashreplace"
-            )
+            file: Any = open(path / "log.txt", mode, encoding="utf-8", errors="backslashreplace")  # noqa: SIM115
+            self._writers.append(HumanOutputFormat(self._files.enter_context(file)))
+        if "csv" in wanted:
+            self._writers.append(_CSV(path / "progress.csv", resume_step))
         if "json" in wanted:
-            self._json = open(path / "progress.json", mode, encoding="utf-8")  # noqa: SIM115  (likewise)
+            self._writers.append(_JSON(path / "progress.json", mode))
         if "tensorboard" in wanted:
-            from dreamduck.rl.sb3 import TensorBoardOutputFormat, kept_out
-
             try:
                 with kept_out():
-                    self._board = TensorBoardOutputFormat(str(path / "tb"))
-            except UnicodeEncodeError:  # TensorBoard's files want a path that UTF-8 can write
+                    self._writers.append(TensorBoardOutputFormat(str(path / "tb")))
+            except UnicodeEncodeError:  # TensorBoard's files need a path that UTF-8 can write
                 log.warning("tensorboard: cannot write to %a in this locale; set LC_ALL=C.UTF-8", str(path))
 
     def sizes(self) -> dict[str, int]:
-        """How many bytes each log file has now, for the checkpoint that is about to be written."""
-        files = [self.path / name for name in ("log.txt", "progress.json", "monitor.csv")]
-        files += sorted((self.path / "tb").glob("events*"))
+        """The size of each log file now [bytes], for the checkpoint that is about to be written."""
+        files = [self.path / name for name in APPENDED] + sorted((self.path / "tb").glob("events*"))
         return {
             file.relative_to(self.path).as_posix(): file.stat().st_size for file in files if file.is_file()
         }
 
-    def row(self, values: Mapping[str, Any], step: int) -> None:
-        """Write one row; `step` is where TensorBoard puts it."""
-        if self._table is not None:
-            self._table.write(values)
-        self._say(table_text(values))
-        if self._json is not None:
-            self._json.write(json.dumps({k: _number(v) for k, v in values.items()}) + "\n")
-            self._json.flush()
-        if self._board is not None:
-            finite = {key: _number(value) for key, value in values.items() if _number(value) is not None}
-            self._board.write(finite, dict.fromkeys(finite), step)
+    def write(self, values: Mapping[str, Any], step: int) -> None:
+        """Write one entry.
 
-    def note(self, text: str) -> None:
-        """Write a line of words to the screen and `log.txt`."""
-        self._say(text + "\n")
+        Args:
+            values: by column; numbers.
+            step: where TensorBoard puts it.
+        """
+        excluded: dict[str, tuple[str, ...]] = {
+            key: () if math.isfinite(value) else ("tensorboard",) for key, value in values.items()
+        }
+        for writer in self._writers:
+            writer.write(dict(values), excluded, step)
 
-    def _say(self, text: str) -> None:
-        if self._text is not None:
-            self._text.write(text)
-            self._text.flush()
-        if self._screen:
-            with tqdm.external_write_mode():  # a progress bar steps aside
-                sys.stdout.write(text)
-                sys.stdout.flush()
+    def message(self, text: str) -> None:
+        """Write a line to the screen and `log.txt`."""
+        with tqdm.external_write_mode():  # a progress bar steps aside
+            for writer in self._writers:
+                if isinstance(writer, HumanOutputFormat):
+                    writer.write_sequence([text])
 
     def close(self) -> None:
         """Close the files."""
-        for file in (self._text, self._json, self._board):
-            if file is not None:
-                file.close()
-        if self._table is not None:
-            self._table.close()
+        for writer in self._writers:
+            writer.close()
+        self._files.close()
 
-    def __enter__(self) -> Progress:
+    def __enter__(self) -> RunLog:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
 
@@ -212,75 +205,49 @@ def wanted_formats(formats: str | None = None) -> list[str]:
     return wanted
 
 
-class _Table:
-    """A CSV file whose columns may grow; it is written anew only when they do."""
+class _CSV(CSVOutputFormat):
+    """A CSV file that a resumed run continues."""
 
     def __init__(self, path: Path, resume_step: int | None) -> None:
-        self._path = path
-        self._keys: list[str] = []
-        rows: list[dict[str, str]] = []
+        self.keys, self.separator, self.quotechar = [], ",", '"'
+        kept = io.StringIO()
         if resume_step is not None and path.is_file():
             lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
-            # A kill may have cut the last line short.
-            reader = csv.DictReader(line for line in lines if line.endswith("\n"))
-            self._keys = list(reader.fieldnames or [])
-            rows = [row for row in reader if _step_of(row) <= resume_step]
-        self._rewrite(rows)
-        self._file = open(path, "a", newline="", encoding="utf-8")  # noqa: SIM115  (closed by close)
+            reader = csv.DictReader(
+                line for line in lines if line.endswith("\n")
+            )  # a kill cuts a line short
+            self.keys = list(reader.fieldnames or [])
+            if self.keys:
+                writer = csv.DictWriter(kept, self.keys, lineterminator="\n", extrasaction="ignore")
+                writer.writeheader()
+                writer.writerows(entry for entry in reader if _step_of(entry) <= resume_step)
+        with replacing(path) as temporary:
+            temporary.write_text(kept.getvalue(), encoding="utf-8")
+        self.file = open(path, "r+", encoding="utf-8")  # noqa: SIM115  (closed by close)
+        self.file.seek(0, os.SEEK_END)
 
-    def write(self, values: Mapping[str, Any]) -> None:
-        new = [key for key in values if key not in self._keys]
-        if new:
-            self._file.close()
-            with open(self._path, newline="", encoding="utf-8") as file:
-                rows = list(csv.DictReader(file))
-            self._keys += new
-            self._rewrite(rows)
-            self._file = open(self._path, "a", newline="", encoding="utf-8")  # noqa: SIM115  (closed by close)
-        csv.DictWriter(self._file, self._keys, lineterminator="\n").writerow(dict(values))
-        self._file.flush()
-
-    def _rewrite(self, rows: list[dict[str, str]]) -> None:
-        text = io.StringIO()
-        if self._keys:
-            writer = csv.DictWriter(text, self._keys, lineterminator="\n", extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows(rows)
-        with replacing(self._path) as temporary:
-            temporary.write_text(text.getvalue(), encoding="utf-8")
-
-    def close(self) -> None:
-        self._file.close()
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0) -> None:
+        if not self.keys:  # the parent's order of new columns is that of a set
+            self.keys = list(key_values)
+            self.file.write(",".join(self.keys) + "\n")
+        super().write(key_values, key_excluded, step)
 
 
-def table_text(values: Mapping[str, Any]) -> str:
-    """The boxed table that 2019 printed, keys in order of the alphabet."""
-    shown = {_short(key): _short(_shown(value)) for key, value in sorted(values.items())}
-    if not shown:
-        return ""
-    left, right = max(map(len, shown)), max(map(len, shown.values()))
-    line = "-" * (left + right + 7)
-    body = [f"| {key:<{left}} | {value:<{right}} |" for key, value in shown.items()]
-    return "\n".join([line, *body, line]) + "\n"
+class _JSON(JSONOutputFormat):
+    """JSON lines; what is not finite is null."""
+
+    def __init__(self, path: Path, mode: str) -> None:
+        self.file: Any = open(path, mode, encoding="utf-8")  # noqa: SIM115  (closed by close)
+
+    def write(self, key_values: dict[str, Any], key_excluded: dict[str, Any], step: int = 0) -> None:
+        finite = {key: value if math.isfinite(value) else None for key, value in key_values.items()}
+        super().write(finite, key_excluded, step)
 
 
-def _short(text: str) -> str:
-    return text if len(text) <= WIDEST else text[: WIDEST - 3] + "..."
-
-
-def _shown(value: Any) -> str:
-    return f"{value:<8.3g}" if isinstance(value, float) else str(value)
-
-
-def _number(value: Any) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and math.isfinite(value) else None
-
-
-def _step_of(row: Mapping[str, str]) -> float:
+def _step_of(entry: Mapping[str, str]) -> float:
     for column in STEP_COLUMNS:
-        if row.get(column):
-            try:
-                return float(row[column])
-            except ValueError:
-                return math.inf
+        if entry.get(column):
+            with contextlib.suppress(ValueError):
+                return float(entry[column])
+            break
     return math.inf

@@ -1,9 +1,7 @@
-"""The networks of 2019, as feature extractors and policies of Stable-Baselines3.
+"""The networks of 2019, as feature extractors of Stable-Baselines3.
 
-Layers, sizes and activations are those of OpenAI
-baselines' `common/models.py`, June 2019; a picture is divided by 255 on its way in. As there, actor
-and critic share the network unless `value_network` is "copy". Sources: Mnih et al. 2015 (cnn),
-Espeholt et al. 2018 (impala_cnn), Ba et al. 2016 (layer normalisation)."""
+Layers, sizes and activations are those of OpenAI baselines' `common/models.py`, June 2019; images are
+divided by 255 first. Sources: Mnih et al. 2015 (cnn), Espeholt et al. 2018 (impala_cnn)."""
 
 from __future__ import annotations
 
@@ -18,7 +16,6 @@ from dreamduck.common.errors import ConfigError
 from dreamduck.rl.sb3 import (
     BaseFeaturesExtractor,
     FlattenExtractor,
-    RecurrentActorCriticPolicy,
     is_image_space,
     th,
 )
@@ -32,9 +29,15 @@ ACTIVATIONS: dict[str, type[th.nn.Module]] = {"tanh": nn.Tanh, "relu": nn.ReLU, 
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    """One network of the command line: what it wants to see, and what can be set in it."""
+    """One network of the command line.
 
-    pictures: bool | None  # True: pictures only; False: anything, flattened; None: SB3's own policy
+    Attributes:
+        images: True: for images only; False: for anything, flattened; None: Stable-Baselines3's own policy.
+        recurrent: whether it has an LSTM.
+        options: keys that it takes.
+    """
+
+    images: bool | None
     recurrent: bool = False
     options: tuple[str, ...] = ()
 
@@ -55,15 +58,15 @@ NETWORKS = {
 
 
 def default_network(space: gym.Space[Any]) -> str:
-    """A convolutional one for pictures, a dense one for everything else."""
+    """A convolutional one for images, a dense one for everything else."""
     return "cnn" if is_image_space(space) else "mlp"
 
 
 def check_network(name: str, options: dict[str, Any], space: gym.Space[Any]) -> None:
-    """Refuse a network that is unknown, does not take the options, or cannot see the world.
+    """Refuse a network that is unknown, or does not fit the options or the observations.
 
     Raises:
-        ConfigError: says which, and what fits.
+        ConfigError: with what fits.
     """
     if name not in NETWORKS:
         raise ConfigError(f"network: expected one of {', '.join(NETWORKS)}, got {name!r:.100}")
@@ -72,9 +75,9 @@ def check_network(name: str, options: dict[str, Any], space: gym.Space[Any]) -> 
         if key not in network.options:
             takes = ", ".join(network.options) or "nothing"
             raise ConfigError(f"--{key}: the network {name} has no such option; it takes {takes}")
-    if network.pictures and not is_image_space(space):
+    if network.images and not is_image_space(space):
         raise ConfigError(
-            f"network: {name} wants pictures (H, W, channels) uint8, and this world shows {space}; "
+            f"network: {name} needs images (H, W, channels) uint8, and this environment observes {space}; "
             f"use {'lstm' if network.recurrent else 'mlp'}"
         )
     for key in ("num_layers", "num_hidden", "nlstm"):
@@ -108,14 +111,17 @@ def lstm_units(name: str, options: Mapping[str, Any]) -> int:
 
 
 def least_size(name: str, options: Mapping[str, Any]) -> tuple[int, int]:
-    """How many layers and numbers a network with these options has at least.
+    """A lower bound on the layers and weights of a network.
 
     Args:
-        options: as a file names them; `check_network` has passed.
+        name: of the network.
+        options: from a file; `check_network` has passed.
+    Returns:
+        Layers, and numbers in them.
     Raises:
         ConfigError: filters are no integers.
     """
-    if not NETWORKS[name].recurrent and not NETWORKS[name].pictures:
+    if not NETWORKS[name].recurrent and not NETWORKS[name].images:
         layers, units = int(options.get("num_layers", 1)), int(options.get("num_hidden", 1))
         return layers, (layers - 1) * units**2 + units
     numbers = 4 * lstm_units(name, options) ** 2 if NETWORKS[name].recurrent else 0
@@ -127,12 +133,14 @@ def least_size(name: str, options: Mapping[str, Any]) -> tuple[int, int]:
 
 
 class Mlp(BaseFeaturesExtractor):
-    """Dense layers on whatever is seen, flattened.
+    """Dense layers on the flattened observation.
 
     Args:
-        num_layers, num_hidden: how many, and the units in each.
-        activation: one of `ACTIVATIONS`; 2019's spelling `tf.tanh` is read too.
-        layer_norm: normalise each layer before its activation.
+        observation_space: of the environment.
+        num_layers: how many.
+        num_hidden: units in each.
+        activation: one of `ACTIVATIONS`; 2019's spelling `tf.tanh` is accepted.
+        layer_norm: normalize each layer before its activation.
     """
 
     def __init__(
@@ -163,10 +171,12 @@ class Cnn(BaseFeaturesExtractor):
     """Convolutions with ReLU, then one dense layer, or none with `hidden` 0.
 
     Args:
+        observation_space: images, channels first.
         convs: (filters, size, stride) of each layer.
+        hidden: units of the dense layer.
         pad: "VALID", or "SAME" as TensorFlow pads.
     Raises:
-        ConfigError: the picture is too small.
+        ConfigError: the image is too small.
     """
 
     def __init__(
@@ -176,7 +186,7 @@ class Cnn(BaseFeaturesExtractor):
         hidden: int = 512,
         pad: str = "VALID",
     ) -> None:
-        channels, height, width = _picture(observation_space)
+        channels, height, width = _image_shape(observation_space)
         layers: list[th.nn.Module] = []
         for filters, size, stride in _checked_convs(convs):
             if pad == "SAME":
@@ -187,7 +197,7 @@ class Cnn(BaseFeaturesExtractor):
             channels, height, width = filters, (height - size) // stride + 1, (width - size) // stride + 1
             if height < 1 or width < 1:
                 raise ConfigError(
-                    f"network: the picture {observation_space.shape} is too small for these convolutions; "
+                    f"network: the image {observation_space.shape} is too small for these convolutions; "
                     "use a larger camera, --pad=SAME or --network=mlp"
                 )
         size = channels * height * width
@@ -206,12 +216,13 @@ class ImpalaCnn(BaseFeaturesExtractor):
     """Three blocks of a convolution, pooling and two residual pairs, then 256 dense units.
 
     Args:
+        observation_space: images, channels first.
         depths: filters of each block.
     """
 
     def __init__(self, observation_space: gym.Space[Any], depths: Sequence[int] = (16, 32, 32)) -> None:
         super().__init__(observation_space, 256)
-        channels, height, width = _picture(observation_space)
+        channels, height, width = _image_shape(observation_space)
         layers: list[th.nn.Module] = []
         for depth in _checked_depths(depths):
             layers += [nn.Conv2d(channels, depth, 3, padding=1), nn.MaxPool2d(3, 2, padding=1)]
@@ -242,54 +253,6 @@ class Residual(nn.Module):
         return cast(th.Tensor, x + self.layers(x))
 
 
-class LayerNormLSTM(nn.Module):
-    """An LSTM whose sums are normalised; it can stand where `torch.nn.LSTM` stands.
-
-    The products with the input and with h are normalised each by itself, and so is c on its way
-    to h; c itself is carried on as it is.
-    """
-
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__()
-        self.input_size, self.hidden_size, self.num_layers = input_size, hidden_size, 1
-        self.from_input = nn.Linear(input_size, 4 * hidden_size, bias=False)
-        self.from_state = nn.Linear(hidden_size, 4 * hidden_size, bias=False)
-        self.norm_input = nn.LayerNorm(4 * hidden_size)
-        self.norm_state = nn.LayerNorm(4 * hidden_size)
-        self.norm_cell = nn.LayerNorm(hidden_size)
-        nn.init.orthogonal_(self.from_input.weight)
-        nn.init.orthogonal_(self.from_state.weight)
-
-    def forward(
-        self, sequence: th.Tensor, state: tuple[th.Tensor, th.Tensor]
-    ) -> tuple[th.Tensor, tuple[th.Tensor, th.Tensor]]:
-        """(T, B, input) and two of (1, B, hidden) to (T, B, hidden) and the state after it."""
-        h, c = state[0][0], state[1][0]
-        inputs = self.norm_input(self.from_input(sequence))
-        outputs = []
-        for step in inputs:
-            gates = step + self.norm_state(self.from_state(h))
-            i, f, o, u = gates.chunk(4, dim=-1)
-            c = th.sigmoid(f) * c + th.sigmoid(i) * th.tanh(u)
-            h = th.sigmoid(o) * th.tanh(self.norm_cell(c))
-            outputs.append(h)
-        return th.stack(outputs), (h[None], c[None])
-
-
-class LayerNormRecurrentPolicy(RecurrentActorCriticPolicy):
-    """The recurrent policy of sb3-contrib with `LayerNormLSTM` in the place of its LSTMs."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        own: Any = self  # the parent's annotations name torch's LSTM
-        size = own.lstm_actor.hidden_size
-        own.lstm_actor = LayerNormLSTM(self.features_dim, size)
-        if own.lstm_critic is not None:
-            own.lstm_critic = LayerNormLSTM(self.features_dim, size)
-        rate = own.optimizer.param_groups[0]["lr"]
-        own.optimizer = self.optimizer_class(self.parameters(), lr=rate, **self.optimizer_kwargs)
-
-
 def _activation(name: Any) -> type[th.nn.Module]:
     plain = str(name).rsplit(".", 1)[-1]
     if plain not in ACTIVATIONS:
@@ -297,8 +260,8 @@ def _activation(name: Any) -> type[th.nn.Module]:
     return ACTIVATIONS[plain]
 
 
-def _picture(space: gym.Space[Any]) -> tuple[int, int, int]:
-    """Channels, height and width; Stable-Baselines3 hands pictures over channels first."""
+def _image_shape(space: gym.Space[Any]) -> tuple[int, int, int]:
+    """Channels, height and width; Stable-Baselines3 has images channels first."""
     shape = space.shape
     assert shape is not None
     assert len(shape) == 3
@@ -323,6 +286,6 @@ def _checked_depths(depths: Any) -> list[int]:
 
 
 def _same(length: int, size: int, stride: int) -> tuple[int, int]:
-    """Zeros before and after, so that the output has ceil(length / stride) places."""
+    """Zeros before and after, so that the output has ceil(length / stride) pixels."""
     total = max((math.ceil(length / stride) - 1) * stride + size - length, 0)
     return total // 2, total - total // 2

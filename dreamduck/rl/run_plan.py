@@ -1,7 +1,6 @@
-"""What a run will do, resolved: from flags, keys and defaults to the engine's arguments.
+"""Resolves flags, keys and defaults to a run's plan, with the engine's arguments.
 
-Everything that can be refused without building
-anything is refused here."""
+All input that can be checked without an agent is checked here."""
 
 from __future__ import annotations
 
@@ -16,15 +15,13 @@ import numpy as np
 
 from dreamduck.common.errors import ConfigError
 from dreamduck.rl import algorithms
-from dreamduck.rl.algorithms import NETWORK_KEYS
-from dreamduck.rl.arguments import LinearSchedule
-from dreamduck.rl.defaults import NO_NETWORK_NOISE, Algorithm
+from dreamduck.rl.algorithms import NETWORK_KEYS, NO_NETWORK_NOISE, Algorithm
+from dreamduck.rl.arguments import LinearSchedule, boolean, engine_value, integer, layer_sizes, number
 from dreamduck.rl.networks import NETWORKS, check_network, default_network
 from dreamduck.rl.sb3 import BaseAlgorithm, sb3, sb3_contrib
-from dreamduck.rl.values import fitting, number, sizes, truth, whole
 
-CLIP = 5.0  # spreads; as 2019's DDPG had it
-OURS = {"self", "policy", "env", "policy_kwargs", "tensorboard_log", "verbose", "seed", "action_noise"}
+CLIP = 5.0  # [standard deviations], as in 2019's DDPG
+RESERVED = {"self", "policy", "env", "policy_kwargs", "tensorboard_log", "verbose", "seed", "action_noise"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,13 +29,21 @@ class Plan:
     """A run, resolved.
 
     Attributes:
-        engine: the class that learns; arguments: what its constructor gets, names of its own.
-        policy_options: what its policies get beside the network.
-        network, network_options: which, and how it is changed.
-        row_every, keep_every: updates (steps or episodes where the algorithm counts those)
-            between rows of `progress.csv`, and between checkpoints that are kept; 0: none.
-        clip_observations: normalised ones are cut at so many spreads.
-        noise: "normal_S", "ou_S" or "none"; only where actions are continuous.
+        algorithm: its entry in the table.
+        engine: the class of Stable-Baselines3 or sb3-contrib.
+        arguments: of the engine's constructor, by its names.
+        policy_options: of its policies, beside the network.
+        network: the name.
+        network_options: by names of 2019.
+        num_env: environments stepped together.
+        log_every, checkpoint_every: updates (steps or episodes where the algorithm counts those)
+            between entries of `progress.csv`, and between checkpoints that are kept; 0: none.
+        noise: "normal_S", "ou_S" or "none"; only for continuous actions.
+        normalize_observations: by their running mean and variance.
+        normalize_returns: rewards by the running variance of the returns.
+        clip_observations: for normalized ones [standard deviations].
+        value_network: "", "shared" or "copy".
+        load_path: file of the agent to start from.
     """
 
     algorithm: Algorithm
@@ -48,8 +53,8 @@ class Plan:
     network: str
     network_options: dict[str, Any]
     num_env: int
-    row_every: int
-    keep_every: int
+    log_every: int
+    checkpoint_every: int
     noise: str
     normalize_observations: bool
     normalize_returns: bool
@@ -63,7 +68,7 @@ class Plan:
         return NETWORKS[self.network].recurrent
 
     def idle(self) -> Plan:
-        """The same for an agent that learns nothing: no room for what it would learn from."""
+        """The same for an agent that does not learn: minimal buffers."""
         arguments = dict(self.arguments)
         arguments |= {name: 2 for name in ("n_steps", "batch_size") if name in arguments}
         if not self.algorithm.on_policy:
@@ -71,7 +76,7 @@ class Plan:
         return dataclasses.replace(self, arguments=arguments)
 
     def described(self) -> dict[str, Any]:
-        """The plan as JSON, for the saves and to tell the user."""
+        """The plan as JSON, for files and for the log."""
         clip = {} if self.clip_observations == CLIP else {"clip_observations": self.clip_observations}
         return {
             **clip,
@@ -84,8 +89,8 @@ class Plan:
             "noise": self.noise,
             "normalize_observations": self.normalize_observations,
             "normalize_returns": self.normalize_returns,
-            "arguments": {k: _plain(v) for k, v in self.arguments.items()},
-            "policy_options": {k: _plain(v) for k, v in self.policy_options.items()},
+            "arguments": {k: _as_json(v) for k, v in self.arguments.items()},
+            "policy_options": {k: _as_json(v) for k, v in self.policy_options.items()},
         }
 
 
@@ -101,17 +106,21 @@ def resolve(
     """Turn keys of 2019 into a plan.
 
     Args:
-        values: defaults and recipe, lowest first already merged; names of 2019.
-        given: what was said on the command line; checked, and wins.
-        network: the flag, if it was said.
+        algorithm: which one.
+        values: defaults and recipe, by names of 2019.
+        given: from the command line; checked, and wins.
+        network: the flag, if it was given.
+        num_env: environments stepped together.
+        observation_space: of the environment.
+        action_space: of the environment.
     Raises:
         ConfigError: a key, a value or a network does not fit.
     """
     _check_actions(algorithm, action_space)
     merged = {**values, **given}
     chosen = network or str(merged.get("network") or default_network(observation_space))
-    # A default that belongs to another network than the chosen one falls away; a key that was
-    # said stays, and is refused if the network does not take it.
+    # A default for another network than the chosen one is dropped; a key that was given
+    # stays, and is refused if the network does not take it.
     takes = NETWORKS[chosen].options if chosen in NETWORKS else ()
     options = {k: merged[k] for k in NETWORK_KEYS if k in given or (k in merged and k in takes)}
     check_network(chosen, options, observation_space)
@@ -128,7 +137,7 @@ def resolve(
     if "log_std_init" in merged:
         policy_options["log_std_init"] = number("log_std_init", merged["log_std_init"], -20, 2)
     if "hiddens" in merged:
-        policy_options["net_arch"] = sizes("hiddens", merged["hiddens"])
+        policy_options["net_arch"] = layer_sizes("hiddens", merged["hiddens"])
     return Plan(
         algorithm=algorithm,
         engine=engine,
@@ -137,11 +146,13 @@ def resolve(
         network=chosen,
         network_options=options,
         num_env=num_env,
-        row_every=_row_every(algorithm, merged, num_env),
-        keep_every=whole("keep", merged.get("save_interval", merged.get("checkpoint_freq", 0)) or 0, 0),
+        log_every=_log_every(algorithm, merged, num_env),
+        checkpoint_every=integer(
+            "keep", merged.get("save_interval", merged.get("checkpoint_freq", 0)) or 0, 0
+        ),
         noise=_noise(algorithm, merged),
         normalize_observations=_normalizes(merged, given, observation_space),
-        normalize_returns=truth("normalize_returns", merged),
+        normalize_returns=boolean("normalize_returns", merged),
         clip_observations=number("clip_observations", merged.get("clip_observations", CLIP), 1e-3, 1e6),
         value_network=_value_network(merged),
         load_path=None if merged.get("load_path") is None else str(merged["load_path"]),
@@ -149,10 +160,10 @@ def resolve(
 
 
 def constructor_of(engine: type[BaseAlgorithm]) -> dict[str, Any]:
-    """The constructor's arguments that a command line can say, with their defaults."""
+    """The constructor's arguments that a command line can set, with their defaults."""
     found = {}
     for name, parameter in inspect.signature(engine.__init__).parameters.items():
-        if name in OURS or name.startswith("_") or "buffer_class" in name or "buffer_kwargs" in name:
+        if name in RESERVED or name.startswith("_") or "buffer_class" in name or "buffer_kwargs" in name:
             continue
         found[name] = parameter.default
     return found
@@ -175,34 +186,34 @@ def _engine(algorithm: Algorithm, network: str) -> type[BaseAlgorithm]:
 def _check_actions(algorithm: Algorithm, space: gym.Space[Any]) -> None:
     continuous = isinstance(space, gym.spaces.Box)
     if algorithm.actions == "continuous" and not continuous:
-        raise ConfigError(f"alg: {algorithm.name} wants continuous actions, got {space}; use ppo2 or deepq")
+        raise ConfigError(f"alg: {algorithm.name} needs continuous actions, got {space}; use ppo2 or deepq")
     if algorithm.actions == "discrete" and not isinstance(space, gym.spaces.Discrete):
         raise ConfigError(
-            f"alg: {algorithm.name} wants discrete actions, got {space}; use ppo2, sac or td3"
+            f"alg: {algorithm.name} needs discrete actions, got {space}; use ppo2, sac or td3"
         )
 
 
 def _arguments(
     algorithm: Algorithm, merged: Mapping[str, Any], constructor: Mapping[str, Any], num_env: int
 ) -> dict[str, Any]:
-    """The engine's arguments; what 2019 said in another way is worked out."""
+    """The engine's arguments; 2019's are converted."""
     found: dict[str, Any] = {}
     for key, value in merged.items():
         name = algorithm.keys.get(key, key)
         if name in constructor:
-            found[name] = fitting(key, name, value, constructor[name])
+            found[name] = engine_value(key, name, value, constructor[name])
     if algorithm.engine == "PPO":
         _ppo(merged, found, num_env)
     elif algorithm.name == "a2c":
         _a2c(merged, found)
     elif algorithm.name == "trpo_mpi":
-        batch = whole("timesteps_per_batch", merged["timesteps_per_batch"], 1)
+        batch = integer("timesteps_per_batch", merged["timesteps_per_batch"], 1)
         found.setdefault("n_steps", max(batch // num_env, 1))
     elif algorithm.name == "ddpg":
         rate = number("critic_lr", merged["critic_lr"], 0, math.inf)
         if merged.get("actor_lr", rate) != rate:
             raise ConfigError(
-                "--actor_lr: Stable-Baselines3 has one rate for actor and critic; say --critic_lr"
+                "--actor_lr: Stable-Baselines3 has one rate for actor and critic; use --critic_lr"
             )
         found.setdefault("learning_rate", rate)
     return found
@@ -211,7 +222,7 @@ def _arguments(
 def _ppo(merged: Mapping[str, Any], found: dict[str, Any], num_env: int) -> None:
     batch = found["n_steps"] * num_env
     if "batch_size" not in found:
-        pieces = whole("nminibatches", merged["nminibatches"], 1)
+        pieces = integer("nminibatches", merged["nminibatches"], 1)
         if batch % pieces:
             raise ConfigError(
                 f"nminibatches: expected a divisor of nsteps x num_env = {found['n_steps']} x {num_env} = "
@@ -224,7 +235,7 @@ def _ppo(merged: Mapping[str, Any], found: dict[str, Any], num_env: int) -> None
         )
     # 2019 halved the squared error before it took vf_coef of it, Stable-Baselines3 does not.
     found["vf_coef"] = found["vf_coef"] / 2
-    # And it let the value, too, go no farther than cliprange from what it was.
+    # And it clipped the value by cliprange, too.
     found.setdefault("clip_range_vf", found["clip_range"])
 
 
@@ -240,15 +251,15 @@ def _a2c(merged: Mapping[str, Any], found: dict[str, Any]) -> None:
         found["learning_rate"] = LinearSchedule(given) if schedule == "linear" else given
 
 
-def _row_every(algorithm: Algorithm, merged: Mapping[str, Any], num_env: int) -> int:
-    if algorithm.logs == "ddpg":
-        cycles = whole("nb_epoch_cycles", merged["nb_epoch_cycles"], 1)
-        return cycles * num_env * whole("nb_rollout_steps", merged["nb_rollout_steps"], 1)
-    if algorithm.logs == "deepq":
-        return whole("print_freq", merged["print_freq"], 1)
-    if algorithm.logs == "generic":
+def _log_every(algorithm: Algorithm, merged: Mapping[str, Any], num_env: int) -> int:
+    if algorithm.log_family == "ddpg":
+        cycles = integer("nb_epoch_cycles", merged["nb_epoch_cycles"], 1)
+        return cycles * num_env * integer("nb_rollout_steps", merged["nb_rollout_steps"], 1)
+    if algorithm.log_family == "deepq":
+        return integer("print_freq", merged["print_freq"], 1)
+    if algorithm.log_family == "generic":
         return 1000
-    return whole("log_interval", merged["log_interval"], 1)
+    return integer("log_interval", merged["log_interval"], 1)
 
 
 def _noise(algorithm: Algorithm, merged: Mapping[str, Any]) -> str:
@@ -272,7 +283,7 @@ def _noise(algorithm: Algorithm, merged: Mapping[str, Any]) -> str:
 
 
 def _normalizes(merged: Mapping[str, Any], given: Mapping[str, Any], space: gym.Space[Any]) -> bool:
-    wanted = truth("normalize_observations", merged)
+    wanted = boolean("normalize_observations", merged)
     fits = isinstance(space, gym.spaces.Box) and space.dtype != np.uint8
     if wanted and not fits and "normalize_observations" in given:
         raise ConfigError(f"normalize_observations: expected observations of real numbers, got {space}")
@@ -286,5 +297,5 @@ def _value_network(merged: Mapping[str, Any]) -> str:
     return value or ""
 
 
-def _plain(value: Any) -> Any:
+def _as_json(value: Any) -> Any:
     return str(value) if isinstance(value, LinearSchedule) else value

@@ -40,7 +40,13 @@ with kept_out():
     from sb3_contrib.common.recurrent.policies import RecurrentActorCriticPolicy
     from stable_baselines3.common.base_class import BaseAlgorithm
     from stable_baselines3.common.callbacks import BaseCallback
-    from stable_baselines3.common.logger import TensorBoardOutputFormat
+    from stable_baselines3.common.logger import (
+        CSVOutputFormat,
+        HumanOutputFormat,
+        JSONOutputFormat,
+        KVWriter,
+        TensorBoardOutputFormat,
+    )
     from stable_baselines3.common.monitor import ResultsWriter
     from stable_baselines3.common.noise import (
         ActionNoise,
@@ -48,8 +54,6 @@ with kept_out():
         OrnsteinUhlenbeckActionNoise,
     )
     from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
-    from stable_baselines3.common.on_policy_algorithm import OnPolicyAlgorithm
-    from stable_baselines3.common.policies import ActorCriticPolicy
     from stable_baselines3.common.preprocessing import is_image_space
     from stable_baselines3.common.torch_layers import BaseFeaturesExtractor, FlattenExtractor
     from stable_baselines3.common.vec_env import (
@@ -62,15 +66,17 @@ with kept_out():
 
 __all__ = [
     "ActionNoise",
-    "ActorCriticPolicy",
     "BaseAlgorithm",
     "BaseCallback",
     "BaseFeaturesExtractor",
+    "CSVOutputFormat",
     "DummyVecEnv",
     "FlattenExtractor",
+    "HumanOutputFormat",
+    "JSONOutputFormat",
+    "KVWriter",
     "NormalActionNoise",
     "OffPolicyAlgorithm",
-    "OnPolicyAlgorithm",
     "OrnsteinUhlenbeckActionNoise",
     "RecurrentActorCriticPolicy",
     "ResultsWriter",
@@ -88,16 +94,16 @@ __all__ = [
 ]
 
 
-def set_threads(pictures: bool) -> int:
-    """Give PyTorch as many cores as help: half of them for pictures, one for small dense layers.
+def set_threads(images: bool) -> int:
+    """Set PyTorch's threads: half of the cores for images, one for small dense layers.
 
     Dense layers of 64 units are so small that handing them to a second core costs more than it
-    brings. With pictures two threads on two cores are no quicker than one (`benchmarks/ppo.py`), and where
+    brings. With images two threads on two cores are no quicker than one (`benchmarks/ppo.py`), and where
     something else is running they wait for each other. `OMP_NUM_THREADS`, where it is set, wins.
 
     Returns:
         The number of threads.
     """
     if "OMP_NUM_THREADS" not in os.environ:
-        th.set_num_threads(max(1, cores() // 2) if pictures else 1)
+        th.set_num_threads(max(1, cores() // 2) if images else 1)
     return th.get_num_threads()

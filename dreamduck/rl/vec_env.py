@@ -1,11 +1,10 @@
-"""Gymnasium's batches, `gymnasium.vector.VectorEnv`, behind Stable-Baselines3's `VecEnv`.
+"""`gymnasium.vector.VectorEnv` behind Stable-Baselines3's `VecEnv`.
 
-One call steps every environment, in this process. The two
-interfaces differ in what happens at the end of an episode: `VecEnv` wants the first frame of the
-next episode at once, with the last one beside it in `info["terminal_observation"]`. Batches that
-reset in the same step, or on demand, can do that. Those that reset in the next step (Gymnasium's
-own CartPole) cannot; their idle step is passed on as an episode of one step with no reward, marked
-`info["reset_step"]`, so that nothing is bootstrapped across it and no log counts it."""
+The interfaces differ at the end of an episode: `VecEnv` returns the first observation of the next episode
+at once, and the last one in `info["terminal_observation"]`. Batches that reset in the same step, or on
+demand, can do that. Those that reset in the next step (Gymnasium's own CartPole) cannot; their idle step
+becomes an episode of one step without reward, marked `info["reset_step"]`, so that nothing is bootstrapped
+across it and no log counts it."""
 
 from __future__ import annotations
 
@@ -43,10 +42,10 @@ class BatchVecEnv(VecEnv):
         super().__init__(batch.num_envs, batch.single_observation_space, batch.single_action_space)
 
     def reset(self) -> npt.NDArray[Any]:
-        """Begin everywhere; (N, ...) observations."""
+        """Reset all environments; observations (N, ...)."""
         seeds = self._seeds
         options = next((option for option in self._options if option), None)
-        # Consecutive seeds are what an integer means to a batch.
+        # A batch takes an integer as the first of consecutive seeds.
         seed = None if seeds[0] is None else int(seeds[0])
         observations, infos = self.batch.reset(seed=seed, options=options)
         self.reset_infos = split_infos(infos, self.num_envs)
@@ -60,10 +59,10 @@ class BatchVecEnv(VecEnv):
         self._actions = actions
 
     def step_wait(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32], npt.NDArray[np.bool_], Infos]:
-        """Step everywhere.
+        """Step all environments.
 
         Returns:
-            Observations (N, ...), rewards (N,), whether each episode ended (N,), and infos.
+            Observations (N, ...), rewards (N,), episode ends (N,), and infos.
         """
         observations, rewards, terminated, truncated, batch_infos = self.batch.step(self._actions)
         done = np.asarray(terminated) | np.asarray(truncated)
@@ -86,7 +85,7 @@ class BatchVecEnv(VecEnv):
     def _pass_idle_steps(
         self, done: npt.NDArray[np.bool_], observations: npt.NDArray[Any], infos: Infos
     ) -> npt.NDArray[np.bool_]:
-        """Mark the steps in which a batch of the next-step kind only reset."""
+        """Mark the steps in which a next-step batch only reset."""
         for index in np.flatnonzero(self._ended):
             infos[index] = {"reset_step": True, "terminal_observation": observations[index].copy()}
         idle, self._ended = self._ended, done & ~self._ended
@@ -97,7 +96,7 @@ class BatchVecEnv(VecEnv):
         self.batch.close()
 
     def get_images(self) -> Sequence[npt.NDArray[np.uint8] | None]:
-        """A picture of each environment."""
+        """An image of each environment; None without a render mode."""
         frames: Any = self.batch.render()
         return [None] * self.num_envs if frames is None else list(frames)
 
@@ -140,35 +139,35 @@ class ProcessVecEnv(BatchVecEnv):
     """Environments in processes of their own.
 
     Args:
-        makers: one for each environment; they are pickled.
+        makers: one for each environment; pickled.
     """
 
     def __init__(self, makers: Sequence[Callable[[], gym.Env[Any, Any]]]) -> None:
-        with _watched():
+        with _process_errors():
             batch = AsyncVectorEnv(makers, context="spawn", autoreset_mode=AutoresetMode.SAME_STEP)
         self._async = batch
         super().__init__(batch)
 
     def reset(self) -> npt.NDArray[Any]:
-        """Begin everywhere; (N, ...) observations.
+        """Reset all environments; observations (N, ...).
 
         Raises:
-            SimulatorError: a process has ended.
+            SimulatorError: a process has died.
         """
-        with _watched(self._async.processes):
+        with _process_errors(self._async.processes):
             return super().reset()
 
     def step_wait(self) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32], npt.NDArray[np.bool_], Infos]:
-        """Step everywhere.
+        """Step all environments.
 
         Raises:
-            SimulatorError: a process has ended.
+            SimulatorError: a process has died.
         """
-        with _watched(self._async.processes):
+        with _process_errors(self._async.processes):
             return super().step_wait()
 
     def close(self) -> None:
-        """End the processes; one that is busy is killed, since its answer would have to be waited for."""
+        """End the processes; a busy one is killed instead of waiting for it."""
         batch = self._async
         if batch.closed:
             return
@@ -187,11 +186,11 @@ class ProcessVecEnv(BatchVecEnv):
 
 
 @contextlib.contextmanager
-def _watched(processes: Sequence[Any] = ()) -> Iterator[None]:
-    """Turn a broken pipe to a process into one line.
+def _process_errors(processes: Sequence[Any] = ()) -> Iterator[None]:
+    """Turn a broken pipe of a process into an error of one line.
 
     Raises:
-        SimulatorError: a process has ended.
+        SimulatorError: a process has died.
     """
     try:
         yield
@@ -202,13 +201,13 @@ def _watched(processes: Sequence[Any] = ()) -> Iterator[None]:
             if process.exitcode is not None:
                 ended.append(f"{index} (exit code {process.exitcode})")
         raise SimulatorError(
-            f"the process of environment {', '.join(ended) or 'unknown'} has ended, expected it to go on; "
-            "is there enough memory? With --resume the run goes on from its last checkpoint"
+            f"the process of environment {', '.join(ended) or 'unknown'} has ended unexpectedly; is there "
+            "enough memory? --resume continues from the last checkpoint"
         ) from err
 
 
 def split_infos(infos: dict[str, Any], count: int) -> Infos:
-    """A batch's info, a dictionary of arrays with masks, as one dictionary for each environment."""
+    """Split a batch's info, arrays with masks, into one dictionary for each environment."""
     found: Infos = [{} for _ in range(count)]
     for key, values in infos.items():
         if key in END_KEYS or key.startswith("_"):
@@ -237,7 +236,7 @@ def _last_observation(infos: dict[str, Any], index: int) -> npt.NDArray[Any]:
 
 
 def _final_info(infos: dict[str, Any], index: int) -> dict[str, Any]:
-    """What the last step of the episode said; an array of dictionaries or a dictionary of arrays."""
+    """The info of an episode's last step, from an array of dictionaries or a dictionary of arrays."""
     final = infos.get("final_info")
     if isinstance(final, dict):
         count = next((len(v) for v in final.values() if hasattr(v, "__len__")), index + 1)

@@ -19,15 +19,15 @@ from dreamduck.evaluation import scoreboard
 from dreamduck.evaluation.entries import Entry, check_agent, cost
 from dreamduck.pretrained import AGENTS
 from dreamduck.rl import agent_file
-from dreamduck.rl.acting import About, AgentPolicy, about
-from dreamduck.rl.command import main
+from dreamduck.rl.acting import AgentInfo, AgentPolicy, about
 from dreamduck.rl.curves import read_card
+from dreamduck.rl.run import main
 from dreamduck.rl.sb3 import sb3, sb3_contrib, th
 from tests.envs.models import OBSERVATION, write_model
 from tests.rl.test_agent_file import Trap, rewritten
 from tests.rl.test_command import DOT
 from tests.rl.test_command import QUICK as SHORT
-from tests.rl.test_env_batches import QUICK
+from tests.rl.test_wrappers import QUICK
 
 BOARD = ["--episodes", "3", "--cars", "3", "--seconds", "2", "--maps", "loop_empty", "-q", "--rows", ""]
 
@@ -60,7 +60,7 @@ def dream(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
 
 def test_a_file_tells_what_it_is(road, dream):
     found, other = about(road), about(dream)
-    assert found == About("DreamDuck-v0", (64, 64, 3), 32, found.seconds)
+    assert found == AgentInfo("DreamDuck-v0", (64, 64, 3), 32, found.seconds, {})
     assert (found.sees_frames, found.dreamt) == (True, False)
     assert (other.env_id, other.shape, other.steps) == ("DreamDuck-v2", (OBSERVATION,), 64)
     assert (other.sees_frames, other.dreamt) == (False, True)

@@ -17,8 +17,8 @@ import pytest
 
 from dreamduck.common.errors import CheckpointError, ConfigError, DreamDuckError
 from dreamduck.rl import agent_file
-from dreamduck.rl.command import main
 from dreamduck.rl.networks import least_size
+from dreamduck.rl.run import main
 from dreamduck.rl.sb3 import sb3, sb3_contrib, th
 from tests.rl.test_command import DOT, QUICK
 
@@ -96,7 +96,7 @@ def test_weights_that_are_something_else_are_refused(saved, tmp_path):
 
 def test_pytorchs_own_reader_refuses_them_too(saved, tmp_path, monkeypatch):
     """Should the look at the opcodes ever miss something."""
-    monkeypatch.setattr("dreamduck.rl.members._check_pth", lambda name, content: None)
+    monkeypatch.setattr("dreamduck.rl.safe_reader._check_pth", lambda name, content: None)
     path = rewritten(saved, tmp_path / "trap", **{"policy.pth": pth({"a": Trap(tmp_path / "sprung")})})
     with pytest.raises(CheckpointError, match="something else than weights"):
         agent_file.read(path)
@@ -223,9 +223,9 @@ def test_no_module_is_imported_because_a_file_names_it(saved, tmp_path, module):
     with pytest.raises(ConfigError, match=r"not registered here; .*--extra_import"):
         load(with_card(saved, tmp_path / "b", env=f"{name}:Unheard-v0"))
     arguments = {"env_id": f"{name}:Dot-v0"}
-    with pytest.raises(ConfigError, match="say them with --env_kwargs"):
+    with pytest.raises(ConfigError, match="give them with --env_kwargs"):
         load(with_card(saved, tmp_path / "c", env="GymV26Environment-v0", env_kwargs=arguments))
-    with pytest.raises(ConfigError, match="say them with --env_kwargs"):
+    with pytest.raises(ConfigError, match="give them with --env_kwargs"):
         load(with_card(saved, tmp_path / "d", env_kwargs={"pictures": True}))
     assert not trace.exists()
     load(saved, f"--extra_import={name}")
@@ -248,7 +248,7 @@ def test_a_file_does_not_set_what_the_engine_learns_with(saved, tmp_path):
     ],
 )
 def test_a_network_larger_than_its_weights_is_never_built(saved, tmp_path, options, monkeypatch):
-    monkeypatch.setattr("dreamduck.rl.agents.build", lambda *_: pytest.fail("built"))
+    monkeypatch.setattr("dreamduck.rl.policies.build", lambda *_: pytest.fail("built"))
     with pytest.raises(CheckpointError, match="its weights are too few"):
         load(with_card(saved, tmp_path / "a", plan__network_options=options))
 
@@ -380,7 +380,7 @@ def arrays(saved: Path, **changes: Any) -> bytes:
 )
 def test_a_normalisation_of_another_form_is_refused(saved, tmp_path, changes):
     path = rewritten(saved, tmp_path / "bad", **{agent_file.NORMALIZE: arrays(saved, **changes)})
-    with pytest.raises(CheckpointError, match="no normalisation of this kind"):
+    with pytest.raises(CheckpointError, match="no normalization of this kind"):
         load(path)
 
 

@@ -59,8 +59,8 @@ def test_flags_of_2019_are_read_as_they_stand():
         (["loose"], "'loose': expected --key=value"),
         (["--lr"], "--lr: expected a value"),
         (["--lr", "--gamma=1"], "--lr: expected a value"),
-        (["--video=a.mp4"], "say --play too"),
-        (["--resume"], "say --log_path too"),
+        (["--video=a.mp4"], "give --play too"),
+        (["--resume"], "give --log_path too"),
         (["--vec_env=gpu"], "invalid choice"),
     ],
 )
@@ -72,4 +72,4 @@ def test_bad_words_are_refused(words, message):
 @pytest.mark.parametrize("text", ["{", "[1]", "3"])
 def test_world_arguments_are_a_json_object(text):
     with pytest.raises(ConfigError, match="JSON object"):
-        parse([f"--env_kwargs={text}"])[0].world_arguments()
+        parse([f"--env_kwargs={text}"])[0].env_arguments()

@@ -21,13 +21,13 @@ from dreamduck.common.errors import CheckpointError, ConfigError, DreamDuckError
 from dreamduck.common.storage import claim
 from dreamduck.pretrained import AGENTS
 from dreamduck.rl import agent_file
+from dreamduck.rl.algorithms import RECIPES
 from dreamduck.rl.arguments import parse
-from dreamduck.rl.command import Run, main
+from dreamduck.rl.callback import TrainingCallback
+from dreamduck.rl.checkpoint import newest
 from dreamduck.rl.logs import STEP_COLUMNS
-from dreamduck.rl.recipes import RECIPES
-from dreamduck.rl.recipes import words as said
+from dreamduck.rl.run import Run, main
 from dreamduck.rl.sb3 import VecNormalize, sb3, th
-from dreamduck.rl.train_loop import Trainer, newest
 from dreamduck.window.window import Keys
 from tests.rl.toys import Dot
 
@@ -318,7 +318,7 @@ def test_both_names_of_the_package_work(name):
 def test_neither_tensorflow_nor_gym_is_loaded(tmp_path):
     words = ["--env=CartPole-v1", "--num_timesteps=64", "--nsteps=64", "-q", f"--log_path={tmp_path}"]
     code = (
-        f"import sys; from dreamduck.rl.command import main; main({words})\n"
+        f"import sys; from dreamduck.rl.run import main; main({words})\n"
         "print({'tensorflow', 'gym', 'stable_baselines3'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -355,9 +355,9 @@ def test_a_recipe_is_where_a_training_begins(tmp_path):
 
 
 def test_the_docs_tell_every_recipe():
-    page = (ROOT / "docs" / "baselines.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs" / "rl.md").read_text(encoding="utf-8")
     for (algorithm, env_id), values in RECIPES.items():
-        assert f"| {algorithm} | {env_id} | `{said(values)}` |" in page, env_id
+        assert f"| {algorithm} | {env_id} | `{values}` |" in page, env_id
 
 
 def test_resumed_logs_tell_every_step_once(tmp_path, monkeypatch):
@@ -365,15 +365,15 @@ def test_resumed_logs_tell_every_step_once(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_LOG_FORMAT", "log,csv,json,tensorboard")
     flags = [*DOT, "--nsteps=40", "--num_env=2", "--log_interval=1", "--save_interval=2", "-q"]
     flags += [f"--log_path={tmp_path}", "--no-progress", "--checkpoint_seconds=0", "--nminibatches=2"]
-    whole = Trainer._after_update
+    whole = TrainingCallback._after_update
 
     def killed(self, last=False):
         whole(self, last)
-        if self.account.updates in kills:
+        if self.progress.updates in kills:
             raise ZeroDivisionError
 
     kills = [5, 3]
-    monkeypatch.setattr(Trainer, "_after_update", killed)
+    monkeypatch.setattr(TrainingCallback, "_after_update", killed)
     with pytest.raises(ZeroDivisionError):
         main([*flags, "--num_timesteps=640"])
     kills.remove(3)
@@ -440,7 +440,7 @@ def test_an_agent_is_not_written_over(tmp_path):
     words = [*DOT, *QUICK, f"--save_path={agent}", log]
     main(words)
     first = agent.read_bytes()
-    with pytest.raises(ConfigError, match=r"save_path: .*agent is there already.*--fresh"):
+    with pytest.raises(ConfigError, match=r"save_path: .*agent exists already.*--fresh"):
         main([*words[:-1], f"--log_path={tmp_path / 'other'}"])
     assert agent.read_bytes() == first
     assert not (tmp_path / "other").exists()
@@ -449,7 +449,7 @@ def test_an_agent_is_not_written_over(tmp_path):
     main([*words, f"--load_path={agent}"])  # goes on with the agent in the file
     main([*words, "--fresh"])
     assert agent_file.read(agent).card["training"]["step"] == 256  # type: ignore[index]
-    with pytest.raises(ConfigError, match="is there already"):  # of another run, though with the same flags
+    with pytest.raises(ConfigError, match="exists already"):  # of another run, though with the same flags
         main([*DOT, *QUICK, f"--save_path={agent}", f"--log_path={tmp_path / 'third'}", "--resume"])
 
 
@@ -459,18 +459,18 @@ def test_a_killed_environment_process_is_one_line(tmp_path, when):
     words = [*DOT, *flags, "--no-progress", f"--log_path={tmp_path}"]
     kill = f"""
 import os, signal, sys
-from dreamduck import cli
-from dreamduck.rl import command, vec
-count, method = [0], vec.ProcessVecEnv.{"step_wait" if when == "step" else "reset"}
+from dreamduck.common import command_line
+from dreamduck.rl import run, vec_env
+count, method = [0], vec_env.ProcessVecEnv.{"step_wait" if when == "step" else "reset"}
 def later(self, *arguments):
     count[0] += 1
     if count[0] == {"9" if when == "step" else "1"}:
         os.kill(self.batch.processes[1].pid, signal.SIGKILL)
         self.batch.processes[1].join()
     return method(self, *arguments)
-vec.ProcessVecEnv.{"step_wait" if when == "step" else "reset"} = later
+vec_env.ProcessVecEnv.{"step_wait" if when == "step" else "reset"} = later
 if __name__ == "__main__":
-    cli.run(command.main, {words!r})
+    command_line.run(run.main, {words!r})
 """
     script = tmp_path / "killing.py"
     script.write_text(kill)
@@ -479,7 +479,7 @@ if __name__ == "__main__":
         [sys.executable, script], cwd=ROOT, capture_output=True, text=True, check=False, env=environment
     )
     assert done.returncode == 2, done.stderr
-    assert done.stderr.startswith("error: the process of environment 1 (exit code -9) has ended, expected")
+    assert done.stderr.startswith("error: the process of environment 1 (exit code -9) has ended")
     assert done.stderr.count("\n") == 1
 
 
@@ -560,8 +560,8 @@ def test_mujoco_is_normalised_as_in_2019(tmp_path):
     assert plan["clip_observations"] == 10
     assert save.normalize["obs_count"] > 256
     run = Run(*parse(["--num_timesteps=0", f"--load_path={agent}", "-q"])[:2])
-    run.go()
-    trained = run.dressed
+    run.execute()
+    trained = run.venv
     assert isinstance(trained, VecNormalize)
     assert (trained.clip_obs, trained.clip_reward, trained.gamma, trained.epsilon) == (10, 10, 0.99, 1e-8)
 

@@ -77,7 +77,7 @@ def test_an_agent_is_kept_with_its_card_and_drawn(agent, tmp_path, capsys):
     main(words)  # the same agent again
     assert capsys.readouterr().out.split() == [f"{out}.card.json"] * 2
     Path(f"{out}.zip").write_bytes(b"another agent")
-    with pytest.raises(ConfigError, match="got another agent; say --fresh"):
+    with pytest.raises(ConfigError, match="got another agent; give --fresh"):
         main(words)
     assert Path(f"{out}.zip").read_bytes() == b"another agent"
     main([*words, "--fresh"])

@@ -15,7 +15,7 @@ import pytest
 from dreamduck.common.errors import DreamDuckError
 from dreamduck.rl import agent_file
 from dreamduck.rl.arguments import Flags
-from dreamduck.rl.command import main
+from dreamduck.rl.run import main
 from tests.rl.test_command import rows_of
 
 TOYS = "tests.rl.toys"
@@ -150,15 +150,15 @@ def test_the_length_of_a_video(run):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"video": "a.mp4"}, "say --play too"),
-        ({"resume": "yes", "log_path": None}, "say --log_path too"),
-        ({"play_steps": "5"}, "say --play too"),
-        ({"play_episodes": "5"}, "say --play too"),
-        ({"save_video_length": "5"}, "say --save_video_interval too"),
+        ({"video": "a.mp4"}, "give --play too"),
+        ({"resume": "yes", "log_path": None}, "give --log_path too"),
+        ({"play_steps": "5"}, "give --play too"),
+        ({"play_episodes": "5"}, "give --play too"),
+        ({"save_video_length": "5"}, "give --save_video_interval too"),
         ({"extra_import": "tests.rl.nothing"}, "cannot import"),
         ({"env_kwargs": "[]"}, "JSON object"),
         ({"env_kwargs": "[" * 100_000}, "JSON object"),
-        ({"fresh": "yes", "save_path": None}, "say --save_path too"),
+        ({"fresh": "yes", "save_path": None}, "give --save_path too"),
         ({"resume": "yes", "fresh": "yes"}, "one of the two"),
         ({"seed": "-1"}, "seed"),
         ({"vec_env": "native"}, "no native batch"),

@@ -11,7 +11,7 @@ import pytest
 
 from dreamduck.common.errors import ConfigError
 from dreamduck.rl import logs
-from dreamduck.rl.log_rows import MAKERS, Moment, row
+from dreamduck.rl.log_columns import FAMILIES, Snapshot, log_entry
 
 PPO2_COLUMNS = (
     "misc/serial_timesteps misc/nupdates misc/total_timesteps fps misc/explained_variance eprewmean "
@@ -20,9 +20,9 @@ PPO2_COLUMNS = (
 )
 
 
-def moment(step: int = 100, **figures: float) -> Moment:
+def moment(step: int = 100, **figures: float) -> Snapshot:
     recent = [(1.0, 10.0), (3.0, 20.0)]
-    return Moment(
+    return Snapshot(
         step, step // 4, 2, 7, 1, 50.4, 2.0, recent, {k.replace("__", "/"): v for k, v in figures.items()}
     )
 
@@ -33,7 +33,7 @@ def rows_of(path):
 
 
 def test_ppo2_has_the_columns_of_2019():
-    made = row("ppo2", moment(train__entropy_loss=-0.5, train__value_loss=4.0))
+    made = log_entry("ppo2", moment(train__entropy_loss=-0.5, train__value_loss=4.0))
     assert " ".join(made) == PPO2_COLUMNS
     assert (made["eprewmean"], made["eplenmean"], made["fps"]) == (2.0, 15.0, 50)
     assert made["loss/policy_entropy"] == 0.5
@@ -42,47 +42,47 @@ def test_ppo2_has_the_columns_of_2019():
 
 
 def test_ddpg_tells_the_latest_episodes_apart():
-    made = row("ddpg", moment())
+    made = log_entry("ddpg", moment())
     assert made["rollout/return"] == 3.0
     assert made["rollout/return_history"] == 2.0
 
 
 def test_every_family_has_a_column_of_steps():
-    for family in MAKERS:
-        assert [key for key in row(family, moment(step=123)) if key in logs.STEP_COLUMNS], family
+    for family in FAMILIES:
+        assert [key for key in log_entry(family, moment(step=123)) if key in logs.STEP_COLUMNS], family
 
 
 def test_a_table_grows_by_columns_and_keeps_its_rows(tmp_path):
-    with logs.Progress(tmp_path, "csv") as progress:
-        progress.row({"a": 1}, 1)
-        progress.row({"a": 2, "b": 0.5}, 2)
+    with logs.RunLog(tmp_path, "csv") as run_log:
+        run_log.write({"a": 1}, 1)
+        run_log.write({"a": 2, "b": 0.5}, 2)
     assert rows_of(tmp_path / "progress.csv") == [{"a": "1", "b": ""}, {"a": "2", "b": "0.5"}]
 
 
 def test_resuming_drops_the_rows_after_the_checkpoint(tmp_path):
-    with logs.Progress(tmp_path, "csv,log") as progress:
+    with logs.RunLog(tmp_path, "csv,log") as run_log:
         for step in (10, 20, 30):
-            progress.row({"total_timesteps": step}, step)
+            run_log.write({"total_timesteps": step}, step)
     with open(tmp_path / "progress.csv", "a") as file:
         file.write("4")  # cut short by a kill
-    with logs.Progress(tmp_path, "csv,log", resume_step=20) as progress:
-        progress.row({"total_timesteps": 25}, 25)
+    with logs.RunLog(tmp_path, "csv,log", resume_step=20) as run_log:
+        run_log.write({"total_timesteps": 25}, 25)
     assert [r["total_timesteps"] for r in rows_of(tmp_path / "progress.csv")] == ["10", "20", "25"]
     assert (tmp_path / "log.txt").read_text().count("total_timesteps") == 4
 
 
 def test_the_table_on_the_screen(tmp_path, capsys):
-    with logs.Progress(tmp_path, "stdout") as progress:
-        progress.row({"eprewmean": 12.3456, "nupdates": 3}, 1)
-        progress.note("done")
+    with logs.RunLog(tmp_path, "stdout") as run_log:
+        run_log.write({"eprewmean": 12.3456, "nupdates": 3}, 1)
+        run_log.message("done")
     dashes = "-" * 24
     lines = [dashes, "| eprewmean | 12.3     |", "| nupdates  | 3        |", dashes, "done"]
     assert capsys.readouterr().out == "\n".join(lines) + "\n"
 
 
 def test_all_formats_write_their_files(tmp_path):
-    with logs.Progress(tmp_path, "log,csv,json,tensorboard") as progress:
-        progress.row({"a": 1.0, "bad": math.nan}, 1)
+    with logs.RunLog(tmp_path, "log,csv,json,tensorboard") as run_log:
+        run_log.write({"a": 1.0, "bad": math.nan}, 1)
     assert {p.name for p in tmp_path.iterdir()} == {"log.txt", "progress.csv", "progress.json", "tb"}
     assert (tmp_path / "progress.json").read_text() == '{"a": 1.0, "bad": null}\n'
     assert list((tmp_path / "tb").glob("events*"))
@@ -90,28 +90,28 @@ def test_all_formats_write_their_files(tmp_path):
 
 def test_environment_variables(tmp_path, monkeypatch):
     monkeypatch.setenv("OPENAI_LOGDIR", str(tmp_path / "there"))
-    assert logs.folder(None) == tmp_path / "there"
+    assert logs.make_folder(None) == tmp_path / "there"
     monkeypatch.setenv("OPENAI_LOG_FORMAT", "csv,paper")
     with pytest.raises(ConfigError, match="paper"):
-        logs.Progress(tmp_path)
+        logs.RunLog(tmp_path)
 
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="/proc is Linux's")
 def test_a_folder_that_cannot_be_written():
     with pytest.raises(ConfigError, match="log_path: cannot write"):
-        logs.folder("/proc/1/logs")
+        logs.make_folder("/proc/1/logs")
 
 
 def test_a_file_in_the_way(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match="log_path: cannot write"):
-        logs.folder(str(tmp_path / "file" / "logs"))
+        logs.make_folder(str(tmp_path / "file" / "logs"))
 
 
 def test_an_earlier_run_is_set_aside(tmp_path):
-    assert logs.set_aside(tmp_path) is None
+    assert logs.move_previous(tmp_path) is None
     (tmp_path / "progress.csv").write_text("a\n1\n")
     (tmp_path / "other.txt").touch()
-    assert logs.set_aside(tmp_path) == tmp_path / "previous-1"
+    assert logs.move_previous(tmp_path) == tmp_path / "previous-1"
     assert (tmp_path / "previous-1" / "progress.csv").read_text() == "a\n1\n"
     assert (tmp_path / "other.txt").exists()

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from dreamduck.common.errors import ConfigError
-from dreamduck.rl.networks import NATURE, NETWORKS, Cnn, ImpalaCnn, LayerNormLSTM, Mlp, extractor
+from dreamduck.rl.networks import NATURE, NETWORKS, Cnn, ImpalaCnn, Mlp, extractor
+from dreamduck.rl.policies import LayerNormLSTM
 from dreamduck.rl.sb3 import th
 
 CAMERA = gym.spaces.Box(0, 255, (3, 64, 64), np.uint8)  # channels first, as the engine hands it over
@@ -86,7 +87,7 @@ def test_layer_normalised_lstm_by_hand():
 
 def test_the_table_names_options_that_exist():
     for name, network in NETWORKS.items():
-        if network.pictures is not None:
+        if network.images is not None:
             kind, settings = extractor(name, {})
             assert kind is not None
             assert isinstance(settings, dict)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dreamduck.common.errors import ConfigError
-from dreamduck.rl import algorithms, defaults
+from dreamduck.rl import algorithms
 from dreamduck.rl.arguments import LinearSchedule
 from dreamduck.rl.run_plan import Plan, resolve
 
@@ -50,15 +50,15 @@ def test_defaults_are_those_of_ppo2_in_2019():
         "vf_coef": 0.25,  # of the whole square, where 2019 took 0.5 of the half
         "max_grad_norm": 0.5,
     }
-    assert plan.row_every == 10
+    assert plan.log_every == 10
 
 
 def test_what_is_kept_and_told_how_often():
-    assert planned(save_interval=3, log_interval=7).keep_every == 3
-    assert planned(save_interval=3, log_interval=7).row_every == 7
-    assert planned().keep_every == 0
-    assert planned("sac", checkpoint_freq=50).keep_every == 50
-    assert planned("ddpg", num_env=3, nb_epoch_cycles=5, nb_rollout_steps=7).row_every == 105
+    assert planned(save_interval=3, log_interval=7).checkpoint_every == 3
+    assert planned(save_interval=3, log_interval=7).log_every == 7
+    assert planned().checkpoint_every == 0
+    assert planned("sac", checkpoint_freq=50).checkpoint_every == 50
+    assert planned("ddpg", num_env=3, nb_epoch_cycles=5, nb_rollout_steps=7).log_every == 105
 
 
 def test_mujoco_is_normalised_whatever_the_algorithm():
@@ -100,11 +100,11 @@ def test_recurrent_networks_choose_the_recurrent_engine():
     assert plan.recurrent
 
 
-@pytest.mark.parametrize("name", sorted(defaults.TABLE))
+@pytest.mark.parametrize("name", sorted(algorithms.ALGORITHMS))
 def test_every_algorithm_has_a_plan(name):
     plan = planned(name)
     assert plan.engine.__name__ == plan.algorithm.engine
-    assert plan.row_every >= 1
+    assert plan.log_every >= 1
 
 
 def test_trpo_divides_its_batch_among_environments():
@@ -143,7 +143,7 @@ def test_what_changes_nothing_is_taken():
         ("ddpg", {"noise_type": "normal_x"}, "expected a size"),
         ("ddpg", {"actor_lr": 1e-4}, "one rate"),
         ("ddpg", {"nb_epochs": 5}, "--num_timesteps"),
-        ("deepq", {"prioritized_replay": True}, "no prioritised replay"),
+        ("deepq", {"prioritized_replay": True}, "no prioritized replay"),
         ("deepq", {"hiddens": 256}, "expected a list"),
         ("trpo_mpi", {"ent_coef": 0.1}, "--alg=ppo2"),
     ],
@@ -157,7 +157,7 @@ def test_what_does_not_fit_is_refused_with_advice(name, given, message):
     ("settings", "message"),
     [
         ({"network": "resnet"}, "network: expected one of mlp"),
-        ({"network": "cnn"}, "cnn wants pictures"),
+        ({"network": "cnn"}, "cnn needs images"),
         ({"network": "lstm", "name": "a2c"}, "use --alg=ppo2"),
         ({"name": "ddpg", "acts": BUTTONS}, "continuous actions"),
         ({"name": "deepq", "acts": WHEEL}, "discrete actions"),

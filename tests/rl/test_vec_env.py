@@ -11,9 +11,9 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from stable_baselines3.common.vec_env import is_vecenv_wrapped
 
-from dreamduck.rl.env_batches import EpisodeWatch
 from dreamduck.rl.sb3 import DummyVecEnv, VecMonitor, sb3
 from dreamduck.rl.vec_env import BatchVecEnv, split_infos
+from dreamduck.rl.wrappers import EpisodeMonitor
 from tests.rl.toys import Dot
 
 
@@ -67,7 +67,7 @@ def test_the_end_of_an_episode_is_as_in_stable_baselines(mode):
 
 
 def test_an_idle_step_is_an_episode_of_its_own_that_nobody_counts():
-    venv = EpisodeWatch(batch(AutoresetMode.NEXT_STEP), "Countdown")
+    venv = EpisodeMonitor(batch(AutoresetMode.NEXT_STEP), "Countdown")
     venv.reset()
     seen: list[Any] = [venv.step(np.array([0, 0])) for _ in range(6)]
     assert [float(o[0, 0]) for o, *_ in seen] == [1, 0, 2, 1, 0, 2]
@@ -106,7 +106,7 @@ def test_a_batch_of_gymnasiums_own_trains():
         "CartPole-v1", num_envs=4, vectorization_mode="vector_entry_point"
     )
     model = sb3.PPO(
-        "MlpPolicy", EpisodeWatch(BatchVecEnv(cartpole), "CartPole-v1"), n_steps=32, batch_size=64
+        "MlpPolicy", EpisodeMonitor(BatchVecEnv(cartpole), "CartPole-v1"), n_steps=32, batch_size=64
     )
     model.learn(256)
     assert model.num_timesteps == 256
@@ -114,7 +114,7 @@ def test_a_batch_of_gymnasiums_own_trains():
 
 
 def test_stable_baselines_knows_the_monitor(tmp_path):
-    venv = EpisodeWatch(batch(AutoresetMode.SAME_STEP), "Countdown")
+    venv = EpisodeMonitor(batch(AutoresetMode.SAME_STEP), "Countdown")
     assert is_vecenv_wrapped(venv, VecMonitor)
     venv.write_to(tmp_path / "monitor.csv")
     theirs = VecMonitor(batch(AutoresetMode.SAME_STEP), str(tmp_path / "theirs"))

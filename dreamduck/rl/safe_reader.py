@@ -1,13 +1,10 @@
-"""The members of an agent's zip, read within the limits of what Stable-Baselines3 writes.
+"""Reads an agent's zip safely: within the size of the file, and without unpickling anything.
 
-Nothing in a file is unpickled by Python, and no reader meets more bytes
-than the file itself has:
-
-- Stable-Baselines3 and `torch.save` store their members as they are. Members that unpack to more than
-  the file holds are refused, unless they are small.
-- A `.pth` member is a zip again, whose pickle `torch.load(weights_only=True)` interprets. Before that
-  its opcodes are looked at: it may name tensors and dictionaries, nothing else, and each tensor's storage
-  is as long as its record."""
+- Stable-Baselines3 and `torch.save` do not compress. Members that unpack to more than the size of the file
+  are refused, unless they are small.
+- A `.pth` member is again a zip, with a pickle that `torch.load(weights_only=True)` interprets. Its opcodes
+  are checked first: it may name tensors and dictionaries only, and each tensor's storage must have the
+  length of its record."""
 
 from __future__ import annotations
 
@@ -55,7 +52,7 @@ OTHER_GLOBALS = {"STACK_GLOBAL", "INST", "OBJ", "NEWOBJ", "NEWOBJ_EX", "EXT1", "
 DAMAGE = (OSError, zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, NotImplementedError, EOFError)
 
 
-class Members:
+class SafeReader:
     """An open agent file.
 
     Args:
@@ -74,7 +71,7 @@ class Members:
                 )
             self._archive = zipfile.ZipFile(path)
         except (*DAMAGE, ValueError) as err:
-            raise self._unlike(err) from err
+            raise self._no_agent(err) from err
         try:
             self.names = _check_sizes(path.name, self._archive, size)
         except CheckpointError as err:
@@ -85,7 +82,7 @@ class Members:
         """Close the file."""
         self._archive.close()
 
-    def __enter__(self) -> Members:
+    def __enter__(self) -> SafeReader:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -135,7 +132,7 @@ class Members:
             return found
         except MemoryError as err:
             raise CheckpointError(f"{self.path}: {name} does not fit into memory") from err
-        except Exception as err:  # whatever torch's reader raises on damage: a dozen kinds
+        except Exception as err:  # torch's reader raises a dozen kinds
             raise CheckpointError(
                 f"{self.path}: {name} holds something else than weights ({line(err)})"
             ) from err
@@ -144,29 +141,31 @@ class Members:
         try:
             return self._archive.read(name)
         except (*DAMAGE, ValueError, RuntimeError) as err:  # RuntimeError: it is encrypted
-            raise self._unlike(err) from err
+            raise self._no_agent(err) from err
 
-    def _unlike(self, err: Exception) -> CheckpointError:
+    def _no_agent(self, err: Exception) -> CheckpointError:
         if isinstance(err, CheckpointError):
             return err
-        return CheckpointError(f"{self.path}: not the save of an agent ({line(err)})")
+        return CheckpointError(f"{self.path}: no saved agent ({line(err)})")
 
 
 def line(err: BaseException) -> str:
-    """The first line of an error's text; PyTorch's go on for a page."""
+    """The first line of an error's message; PyTorch's fill a page."""
     return (str(err).splitlines() or [type(err).__name__])[0][:200]
 
 
 def _check_sizes(name: str, archive: zipfile.ZipFile, size: int) -> list[str]:
-    """Refuse a zip that unpacks to more than it can have been made of.
+    """Refuse a zip that unpacks to far more than its size.
 
     Args:
+        name: for messages.
+        archive: the zip.
         size: of the zip [bytes].
     Returns:
         The names of its members.
     """
     members = archive.infolist()
-    # PyTorch's reader does not tell letters' case apart.
+    # PyTorch's reader ignores the case of names.
     names = {member.filename.lower() for member in members}
     if len(members) > MOST_MEMBERS or len(names) < len(members):
         raise CheckpointError(
@@ -182,7 +181,7 @@ def _check_sizes(name: str, archive: zipfile.ZipFile, size: int) -> list[str]:
 
 
 def _check_pth(name: str, content: bytes) -> None:
-    """Look at the pickle of a `.pth` without opening it."""
+    """Check the pickle of a `.pth` without unpickling it."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         sizes = {}
         pickles = []
@@ -208,6 +207,7 @@ def _check_opcodes(pickled: IO[bytes], sizes: dict[str, int]) -> None:
     """Refuse a pickle that names anything but tensors, or storages longer than their records.
 
     Args:
+        pickled: the pickle.
         sizes: of the archive's records, by name [bytes].
     """
     memo: dict[int, Any] = {}

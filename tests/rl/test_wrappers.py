@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 
 from dreamduck.common.errors import CheckpointError, ConfigError
-from dreamduck.rl import agent_file, env_batches
-from dreamduck.rl.command import main
+from dreamduck.rl import agent_file, wrappers
+from dreamduck.rl.run import main
 from dreamduck.rl.vec_env import BatchVecEnv
 from tests.envs.models import OBSERVATION, write_model
 
@@ -39,7 +39,7 @@ def run(words: str, **more: Any) -> None:
 )
 def test_each_world_steps_as_one_batch(env_id, shape, weights):
     settings = {} if env_id.endswith("v0") else {"weights": str(weights)}
-    venv = env_batches.vec_env(env_id, 3, **settings)
+    venv = wrappers.make_vec_env(env_id, 3, **settings)
     try:
         assert isinstance(venv.unwrapped, BatchVecEnv)
         assert venv.unwrapped.same_step
@@ -57,7 +57,7 @@ def test_each_world_steps_as_one_batch(env_id, shape, weights):
 
 
 def test_the_end_of_an_episode_carries_its_last_frame():
-    venv = env_batches.vec_env("DreamDuck-v0", 2)
+    venv = wrappers.make_vec_env("DreamDuck-v0", 2)
     venv.seed(1)
     seen: Any = venv.reset()
     try:
