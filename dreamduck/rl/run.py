@@ -334,7 +334,7 @@ class Run:
         return card is not None and card["training"].get("run") == self.initial.card["training"].get("run")
 
     def _check_rendering(self) -> None:
-        """Try whether the environment can be render_mode where it will be, before anything is written."""
+        """Check that the environment can be rendered where a video is wanted."""
         flag = "--save_video_interval" if self.flags.save_video_interval and self.total else ""
         if self.flags.play and self.total and (self.flags.video is not None or not has_display()):
             flag = flag or "--play"

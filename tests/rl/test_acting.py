@@ -58,7 +58,7 @@ def dream(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
     )
 
 
-def test_a_file_tells_what_it_is(road, dream):
+def test_agent_info_from_the_card(road, dream):
     found, other = about(road), about(dream)
     assert found == AgentInfo("DreamDuck-v0", (64, 64, 3), 32, found.seconds, {})
     assert (found.sees_frames, found.dreamt) == (True, False)
@@ -81,7 +81,7 @@ def test_it_acts_as_stable_baselines3_would(road, dream):
     assert np.ptp(actions) > 0
 
 
-def test_a_recurrent_agent_remembers_until_episodes_begin(tmp_path, weights):
+def test_start_resets_the_recurrent_state(tmp_path, weights):
     world = f'--env_kwargs=\'{{"weights": "{weights}"}}\''
     words = f"--env=DreamDuck-v1 --network=lstm --nlstm=4 --num_timesteps=8 {world}"
     actor = AgentPolicy(trained(tmp_path, words))
@@ -100,7 +100,7 @@ def test_other_observations_are_refused(road):
         AgentPolicy(road).act(np.zeros((1, 32, 32, 3), np.uint8))
 
 
-def test_files_that_cannot_drive_are_refused(road, tmp_path):
+def test_files_of_other_agents_are_refused(road, tmp_path):
     with pytest.raises(CheckpointError, match="no such file"):
         about(tmp_path / "none")
     main([*DOT, *SHORT, f"--save_path={tmp_path / 'dot'}", f"--log_path={tmp_path / 'log'}"])
@@ -130,7 +130,7 @@ def entries(folder: Path) -> dict[str, Any]:
     return {entry["key"]["row"]: entry for entry in found}
 
 
-def test_agents_are_rows_of_the_scoreboard(road, dream, weights, tmp_path):
+def test_agents_are_entries_of_the_scoreboard(road, dream, weights, tmp_path):
     flags = [*BOARD, "--weights", str(weights), "--out", str(tmp_path)]
     scoreboard.main([*flags, "--agent", f"on the road={road}", "--agent", f"in the dream={dream}"])
     first, second = entries(tmp_path).values()
@@ -148,7 +148,7 @@ def test_agents_are_rows_of_the_scoreboard(road, dream, weights, tmp_path):
     assert "| 0 | 64 | " in text
 
 
-def test_what_an_agent_cost_is_noted_with_older_measurements(road, tmp_path, monkeypatch):
+def test_training_cost_is_added_to_older_entries(road, tmp_path, monkeypatch):
     flags = [*BOARD, "--out", str(tmp_path), "--agent", f"on the road={road}"]
     monkeypatch.setattr(scoreboard, "cost", lambda row, folder: None)
     scoreboard.main(flags)
@@ -160,7 +160,7 @@ def test_what_an_agent_cost_is_noted_with_older_measurements(road, tmp_path, mon
     assert entries(tmp_path)["on the road"]["cost"]["simulator_steps"] == 32
 
 
-def test_the_world_model_is_part_of_the_price(dream, tmp_path):
+def test_training_cost_includes_the_world_model(dream, tmp_path):
     row = Entry("dreamer", "agent", str(dream))
     assert "model" not in (cost(row, tmp_path) or {})
     (tmp_path / "vae.json").write_text('{"seconds": 60, "data": {"frames": 1000}}')
@@ -170,7 +170,7 @@ def test_the_world_model_is_part_of_the_price(dream, tmp_path):
     assert found["model"] == {"simulator_steps": 1000, "minutes": 3.0}
 
 
-def test_what_a_controller_cost_is_in_its_card(tmp_path):
+def test_training_cost_of_a_controller_is_in_its_card(tmp_path):
     path = tmp_path / "rnnenv.cma.4.8.json"
     path.write_text("[[0.0]]")
     assert cost(Entry("evolved", "controller", str(path)), tmp_path) is None
@@ -181,7 +181,7 @@ def test_what_a_controller_cost_is_in_its_card(tmp_path):
     assert cost(Entry("random"), tmp_path) is None
 
 
-def test_an_agent_that_does_not_fit_is_told_before_anybody_drives(road, dream, weights, tmp_path):
+def test_an_agent_that_does_not_fit_is_refused_before_the_evaluation(road, dream, weights, tmp_path):
     small = WorldConfig(camera_width=32, camera_height=32)
     with pytest.raises(
         CheckpointError, match=r"learned from observations \(64, 64, 3\), here they are \(32"

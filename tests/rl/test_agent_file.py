@@ -114,7 +114,7 @@ def test_pytorchs_own_reader_refuses_them_too(saved, tmp_path, monkeypatch):
         ({agent_file.NORMALIZE: b"xx"}, "cannot be read"),
     ],
 )
-def test_damage_is_told(saved, tmp_path, members, message):
+def test_damaged_files_are_refused(saved, tmp_path, members, message):
     with pytest.raises(CheckpointError, match=message):
         agent_file.read(rewritten(saved, tmp_path / "damaged", **members))
 
@@ -153,7 +153,7 @@ def test_missing_files_and_folders(tmp_path):
         (["--env=tests.rl.toys:DotCam-v0"], "observation_space"),
     ],
 )
-def test_a_save_from_another_network_or_world_is_refused(saved, tmp_path, words, message):
+def test_a_file_from_another_network_or_environment_is_refused(saved, tmp_path, words, message):
     with pytest.raises(CheckpointError, match=message):
         main([*DOT, "--num_timesteps=64", f"--load_path={saved}", f"--log_path={tmp_path / 'log'}", *words])
     assert not (tmp_path / "log" / "progress.csv").exists()

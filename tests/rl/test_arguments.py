@@ -24,7 +24,7 @@ from dreamduck.rl.arguments import LinearSchedule, parse, parse_value
         ("lin_0.1", LinearSchedule(0.1)),
     ],
 )
-def test_values_are_read_as_2019_did(text, value):
+def test_values_are_parsed_as_in_2019(text, value):
     assert parse_value(text) == value
 
 
@@ -35,7 +35,7 @@ def test_no_value_is_executed(tmp_path):
     assert not target.exists()
 
 
-def test_flags_of_2019_are_read_as_they_stand():
+def test_flags_of_2019_are_parsed():
     words = """--alg=ppo2 --env=DreamDuck-v0 --env_type=duckietown --seed=3 --num_timesteps=2e7
         --network=cnn --gamestate=x --num_env=4 --reward_scale=0.5 --save_path=./models/a
         --save_video_interval=100 --save_video_length=50 --log_path=train_logs --play
@@ -64,12 +64,12 @@ def test_flags_of_2019_are_read_as_they_stand():
         (["--vec_env=gpu"], "invalid choice"),
     ],
 )
-def test_bad_words_are_refused(words, message):
+def test_bad_arguments_are_refused(words, message):
     with pytest.raises(ConfigError, match=message):
         parse(words)
 
 
 @pytest.mark.parametrize("text", ["{", "[1]", "3"])
-def test_world_arguments_are_a_json_object(text):
+def test_env_arguments_are_a_json_object(text):
     with pytest.raises(ConfigError, match="JSON object"):
         parse([f"--env_kwargs={text}"])[0].env_arguments()

@@ -16,7 +16,7 @@ from dreamduck.common.errors import DreamDuckError
 from dreamduck.rl import agent_file
 from dreamduck.rl.arguments import Flags
 from dreamduck.rl.run import main
-from tests.rl.test_command import rows_of
+from tests.rl.test_command import entries_of
 
 TOYS = "tests.rl.toys"
 BASE = {"env": f"{TOYS}:Dot-v0", "seed": "3", "num_timesteps": "96", "num_env": "2", "progress": "no"}
@@ -117,24 +117,24 @@ EFFECTS: dict[str, Effect] = {
     "video": ({"play": "yes", "video": "{}/x.gif"}, lambda a, b: b.files("x.gif") == ["x.gif"]),
 }
 ELSEWHERE = {  # what needs two runs; where it is tested
-    "resume": "test_command.test_resumed_logs_tell_every_step_once",
+    "resume": "test_command.test_resumed_logs_have_every_step_once",
     "fresh": "test_command.test_an_agent_is_not_written_over",
-    "recipe": "test_command.test_a_recipe_is_where_a_training_begins",
+    "recipe": "test_command.test_a_recipe_sets_the_defaults",
     "save_video_length": "test_the_length_of_a_video",
 }
 
 
-def test_every_flag_is_tried():
+def test_every_flag_is_tested():
     assert {*EFFECTS, *ELSEWHERE} == {field.name for field in dataclasses.fields(Flags)}
     assert not {*EFFECTS} & {*ELSEWHERE}
 
 
 @pytest.mark.parametrize("flag", EFFECTS)
-def test_each_flag_changes_what_it_says(run, flag):
+def test_each_flag_has_an_effect(run, flag):
     flags, changes = EFFECTS[flag]
     plain = run("plain")
     assert changes(plain, run("other", **flags))
-    assert rows_of(plain.folder / "log")
+    assert entries_of(plain.folder / "log")
 
 
 def test_the_length_of_a_video(run):
@@ -171,5 +171,5 @@ def test_a_flag_without_effect_is_refused(run, flags, message):
     assert len(str(caught.value)) < 400
 
 
-def test_the_toys_are_what_the_effects_need(run):
+def test_the_weights_are_finite(run):
     assert np.isfinite(run("plain").weights).all()

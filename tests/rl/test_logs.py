@@ -27,7 +27,7 @@ def moment(step: int = 100, **figures: float) -> Snapshot:
     )
 
 
-def rows_of(path):
+def entries_of(path):
     with open(path, newline="") as file:
         return list(csv.DictReader(file))
 
@@ -41,7 +41,7 @@ def test_ppo2_has_the_columns_of_2019():
     assert math.isnan(made["loss/approxkl"])
 
 
-def test_ddpg_tells_the_latest_episodes_apart():
+def test_ddpg_separates_the_latest_episodes():
     made = log_entry("ddpg", moment())
     assert made["rollout/return"] == 3.0
     assert made["rollout/return_history"] == 2.0
@@ -52,14 +52,14 @@ def test_every_family_has_a_column_of_steps():
         assert [key for key in log_entry(family, moment(step=123)) if key in logs.STEP_COLUMNS], family
 
 
-def test_a_table_grows_by_columns_and_keeps_its_rows(tmp_path):
+def test_a_csv_gets_new_columns_and_keeps_its_entries(tmp_path):
     with logs.RunLog(tmp_path, "csv") as run_log:
         run_log.write({"a": 1}, 1)
         run_log.write({"a": 2, "b": 0.5}, 2)
-    assert rows_of(tmp_path / "progress.csv") == [{"a": "1", "b": ""}, {"a": "2", "b": "0.5"}]
+    assert entries_of(tmp_path / "progress.csv") == [{"a": "1", "b": ""}, {"a": "2", "b": "0.5"}]
 
 
-def test_resuming_drops_the_rows_after_the_checkpoint(tmp_path):
+def test_resuming_drops_the_entries_after_the_checkpoint(tmp_path):
     with logs.RunLog(tmp_path, "csv,log") as run_log:
         for step in (10, 20, 30):
             run_log.write({"total_timesteps": step}, step)
@@ -67,7 +67,7 @@ def test_resuming_drops_the_rows_after_the_checkpoint(tmp_path):
         file.write("4")  # cut short by a kill
     with logs.RunLog(tmp_path, "csv,log", resume_step=20) as run_log:
         run_log.write({"total_timesteps": 25}, 25)
-    assert [r["total_timesteps"] for r in rows_of(tmp_path / "progress.csv")] == ["10", "20", "25"]
+    assert [r["total_timesteps"] for r in entries_of(tmp_path / "progress.csv")] == ["10", "20", "25"]
     assert (tmp_path / "log.txt").read_text().count("total_timesteps") == 4
 
 
@@ -108,7 +108,7 @@ def test_a_file_in_the_way(tmp_path):
         logs.make_folder(str(tmp_path / "file" / "logs"))
 
 
-def test_an_earlier_run_is_set_aside(tmp_path):
+def test_an_earlier_run_is_moved(tmp_path):
     assert logs.move_previous(tmp_path) is None
     (tmp_path / "progress.csv").write_text("a\n1\n")
     (tmp_path / "other.txt").touch()

@@ -35,7 +35,7 @@ def test_the_dense_network_has_two_layers_of_64():
         ("impala_cnn", 256, None),
     ],
 )
-def test_pictures(name, features, weights):
+def test_image_networks(name, features, weights):
     kind, settings = extractor(name, {})
     net = kind(CAMERA, **settings)
     assert net(th.rand(2, 3, 64, 64)).shape == (2, features) == (2, net.features_dim)
@@ -43,7 +43,7 @@ def test_pictures(name, features, weights):
         assert size(net) == weights
 
 
-def test_impala_halves_the_picture_three_times():
+def test_impala_halves_the_image_three_times():
     net = ImpalaCnn(CAMERA)
     dense = [m for m in net.modules() if isinstance(m, th.nn.Linear)]
     assert dense[0].in_features == 32 * 8 * 8
@@ -57,7 +57,7 @@ def test_same_padding_keeps_ceil_of_length_by_stride():
     assert net(th.rand(1, 3, 30, 50)).shape == (1, net.features_dim)
 
 
-def test_a_picture_that_is_too_small_is_refused():
+def test_an_image_that_is_too_small_is_refused():
     with pytest.raises(ConfigError, match="too small"):
         Cnn(gym.spaces.Box(0, 255, (3, 20, 20), np.uint8))
 

@@ -53,7 +53,7 @@ def test_defaults_are_those_of_ppo2_in_2019():
     assert plan.log_every == 10
 
 
-def test_what_is_kept_and_told_how_often():
+def test_intervals_of_checkpoints_and_log_entries():
     assert planned(save_interval=3, log_interval=7).checkpoint_every == 3
     assert planned(save_interval=3, log_interval=7).log_every == 7
     assert planned().checkpoint_every == 0
@@ -61,7 +61,7 @@ def test_what_is_kept_and_told_how_often():
     assert planned("ddpg", num_env=3, nb_epoch_cycles=5, nb_rollout_steps=7).log_every == 105
 
 
-def test_mujoco_is_normalised_whatever_the_algorithm():
+def test_mujoco_is_normalized_for_every_algorithm():
     for name in ("ppo2", "a2c", "ddpg", "sac"):
         plan = planned(name, env_type="mujoco")
         assert (plan.normalize_observations, plan.normalize_returns, plan.clip_observations) == (
@@ -73,11 +73,11 @@ def test_mujoco_is_normalised_whatever_the_algorithm():
         assert planned(name).clip_observations == 5
 
 
-def test_pictures_get_the_convolutional_network():
+def test_images_get_the_convolutional_network():
     assert planned(sees=CAMERA).network == "cnn"
 
 
-def test_ataris_defaults_by_type():
+def test_defaults_of_atari():
     plan = planned(sees=CAMERA, env_type="atari")
     assert plan.arguments["n_steps"] == 128
     assert plan.arguments["learning_rate"] == LinearSchedule(2.5e-4)
@@ -90,7 +90,7 @@ def test_keys_win_over_defaults():
     assert plan.network_options == {"num_layers": 3}
 
 
-def test_the_engines_own_names_are_taken_too():
+def test_names_of_the_engine_are_accepted():
     assert planned(target_kl=0.03).arguments["target_kl"] == 0.03
 
 
@@ -111,12 +111,12 @@ def test_trpo_divides_its_batch_among_environments():
     assert planned("trpo", num_env=4, timesteps_per_batch=1024).arguments["n_steps"] == 256
 
 
-def test_a2c_falls_unless_told():
+def test_a2c_has_a_linear_schedule_by_default():
     assert planned("a2c").arguments["learning_rate"] == LinearSchedule(7e-4)
     assert planned("a2c", lrschedule="constant").arguments["learning_rate"] == 7e-4
 
 
-def test_what_changes_nothing_is_taken():
+def test_values_without_effect_are_accepted():
     planned("ddpg", popart=False, critic_l2_reg=0.0)
     planned("deepq", prioritized_replay=False)
 
@@ -163,7 +163,7 @@ def test_what_does_not_fit_is_refused_with_advice(name, given, message):
         ({"name": "deepq", "acts": WHEEL}, "discrete actions"),
     ],
 )
-def test_networks_and_worlds_must_fit(settings, message):
+def test_networks_and_environments_must_fit(settings, message):
     with pytest.raises(ConfigError, match=message):
         planned(**settings)
 
@@ -171,6 +171,6 @@ def test_networks_and_worlds_must_fit(settings, message):
 @pytest.mark.parametrize(
     ("name", "message"), [("ppo3", "expected one of ppo2"), ("acer", "use --alg=ppo2")]
 )
-def test_algorithms_that_are_not_there(name, message):
+def test_unavailable_algorithms(name, message):
     with pytest.raises(ConfigError, match=message):
         algorithms.find(name)

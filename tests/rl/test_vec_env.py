@@ -66,7 +66,7 @@ def test_the_end_of_an_episode_is_as_in_stable_baselines(mode):
                 assert "terminal_observation" not in a
 
 
-def test_an_idle_step_is_an_episode_of_its_own_that_nobody_counts():
+def test_an_idle_step_is_not_counted_as_an_episode():
     venv = EpisodeMonitor(batch(AutoresetMode.NEXT_STEP), "Countdown")
     venv.reset()
     seen: list[Any] = [venv.step(np.array([0, 0])) for _ in range(6)]

@@ -37,7 +37,7 @@ def run(words: str, **more: Any) -> None:
     ("env_id", "shape"),
     [("DreamDuck-v0", (64, 64, 3)), ("DreamDuck-v1", (OBSERVATION,)), ("DreamDuck-v2", (OBSERVATION,))],
 )
-def test_each_world_steps_as_one_batch(env_id, shape, weights):
+def test_each_environment_steps_as_one_batch(env_id, shape, weights):
     settings = {} if env_id.endswith("v0") else {"weights": str(weights)}
     venv = wrappers.make_vec_env(env_id, 3, **settings)
     try:
@@ -103,7 +103,7 @@ def test_the_readmes_recurrent_command(tmp_path):
     assert (tmp_path / "progress.csv").exists()
 
 
-def test_an_agent_goes_from_the_dream_to_the_road(tmp_path, weights):
+def test_an_agent_of_the_dream_plays_in_the_simulator(tmp_path, weights):
     kwargs = f'--env_kwargs=\'{{"weights": "{weights}"}}\''
     agent = tmp_path / "dreamer"
     run(
@@ -118,7 +118,7 @@ def test_an_agent_goes_from_the_dream_to_the_road(tmp_path, weights):
         main(["--env=DreamDuck-v0", "--network=mlp", "--num_timesteps=0", f"--load_path={agent}", "--play"])
 
 
-def test_a_recipe_sets_the_world_too(tmp_path):
+def test_a_recipe_sets_the_environment_too(tmp_path):
     short = "--env=DreamDuck-v2 --recipe --num_env=4 --num_timesteps=400 --seed=0 -q --no-progress"
     main([*shlex.split(short), f"--log_path={tmp_path}", f"--save_path={tmp_path / 'agent'}"])
     card = agent_file.read(tmp_path / "agent").card
@@ -128,7 +128,7 @@ def test_a_recipe_sets_the_world_too(tmp_path):
     assert max(lengths) == 40
 
 
-def test_arguments_of_the_world(tmp_path):
+def test_arguments_of_the_environment(tmp_path):
     run('--env=DreamDuck-v0 --num_timesteps=16 --env_kwargs=\'{"map_name": "udem1"}\'', log_path=tmp_path)
     with pytest.raises(ConfigError, match="colour"):
         run("--env=DreamDuck-v0 --num_timesteps=16 --env_kwargs='{\"colour\": 1}'", log_path=tmp_path)
