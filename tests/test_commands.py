@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 SCRIPTS = sorted(
     path
-    for folder in ("dreamduck", "scripts", "examples")
+    for folder in ("dreamduck", "scripts")
     for path in (ROOT / folder).rglob("*.py")
     if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
     and (".parse_args(" in path.read_text(encoding="utf-8") or path.parent.name in ("dreamduck", "envs"))
