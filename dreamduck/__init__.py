@@ -5,6 +5,6 @@ TensorFlow, nor a simulator, nor MPI."""
 
 from dreamduck.registration import register
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 register()

@@ -1,11 +1,12 @@
-import importlib.metadata
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -13,43 +14,62 @@ from packaging.requirements import Requirement
 from dreamduck.registration import foreign_baselines
 
 ROOT = Path(__file__).parent.parent
+LEGACY = "[gym.envs] __root__ = dreamduck.registration:register_legacy"
 NAMED = {"gym", "duckietown-gym-daffy", "numpy", "cma", "pyglet", "mpi4py"}
+
+
+def canonical(requirement: str) -> Requirement:
+    found = Requirement(requirement)
+    found.name = re.sub(r"[-_.]+", "-", found.name).lower()
+    return found
 
 
 def lines(path: Path) -> list[str]:
     return [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
 
 
-def required() -> list[Requirement]:
-    return [Requirement(line) for line in lines(ROOT / "requirements.txt") if not line.startswith("-")]
+def project() -> dict[str, Any]:
+    table: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    return table
 
 
-def test_there_is_one_list_of_requirements():
-    (line,) = lines(ROOT / "dreamduck" / "envs" / "requirements.txt")
-    flag, path = line.split()
-    assert flag == "-r"
-    assert (ROOT / "dreamduck" / "envs" / path).resolve() == ROOT / "requirements.txt"
-    assert {r.name.lower() for r in required()} >= NAMED
+def packages_of(extra: str) -> list[str]:
+    """The requirements of an extra, those of extras that it names among them."""
+    found = []
+    for line in project()["optional-dependencies"][extra]:
+        parts = Requirement(line).extras if line.startswith("dreamduck[") else []
+        found += [text for part in parts for text in packages_of(part)] if parts else [line]
+    return found
+
+
+def test_the_list_of_requirements_is_the_projects():
+    listed = lines(ROOT / "dreamduck" / "envs" / "requirements.txt")
+    wanted = {*project()["dependencies"], *packages_of("all")}
+    assert {str(canonical(line)) for line in listed} == {str(canonical(line)) for line in wanted}
+    assert {canonical(line).name for line in listed} >= NAMED
+    assert lines(ROOT / "requirements.txt") == ["-c constraints.txt", "-r dreamduck/envs/requirements.txt"]
 
 
 def test_every_requirement_has_an_exact_version_that_fits():
     pins = {}
     for line in lines(ROOT / "constraints.txt"):
         name, version = line.split("==")
-        pins[re.sub(r"[-_.]+", "-", name).lower()] = version
-    for requirement in required():
+        pins[canonical(name).name] = version
+    for text in {*project()["dependencies"], *packages_of("dev")}:
+        requirement = canonical(text)
         if requirement.marker is None or requirement.marker.evaluate():
-            name = re.sub(r"[-_.]+", "-", requirement.name).lower()
-            assert requirement.specifier.contains(pins[name]), requirement
+            assert requirement.specifier.contains(pins.get(requirement.name, "")), requirement
 
 
-def test_what_is_installed_says_what_it_needs():
-    told = {Requirement(text).name.lower() for text in importlib.metadata.requires("dreamduck") or []}
-    assert {r.name.lower() for r in required()} <= told
+def test_the_base_install_is_small():
+    names = {canonical(line).name for line in project()["dependencies"]}
+    assert names == {
+        *("gymnasium", "h5py", "numba", "numpy", "pillow", "pyyaml", "threadpoolctl", "tqdm"),
+    }
 
 
 def test_scripts_are_executable():
-    for path in (ROOT / ".ci" / "run", ROOT / "scripts" / "setup"):
+    for path in (ROOT / ".ci" / "run", ROOT / "scripts" / "setup", ROOT / "scripts" / "test_slim"):
         assert os.access(path, os.X_OK), path
 
 
@@ -77,8 +97,10 @@ def test_a_wheel_has_what_it_needs_and_no_more(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         (metadata,) = (name for name in names if name.endswith("METADATA"))
+        (points,) = (name for name in names if name.endswith("entry_points.txt"))
+        entry_points = archive.read(points).decode()
         lines = re.findall("Requires-Dist: (.*)", archive.read(metadata).decode())
-    needs = {Requirement(line).name.lower() for line in lines}
+    needs = {canonical(line).name for line in lines}
     shim = {"baselines/__init__.py", "baselines/run.py"}
     assert {name for name in names if name.startswith("baselines/")} == shim
     package = ROOT / "dreamduck"
@@ -89,9 +111,18 @@ def test_a_wheel_has_what_it_needs_and_no_more(wheel):
         "dreamduck/web/page/index.html",
         "dreamduck/pretrained/rnn.json",
     } <= names
-    assert {requirement.name.lower() for requirement in required()} <= needs
-    # It names a file of the repository, which an installed package does not have.
-    assert "dreamduck/envs/requirements.txt" not in names
+    assert {canonical(line).name for line in [*project()["dependencies"], *packages_of("all")]} <= needs
+    ships = "dreamduck/pretrained/"
+    assert {f"{ships}controllers/rnnenv.cma.32.64.best.json", f"{ships}vae.weights.h5"} <= names
+    assert any(name.startswith(f"{ships}agents/") for name in names)
+    assert "dreamduck/envs/requirements.txt" in names
+    assert entry_points.split() == [
+        "[console_scripts]",
+        "dreamduck",
+        "=",
+        "dreamduck.cli:main",
+        *LEGACY.split(),
+    ]
 
 
 def test_an_installed_wheel_runs_the_command_of_2019(wheel, tmp_path):

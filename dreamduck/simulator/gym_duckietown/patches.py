@@ -26,7 +26,7 @@ import numpy as np
 
 from dreamduck.common.errors import DependencyError
 
-PACKAGE = "duckietown-gym-daffy"
+NEWEST = (3, 12)  # its packages fail at import from here on
 GL_PACKAGES = "libegl1 libgl1 libglu1-mesa libfreetype6 libglib2.0-0"
 INSTALL_GL = f"sudo apt-get install --yes --no-install-recommends {GL_PACKAGES}"
 ARRAYS = ("trim", "light_pos", "camera_noise")  # of the randomisation, which stay arrays
@@ -40,6 +40,11 @@ def prepare() -> None:
     """
     if "gym_duckietown.simulator" in sys.modules:
         return
+    if sys.version_info >= NEWEST:
+        raise DependencyError(
+            f"simulator='gym-duckietown' needs Python 3.11, got {sys.version_info[0]}.{sys.version_info[1]}, "
+            "on which its packages fail at import; use simulator='native', which runs on all"
+        )
     logging.disable(logging.WARNING)
     warnings.filterwarnings("ignore")
     try:
@@ -48,7 +53,7 @@ def prepare() -> None:
     except ModuleNotFoundError as err:
         raise DependencyError(
             f"the simulator gym-duckietown needs the Python package {err.name!r}, which is missing; "
-            f"install it with: pip install {PACKAGE}"
+            f"install it with: pip install 'dreamduck[gym-duckietown]'"
         ) from err
     except (ImportError, OSError) as err:
         raise missing_library(err) from err

@@ -327,7 +327,7 @@ def test_step_before_reset_and_after_close():
             "raise ImportError('libGL.so.1: cannot open shared object file')",
             r"apt-get install .*libgl1",
         ),
-        ("gym_duckietown", "import no_such_thing", "pip install duckietown-gym-daffy"),
+        ("gym_duckietown", "import no_such_thing", r"pip install 'dreamduck\[gym-duckietown\]'"),
     ],
 )
 def test_missing_libraries(tmp_path, monkeypatch, name, content, words):
