@@ -206,3 +206,4 @@ def test_the_agents_that_ship_fit_what_ships(name):
     check_agent(str(path), WorldConfig())
     assert {score["map"] for score in card["scores"]} == {"loop_empty", "udem1", "small_loop"}
     assert path.stat().st_size < 3_000_000
+    assert sb3.PPO.load(path, device="cpu").action_space.shape == (2,)  # its pickles name modules of ours
