@@ -14,7 +14,9 @@ from dreamduck.world_model.imagination import TEMPERATURE
 class ModelConfig:
     """A folder of weights, and the temperature of its dream."""
 
-    weights: str | None = option("", "folder of the world model; the one that ships by default", flags=("-w",))
+    weights: str | None = option(
+        "", "folder of the world model; the one that ships by default", flags=("-w",)
+    )
     temperature: float = option(TEMPERATURE, "uncertainty of the dream", above=0.0, flags=("--temp",))
 
     def __post_init__(self) -> None:
