@@ -20,7 +20,7 @@ from benchmarks.common import save
 from dreamduck.common.command_line import progress
 from dreamduck.simulator.base import FloatArray, Frames, SimulatorConfig
 from dreamduck.simulator.gym_duckietown.client import UpstreamSimulator
-from dreamduck.simulator.maps.parser import Map
+from dreamduck.simulator.maps.map import Map
 from dreamduck.simulator.native import NativeSimulator
 from dreamduck.simulator.render.camera import Camera
 

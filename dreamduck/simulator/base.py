@@ -10,7 +10,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -158,24 +158,3 @@ class Simulator(Protocol):
     def close(self) -> None:
         """Free what is held; calling it twice is harmless."""
         ...
-
-
-def make_simulator(
-    simulator: str, config: SimulatorConfig, num_cars: int = 1, **settings: Any
-) -> Simulator:
-    """Build one of `SIMULATORS`.
-
-    Args:
-        settings: for native only: `threads`, the number of cores to use.
-    Raises:
-        ConfigError: an unknown name. MapError: an unknown map.
-    """
-    if simulator == "native":
-        from dreamduck.simulator.native import NativeSimulator
-
-        return NativeSimulator(config, num_cars, **settings)
-    if simulator == "gym-duckietown":
-        from dreamduck.simulator.gym_duckietown.client import UpstreamSimulator
-
-        return UpstreamSimulator(config, num_cars)
-    raise ConfigError(f"simulator: expected one of {', '.join(SIMULATORS)}, got {simulator!r}")

@@ -19,9 +19,9 @@ from dreamduck.common.compiled import njit
 from dreamduck.common.config import check, option
 from dreamduck.simulator.base import CarState, FloatArray
 from dreamduck.simulator.maps.lanes import Lanes, choose_curve, map_lanes, tile_index
-from dreamduck.simulator.maps.parser import Map
+from dreamduck.simulator.maps.map import Map
 from dreamduck.simulator.physics.collisions import Boxes, hits_static, on_road, robot_box, static_boxes
-from dreamduck.simulator.physics.dynamics import ANGULAR_DRAG, DELAY, LINEAR_DRAG
+from dreamduck.simulator.robot import ANGULAR_DRAG, DELAY, LINEAR_DRAG
 
 SAMPLES = 33  # points on each curve
 JOINT = 0.05  # [tile sizes] by which the ends of two curves may miss each other

@@ -25,7 +25,8 @@ from dreamduck.simulator.base import (
     no_start,
 )
 from dreamduck.simulator.maps.lanes import map_lanes
-from dreamduck.simulator.maps.parser import DUCKIE, load_map
+from dreamduck.simulator.maps.map import DUCKIE
+from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.physics import objects
 from dreamduck.simulator.physics import spawn as starts
 from dreamduck.simulator.physics.collisions import on_road, static_boxes

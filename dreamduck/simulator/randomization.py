@@ -12,15 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.simulator.maps.parser import Map
+from dreamduck.simulator.maps.map import Map
+from dreamduck.simulator.robot import CAMERA_FOV, CAMERA_HEIGHT, CAMERA_PITCH, WHEEL_DISTANCE
 
 FloatArray32 = npt.NDArray[np.float32]
 Numbers = npt.NDArray[Any]
 
-CAMERA_HEIGHT = 0.108  # [m] above the ground
-CAMERA_PITCH = 19.15  # [degrees] down
-CAMERA_FOV = 75.0  # [degrees] vertical
-WHEEL_DISTANCE = 0.102  # [m]
 SKY = (0.45, 0.82, 1.0)
 WALL = (0.64, 0.71, 0.28)
 GROUND = (0.15, 0.15, 0.15)

@@ -26,8 +26,8 @@ from dreamduck.simulator.base import (
     FloatArray,
     Frames,
     SimulatorConfig,
-    make_simulator,
 )
+from dreamduck.simulator.factory import make_simulator
 
 REWARDS = ("progress", "simulator")
 HALF_LANE = 0.105  # [m] farther from the centre than this, the car is out of its lane

@@ -351,7 +351,8 @@ sys.addaudithook(refuse)
 """
 DRIVE = """
 import numpy as np
-from dreamduck.simulator.base import SimulatorConfig, make_simulator
+from dreamduck.simulator.base import SimulatorConfig
+from dreamduck.simulator.factory import make_simulator
 config = SimulatorConfig(map_name="loop_dyn_duckiebots", distortion=True)
 sim = make_simulator("native", config, num_cars=20)
 sim.reset(range(20))

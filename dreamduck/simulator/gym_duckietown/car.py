@@ -35,6 +35,7 @@ from dreamduck.simulator.base import (
 )
 from dreamduck.simulator.maps.map_yaml import read_yaml
 from dreamduck.simulator.render.distortion import lens_map
+from dreamduck.simulator.robot import DELAY
 
 SAMPLES = 4  # of the antialiasing, as upstream has it
 NO_LIMIT = 10**9  # [steps] episodes are cut by the worlds, not here
@@ -127,7 +128,7 @@ class UpstreamCar(DuckietownEnv):
     def place(self, x: float, z: float, heading: float) -> None:
         """Put the car there, at rest."""
         self.cur_pos, self.cur_angle, self.speed = np.array([x, 0.0, z]), heading, 0.0
-        dynamics = upstream.get_DB18_nominal(delay=0.15)
+        dynamics = upstream.get_DB18_nominal(delay=DELAY)
         at_rest = geometry.se2_from_linear_angular([0.0, 0.0], 0.0)
         self.state = dynamics.initialize(
             c0=(self.cartesian_from_weird(self.cur_pos, heading), at_rest), t0=0

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.compiled import njit
 from dreamduck.simulator.base import FloatArray
-
-if TYPE_CHECKING:
-    from dreamduck.simulator.maps.parser import Map
+from dreamduck.simulator.maps.map import Map
 
 SEARCH_DEPTH = 8  # halvings; what is left is 1/256 of the curve
 

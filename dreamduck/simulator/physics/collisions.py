@@ -15,13 +15,15 @@ import numpy as np
 from dreamduck.common.compiled import njit
 from dreamduck.simulator.base import END_COLLISION, END_NONE, END_OFF_ROAD, FloatArray
 from dreamduck.simulator.maps.lanes import Lanes, tile_index
-from dreamduck.simulator.maps.parser import STATIC, Map, MapObject
+from dreamduck.simulator.maps.map import STATIC, Map, MapObject
+from dreamduck.simulator.robot import (
+    CENTER_AHEAD,
+    ROBOT_LENGTH,
+    ROBOT_SAFETY_RADIUS,
+    ROBOT_WIDTH,
+    SAFETY_FACTOR,
+)
 
-ROBOT_WIDTH, ROBOT_LENGTH = 0.15, 0.18  # [m]
-CAMERA_FORWARD = 0.066  # [m] of the camera before the axle
-CENTER_AHEAD = CAMERA_FORWARD - ROBOT_LENGTH / 2  # [m] of the car's middle before the axle
-SAFETY_FACTOR = 1.8
-ROBOT_SAFETY_RADIUS = ROBOT_LENGTH / 2 * SAFETY_FACTOR
 SPAWN_DISTANCE = 0.25  # [m] to keep from objects at the start
 
 

@@ -12,14 +12,18 @@ import numpy.typing as npt
 
 from dreamduck.common.compiled import njit
 from dreamduck.simulator.base import SIMULATION_RATE, FloatArray
+from dreamduck.simulator.robot import (
+    ANGULAR_DRAG,
+    ANGULAR_GAIN,
+    DELAY,
+    DUTY_LIMIT,
+    LINEAR_DRAG,
+    LINEAR_GAIN,
+    MOTOR_CONSTANT,
+    WHEEL_RADIUS,
+)
 
 STEP_TIME = 1.0 / SIMULATION_RATE  # [s]
-DELAY = 0.15  # [s] from command to motor
-WHEEL_RADIUS = 0.0318  # [m]
-MOTOR_CONSTANT = 27.0
-DUTY_LIMIT = 1.0
-LINEAR_DRAG, LINEAR_GAIN = 5.0, 1.5  # v' = -drag v + gain (right + left)
-ANGULAR_DRAG, ANGULAR_GAIN = 4.0, 15.0  # w' = -drag w + gain (right - left)
 MEMORY = 8  # commands kept; the delay is 4 or 5 steps
 NO_COMMAND = -1
 TINY_TURN = 1e-8  # [rad] below it a step is straight

@@ -13,19 +13,24 @@ import numpy.typing as npt
 from dreamduck.common.compiled import njit
 from dreamduck.simulator.base import FloatArray
 from dreamduck.simulator.maps.lanes import Lanes, closest_curve_point
-from dreamduck.simulator.maps.parser import CHECKERBOARD, DUCKIE, DUCKIEBOT, STATIC, TRAFFICLIGHT, Map
+from dreamduck.simulator.maps.map import CHECKERBOARD, DUCKIE, DUCKIEBOT, STATIC, TRAFFICLIGHT, Map
 from dreamduck.simulator.physics.collisions import (
-    ROBOT_LENGTH,
-    ROBOT_SAFETY_RADIUS,
-    ROBOT_WIDTH,
     boxes_touch,
     object_corners,
     oriented_box,
     principal_axes,
     safety_radius,
 )
-from dreamduck.simulator.physics.dynamics import DUTY_LIMIT, MOTOR_CONSTANT, STEP_TIME, WHEEL_RADIUS
-from dreamduck.simulator.randomization import WHEEL_DISTANCE
+from dreamduck.simulator.physics.dynamics import STEP_TIME
+from dreamduck.simulator.robot import (
+    DUTY_LIMIT,
+    MOTOR_CONSTANT,
+    ROBOT_LENGTH,
+    ROBOT_SAFETY_RADIUS,
+    ROBOT_WIDTH,
+    WHEEL_DISTANCE,
+    WHEEL_RADIUS,
+)
 
 # The columns of a row, shared by all kinds of thing.
 BEHAVIOUR, X, Y, Z, ANGLE, YAW, SAFETY, TIME = range(8)

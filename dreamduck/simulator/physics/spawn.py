@@ -13,7 +13,7 @@ import numpy.typing as npt
 from dreamduck.common.compiled import njit
 from dreamduck.simulator.base import START_TRIES, FloatArray
 from dreamduck.simulator.maps.lanes import Lanes, lane_position
-from dreamduck.simulator.maps.parser import Map
+from dreamduck.simulator.maps.map import Map
 from dreamduck.simulator.physics.collisions import Boxes, hits_static, on_road, robot_box, spawn_radius
 from dreamduck.simulator.physics.objects import hits_things
 

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from dreamduck.common.errors import ConfigError, StartError
 from dreamduck.simulator.base import FloatArray, Frames
-from dreamduck.simulator.maps.parser import Map
+from dreamduck.simulator.maps.map import Map
 from dreamduck.simulator.randomization import Appearance
 from dreamduck.simulator.render.frame import FrameBuffers, make_room, render_frames
 from dreamduck.simulator.render.scene import Scene, build_scene

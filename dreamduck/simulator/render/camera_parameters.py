@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from dreamduck.common.compiled import njit
+from dreamduck.simulator.robot import CAMERA_FORWARD
 
 # The fields of a view: what one car's camera is like at this moment, float64.
 (
@@ -41,7 +42,6 @@ VIEW_SIZE = 24
 
 SCENE_AMBIENT = 0.3  # upstream's GL_LIGHT_MODEL_AMBIENT
 FAR = 100.0  # [m], nothing is drawn beyond
-FORWARD = 0.066  # [m] from the middle of the axle to the lens
 
 # The places of the four samples in a pixel, from its upper left corner.
 SAMPLE_X = (0.375, 0.875, 0.125, 0.625)
@@ -56,9 +56,9 @@ def set_view(x: float, z: float, heading: float, looks: Any, car: int, view: Any
     """Write down one car's camera (see the fields above)."""
     pitch, half = math.radians(looks.camera_pitch[car]), math.radians(looks.camera_fov[car]) / 2
     cos, sin = math.cos(heading), math.sin(heading)
-    view[EYE_X] = x + looks.camera_noise[car, 0] + FORWARD * cos
+    view[EYE_X] = x + looks.camera_noise[car, 0] + CAMERA_FORWARD * cos
     view[EYE_Y] = looks.camera_height[car] + looks.camera_noise[car, 1]
-    view[EYE_Z] = z + looks.camera_noise[car, 2] - FORWARD * sin
+    view[EYE_Z] = z + looks.camera_noise[car, 2] - CAMERA_FORWARD * sin
     view[COS_HEADING], view[SIN_HEADING] = cos, sin
     view[COS_PITCH], view[SIN_PITCH] = math.cos(pitch), math.sin(pitch)
     view[TAN_HALF] = math.tan(half)

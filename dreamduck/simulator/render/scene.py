@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from dreamduck.common.errors import MapError
 from dreamduck.simulator.maps import assets
-from dreamduck.simulator.maps.parser import CHASSIS_COLORS, TRAFFICLIGHT, Map, MapObject
+from dreamduck.simulator.maps.map import CHASSIS_COLORS, TRAFFICLIGHT, Map, MapObject
 from dreamduck.simulator.render.mesh_cache import load_model
 from dreamduck.simulator.render.meshes import BLUE, RED, Material, Mesh, X, Z
 from dreamduck.simulator.render.raster import (

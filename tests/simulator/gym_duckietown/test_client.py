@@ -23,7 +23,8 @@ from dreamduck.common.errors import (
     SimulatorError,
     StartError,
 )
-from dreamduck.simulator.base import END_COLLISION, END_NONE, END_OFF_ROAD, SimulatorConfig, make_simulator
+from dreamduck.simulator.base import END_COLLISION, END_NONE, END_OFF_ROAD, SimulatorConfig
+from dreamduck.simulator.factory import make_simulator
 from dreamduck.simulator.gym_duckietown import client
 from dreamduck.simulator.gym_duckietown.client import UpstreamSimulator
 from dreamduck.simulator.maps import assets
@@ -438,7 +439,8 @@ def test_collected_simulator_leaves_nothing():
 
 CHILD = """
 import sys, time
-from dreamduck.simulator.base import SimulatorConfig, make_simulator
+from dreamduck.simulator.base import SimulatorConfig
+from dreamduck.simulator.factory import make_simulator
 sim = make_simulator("gym-duckietown", SimulatorConfig())
 sim.reset([0])
 print(sim._workers[0].process.pid, flush=True)

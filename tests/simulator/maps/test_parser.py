@@ -11,8 +11,9 @@ import yaml
 from dreamduck.common.errors import DependencyError, MapError
 from dreamduck.simulator.base import SimulatorConfig
 from dreamduck.simulator.maps import assets
+from dreamduck.simulator.maps.map import DUCKIE, DUCKIEBOT, TRAFFICLIGHT
 from dreamduck.simulator.maps.map_yaml import read_yaml
-from dreamduck.simulator.maps.parser import DUCKIE, DUCKIEBOT, TRAFFICLIGHT, load_map
+from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.render import meshes
 from dreamduck.simulator.render.textures import load_picture
 
