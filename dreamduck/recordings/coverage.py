@@ -40,10 +40,13 @@ class Coverage:
     """What a folder of recordings holds.
 
     Attributes:
-        episodes, frames: how many.
+        episodes: how many.
+        frames: likewise.
         histograms: for each of `RANGES`, frames in each bin; the outermost bins take what lies outside.
-        tiles: frames on each kind of tile. endings: episodes by how they ended.
-        maps, policies: episodes of each.
+        tiles: frames on each kind of tile.
+        endings: episodes by how they ended.
+        maps: episodes of each.
+        policies: likewise.
         shares: the figures that the warnings go by, in [0, 1].
         warnings: what is missing, in words; empty where the data is good enough.
     """

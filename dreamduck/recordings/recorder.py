@@ -36,7 +36,8 @@ class Job:
     """One try at one episode.
 
     Attributes:
-        episode: its number, from 0. attempt: from 0.
+        episode: its number, from 0.
+        attempt: from 0.
         best: the longest of the attempts before, if there were any.
     """
 
@@ -58,7 +59,9 @@ def record(
         watch: called with the first car's frame at every step.
         simulator: settings handed to the simulator, for example `threads`.
     Raises:
-        ConfigError, MapError: a setting is wrong. SimulatorError: the simulator failed.
+        ConfigError: a setting is wrong.
+        MapError: likewise.
+        SimulatorError: the simulator failed.
     """
     names = config.map_names
     for number, name in enumerate(names):

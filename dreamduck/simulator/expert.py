@@ -66,8 +66,10 @@ class Routes(NamedTuple):
     """The lanes as the expert follows them: C curves of SAMPLES points.
 
     Attributes:
-        points: (C, SAMPLES, 2) x, z [m]. along: (C, SAMPLES) [m] from the curve's beginning.
-        limit: (C, SAMPLES) [m/s] the speed that the bend allows. after: (C,) the next curve, -1: none.
+        points: (C, SAMPLES, 2) x, z [m].
+        along: (C, SAMPLES) [m] from the curve's beginning.
+        limit: (C, SAMPLES) [m/s] the speed that the bend allows.
+        after: (C,) the next curve, -1: none.
     """
 
     points: FloatArray

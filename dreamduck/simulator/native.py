@@ -53,7 +53,8 @@ class NativeSimulator:
         num_cars: N, at least 1.
         threads: cores to use; by default as many as this process may.
     Raises:
-        ConfigError: a setting is out of its range. MapError: the map is unknown or malformed.
+        ConfigError: a setting is out of its range.
+        MapError: the map is unknown or malformed.
         DependencyError: Duckietown's data is not installed.
     """
 
@@ -92,7 +93,8 @@ class NativeSimulator:
         """Begin an episode for the given cars; see `Simulator.reset`.
 
         Raises:
-            ConfigError: seeds or cars do not fit. StartError: a start cannot be driven from.
+            ConfigError: seeds or cars do not fit.
+            StartError: a start cannot be driven from.
         """
         chosen = self._chosen(seeds, cars)
         poses = self._given_starts(starts, len(chosen))
@@ -106,7 +108,8 @@ class NativeSimulator:
         """Drive every car for `frame_skip` steps of physics; see `Simulator.step`.
 
         Raises:
-            ResetNeeded: a car was never reset. ActionError: the shape is wrong or a number not finite.
+            ResetNeeded: a car was never reset.
+            ActionError: the shape is wrong or a number not finite.
         """
         self._need_reset()
         array = np.ascontiguousarray(actions, dtype=np.float64)
@@ -278,7 +281,8 @@ class NativeSimulator:
         """A picture for people; see `Simulator.view`.
 
         Raises:
-            ConfigError: an unknown mode or car. ResetNeeded: a car was never reset.
+            ConfigError: an unknown mode or car.
+            ResetNeeded: a car was never reset.
         """
         self._need_reset()
         if mode not in ("camera", "top_down"):

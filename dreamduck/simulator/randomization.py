@@ -31,11 +31,15 @@ class Appearance(NamedTuple):
     """How the world looks to each of N cars; all arrays have N rows, and are float32 unless said.
 
     Attributes:
-        camera_height: (N,) [m]; camera_pitch: (N,) [degrees] down; camera_fov: (N,) [degrees] vertical.
+        camera_height: (N,) [m].
+        camera_pitch: (N,) [degrees] down.
+        camera_fov: (N,) [degrees] vertical.
         camera_noise: (N, 3) [m] added to the car's position for the camera (0 without randomisation).
-        horizon, ground: (N, 3) RGB, 0 to 1 (the ground can exceed neither by much; not clipped).
+        horizon: (N, 3) RGB, 0 to 1 (the ground can exceed neither by much; not clipped).
+        ground: likewise.
         light_pos: (N, 4) as given to GL in eye coordinates: w = 1 a place [m], w = 0 a direction.
-        ambient, diffuse: (N, 3) of light 0.
+        ambient: (N, 3) of light 0.
+        diffuse: likewise.
         tile_color: (N, tiles, 3) multiplies the texture; tiles as in `Map.tiles`, 1 where there is none.
         object_color: (N, objects, 3) likewise, objects as in `Map.objects`.
         object_visible: (N, objects) bool.

@@ -78,7 +78,8 @@ class UpstreamSimulator:
         config: the settings.
         num_cars: how many cars, each in a process of its own (about 340 MB).
     Raises:
-        MapError: an unknown or malformed map. DependencyError: something is not installed.
+        MapError: an unknown or malformed map.
+        DependencyError: something is not installed.
         SimulatorError: a worker could not start.
     """
 

@@ -24,7 +24,8 @@ class Tile:
     """One square of road, or of what lies beside it.
 
     Attributes:
-        i, j: column and row; the tile covers x from i to i + 1 and z from j to j + 1 tile sizes.
+        i: column; the tile covers x from i to i + 1 tile sizes.
+        j: row; the tile covers z from j to j + 1 tile sizes.
         kind: for example "straight", "floor".
         angle: quarter turns, 0 to 3; upstream draws the texture turned by `angle * 90 + 180` degrees.
         drivable: whether cars may be on it.
@@ -56,7 +57,8 @@ class MapObject:
         scale: of the mesh; a float32 in upstream when it comes from `height`.
         optional: may be absent under domain randomisation.
         behaviour: one of STATIC, DUCKIEBOT, DUCKIE, CHECKERBOARD, TRAFFICLIGHT.
-        low, high: (3,) float32, the mesh's extent before scaling.
+        low: (3,) float32, the least coordinates of the mesh before scaling.
+        high: (3,) float32, the largest.
     """
 
     name: str
@@ -86,7 +88,8 @@ class Map:
         name: without `.yaml`.
         path: its file.
         tile_size: [m].
-        width, height: of the grid, in tiles.
+        width: of the grid, in tiles.
+        height: of the grid, in tiles.
         tiles: `width * height` tiles, row by row: tile (i, j) is at `j * width + i`; None is no tile.
         objects: in the file's order (which is the order of upstream's random numbers).
         start_tile: (i, j) where every car starts, or None.

@@ -27,6 +27,7 @@ from dreamduck.simulator.maps.map import (
     Tile,
 )
 from dreamduck.simulator.maps.map_yaml import read_yaml
+from dreamduck.simulator.maps.obj_file import mesh_extent
 from dreamduck.simulator.maps.placement import FARTHEST, number_between, place, shown
 
 DRIVABLE = ("straight", "curve_left", "curve_right", "3way_left", "3way_right", "4way")
@@ -182,7 +183,7 @@ def _object(
             f"{where}: static: only {', '.join(MOVING_KINDS)} can move, got {kind!r}; write static: true"
         )
     behaviour = MOVING_KINDS[kind] if not static else TRAFFICLIGHT if kind == "trafficlight" else STATIC
-    low, high = assets.mesh_extent(mesh)
+    low, high = mesh_extent(mesh)
     scale = _scale(where, desc, high)
     pos = np.array([x, 0.0, z])
     return MapObject(name, kind, mesh, texture, color, pos, angle, scale, optional, behaviour, low, high)

@@ -31,8 +31,11 @@ class Boxes(NamedTuple):
     """Boxes of S objects, as compiled code reads them.
 
     Attributes:
-        corners: (S, 4, 2) x, z [m]. axes: (S, 2, 2) unit vectors. centers: (S, 2) [m].
-        reach: (S,) [m] from the centre to the farthest corner. safety: (S,) radius of the safety circle.
+        corners: (S, 4, 2) x, z [m].
+        axes: (S, 2, 2) unit vectors.
+        centers: (S, 2) [m].
+        reach: (S,) [m] from the centre to the farthest corner.
+        safety: (S,) radius of the safety circle.
     """
 
     corners: FloatArray

@@ -67,7 +67,8 @@ def integrate(frame: FloatArray, velocity: FloatArray, left: float, right: float
     Args:
         frame: (4,) cosine and sine of the heading, x, y [m] in the right-handed frame.
         velocity: (2,) forward [m/s], turning [rad/s].
-        left, right: duty cycles in [-1, 1].
+        left: duty cycles in [-1, 1].
+        right: likewise.
     """
     velocity[0] += STEP_TIME * (-LINEAR_DRAG * velocity[0] + (LINEAR_GAIN * right + LINEAR_GAIN * left))
     velocity[1] += STEP_TIME * (-ANGULAR_DRAG * velocity[1] + (ANGULAR_GAIN * right - ANGULAR_GAIN * left))

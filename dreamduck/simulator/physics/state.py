@@ -34,11 +34,20 @@ class Cars(NamedTuple):
     Attributes:
         pose: x [m], z [m], heading [rad] in [-pi, pi).
         frame: cosine and sine of the heading, x, y [m] with y up.
-        velocity: forward [m/s], turning [rad/s]. height: (N,) [m] of the map: y = height - z.
-        commands: the last duty cycles (left, right), a ring. steps: of physics since the reset.
-        wheel_distance: [m]. things: (D, FIELDS) each. walks, walks_used: see `objects.step_things`.
-        speed: [m/s] in the last step. lane: distance [m], angle [rad], unit direction x, z.
-        tile, reward, penalty, end: as in `CarState`.
+        velocity: forward [m/s], turning [rad/s].
+        height: (N,) [m] of the map: y = height - z.
+        commands: the last duty cycles (left, right), a ring.
+        steps: of physics since the reset.
+        wheel_distance: [m].
+        objects: (D, FIELDS) each, those that move or change.
+        walks: the next random walks, see `objects.step_objects`.
+        walks_used: how many of them are used up.
+        speed: [m/s] in the last step.
+        lane: distance [m], angle [rad], unit direction x, z.
+        tile: as in `CarState`.
+        reward: likewise.
+        penalty: likewise.
+        end: likewise.
     """
 
     pose: FloatArray

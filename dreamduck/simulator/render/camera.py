@@ -31,7 +31,8 @@ class Camera:
 
     Args:
         map: the map.
-        width, height: of the frames [pixels].
+        width: of the frames [pixels].
+        height: likewise.
         distortion: bend the frames as the Duckiebot's fish-eye lens does.
         threads: how many cores to use; the frames do not depend on it.
     Raises:
@@ -112,9 +113,12 @@ class Camera:
 
         Args:
             pose: (3,) x [m], z [m], heading [rad] of the car.
-            looks, moving, signals: as for `render`.
+            looks: as for `render`.
+            moving: likewise.
+            signals: likewise.
             car: which row of these is meant.
-            width, height: of the picture [pixels].
+            width: of the picture [pixels].
+            height: likewise.
         Returns:
             (height, width, 3) uint8.
         """

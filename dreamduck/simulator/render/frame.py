@@ -54,7 +54,8 @@ def _find_objects(view: Any, scene: Any, visible: Any, moving: Any, room: Any, p
     """Find out which objects are in the picture, and how detailed each must be.
 
     Args:
-        visible: (K,) bool. moving: (M, 4) float64.
+        visible: (K,) bool.
+        moving: (M, 4) float64.
         part: (4,) int64, written: left, top, right, bottom of what they cover.
     """
     height, width = room.depths.shape[0], room.depths.shape[1]

@@ -76,7 +76,8 @@ def _strike(view: Any, level: float, right: float, up: float) -> tuple[float, fl
     """Where the ray through a point of the picture meets a level plane.
 
     Args:
-        right, up: of the point, in the plane one metre ahead of the lens.
+        right: of the point, in the plane one metre ahead of the lens.
+        up: likewise.
     Returns:
         depth along the camera's axis (very large where it does not meet), x, z; all [m].
     """
@@ -93,7 +94,8 @@ def _line(view: Any, level: float, x: float, y: float, width: int, height: int, 
     """Where a row of points meets a level plane: row = x, z of the first, x, z from one to the next [m].
 
     Args:
-        x, y: of the first point [pixels].
+        x: of the first point [pixels].
+        y: likewise.
     Returns:
         The depth of the row [m].
     """
@@ -162,7 +164,8 @@ def _find_texels(tiles: Any, line: Any, cells: Any, places: Any, across: Any, al
         cells: (W,) int32, written: the number of the cell, 0 outside the grid.
         places: (W,) int32, written: column and (times 65,536) row of the upper left of the four texels
             around it, both plus 1.
-        across, along: (W,) float32, written: how far from there to the next column and row, 0 to 1.
+        across: (W,) float32, written: how far from there to the next column and row, 0 to 1.
+        along: likewise.
     """
     zero, one, half = np.float32(0), np.float32(1), np.float32(0.5)
     side, columns, rows = np.float32(tiles.side), np.float32(tiles.columns), np.float32(tiles.rows)
@@ -239,7 +242,10 @@ def _blend_texels(
     Args:
         light: (6,) float32; red, green, blue without the lamp, and what the lamp adds.
         bare: the packed colour where there is no tile.
-        a4, b4, c4, d4: (W,) uint32, the texels.
+        a4: (W,) uint32, the texels.
+        b4: likewise.
+        c4: likewise.
+        d4: likewise.
         colors: (W,) uint32, written: the colours, packed.
     """
     zero, half, one = np.float32(0), np.float32(0.5), np.float32(1)
@@ -289,7 +295,8 @@ def _cell_color(
     """A tile's colour, 0 to 255 and without light, at a place that may lie a little beside it.
 
     Args:
-        x, z: from the corner of any tile [tiles]: the texture repeats.
+        x: from the corner of any tile [tiles]: the texture repeats.
+        z: likewise.
     """
     base, dx, dz = grid[3 * cell], grid[3 * cell + 1], grid[3 * cell + 2]
     iu, du, wu = _texel(x, side)
@@ -321,7 +328,8 @@ def _mix(
     """Write a pixel that shows several things: the mean of its four samples.
 
     Args:
-        row: as `_set_row` wrote it. light: as for `_blend_texels`.
+        row: as `_set_row` wrote it.
+        light: as for `_blend_texels`.
         flat: (6,) float32: the colours of sky and ground, 0 to 255.
         k: the pixel's place in the row.
         cells: (5, W) int32, where its middle and its samples lie.

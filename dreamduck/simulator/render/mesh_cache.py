@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -19,11 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.storage import read_npz, write_npz
-from dreamduck.simulator.maps import assets
+from dreamduck.simulator.maps import assets, obj_file
+from dreamduck.simulator.render import meshes, simplify
 from dreamduck.simulator.render.meshes import ATTRIBUTES, Material, Mesh, load_mesh
 from dreamduck.simulator.render.simplify import SMALLEST, is_solid, levels
 
-CODE = ("meshes.py", "simplify.py", "mesh_cache.py")
+CODE = (obj_file, meshes, simplify, sys.modules[__name__])
 LARGE = 250_000  # bytes of an OBJ file; smaller ones are read as fast as what would be kept
 
 
@@ -34,7 +36,8 @@ class Model(NamedTuple):
         copies: the mesh, and coarser and coarser ones.
         cells: (L,) float32, the size of what each copy leaves out, in the mesh's own unit.
         solid: whether its surface is closed.
-        names, materials: in the order of `Mesh.materials`.
+        names: in the order of `Mesh.materials`.
+        materials: likewise.
     """
 
     copies: tuple[Mesh, ...]
@@ -83,7 +86,7 @@ def _key(name: str) -> str:
     """A fingerprint of the mesh's files and of the code that reads them."""
     digest = hashlib.sha256()
     files = [assets.resource(f"{name}.{suffix}") for suffix in ("obj", "mtl")]
-    for path in (*files, *(Path(__file__).parent / code for code in CODE)):
+    for path in (*files, *(Path(str(module.__file__)) for module in CODE)):
         digest.update(b"-" if path is None else path.read_bytes())
     return digest.hexdigest()
 

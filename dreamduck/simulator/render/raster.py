@@ -70,7 +70,11 @@ def place_object(view: Any, x: float, y: float, z: float, angle: float, scale: f
     """Where an object stands as the camera sees it.
 
     Args:
-        x, y, z: [m]. angle: [rad] about y. scale: of the mesh.
+        x: [m].
+        y: likewise.
+        z: likewise.
+        angle: [rad] about y.
+        scale: of the mesh.
         turn: (4, 3) float32, written: three columns that turn and scale a place of the mesh to right, up
             and ahead of the camera [m], and where its origin lies.
     """
@@ -176,11 +180,13 @@ def draw_triangles(
         triangles: (T, 3) uint32, where each corner is in `vertices`.
         pictures: (T,) int32, numbers of pictures, NO_PICTURE or SIGNAL_PICTURE.
         signal: what stands in for SIGNAL_PICTURE.
-        first, count: which of them.
+        first: which of them.
+        count: likewise.
         whole: all of the mesh lies beyond the near plane.
         solid: what faces away is hidden by what faces the camera, and need not be drawn.
         vertices: as `shade_vertices` wrote them.
-        texels, table: of the pictures (`Textures`).
+        texels: of the pictures (`Textures`).
+        table: likewise.
         depths: (H, W, 4) float32, colors: (H, W, 4) uint32, of the samples; changed.
         polygon: (144,) float32, room to work in.
     """
@@ -224,7 +230,8 @@ def _clip(
     """Draw what of a triangle lies beyond the near plane: one triangle or two.
 
     Args:
-        p: the vertices; corners: where in p those of the triangle are.
+        p: the vertices.
+        corners: where in p those of the triangle are.
         polygon: (144,) float32, room to work in, laid out like p.
     """
     count, one = np.uint64(0), np.uint64(1)
@@ -327,8 +334,10 @@ def _shade(
     """The packed colour of a triangle in the middle of a pixel.
 
     Args:
-        mb, mc: weights of the corners b and c in the middle, which may lie outside of the triangle.
-        wb, wc: the same at a sample inside, for where the middle is beyond the horizon.
+        mb: weights of the corners b and c in the middle, which may lie outside of the triangle.
+        mc: likewise.
+        wb: the same at a sample inside, for where the middle is beyond the horizon.
+        wc: likewise.
     """
     inverse = (
         p[a + INVERSE] + mb * (p[b + INVERSE] - p[a + INVERSE]) + mc * (p[c + INVERSE] - p[a + INVERSE])
@@ -383,7 +392,10 @@ def clear_samples(
     """Empty the samples of a part of the picture; as deep as the ground is there.
 
     Args:
-        left, top, right, bottom: the part, without the last column and row.
+        left: the part, without the last column and row.
+        top: likewise.
+        right: likewise.
+        bottom: likewise.
     """
     height = depths.shape[0]
     for y in range(top, bottom):

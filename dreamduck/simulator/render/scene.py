@@ -44,7 +44,8 @@ class Scene(NamedTuple):
             traffic lights or -1, 1 for a closed surface.
         places: (K, 4) float64: x, y, z [m], angle [rad]; where those stand that do not move.
         boxes: (K, 7) float64: least x, y, z, largest x, y, z in the mesh's unit, scale.
-        texels, table: the pictures, see `Textures`.
+        texels: the pictures, see `Textures`.
+        table: likewise.
         cards: (2,) int64, the pictures of traffic lights.
     """
 

@@ -100,7 +100,8 @@ class TileTextures(NamedTuple):
         texels: (total,) uint32, every picture `side` by `side`.
         cells: ((rows + 2) * (columns + 2) * 3,) int32, row by row: base, dx, dz; base is -1 where there
             is no tile.
-        columns, rows: of the grid without the border.
+        columns: of the grid without the border.
+        rows: likewise.
         side: of the pictures [texels].
         tile_size: [m].
     """

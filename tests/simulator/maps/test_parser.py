@@ -10,7 +10,7 @@ import yaml
 
 from dreamduck.common.errors import DependencyError, MapError
 from dreamduck.simulator.base import SimulatorConfig
-from dreamduck.simulator.maps import assets
+from dreamduck.simulator.maps import assets, obj_file
 from dreamduck.simulator.maps.map import DUCKIE, DUCKIEBOT, TRAFFICLIGHT
 from dreamduck.simulator.maps.map_yaml import read_yaml
 from dreamduck.simulator.maps.parser import load_map
@@ -316,7 +316,7 @@ def test_installed_maps_read_as_by_pyyaml(name):
         load_picture,
         lambda path: assets.read_file(path, 5),
         lambda path: meshes.load_mesh(path.stem),
-        lambda path: assets.mesh_extent(path.stem),
+        lambda path: obj_file.mesh_extent(path.stem),
     ],
 )
 def test_what_is_no_file_is_refused(tmp_path, monkeypatch, kind, told, reader):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dreamduck.common.errors import MapError
-from dreamduck.simulator.maps import assets
+from dreamduck.simulator.maps import assets, obj_file
 from dreamduck.simulator.render import mesh_cache, meshes, scene, simplify
 from dreamduck.simulator.render.meshes import BLUE, NX, NZ, RED, Material, U, V, X, Z, load_mesh
 
@@ -78,10 +78,10 @@ def test_without_materials_the_picture_of_its_name_is_taken(put):
 
 @pytest.mark.parametrize("name", ALL)
 def test_centres_as_collisions_do(name):
-    low, high = assets.mesh_extent(name)
+    low, high = obj_file.mesh_extent(name)
     places = load_mesh(name)[0].vertices[X : Z + 1]
-    np.testing.assert_allclose(places.min(axis=1), low, atol=1e-6)
-    np.testing.assert_allclose(places.max(axis=1), high, atol=1e-6)
+    np.testing.assert_array_equal(places.min(axis=1), low)
+    np.testing.assert_array_equal(places.max(axis=1), high)
 
 
 @pytest.mark.parametrize(
