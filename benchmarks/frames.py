@@ -84,7 +84,7 @@ def compare(config: SimulatorConfig, count: int, seed: int = 0) -> Comparison:
                         simulator.step(np.zeros((1, 2)))
             upstream.place(pose)
             theirs[k] = upstream.frames()[0]
-            camera.render(pose[None], native.looks, native.moving, native.signals, ours[k : k + 1])
+            camera.render(pose[None], native.appearance, native.moving, native.signals, ours[k : k + 1])
     finally:
         upstream.close()
         native.close()

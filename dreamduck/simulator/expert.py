@@ -187,12 +187,12 @@ def _pursue(
 def _safe_steps(
     lanes: Lanes, boxes: Boxes, pose: FloatArray, speed: float, forward: float, turn: float
 ) -> int:
-    """How long a car that is told to drive so, and answers with its delay, stays on the road and free."""
+    """How many steps a car that is commanded so, with its delay, stays on the road and free."""
     x, z, heading = pose
     for k in range(LOOKAHEAD_STEPS):
-        told = max((k + 1) * LOOKAHEAD_TIME - DELAY, 0.0)
-        v = forward + (speed - forward) * math.exp(-LINEAR_DRAG * told)
-        heading += LOOKAHEAD_TIME * turn * (1 - math.exp(-ANGULAR_DRAG * told))
+        since = max((k + 1) * LOOKAHEAD_TIME - DELAY, 0.0)
+        v = forward + (speed - forward) * math.exp(-LINEAR_DRAG * since)
+        heading += LOOKAHEAD_TIME * turn * (1 - math.exp(-ANGULAR_DRAG * since))
         x += LOOKAHEAD_TIME * v * math.cos(heading)
         z -= LOOKAHEAD_TIME * v * math.sin(heading)
         if not on_road(lanes, x, z, heading, MARGIN):

@@ -174,7 +174,7 @@ def test_where_the_installation_cannot_be_written(copy, kind):
     assert entry.is_relative_to(home if kind == "home" else temporary)
 
 
-def test_nobody_elses_temporary_folder_is_trusted(tmp_path, monkeypatch):
+def test_no_temporary_folder_of_others_is_trusted(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     own = tmp_path / f"dreamduck-{os.getuid()}"
     own.mkdir(mode=0o777)

@@ -17,8 +17,8 @@ PACKAGE = "duckietown_world"
 DISTRIBUTION = "duckietown-world-daffy"
 REINSTALL = f"install the data again with: pip install --force-reinstall {DISTRIBUTION}"
 TILES = "textures/tiles-processed/photos"  # of the style that is upstream's default
-# Ten times what Duckietown's largest mesh and picture take.
-MESH_BYTES, PICTURE_BYTES = 40_000_000, 40_000_000
+# Ten times what Duckietown's largest mesh and image take.
+MESH_BYTES, IMAGE_BYTES = 40_000_000, 40_000_000
 TEXTURE_SUFFIXES = (".jpg", ".png", ".tga", ".bmp")
 
 
@@ -130,7 +130,7 @@ def resource(name: str) -> Path | None:
 
 @lru_cache(maxsize=1)
 def tile_textures() -> dict[str, Path]:
-    """The picture of each kind of tile that has one, in alphabetical order."""
+    """The image of each kind of tile that has one, in alphabetical order."""
     found: dict[str, Path] = {}
     for folder in sorted((data_folder() / TILES).iterdir()):
         paths = (folder / f"texture{suffix}" for suffix in TEXTURE_SUFFIXES)

@@ -29,7 +29,7 @@ class Tile:
         kind: for example "straight", "floor".
         angle: quarter turns, 0 to 3; upstream draws the texture turned by `angle * 90 + 180` degrees.
         drivable: whether cars may be on it.
-        texture: the picture.
+        texture: the image.
         curves: (K, 4, 2) [m], x and z of the control points of each lane; K = 0 if not drivable.
     """
 
@@ -50,7 +50,7 @@ class MapObject:
         name: its key in the map file.
         kind: for example "duckie".
         mesh: base name of the OBJ file.
-        texture: a picture that replaces that of the material "April_Tag" (signs), or None.
+        texture: an image that replaces that of the material "April_Tag" (signs), or None.
         color: replaces Kd of the chassis materials of a duckiebot, or None.
         pos: (3,) x, y, z [m] at the start.
         angle: [rad] about y at the start.

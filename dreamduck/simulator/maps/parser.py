@@ -28,7 +28,7 @@ from dreamduck.simulator.maps.map import (
 )
 from dreamduck.simulator.maps.map_yaml import read_yaml
 from dreamduck.simulator.maps.obj_file import mesh_extent
-from dreamduck.simulator.maps.placement import FARTHEST, number_between, place, shown
+from dreamduck.simulator.maps.placement import FARTHEST, number_between, placement, shown
 
 DRIVABLE = ("straight", "curve_left", "curve_right", "3way_left", "3way_right", "4way")
 DIRECTIONS = ("S", "E", "N", "W")  # the index is the tile's angle in quarter turns
@@ -165,7 +165,7 @@ def _object(
     """One object from its entry."""
     kind = desc["kind"]
     static, optional = _flag(where, desc, "static", True), _flag(where, desc, "optional", False)
-    x, z, angle = place(where, desc, grid, tile_size)
+    x, z, angle = placement(where, desc, grid, tile_size)
     mesh, texture, color = kind, None, None
     if kind.startswith("sign"):
         mesh, texture = "sign_generic", assets.resource(f"{kind}.png")

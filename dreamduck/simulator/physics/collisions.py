@@ -79,7 +79,7 @@ def spawn_radius(thing: MapObject) -> float:
 
 
 def static_boxes(map: Map) -> Boxes:
-    """The boxes of all things that a car can hit and that never move (traffic lights are not hit)."""
+    """The boxes of all objects that a car can hit and that never move (traffic lights are not hit)."""
     things = [thing for thing in map.objects if thing.behaviour == STATIC]
     corners = np.array([object_corners(thing) for thing in things]).reshape(-1, 4, 2)
     centers = np.array([thing.pos[[0, 2]] for thing in things]).reshape(-1, 2)
@@ -149,7 +149,7 @@ def robot_box(x: float, z: float, heading: float) -> FloatArray:
 
 @njit
 def hits_static(boxes: Boxes, robot: FloatArray, heading: float) -> bool:
-    """Whether a car's box touches a thing that never moves."""
+    """Whether a car's box touches an object that never moves."""
     x, z = 0.5 * (robot[0, 0] + robot[2, 0]), 0.5 * (robot[0, 1] + robot[2, 1])
     own = math.sqrt((robot[0, 0] - x) ** 2 + (robot[0, 1] - z) ** 2)
     for k in range(len(boxes.reach)):
@@ -164,7 +164,7 @@ def hits_static(boxes: Boxes, robot: FloatArray, heading: float) -> bool:
 
 @njit
 def static_penalty(boxes: Boxes, x: float, z: float) -> float:
-    """How far the safety circle around a car's middle reaches into those of static things, 0 or less."""
+    """How far the safety circle around a car's middle reaches into those of static objects, 0 or less."""
     total = 0.0
     for k in range(len(boxes.safety)):
         dx, dz = boxes.centers[k, 0] - x, boxes.centers[k, 1] - z

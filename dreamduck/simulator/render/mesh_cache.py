@@ -78,7 +78,7 @@ def _build(name: str) -> Model:
     mesh, names, materials = load_mesh(name)
     if len(mesh.triangles) <= SMALLEST:
         return Model((mesh,), np.zeros(1, dtype=np.float32), is_solid(mesh), names, materials)
-    copies, cells = levels(mesh, [material.picture is not None for material in materials])
+    copies, cells = levels(mesh, [material.texture is not None for material in materials])
     return Model(tuple(copies), cells, is_solid(mesh), names, materials)
 
 
@@ -93,13 +93,16 @@ def _key(name: str) -> str:
 
 def _pack(model: Model, key: str) -> dict[str, npt.NDArray[np.generic]]:
     """A model as arrays to write."""
-    told = {
+    properties = {
         "key": key,
         "solid": model.solid,
         "names": model.names,
-        "materials": [(material.color, material.picture) for material in model.materials],
+        "materials": [(material.color, material.texture) for material in model.materials],
     }
-    arrays: dict[str, npt.NDArray[np.generic]] = {"cells": model.cells, "told": np.array(json.dumps(told))}
+    arrays: dict[str, npt.NDArray[np.generic]] = {
+        "cells": model.cells,
+        "properties": np.array(json.dumps(properties)),
+    }
     for level, mesh in enumerate(model.copies):
         for part, array in mesh._asdict().items():
             arrays[f"{part}{level}"] = array
@@ -108,8 +111,8 @@ def _pack(model: Model, key: str) -> dict[str, npt.NDArray[np.generic]]:
 
 def _unpack(arrays: dict[str, npt.NDArray[np.generic]], key: str) -> Model:
     """The inverse of `_pack`; a ValueError, KeyError or TypeError if it is not what `key` stands for."""
-    told = json.loads(str(arrays["told"]))
-    if told["key"] != key:
+    properties = json.loads(str(arrays["properties"]))
+    if properties["key"] != key:
         raise ValueError("kept of other files")
     copies = tuple(
         Mesh(
@@ -119,6 +122,6 @@ def _unpack(arrays: dict[str, npt.NDArray[np.generic]], key: str) -> Model:
         )
         for level in range(arrays["cells"].size)
     )
-    materials = tuple(Material(tuple(color), picture) for color, picture in told["materials"])
+    materials = tuple(Material(tuple(color), texture) for color, texture in properties["materials"])
     cells = arrays["cells"].astype(np.float32, copy=False)
-    return Model(copies, cells, bool(told["solid"]), tuple(told["names"]), materials)
+    return Model(copies, cells, bool(properties["solid"]), tuple(properties["names"]), materials)

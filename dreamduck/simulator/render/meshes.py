@@ -33,10 +33,10 @@ class Mesh(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Material:
-    """What a surface is like: its colour Kd, and the base name of its picture, if any."""
+    """What a surface is like: its colour Kd, and the base name of its texture, if any."""
 
     color: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    picture: str | None = None
+    texture: str | None = None
 
 
 def load_mesh(name: str) -> tuple[Mesh, tuple[str, ...], tuple[Material, ...]]:
@@ -63,8 +63,8 @@ def load_mesh(name: str) -> tuple[Mesh, tuple[str, ...], tuple[Material, ...]]:
 
 def _load_materials(name: str) -> dict[str, Material]:
     """The materials in the MTL file of a mesh, and under "" what is used without one."""
-    picture = assets.resource(f"{name}.png")
-    materials = {"": Material(picture=picture.name if picture else None)}
+    texture = assets.resource(f"{name}.png")
+    materials = {"": Material(texture=texture.name if texture else None)}
     path = assets.resource(f"{name}.mtl")
     if path is None:
         return materials
@@ -79,7 +79,7 @@ def _load_materials(name: str) -> dict[str, Material]:
                 red, green, blue = (float(value) for value in rest)
                 materials[current] = dataclasses.replace(materials[current], color=(red, green, blue))
             elif word == "map_Kd":
-                materials[current] = dataclasses.replace(materials[current], picture=Path(rest[-1]).name)
+                materials[current] = dataclasses.replace(materials[current], texture=Path(rest[-1]).name)
     except (OSError, ValueError, IndexError) as err:
         raise MapError(
             f"{path}: expected materials in MTL form, cannot read {line!r:.80} ({err}); {assets.REINSTALL}"

@@ -214,12 +214,12 @@ def test_same_seed_whatever_came_before(map_name, count):
         assert_same(expected, drive(first, 3))
         assert moving != [thing["pos"] for thing in second.objects() if not thing["static"]]
 
-        looks, frame = first.looks(), first.frames()
+        appearance, frame = first.appearance(), first.frames()
         first.reset([4])
-        assert first.looks() != looks
+        assert first.appearance() != appearance
         assert not np.array_equal(first.frames(), frame)
-        assert looks["wheel_distance"] != 0.102
-        assert looks["light_pos"][3] == 0  # a direction: a sun
+        assert appearance["wheel_distance"] != 0.102
+        assert appearance["light_pos"][3] == 0  # a direction: a sun
     finally:
         first.close()
         second.close()
@@ -348,7 +348,7 @@ def test_opengl_without_a_driver(monkeypatch):
 # Life and death of the worker ------------------------------------------------------------------
 
 
-def test_killed_worker_is_told_and_replaced(shared):
+def test_killed_worker_is_reported_and_replaced(shared):
     expected = drive(shared, 7)
     shared.reset([7])
     pid = shared._workers[0].process.pid

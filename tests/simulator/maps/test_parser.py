@@ -15,7 +15,7 @@ from dreamduck.simulator.maps.map import DUCKIE, DUCKIEBOT, TRAFFICLIGHT
 from dreamduck.simulator.maps.map_yaml import read_yaml
 from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.render import meshes
-from dreamduck.simulator.render.textures import load_picture
+from dreamduck.simulator.render.textures import load_image
 
 GOOD = """
 tile_size: 0.5
@@ -313,7 +313,7 @@ def test_installed_maps_read_as_by_pyyaml(name):
     "reader",
     [
         load_map,
-        load_picture,
+        load_image,
         lambda path: assets.read_file(path, 5),
         lambda path: meshes.load_mesh(path.stem),
         lambda path: obj_file.mesh_extent(path.stem),
@@ -387,7 +387,7 @@ def test_objects_in_a_list(tmp_path):
     assert [thing.name for thing in load_map(str(write(tmp_path, text))).objects] == ["0"]
 
 
-def test_missing_data_is_told(monkeypatch):
+def test_missing_data_is_reported(monkeypatch):
     monkeypatch.setattr(assets, "PACKAGE", "no_such_duckietown_world")
     assets.data_folder.cache_clear()
     try:
@@ -397,7 +397,7 @@ def test_missing_data_is_told(monkeypatch):
         assets.data_folder.cache_clear()
 
 
-def test_damaged_data_is_told(monkeypatch, tmp_path):
+def test_damaged_data_is_reported(monkeypatch, tmp_path):
     for part in ("maps", "meshes", "textures"):
         (tmp_path / "broken_duckietown_world" / "data" / "gd1" / part).mkdir(parents=True)
     (tmp_path / "broken_duckietown_world" / "__init__.py").write_text(
