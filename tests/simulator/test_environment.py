@@ -51,7 +51,7 @@ def test_a_description_has_every_setting():
 def test_each_setting_that_differs_is_refused_by_name(change, words):
     card = {ENVIRONMENT: json.loads(json.dumps(describe(ODD)))}
     given = dataclasses.replace(ODD, **change)
-    with pytest.raises(ConfigError, match=f"folder: the weights learned .*{words}.*--any-w"):
+    with pytest.raises(ConfigError, match=f"folder: the weights were trained .*{words}.*--any-w"):
         check_environment(card, given, "folder")
     check_environment(card, given, "folder", any_weights=True)
     if not {"distortion", "camera_height"} & set(change):

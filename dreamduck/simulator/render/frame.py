@@ -22,17 +22,10 @@ from dreamduck.simulator.render.camera_parameters import (
     set_camera_above,
 )
 from dreamduck.simulator.render.ground import draw_ground
-from dreamduck.simulator.render.raster import (
-    NEAR,
-    OUT_BLOCK,
-    clear_samples,
-    draw_triangles,
-    place_object,
-    resolve,
-    shade_vertices,
-)
+from dreamduck.simulator.render.raster import clear_samples, draw_triangles, resolve
 from dreamduck.simulator.render.scene import Scene
 from dreamduck.simulator.render.textures import TileTextures
+from dreamduck.simulator.render.vertices import NEAR, OUT_BLOCK, place_object, shade_vertices
 
 SIMPLIFY = 0.5  # [pixels] a mesh may be simplified by so much
 

@@ -12,15 +12,9 @@ from dreamduck.simulator.maps import assets
 from dreamduck.simulator.maps.map import CHASSIS_COLORS, TRAFFICLIGHT, Map, MapObject
 from dreamduck.simulator.render.mesh_cache import load_model
 from dreamduck.simulator.render.meshes import BLUE, RED, Material, Mesh, X, Z
-from dreamduck.simulator.render.raster import (
-    BLOCK,
-    IN_BLOCK,
-    NO_TEXTURE,
-    SIGNAL_TEXTURE,
-    corner_offsets,
-    in_blocks,
-)
+from dreamduck.simulator.render.raster import NO_TEXTURE, SIGNAL_TEXTURE
 from dreamduck.simulator.render.textures import Atlas
+from dreamduck.simulator.render.vertices import BLOCK, IN_BLOCK, corner_offsets, in_blocks
 
 CHASSIS = (
     "gkmodel0_chassis_geom0_mat_001-material",

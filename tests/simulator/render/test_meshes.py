@@ -115,7 +115,7 @@ def test_says_that_a_mesh_is_missing():
 def test_says_that_a_texture_is_missing(put, monkeypatch):
     put(a_obj=PYRAMID, a_mtl=MATERIALS)
     mesh_cache.load_model.cache_clear()
-    with pytest.raises(MapError, match=r"mesh 'a': expected its picture grey\.png .* found none"):
+    with pytest.raises(MapError, match=r"mesh 'a': expected its texture grey\.png .* found none"):
         scene._Builder().add("a", None, -1, -1, 1.0, (0.0, 0.0, 0.0, 0.0))
     mesh_cache.load_model.cache_clear()
 
