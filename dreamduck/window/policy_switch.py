@@ -85,8 +85,8 @@ class PolicySwitch:
         self._controller, self._missing = self._find(controller, bool(weights), strict)
         self._expert: Expert | None = None
         if hasattr(world, "road"):
-            settings = ExpertConfig(steering_gain=world.config.steering_gain)
-            self._expert = Expert(load_map(world.config.map_name), settings)
+            settings = ExpertConfig(steering_gain=world.road.config.steering_gain)
+            self._expert = Expert(load_map(world.road.config.map_name), settings)
 
     def _find(self, name: str, named: bool, strict: bool) -> tuple[Controller | None, str]:
         try:

@@ -141,7 +141,7 @@ def test_the_dream_is_that_of_the_library(workshop):
         told = dreams.step(session.now.action[None])
         assert session.now.outcome.reward == told.reward[0]
         assert np.array_equal(session.now.mark[1].z, dreams.z[0])
-        assert session.look()[1]["end_probability"] == pytest.approx(told.probability[0])
+        assert session.look()[1]["end_probability"] == pytest.approx(told.prediction.end[0])
     again = Session(workshop.make(session.world.start))  # with its first latents given
     assert np.array_equal(again.now.mark[1].z, session.moments[0].mark[1].z)
 
