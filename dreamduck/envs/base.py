@@ -71,6 +71,10 @@ class Cars(abc.ABC):
     def _images(self) -> list[Frames]:
         """What `render` shows of each environment, (H, W, 3) uint8."""
 
+    @abc.abstractmethod
+    def about(self) -> dict[str, Any]:
+        """What a recording of the first car's episode tells of its world."""
+
     def _free(self) -> None:  # noqa: B027  (most worlds hold nothing)
         """Free what is held."""
 
@@ -165,6 +169,10 @@ class SingleEnv(Cars, gymnasium.Env[Any, Any]):
         self._running = not terminated[0]
         self._show(reward, info)
         return self.observation, reward, bool(terminated[0]), False, info
+
+    @abc.abstractmethod
+    def frame(self) -> Frames:
+        """What the camera sees now, or what is dreamt, (64, 64, 3) uint8."""
 
     @property
     def observation(self) -> npt.NDArray[Any]:

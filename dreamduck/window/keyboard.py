@@ -19,9 +19,8 @@ from dreamduck.common.config import add_arguments, from_arguments, to_dict
 from dreamduck.common.errors import ConfigError
 from dreamduck.common.storage import replacing
 from dreamduck.controllers.factory import add_strict
-from dreamduck.web.recording import EpisodeLog, VideoWriter
-from dreamduck.web.session import CONTROLLER, EXPERT, PERSON, Action
-from dreamduck.window.policy_switch import PolicySwitch
+from dreamduck.recordings.live import EpisodeLog, VideoWriter
+from dreamduck.window.policy_switch import CONTROLLER, EXPERT, PERSON, Action, PolicySwitch
 from dreamduck.window.window import Keys, Window, compose, status
 
 log = logging.getLogger(__name__)

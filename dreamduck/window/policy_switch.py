@@ -15,12 +15,14 @@ from dreamduck.controllers.policy import Controller
 from dreamduck.pretrained import CONTROLLERS, FOLDER
 from dreamduck.simulator.expert import Expert, ExpertConfig
 from dreamduck.simulator.maps.parser import load_map
-from dreamduck.web.session import CONTROLLER, EXPERT, PERSON, Action
 from dreamduck.world_model import mdn_rnn, vae
 from dreamduck.world_model.imagination.perception import Perception
 
 log = logging.getLogger(__name__)
 
+Action = npt.NDArray[np.float32]  # (2,) throttle and steering, in [-1, 1]
+
+PERSON, CONTROLLER, EXPERT = "person", "controller", "expert"
 LOG = Path("log")
 NO_CONTROLLER = (
     "No controller in ./log or in the package fits this world model; name one with --controller."

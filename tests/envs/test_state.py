@@ -71,7 +71,7 @@ def wander(env, actions, seed):
     """A random walk with returns; holds what is given after each return to what was given before."""
     random = np.random.default_rng(seed)
     env.reset(seed=seed)
-    states, given = [env.get_state()], []
+    states, given = [env.get_state()], list[Any]()
     for _ in range(STEPS):
         if random.random() < 0.2:
             at = int(random.integers(len(states)))
@@ -169,7 +169,8 @@ def test_gym_duckietown_drives_there_again():
             env.set_state(states[at])
             for k in range(at, 6):
                 assert flat(env.step((0.5, 0.1 * k))) == given[k]
-        env.road.simulator.place((1.5, 3.33, 0.0))
+        simulator: Any = env.road.simulator
+        simulator.place((1.5, 3.33, 0.0))
         with pytest.raises(SimulatorError, match="placed"):
             env.get_state()
     finally:
