@@ -31,7 +31,7 @@ def main() -> None:
         (folder / "memory.onnx").write_bytes(memory_graph(model.dynamics))
         (folder / "decoder.onnx").write_bytes(decoder_graph(model.vae))
         export([str(folder / "dream.html")])
-        command = [sys.executable, "-m", "dreamduck.web", "--port", "0"]
+        command = [sys.executable, "-m", "dreamduck", "drive", "--port", "0"]
         with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
             address = server.stdout.readline().removeprefix("Drive at ").strip()

@@ -1,4 +1,4 @@
-"""The dream as one HTML file: `python -m dreamduck.export.static_export dream.html`.
+"""The dream as one HTML file: `dreamduck export dream.html`.
 
 The memory and the decoder become ONNX graphs, which ONNX Runtime Web runs in the browser; of
 the two libraries for that, it is the quicker one (docs/drive.md). The file also holds a hundred steps that
@@ -44,7 +44,7 @@ DESCRIPTION = """Write the dream as one HTML file, which any browser opens with 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Write the file."""
-    parser = command_line.parser(DESCRIPTION)
+    parser = command_line.parser(DESCRIPTION, "example:\n  dreamduck export dream.html")
     parser.add_argument("path", help="the file to write, for example dream.html")
     add_arguments(parser, SessionFactoryConfig, skip=_SKIPPED)
     arguments = parser.parse_args(argv)
@@ -209,7 +209,3 @@ def _page(name: str) -> str:
 
 def _letters(data: bytes) -> str:
     return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
-
-
-if __name__ == "__main__":
-    command_line.run(main)

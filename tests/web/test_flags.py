@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dreamduck.cli import drive as page
 from dreamduck.common import command_line
 from dreamduck.common.errors import ConfigError, DreamDuckError
 from dreamduck.controllers.controller_file import RunFiles
 from dreamduck.controllers.policy import ControllerForm, random_theta
 from dreamduck.envs import env, realenv, rnnenv
 from dreamduck.simulator.road import RoadConfig
-from dreamduck.web import __main__ as page
 from dreamduck.web.server import Server, ServerConfig
 from dreamduck.web.session import Session
 from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig

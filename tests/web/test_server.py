@@ -829,7 +829,7 @@ def test_loopback():
 
 
 def test_the_command(tmp_path):
-    command = [sys.executable, "-m", "dreamduck.web", "--port", "0"]
+    command = [sys.executable, "-m", "dreamduck", "drive", "--port", "0"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = process.stdout.readline().removeprefix("Drive at ").strip()
