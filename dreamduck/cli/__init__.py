@@ -34,12 +34,8 @@ COMMANDS = {
     "train-vae": Command("dreamduck.cli.train_vae:main", "train the VAE on recorded episodes"),
     "encode": Command("dreamduck.cli.encode:main", "encode recorded episodes as latents"),
     "train-rnn": Command("dreamduck.cli.train_rnn:main", "train the MDN-RNN on encoded episodes"),
-    "evolve": Command(
-        "dreamduck.cli.evolve:main", "evolve a controller by CMA-ES, in the dream or on the road"
-    ),
-    "evaluate": Command(
-        "dreamduck.cli.evaluate:main", "let a controller drive, in a window or many episodes"
-    ),
+    "evolve": Command("dreamduck.cli.evolve:main", "evolve a controller by CMA-ES, in the dream or on the road"),
+    "evaluate": Command("dreamduck.cli.evaluate:main", "let a controller drive, in a window or many episodes"),
     "plot": Command("dreamduck.search.search_plot:main", "draw the progress of a search"),
     "scoreboard": Command(
         "dreamduck.evaluation.scoreboard:main", "compare policies: survival, distance, deviations"
@@ -53,9 +49,7 @@ COMMANDS = {
     "ablations": Command(
         "dreamduck.pipeline.ablations:main", "compare controllers without and with a trained MDN-RNN"
     ),
-    "iterate": Command(
-        "dreamduck.pipeline.iterate:main", "drive, record, train the MDN-RNN, evolve; repeat"
-    ),
+    "iterate": Command("dreamduck.pipeline.iterate:main", "drive, record, train the MDN-RNN, evolve; repeat"),
     "record-controller": Command(
         "dreamduck.pipeline.record_controller:main", "record a controller's episodes on the road"
     ),
@@ -68,9 +62,7 @@ COMMANDS = {
         "dreamduck.export.static_export:main", "write the dream as one HTML file with no server", "web"
     ),
     "rl": Command("dreamduck.rl.command:main", "train or play agents of Stable-Baselines3", "rl"),
-    "learning-curves": Command(
-        "dreamduck.rl.curves:main", "keep an agent with its curve, draw curves", "rl"
-    ),
+    "learning-curves": Command("dreamduck.rl.curves:main", "keep an agent with its curve, draw curves", "rl"),
 }
 
 

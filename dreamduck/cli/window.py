@@ -24,9 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     """Start the environment that the first argument names; it takes the other arguments."""
     words = sys.argv[1:] if argv is None else list(argv)
     parser = command_line.parser("Drive by keyboard in one of the three environments.", EXAMPLES)
-    parser.add_argument(
-        "env", choices=tuple(WORLDS), help="the simulator, the same as latents, or the dream"
-    )
+    parser.add_argument("env", choices=tuple(WORLDS), help="the simulator, the same as latents, or the dream")
     name = parser.parse_args(words[:1]).env
     sys.argv = [f"dreamduck window {name}", *words[1:]]
     started: int | None = importlib.import_module(WORLDS[name]).main(words[1:])

@@ -57,9 +57,7 @@ def test_the_table_leads_to_functions():
 def test_all_commands_are_listed():
     done = dreamduck("-h")
     assert done.returncode == 0
-    assert all(
-        f"\n  {name} " in done.stdout and command.help in done.stdout for name, command in COMMANDS.items()
-    )
+    assert all(f"\n  {name} " in done.stdout and command.help in done.stdout for name, command in COMMANDS.items())
     assert dreamduck().stdout == done.stdout
 
 
@@ -110,9 +108,7 @@ def test_what_is_missing_is_named_with_its_extra(tmp_path):
         )
         done = dreamduck(*command, env={**os.environ, "PYTHONPATH": str(hidden)}, cwd=tmp_path)
         assert done.returncode == 2
-        wanted = (
-            f"expected the package {name}, found none; install it with: pip install 'dreamduck[{extra}]'"
-        )
+        wanted = f"expected the package {name}, found none; install it with: pip install 'dreamduck[{extra}]'"
         assert done.stderr.splitlines()[-1] == f"error: {wanted}"
 
 

@@ -7,7 +7,6 @@ import json
 import numpy as np
 import pytest
 
-from dreamduck.cli import evolve as train
 from dreamduck.common.errors import ConfigError, WeightsError
 from dreamduck.controllers.controller_file import RunFiles, read_theta
 from dreamduck.controllers.evaluator import EvalBatch, judge_all
@@ -20,6 +19,7 @@ from dreamduck.controllers.factory import (
     world_facts,
 )
 from dreamduck.controllers.policy import ControllerForm, random_theta
+from dreamduck.cli import evolve as train
 from dreamduck.pipeline import temperature_sweep
 from dreamduck.search.run import ChoiceConfig, judge_both
 from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dreamduck.cli import evaluate as model
-from dreamduck.cli import evolve as train
 from dreamduck.common import command_line, config, mpi
 from dreamduck.common.errors import ConfigError, DreamDuckError
 from dreamduck.controllers.controller_file import RunFiles, to_card
 from dreamduck.controllers.factory import WorldConfig
 from dreamduck.controllers.policy import Controller, ControllerForm
+from dreamduck.cli import evaluate as model
+from dreamduck.cli import evolve as train
 from dreamduck.evaluation import scoreboard
 from dreamduck.pipeline import ablations, iterate, record_controller, reproduce, temperature_sweep
 from dreamduck.pipeline.iterate import IterateConfig, round_stages

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dreamduck.cli import evaluate as model
-from dreamduck.cli import evolve as train
 from dreamduck.common.errors import ConfigError, ControllerError
 from dreamduck.controllers.policy import ControllerForm
+from dreamduck.cli import evaluate as model
+from dreamduck.cli import evolve as train
 from dreamduck.simulator.environment import describe
 from dreamduck.simulator.road import RoadConfig
 from dreamduck.window.window import Keys

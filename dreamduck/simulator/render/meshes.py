@@ -100,7 +100,8 @@ def _load_materials(name: str) -> dict[str, Material]:
                 materials[current] = dataclasses.replace(materials[current], picture=Path(rest[-1]).name)
     except (OSError, ValueError, IndexError) as err:
         raise MapError(
-            f"{path}: expected materials in MTL form, cannot read {line!r:.80} ({err}); {assets.repair()}"
+            f"{path}: expected materials in MTL form, cannot read {line!r:.80} ({err}); "
+            f"{assets.repair()}"
         ) from err
     return materials
 

@@ -37,7 +37,9 @@ def load_picture(path: Path) -> Picture:
     except MapError as err:
         raise MapError(f"{err}, or {repair()}") from err
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as err:
-        raise MapError(f"{path}: expected a picture, cannot read this one ({err}); {repair()}") from err
+        raise MapError(
+            f"{path}: expected a picture, cannot read this one ({err}); {repair()}"
+        ) from err
     picture = np.ascontiguousarray(picture)
     picture.flags.writeable = False
     return picture
