@@ -180,7 +180,10 @@ def record_drives(
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = command_line.parser("Record what a controller does on the road, as episodes for training.")
+    parser = command_line.parser(
+        "Record what a controller does on the road, as episodes for training.",
+        "example:\n  dreamduck record-controller log/rnnenv.cma.16.64.best.json --episodes 50",
+    )
     parser.add_argument("controller", help="a controller file")
     parser.add_argument("--out", default="records", help="folder of episodes (default: records)")
     add_strict(parser)
@@ -197,7 +200,3 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = config.from_arguments(DriveConfig, arguments)
     made = record_drives(Path(arguments.controller), world, settings, Path(arguments.out), arguments.strict)
     log.info("%d episodes recorded in %s, %d were there", made, arguments.out, settings.episodes - made)
-
-
-if __name__ == "__main__":
-    command_line.run(main)

@@ -172,7 +172,8 @@ def run(
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line.parser(
-        "Evolve at several temperatures; return in the dream and on the road for each."
+        "Evolve at several temperatures; return in the dream and on the road for each.",
+        "example:\n  dreamduck temperature-sweep --temperatures 0.3,0.5,1.0 --out gap",
     )
     parser.add_argument("--out", default="gap", help="folder to write to (default: gap)")
     parser.add_argument("--fresh", action="store_true", help="start anew, over files that lie there")
@@ -211,7 +212,3 @@ def main(argv: Sequence[str] | None = None) -> None:
         ship(files, folder, "dream")
     print(read_text(folder / "gap.md"))
     print(f"chosen: temperature {text}; its controller is {folder / 'dream.json'}")
-
-
-if __name__ == "__main__":
-    command_line.run(main)

@@ -10,7 +10,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -154,6 +154,18 @@ class Simulator(Protocol):
         Args:
             mode: "camera" or "top_down".
         """
+        ...
+
+    def get_state(self) -> Any:
+        """A snapshot of all cars, never changed afterwards.
+
+        Raises:
+            ResetNeeded: a car has not begun an episode, and the simulator cannot tell without one.
+        """
+        ...
+
+    def set_state(self, state: Any) -> CarState:
+        """Return to a snapshot of as many cars with the same settings; driving on gives the same again."""
         ...
 
     def close(self) -> None:

@@ -19,7 +19,7 @@ from dreamduck.controllers.factory import (
     world_facts,
 )
 from dreamduck.controllers.policy import ControllerForm, random_theta
-from dreamduck.envs import train
+from dreamduck.cli import evolve as train
 from dreamduck.pipeline import temperature_sweep
 from dreamduck.search.run import ChoiceConfig, judge_both
 from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig

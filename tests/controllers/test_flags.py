@@ -17,7 +17,8 @@ from dreamduck.common.errors import ConfigError, DreamDuckError
 from dreamduck.controllers.controller_file import RunFiles, to_card
 from dreamduck.controllers.factory import WorldConfig
 from dreamduck.controllers.policy import Controller, ControllerForm
-from dreamduck.envs import model, train
+from dreamduck.cli import evaluate as model
+from dreamduck.cli import evolve as train
 from dreamduck.evaluation import scoreboard
 from dreamduck.pipeline import ablations, iterate, record_controller, reproduce, temperature_sweep
 from dreamduck.pipeline.iterate import IterateConfig, round_stages

@@ -16,7 +16,7 @@ from dreamduck.common.errors import CheckpointError, ConfigError, ControllerErro
 from dreamduck.controllers import factory
 from dreamduck.controllers.factory import FormConfig, WorldConfig
 from dreamduck.controllers.policy import ControllerForm
-from dreamduck.envs import train
+from dreamduck.cli import evolve as train
 from dreamduck.search import run
 from dreamduck.search.recipe import TEMPERATURE, RecipeConfig
 from tests.controllers.fakes import Sphere

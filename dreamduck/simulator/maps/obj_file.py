@@ -49,7 +49,7 @@ def mesh_path(name: str) -> Path:
     if path is None:
         raise MapError(
             f"mesh {name!r}: expected a file {name}.obj in {assets.data_folder() / 'meshes'}, found none; "
-            f"correct the map, or {assets.REINSTALL}"
+            f"correct the map, or {assets.repair()}"
         )
     return path
 
@@ -65,7 +65,7 @@ def read_obj(path: Path) -> ObjFile:
         return _parse(assets.read_file(path, assets.MESH_BYTES).decode(errors="replace"))
     except (ValueError, IndexError) as err:
         raise MapError(
-            f"{path}: expected triangles in OBJ form, cannot read them ({err}); {assets.REINSTALL}"
+            f"{path}: expected triangles in OBJ form, cannot read them ({err}); {assets.repair()}"
         ) from err
 
 

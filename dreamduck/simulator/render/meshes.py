@@ -82,7 +82,7 @@ def _load_materials(name: str) -> dict[str, Material]:
                 materials[current] = dataclasses.replace(materials[current], texture=Path(rest[-1]).name)
     except (OSError, ValueError, IndexError) as err:
         raise MapError(
-            f"{path}: expected materials in MTL form, cannot read {line!r:.80} ({err}); {assets.REINSTALL}"
+            f"{path}: expected materials in MTL form, cannot read {line!r:.80} ({err}); {assets.repair()}"
         ) from err
     return materials
 

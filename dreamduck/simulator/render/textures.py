@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from dreamduck.common.errors import MapError
-from dreamduck.simulator.maps.assets import DISTRIBUTION, IMAGE_BYTES, read_file
+from dreamduck.simulator.maps.assets import IMAGE_BYTES, read_file, repair
 
 MAX_PIXELS = 4096 * 4096
 RGBImage = npt.NDArray[np.uint8]  # (H, W, 3), the top row first
@@ -35,12 +35,9 @@ def load_image(path: Path) -> RGBImage:
                 raise ValueError(f"{opened.width} x {opened.height} pixels, more than {MAX_PIXELS}")
             image = np.asarray(opened.convert("RGBA"), dtype=np.uint8)[:, :, :3]
     except MapError as err:
-        raise MapError(f"{err}, or install it again: pip install --force-reinstall {DISTRIBUTION}") from err
+        raise MapError(f"{err}, or {repair()}") from err
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as err:
-        raise MapError(
-            f"{path}: expected an image, cannot read this one ({err}); install it again with: "
-            f"pip install --force-reinstall {DISTRIBUTION}"
-        ) from err
+        raise MapError(f"{path}: expected an image, cannot read this one ({err}); {repair()}") from err
     image = np.ascontiguousarray(image)
     image.flags.writeable = False
     return image
