@@ -96,7 +96,7 @@ def test_no_recordings_and_unknown_maps_are_no_error(tmp_path):
 
 def test_odd_labels_spoil_no_image(tmp_path):
     """Names that a font or a formula would stumble over, far too many of them, telemetry from nowhere."""
-    hostile = ["$\\bad$ \ud800", "m" * 20_000, "\n\x1b[31m", {"a": 1}, None, *range(60)]
+    hostile = ["$\\bad$ \ue000", "m" * 20_000, "\n\x1b[31m", {"a": 1}, None, *range(60)]
     for seed, name in enumerate(hostile):
         made = episode(4, seed, map_name=name, policy=name, end=name)
         telemetry = np.full((4, 8), [1e38, np.nan, -np.inf, 0, 0, 0, 3e38, -1e30], np.float32)
