@@ -28,7 +28,7 @@ from dreamduck.controllers.factory import (
     perception_maker,
 )
 from dreamduck.controllers.policy import Controller, random_theta
-from dreamduck.envs.world import stopped
+from dreamduck.envs.base import stopped
 
 IDS = {"env": "DreamDuck-v0", "realenv": "DreamDuck-v1", "rnnenv": "DreamDuck-v2"}
 ROAD_SETTINGS = tuple(sorted(ROAD_FIELDS - {"camera_width", "camera_height"}))

@@ -76,7 +76,7 @@ class Product:
 
 
 @njit(nogil=True, fastmath=FAST)
-def _multiply(x: Any, packed: Any, bias: Any, out: Any) -> None:
+def _multiply(x: FloatArray, packed: FloatArray, bias: FloatArray, out: FloatArray) -> None:
     """Set out (B, N) to x (B, K) times packed weights (blocks, K * WIDTH), plus bias (N,)."""
     rows, columns = out.shape
     sums = np.empty(ROWS * WIDTH, np.float32)
@@ -102,7 +102,9 @@ def _multiply(x: Any, packed: Any, bias: Any, out: Any) -> None:
 
 
 @njit(nogil=True, fastmath=FAST)
-def _four_rows(sums: Any, xa: Any, xb: Any, xc: Any, xd: Any, weights: Any) -> None:
+def _four_rows(
+    sums: FloatArray, xa: FloatArray, xb: FloatArray, xc: FloatArray, xd: FloatArray, weights: FloatArray
+) -> None:
     """Sums (4 * WIDTH,) for four rows (K,) of x; weights (K * WIDTH,)."""
     sums[:] = 0
     inner, k = len(xa), 0
@@ -130,7 +132,7 @@ def _four_rows(sums: Any, xa: Any, xb: Any, xc: Any, xd: Any, weights: Any) -> N
 
 
 @njit(nogil=True, fastmath=FAST)
-def _one_row(sums: Any, xa: Any, weights: Any) -> None:
+def _one_row(sums: FloatArray, xa: FloatArray, weights: FloatArray) -> None:
     """Sums (WIDTH,) for one row (K,) of x; weights (K * WIDTH,)."""
     sums[:WIDTH] = 0
     inner, k = len(xa), 0

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from dreamduck.common.errors import ConfigError, DreamDuckError
 from dreamduck.common.video import write_video
-from dreamduck.envs.world import stopped
+from dreamduck.envs.base import stopped
 from dreamduck.rl.env_factory import first_line
 from dreamduck.rl.sb3 import BaseAlgorithm, VecEnv, VecEnvWrapper
 

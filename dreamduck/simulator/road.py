@@ -1,4 +1,4 @@
-"""The road: N cars in a simulator, what a step is worth, and what is told about it.
+"""The road: N cars in a simulator, the reward of a step, and its `info`.
 
 This is the one place where actions are scaled and
 rewards are made; the Gym worlds, the recorder and the search all drive through it.
@@ -26,8 +26,8 @@ from dreamduck.simulator.base import (
     FloatArray,
     Frames,
     SimulatorConfig,
-    make_simulator,
 )
+from dreamduck.simulator.factory import make_simulator
 
 REWARDS = ("progress", "simulator")
 HALF_LANE = 0.105  # [m] farther from the centre than this, the car is out of its lane
@@ -76,10 +76,7 @@ class Road:
     def __init__(self, config: RoadConfig, num_cars: int = 1, **settings: Any) -> None:
         self.config = config
         self.num_cars = num_cars
-        plain = SimulatorConfig(
-            **{f.name: getattr(config, f.name) for f in dataclasses.fields(SimulatorConfig)}
-        )
-        self.simulator = make_simulator(config.simulator, plain, num_cars, **settings)
+        self.simulator = make_simulator(config.simulator, config, num_cars, **settings)
         self._last_position = np.zeros((num_cars, 2))
 
     def reset(
@@ -102,8 +99,15 @@ class Road:
         Raises:
             ActionError: the shape is wrong or a number is not finite.
         """
-        checked = check_actions(actions, self.num_cars)
-        state = self.simulator.step(checked * (1.0, self.config.steering_gain))
+        return self.drive(check_actions(actions, self.num_cars))
+
+    def drive(self, actions: FloatArray) -> RoadStep:
+        """Drive every car one step.
+
+        Args:
+            actions: (N, 2) as `check_actions` gives them.
+        """
+        state = self.simulator.step(actions * (1.0, self.config.steering_gain))
         moved = state.pose[:, :2] - self._last_position
         self._last_position = state.pose[:, :2].copy()
         terminated = state.end != END_NONE
@@ -113,12 +117,22 @@ class Road:
             reward = progress_reward(state, moved, self.config.step_time)
         return RoadStep(state, reward.astype(np.float32), terminated)
 
+    def get_state(self) -> Any:
+        """A snapshot; see `Simulator.get_state`."""
+        return self.simulator.get_state(), self._last_position.copy()
+
+    def set_state(self, state: Any) -> CarState:
+        """Return to a snapshot; see `Simulator.set_state`."""
+        simulator, position = state
+        self._last_position = position.copy()
+        return self.simulator.set_state(simulator)
+
     def frames(self, out: Frames | None = None) -> Frames:
         """What each camera sees now, (N, H, W, 3) uint8."""
         return self.simulator.frames(out)
 
     def view(self, mode: str, width: int = 640, height: int = 480, car: int = 0) -> Frames:
-        """A picture for people; see `Simulator.view`."""
+        """An image for people; see `Simulator.view`."""
         return self.simulator.view(mode, width, height, car)
 
     def close(self) -> None:
