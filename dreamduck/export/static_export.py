@@ -69,10 +69,10 @@ def export(path: PathLike, config: SessionFactoryConfig) -> int:
         WeightsError: there is no world model.
         DependencyError: the browser's runtime has not been fetched yet.
     """
-    workshop = SessionFactory(config)
-    if workshop.model is None:
-        raise WeightsError(workshop.missing)
-    html = render(workshop.model, workshop.controller, config.temperature)
+    factory = SessionFactory(config)
+    if factory.model is None:
+        raise WeightsError(factory.missing)
+    html = render(factory.model, factory.controller, config.temperature)
     with replacing(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return len(html.encode())

@@ -98,7 +98,7 @@ def page_look(flags: list[str], monkeypatch) -> str:
     told: dict[str, Any] = {}
 
     async def serve(server: Server) -> None:
-        shop = server._workshop
+        shop = server._factory
         assert isinstance(shop, SessionFactory)
         config = server.config
         told["listens"] = [config.host, config.port, server.token, config.max_worlds, config.origin]
