@@ -40,11 +40,11 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)
     config = from_arguments(ServerConfig, arguments)
-    workshop = SessionFactory(from_arguments(SessionFactoryConfig, arguments))
+    factory = SessionFactory(from_arguments(SessionFactoryConfig, arguments))
     # Matrices of one car are small: shared between threads they take a hundred times longer as soon
     # as the machine has anything else to do (75 ms against 0.7 ms a dream step), and tabs are threads.
     with threadpool_limits(1, "blas"):
-        asyncio.run(serve(Server(config, workshop)))
+        asyncio.run(serve(Server(config, factory)))
     _abort(0)  # a thread may still compile or compute: nobody waits for it
     return None
 

@@ -22,7 +22,6 @@ from dreamduck.common.errors import DependencyError, WeightsError
 from dreamduck.common.storage import PathLike, replacing
 from dreamduck.controllers.policy import CRUISE_THROTTLE, Controller
 from dreamduck.envs.rnnenv import step_time
-from dreamduck.export.graphs import decoder_graph, memory_graph
 from dreamduck.web.protocol import MAX_PACE
 from dreamduck.web.scenes import latent_order
 from dreamduck.web.server import PAGE
@@ -70,10 +69,10 @@ def export(path: PathLike, config: SessionFactoryConfig) -> int:
         WeightsError: there is no world model.
         DependencyError: the browser's runtime has not been fetched yet.
     """
-    workshop = SessionFactory(config)
-    if workshop.model is None:
-        raise WeightsError(workshop.missing)
-    html = render(workshop.model, workshop.controller, config.temperature)
+    factory = SessionFactory(config)
+    if factory.model is None:
+        raise WeightsError(factory.missing)
+    html = render(factory.model, factory.controller, config.temperature)
     with replacing(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return len(html.encode())
@@ -85,6 +84,8 @@ def render(model: WorldModel, controller: Controller | None, temperature: float 
     Raises:
         DependencyError: the browser's runtime has not been fetched yet.
     """
+    from dreamduck.export.graphs import decoder_graph, memory_graph
+
     # Temperature 0 draws nothing, and would check less.
     arrays, check = reference(model, temperature or TEMPERATURE)
     initial = model.start_states()

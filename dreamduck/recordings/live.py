@@ -83,7 +83,7 @@ class EpisodeLog:
 
 
 class VideoWriter:
-    """A film that is written while one drives; to be used in a `with` block.
+    """A video that is written while one drives; to be used in a `with` block.
 
     Args:
         path: ends in .mp4 or .gif.

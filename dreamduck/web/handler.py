@@ -59,13 +59,13 @@ class Connection:
 
     Args:
         socket: open.
-        workshop: makes the worlds.
+        factory: makes the worlds.
         threads: where they compute.
     """
 
-    def __init__(self, socket: web.WebSocketResponse, workshop: SessionFactory, threads: Executor) -> None:
+    def __init__(self, socket: web.WebSocketResponse, factory: SessionFactory, threads: Executor) -> None:
         self._socket = socket
-        self._workshop = workshop
+        self._factory = factory
         self._threads = threads
         self._lock = asyncio.Lock()  # one call of the world at a time
         self._session: Session | None = None
@@ -125,7 +125,7 @@ class Connection:
 
     async def _answer(self) -> None:
         """Answer one message after the other."""
-        await self._say("hello", **await self._think(self._workshop.describe))
+        await self._say("hello", **await self._think(self._factory.describe))
         while await self._hear(await self._heard.get()):
             pass
 
@@ -195,10 +195,10 @@ class Connection:
             if message.picture:
                 if self._picture is None:
                     raise MessageError("begin: no picture was sent before")
-                z = self._workshop.latents(self._picture)
+                z = self._factory.latents(self._picture)
             elif message.record:
-                z = self._workshop.latents(self._workshop.recorder.frame(message.record, message.frame)[0])
-            session = Session(self._workshop.make(message.start(z)), message.temperature)
+                z = self._factory.latents(self._factory.recorder.frame(message.record, message.frame)[0])
+            session = Session(self._factory.make(message.start(z)), message.temperature)
             if message.driver in session.scene.drivers:
                 session.choose_driver(message.driver)
             return session
@@ -210,7 +210,7 @@ class Connection:
             return self._gone or self._newest is not message
 
         def drive() -> Session:
-            session = replay(self._workshop.make, from_link(message.link), cancelled)
+            session = replay(self._factory.make, from_link(message.link), cancelled)
             if message.driver in session.scene.drivers:
                 session.choose_driver(message.driver)
             if message.resume:
@@ -238,7 +238,7 @@ class Connection:
             start = dataclasses.asdict(session.scene.start)
             outline = None
             if start["world"] != "dream":
-                outline = await self._think(lambda: self._workshop.outline(start["map_name"]))
+                outline = await self._think(lambda: self._factory.outline(start["map_name"]))
             start["z"] = list(start["z"])
             drivers = list(session.scene.drivers)
             await self._say("world", start=start, drivers=drivers, map=outline)
@@ -300,7 +300,7 @@ class Connection:
     async def _save(self, message: protocol.Save) -> None:
         session = self._driven()
         async with self._lock:
-            saved = await self._think(lambda: self._workshop.recorder.save(session))
+            saved = await self._think(lambda: self._factory.recorder.save(session))
         await self._say("saved", **saved)
 
     async def _link(self, message: protocol.Link) -> None:
@@ -314,10 +314,10 @@ class Connection:
         await self._say("link", link=link, reason=reason, step=step, tag=message.tag)
 
     async def _records(self, message: protocol.Records) -> None:
-        await self._say("records", records=await self._think(self._workshop.recorder.names))
+        await self._say("records", records=await self._think(self._factory.recorder.names))
 
     async def _peek(self, message: protocol.Peek) -> None:
-        recorder = self._workshop.recorder
+        recorder = self._factory.recorder
         frame, length = await self._think(lambda: recorder.frame(message.record, message.frame))
         facts = {"peek": message.record, "frame": message.frame, "length": length}
         await self._socket.send_bytes(protocol.pack(facts, {"record": frame}))

@@ -1,4 +1,4 @@
-"""What was driven, kept: an episode for training, a film for showing."""
+"""What was driven, kept: an episode for training, a video for showing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dreamduck.web.session import Session
 log = logging.getLogger(__name__)
 Frame = npt.NDArray[np.uint8]
 
-FILM_SCALE = 6  # 64 x 64 pixels become 384 x 384
+VIDEO_SCALE = 6  # 64 x 64 pixels become 384 x 384
 KEPT = 4  # recordings held in memory for looking through
 MAX_LISTED = 10_000
 
@@ -58,7 +58,7 @@ class Recorder:
                 number = keep(self.folder, episode)
             film = f"{number}.mp4"
             try:
-                write_video(self.films / film, frames, 1 / self.step_time, FILM_SCALE)
+                write_video(self.films / film, frames, 1 / self.step_time, VIDEO_SCALE)
             except BaseException:
                 (self.folder / f"{number}.npz").unlink(missing_ok=True)
                 raise

@@ -79,14 +79,14 @@ class Server:
 
     Args:
         config: where, and to how many.
-        workshop: makes the worlds.
+        factory: makes the worlds.
     """
 
-    def __init__(self, config: ServerConfig, workshop: SessionFactory) -> None:
+    def __init__(self, config: ServerConfig, factory: SessionFactory) -> None:
         self.config = config
         self.local = is_loopback(config.host)
         self.token = config.token or ("" if self.local else secrets.token_urlsafe(24))
-        self._workshop = workshop
+        self._factory = factory
         self._files = {path.name: path.read_bytes() for path in PAGE.iterdir() if path.suffix in TYPES}
         self._tabs: dict[Connection, asyncio.Task[Any] | None] = {}
         self._stopping = False
@@ -150,7 +150,7 @@ class Server:
     def warm(self) -> None:
         """Drive a step on a road of its own, so that its code is compiled by the time somebody wants it."""
         try:
-            session = Session(self._workshop.make(Start("road", self._workshop.describe()["map_name"])))
+            session = Session(self._factory.make(Start("road", self._factory.describe()["map_name"])))
             session.choose_driver(EXPERT)
             session.advance()
             session.look()
@@ -237,7 +237,7 @@ class Server:
         return web.Response(body=self._files[name], content_type=kind, charset="utf-8")
 
     async def _film(self, request: web.Request) -> web.StreamResponse:
-        path = self._workshop.recorder.film(request.match_info["name"])
+        path = self._factory.recorder.film(request.match_info["name"])
         if path is None:
             raise web.HTTPNotFound
         return web.FileResponse(path, headers={"Content-Type": "video/mp4"})
@@ -258,7 +258,7 @@ class Server:
             text = f"{self.config.max_worlds} tabs drive already; close one, or raise --max-worlds"
             await _hang_up(request, tab_socket, WSCloseCode.TRY_AGAIN_LATER, text)
             return tab_socket
-        tab = Connection(tab_socket, self._workshop, self._threads)
+        tab = Connection(tab_socket, self._factory, self._threads)
         self._tabs[tab] = asyncio.current_task()
         try:
             await tab.serve()

@@ -147,7 +147,7 @@ class Session:
         return sum(moment.outcome.distance for moment in self.moments[1 : self.at + 1])
 
     def choose_driver(self, driver: str) -> None:
-        """Hand the wheel over.
+        """Let another drive.
 
         Raises:
             ConfigError: nobody of that name can drive in this world.
@@ -160,7 +160,7 @@ class Session:
         self.driver = driver
 
     def end_replay(self) -> None:
-        """Give the car back to the driver from before the replay."""
+        """Let the driver from before the replay drive on."""
         if self.driver == REPLAY:
             self.driver = self._before_replay
 

@@ -34,7 +34,7 @@ EPILOG = """keys:
   shift      held with them: a boost
   1, 2, 3    the person drives, the controller, the expert (on the road)
   backspace  a new episode
-  return     save the picture
+  return     save the image
   escape     quit (or close the window)
 A gamepad's left stick drives too."""
 
@@ -46,7 +46,7 @@ def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
         "--pictures",
         type=Path,
         default=Path("pictures"),
-        help="folder for saved pictures (default: pictures)",
+        help="folder for saved images (default: pictures)",
     )
     parser.add_argument("--steps", type=int, default=0, help="stop after so many steps (default: 0, never)")
     parser.add_argument(
@@ -107,7 +107,9 @@ def run(
     add_arguments(parser, config, skip=("camera_width", "camera_height"))  # recordings have 64 x 64
     add_drive_arguments(parser)
     if weights:
-        parser.add_argument("--weights", "-w", default="", help="world model for the controller's eyes")
+        parser.add_argument(
+            "--weights", "-w", default="", help="world model that the controller drives with"
+        )
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)
     drive(env(render_mode="rgb_array", **to_dict(from_arguments(config, arguments))), arguments)
@@ -127,7 +129,7 @@ def drive(world: gymnasium.Env[Any, Any], arguments: argparse.Namespace) -> None
         ending.callback(world.close)
         session = _Drive(world, arguments)
         if arguments.video:
-            session.film = ending.enter_context(VideoWriter(arguments.video, session.fps))
+            session.video = ending.enter_context(VideoWriter(arguments.video, session.fps))
         window = Window(type(world.unwrapped).__name__)
         ending.callback(window.close)
         ending.callback(session.end)
@@ -139,12 +141,12 @@ class _Drive:
 
     def __init__(self, world: gymnasium.Env[Any, Any], arguments: argparse.Namespace) -> None:
         self.world, self.pictures = world, arguments.pictures
-        self.wheel = PolicySwitch(
+        self.switch = PolicySwitch(
             world, arguments.controller, getattr(arguments, "weights", ""), arguments.strict
         )
         self.first_driver = arguments.driver
         self.log = EpisodeLog(arguments.record, world) if arguments.record else None
-        self.film: VideoWriter | None = None
+        self.video: VideoWriter | None = None
         self.fps = float(world.metadata["render_fps"])
         self.steps, self.total, self.reward = 0, 0.0, 0.0
         self.observation: Any = None
@@ -156,7 +158,7 @@ class _Drive:
         self.end()
         self.observation, self.info = self.world.reset(seed=seed)
         self.steps, self.total, self.reward = 0, 0.0, 0.0
-        self.wheel.begin()
+        self.switch.begin()
 
     def end(self) -> None:
         """The episode is over, or is left: keep it, if it is to be kept."""
@@ -166,14 +168,14 @@ class _Drive:
     def run(self, window: Window, seed: int | None, limit: int) -> None:
         """Until escape, or so many steps."""
         self.begin(seed)
-        self.wheel.hand_to(self.first_driver)
+        self.switch.hand_to(self.first_driver)
         driven, over = 0, False
         while not limit or driven < limit:
             frame: Any = self.world.render()
             lines = self.lines()
             keys = window.show(frame, lines, self.fps)
-            if self.film is not None:
-                self.film.add(compose(frame, lines))
+            if self.video is not None:
+                self.video.add(compose(frame, lines))
             if keys.closed or "ESCAPE" in keys.pressed:
                 return
             self.listen(keys, frame)
@@ -181,13 +183,13 @@ class _Drive:
                 self.begin(None)
                 over = False
                 continue
-            over = self.step(self.wheel.action(hand_action(keys), self.observation))
+            over = self.step(self.switch.action(hand_action(keys), self.observation))
             driven += 1
 
     def lines(self) -> list[str]:
-        """What stands below the picture."""
+        """What stands below the image."""
         first, second = status(self.reward, self.info, self.steps, self.total)
-        parts = (second, self.note or f"{self.wheel.driver} drives", "records" if self.log else "")
+        parts = (second, self.note or f"{self.switch.driver} drives", "records" if self.log else "")
         return [first, "   ".join(part for part in parts if part)]
 
     def listen(self, keys: Keys, frame: npt.NDArray[np.uint8]) -> None:
@@ -196,12 +198,12 @@ class _Drive:
             try:
                 self.save(frame)
             except OSError as err:  # a full disk ends no episode
-                self.note = f"the picture was not saved: {err}"
+                self.note = f"the image was not saved: {err}"
                 log.warning("%s", self.note)
         for key in keys.pressed:
             if key in DRIVERS:
                 try:
-                    self.wheel.hand_to(DRIVERS[key])
+                    self.switch.hand_to(DRIVERS[key])
                     self.note = ""
                 except ConfigError as err:
                     self.note = str(err)
@@ -212,7 +214,7 @@ class _Drive:
         world: Any = self.world
         seen = world.frame() if self.log else None
         self.observation, reward, terminated, truncated, self.info = world.step(action)
-        self.wheel.acted(action)
+        self.switch.acted(action)
         self.reward = float(reward)
         self.steps, self.total = self.steps + 1, self.total + self.reward
         if self.log is not None and seen is not None:
@@ -227,7 +229,7 @@ class _Drive:
         return terminated or truncated
 
     def save(self, frame: npt.NDArray[np.uint8]) -> None:
-        """Save a picture under the first free number."""
+        """Save an image under the first free number."""
         number = 1
         while (path := self.pictures / f"dreamduck-{number:03d}.png").exists():
             number += 1

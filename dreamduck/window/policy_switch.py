@@ -68,7 +68,7 @@ def find_controller(name: str, folder: Path, strict: bool = False) -> Controller
 
 
 class PolicySwitch:
-    """The wheel of a Gym world, which can be handed over at any time.
+    """Who drives in a Gymnasium environment; it can be changed at any time.
 
     Args:
         world: `DuckEnv`, `RealEnv` or `DreamEnv`; of any other world only the person drives.
@@ -99,7 +99,7 @@ class PolicySwitch:
             return None, f"There is no world model: {err}"
 
     def hand_to(self, driver: str) -> None:
-        """Hand the wheel over, from the next action on.
+        """Let another drive, from the next action on.
 
         Raises:
             ConfigError: nobody of that name can drive here.

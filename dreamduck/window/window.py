@@ -1,7 +1,7 @@
 """A window that shows a world and listens to the keyboard.
 
 The window is drawn by a process of its own, because its OpenGL and
-TensorFlow crash in one process; here are its controls, and the line of text below the picture."""
+TensorFlow crash in one process; here are its controls, and the line of text below the image."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dreamduck.common.workers import Worker
 
 Frame = npt.NDArray[np.uint8]
 
-WIDTH, HEIGHT = 640, 480  # of the picture; the text goes below it [pixels]
+WIDTH, HEIGHT = 640, 480  # of the image; the text goes below it [pixels]
 LINE = 22  # height of a line of text [pixels]
 LINES = 2
 OPEN_TIMEOUT, SHOW_TIMEOUT = 60.0, 10.0  # [s]
@@ -35,7 +35,7 @@ class Keys(NamedTuple):
     """What the keyboard did: names as pyglet has them, for example "UP", "LSHIFT", "BACKSPACE"."""
 
     held: frozenset[str]
-    pressed: tuple[str, ...]  # since the last picture, in order
+    pressed: tuple[str, ...]  # since the last image, in order
     closed: bool  # the window was closed by its user
     stick: tuple[float, float] = (0.0, 0.0)  # of a gamepad: to the right and up, each in [-1, 1]
 
@@ -55,7 +55,7 @@ class Window:
 
     Args:
         title: what stands on it.
-        size: width and height of the picture in it [pixels]; others are scaled to it.
+        size: width and height of the image in it [pixels]; others are scaled to it.
     Raises:
         DisplayError: there is no display; says what to do. DependencyError: no system libraries.
     """
@@ -79,12 +79,12 @@ class Window:
             raise
 
     def show(self, frame: Frame, lines: Sequence[str] = (), fps: float | None = None) -> Keys:
-        """Show a picture.
+        """Show an image.
 
         Args:
             frame: (H, W, 3) uint8.
             lines: text below it, two lines at most.
-            fps: wait, so that no more pictures than this are shown in a second.
+            fps: wait, so that no more images than this are shown in a second.
         Raises:
             SimulatorError: the window's process died.
         """
@@ -93,9 +93,9 @@ class Window:
         if fps is not None:
             time.sleep(max(0.0, self._due - time.monotonic()))
             self._due = max(self._due, time.monotonic() - 1.0 / fps) + 1.0 / fps
-        picture = compose(frame, lines, self.size)
-        height, width, _ = picture.shape
-        self._worker.send("show", width, height, limit=SHOW_TIMEOUT, blob=picture.tobytes())
+        image = compose(frame, lines, self.size)
+        height, width, _ = image.shape
+        self._worker.send("show", width, height, limit=SHOW_TIMEOUT, blob=image.tobytes())
         told, _ = self._worker.receive()
         right, up = told["stick"]
         keys = Keys(frozenset(told["held"]), tuple(told["pressed"]), told["closed"], (right, up))
@@ -110,15 +110,15 @@ class Window:
 
 
 def compose(frame: Frame, lines: Sequence[str], size: tuple[int, int] = (WIDTH, HEIGHT)) -> Frame:
-    """The picture scaled into its place with its shape kept, and the text below it."""
+    """The image scaled into its place with its shape kept, and the text below it."""
     width, height = size
     canvas = Image.new("RGB", (width, height + LINE * LINES), BACKGROUND)
     scale = min(width / frame.shape[1], height / frame.shape[0])
     fitted = (max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale)))
-    picture = Image.fromarray(np.ascontiguousarray(frame))
-    if picture.size != fitted:
-        picture = picture.resize(fitted, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX)
-    canvas.paste(picture, ((width - fitted[0]) // 2, (height - fitted[1]) // 2))
+    image = Image.fromarray(np.ascontiguousarray(frame))
+    if image.size != fitted:
+        image = image.resize(fitted, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX)
+    canvas.paste(image, ((width - fitted[0]) // 2, (height - fitted[1]) // 2))
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(14)
     for k, line in enumerate(lines[:LINES]):
         draw.text((8, height + LINE * k + 3), line, fill=TEXT, font=font)
@@ -126,7 +126,7 @@ def compose(frame: Frame, lines: Sequence[str], size: tuple[int, int] = (WIDTH, 
 
 
 def status(reward: float, info: Mapping[str, Any], steps: int, total: float | None = None) -> list[str]:
-    """The two lines below the picture: reward and speed; place in the lane, or what the dream expects."""
+    """The two lines below the image: reward and speed; place in the lane, or what the dream expects."""
     sums = "" if total is None else f"   sum {total:+.2f}"
     first = f"step {steps}   reward {reward:+.3f}{sums}"
     if "speed" in info:

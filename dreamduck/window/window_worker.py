@@ -28,11 +28,11 @@ def idle() -> None:
 
 
 class Screen:
-    """The window, the picture in it, and what its keys have done."""
+    """The window, the image in it, and what its keys have done."""
 
     def __init__(self) -> None:
         self.window: Any = None
-        self.picture: Any = None
+        self.image: Any = None
         self.held: set[str] = set()
         self.pressed: list[str] = []
         self.closed = False
@@ -75,13 +75,13 @@ class Screen:
         return {}, b""
 
     def show(self, width: int, height: int, pixels: bytearray) -> Answer:
-        """Show a picture; tell what the keys have done since the last one."""
+        """Show an image; tell what the keys have done since the last one."""
         from pyglet.image import ImageData
 
         self.dispatch()
         if not self.closed:
             self.window.switch_to()
-            self.picture = ImageData(width, height, "RGB", bytes(pixels), pitch=-3 * width).get_texture()
+            self.image = ImageData(width, height, "RGB", bytes(pixels), pitch=-3 * width).get_texture()
             self._draw()
             self.dispatch()
         told = {"held": sorted(self.held), "pressed": self.pressed, "closed": self.closed}
@@ -101,9 +101,9 @@ class Screen:
             self.window.dispatch_events()
 
     def _draw(self) -> None:
-        if self.picture is not None and not self.closed:
+        if self.image is not None and not self.closed:
             self.window.clear()
-            self.picture.blit(0, 0)
+            self.image.blit(0, 0)
             self.window.flip()
 
     def _press(self, symbol: int, modifiers: int) -> bool:

@@ -102,7 +102,7 @@ class LineScene(Scene):
         return {"camera": self.env.frame()}, facts
 
 
-class LineWorkshop:
+class LineFactory:
     """Begins such episodes, and remembers their environments."""
 
     def __init__(self, folder: Path) -> None:

@@ -23,7 +23,7 @@ from dreamduck.web import limits
 from dreamduck.web.protocol import MAX_MESSAGE, unpack
 from dreamduck.web.server import HEADERS, Server, ServerConfig, is_loopback
 from dreamduck.web.share_link import MAX_STEPS, Script, Start, to_link
-from tests.web.fakes import LineEnv, LineWorkshop
+from tests.web.fakes import LineEnv, LineFactory
 
 LONG = to_link(Script(Start("road"), np.zeros((MAX_STEPS, 2), np.float32), (0.0,) * MAX_STEPS))
 
@@ -66,12 +66,12 @@ class Tab:
 
 
 def serving(tmp_path, **config):
-    """Run a coroutine function against a server: test(address, http, open_tab, workshop)."""
+    """Run a coroutine function against a server: test(address, http, open_tab, factory)."""
 
     def run(test):
         async def main():
-            workshop = LineWorkshop(tmp_path)
-            server = Server(ServerConfig(port=0, **config), workshop)
+            factory = LineFactory(tmp_path)
+            server = Server(ServerConfig(port=0, **config), factory)
             address = await server.start()
             try:
                 async with ClientSession(cookie_jar=CookieJar(unsafe=True)) as http:
@@ -82,10 +82,10 @@ def serving(tmp_path, **config):
                         )
                         return Tab(socket)
 
-                    await test(address, http, tab, workshop)
+                    await test(address, http, tab, factory)
             finally:
                 await server.stop()
-            assert all(world.closed for world in workshop.made)
+            assert all(world.closed for world in factory.made)
 
         asyncio.run(main())
 
@@ -101,7 +101,7 @@ async def until(wanted):
 
 
 def test_a_drive_from_beginning_to_film(tmp_path):
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         one = await tab()
         assert (await one.hear("hello"))["worlds"]["road"] == ""
         world = await one.begin(seed=7)
@@ -144,7 +144,7 @@ def test_a_drive_from_beginning_to_film(tmp_path):
 
 
 def test_who_drives_and_a_link(tmp_path):
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         one, two = await tab(), await tab()
         await one.begin(seed=5, temperature=1.0)
         await one.say("driver", driver="expert")
@@ -168,7 +168,7 @@ def test_who_drives_and_a_link(tmp_path):
 
 
 def test_a_closed_tab_ends_its_world_and_no_other(tmp_path):
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         one, two = await tab(), await tab()
         await one.begin()
         await two.begin()
@@ -176,12 +176,12 @@ def test_a_closed_tab_ends_its_world_and_no_other(tmp_path):
         await two.say("run", on=True)
         await one.moment(lambda m: m["step"] == 2)
         await one.socket.close()
-        await until(lambda: workshop.made[0].closed)
+        await until(lambda: factory.made[0].closed)
         at = (await two.hear("moment"))["step"]
         await two.moment(lambda m: m["step"] > at + 2)
-        assert not workshop.made[1].closed
+        assert not factory.made[1].closed
         await two.begin()  # another world in the same tab ends the first
-        assert workshop.made[1].closed
+        assert factory.made[1].closed
 
     serving(tmp_path)(test)
 
@@ -189,25 +189,25 @@ def test_a_closed_tab_ends_its_world_and_no_other(tmp_path):
 def test_a_world_that_takes_long_to_be_made(tmp_path, monkeypatch):
     monkeypatch.setattr("dreamduck.web.server.HEARTBEAT", 0.6)
 
-    async def test(address, http, tab, workshop):
-        workshop.pains = 2.0  # several heartbeats
+    async def test(address, http, tab, factory):
+        factory.pains = 2.0  # several heartbeats
         one = await tab()
         await one.begin()
         await one.say("step")
         await one.moment(lambda m: m["step"] == 1)
         two = await tab()
         await two.say("begin", world="road")
-        await until(lambda: len(workshop.made) == 2)
+        await until(lambda: len(factory.made) == 2)
         await two.socket.close()  # in the middle of it
-        await until(lambda: workshop.made[1].closed)
+        await until(lambda: factory.made[1].closed)
 
     serving(tmp_path)(test)
 
 
 def test_a_flood_of_messages_closes_the_connection(tmp_path):
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         one = await tab()
-        workshop.pains = 1.0
+        factory.pains = 1.0
         await one.say("begin", world="road")
         with contextlib.suppress(ConnectionError):
             for _ in range(1000):
@@ -215,14 +215,14 @@ def test_a_flood_of_messages_closes_the_connection(tmp_path):
         while (message := await one.socket.receive(timeout=10)).type == WSMsgType.TEXT:
             pass
         assert message.type in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.ERROR)
-        await asyncio.sleep(2 * workshop.pains)  # the world may be made only after its tab has gone
-        await until(lambda: all(world.closed for world in workshop.made))
+        await asyncio.sleep(2 * factory.pains)  # the world may be made only after its tab has gone
+        await until(lambda: all(world.closed for world in factory.made))
 
     serving(tmp_path)(test)
 
 
 def test_the_dream_from_a_picture_and_from_a_recording(tmp_path):
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         one = await tab()
         await one.begin()
         await one.say("step")
@@ -274,7 +274,7 @@ BAD = [
 
 @pytest.mark.parametrize("bad", BAD)
 def test_a_bad_message_is_told_and_does_no_harm(tmp_path, bad):
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         one = await tab()
         await one.begin()
         await (one.socket.send_bytes(bad) if isinstance(bad, bytes) else one.socket.send_str(bad))
@@ -294,7 +294,7 @@ def test_many_bad_messages_or_a_huge_one_close_the_connection(tmp_path):
             if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSED):
                 return message.data
 
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         one = await tab()
         for _ in range(30):
             await one.socket.send_str("nonsense")
@@ -305,7 +305,7 @@ def test_many_bad_messages_or_a_huge_one_close_the_connection(tmp_path):
             with contextlib.suppress(ConnectionError):  # the server hangs up in the middle of it
                 await one.socket.send_bytes(huge)
             assert await closed(one) in (1009, None)
-        await until(lambda: all(world.closed for world in workshop.made))
+        await until(lambda: all(world.closed for world in factory.made))
         response = await http.post(address, data=io.BytesIO(b"x" * 10_000_000))
         assert response.status == 405
 
@@ -313,9 +313,9 @@ def test_many_bad_messages_or_a_huge_one_close_the_connection(tmp_path):
 
 
 def test_strange_origins_and_hosts_are_refused(tmp_path):
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         own = address.rstrip("/")
-        assert (await (await tab(InitialAgent=own)).hear("hello"))["type"] == "hello"
+        assert (await (await tab(Origin=own)).hear("hello"))["type"] == "hello"
         for origin in (
             "http://evil.example",
             "null",
@@ -327,7 +327,7 @@ def test_strange_origins_and_hosts_are_refused(tmp_path):
             "\udcff",
         ):
             with pytest.raises(WSServerHandshakeError) as info:
-                await tab(InitialAgent=origin)
+                await tab(Origin=origin)
             assert info.value.status == 403
         for host in (
             "evil.example",
@@ -343,7 +343,7 @@ def test_strange_origins_and_hosts_are_refused(tmp_path):
 
 
 def test_a_token_guards_what_is_not_loopback(tmp_path):
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         bare, _, query = address.partition("?")
         token = query.removeprefix("token=")  # of letters that need no quoting
         assert len(token) >= 16
@@ -381,7 +381,7 @@ def test_an_origin_that_no_browser_sends(origin):
 
 
 def test_behind_a_proxy(tmp_path):
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         named = {"Host": "ducks.example", "Origin": "https://ducks.example"}
         assert (await (await tab(**named)).hear("hello"))["type"] == "hello"
         assert (await http.get(address, headers={"Host": "ducks.example"})).status == 200
@@ -391,7 +391,7 @@ def test_behind_a_proxy(tmp_path):
 
 
 def test_a_drive_goes_on_where_another_cannot_be_begun(tmp_path):
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         one = await tab()
         await one.begin()
         await one.say("run", on=True)
@@ -404,7 +404,7 @@ def test_a_drive_goes_on_where_another_cannot_be_begun(tmp_path):
 
 
 def test_the_chosen_driver_begins(tmp_path):
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         one = await tab()
         await one.begin(driver="expert")
         await one.say("step")
@@ -420,7 +420,7 @@ def test_the_chosen_driver_begins(tmp_path):
 
 @pytest.mark.parametrize("blocked", ["records", "films"])
 def test_a_drive_that_cannot_be_saved_is_not_lost(tmp_path, blocked):
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         one = await tab()
         await one.begin(seed=3)
         for _ in range(3):
@@ -447,7 +447,7 @@ def test_a_full_disk_is_told(tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         one = await tab()
         await one.begin()
         await one.say("step")
@@ -463,14 +463,14 @@ def test_a_full_disk_is_told(tmp_path, monkeypatch):
 
 
 def test_an_error_of_the_system_ends_no_drive(tmp_path, monkeypatch):
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         def refused(*arguments):
             raise PermissionError(errno.EACCES, "Permission denied", "records")
 
         one = await tab()
         await one.begin()
         with monkeypatch.context() as patch:
-            patch.setattr(workshop.recorder, "names", refused)
+            patch.setattr(factory.recorder, "names", refused)
             await one.say("records")
             assert "Permission denied" in (await one.hear("error"))["message"]
             patch.setattr(LineEnv, "step", refused)
@@ -485,7 +485,7 @@ def test_an_error_of_the_system_ends_no_drive(tmp_path, monkeypatch):
 def test_a_drive_goes_on_after_the_server_was_away(tmp_path):
     """What a tab was told is enough to stand where it stood, with what lay ahead."""
 
-    async def first(address, http, tab, workshop):
+    async def first(address, http, tab, factory):
         one = await tab()
         known["start"] = (await one.begin(seed=8, temperature=0.5, driver="expert"))["start"]
         moments: list[list[Any]] = []
@@ -506,7 +506,7 @@ def test_a_drive_goes_on_after_the_server_was_away(tmp_path):
                 break
         known.update(moments=moments, moment=moment)
 
-    async def second(address, http, tab, workshop):
+    async def second(address, http, tab, factory):
         moments = known["moments"]
         actions = np.array([row[:2] for row in moments[1:]], np.float64) / 32767
         start = Start(**{**known["start"], "z": tuple(known["start"]["z"])})
@@ -526,15 +526,16 @@ def test_a_drive_goes_on_after_the_server_was_away(tmp_path):
 def test_the_driver_changes_between_two_steps(tmp_path):
     """A step that is being computed is the last driver's to its end, and drops nothing of a replay."""
 
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         one = await tab()
         await one.begin()
         for _ in range(6):
             await one.say("step")
         await one.moment(lambda m: m["step"] == 6)
         await one.say("seek", step=0)
+        await one.moment(lambda m: m["step"] == 0)
         await one.say("driver", driver="replay")
-        world = workshop.made[0]
+        world = factory.made[0]
         world.pace = 0.3
         world.entered.clear()
         await one.say("run", on=True)
@@ -549,36 +550,36 @@ def test_the_driver_changes_between_two_steps(tmp_path):
 
 
 def test_a_newer_wish_ends_a_long_replay(tmp_path):
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         one = await tab()
         await one.begin()
-        workshop.pace = 0.02  # a minute for the whole
+        factory.pace = 0.02  # a minute for the whole
         await one.say("again", link=LONG)
-        await until(lambda: len(workshop.made) == 2 and workshop.made[1].steps > 2)
-        workshop.pace = 0.0
+        await until(lambda: len(factory.made) == 2 and factory.made[1].steps > 2)
+        factory.pace = 0.0
         world = await one.begin(seed=5)
         assert world["start"]["seed"] == 5
-        assert workshop.made[1].closed
-        assert workshop.made[1].steps < 1000
+        assert factory.made[1].closed
+        assert factory.made[1].steps < 1000
 
     serving(tmp_path)(test)
 
 
 def test_a_closed_tab_ends_its_long_replay(tmp_path):
-    async def test(address, http, tab, workshop):
-        workshop.pace = 0.02
+    async def test(address, http, tab, factory):
+        factory.pace = 0.02
         one = await tab()
         await one.say("again", link=LONG)
-        await until(lambda: workshop.made and workshop.made[0].steps > 2)
+        await until(lambda: factory.made and factory.made[0].steps > 2)
         await one.socket.close()
-        await until(lambda: workshop.made[0].closed)
-        assert workshop.made[0].steps < 1000
+        await until(lambda: factory.made[0].closed)
+        assert factory.made[0].steps < 1000
 
     serving(tmp_path)(test)
 
 
 def test_only_so_many_worlds(tmp_path):
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         tabs = [await tab() for _ in range(2)]
         for one in tabs:
             await one.begin()
@@ -589,7 +590,7 @@ def test_only_so_many_worlds(tmp_path):
         status = await (await http.get(address + "status")).json()
         assert (status["worlds"], status["max_worlds"]) == (2, 2)
         await tabs[0].socket.close()
-        await until(lambda: workshop.made[0].closed)
+        await until(lambda: factory.made[0].closed)
         await asyncio.sleep(0.05)
         await (await tab()).begin()
 
@@ -597,7 +598,7 @@ def test_only_so_many_worlds(tmp_path):
 
 
 def test_every_answer_carries_the_headers(tmp_path):
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         own = address.rstrip("/")
         for status, answer in (
             (200, await http.get(address)),
@@ -635,14 +636,14 @@ def test_half_a_request_is_not_waited_for(tmp_path, monkeypatch, half):
     monkeypatch.setattr("dreamduck.web.server.REQUEST_LIMIT", 0.3)
     monkeypatch.setattr("dreamduck.web.server.BODY_LIMIT", 0.3)
 
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         await talk(address, half)  # waits for the server to hang up
 
     serving(tmp_path)(test)
 
 
 def test_nonsense_is_answered_without_a_word_in_the_log(tmp_path, caplog):
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         for data in (
             b"\x16\x03\x01\x02\x00\x01",
             b"nonsense\r\n\r\n",
@@ -675,7 +676,7 @@ def test_warnings_are_short_and_few(caplog):
 def test_connections_beyond_the_limit_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("dreamduck.web.limits.connection_limit", lambda worlds: 3)
 
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         port = int(address.rstrip("/").rpartition(":")[2])
         held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
         await asyncio.sleep(0.1)
@@ -704,7 +705,7 @@ def test_the_limit_on_connections_follows_that_on_files():
 
 
 def test_pages_and_nothing_else_are_served(tmp_path):
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         page = await http.get(address)
         assert "dreamduck" in await page.text()
         assert "default-src 'self'" in page.headers["Content-Security-Policy"]
@@ -728,21 +729,21 @@ def test_pages_and_nothing_else_are_served(tmp_path):
 
 def test_a_stopped_server_says_so_and_the_port_is_free_again(tmp_path):
     async def main():
-        first = Server(ServerConfig(port=0), LineWorkshop(tmp_path))
+        first = Server(ServerConfig(port=0), LineFactory(tmp_path))
         address = await first.start()
         port = int(address.rstrip("/").rpartition(":")[2])
         async with ClientSession() as http:
             one = Tab(await http.ws_connect(address + "socket"))
             await one.begin()
             with pytest.raises(ConfigError, match="--port 0"):
-                await Server(ServerConfig(port=port), LineWorkshop(tmp_path)).start()
+                await Server(ServerConfig(port=port), LineFactory(tmp_path)).start()
             stopping = asyncio.create_task(first.stop())
             while (message := await one.socket.receive(timeout=10)).type == WSMsgType.BINARY:
                 pass
             assert (message.type, message.data) == (WSMsgType.CLOSE, 1001)
             assert message.extra == "the server stops"
             await stopping
-            second = Server(ServerConfig(port=port), LineWorkshop(tmp_path))
+            second = Server(ServerConfig(port=port), LineFactory(tmp_path))
             await second.start()
             await Tab(await http.ws_connect(address + "socket")).begin()
             await second.stop()
@@ -769,26 +770,26 @@ async def deaf_tab(address):
     return connection
 
 
-async def stops(server, workshop):
+async def stops(server, factory):
     """Stop a server; that takes a second or two, whatever its tabs do."""
     await asyncio.wait_for(server.stop(), 10)
-    assert all(world.closed for world in workshop.made)
+    assert all(world.closed for world in factory.made)
 
 
 def test_a_server_with_a_deaf_tab_stops(tmp_path):
     async def main():
-        workshop = LineWorkshop(tmp_path)
-        server = Server(ServerConfig(port=0), workshop)
+        factory = LineFactory(tmp_path)
+        server = Server(ServerConfig(port=0), factory)
         address = await server.start()
         with await deaf_tab(address):
-            await until(lambda: workshop.made)
-            workshop.made[0].large = True
+            await until(lambda: factory.made)
+            factory.made[0].large = True
             last = -1
-            while workshop.made[0].steps != last:  # until no more goes into its socket
-                last = workshop.made[0].steps
+            while factory.made[0].steps != last:  # until no more goes into its socket
+                last = factory.made[0].steps
                 await asyncio.sleep(0.5)
             assert last > 0
-            await stops(server, workshop)
+            await stops(server, factory)
 
     asyncio.run(main())
 
@@ -796,27 +797,27 @@ def test_a_server_with_a_deaf_tab_stops(tmp_path):
 def test_a_deaf_tab_loses_its_world(tmp_path, monkeypatch):
     monkeypatch.setattr("dreamduck.web.server.HEARTBEAT", 0.6)
 
-    async def test(address, http, tab, workshop):
+    async def test(address, http, tab, factory):
         with await deaf_tab(address):
-            await until(lambda: workshop.made)
-            workshop.made[0].large = True
-            await until(lambda: workshop.made[0].closed)
+            await until(lambda: factory.made)
+            factory.made[0].large = True
+            await until(lambda: factory.made[0].closed)
 
     serving(tmp_path)(test)
 
 
 def test_a_server_stops_while_a_long_link_is_replayed(tmp_path):
     async def main():
-        workshop = LineWorkshop(tmp_path)
-        workshop.pace = 0.02
-        server = Server(ServerConfig(port=0), workshop)
+        factory = LineFactory(tmp_path)
+        factory.pace = 0.02
+        server = Server(ServerConfig(port=0), factory)
         address = await server.start()
         async with ClientSession() as http:
             one = Tab(await http.ws_connect(address + "socket"))
             await one.say("again", link=LONG)
-            await until(lambda: workshop.made and workshop.made[0].steps > 2)
-            await stops(server, workshop)
-            assert workshop.made[0].steps < 1000
+            await until(lambda: factory.made and factory.made[0].steps > 2)
+            await stops(server, factory)
+            assert factory.made[0].steps < 1000
 
     asyncio.run(main())
 

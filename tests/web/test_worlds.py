@@ -25,7 +25,7 @@ from dreamduck.world_model.mdn_rnn import MDNRNN
 
 
 @pytest.fixture(scope="module")
-def workshop(model_folder, tmp_path_factory) -> SessionFactory:
+def factory(model_folder, tmp_path_factory) -> SessionFactory:
     folder = model_folder
     files = RunFiles.of(folder, "rnnenv", 1, 4)
     files.write_theta(random_theta(ControllerForm("zch"), np.random.default_rng(0), 0.001))
@@ -68,14 +68,14 @@ def test_settings_that_the_weights_did_not_learn_from(model_folder, tmp_path):
     assert not out.exists()
 
 
-def test_recordings_name_the_end_as_the_gym_worlds_do(workshop, monkeypatch):
+def test_recordings_name_the_end_as_the_gym_worlds_do(factory, monkeypatch):
     predict = MDNRNN.predict
 
     def often(*given):
         return predict(*given)._replace(end=np.full(1, 0.2, np.float32))
 
     for world, end in (("road", "off-road"), ("dream", "dream-end")):
-        session = Session(workshop.make(Start(world, seed=8)), temperature=1.0)  # not at the first step
+        session = Session(factory.make(Start(world, seed=8)), temperature=1.0)  # not at the first step
         session.hold(1.0, 1.0)
         session.advance()
         assert to_episode(session).meta["end"] == "time"
@@ -88,8 +88,8 @@ def test_recordings_name_the_end_as_the_gym_worlds_do(workshop, monkeypatch):
         monkeypatch.undo()
 
 
-def test_the_road_is_the_road(workshop):
-    session = Session(workshop.make(Start("road", seed=4)))
+def test_the_road_is_the_road(factory):
+    session = Session(factory.make(Start("road", seed=4)))
     drive(session, 12)
     road = Road(RoadConfig(start_angle=START_ANGLE))
     road.reset([4])
@@ -104,8 +104,8 @@ def test_the_road_is_the_road(workshop):
 
 
 @pytest.mark.parametrize("world", ["road", "seen", "dream"])
-def test_going_back_and_on_as_before_gives_the_same(workshop, world):
-    session = Session(workshop.make(Start(world, map_name="loop_dyn_duckiebots", seed=2)))
+def test_going_back_and_on_as_before_gives_the_same(factory, world):
+    session = Session(factory.make(Start(world, map_name="loop_dyn_duckiebots", seed=2)))
     drive(session, 9, "controller")
     before, facts = [moment.frame for moment in session.moments], session.look()[1]
     session.seek(3)
@@ -117,13 +117,13 @@ def test_going_back_and_on_as_before_gives_the_same(workshop, world):
 
 
 @pytest.mark.parametrize("world", ["road", "dream"])
-def test_a_link_drives_the_same_again(workshop, world):
-    session = Session(workshop.make(Start(world, seed=3)), temperature=0.7)
+def test_a_link_drives_the_same_again(factory, world):
+    session = Session(factory.make(Start(world, seed=3)), temperature=0.7)
     drive(session, 5, "controller")
     session.pull(7, 1.5)
     session.heat(1.3)
     drive(session, 4, "controller")
-    again = replay(workshop.make, from_link(to_link(session.script())))
+    again = replay(factory.make, from_link(to_link(session.script())))
     assert again.at == 0
     again.seek(9)
     assert (again.now.frame == session.now.frame).all()
@@ -132,9 +132,9 @@ def test_a_link_drives_the_same_again(workshop, world):
     again.close()
 
 
-def test_the_dream_is_that_of_the_library(workshop):
-    session = Session(workshop.make(Start("dream", seed=11)), temperature=0.9)
-    model = workshop.model
+def test_the_dream_is_that_of_the_library(factory):
+    session = Session(factory.make(Start("dream", seed=11)), temperature=0.9)
+    model = factory.model
     dreams = Dreams(model.dynamics, model.start_states(), temperature=0.9)
     dreams.reset([11])
     for step in range(8):
@@ -145,13 +145,13 @@ def test_the_dream_is_that_of_the_library(workshop):
         assert np.array_equal(session.scene.latents, dreams.z[0])
         assert session.look()[1]["end_probability"] == pytest.approx(told.prediction.end[0])
     session.seek(0)
-    again = Session(workshop.make(session.scene.start))  # with its first latents given
+    again = Session(factory.make(session.scene.start))  # with its first latents given
     assert np.array_equal(again.scene.latents, session.scene.latents)
 
 
-def test_the_seen_road_is_seen_as_the_library_sees_it(workshop):
-    session = Session(workshop.make(Start("seen", seed=5)))
-    model = workshop.model
+def test_the_seen_road_is_seen_as_the_library_sees_it(factory):
+    session = Session(factory.make(Start("seen", seed=5)))
+    model = factory.model
     vae = Perception(model.vae, model.dynamics)
     observation = vae.reset(session.now.frame[None])
     drive(session, 6)
@@ -169,44 +169,44 @@ def test_the_seen_road_is_seen_as_the_library_sees_it(workshop):
     session.close()
 
 
-def test_temperature_nought_is_the_likeliest(workshop):
-    session = Session(workshop.make(Start("dream", seed=1)), temperature=0.0)
+def test_temperature_nought_is_the_likeliest(factory):
+    session = Session(factory.make(Start("dream", seed=1)), temperature=0.0)
     coming = session.look()[0]["next"]
     session.advance()
     assert (session.look()[0]["dream"] == coming).all()
 
 
-def test_a_drive_becomes_a_recording(workshop):
-    session = Session(workshop.make(Start("dream", seed=1)))
+def test_a_drive_becomes_a_recording(factory):
+    session = Session(factory.make(Start("dream", seed=1)))
     with pytest.raises(RecordError):
-        workshop.recorder.save(session)
+        factory.recorder.save(session)
     drive(session, 5, "controller")
-    saved = workshop.recorder.save(session)
-    episode = read_episode(workshop.recorder.folder / saved["episode"])
+    saved = factory.recorder.save(session)
+    episode = read_episode(factory.recorder.folder / saved["episode"])
     assert len(episode) == saved["steps"] == 5
     assert (episode.obs[0] == session.moments[0].frame).all()
     assert (episode.action == session.actions()).all()
     assert episode.meta["simulator"] == "dream"
-    assert workshop.recorder.film(saved["film"]).stat().st_size > 500
-    assert workshop.recorder.film("../" + saved["film"]) is None
-    frame, length = workshop.recorder.frame(saved["episode"].removesuffix(".npz"), 2)
+    assert factory.recorder.film(saved["film"]).stat().st_size > 500
+    assert factory.recorder.film("../" + saved["film"]) is None
+    frame, length = factory.recorder.frame(saved["episode"].removesuffix(".npz"), 2)
     assert length == 5
     assert (frame == session.moments[2].frame).all()
-    assert len(workshop.latents(frame)) == 64
+    assert len(factory.latents(frame)) == 64
 
 
-def test_what_cannot_be_made(workshop, tmp_path):
+def test_what_cannot_be_made(factory, tmp_path):
     strange = (Start("road", map_name="/etc/passwd"), Start("seen", map_name="none"))
     for start in (*strange, Start("dream", z=(1.0,))):
         with pytest.raises(ConfigError):
-            workshop.make(start)
+            factory.make(start)
     with pytest.raises(ConfigError):
-        workshop.outline("../../x.yaml")
+        factory.outline("../../x.yaml")
     with pytest.raises(WeightsError):
         SessionFactory(SessionFactoryConfig(weights=str(tmp_path)))
     with pytest.raises(ControllerError):
         SessionFactory(
-            SessionFactoryConfig(weights=workshop.config.weights, controller=str(tmp_path / "none.json"))
+            SessionFactoryConfig(weights=factory.config.weights, controller=str(tmp_path / "none.json"))
         )
 
 
@@ -254,22 +254,22 @@ def test_a_damaged_controller_in_the_log_is_passed_over(model_folder, tmp_path, 
     assert len(str(told.value)) < 500
 
 
-def test_every_map_that_is_offered_has_a_road(workshop):
-    maps = workshop.describe()["maps"]
+def test_every_map_that_is_offered_has_a_road(factory):
+    maps = factory.describe()["maps"]
     assert len(maps) > 30
     assert "field1" not in maps  # which has none
     for name in maps:
-        assert workshop.outline(name)["name"] == name
+        assert factory.outline(name)["name"] == name
 
 
-def test_a_map_from_above(workshop):
-    outline = workshop.outline("loop_obstacles")
+def test_a_map_from_above(factory):
+    outline = factory.outline("loop_obstacles")
     assert outline["tiles"]
     assert outline["things"]
     assert all(len(points) == 4 for points in outline["lanes"])
 
 
-def test_without_weights_there_is_the_road(workshop, tmp_path, monkeypatch):
+def test_without_weights_there_is_the_road(factory, tmp_path, monkeypatch):
     monkeypatch.setattr("dreamduck.web.session_factory.FOLDER", tmp_path)
     bare = SessionFactory(SessionFactoryConfig())
     about = bare.describe()
