@@ -106,7 +106,8 @@ def nearest(empty: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.ND
         (H, W) rows and (H, W) columns.
     """
     height, width = empty.shape
-    rows, columns = np.indices(empty.shape)
+    indices = np.indices(empty.shape)
+    rows, columns = indices[0], indices[1]
     far = 2 * (height + width)
     above = np.maximum.accumulate(np.where(empty, -far, rows), axis=0)
     below = np.minimum.accumulate(np.where(empty, far, rows)[::-1], axis=0)[::-1]

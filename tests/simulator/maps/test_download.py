@@ -4,6 +4,7 @@ import io
 import logging
 import multiprocessing
 import os
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -110,9 +111,9 @@ def test_no_network_is_told_in_one_line(cache, monkeypatch):
 def test_another_archive_is_refused(cache, monkeypatch):
     def pip(command, cwd, **_):
         archive(Path(cwd) / f"{download.NAME}-{download.VERSION}.tar.gz", GOOD)
-        return download.subprocess.CompletedProcess(command, 0, "", "")
+        return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(download.subprocess, "run", pip)
+    monkeypatch.setattr(subprocess, "run", pip)
     with pytest.raises(DependencyError, match="expected SHA-256 0300dc7e"):
         assets.data_folder()
     assert not download.cached_folder().exists()
