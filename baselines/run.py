@@ -1,7 +1,6 @@
-"""`python -m baselines.run`: the same as `python -m dreamduck.rl.run`."""
-
-from dreamduck.common import command_line
-from dreamduck.rl.run import main
+"""`python -m baselines.run`: the same as `dreamduck rl`."""
 
 if __name__ == "__main__":
-    command_line.run(main)
+    from dreamduck.cli import main
+
+    main("rl")

@@ -55,7 +55,7 @@ def test_every_requirement_has_an_exact_version_that_fits():
     for line in lines(ROOT / "constraints.txt"):
         name, version = line.split("==")
         pins[canonical(name).name] = version
-    for text in {*project()["dependencies"], *packages_of("dev")}:
+    for text in {*project()["dependencies"], *packages_of("all")}:
         requirement = canonical(text)
         if requirement.marker is None or requirement.marker.evaluate():
             assert requirement.specifier.contains(pins.get(requirement.name, "")), requirement

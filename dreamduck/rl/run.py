@@ -357,4 +357,6 @@ def _steps_per_update(model: Any, plan: Plan) -> int:
 
 
 if __name__ == "__main__":
-    command_line.run(main)
+    from dreamduck.cli import main
+
+    main("rl")

@@ -42,8 +42,8 @@ def prepare() -> None:
         return
     if sys.version_info >= NEWEST:
         raise DependencyError(
-            "simulator='gym-duckietown' needs Python 3.11, got "
-            f"{sys.version_info[0]}.{sys.version_info[1]}, on which its packages fail at import; use simulator='native', which runs on all"
+            f"simulator='gym-duckietown' needs Python 3.11, got {sys.version.split()[0]}; its packages "
+            "fail at import on newer ones; use simulator='native', which runs on all"
         )
     logging.disable(logging.WARNING)
     warnings.filterwarnings("ignore")

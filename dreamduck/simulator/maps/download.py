@@ -100,9 +100,8 @@ def download(folder: Path) -> Path:
         lines = [line for line in done.stderr.splitlines() if line.strip()] or ["pip said nothing"]
         told = next((line for line in lines if line.startswith("ERROR:")), lines[-1])
         raise DependencyError(
-            "Duckietown's maps, textures and meshes are missing, and pip could not fetch them "
-            f"({told:.300}); "
-            f"connect to the network and give the command again, or once: {COMMAND}"
+            f"Duckietown's maps, textures and meshes are missing, and pip could not fetch them "
+            f"({told:.300}); connect to the network and give the command again, or once: {COMMAND}"
         )
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     if found != SHA256:

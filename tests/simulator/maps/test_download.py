@@ -114,7 +114,7 @@ def test_another_archive_is_refused(cache, monkeypatch):
         return subprocess.CompletedProcess(command, 0, "", "")
 
     monkeypatch.setattr(subprocess, "run", pip)
-    with pytest.raises(DependencyError, match=r"expected SHA-256 0300dc7e"):
+    with pytest.raises(DependencyError, match="expected SHA-256 0300dc7e"):
         assets.data_folder()
     assert not download.cached_folder().exists()
 
