@@ -15,7 +15,7 @@ from gymnasium.vector import AutoresetMode
 from dreamduck.envs.rnnenv import Pictures, dream_config, load_memory, observation_space, observe, step_time
 from dreamduck.envs.vector import BatchVectorEnv, Flags, Indices, Info
 from dreamduck.simulator.base import FloatArray, Frames
-from dreamduck.world_model import mdn_rnn
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination import DREAM_END
 from dreamduck.world_model.imagination.stepper import Dreams
 
@@ -44,7 +44,7 @@ class DreamVectorEnv(BatchVectorEnv):
         fps = 1.0 / step_time(rnn)
         space = observation_space(rnn)
         super().__init__(num_envs, space, fps, render_mode, max_episode_steps, autoreset_mode)
-        initial = mdn_rnn.load_initial(self.config.folder, rnn.config, self.config.beginning)
+        initial = WorldModel.load(self.config.folder).start_states(self.config.beginning)
         self.dreams = Dreams(rnn, initial, self.num_envs, self.config.temperature)
         self.pictures = Pictures(self.config.folder)
 

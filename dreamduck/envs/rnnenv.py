@@ -24,7 +24,7 @@ from dreamduck.envs.world import World
 from dreamduck.pretrained import FOLDER
 from dreamduck.simulator.base import FloatArray, Frames
 from dreamduck.simulator.environment import ENVIRONMENT
-from dreamduck.world_model import mdn_rnn
+from dreamduck.world_model import WorldModel, mdn_rnn
 from dreamduck.world_model.imagination import DREAM_END, TEMPERATURE, no_heads
 from dreamduck.world_model.imagination.stepper import Dreams
 from dreamduck.world_model.mdn_rnn import MDNRNN
@@ -100,7 +100,7 @@ class DreamEnv(World):
         rnn = load_memory(self.config.folder)
         super().__init__(render_mode, 1.0 / step_time(rnn))
         self.observation_space = observation_space(rnn)
-        initial = mdn_rnn.load_initial(self.config.folder, rnn.config, self.config.beginning)
+        initial = WorldModel.load(self.config.folder).start_states(self.config.beginning)
         self.dreams = Dreams(rnn, initial, 1, self.config.temperature)
         self.pictures = Pictures(self.config.folder)
         self._seed = 0
@@ -151,9 +151,7 @@ class Pictures:
     def frames(self, z: npt.NDArray[np.float32]) -> Frames:
         """The same as the VAE makes them, (N, 64, 64, 3) uint8."""
         if self._vision is None:
-            from dreamduck.world_model import vae
-
-            self._vision = vae.load(self._folder)
+            self._vision = WorldModel.load(self._folder).vae
         frames: Frames = self._vision.decode(z)
         return frames
 
@@ -164,7 +162,7 @@ def load_memory(folder: Path) -> MDNRNN:
     Raises:
         WeightsError: it is missing or damaged.
     """
-    rnn = mdn_rnn.load(folder)
+    rnn = WorldModel.load(folder).dynamics
     if rnn.lacks and rnn.weights not in _told:
         _told.add(rnn.weights)
         log.warning("%s: %s", folder, no_heads(rnn))

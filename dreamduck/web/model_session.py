@@ -13,8 +13,7 @@ from dreamduck.common.errors import ConfigError
 from dreamduck.controllers.policy import Controller
 from dreamduck.envs.rnnenv import load_memory, observation_space
 from dreamduck.web.session import Action, Frame
-from dreamduck.world_model import mdn_rnn as memory
-from dreamduck.world_model import vae as vision
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination.noise import Noise
 from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ, LSTMState, Prediction
 from dreamduck.world_model.mdn_rnn.mixture import Mixture
@@ -53,9 +52,9 @@ def load_model(folder: Path) -> Model:
     Raises:
         WeightsError: a part is missing or damaged, or they do not fit each other.
     """
-    encoder, rnn = vision.load(folder), load_memory(folder)
+    encoder, rnn = WorldModel.load(folder).vae, load_memory(folder)
     observation_space(rnn)  # refuses a memory of other actions
-    return Model(encoder, rnn, memory.load_initial(folder, rnn.config))
+    return Model(encoder, rnn, WorldModel.load(folder).start_states())
 
 
 @dataclasses.dataclass(frozen=True)

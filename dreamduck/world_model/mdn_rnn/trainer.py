@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dreamduck.common.backend import has_gpu, keras, tf
+from dreamduck.common.backend import has_gpu, tf
+from dreamduck.world_model import fit
 from dreamduck.world_model.latents import Series
 from dreamduck.world_model.mdn_rnn import graph
 from dreamduck.world_model.mdn_rnn.batches import Batch
@@ -34,9 +35,7 @@ from dreamduck.world_model.mdn_rnn.network import (
 )
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
 
-COSINE_END = 0.02  # of the learning rate
 WARM_UP = 50  # steps until the learning rate is whole
-PREFIX = "weight/"
 DREAMS_FROM = 1 / 3  # of the training; what is dreamt before is not worth learning from
 DREAM_KEYS = range(4)  # streams of chance of their own
 SPREADS = 3.0  # of a latent about its mean that belong to its range
@@ -77,8 +76,13 @@ class Losses(NamedTuple):
         """Whether all are numbers."""
         return all(math.isfinite(value) for value in self)
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """For the log."""
+        return self._asdict()
 
-class Trainer:
+
+class Trainer(fit.Trainer):
     """The model, its optimizer, the lanes' states, and one compiled step.
 
     Args:
@@ -96,12 +100,11 @@ class Trainer:
         frozen: Parameters | None = None,
     ) -> None:
         self.config, self.sizes, self.scale, self.latents = config, sizes, scale, latents
-        self.model = MDNRNNNetwork(sizes)
-        self.model.set_parameters({**first_parameters(sizes, config.seed, latents), **(frozen or {})})
+        model = MDNRNNNetwork(sizes)
+        model.set_parameters({**first_parameters(sizes, config.seed, latents), **(frozen or {})})
         if frozen is not None:
-            self.model.freeze()
-        self.optimizer = keras.optimizers.Adam(config.learning_rate)
-        self.optimizer.build(self.model.trainable_variables)
+            model.freeze()
+        super().__init__(model, config.learning_rate)
         lanes = (config.batch_size, sizes.hidden_size)
         self._lanes = [tf.Variable(np.zeros(lanes, np.float32), trainable=False) for _ in "hc"]
         self._dreamers = round(config.dreaming * config.batch_size)
@@ -110,9 +113,8 @@ class Trainer:
 
     def learning_rate(self, step: int) -> float:
         """Of a step, by the schedule."""
-        part = 0.5 * (1 + math.cos(math.pi * step / self.config.steps))
         rise = min(1.0, (step + 1) / WARM_UP)
-        return self.config.learning_rate * rise * (COSINE_END + (1 - COSINE_END) * part)
+        return self.config.learning_rate * rise * fit.cosine(step, self.config.steps)
 
     def train(self, batch: Batch, step: int) -> Losses:
         """Learn from one batch; returns the losses before the step."""
@@ -219,27 +221,9 @@ class Trainer:
         made["head_end/bias"] -= np.float32(math.log(self.config.end_weight))
         return made
 
-    def state(self) -> dict[str, np.ndarray]:
-        """Weights, the optimizer's variables and the lanes' states, as arrays."""
-        arrays: dict[str, np.ndarray] = {PREFIX + n: a for n, a in self.model.parameters().items()}
-        for i, variable in enumerate(self.optimizer.variables):
-            arrays[f"optimizer/{i}"] = keras.ops.convert_to_numpy(variable)
-        for i, variable in enumerate(self._lanes):
-            arrays[f"lanes/{i}"] = variable.numpy()
-        return arrays
-
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take over what `state` gave.
-
-        Raises:
-            WeightsError, KeyError, ValueError: it does not fit.
-        """
-        weights = {n.removeprefix(PREFIX): a for n, a in arrays.items() if n.startswith(PREFIX)}
-        self.model.set_parameters(weights)
-        for i, variable in enumerate(self.optimizer.variables):
-            variable.assign(arrays[f"optimizer/{i}"])
-        for i, variable in enumerate(self._lanes):
-            variable.assign(arrays[f"lanes/{i}"])
+    def carried(self) -> dict[str, Any]:
+        """The optimizer's variables and the LSTM states of the batch's streams."""
+        return super().carried() | {f"lanes/{i}": variable for i, variable in enumerate(self._lanes)}
 
 
 def first_parameters(sizes: MDNRNNConfig, seed: int, latents: LatentScale) -> Parameters:
