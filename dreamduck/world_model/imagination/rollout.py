@@ -21,8 +21,7 @@ from dreamduck.common.seeding import derive
 from dreamduck.world_model.imagination import TEMPERATURE
 from dreamduck.world_model.imagination.noise import Noise
 from dreamduck.world_model.imagination.stepper import check_temperature
-from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ, graph
-from dreamduck.world_model.mdn_rnn.layout import ALIVE, ENDED
+from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ, equations, graph
 
 Tensor = Any
 Policy = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -168,7 +167,7 @@ class Dream:
             action = policy(theta, z, c, h)
             c, h, out = graph.advance(self._weights, z, action, c, h)
             chance = uniform[t]
-            going, ending, end = self._heads(out)
+            going, ending, end = equations.end_and_rewards(tf, out, sizes)
             ended = chance[:, -1] < end
             reward = tf.where(ended, ending, going)
             rows = tuple(r.write(t, v) for r, v in zip(rows, (z, action, reward, end), strict=False))
@@ -184,12 +183,6 @@ class Dream:
         start = (tf.constant(0), (z, c, h, total, length, alive), rows)
         _, carried, rows = tf.while_loop(carry_state, body, start, parallel_iterations=1)
         return (*carried, *(row.stack() for row in rows))
-
-    def _heads(self, out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Rewards of going on and of ending, and the probability of the end, each (B,)."""
-        width = self.memory.config.mixture_size
-        end = 0.5 * tf.tanh(0.5 * out[:, width + 2]) + 0.5
-        return out[:, width + ALIVE], out[:, width + ENDED], end
 
 
 class _Table:

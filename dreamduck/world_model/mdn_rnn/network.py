@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dreamduck.common.backend import FLOAT, has_gpu, keras
-from dreamduck.world_model.mdn_rnn import graph
+from dreamduck.world_model.mdn_rnn import equations, graph
 from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig, Parameters, check_parameters, shapes
-from dreamduck.world_model.mdn_rnn.step import gate_halves
 
 ops = keras.ops
 Tensor = Any
@@ -102,7 +101,7 @@ class MDNRNNNetwork(keras.Model):
     def merged(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The weights as `MDNRNN.merged` gives them."""
         kernel, recurrent, bias = self.core.weights
-        halves = gate_halves(self.sizes.hidden_size)
+        halves = equations.gate_halves(self.sizes.hidden_size)
         heads = (self.head_mixture, self.head_reward, self.head_end)
         return (
             ops.concatenate([kernel, recurrent]) * halves,
