@@ -180,7 +180,7 @@ RNN_FLAGS = {
         lambda run, base: end_bias(base) - end_bias(run) == pytest.approx(math.log(4), abs=0.1),
     ),
     "reward_weight": (9.0, lambda run, base: differ(run, base, CHECKPOINT)),
-    "dreaming": (1.0, lambda run, base: differ(run, base, CHECKPOINT)),
+    "scheduled_sampling": (1.0, lambda run, base: differ(run, base, CHECKPOINT)),
     "hidden_size": (4, lambda run, base: run.json("weights/rnn.json")["sizes"]["hidden_size"] == 4),
     "mixtures": (3, lambda run, base: run.json("weights/rnn.json")["sizes"]["mixtures"] == 3),
     "residual": (False, lambda run, base: run.json("weights/rnn.json")["sizes"]["residual"] is False),

@@ -135,7 +135,7 @@ def memory_graph(memory: MDNRNN) -> bytes:
     g.add("LogSoftmax", ["logits"], "logmix", axis=1)
     if config.residual:
         # (1, Z) meets (1, K, Z): a share of the latent that went in is added to each Gaussian's mean.
-        g.add("Mul", ["z", g.constant("share", memory.share[None])], "residual")
+        g.add("Mul", ["z", g.constant("share", memory.residual_scale[None])], "residual")
         g.add("Add", ["means", "residual"], "mix_mu")
     else:
         g.add("Identity", ["means"], "mix_mu")

@@ -173,7 +173,7 @@ class MDNRNNFit(Fit):
 
 
 def _source(config: TrainingConfig, series: Series) -> MDNRNN:
-    """The memory whose heads are trained.
+    """The MDN-RNN whose heads are trained.
 
     Raises:
         ConfigError: the settings ask for another form.

@@ -92,7 +92,7 @@ def compare(memory: MDNRNN, first, temperature: float) -> None:
 
 @pytest.mark.parametrize("temperature", [TEMPERATURE, 1.0])
 def test_the_shipped_memory_as_a_graph(shipped, temperature):
-    assert 0 < shipped.memory.share.min() < shipped.memory.share.max() < 1
+    assert 0 < shipped.memory.residual_scale.min() < shipped.memory.residual_scale.max() < 1
     compare(shipped.memory, shipped.initial.mu[:1], temperature)
 
 

@@ -18,7 +18,7 @@ TEMPERATURE = 0.1  # of a dream unless told otherwise: where it is truest, see R
 
 
 def no_heads(memory: MDNRNN) -> str:
-    """What a memory of 2019 does not predict, and what to do about it; "" where nothing is missing."""
+    """What an MDN-RNN of 2019 does not predict, and what to do about it; "" where nothing is missing."""
     if not memory.lacks:
         return ""
     rewards = "every reward of its dream is 0" + ("" if memory.begins else " and no dream ends")

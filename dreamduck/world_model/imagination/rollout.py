@@ -61,7 +61,7 @@ class Dream:
     def __init__(self, memory: MDNRNN, initial: InitialZ) -> None:
         self.memory, self.initial = memory, initial
         self._weights = graph.StepWeights(*(tf.constant(array) for array in memory.merged()))
-        self._share, self._bounds = tf.constant(memory.share), tf.constant(memory.bounds)
+        self._residual_scale, self._bounds = tf.constant(memory.residual_scale), tf.constant(memory.bounds)
         self._compiled: dict[tuple[Policy, bool], Any] = {}
 
     def rollout(
@@ -84,8 +84,8 @@ class Dream:
             steps: a dream is cut after so many.
             seed: of all, or one for each candidate. Episode e of a candidate with seed s is the dream
                 (s, e), whoever else dreams; the world v2 dreams (s, 0) after `reset(seed=s)`.
-            temperature: 1 as the memory expects; less is surer, more is stranger.
-            trace: also return every step, at the price of the memory for it.
+            temperature: 1 as the MDN-RNN expects; less is surer, more is stranger.
+            trace: also return every step, at the price of the RAM for it.
         Raises:
             ConfigError: a number is out of its range, or the shapes do not fit.
         """
@@ -174,7 +174,9 @@ class Dream:
             total = total + tf.where(alive, reward, 0.0)
             length = length + tf.cast(alive, tf.int32)
             alive = tf.logical_and(alive, tf.logical_not(ended))
-            z = graph.sample(sizes, out, z, self._share, chance, normal[t], temperature, self._bounds)
+            z = graph.sample(
+                sizes, out, z, self._residual_scale, chance, normal[t], temperature, self._bounds
+            )
             return t + 1, (z, c, h, total, length, alive), rows
 
         def carry_state(t: Tensor, carried: tuple[Tensor, ...], rows: tuple[Any, ...]) -> Tensor:

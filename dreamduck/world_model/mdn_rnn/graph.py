@@ -114,7 +114,7 @@ def sample(
     config: MDNRNNConfig,
     out: Tensor,
     z: Tensor,
-    share: Tensor,
+    residual_scale: Tensor,
     uniform: Tensor,
     normal: Tensor,
     temperature: Tensor,
@@ -124,7 +124,7 @@ def sample(
 
     Args:
         out: (B, 3KZ + 3), what the heads gave. z: (B, Z), the latent before.
-        share: (Z,), of that latent which is added to the means; unused without `residual`.
+        residual_scale: (Z,), of that latent which is added to the means; unused without `residual`.
         uniform: (B, Z) or more columns. normal: (B, Z).
         bounds: (2, Z), the least and the greatest value of each latent.
     Returns:
@@ -137,5 +137,5 @@ def sample(
         normal,
         temperature,
         bounds,
-        share * z if config.residual else None,
+        residual_scale * z if config.residual else None,
     )

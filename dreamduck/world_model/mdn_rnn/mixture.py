@@ -21,7 +21,7 @@ LOG_SQRT_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
 class Mixture(NamedTuple):
-    """What the memory says of the next latent."""
+    """What the MDN-RNN says of the next latent."""
 
     logmix: FloatArray  # (B, K, Z), log weights; they sum to 1 over K
     mix_mu: FloatArray  # (B, K, Z)

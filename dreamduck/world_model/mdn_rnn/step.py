@@ -1,4 +1,4 @@
-"""One step of the memory, in numpy and compiled products.
+"""One step of the MDN-RNN, in numpy and compiled products.
 
 For one car this is quicker than any graph (`benchmarks/dream.py`
 measures it), and it runs inside anybody's session, or beside OpenGL, where TensorFlow cannot."""
@@ -24,7 +24,7 @@ from dreamduck.world_model.mdn_rnn.mixture import Z_LIMIT, Mixture, log_softmax,
 
 
 class LSTMState(NamedTuple):
-    """What the memory carries from step to step."""
+    """What the MDN-RNN carries from step to step."""
 
     h: FloatArray  # (B, H), the LSTM's output
     c: FloatArray  # (B, H), its cell
@@ -68,7 +68,7 @@ class MDNRNN:
         self.parameters = p = check_parameters(parameters, config)
         gates, gates_bias, heads, heads_bias = self.merged()
         self._gates, self._heads = Product(gates, gates_bias), Product(heads, heads_bias)
-        self.share = p.get("head_share/kernel", np.zeros(config.z_size, np.float32))
+        self.residual_scale = p.get("head_share/kernel", np.zeros(config.z_size, np.float32))
 
     @property
     def begins(self) -> bool:
@@ -121,7 +121,7 @@ class MDNRNN:
         out = self._heads(state.h)
         width = config.mixture_size
         parts = out[:, :width].reshape(-1, 3, config.mixtures, config.z_size)
-        mix_mu = parts[:, 1] + (self.share * z)[:, None] if config.residual else parts[:, 1]
+        mix_mu = parts[:, 1] + (self.residual_scale * z)[:, None] if config.residual else parts[:, 1]
         mixture = Mixture(log_softmax(parts[:, 0]), mix_mu, parts[:, 2])
         return Prediction(mixture, *equations.end_and_rewards(np, out, config))
 

@@ -33,7 +33,14 @@ def test_one_step_and_draw(dynamics, temperature):
     weights = graph.StepWeights(*(tf.constant(array) for array in dynamics.merged()))
     c, h, out = graph.advance(weights, *map(tf.constant, (z, action, c, h)))
     other = graph.sample(
-        dynamics.config, out, z, dynamics.share, uniform, normal, np.float32(temperature), dynamics.bounds
+        dynamics.config,
+        out,
+        z,
+        dynamics.residual_scale,
+        uniform,
+        normal,
+        np.float32(temperature),
+        dynamics.bounds,
     )
     np.testing.assert_allclose(h, state.h, atol=2e-6)
     np.testing.assert_allclose(c, state.c, atol=2e-6)

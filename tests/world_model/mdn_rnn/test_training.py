@@ -24,7 +24,7 @@ from dreamduck.world_model.mdn_rnn import MDNRNN, batches, files
 from dreamduck.world_model.mdn_rnn.mixture import sample
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
 from dreamduck.world_model.mdn_rnn.step import LSTMState
-from dreamduck.world_model.mdn_rnn.trainer import DREAM_KEYS, Trainer, latent_scale, reward_scale
+from dreamduck.world_model.mdn_rnn.trainer import SAMPLING_KEYS, Trainer, latent_scale, reward_scale
 from tests.world_model.mdn_rnn.helpers import ENVIRONMENT, random_parameters, toy_series, write_toy
 
 SCRIPT = Path(dreamduck.__file__).parent / "envs" / "rnn_train.py"
@@ -191,7 +191,7 @@ def test_padding_and_what_lies_behind_an_episode_change_nothing(tmp_path):
 @pytest.mark.parametrize("residual", [True, False])
 def test_what_it_dreams_while_it_learns(tmp_path, residual):
     """Half of the lanes go on with draws of their own mixtures; the other half sees what there was."""
-    made = config(tmp_path, batch_size=8, dreaming=0.5, residual=residual)
+    made = config(tmp_path, batch_size=8, scheduled_sampling=0.5, residual=residual)
     series = toy_series(6)
     scales = reward_scale(series, range(6)), latent_scale(series, range(6), residual)
     trainer = Trainer(made, made.sizes(4, 2), *scales)
@@ -200,13 +200,13 @@ def test_what_it_dreams_while_it_learns(tmp_path, residual):
     z, action = (random.standard_normal((8, 20, n)).astype(np.float32) for n in (4, 2))
     h, c = (random.uniform(-1, 1, (8, 12)).astype(np.float32) for _ in "hc")
     seed = tf.constant([3, 4])
-    seen = trainer.dream_on(
+    seen = trainer.sample_inputs(
         tf.constant(z), tf.constant(action), tf.constant(h), tf.constant(c), seed
     ).numpy()
     dreamt = ~(seen == z).all(axis=(1, 2))
     assert dreamt.sum() == 4
 
-    chance = [tf.random.experimental.stateless_fold_in(seed, key) for key in DREAM_KEYS]
+    chance = [tf.random.experimental.stateless_fold_in(seed, key) for key in SAMPLING_KEYS]
     lane = tf.argsort(tf.random.stateless_uniform((8,), chance[0])).numpy()[:4]
     uniform = tf.random.stateless_uniform((4, 20, 4), chance[2]).numpy()
     normal = tf.random.stateless_normal((4, 20, 4), chance[3]).numpy()
@@ -234,8 +234,8 @@ def test_nobody_dreams_where_nobody_is_to(tmp_path):
     series = toy_series(6)
     places = batches.plan(series.offsets, np.arange(6), 8, 12, 2, 0)
     weights = []
-    for dreaming in (0.0, 0.05, 0.2):  # 0.05 of 8 rows is none, 0.2 are two
-        made = config(tmp_path, dreaming=dreaming)
+    for share in (0.0, 0.05, 0.2):  # 0.05 of 8 rows is none, 0.2 are two
+        made = config(tmp_path, scheduled_sampling=share)
         trainer = Trainer(
             made, made.sizes(4, 2), reward_scale(series, range(6)), latent_scale(series, range(6), True)
         )
