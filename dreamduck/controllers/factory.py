@@ -185,7 +185,7 @@ def make_evaluator(
     Args:
         env: one of `ENVS`.
         threads: cores to use; all by default.
-        beginning: of dreams, see `memory.load_initial`.
+        beginning: of dreams, see `WorldModel.start_states`.
     """
     if env == "rnnenv":
         return DreamEvaluator(make_dream(config, beginning), form, config.temperature)

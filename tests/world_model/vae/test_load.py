@@ -149,7 +149,7 @@ def test_other_json_is_not_the_2019_form(tmp_path, text):
 def test_looking_loads_no_tensorflow(tmp_path):
     files.save(tmp_path, parameters(z_size=2), {})
     code = (
-        "import sys, numpy, dreamduck.world_model.vae as v; v.load(sys.argv[1]).encode("
+        "import sys, numpy, dreamduck; dreamduck.WorldModel.load(sys.argv[1]).encode("
         "numpy.zeros((1, 64, 64, 3), numpy.uint8)); print('tensorflow' in sys.modules)"
     )
     done = subprocess.run(
