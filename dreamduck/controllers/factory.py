@@ -26,6 +26,7 @@ from dreamduck.controllers.policy import FEATURES, Controller, ControllerForm
 from dreamduck.pretrained import FOLDER
 from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, check_environment
 from dreamduck.simulator.road import Road, RoadConfig
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination import TEMPERATURE, no_heads
 
 log = logging.getLogger(__name__)
@@ -109,9 +110,7 @@ def model_sizes(folder: Path) -> tuple[int, int]:
     Raises:
         WeightsError: the card is missing or damaged.
     """
-    from dreamduck.world_model import mdn_rnn
-
-    config = mdn_rnn.read_config(folder)
+    config = WorldModel.load(folder).sizes
     return config.z_size, config.hidden_size
 
 
@@ -186,7 +185,7 @@ def make_evaluator(
     Args:
         env: one of `ENVS`.
         threads: cores to use; all by default.
-        beginning: of dreams, see `memory.load_initial`.
+        beginning: of dreams, see `WorldModel.start_states`.
     """
     if env == "rnnenv":
         return DreamEvaluator(make_dream(config, beginning), form, config.temperature)
@@ -212,9 +211,7 @@ def make_dream(config: WorldConfig, beginning: str = "first", rewards: bool = Tr
     Raises:
         ConfigError: it learned from other settings. WeightsError: its dream has no rewards, or no ends.
     """
-    from dreamduck.world_model.imagination import load_dream
-
-    dream = load_dream(config.folder, beginning)
+    dream = WorldModel.load(config.folder).compiled_dream(beginning)
     check_environment(dream.memory.card, config, str(config.folder), config.any_weights)
     if rewards and dream.memory.lacks:
         raise WeightsError(f"{config.folder}: {no_heads(dream.memory)}")
@@ -227,10 +224,10 @@ def perception_maker(config: WorldConfig) -> Any:
     Raises:
         ConfigError: they learned from other settings.
     """
-    from dreamduck.world_model import mdn_rnn, vae
     from dreamduck.world_model.imagination.perception import Perception
 
-    encoder, rnn = vae.load(config.folder), mdn_rnn.load(config.folder)
+    model = WorldModel.load(config.folder)
+    encoder, rnn = model.vae, model.dynamics
     check_environment(rnn.card, config, str(config.folder), config.any_weights)
     check_environment(encoder.card, config, str(config.folder), config.any_weights, only=FRAMES)
     return lambda cars: Perception(encoder, rnn, cars)

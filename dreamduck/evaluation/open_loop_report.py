@@ -36,7 +36,7 @@ from dreamduck.evaluation.open_loop import (
 )
 from dreamduck.pretrained import FOLDER
 from dreamduck.recordings import find_recordings, held_out, read_episode
-from dreamduck.world_model import mdn_rnn, vae
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.vae import VAE
 
 log = logging.getLogger(__name__)
@@ -82,7 +82,8 @@ def evaluate(settings: EvaluationConfig, command: str = "") -> dict[str, Any]:
         RecordError: no records. WeightsError: no weights. TrainingError: no episode is long enough.
     """
     folder = Path(settings.weights) if settings.weights else FOLDER
-    encoder, rnn = vae.load(folder), mdn_rnn.load(folder)
+    model = WorldModel.load(folder)
+    encoder, rnn = model.vae, model.dynamics
     takes, guess = find_takes(settings, encoder)
     longest = settings.lengths[-1]
     dreamt = [

@@ -27,6 +27,7 @@ from dreamduck.controllers.policy import ControllerForm
 from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
 from dreamduck.search.run import Plan, VerdictConfig, claim_report, evolve, judge_on_road, kept, key_of
 from dreamduck.search.search import SearchConfig
+from dreamduck.world_model import WorldModel
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,6 @@ def forget(source: Path, target: Path, seed: int) -> Path:
         target: where the copy goes.
         seed: of the random weights.
     """
-    from dreamduck.world_model import mdn_rnn as memory
     from dreamduck.world_model.mdn_rnn.files import CARD, save
     from dreamduck.world_model.mdn_rnn.layout import initial_parameters
 
@@ -101,7 +101,7 @@ def forget(source: Path, target: Path, seed: int) -> Path:
         for name in VISION_FILES:
             if (source / name).exists():
                 shutil.copyfile(source / name, target / name)
-        sizes = memory.read_config(source)
+        sizes = WorldModel.load(source).sizes
         card = {"trained": False, "seed": seed, "made_by": "dreamduck.pipeline.ablations"}
         save(target, initial_parameters(sizes, seed), sizes, card)
     return target

@@ -93,7 +93,8 @@ def compare(memory: MDNRNN, first, temperature: float) -> None:
 
 @pytest.mark.parametrize("temperature", [TEMPERATURE, 1.0])
 def test_the_shipped_memory_as_a_graph(shipped, temperature):
-    assert 0 < shipped.dynamics.share.min() < shipped.dynamics.share.max() < 1
+    scale = shipped.dynamics.residual_scale
+    assert 0 < scale.min() < scale.max() < 1
     compare(shipped.dynamics, shipped.start_states().mu[:1], temperature)
 
 
