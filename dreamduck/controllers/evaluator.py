@@ -173,7 +173,7 @@ class RoadEvaluator:
             self.close()
             self._cars = len(seeds)
             self._road, self._perception = self._make_road(self._cars), self._make_perception(self._cars)
-        return drive(self._road, ControllerPolicy(self.form, theta, self._perception), seeds, steps)
+        return run_episodes(self._road, ControllerPolicy(self.form, theta, self._perception), seeds, steps)
 
     def close(self) -> None:
         """Free the simulator."""
@@ -212,7 +212,7 @@ class ControllerPolicy:
         return self._last
 
 
-def drive(
+def run_episodes(
     road: Drivable, driver: Policy, seeds: Sequence[int], steps: int, watch: Callback | None = None
 ) -> Returns:
     """One episode for each car of a road.
@@ -255,7 +255,7 @@ def block_size(population: int, episodes: int, requested: int = 0) -> int:
     return min(population, requested or max(1, DREAMS_IN_A_CALL // episodes))
 
 
-def judge_all(
+def evaluate_all(
     theta: Floats,
     seeds: Sequence[int],
     episodes: int,

@@ -46,7 +46,7 @@ class Dreamt(NamedTuple):
         return np.where(ends.any(axis=1), ends.argmax(axis=1) + 1, ends.shape[1] + 1)
 
 
-def make_take(episode: Episode, z: FloatArray) -> EpisodeWindow:
+def make_window(episode: Episode, z: FloatArray) -> EpisodeWindow:
     """An episode and the latents of its frames, or of the first of them; the others are let go."""
     obs = episode.obs if len(z) == len(episode) else episode.obs[: len(z)].copy()
     return EpisodeWindow(obs, z, episode.action, episode.reward, bool(episode.done[-1]))

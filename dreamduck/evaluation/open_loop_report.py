@@ -30,7 +30,7 @@ from dreamduck.evaluation.open_loop import (
     Frames,
     dream_on,
     end_errors,
-    make_take,
+    make_window,
     return_errors,
     z_errors,
 )
@@ -46,7 +46,7 @@ GREY = 128
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationConfig:
+class OpenLoopConfig:
     """What is dreamt, and how long."""
 
     records: str = option("records", "folder of recorded episodes; only held-out ones are used")
@@ -73,7 +73,7 @@ class EvaluationConfig:
         return sorted(int(text) for text in self.horizons)
 
 
-def evaluate(settings: EvaluationConfig, command: str = "") -> dict[str, Any]:
+def evaluate(settings: OpenLoopConfig, command: str = "") -> dict[str, Any]:
     """Dream after held-out episodes; writes `openloop.json` and films.
 
     Returns:
@@ -116,7 +116,7 @@ def evaluate(settings: EvaluationConfig, command: str = "") -> dict[str, Any]:
     return result
 
 
-def find_takes(settings: EvaluationConfig, encoder: VAE) -> tuple[list[EpisodeWindow], Frames]:
+def find_takes(settings: OpenLoopConfig, encoder: VAE) -> tuple[list[EpisodeWindow], Frames]:
     """The episodes to dream after, and the mean frame of the others (of all, if all are used).
 
     Raises:
@@ -136,7 +136,7 @@ def find_takes(settings: EvaluationConfig, encoder: VAE) -> tuple[list[EpisodeWi
     takes, frames = [], settings.shown + settings.lengths[-1]  # no more are compared
     for path in command_line.progress(chosen.paths, desc="looking", unit="episode"):
         episode = read_episode(path)
-        takes.append(make_take(episode, encoder.encode(episode.obs[:frames])[0]))
+        takes.append(make_window(episode, encoder.encode(episode.obs[:frames])[0]))
     others = recordings.chosen(
         (np.flatnonzero(~out) if (~out).any() else np.arange(len(out)))[:100].tolist()
     )
@@ -218,10 +218,10 @@ def table(result: dict[str, Any]) -> str:
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Evaluate, and print the figures."""
     parser = command_line.parser(__doc__ or "")
-    config.add_arguments(parser, EvaluationConfig)
+    config.add_arguments(parser, OpenLoopConfig)
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)
-    settings = config.from_arguments(EvaluationConfig, arguments)
+    settings = config.from_arguments(OpenLoopConfig, arguments)
     given = sys.argv[1:] if argv is None else list(argv)
     result = evaluate(
         settings, shlex.join(["python", "-m", "dreamduck.evaluation.open_loop_report", *given])

@@ -26,7 +26,7 @@ from dreamduck.common.readers import in_words, read_text
 from dreamduck.common.storage import claim, read_json, write_json
 from dreamduck.common.threads import cores
 from dreamduck.controllers.controller_file import read_controller
-from dreamduck.controllers.evaluator import ControllerPolicy, Policy, drive
+from dreamduck.controllers.evaluator import ControllerPolicy, Policy, run_episodes
 from dreamduck.controllers.factory import (
     WorldConfig,
     add_strict,
@@ -107,7 +107,7 @@ class Runner:
         recorder = EpisodeStatsCallback(world.step_time)
         steps = max(1, round(self.settings.seconds / world.step_time))
         driver = self._driver(task.row, world, len(task.seeds))
-        scores = drive(road, driver, task.seeds, steps, recorder)
+        scores = run_episodes(road, driver, task.seeds, steps, recorder)
         episodes = recorder.episodes()
         for car, episode in enumerate(episodes):
             episode["seed"], episode["return"] = task.seeds[car], round(float(scores.reward[car, 0]), 6)

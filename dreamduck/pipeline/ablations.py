@@ -24,8 +24,15 @@ from dreamduck.common.errors import ConfigError
 from dreamduck.common.storage import replacing, write_json
 from dreamduck.controllers.factory import WorldConfig, load_controller, model_sizes
 from dreamduck.controllers.policy import ControllerForm
+from dreamduck.evaluation.final_evaluation import (
+    EvaluationConfig,
+    cached,
+    claim_report,
+    evaluate_on_road,
+    settings_key,
+)
 from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
-from dreamduck.search.run import Plan, VerdictConfig, claim_report, evolve, judge_on_road, kept, key_of
+from dreamduck.search.run import Plan, evolve
 from dreamduck.search.search import SearchConfig
 
 log = logging.getLogger(__name__)
@@ -38,7 +45,7 @@ VISION_FILES = ("vae.weights.h5", "vae.json", "initial_z.json")
 
 
 @dataclasses.dataclass(frozen=True)
-class AblationConfig(VerdictConfig):
+class AblationConfig(EvaluationConfig):
     """What is compared."""
 
     worlds: tuple[str, ...] = option(WORLDS, "where to evolve")
@@ -158,8 +165,8 @@ def run(
             how = dataclasses.replace(how, beginning="first")  # it knows nothing of what came before
         plan = Plan(case.env, here, how, case.form, folder / case.name, fresh=fresh)
         done = plan.folder / "verdict.json"
-        key = key_of(case.env, here, settings, search=to_dict(how), form=str(case.form))
-        row = None if team.rank or fresh else kept(done, key, table)
+        key = settings_key(case.env, here, settings, search=to_dict(how), form=str(case.form))
+        row = None if team.rank or fresh else cached(done, key, table)
         if team.agree(row is None):
             evolve(plan, team)
         if team.rank:
@@ -167,7 +174,7 @@ def run(
         if row is None:
             controller = load_controller(plan.files.path(".best.json"), here.folder)
             row = {"env": case.env, "memory": case.memory, "hidden": case.form.hidden}
-            row |= {"parameters": case.form.size, "road": judge_on_road(here, controller, settings)}
+            row |= {"parameters": case.form.size, "road": evaluate_on_road(here, controller, settings)}
             row["settings"] = key
             write_json(done, row)
         rows.append(row)

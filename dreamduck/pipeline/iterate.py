@@ -20,10 +20,18 @@ from dreamduck.common.config import check, option, to_dict
 from dreamduck.common.storage import fingerprint, replacing, write_json
 from dreamduck.controllers.controller_file import run_of
 from dreamduck.controllers.factory import WorldConfig, add_strict, load_controller, road_flags
+from dreamduck.evaluation.final_evaluation import (
+    SelectionConfig,
+    cached,
+    claim_report,
+    copy_best,
+    dream_and_road,
+    evaluate_both,
+    select,
+    settings_key,
+)
 from dreamduck.pipeline.stages import Stage, run_stages
-from dreamduck.pipeline.temperature_sweep import ship
 from dreamduck.search.recipe import DEFAULTS, RecipeConfig
-from dreamduck.search.run import ChoiceConfig, claim_report, judge_both, kept, key_of
 from dreamduck.world_model.mdn_rnn.layout import TRAINING_STEPS
 
 log = logging.getLogger(__name__)
@@ -33,7 +41,7 @@ VISION_FILES = ("vae.weights.h5", "vae.json")
 
 
 @dataclasses.dataclass(frozen=True)
-class IterateConfig(RecipeConfig, ChoiceConfig):
+class IterateConfig(RecipeConfig, SelectionConfig):
     """One round's settings."""
 
     rounds: int = option(2, "drive, record, retrain, evolve: so many times", low=1)
@@ -71,11 +79,11 @@ def round_stages(
     """
     here = folder / f"round-{number}"
     records, series, made = folder / "records", here / "series", here / "weights"
-    name = f"{number}"
+    name, any_weights = f"{number}", ["--any-weights"] if world.any_weights else []
     best = settings.best(here / "log")
     drives = [
         *("dreamduck.pipeline.record_controller", str(controller), "--out", str(records)),
-        *("--weights", str(weights), *road_flags(world)),
+        *("--weights", str(weights), *road_flags(world), *any_weights),
         *("--first", str(900_000_000 + 1_000_000 * number), "--episodes", str(settings.episodes)),
         *("--max-steps", str(settings.drive_steps), "--noise", str(settings.noise)),
     ]
@@ -84,7 +92,7 @@ def round_stages(
         *("rnn_train.py", "--series", str(series), "--weights", str(made), "--log", str(here / "log")),
         *("--steps", str(settings.memory_steps)),
     ]
-    evolve = settings.command(made, here / "log", world.temperature)
+    evolve = [*settings.command(made, here / "log", world.temperature), *any_weights]
     if settings.features == "z":
         # The VAE stays, so z still means the same; c and h do not after another training.
         evolve += ["--start", str(controller)]
@@ -97,33 +105,29 @@ def round_stages(
     ]
 
 
-def choose(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The round of the greatest mean return on the road, in episodes that the table does not report."""
-    return max(rows, key=lambda row: row["choice"]["return"][0])
+def selected_round(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The round of the greatest mean return in the selection's episodes."""
+    row = select(rows)
+    assert row is not None  # each round has such episodes
+    return row
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """The rounds as Markdown."""
     lines = [
-        "# The loop",
+        "# Iterations",
         "",
-        f"Chosen by {rows[0]['choice']['episodes']} other episodes than are reported, of seed "
-        f"{rows[0]['choice']['seed']}: round {choose(rows)['round']}.",
+        f"Selected by {rows[0]['choice']['episodes']} other episodes than are reported, of seed "
+        f"{rows[0]['choice']['seed']}: round {selected_round(rows)['round']}.",
         "",
-        "| round | return in the dream | on the road | alive at the end | along the lane [m] |",
+        "| round | return in the dream | in the simulator | survival rate | along the lane [m] |",
         "| ---: | ---: | ---: | ---: | ---: |",
     ]
-    for row in rows:
-        dream, road = row["dream"], row["road"]
-        lines.append(
-            f"| {row['round']} | {dream['mean']:.2f} ± {dream['std']:.2f} | "
-            f"{road['return'][0]:.2f} ± {road['return'][1]:.2f} | {100 * road['alive'][0]:.0f}% | "
-            f"{road['distance'][0]:.2f} ({road['distance'][1]:.2f} to {road['distance'][2]:.2f}) |"
-        )
+    lines += [f"| {row['round']} | {dream_and_road(row)}" for row in rows]
     return "\n".join(lines) + "\n"
 
 
-def evaluator(
+def evaluate_round(
     number: int,
     controller: Path,
     weights: Path,
@@ -134,10 +138,10 @@ def evaluator(
 ) -> dict[str, Any]:
     """A round's verdict, from its file where it is judged already, but with `fresh`."""
     here = dataclasses.replace(world, weights=str(weights))
-    key = key_of("rnnenv", here, settings, controller=fingerprint(controller))
-    row = None if fresh else kept(target, key, table)
+    key = settings_key("rnnenv", here, settings, controller=fingerprint(controller))
+    row = None if fresh else cached(target, key, table)
     if row is None:
-        found = judge_both(here, load_controller(controller, weights), settings)
+        found = evaluate_both(here, load_controller(controller, weights), settings)
         row = {"round": number, "controller": str(controller), **found._asdict(), "settings": key}
         write_json(target, row)
     return row
@@ -153,7 +157,7 @@ def run(
     """
     gather(Path(settings.records), folder / "records")
     weights = world.folder
-    rows = [evaluator(0, controller, weights, settings, world, folder / "round-0.json", fresh)]
+    rows = [evaluate_round(0, controller, weights, settings, world, folder / "round-0.json", fresh)]
     for number in range(1, settings.rounds + 1):
         made = folder / f"round-{number}" / "weights"
         made.mkdir(parents=True, exist_ok=True)
@@ -164,7 +168,7 @@ def run(
         run_stages(planned, folder)
         controller, weights = planned[-1].outputs[0], made
         target = folder / f"round-{number}.json"
-        rows.append(evaluator(number, controller, weights, settings, world, target, fresh))
+        rows.append(evaluate_round(number, controller, weights, settings, world, target, fresh))
         log.info("round %d: %s", number, rows[-1])
         write_json(folder / "loop.json", rows)
         with replacing(folder / "loop.md") as temporary:
@@ -196,9 +200,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     described = {"loop": to_dict(settings), "world": to_dict(world), "controller": fingerprint(controller)}
     with claim_report("loop", folder, [folder / name for name in OUTPUTS], described, arguments.fresh):
         rows = run(controller, settings, world, folder, arguments.fresh)
-        best = choose(rows)
+        best = selected_round(rows)
         if best["round"]:
-            ship(run_of(best["controller"]), folder, "best")
+            copy_best(run_of(best["controller"]), folder, "best")
     print(table(rows))
     if best["round"]:
         print(

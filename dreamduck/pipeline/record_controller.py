@@ -21,7 +21,7 @@ from dreamduck.common import command_line, config, seeding
 from dreamduck.common.config import check, option
 from dreamduck.common.errors import RecordError
 from dreamduck.common.storage import fingerprint
-from dreamduck.controllers.evaluator import ControllerPolicy, Policy, drive
+from dreamduck.controllers.evaluator import ControllerPolicy, Policy, run_episodes
 from dreamduck.controllers.factory import (
     WorldConfig,
     add_strict,
@@ -167,7 +167,7 @@ def record_drives(
             chosen = [missing[min(at + car, len(missing) - 1)] for car in range(CARS)]
             driver = ControllerPolicy(controller.form, controller.theta, perception)
             man = FrameRecorder(NoisyPolicy(driver, chosen, settings.noise, share))
-            scores = drive(road, man, chosen, settings.max_steps, man)
+            scores = run_episodes(road, man, chosen, settings.max_steps, man)
             for car, number in enumerate(chosen[: len(missing) - at]):
                 episode = man.episode(car, int(scores.length[car, 0]), {**meta, "seed": number})
                 if shutil.disk_usage(folder).free < FREE_SPACE:

@@ -17,11 +17,11 @@ from typing import Any
 from dreamduck.common import command_line, config
 from dreamduck.common.config import check, option
 from dreamduck.common.storage import write_json
+from dreamduck.evaluation.final_evaluation import claim_report
 from dreamduck.evaluation.report import REFERENCE
 from dreamduck.evaluation.scoreboard import TRAINING_MAP, UNSEEN_MAPS, read_entries
 from dreamduck.pipeline.stages import Stage, run_stages
 from dreamduck.search.recipe import TEMPERATURE, RecipeConfig
-from dreamduck.search.run import claim_report
 from dreamduck.simulator.base import SIMULATORS
 from dreamduck.world_model.mdn_rnn.layout import TRAINING_STEPS
 

@@ -20,10 +20,20 @@ from dreamduck.common.config import check, option, to_dict
 from dreamduck.common.errors import ConfigError
 from dreamduck.common.readers import read_text
 from dreamduck.common.storage import PathLike, replacing, write_json
-from dreamduck.controllers.controller_file import RunFiles, read_card, read_theta
+from dreamduck.controllers.controller_file import RunFiles
 from dreamduck.controllers.factory import FormConfig, WorldConfig, load_controller, model_sizes
+from dreamduck.evaluation.final_evaluation import (
+    SelectionConfig,
+    cached,
+    claim_report,
+    copy_best,
+    dream_and_road,
+    evaluate_both,
+    select,
+    settings_key,
+)
 from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS
-from dreamduck.search.run import ChoiceConfig, Plan, claim_report, evolve, judge_both, kept, key_of
+from dreamduck.search.run import Plan, evolve
 from dreamduck.search.search import SearchConfig
 
 log = logging.getLogger(__name__)
@@ -34,7 +44,7 @@ TEMPERATURES = ("0.1", "0.3", "0.5", "0.75", "1.0", "1.15", "1.3")
 
 
 @dataclasses.dataclass(frozen=True)
-class TemperatureSweepConfig(ChoiceConfig):
+class TemperatureSweepConfig(SelectionConfig):
     """How the report is made."""
 
     temperatures: tuple[str, ...] = option(TEMPERATURES, "to evolve at")
@@ -51,24 +61,13 @@ class TemperatureSweepConfig(ChoiceConfig):
                 raise ConfigError(f"temperatures: expected numbers above 0, got {text!r}")
 
 
-def choose(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The row of the greatest mean return on the road; of equals the warmer dream.
-
-    Returns:
-        None where the rows were driven on reported episodes alone, which must not choose.
-    """
-    if not all("choice" in row for row in rows):
-        return None
-    return max(rows, key=lambda row: (row["choice"]["return"][0], row["temperature"]))
-
-
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """The report as Markdown."""
-    chosen = choose(rows)
+    chosen = select(rows)
     how = (
-        "No temperature was chosen by these episodes."
+        "No temperature was selected by these episodes."
         if chosen is None
-        else f"The temperature was chosen by {chosen['choice']['episodes']} other episodes, of seed "
+        else f"The temperature was selected by {chosen['choice']['episodes']} other episodes, of seed "
         f"{chosen['choice']['seed']}."
     )
     lines = [
@@ -77,17 +76,12 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         "Controllers evolved in the dream alone at each temperature; mean return ± standard deviation over "
         f"{rows[0]['road']['episodes']} episodes, dreamt at that temperature and driven. {how}",
         "",
-        "| temperature | return in the dream | on the road | alive at the end | along the lane [m] |",
+        "| temperature | return in the dream | in the simulator | survival rate | along the lane [m] |",
         "| ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in rows:
-        dream, road = row["dream"], row["road"]
-        mark = " **(chosen)**" if row is chosen else ""
-        lines.append(
-            f"| {row['temperature']:g}{mark} | {dream['mean']:.2f} ± {dream['std']:.2f} | "
-            f"{road['return'][0]:.2f} ± {road['return'][1]:.2f} | {100 * road['alive'][0]:.0f}% | "
-            f"{road['distance'][0]:.2f} ({road['distance'][1]:.2f} to {road['distance'][2]:.2f}) |"
-        )
+        mark = " **(selected)**" if row is chosen else ""
+        lines.append(f"| {row['temperature']:g}{mark} | {dream_and_road(row)}")
     return "\n".join(lines) + "\n"
 
 
@@ -106,7 +100,7 @@ def draw(path: PathLike, rows: Sequence[dict[str, Any]]) -> None:
     ):
         means, spreads = zip(*values, strict=True)
         plot.errorbar(temperatures, means, spreads, fmt="o-", capsize=3, label=name)
-    if (chosen := choose(rows)) is not None:
+    if (chosen := select(rows)) is not None:
         plot.axvline(chosen["temperature"], color="0.8", zorder=0)
     plot.set(xlabel="temperature of the dream", ylabel="return of an episode")
     plot.legend()
@@ -116,21 +110,12 @@ def draw(path: PathLike, rows: Sequence[dict[str, Any]]) -> None:
 
 def write_report(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write the raw figures, the table, the picture."""
-    chosen = choose(rows)
+    chosen = select(rows)
     temperature = None if chosen is None else chosen["temperature"]
     write_json(folder / "gap.json", {"rows": list(rows), "chosen_temperature": temperature})
     with replacing(folder / "gap.md") as temporary:
         temporary.write_text(table(rows), encoding="utf-8")
     draw(folder / "gap.png", rows)
-
-
-def ship(files: RunFiles, folder: Path, name: str) -> RunFiles:
-    """Copy a run's best controller and its card to `folder/<name>.json`."""
-    shipped = RunFiles(folder / name)
-    shipped.write_theta(read_theta(files.path(".best.json")))
-    card = read_card(files.path(".best.json"))
-    shipped.write_card({**card, "copied_from": files.path(".best.json").name})
-    return shipped
 
 
 def run(
@@ -152,15 +137,15 @@ def run(
         here = dataclasses.replace(world, temperature=float(text))
         plan = Plan("rnnenv", here, search, form.form(*sizes), folder / f"temperature-{text}", fresh=fresh)
         done = plan.folder / "verdict.json"
-        key = key_of(plan.env, here, gap, search=to_dict(search), form=str(plan.form))
-        found = None if team.rank or fresh else kept(done, key, table)
+        key = settings_key(plan.env, here, gap, search=to_dict(search), form=str(plan.form))
+        found = None if team.rank or fresh else cached(done, key, table)
         if team.agree(found is None):
             evolve(plan, team)
         if team.rank:
             continue
         if found is None:
             controller = load_controller(plan.files.path(".best.json"), here.folder)
-            verdict = judge_both(here, controller, gap)
+            verdict = evaluate_both(here, controller, gap)
             found = {"temperature": float(text), **verdict._asdict(), "settings": key}
             write_json(done, found)
         rows.append(found)
@@ -204,11 +189,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = run(gap, world, search, form, folder, team, arguments.fresh)
         if team.rank:
             return
-        chosen = choose(rows)
+        chosen = select(rows)
         assert chosen is not None  # every row was judged to choose by, too
         text = next(text for text in gap.temperatures if float(text) == chosen["temperature"])
         files = RunFiles.of(folder / f"temperature-{text}", "rnnenv", search.num_episode, search.population)
-        ship(files, folder, "dream")
+        copy_best(files, folder, "dream")
     print(read_text(folder / "gap.md"))
     print(f"chosen: temperature {text}; its controller is {folder / 'dream.json'}")
 

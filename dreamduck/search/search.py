@@ -24,7 +24,7 @@ from dreamduck.common.readers import in_words, parse_json
 from dreamduck.common.storage import read_npz, write_npz
 from dreamduck.common.training_log import TrainingLog
 from dreamduck.controllers.controller_file import ENDINGS, RunFiles, rounded, to_card
-from dreamduck.controllers.evaluator import Evaluator, Returns, block_size, judge_all
+from dreamduck.controllers.evaluator import Evaluator, Returns, block_size, evaluate_all
 from dreamduck.controllers.policy import ControllerForm
 from dreamduck.search.cma_es import Evolution, EvolutionConfig
 from dreamduck.search.principal_components import Subspace
@@ -255,7 +255,7 @@ class Search:
 
     def _judge(self, theta: Any, seeds: list[int], steps: int) -> Returns:
         config, steps = self.config, max(1, steps)
-        scores = judge_all(
+        scores = evaluate_all(
             np.asarray(theta, dtype=np.float32),
             seeds,
             config.num_episode,

@@ -21,7 +21,7 @@ MPIEXEC = Path(sys.executable).with_name("mpiexec")
 PROGRAM = """
 import os, sys, time
 from pathlib import Path
-from dreamduck.controllers import mpi
+from dreamduck.common import mpi
 from dreamduck.controllers.controller_file import RunFiles
 from dreamduck.search.search import Search
 from dreamduck.common.errors import WeightsError

@@ -9,7 +9,7 @@ import pytest
 
 from dreamduck.common.errors import ConfigError, WeightsError
 from dreamduck.controllers.controller_file import RunFiles, read_theta
-from dreamduck.controllers.evaluator import EvalBatch, judge_all
+from dreamduck.controllers.evaluator import EvalBatch, evaluate_all
 from dreamduck.controllers.factory import (
     FormConfig,
     WorldConfig,
@@ -20,8 +20,8 @@ from dreamduck.controllers.factory import (
 )
 from dreamduck.controllers.policy import ControllerForm, random_theta
 from dreamduck.envs import train
+from dreamduck.evaluation.final_evaluation import SelectionConfig, evaluate_both
 from dreamduck.pipeline import temperature_sweep
-from dreamduck.search.run import ChoiceConfig, judge_both
 from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig
 
 FORM = ControllerForm("zch", 0, 2, 4, 8)
@@ -50,7 +50,7 @@ def test_blocks_leave_no_trace(env, world, thetas):
     evaluator = make_evaluator(env, world, FORM)
     seeds = [3, 4, 5, 6, 7]
     found = [
-        judge_all(thetas, seeds, 4, 12, block, lambda tasks: [evaluator(task) for task in tasks])
+        evaluate_all(thetas, seeds, 4, 12, block, lambda tasks: [evaluator(task) for task in tasks])
         for block in (5, 2)
     ]
     assert found[0].reward.shape == (5, 4)
@@ -96,13 +96,13 @@ def test_the_dream_of_a_controller_is_the_worlds_dream(world, thetas):
 def test_a_verdict_of_both_worlds(world, thetas):
     from dreamduck.controllers.policy import Controller
 
-    how = ChoiceConfig(judge_episodes=3, judge_seconds=2.0, judge_seed=11, choice_seed=12)
-    verdict = judge_both(world, Controller(FORM, thetas[0]), how)
+    how = SelectionConfig(eval_episodes=3, eval_seconds=2.0, eval_seed=11, selection_seed=12)
+    verdict = evaluate_both(world, Controller(FORM, thetas[0]), how)
     assert set(verdict.dream) == {"mean", "std", "length"}
     assert verdict.road["episodes"] == 3
     assert 0 <= verdict.road["alive"][0] <= 1
     assert (verdict.choice["episodes"], verdict.choice["seed"]) == (3, 12)
-    assert judge_both(world, Controller(FORM, thetas[0]), how) == verdict
+    assert evaluate_both(world, Controller(FORM, thetas[0]), how) == verdict
 
 
 def test_facts_of_a_world(world):
@@ -119,7 +119,7 @@ def test_the_gap_report_from_end_to_end(weights, tmp_path):
         [
             *("--weights", str(weights), "--out", str(tmp_path), "--temperatures", "0.5,1.0", "-q"),
             *("-n", "2", "--num_episode", "2", "--generations", "1", "--max-steps", "8"),
-            *("--judge-episodes", "2", "--judge-seconds", "1"),
+            *("--eval-episodes", "2", "--eval-seconds", "1"),
         ]
     )
     rows = json.loads((tmp_path / "gap.json").read_text())["rows"]

@@ -19,10 +19,10 @@ from dreamduck.controllers.factory import WorldConfig
 from dreamduck.controllers.policy import Controller, ControllerForm
 from dreamduck.envs import model, train
 from dreamduck.evaluation import scoreboard
+from dreamduck.evaluation.final_evaluation import SelectionConfig
 from dreamduck.pipeline import ablations, iterate, record_controller, reproduce, temperature_sweep
 from dreamduck.pipeline.iterate import IterateConfig, round_stages
 from dreamduck.pipeline.reproduce import ReproduceConfig
-from dreamduck.search.run import JUDGED
 
 LOUDNESS = {"help", "verbose", "quiet"}
 TEXTS = {
@@ -191,6 +191,9 @@ def test_every_flag_changes_something_or_is_refused(
     assert not silent, f"{name}: of no effect and accepted: {silent}"
 
 
+SELECTION = [field.name for field in dataclasses.fields(SelectionConfig)]
+
+
 def changed(field: Any, value: Any) -> Any:
     """Another value for a setting."""
     meta = field.metadata
@@ -219,7 +222,7 @@ def test_every_setting_of_reproduce_reaches_a_command(field):
     ids=lambda field: field.name,
 )
 def test_every_setting_of_the_loop_reaches_a_command_or_the_judge(field):
-    if field.name in (*JUDGED, "rounds", "records", "weights"):
+    if field.name in (*SELECTION, "rounds", "records", "weights"):
         return  # used by the loop itself
     settings, world = IterateConfig(), WorldConfig()
     holder = settings if hasattr(settings, field.name) and field.name != "temperature" else world

@@ -123,7 +123,7 @@ def test_the_command_writes_figures_and_films(folders, tmp_path, capsys):
 
 def test_bad_input(folders):
     with pytest.raises(ConfigError, match="horizons"):
-        open_loop_report.EvaluationConfig(horizons=("5", "x"))
-    short = open_loop_report.EvaluationConfig(records=str(folders / "records"), shown=50, everything=True)
+        open_loop_report.OpenLoopConfig(horizons=("5", "x"))
+    short = open_loop_report.OpenLoopConfig(records=str(folders / "records"), shown=50, everything=True)
     with pytest.raises(TrainingError, match="more than 50 frames"):
         open_loop_report.find_takes(short, VAE(parameters(4)))
