@@ -29,6 +29,7 @@ from dreamduck.common.training_log import TrainingLog, read_training_log
 from dreamduck.controllers.controller_file import RunFiles, read_controller, run_of, to_card
 from dreamduck.evaluation import report
 from dreamduck.evaluation.final_evaluation import read_result
+from dreamduck.evaluation.metrics import Measures
 from dreamduck.evaluation.scoreboard import read_entries
 from dreamduck.pipeline.stages import _read_stamp
 from dreamduck.recordings import read_episode, scan, write_episode
@@ -159,7 +160,7 @@ ENTRY = {
     },
     "summary": {**SUMMARY, "return": [3.5, 1.5], "episodes": 2},
     "paths": [[[0.5, 1.5], [0.75, 1.25]]],
-    "episodes": [{"end": "time", "return": 2.5}],
+    "episodes": [{"end": "time", "return": 2.5, **dict.fromkeys(Measures._fields, 1.5)}],
 }
 VERDICT = {
     "temperature": 0.3,

@@ -53,7 +53,7 @@ def test_a_search_of_another_machine_continues_from_its_mean(covariance, caplog)
     assert "rounds differently" in caplog.text
     assert (restored.generation, restored.seed) == (30, 5)
     assert np.array_equal(restored.mean, state["mean"])
-    np.testing.assert_allclose(restored.deviations, state["deviations"], rtol=1e-4)  # pycma spreads equal ones
+    np.testing.assert_allclose(restored.deviations, state["deviations"], rtol=1e-4)
     for _ in range(10):
         restored.tell(returns(restored.ask()))
     again = make(10, 12, covariance)
