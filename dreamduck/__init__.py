@@ -3,8 +3,24 @@
 Importing this registers the environments with Gymnasium (by name only) and loads neither
 TensorFlow, nor a simulator, nor MPI."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from dreamduck.registration import register
 
+if TYPE_CHECKING:
+    from dreamduck.world_model import WorldModel
+
+__all__ = ["WorldModel", "__version__", "register"]
 __version__ = "0.1.0"
 
 register()
+
+
+def __getattr__(name: str) -> Any:
+    if name == "WorldModel":  # when it is asked for, since it opens what numba and HDF5 bring
+        from dreamduck.world_model import WorldModel
+
+        return WorldModel
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

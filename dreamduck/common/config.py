@@ -1,7 +1,10 @@
 """Configurations are frozen dataclasses; argparse is derived from them.
 
 A field made with `option` carries its help text, unit and limits. The same class validates
-keyword arguments, command-line flags and JSON, and refuses unknown keys."""
+keyword arguments, command-line flags and JSON, and refuses unknown keys.
+
+A configuration may be composed of others, as fields made with `part`. Flags, keyword arguments and JSON
+stay flat: the options of the parts stand beside its own."""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import math
 import os
 import typing
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -39,6 +42,53 @@ def option(
     """
     metadata = dict(help=help, unit=unit, choices=choices, low=low, above=above, high=high, flags=flags)
     return dataclasses.field(default=default, metadata=metadata)
+
+
+def part(cls: type[Any], **defaults: Any) -> Any:
+    """A dataclass field that is a configuration of its own.
+
+    Args:
+        cls: its class.
+        defaults: options whose default differs from that of the class.
+    """
+    return dataclasses.field(default_factory=lambda: cls(**defaults))
+
+
+class Option(NamedTuple):
+    """One option of a configuration, of its own or of a part.
+
+    Attributes:
+        field: of the dataclass that holds it.
+        kind: its plain type.
+        optional: whether None is allowed.
+        default: its default.
+        part: the field of the part that holds it; "" if it is the configuration's own.
+    """
+
+    field: Any
+    kind: Any
+    optional: bool
+    default: Any
+    part: str
+
+
+def options(cls: type[Any], skip: Iterable[str] = ()) -> dict[str, Option]:
+    """Every option of a configuration class by its name, those of its parts included.
+
+    Args:
+        cls: the class.
+        skip: names to leave out.
+    """
+    hints, skipped, found = typing.get_type_hints(cls), set(skip), {}
+    for field in dataclasses.fields(cls):
+        kind, optional = _kind(hints[field.name])
+        default = _default(field)
+        if dataclasses.is_dataclass(kind):
+            for name, inner in options(typing.cast("type[Any]", kind)).items():
+                found[name] = inner._replace(default=_flat(default)[name], part=field.name)
+        else:
+            found[field.name] = Option(field, kind, optional, default, "")
+    return {name: one for name, one in found.items() if name not in skipped}
 
 
 def check(config: Any) -> None:
@@ -85,12 +135,8 @@ def add_arguments(
 
     The spelling with underscores is accepted too.
     """
-    hints, skipped = typing.get_type_hints(cls), set(skip)
-    for field in dataclasses.fields(cls):
-        if field.name in skipped:
-            continue
-        kind, optional = _kind(hints[field.name])
-        default = (defaults or {}).get(field.name, _default(field))
+    for name, (field, kind, optional, default, _) in options(cls, skip).items():
+        default = (defaults or {}).get(name, default)
         names = [*field.metadata.get("flags", ()), f"--{field.name.replace('_', '-')}"]
         if "_" in field.name:
             names.append(f"--{field.name}")
@@ -140,8 +186,7 @@ def refuse(said: Iterable[str], why: str) -> None:
 def from_arguments(cls: type[C], arguments: argparse.Namespace) -> C:
     """The configuration that parsed flags describe; fields without a flag keep their default."""
     given = vars(arguments)
-    names = [field.name for field in dataclasses.fields(typing.cast(Any, cls))]
-    return cls(**{name: given[name] for name in names if name in given})
+    return from_mapping(cls, {name: given[name] for name in options(cls) if name in given})
 
 
 def from_mapping(cls: type[C], values: Mapping[str, Any]) -> C:
@@ -150,24 +195,45 @@ def from_mapping(cls: type[C], values: Mapping[str, Any]) -> C:
     Raises:
         ConfigError: an unknown key, or a bad value.
     """
-    fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, cls))}
-    unknown = sorted(set(values) - set(fields))
+    known = options(cls)
+    unknown = sorted(set(values) - set(known))
     if unknown:
         raise ConfigError(
-            f"{cls.__name__}: unknown {', '.join(unknown)}; expected some of {', '.join(fields)}"
+            f"{cls.__name__}: unknown {', '.join(unknown)}; expected some of {', '.join(known)}"
         )
-    hints = typing.get_type_hints(cls)
-    return cls(
-        **{
-            name: tuple(value) if _kind(hints[name])[0] is tuple and isinstance(value, list) else value
-            for name, value in values.items()
-        }
-    )
+    own: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        made = tuple(value) if known[name].kind is tuple and isinstance(value, list) else value
+        target = parts.setdefault(known[name].part, {}) if known[name].part else own
+        target[name] = made
+    fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, cls))}
+    for name, given in parts.items():
+        default = _default(fields[name])
+        own[name] = from_mapping(type(default), {**_flat(default), **given})
+    return cls(**own)
+
+
+def replace(config: C, **changes: Any) -> C:
+    """The same configuration with other values of some options, its own or those of its parts.
+
+    Raises:
+        ConfigError: an unknown option, or a bad value.
+    """
+    return from_mapping(type(config), {**_flat(config), **changes})
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-    """The configuration as a JSON object."""
-    return dataclasses.asdict(config)
+    """The configuration as a JSON object, the options of its parts beside its own."""
+    return _flat(config)
+
+
+def _flat(config: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        found |= _flat(value) if dataclasses.is_dataclass(value) else {field.name: value}
+    return found
 
 
 def _kind(hint: Any) -> tuple[Any, bool]:

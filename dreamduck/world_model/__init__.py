@@ -1,1 +1,22 @@
-"""The world model: a VAE for frames, an MDN-RNN for what comes next, and dreams."""
+"""The world model: a VAE, an MDN-RNN, and dreams in what they predict (Ha & Schmidhuber 2018).
+
+`WorldModel` opens a folder and is all that its users need. Frames become latents (`vae`), recorded
+episodes become series of latents (`latents`), the MDN-RNN learns from those what comes next (`mdn_rnn`),
+and dreams run on its predictions (`imagination`)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from dreamduck.world_model.model import WorldModel
+
+__all__ = ["WorldModel"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "WorldModel":
+        from dreamduck.world_model.model import WorldModel
+
+        return WorldModel
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

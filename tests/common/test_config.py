@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dreamduck.common import config
-from dreamduck.common.config import option
+from dreamduck.common.config import option, part
 from dreamduck.common.errors import ConfigError, DreamDuckError
 
 
@@ -116,3 +116,59 @@ def test_mapping_round_trip_and_unknown_keys():
     assert config.from_mapping(Sample, {**config.to_dict(sample), "maps": ["u"]}) == sample
     with pytest.raises(ConfigError, match=r"unknown speed; expected some of map_name, rate"):
         config.from_mapping(Sample, {"speed": 1})
+
+
+@dataclasses.dataclass(frozen=True)
+class Wheels:
+    radius: float = option(0.03, "of a wheel", unit="m", above=0.0)
+    names: tuple[str, ...] = option(("left", "right"), "of the wheels")
+
+    def __post_init__(self):
+        config.check(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Car:
+    wheels: Wheels = part(Wheels, radius=0.04)
+    name: str = option("duck", "of the car")
+
+    def __post_init__(self):
+        config.check(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class Garage:
+    car: Car = part(Car)
+    place: int = option(1, "in the garage", low=1)
+
+
+def parse_garage(*flags):
+    parser = argparse.ArgumentParser()
+    config.add_arguments(parser, Garage, defaults={"name": "goose"})
+    return config.from_arguments(Garage, parser.parse_args(flags))
+
+
+def test_options_of_parts_stand_beside_a_configurations_own():
+    assert list(config.options(Garage)) == ["radius", "names", "name", "place"]
+    assert list(config.options(Garage, skip=("radius",))) == ["names", "name", "place"]
+    made = config.from_mapping(Garage, {"radius": 0.05, "place": 2, "names": ["a"]})
+    assert made == Garage(Car(Wheels(0.05, ("a",)), "duck"), 2)
+    assert config.to_dict(made) == {"radius": 0.05, "names": ("a",), "name": "duck", "place": 2}
+    assert config.from_mapping(Garage, json.loads(json.dumps(config.to_dict(made)))) == made
+    assert config.replace(made, name="drake") == Garage(Car(Wheels(0.05, ("a",)), "drake"), 2)
+
+
+def test_defaults_of_parts_may_differ_from_those_of_their_class():
+    assert Garage().car.wheels.radius == 0.04
+    assert config.from_mapping(Garage, {"name": "swan"}).car == Car(Wheels(0.04), "swan")
+    assert parse_garage() == Garage(Car(name="goose"))
+    assert parse_garage("--radius", "0.1", "--place", "3") == Garage(Car(Wheels(0.1), "goose"), 3)
+
+
+def test_errors_in_parts_name_the_option():
+    with pytest.raises(ConfigError, match="radius: expected more than"):
+        config.from_mapping(Garage, {"radius": 0})
+    with pytest.raises(ConfigError, match=r"Garage: unknown wheel; expected some of radius, names, name"):
+        config.from_mapping(Garage, {"wheel": 0})
+    with pytest.raises(ConfigError, match="wheels: expected Wheels, got 3"):
+        Car(wheels=3)  # type: ignore[arg-type]

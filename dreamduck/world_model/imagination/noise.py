@@ -5,7 +5,8 @@ on how many steps are drawn at a time, nor on whether TensorFlow or numpy dreams
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ from dreamduck.common.seeding import generators
 FloatArray = npt.NDArray[np.float32]
 
 DREAM_KEY = 0x6472  # a stream of its own, apart from what else a seed decides
+WORD = 64  # bits
+POSITION = (2, 6)  # words that tell where the streams of a dream's steps stand
 STREAMS = 3  # of a dream: its beginning, the uniform and the normal numbers of its steps
 
 
@@ -58,6 +61,29 @@ class Noise:
         """
         self._uniform.random(dtype=np.float32, out=uniform)
         self._normal.standard_normal(dtype=np.float32, out=normal)
+
+    def position(self) -> npt.NDArray[np.uint64]:
+        """Where the streams of the steps stand, `POSITION` words."""
+        return np.array([_words(stream) for stream in (self._uniform, self._normal)], np.uint64)
+
+    def move_to(self, position: npt.NDArray[np.uint64]) -> None:
+        """Go on drawing from what `position` gave."""
+        for stream, words in zip((self._uniform, self._normal), position.tolist(), strict=True):
+            high, low, step_high, step_low, has_half, half = words
+            stream.bit_generator.state = {
+                "bit_generator": "PCG64",
+                "state": {"state": high << WORD | low, "inc": step_high << WORD | step_low},
+                "has_uint32": has_half,
+                "uinteger": half,
+            }
+
+
+def _words(stream: np.random.Generator) -> list[int]:
+    """The state of a PCG64, as words of 64 bits."""
+    told: Mapping[str, Any] = stream.bit_generator.state
+    numbers = (told["state"]["state"], told["state"]["inc"])
+    halves = [part for number in numbers for part in (number >> WORD, number & (1 << WORD) - 1)]
+    return [*halves, told["has_uint32"], told["uinteger"]]
 
 
 def _streams(dreams: Sequence[tuple[int, int]]) -> list[np.random.Generator]:

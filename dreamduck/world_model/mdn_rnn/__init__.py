@@ -9,7 +9,6 @@ from pathlib import Path
 
 from dreamduck.common.errors import WeightsError
 from dreamduck.common.storage import PathLike, fingerprint
-from dreamduck.world_model.legacy.rnn_json import is_legacy, legacy_card, read_legacy
 from dreamduck.world_model.mdn_rnn import files
 from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig, Parameters
 from dreamduck.world_model.mdn_rnn.start_states import InitialZ, read_initial, read_midway
@@ -36,6 +35,8 @@ def load(folder: PathLike) -> MDNRNN:
     Raises:
         WeightsError: there is none, or it is damaged.
     """
+    from dreamduck.world_model.legacy.rnn_json import is_legacy, legacy_card
+
     if not (Path(folder) / files.WEIGHTS).exists() and is_legacy(Path(folder) / files.CARD):
         parameters, config = _read_legacy(Path(folder))
         return MDNRNN(parameters, config, legacy_card(parameters), fingerprint(Path(folder) / files.CARD))
@@ -48,6 +49,8 @@ def read_config(folder: PathLike) -> MDNRNNConfig:
     Raises:
         WeightsError: there is none, or it is damaged.
     """
+    from dreamduck.world_model.legacy.rnn_json import is_legacy
+
     path = Path(folder) / files.CARD
     if not (Path(folder) / files.WEIGHTS).exists() and is_legacy(path):
         return _read_legacy(Path(folder))[1]
@@ -56,6 +59,8 @@ def read_config(folder: PathLike) -> MDNRNNConfig:
 
 def _read_legacy(folder: Path) -> tuple[Parameters, MDNRNNConfig]:
     """A memory of 2019; the first latents, where they lie beside it, tell how many Gaussians it has."""
+    from dreamduck.world_model.legacy.rnn_json import read_legacy
+
     initial = folder / files.INITIAL
     z_size = read_initial(initial).mu.shape[1] if initial.exists() else None
     return read_legacy(folder / files.CARD, z_size=z_size)

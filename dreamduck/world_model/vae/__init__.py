@@ -13,7 +13,6 @@ import numpy.typing as npt
 
 from dreamduck.common.errors import FrameError
 from dreamduck.common.readers import PathLike, begins_with, fingerprint
-from dreamduck.world_model.legacy.vae_json import read_legacy
 from dreamduck.world_model.vae import files
 from dreamduck.world_model.vae.inference import NumpyVAE
 from dreamduck.world_model.vae.layout import FRAME_SHAPE, FloatArray, Frames, Parameters
@@ -83,6 +82,8 @@ def load(folder: PathLike) -> VAE:
     Raises:
         WeightsError: there is none, or it is damaged.
     """
+    from dreamduck.world_model.legacy.vae_json import read_legacy
+
     card = Path(folder) / files.CARD
     if not (Path(folder) / files.WEIGHTS).exists() and begins_with(card, b"["):
         return VAE(read_legacy(card), weights=fingerprint(card))

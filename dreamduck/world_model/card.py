@@ -1,0 +1,42 @@
+"""What is known of a world model: the cards of its two networks, `vae.json` and `rnn.json`, as one."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from dreamduck.simulator.environment import ENVIRONMENT
+from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """The cards of a VAE and of an MDN-RNN; empty where a network has none.
+
+    Attributes:
+        sizes: of the MDN-RNN; its `z_size` is the VAE's.
+        fingerprints: of the weights, by network ("vae", "rnn").
+        vae: the VAE's card, as the file has it.
+        rnn: the MDN-RNN's.
+    """
+
+    sizes: MDNRNNConfig
+    fingerprints: Mapping[str, str]
+    vae: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    rnn: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What a step of the environment means, as the training saw it; empty where it is unknown."""
+        return dict(self.rnn.get(ENVIRONMENT) or self.vae.get(ENVIRONMENT) or {})
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """What each network learned from."""
+        return {"vae": self.vae.get("data", {}), "rnn": self.rnn.get("data", {})}
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """How good each network is on episodes held out."""
+        return {"vae": self.vae.get("metrics", {}), "rnn": self.rnn.get("metrics", {})}

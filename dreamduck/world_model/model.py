@@ -1,0 +1,228 @@
+"""A trained world model: what opens its folder, and its five methods."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.common.errors import WeightsError
+from dreamduck.common.readers import PathLike, begins_with, fingerprint
+from dreamduck.pretrained import FOLDER
+from dreamduck.world_model.card import Card
+from dreamduck.world_model.imagination import TEMPERATURE
+from dreamduck.world_model.imagination.stepper import DreamState, start_dreams, step_dreams
+from dreamduck.world_model.legacy.rnn_json import is_legacy, legacy_card
+from dreamduck.world_model.legacy.rnn_json import read_legacy as read_legacy_rnn
+from dreamduck.world_model.legacy.vae_json import read_legacy as read_legacy_vae
+from dreamduck.world_model.mdn_rnn import FIRST, MIDWAY, files
+from dreamduck.world_model.mdn_rnn.layout import FloatArray, MDNRNNConfig, Parameters
+from dreamduck.world_model.mdn_rnn.start_states import InitialZ, read_initial, read_midway
+from dreamduck.world_model.mdn_rnn.step import MDNRNN
+from dreamduck.world_model.vae import VAE
+from dreamduck.world_model.vae import files as vae_files
+from dreamduck.world_model.vae.layout import Frames
+
+if TYPE_CHECKING:
+    from dreamduck.world_model.imagination.rollout import Dream, Rollout
+
+
+class WorldModel:
+    """The world model in a folder: a VAE, an MDN-RNN, and where dreams begin.
+
+    Each part is read when it is first asked for, so that a folder with the VAE alone serves whoever
+    needs no more.
+
+    Args:
+        folder: that holds `vae.weights.h5` and `rnn.weights.h5` with their cards `vae.json` and
+            `rnn.json`, or these two in the form of 2019; and `initial_z.json`, `midway.npz`.
+    """
+
+    def __init__(self, folder: PathLike) -> None:
+        self.folder = Path(folder)
+        self._initial: dict[str, InitialZ] = {}
+        self._dreams: dict[str, Dream] = {}
+
+    @classmethod
+    def load(cls, folder: PathLike | None = None) -> WorldModel:
+        """The world model in a folder.
+
+        Args:
+            folder: None stands for the one that comes with the package.
+        """
+        return cls(FOLDER if folder is None else folder)
+
+    @functools.cached_property
+    def vae(self) -> VAE:
+        """The VAE: `vae.weights.h5` with its card, or else a `vae.json` of 2019.
+
+        Raises:
+            WeightsError: there is none, or it is damaged.
+        """
+        card = self.folder / vae_files.CARD
+        if not (self.folder / vae_files.WEIGHTS).exists() and begins_with(card, b"["):
+            return VAE(read_legacy_vae(card), weights=fingerprint(card))
+        return VAE(*vae_files.load(self.folder))
+
+    @functools.cached_property
+    def dynamics(self) -> MDNRNN:
+        """The MDN-RNN: `rnn.weights.h5` with its card, or else an `rnn.json` of 2019.
+
+        Raises:
+            WeightsError: there is none, or it is damaged.
+        """
+        if not self._has_legacy_rnn:
+            return MDNRNN(*files.load(self.folder))
+        parameters, sizes = self._legacy_rnn
+        weights = fingerprint(self.folder / files.CARD)
+        return MDNRNN(parameters, sizes, legacy_card(parameters), weights)
+
+    @property
+    def sizes(self) -> MDNRNNConfig:
+        """The sizes of the MDN-RNN; its weights are not read for them.
+
+        Raises:
+            WeightsError: there is no card, or it is damaged.
+        """
+        if self._has_legacy_rnn:
+            return self._legacy_rnn[1]
+        return files.config_of(files.read_card(self.folder), str(self.folder / files.CARD))
+
+    @property
+    def card(self) -> Card:
+        """What is known of both networks.
+
+        Raises:
+            WeightsError: one of them is missing or damaged.
+        """
+        vae, dynamics = self.vae, self.dynamics
+        fingerprints = {"vae": vae.weights, "rnn": dynamics.weights}
+        return Card(dynamics.config, fingerprints, vae.card, dynamics.card)
+
+    def start_states(self, beginning: str = FIRST) -> InitialZ:
+        """Where dreams begin.
+
+        Args:
+            beginning: "first", as recorded episodes do (`initial_z.json`), or "midway" (`midway.npz`).
+        Raises:
+            WeightsError: the file is missing, damaged or of another size.
+        """
+        if beginning not in self._initial:
+            self._initial[beginning] = self._read_start_states(beginning)
+        return self._initial[beginning]
+
+    def _read_start_states(self, beginning: str) -> InitialZ:
+        sizes = self.dynamics.config
+        if beginning == MIDWAY:
+            path = self.folder / files.MIDWAY
+            if not path.exists():
+                raise WeightsError(
+                    f"{path}: no such file; write it with rnn_train.py, or give --beginning first"
+                )
+            return read_midway(path, sizes.z_size, sizes.hidden_size)
+        path = self.folder / files.INITIAL
+        initial = read_initial(path)
+        if initial.mu.shape[1] != sizes.z_size:
+            raise WeightsError(
+                f"{path}: latents of {initial.mu.shape[1]} numbers, expected {sizes.z_size}; "
+                "write it again with rnn_train.py"
+            )
+        return initial
+
+    def encode(self, frames: npt.ArrayLike) -> FloatArray:
+        """The latents of frames: the means, without noise.
+
+        Args:
+            frames: (N, 64, 64, 3) uint8, RGB.
+        Returns:
+            (N, Z) float32.
+        Raises:
+            FrameError: another shape or type.
+        """
+        return self.vae.encode(frames)[0]
+
+    def decode(self, z: npt.ArrayLike) -> Frames:
+        """The frames that latents stand for.
+
+        Args:
+            z: (N, Z).
+        Returns:
+            (N, 64, 64, 3) uint8, RGB.
+        Raises:
+            FrameError: another shape, or a number that is not finite.
+        """
+        return self.vae.decode(z)
+
+    def start(self, seeds: Sequence[int], beginning: str = FIRST) -> DreamState:
+        """Begin N dreams.
+
+        Args:
+            seeds: N of them; each decides all chance in its dream.
+            beginning: see `start_states`.
+        """
+        return start_dreams(self.dynamics, self.start_states(beginning), seeds)
+
+    def step(
+        self, state: DreamState, actions: npt.ArrayLike, temperature: float = TEMPERATURE
+    ) -> tuple[DreamState, FloatArray, npt.NDArray[np.bool_]]:
+        """One step of N dreams.
+
+        Args:
+            state: of `start` or of the step before; it stays as it is.
+            actions: (N, A).
+            temperature: more than 0; 1 as the model expects, less is surer.
+        Returns:
+            The next state; rewards (N,); which dreams ended (N,).
+        Raises:
+            ConfigError: a temperature that is not more than 0.
+        """
+        state, found = step_dreams(self.dynamics, state, actions, temperature)
+        return state, found.reward, found.ended
+
+    def dream(
+        self,
+        policy: Callable[..., Any],
+        theta: npt.ArrayLike,
+        episodes: int = 1,
+        steps: int = 1000,
+        seed: int | Sequence[int] = 0,
+        beginning: str = FIRST,
+        **options: Any,
+    ) -> Rollout:
+        """Whole episodes of P controllers in one compiled call; loads TensorFlow.
+
+        Args:
+            policy: see `Dream.rollout`, as all that follows.
+            theta: (P, n).
+            episodes: E, of each controller.
+            steps: a dream is cut after so many.
+            seed: of all, or one for each controller.
+            beginning: see `start_states`.
+            **options: `temperature`, `trace`.
+        Returns:
+            Rewards, lengths and ends, each (P, E).
+        """
+        return self.compiled_dream(beginning).rollout(policy, theta, episodes, steps, seed, **options)
+
+    def compiled_dream(self, beginning: str = FIRST) -> Dream:
+        """What `dream` runs on; the same object at every call, with what it compiled; loads TensorFlow."""
+        from dreamduck.world_model.imagination.rollout import Dream
+
+        if beginning not in self._dreams:
+            self._dreams[beginning] = Dream(self.dynamics, self.start_states(beginning))
+        return self._dreams[beginning]
+
+    @property
+    def _has_legacy_rnn(self) -> bool:
+        return not (self.folder / files.WEIGHTS).exists() and is_legacy(self.folder / files.CARD)
+
+    @property
+    def _legacy_rnn(self) -> tuple[Parameters, MDNRNNConfig]:
+        """An MDN-RNN of 2019; the first latents, where they lie beside it, tell its number of Gaussians."""
+        initial = self.folder / files.INITIAL
+        z_size = read_initial(initial).mu.shape[1] if initial.exists() else None
+        return read_legacy_rnn(self.folder / files.CARD, z_size=z_size)
