@@ -35,6 +35,7 @@ from dreamduck.controllers.evaluator import EvalBatch, Evaluator, Returns, block
 from dreamduck.controllers.factory import WorldConfig, make_evaluator
 from dreamduck.controllers.policy import ControllerForm, Floats
 from dreamduck.search.cma_es import Evolution, EvolutionConfig
+from dreamduck.world_model.model_config import ModelConfig
 
 FORM = ControllerForm("zh")
 COMPONENTS = 64  # the search has 2 * (COMPONENTS + 1) numbers
@@ -99,7 +100,9 @@ def serve_rank(rounds: int) -> None:
 
     backend.set_threads(1)
     messages = measure_messages() if mpi.launched() else {}
-    evaluator = Timed(make_evaluator("rnnenv", WorldConfig(temperature=TEMPERATURE), FORM, 1, "midway"))
+    evaluator = Timed(
+        make_evaluator("rnnenv", WorldConfig(model=ModelConfig(temperature=TEMPERATURE)), FORM, 1, "midway")
+    )
     # Once before the clock starts: it compiles.
     evaluator(
         EvalBatch(

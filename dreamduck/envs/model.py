@@ -65,9 +65,9 @@ def choose_controller(arguments: argparse.Namespace, world: WorldConfig, seed: i
     Raises:
         ControllerError: the file is damaged or does not fit the world model.
     """
-    sizes = model_sizes(world.folder)
+    sizes = model_sizes(world.model.folder)
     if arguments.controller:
-        return load_controller(arguments.controller, world.folder, arguments.strict)
+        return load_controller(arguments.controller, world.model.folder, arguments.strict)
     form = config.from_arguments(FormConfig, arguments).form(*sizes)
     return Controller(form, random_theta(form, np.random.default_rng(seed)))
 
@@ -91,11 +91,11 @@ def make_env(env: str, world: WorldConfig, render_mode: str) -> Any:
     import gymnasium
 
     names = ROAD_SETTINGS if env != "rnnenv" else ()
-    settings: dict[str, Any] = {name: getattr(world, name) for name in names}
+    settings: dict[str, Any] = {name: getattr(world.road, name) for name in names}
     if env == "env":
-        settings.update(camera_width=world.camera_width, camera_height=world.camera_height)
+        settings.update(camera_width=world.road.camera_width, camera_height=world.road.camera_height)
     else:
-        settings.update(weights=str(world.folder), temperature=world.temperature)
+        settings.update(weights=str(world.model.folder), temperature=world.model.temperature)
     if env == "realenv":
         settings.update(any_weights=world.any_weights)
     return gymnasium.make(IDS[env], render_mode=render_mode, disable_env_checker=True, **settings)
@@ -105,9 +105,9 @@ def make_policy(env: str, world: WorldConfig, controller: Controller) -> Callabl
     """From an observation of the world to an action; frames are seen through the world model."""
     if env != "env":
         return controller
-    if (world.camera_width, world.camera_height) != (64, 64):
+    if (world.road.camera_width, world.road.camera_height) != (64, 64):
         raise ConfigError(
-            f"camera: a controller sees 64x64, got {world.camera_width}x{world.camera_height}"
+            f"camera: a controller sees 64x64, got {world.road.camera_width}x{world.road.camera_height}"
         )
     perception = perception_maker(world)(1)
     last: list[Any] = []

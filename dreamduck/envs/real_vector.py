@@ -51,11 +51,11 @@ class RealVectorEnv(BatchVectorEnv):
         num_envs = integer("num_envs", num_envs, 1)
         self.perception = perception_maker(self.config)(num_envs)
         self.vision = self.perception.vision
-        fps = 1.0 / self.config.step_time
+        fps = 1.0 / self.config.road.step_time
         space = observation_space(self.perception.memory)
         super().__init__(num_envs, space, fps, render_mode, max_episode_steps, autoreset_mode)
         cores = None if threads is None else integer("threads", threads, 1)
-        self.road = road_maker(self.config, cores)(num_envs)
+        self.road = road_maker(self.config.road, cores)(num_envs)
 
     def _begin(self, envs: Indices, seeds: Sequence[int], options: dict[str, Any]) -> Info:
         state = self.road.reset(seeds, options.get("start"), envs)

@@ -37,10 +37,10 @@ class RealConfig(WorldConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self)
-        if (self.camera_width, self.camera_height) != (CAMERA, CAMERA):
+        if (self.road.camera_width, self.road.camera_height) != (CAMERA, CAMERA):
             raise ConfigError(
                 f"camera: expected {CAMERA}x{CAMERA}, which is what the VAE sees, got "
-                f"{self.camera_width}x{self.camera_height}; DreamDuck-v0 takes any size"
+                f"{self.road.camera_width}x{self.road.camera_height}; DreamDuck-v0 takes any size"
             )
 
 
@@ -73,11 +73,11 @@ class RealEnv(World):
 
     def __init__(self, *, render_mode: str | None = None, **settings: Any) -> None:
         self.config = from_mapping(RealConfig, with_weights(settings))
-        super().__init__(render_mode, 1.0 / self.config.step_time)
+        super().__init__(render_mode, 1.0 / self.config.road.step_time)
         self.perception = perception_maker(self.config)(1)
         self.vision, rnn = self.perception.vision, self.perception.memory
         self.observation_space = observation_space(rnn)
-        self.road = road_maker(self.config)(1)
+        self.road = road_maker(self.config.road)(1)
         self._frame: Frames = np.zeros((CAMERA, CAMERA, 3), np.uint8)
         self._noise = Noise(0, 0, rnn.config.z_size)
         self._expected: npt.NDArray[np.float32] | None = None
@@ -90,7 +90,7 @@ class RealEnv(World):
 
     def about(self) -> dict[str, Any]:
         """What a recording of this episode tells of its world."""
-        return about_road("seen", self.config, self._seed)
+        return about_road("seen", self.config.road, self._seed)
 
     def _begin(self, seed: int, options: dict[str, Any]) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
         start = options.get("start")
@@ -119,7 +119,7 @@ class RealEnv(World):
         uniform, normal = np.zeros((1, size + 1), np.float32), np.zeros((1, size), np.float32)
         self._noise.draw(uniform, normal)
         return self.perception.memory.draw(
-            prediction.mixture, uniform[:, :-1], normal, self.config.temperature
+            prediction.mixture, uniform[:, :-1], normal, self.config.model.temperature
         )
 
     def _picture(self) -> Frames:

@@ -79,14 +79,14 @@ def check_agent(source: str, world: WorldConfig, strict: bool = False) -> None:
     """
     found = agents().about(source)
     if found.sees_frames:
-        wanted: tuple[int, ...] = (world.camera_height, world.camera_width, 3)
+        wanted: tuple[int, ...] = (world.road.camera_height, world.road.camera_width, 3)
     else:
-        z_size, hidden_size = model_sizes(world.folder)
+        z_size, hidden_size = model_sizes(world.model.folder)
         wanted = (z_size + 2 * hidden_size,)
     if found.shape != wanted:
         raise CheckpointError(f"{source}: learned from observations {found.shape}, here they are {wanted}")
     if not found.sees_frames:
-        check_model(source, found.weights, world.folder, strict)
+        check_model(source, found.weights, world.model.folder, strict)
 
 
 def cost(row: Entry, folder: Path) -> dict[str, Any] | None:

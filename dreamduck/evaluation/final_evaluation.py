@@ -88,7 +88,7 @@ def evaluate_in_dream(
 ) -> dict[str, float]:
     """Return and length of a controller's dreamed episodes."""
     evaluator = make_evaluator("rnnenv", world, controller.form)
-    steps = max(1, round(settings.eval_seconds / world.step_time))
+    steps = max(1, round(settings.eval_seconds / world.road.step_time))
     seed = seeding.derive(settings.eval_seed, STREAM)
     found = summarize(evaluator(EvalBatch(controller.theta[None], (seed,), settings.eval_episodes, steps)))
     return {"mean": round(found.mean, 4), "std": round(found.std, 4), "length": round(found.length, 1)}
@@ -98,14 +98,14 @@ def evaluate_on_road(
     world: WorldConfig, controller: Controller, settings: EvaluationConfig
 ) -> dict[str, Any]:
     """Return and the Olympics' measures of a controller's episodes on one map of the simulator."""
-    episodes, steps = settings.eval_episodes, max(1, round(settings.eval_seconds / world.step_time))
-    cars = episodes if world.simulator == "native" else min(episodes, cores())
-    road, perception = road_maker(world)(cars), perception_maker(world)(cars)
+    episodes, steps = settings.eval_episodes, max(1, round(settings.eval_seconds / world.road.step_time))
+    cars = episodes if world.road.simulator == "native" else min(episodes, cores())
+    road, perception = road_maker(world.road)(cars), perception_maker(world)(cars)
     found: list[dict[str, Any]] = []
     try:
         for first in range(0, episodes, cars):
             seeds = [seeding.derive(settings.eval_seed, STREAM, first + car) for car in range(cars)]
-            stats = EpisodeStatsCallback(world.step_time)
+            stats = EpisodeStatsCallback(world.road.step_time)
             policy = ControllerPolicy(controller.form, controller.theta, perception)
             returns = run_episodes(road, policy, seeds, steps, stats)
             for car, episode in enumerate(stats.episodes()):

@@ -102,10 +102,10 @@ class Runner:
 
     def __call__(self, task: Round) -> dict[str, Any]:
         """Drive one round; the measures of each episode, and the paths of the first."""
-        world = dataclasses.replace(self.world, map_name=task.map_name, simulator=task.simulator)
+        world = config.replace(self.world, map_name=task.map_name, simulator=task.simulator)
         road = self._road(world, len(task.seeds))
-        recorder = EpisodeStatsCallback(world.step_time)
-        steps = max(1, round(self.settings.seconds / world.step_time))
+        recorder = EpisodeStatsCallback(world.road.step_time)
+        steps = max(1, round(self.settings.seconds / world.road.step_time))
         driver = self._driver(task.row, world, len(task.seeds))
         scores = run_episodes(road, driver, task.seeds, steps, recorder)
         episodes = recorder.episodes()
@@ -114,15 +114,15 @@ class Runner:
         return {"episodes": episodes, "paths": recorder.paths(PATHS_KEPT)}
 
     def _road(self, world: WorldConfig, cars: int) -> Any:
-        key = (world.simulator, world.map_name, cars)
+        key = (world.road.simulator, world.road.map_name, cars)
         if key not in self._roads:
             self.close()  # one at a time: a car of gym-duckietown takes 336 MB
-            self._roads[key] = road_maker(world, self.threads)(cars)
+            self._roads[key] = road_maker(world.road, self.threads)(cars)
         return self._roads[key]
 
     def _driver(self, row: Entry, world: WorldConfig, cars: int) -> Policy:
         if row.kind == "controller":
-            controller = read_controller(row.source, *model_sizes(world.folder))
+            controller = read_controller(row.source, *model_sizes(world.model.folder))
             return ControllerPolicy(controller.form, controller.theta, self._perception(world, cars))
         if row.kind == "agent":
             actor = agents().AgentPolicy(row.source)
@@ -138,7 +138,7 @@ class Runner:
         }
         if row.name in plain:
             return plain[row.name]()
-        return PurePursuit(load_map(world.map_name), world.steering_gain)
+        return PurePursuit(load_map(world.road.map_name), world.road.steering_gain)
 
     def _perception(self, world: WorldConfig, cars: int) -> Any:
         if self._perception_maker is None:
@@ -168,13 +168,13 @@ class Scoreboard:
 
     def key(self, row: Entry, simulator: str, map_name: str) -> dict[str, Any]:
         """What must be the same for a measurement to stand."""
-        world = _settings(dataclasses.replace(self.world, simulator=simulator, map_name=map_name))
+        world = _settings(config.replace(self.world, simulator=simulator, map_name=map_name))
         return {
             "row": row.name,
             "kind": row.kind,
             "source": row.source,
             "fingerprint": row.fingerprint(),
-            "weights": weights_fingerprints(self.world.folder) if row.looks_through_model() else {},
+            "weights": weights_fingerprints(self.world.model.folder) if row.looks_through_model() else {},
             "world": world,
             "episodes": self.settings.episodes,
             "seconds": self.settings.seconds,
@@ -300,7 +300,7 @@ def fill(board: Scoreboard, rows: Sequence[Entry], team: mpi.Team, runner: Runne
             parts = team.map(runner, board.rounds(row, simulator, map_name))
             entry = board.add(key, parts, time.monotonic() - started)
             log.info("%s, %s, %s: %s", simulator, map_name, row.name, report.one_line(entry["summary"]))
-        board.price(key, cost(row, board.world.folder))
+        board.price(key, cost(row, board.world.model.folder))
 
 
 def parse_rows(arguments: argparse.Namespace) -> list[Entry]:
@@ -381,11 +381,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = parse_rows(arguments)
     for row in rows:
         if row.kind == "controller":
-            load_controller(row.source, world.folder, arguments.strict)  # told now, not after an hour
+            load_controller(row.source, world.model.folder, arguments.strict)  # told now, not after an hour
         if row.kind == "agent":
             check_agent(row.source, world, arguments.strict)
     with mpi.team(arguments.rank_timeout) as team:
-        runner = Runner(world, settings, arguments.threads or max(1, cores() // team.size))
+        runner = Runner(world, settings, arguments.threads or team.cores)
         try:
             if team.rank:
                 team.serve(runner)

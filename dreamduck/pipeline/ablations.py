@@ -152,16 +152,16 @@ def run(
     What is done already is taken from the files, but with `fresh`.
     """
     rows: list[dict[str, Any]] = []
-    sizes = model_sizes(world.folder)
+    sizes = model_sizes(world.model.folder)
     if team.rank == 0:
-        forget(world.folder, folder / "untrained", settings.memory_seed)
+        forget(world.model.folder, folder / "untrained", settings.memory_seed)
     team.agree(0)  # nobody reads the copy before it is there
     for case in cases(settings, sizes):
         here, how = world, search
         if case.env == "rnnenv":
             how = dataclasses.replace(search, max_steps=min(search.max_steps, DREAM_STEPS))
         if case.memory == "untrained":
-            here = dataclasses.replace(world, weights=str(folder / "untrained"))
+            here = config.replace(world, weights=str(folder / "untrained"))
             how = dataclasses.replace(how, beginning="first")  # it knows nothing of what came before
         plan = Plan(case.env, here, how, case.form, folder / case.name, fresh=fresh)
         done = plan.folder / "verdict.json"
@@ -172,7 +172,7 @@ def run(
         if team.rank:
             continue
         if row is None:
-            controller = load_controller(plan.files.path(".best.json"), here.folder)
+            controller = load_controller(plan.files.path(".best.json"), here.model.folder)
             row = {"env": case.env, "memory": case.memory, "hidden": case.form.hidden}
             row |= {"parameters": case.form.size, "road": evaluate_on_road(here, controller, settings)}
             row["settings"] = key

@@ -83,7 +83,7 @@ def round_stages(
     best = settings.best(here / "log")
     drives = [
         *("dreamduck.pipeline.record_controller", str(controller), "--out", str(records)),
-        *("--weights", str(weights), *road_flags(world), *any_weights),
+        *("--weights", str(weights), *road_flags(world.road), *any_weights),
         *("--first", str(900_000_000 + 1_000_000 * number), "--episodes", str(settings.episodes)),
         *("--max-steps", str(settings.drive_steps), "--noise", str(settings.noise)),
     ]
@@ -92,7 +92,7 @@ def round_stages(
         *("rnn_train.py", "--series", str(series), "--weights", str(made), "--log", str(here / "log")),
         *("--steps", str(settings.memory_steps)),
     ]
-    evolve = [*settings.command(made, here / "log", world.temperature), *any_weights]
+    evolve = [*settings.command(made, here / "log", world.model.temperature), *any_weights]
     if settings.features == "z":
         # The VAE stays, so z still means the same; c and h do not after another training.
         evolve += ["--start", str(controller)]
@@ -137,7 +137,7 @@ def evaluate_round(
     fresh: bool = False,
 ) -> dict[str, Any]:
     """A round's verdict, from its file where it is judged already, but with `fresh`."""
-    here = dataclasses.replace(world, weights=str(weights))
+    here = config.replace(world, weights=str(weights))
     key = settings_key("rnnenv", here, settings, controller=fingerprint(controller))
     row = None if fresh else cached(target, key, table)
     if row is None:
@@ -156,14 +156,14 @@ def run(
         controller: evolved in the dream of `world.weights`; the first to drive.
     """
     gather(Path(settings.records), folder / "records")
-    weights = world.folder
+    weights = world.model.folder
     rows = [evaluate_round(0, controller, weights, settings, world, folder / "round-0.json", fresh)]
     for number in range(1, settings.rounds + 1):
         made = folder / f"round-{number}" / "weights"
         made.mkdir(parents=True, exist_ok=True)
         for name in VISION_FILES:
             if not (made / name).exists():
-                shutil.copyfile(world.folder / name, made / name)
+                shutil.copyfile(world.model.folder / name, made / name)
         planned = round_stages(number, folder, controller, weights, settings, world)
         run_stages(planned, folder)
         controller, weights = planned[-1].outputs[0], made
@@ -196,7 +196,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     world = config.from_arguments(WorldConfig, arguments)
     folder = Path(arguments.out)
     controller = Path(arguments.controller)
-    load_controller(controller, world.folder, arguments.strict)
+    load_controller(controller, world.model.folder, arguments.strict)
     described = {"loop": to_dict(settings), "world": to_dict(world), "controller": fingerprint(controller)}
     with claim_report("loop", folder, [folder / name for name in OUTPUTS], described, arguments.fresh):
         rows = run(controller, settings, world, folder, arguments.fresh)

@@ -143,25 +143,25 @@ def record_drives(
     Returns:
         How many were recorded.
     """
-    controller = load_controller(source, world.folder, strict)
+    controller = load_controller(source, world.model.folder, strict)
     numbers = [settings.first + i for i in range(settings.episodes)]
     missing = [number for number in numbers if not (folder / f"{number}.npz").exists()]
     if not missing:
         return 0
     folder.mkdir(parents=True, exist_ok=True)
-    road, perception = road_maker(world)(CARS), perception_maker(world)(CARS)
+    road, perception = road_maker(world.road)(CARS), perception_maker(world)(CARS)
     meta = {
         "policy": "controller",
         "controller": fingerprint(source),
-        "map_name": world.map_name,
-        "simulator": world.simulator,
-        "domain_rand": world.domain_rand,
+        "map_name": world.road.map_name,
+        "simulator": world.road.simulator,
+        "domain_rand": world.road.domain_rand,
         "world": config.to_dict(world),
-        ENVIRONMENT: describe(world),
+        ENVIRONMENT: describe(world.road),
         "noise": settings.noise,
         "versions": versions(),
     }
-    share = float(np.exp(-world.step_time / settings.noise_time))
+    share = float(np.exp(-world.road.step_time / settings.noise_time))
     try:
         for at in command_line.progress(range(0, len(missing), CARS), desc="drives"):
             chosen = [missing[min(at + car, len(missing) - 1)] for car in range(CARS)]

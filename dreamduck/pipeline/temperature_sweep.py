@@ -132,9 +132,9 @@ def run(
     What is done already is taken from the files, but with `fresh`.
     """
     rows: list[dict[str, Any]] = []
-    sizes = model_sizes(world.folder)
+    sizes = model_sizes(world.model.folder)
     for text in gap.temperatures:
-        here = dataclasses.replace(world, temperature=float(text))
+        here = config.replace(world, temperature=float(text))
         plan = Plan("rnnenv", here, search, form.form(*sizes), folder / f"temperature-{text}", fresh=fresh)
         done = plan.folder / "verdict.json"
         key = settings_key(plan.env, here, gap, search=to_dict(search), form=str(plan.form))
@@ -144,7 +144,7 @@ def run(
         if team.rank:
             continue
         if found is None:
-            controller = load_controller(plan.files.path(".best.json"), here.folder)
+            controller = load_controller(plan.files.path(".best.json"), here.model.folder)
             verdict = evaluate_both(here, controller, gap)
             found = {"temperature": float(text), **verdict._asdict(), "settings": key}
             write_json(done, found)

@@ -66,6 +66,8 @@ class Evolution:
         if size < 2:
             raise TrainingError(f"theta: expected 2 parameters or more, got {size}")
         self.size, self.population, self.config, self.seed = size, population, config, seed
+        self._es: Any
+        self._solutions: Vector | None
         mean = np.zeros(size) if start is None else np.asarray(start, dtype=np.float64)
         self._begin(mean, np.full(size, config.sigma_init), 0)
 
@@ -168,7 +170,7 @@ class Evolution:
         self.generation, self._start = generation, (mean.copy(), deviations.copy(), generation)
         self._told: list[Vector] = []
         self._stream = seeding.generator(self.seed, SAMPLING, generation)
-        self._solutions: Vector | None = None
+        self._solutions = None
         sigma = float(deviations[0])
         options = {
             "popsize": self.population,

@@ -10,7 +10,6 @@ from dreamduck.common import training_log
 from dreamduck.common.errors import ConfigError
 from dreamduck.common.mpi import Team
 from dreamduck.common.storage import claim
-from dreamduck.common.threads import cores
 from dreamduck.controllers.controller_file import ENDINGS, RunFiles
 from dreamduck.controllers.factory import (
     WorldConfig,
@@ -62,8 +61,8 @@ def evolve(plan: Plan, team: Team) -> Search | None:
     Returns:
         The finished search; None on all ranks but the first.
     """
-    threads = plan.threads or max(1, cores() // team.size)
-    controller = load_controller(plan.start, plan.world.folder, plan.strict) if plan.start else None
+    threads = plan.threads or team.cores
+    controller = load_controller(plan.start, plan.world.model.folder, plan.strict) if plan.start else None
     if controller is not None and controller.form != plan.form:
         raise ConfigError(f"start: expected a controller {plan.form}, got one {controller.form}")
     evaluator = make_evaluator(plan.env, plan.world, plan.form, threads, plan.search.beginning)

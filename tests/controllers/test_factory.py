@@ -23,13 +23,14 @@ from dreamduck.envs import train
 from dreamduck.evaluation.final_evaluation import SelectionConfig, evaluate_both
 from dreamduck.pipeline import temperature_sweep
 from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig
+from dreamduck.world_model.model_config import ModelConfig
 
 FORM = ControllerForm("zch", 0, 2, 4, 8)
 
 
 @pytest.fixture
 def world(weights):
-    return WorldConfig(weights=str(weights), temperature=0.8)
+    return WorldConfig(model=ModelConfig(weights=str(weights), temperature=0.8))
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +172,7 @@ def test_an_untrained_memory_dreams(weights, tmp_path):
     folder = forget(weights, tmp_path / "untrained", seed=1)
     sizes = MDNRNNConfig(z_size=4, hidden_size=8, mixtures=2)
     form = ControllerForm("zch", 0, 2, sizes.z_size, sizes.hidden_size)
-    evaluator = make_evaluator("rnnenv", WorldConfig(weights=str(folder)), form)
+    evaluator = make_evaluator("rnnenv", WorldConfig(model=ModelConfig(weights=str(folder))), form)
     assert np.isfinite(
         evaluator(EvalBatch(np.zeros((2, form.size), np.float32), (0, 1), 2, 5)).reward
     ).all()

@@ -133,11 +133,11 @@ CASES: dict[str, tuple[Any, Any, str, list[str]]] = {
         *(train, train.build_parser, "evolve"),
         ["rnnenv", "-w={weights}", "--start={controller}"],
     ),
-    "judge in the dream": (
+    "evaluate in the dream": (
         *(model, model.build_parser, "judge_many"),
         ["rnnenv", "norender", "{controller}", "5", "-w={weights}"],
     ),
-    "judge on the road": (
+    "evaluate on the road": (
         *(model, model.build_parser, "judge_many"),
         ["realenv", "norender", "{controller}", "5", "-w={weights}"],
     ),
@@ -218,15 +218,16 @@ def test_every_setting_of_reproduce_reaches_a_command(field):
 
 @pytest.mark.parametrize(
     "field",
-    [*dataclasses.fields(IterateConfig), *dataclasses.fields(WorldConfig)],
+    [*dataclasses.fields(IterateConfig), *(one.field for one in config.options(WorldConfig).values())],
     ids=lambda field: field.name,
 )
-def test_every_setting_of_the_loop_reaches_a_command_or_the_judge(field):
+def test_every_setting_of_iterate_reaches_a_command(field):
     if field.name in (*SELECTION, "rounds", "records", "weights"):
         return  # used by the loop itself
     settings, world = IterateConfig(), WorldConfig()
-    holder = settings if hasattr(settings, field.name) and field.name != "temperature" else world
-    other = dataclasses.replace(holder, **{field.name: changed(field, getattr(holder, field.name))})
+    holder: Any = settings if hasattr(settings, field.name) and field.name != "temperature" else world
+    value = changed(field, config.to_dict(holder)[field.name])
+    other = config.replace(holder, **{field.name: value})
     told = [
         [
             stage.command

@@ -16,8 +16,10 @@ from dreamduck.evaluation.final_evaluation import (
     SelectionConfig,
     evaluate_in_dream,
     evaluate_on_road,
+    select,
 )
 from dreamduck.pipeline import ablations, temperature_sweep
+from dreamduck.world_model.model_config import ModelConfig
 
 SEARCH = [
     "-n",
@@ -56,7 +58,7 @@ def test_the_gap_tells_what_each_controller_did(reported, weights):
     rows = rows_of(folder)
     assert [row["temperature"] for row in rows] == [0.4, 1.1]
     for row in rows:
-        world = WorldConfig(weights=str(weights), temperature=row["temperature"])
+        world = WorldConfig(model=ModelConfig(weights=str(weights), temperature=row["temperature"]))
         run = RunFiles.of(folder / f"temperature-{row['temperature']}", "rnnenv", 2, 4)
         controller = read_controller(run.path(".best.json"), *SIZES)
         assert controller.form.features == "zh"
@@ -97,7 +99,7 @@ def made_up(temperature, road, choice=None):
 
 def test_reported_episodes_select_nothing():
     rows = [made_up(0.1, 9.0, 4.0), made_up(0.3, 7.0, 6.0), made_up(0.5, 8.0, 6.0), made_up(0.9, 3.0, 5.0)]
-    chosen = temperature_sweep.select(rows)
+    chosen = select(rows)
     assert chosen is not None
     assert chosen["temperature"] == 0.5  # of two equals the warmer one
     text = temperature_sweep.table(rows)
@@ -106,7 +108,7 @@ def test_reported_episodes_select_nothing():
         "| 0.5 **(selected)** | 2.50 ± 0.50 | 8.00 ± 0.25 | 80% | 3.00 (2.00 to 4.00) |"
     ]
     old = [made_up(0.1, 9.0), made_up(0.3, 7.0)]
-    assert temperature_sweep.select(old) is None
+    assert select(old) is None
     assert "(selected)" not in temperature_sweep.table(old)
     assert "No temperature was selected by these episodes." in temperature_sweep.table(old)
 
@@ -189,7 +191,9 @@ def test_the_ablations_compare_memories_and_layers(weights, tmp_path, capsys):
         assert card["weights"]["rnn.weights.h5"] == models[memory]
         assert card["search"]["beginning"] == ("first" if memory == "untrained" else "midway")
         folder = tmp_path / "untrained" if memory == "untrained" else weights
-        world = WorldConfig(weights=str(folder), temperature=card["world"]["temperature"])
+        world = WorldConfig(
+            model=ModelConfig(weights=str(folder), temperature=card["world"]["temperature"])
+        )
         assert row["road"] == evaluate_on_road(world, controller, HOW)
         kind = f"hidden layer of {hidden}" if hidden else "linear"
         assert f"| in the dream | {memory} | {kind} | {controller.form.size} | " in text

@@ -23,6 +23,8 @@ from dreamduck.rl.acting import About, AgentPolicy, about
 from dreamduck.rl.command import main
 from dreamduck.rl.curves import read_card
 from dreamduck.rl.sb3 import sb3, sb3_contrib, th
+from dreamduck.simulator.road import RoadConfig
+from dreamduck.world_model.model_config import ModelConfig
 from tests.envs.models import OBSERVATION, write_model
 from tests.rl.test_agent_file import Trap, rewritten
 from tests.rl.test_command import DOT
@@ -182,14 +184,14 @@ def test_what_a_controller_cost_is_in_its_card(tmp_path):
 
 
 def test_an_agent_that_does_not_fit_is_told_before_anybody_drives(road, dream, weights, tmp_path):
-    small = WorldConfig(camera_width=32, camera_height=32)
+    small = WorldConfig(road=RoadConfig(camera_width=32, camera_height=32))
     with pytest.raises(
         CheckpointError, match=r"learned from observations \(64, 64, 3\), here they are \(32"
     ):
         check_agent(str(road), small)
     with pytest.raises(CheckpointError, match=r"here they are \(1088,\)"):
         check_agent(str(dream), WorldConfig())
-    check_agent(str(dream), WorldConfig(weights=str(weights)))
+    check_agent(str(dream), WorldConfig(model=ModelConfig(weights=str(weights))))
     with pytest.raises(CheckpointError, match="no such file"):
         scoreboard.main([*BOARD, "--out", str(tmp_path / "board"), "--agent", "x=/nowhere/agent"])
     assert not (tmp_path / "board").exists()
