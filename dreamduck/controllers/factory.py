@@ -23,7 +23,7 @@ from dreamduck.common.threads import cores
 from dreamduck.controllers.controller_file import read_card, read_controller
 from dreamduck.controllers.evaluator import DreamEvaluator, Evaluator, RoadEvaluator
 from dreamduck.controllers.policy import FEATURES, Controller, ControllerForm
-from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, check_environment
+from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, SETTINGS, check_environment
 from dreamduck.simulator.road import Road, RoadConfig
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination import no_heads
@@ -80,7 +80,7 @@ def check_flags(env: str, said: set[str]) -> None:
         ConfigError: names those of no effect.
     """
     if env == "rnnenv":
-        refuse(said & ROAD_FIELDS, "in the dream, where there is no road")
+        refuse(said & ROAD_FIELDS - {*SETTINGS}, "in the dream, where there is no road")
     else:
         refuse(said & {"temperature"}, "on the road, which is not dreamt")
 

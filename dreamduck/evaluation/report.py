@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dreamduck.common import seeding
+from dreamduck.common.plot import figure
 from dreamduck.common.storage import PathLike, replacing
 from dreamduck.evaluation.episode_stats import as_measures
 from dreamduck.evaluation.metrics import summarize
@@ -102,31 +103,25 @@ def draw_paths(path: PathLike, entries: Sequence[dict[str, Any]]) -> None:
     """Draw the paths driven, seen from above: a row for each map, a column for each driver."""
     if not entries:
         return
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     places = _places(entries)
     drivers = list(dict.fromkeys(entry["key"]["row"] for entry in entries))
-    figure = Figure(figsize=(2.6 * len(drivers), 2.6 * len(places)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(places), len(drivers), squeeze=False)
-    for row, place in enumerate(places):
-        for column, driver in enumerate(drivers):
-            plot = axes[row, column]
-            plot.set_title(driver if row == 0 else "", fontsize="small")
-            plot.set_ylabel("\n".join(reversed(place)) if column == 0 else "", fontsize="small")
-            here = (e["paths"] for e in entries if _place(e) == place and e["key"]["row"] == driver)
-            paths = next(here, None)
-            if paths is None:  # it never drove here
-                plot.set(xticks=[], yticks=[], frame_on=False)
-                continue
-            draw_map(plot, place[1])
-            for index, points in enumerate(paths):
-                line = np.asarray(points).reshape(-1, 2)
-                plot.plot(line[:, 0], line[:, 1], color=f"C{index}", linewidth=0.8)
-                plot.plot(*line[-1], "o", color=f"C{index}", markersize=2)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100)
+    with figure(path, 2.6 * len(drivers), 2.6 * len(places)) as drawn:
+        axes = drawn.subplots(len(places), len(drivers), squeeze=False)
+        for row, place in enumerate(places):
+            for column, driver in enumerate(drivers):
+                plot = axes[row, column]
+                plot.set_title(driver if row == 0 else "", fontsize="small")
+                plot.set_ylabel("\n".join(reversed(place)) if column == 0 else "", fontsize="small")
+                here = (e["paths"] for e in entries if _place(e) == place and e["key"]["row"] == driver)
+                paths = next(here, None)
+                if paths is None:  # it never drove here
+                    plot.set(xticks=[], yticks=[], frame_on=False)
+                    continue
+                draw_map(plot, place[1])
+                for index, points in enumerate(paths):
+                    line = np.asarray(points).reshape(-1, 2)
+                    plot.plot(line[:, 0], line[:, 1], color=f"C{index}", linewidth=0.8)
+                    plot.plot(*line[-1], "o", color=f"C{index}", markersize=2)
 
 
 def draw_map(plot: Any, map_name: str) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 from dreamduck.common import command_line, config, mpi
 from dreamduck.common.config import check, option, to_dict
 from dreamduck.common.errors import ConfigError
+from dreamduck.common.plot import figure
 from dreamduck.common.readers import read_text
 from dreamduck.common.storage import PathLike, replacing, write_json
 from dreamduck.controllers.controller_file import RunFiles
@@ -87,25 +88,19 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 def draw(path: PathLike, rows: Sequence[dict[str, Any]]) -> None:
     """Draw return against temperature, dreamt and driven."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    plot = figure.subplots()
-    temperatures = [row["temperature"] for row in rows]
-    for name, values in (
-        ("in the dream", [(row["dream"]["mean"], row["dream"]["std"]) for row in rows]),
-        ("on the road", [tuple(row["road"]["return"]) for row in rows]),
-    ):
-        means, spreads = zip(*values, strict=True)
-        plot.errorbar(temperatures, means, spreads, fmt="o-", capsize=3, label=name)
-    if (chosen := select(rows)) is not None:
-        plot.axvline(chosen["temperature"], color="0.8", zorder=0)
-    plot.set(xlabel="temperature of the dream", ylabel="return of an episode")
-    plot.legend()
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100)
+    with figure(path, 7, 4) as drawn:
+        plot = drawn.subplots()
+        temperatures = [row["temperature"] for row in rows]
+        for name, values in (
+            ("in the dream", [(row["dream"]["mean"], row["dream"]["std"]) for row in rows]),
+            ("on the road", [tuple(row["road"]["return"]) for row in rows]),
+        ):
+            means, spreads = zip(*values, strict=True)
+            plot.errorbar(temperatures, means, spreads, fmt="o-", capsize=3, label=name)
+        if (chosen := select(rows)) is not None:
+            plot.axvline(chosen["temperature"], color="0.8", zorder=0)
+        plot.set(xlabel="temperature of the dream", ylabel="return of an episode")
+        plot.legend()
 
 
 def write_report(folder: Path, rows: Sequence[dict[str, Any]]) -> None:

@@ -80,8 +80,8 @@ def test_the_dream_of_a_controller_is_the_worlds_dream(world, thetas):
     from dreamduck.world_model.imagination.stepper import Dreams
 
     scores = make_evaluator("rnnenv", world, FORM)(EvalBatch(thetas[:2], (5, 6), 1, 20))
-    rnn = mdn_rnn.load(world.folder)
-    dreams = Dreams(rnn, mdn_rnn.load_initial(world.folder, rnn.config), 2, world.temperature)
+    rnn = mdn_rnn.load(world.model.folder)
+    dreams = Dreams(rnn, mdn_rnn.load_initial(world.model.folder, rnn.config), 2, world.model.temperature)
     dreams.reset([5, 6])
     total, alive = np.zeros(2), np.ones(2, dtype=bool)
     for _ in range(20):
@@ -112,7 +112,7 @@ def test_facts_of_a_world(world):
     assert "weights" not in facts["world"]
     assert set(facts["weights"]) == {"vae.weights.h5", "rnn.weights.h5", "initial_z.json"}
     assert facts["versions"]["dreamduck"]
-    assert weights_fingerprints(world.folder) == facts["weights"]
+    assert weights_fingerprints(world.model.folder) == facts["weights"]
 
 
 def test_the_gap_report_from_end_to_end(weights, tmp_path):
