@@ -1,4 +1,4 @@
-"""The three worlds as places to judge controllers in, built from settings.
+"""The three worlds as evaluators of controllers, built from settings.
 
 The name of a world
 is the original's: "rnnenv" is the dream, "realenv" the simulator seen through the world model, and
@@ -37,8 +37,8 @@ ENVS = ("rnnenv", "realenv", "env")
 WEIGHT_FILES = ("vae.weights.h5", "rnn.weights.h5", "initial_z.json")
 LEGACY_FILES = ("vae.json", "rnn.json")
 # What [z] and [z, c, h] are made by; where dreams begin is no part of it.
-VISION_FILES = ("vae.weights.h5", "vae.json")
-MODEL_FILES = (*VISION_FILES, "rnn.weights.h5", "rnn.json")
+VAE_FILES = ("vae.weights.h5", "vae.json")
+MODEL_FILES = (*VAE_FILES, "rnn.weights.h5", "rnn.json")
 ROAD_FIELDS = frozenset(field.name for field in dataclasses.fields(RoadConfig))
 STRICT = "refuse a controller or an agent that was made with another world model, instead of warning"
 
@@ -126,7 +126,7 @@ def load_controller(path: PathLike, folder: Path, strict: bool = False) -> Contr
         WeightsError: there is no world model in the folder.
     """
     controller = read_controller(path, *model_sizes(folder))
-    names = VISION_FILES if controller.form.features == "z" else MODEL_FILES
+    names = VAE_FILES if controller.form.features == "z" else MODEL_FILES
     check_model(path, read_card(path).get("weights"), folder, strict, names)
     return controller
 

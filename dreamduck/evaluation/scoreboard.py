@@ -1,4 +1,4 @@
-"""The scoreboard: everybody drives the same episodes, and is measured as the AI Driving Olympics do.
+"""The scoreboard: all policies in the same episodes, by the measures of the AI Driving Olympics.
 
 Each row drives the same
 starts on each map and in each simulator, those it was trained on and those it never saw. What is
@@ -38,7 +38,7 @@ from dreamduck.controllers.factory import (
     weights_fingerprints,
 )
 from dreamduck.evaluation import report
-from dreamduck.evaluation.entries import BUILT_IN, Entry, check_agent, cost, load_policy
+from dreamduck.evaluation.entries import BUILT_IN, Entry, check_agent, load_policy, training_budget
 from dreamduck.evaluation.episode_stats import EpisodeStatsCallback, as_measures
 from dreamduck.evaluation.policies import (
     DriveStraight,
@@ -104,14 +104,14 @@ class Runner:
         """Drive one round; the measures of each episode, and the paths of the first."""
         world = config.replace(self.world, map_name=task.map_name, simulator=task.simulator)
         road = self._road(world, len(task.seeds))
-        recorder = EpisodeStatsCallback(world.road.step_time)
+        stats = EpisodeStatsCallback(world.road.step_time)
         steps = max(1, round(self.settings.seconds / world.road.step_time))
-        driver = self._driver(task.row, world, len(task.seeds))
-        scores = run_episodes(road, driver, task.seeds, steps, recorder)
-        episodes = recorder.episodes()
+        policy = self._policy(task.row, world, len(task.seeds))
+        returns = run_episodes(road, policy, task.seeds, steps, stats)
+        episodes = stats.episodes()
         for car, episode in enumerate(episodes):
-            episode["seed"], episode["return"] = task.seeds[car], round(float(scores.reward[car, 0]), 6)
-        return {"episodes": episodes, "paths": recorder.paths(PATHS_KEPT)}
+            episode["seed"], episode["return"] = task.seeds[car], round(float(returns.reward[car, 0]), 6)
+        return {"episodes": episodes, "paths": stats.paths(PATHS_KEPT)}
 
     def _road(self, world: WorldConfig, cars: int) -> Any:
         key = (world.road.simulator, world.road.map_name, cars)
@@ -120,7 +120,7 @@ class Runner:
             self._roads[key] = road_maker(world.road, self.threads)(cars)
         return self._roads[key]
 
-    def _driver(self, row: Entry, world: WorldConfig, cars: int) -> Policy:
+    def _policy(self, row: Entry, world: WorldConfig, cars: int) -> Policy:
         if row.kind == "controller":
             controller = read_controller(row.source, *model_sizes(world.model.folder))
             return ControllerPolicy(controller.form, controller.theta, self._perception(world, cars))
@@ -174,7 +174,7 @@ class Scoreboard:
             "kind": row.kind,
             "source": row.source,
             "fingerprint": row.fingerprint(),
-            "weights": weights_fingerprints(self.world.model.folder) if row.looks_through_model() else {},
+            "weights": weights_fingerprints(self.world.model.folder) if row.sees_through_model() else {},
             "world": world,
             "episodes": self.settings.episodes,
             "seconds": self.settings.seconds,
@@ -222,14 +222,14 @@ class Scoreboard:
         self.write()
         return entry
 
-    def price(self, key: dict[str, Any], found: dict[str, Any] | None) -> None:
-        """Note what a row cost to train, with a measurement that is there."""
+    def set_budget(self, key: dict[str, Any], found: dict[str, Any] | None) -> None:
+        """Add the training budget to a measurement that is there."""
         for entry in self.entries:
             if entry["key"] == key and found is not None:
                 entry["cost"] = found
 
     def write(self) -> None:
-        """Write the raw figures, the table and the picture."""
+        """Write the raw figures, the table and the figure."""
         write_json(self.path, {"entries": self.entries}, indent=None)
         report.write_table(self.folder / "scores.md", self.entries)
         report.draw_paths(self.folder / "paths.png", self.entries)
@@ -286,7 +286,7 @@ def _place(key: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def fill(board: Scoreboard, rows: Sequence[Entry], team: mpi.Team, runner: Runner) -> None:
-    """Measure what is not measured yet, the quick rows first."""
+    """Measure what is not measured yet, the fast ones first."""
     places = [
         (simulator, map_name, row)
         for simulator in board.settings.simulators
@@ -300,7 +300,7 @@ def fill(board: Scoreboard, rows: Sequence[Entry], team: mpi.Team, runner: Runne
             parts = team.map(runner, board.rounds(row, simulator, map_name))
             entry = board.add(key, parts, time.monotonic() - started)
             log.info("%s, %s, %s: %s", simulator, map_name, row.name, report.one_line(entry["summary"]))
-        board.price(key, cost(row, board.world.model.folder))
+        board.set_budget(key, training_budget(row, board.world.model.folder))
 
 
 def parse_rows(arguments: argparse.Namespace) -> list[Entry]:
@@ -331,7 +331,7 @@ def parse_rows(arguments: argparse.Namespace) -> list[Entry]:
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line.parser(
-        "Measure drivers as the AI Driving Olympics do: survival, distance along the lane, deviations.",
+        "Measure policies as the AI Driving Olympics do: survival, distance along the lane, deviations.",
         "example:\n  python -m dreamduck.evaluation.scoreboard --simulators native,gym-duckietown \\\n"
         "      --controller 'evolved in the dream=log/dream.json' --out scores",
     )

@@ -1,9 +1,9 @@
-"""The loop that closes the dream's gap: drive, record, retrain, evolve, and again.
+"""Iterative training: record the controller, retrain the MDN-RNN, evolve in the new dream, repeat.
 
-A controller finds what is wrong with a dream; its own drives, recorded on
-the road, show the memory what happens there. Each round adds such drives to the records, trains the
-memory anew on all of them, evolves in the new dream, and judges on the road; the table says whether it
-helped. Source: Ha & Schmidhuber 2018, section 5 (iterative training)."""
+A controller finds what is wrong with a dream; its own episodes in the
+simulator show the MDN-RNN what happens there. Each round adds such episodes to the records, trains the
+MDN-RNN anew on all of them, evolves in the new dream, and evaluates in the simulator.
+Source: Ha & Schmidhuber 2018, section 5 (iterative training)."""
 
 from __future__ import annotations
 
@@ -37,18 +37,18 @@ from dreamduck.world_model.mdn_rnn.layout import TRAINING_STEPS
 log = logging.getLogger(__name__)
 
 OUTPUTS = ("loop.json", "loop.md", "best.json", "best.card.json", "records")
-VISION_FILES = ("vae.weights.h5", "vae.json")
+VAE_FILES = ("vae.weights.h5", "vae.json")
 
 
 @dataclasses.dataclass(frozen=True)
 class IterateConfig(RecipeConfig, SelectionConfig):
     """One round's settings."""
 
-    rounds: int = option(2, "drive, record, retrain, evolve: so many times", low=1)
-    records: str = option("records", "folder of the episodes there are; drives are added in a copy")
-    episodes: int = option(200, "drives to add in each round", low=1)
-    drive_steps: int = option(300, "of such a drive at most", low=1)
-    noise: float = option(0.3, "pushes on the actions of every second drive", low=0.0)
+    rounds: int = option(2, "record, retrain, evolve: so many times", low=1)
+    records: str = option("records", "folder of recorded episodes; new ones are added to a copy")
+    episodes: int = option(200, "episodes to add in each round", low=1)
+    drive_steps: int = option(300, "of such an episode at most", low=1)
+    noise: float = option(0.3, "noise on the actions of every second episode", low=0.0)
     memory_steps: int = option(TRAINING_STEPS, "of the MDN-RNN in each round", low=1)
 
     def __post_init__(self) -> None:
@@ -57,7 +57,7 @@ class IterateConfig(RecipeConfig, SelectionConfig):
 
 
 def gather(source: Path, target: Path) -> None:
-    """Bring the episodes there are into the loop's own folder, as links where the disk allows."""
+    """Link the recorded episodes into the run's own folder; copy them to another disk."""
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(source.glob("*.npz")):
         place = target / path.name
@@ -136,7 +136,7 @@ def evaluate_round(
     target: Path,
     fresh: bool = False,
 ) -> dict[str, Any]:
-    """A round's verdict, from its file where it is judged already, but with `fresh`."""
+    """A round's results; from its file if it was evaluated already, unless `fresh`."""
     here = config.replace(world, weights=str(weights))
     key = settings_key("rnnenv", here, settings, controller=fingerprint(controller))
     row = None if fresh else cached(target, key, table)
@@ -150,7 +150,7 @@ def evaluate_round(
 def run(
     controller: Path, settings: IterateConfig, world: WorldConfig, folder: Path, fresh: bool = False
 ) -> list[dict[str, Any]]:
-    """All rounds; what is done already is taken from the files, but verdicts with `fresh` are not.
+    """All rounds; finished ones are taken from the files, their evaluations unless `fresh`.
 
     Args:
         controller: evolved in the dream of `world.weights`; the first to drive.
@@ -161,7 +161,7 @@ def run(
     for number in range(1, settings.rounds + 1):
         made = folder / f"round-{number}" / "weights"
         made.mkdir(parents=True, exist_ok=True)
-        for name in VISION_FILES:
+        for name in VAE_FILES:
             if not (made / name).exists():
                 shutil.copyfile(world.model.folder / name, made / name)
         planned = round_stages(number, folder, controller, weights, settings, world)
@@ -178,10 +178,10 @@ def run(
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = command_line.parser("Drive, record, retrain the memory, evolve in the new dream; and again.")
+    parser = command_line.parser("Record, retrain the MDN-RNN, evolve in the new dream; repeat.")
     parser.add_argument("controller", help="the controller to begin with, evolved in the dream")
     parser.add_argument("--out", default="loop", help="folder to write to (default: loop)")
-    parser.add_argument("--fresh", action="store_true", help="judge anew, over files that lie there")
+    parser.add_argument("--fresh", action="store_true", help="evaluate again, over files that are there")
     add_strict(parser)
     config.add_arguments(parser, IterateConfig)
     config.add_arguments(parser.add_argument_group("world"), WorldConfig, defaults=DEFAULTS)  # type: ignore[arg-type]
@@ -189,7 +189,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run all rounds and copy the controller that drove best."""
+    """Run all rounds and copy the best controller."""
     arguments = build_parser().parse_args(argv)
     command_line.start_logging(arguments)
     settings = config.from_arguments(IterateConfig, arguments)
@@ -210,7 +210,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"{folder / ('round-' + str(best['round'])) / 'weights'}"
         )
     else:
-        print("best: round 0, the controller the loop began with")
+        print("best: round 0, the controller of the start")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The dream-gap report: evolve at several temperatures, dream and drive with what comes out.
+"""The temperature sweep: evolve at several temperatures, evaluate in the dream and in the simulator.
 
 A dream without uncertainty is easy to
-cheat, one with too much of it teaches nothing; the road decides. The temperature is chosen by other
-episodes than the table reports, since the best of many looks better than it is.
+exploit, one with too much of it teaches nothing. The temperature is selected by other episodes than the
+table reports, since the best of many looks better than it is.
 Source: Ha & Schmidhuber 2018, table 2."""
 
 from __future__ import annotations
@@ -72,10 +72,10 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         f"{chosen['choice']['seed']}."
     )
     lines = [
-        "# The dream and the road",
+        "# Temperature sweep",
         "",
         "Controllers evolved in the dream alone at each temperature; mean return ± standard deviation over "
-        f"{rows[0]['road']['episodes']} episodes, dreamt at that temperature and driven. {how}",
+        f"{rows[0]['road']['episodes']} episodes each, in that dream and in the simulator. {how}",
         "",
         "| temperature | return in the dream | in the simulator | survival rate | along the lane [m] |",
         "| ---: | ---: | ---: | ---: | ---: |",
@@ -87,13 +87,13 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def draw(path: PathLike, rows: Sequence[dict[str, Any]]) -> None:
-    """Draw return against temperature, dreamt and driven."""
+    """Draw return against temperature, in the dream and in the simulator."""
     with figure(path, 7, 4) as drawn:
         plot = drawn.subplots()
         temperatures = [row["temperature"] for row in rows]
         for name, values in (
             ("in the dream", [(row["dream"]["mean"], row["dream"]["std"]) for row in rows]),
-            ("on the road", [tuple(row["road"]["return"]) for row in rows]),
+            ("in the simulator", [tuple(row["road"]["return"]) for row in rows]),
         ):
             means, spreads = zip(*values, strict=True)
             plot.errorbar(temperatures, means, spreads, fmt="o-", capsize=3, label=name)
@@ -104,7 +104,7 @@ def draw(path: PathLike, rows: Sequence[dict[str, Any]]) -> None:
 
 
 def write_report(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write the raw figures, the table, the picture."""
+    """Write the raw figures, the table and the plot."""
     chosen = select(rows)
     temperature = None if chosen is None else chosen["temperature"]
     write_json(folder / "gap.json", {"rows": list(rows), "chosen_temperature": temperature})
@@ -122,7 +122,7 @@ def run(
     team: mpi.Team,
     fresh: bool = False,
 ) -> list[dict[str, Any]]:
-    """Evolve and judge at every temperature; every rank calls this, rank 0 gets the rows.
+    """Evolve and evaluate at every temperature; every rank calls this, rank 0 gets the rows.
 
     What is done already is taken from the files, but with `fresh`.
     """
@@ -152,7 +152,7 @@ def run(
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line.parser(
-        "Evolve at several temperatures; return in the dream and on the road for each."
+        "Evolve at several temperatures; return in the dream and in the simulator for each."
     )
     parser.add_argument("--out", default="gap", help="folder to write to (default: gap)")
     parser.add_argument("--fresh", action="store_true", help="start anew, over files that lie there")
@@ -185,12 +185,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         if team.rank:
             return
         chosen = select(rows)
-        assert chosen is not None  # every row was judged to choose by, too
+        assert chosen is not None  # every row has episodes of the selection
         text = next(text for text in gap.temperatures if float(text) == chosen["temperature"])
         files = RunFiles.of(folder / f"temperature-{text}", "rnnenv", search.num_episode, search.population)
         copy_best(files, folder, "dream")
     print(read_text(folder / "gap.md"))
-    print(f"chosen: temperature {text}; its controller is {folder / 'dream.json'}")
+    print(f"selected: temperature {text}; its controller is {folder / 'dream.json'}")
 
 
 if __name__ == "__main__":

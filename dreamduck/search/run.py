@@ -34,7 +34,7 @@ class Plan(NamedTuple):
         start: a controller file to start from, or "".
         command: for the card.
         threads: cores of each process; 0 for its share.
-        fresh: write over a run that lies there.
+        fresh: overwrite a run that is there.
         strict: refuse a controller to start from that was made with another world model.
     """
 
@@ -56,7 +56,7 @@ class Plan(NamedTuple):
 
 
 def evolve(plan: Plan, team: Team) -> Search | None:
-    """Make a search, or go on with it; every rank of the team calls this.
+    """Run a search, or resume it; every rank of the team calls this.
 
     Returns:
         The finished search; None on all ranks but the first.

@@ -1,4 +1,4 @@
-"""A picture of a search: returns, their spread, evaluations, step size.
+"""A plot of a search: returns, their spread, evaluations, step size.
 
 `python -m dreamduck.search.search_plot log/rnnenv.cma.16.64.json` draws it; a
 running search draws it anew by itself. Files of the original code are drawn as well."""
@@ -47,7 +47,7 @@ def read_evaluations(files: RunFiles) -> list[tuple[float, float]]:
 
 
 def draw_run(files: RunFiles, target: PathLike | None = None) -> Path:
-    """Draw a run's picture.
+    """Draw a run's plot.
 
     Args:
         target: where to; `<run>.png` by default.
@@ -80,10 +80,10 @@ def draw_run(files: RunFiles, target: PathLike | None = None) -> Path:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Draw the picture of one run or of several."""
+    """Draw the plot of one run or of several."""
     parser = command_line.parser("Draw the progress of searches from their .hist.json.")
     parser.add_argument("files", nargs="+", help="any file of a run, for example log/rnnenv.cma.16.64.json")
-    parser.add_argument("-o", "--output", help="the picture (for one run only)")
+    parser.add_argument("-o", "--output", help="the file to write (for one run only)")
     parser.add_argument("--watch", type=float, default=0.0, help="draw again after so many seconds [s]")
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)

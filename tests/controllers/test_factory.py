@@ -167,9 +167,9 @@ def test_a_search_starts_from_a_controller_of_2019(weights, tmp_path):
 
 
 def test_an_untrained_memory_dreams(weights, tmp_path):
-    from dreamduck.pipeline.ablations import forget
+    from dreamduck.pipeline.ablations import with_untrained_rnn
 
-    folder = forget(weights, tmp_path / "untrained", seed=1)
+    folder = with_untrained_rnn(weights, tmp_path / "untrained", seed=1)
     sizes = MDNRNNConfig(z_size=4, hidden_size=8, mixtures=2)
     form = ControllerForm("zch", 0, 2, sizes.z_size, sizes.hidden_size)
     evaluator = make_evaluator("rnnenv", WorldConfig(model=ModelConfig(weights=str(folder))), form)

@@ -149,7 +149,7 @@ CASES: dict[str, tuple[Any, Any, str, list[str]]] = {
     "drives": (
         record_controller,
         record_controller.build_parser,
-        "record_drives",
+        "record_episodes",
         ["{controller}", "-w={weights}"],
     ),
     "gap": (temperature_sweep, temperature_sweep.build_parser, "run", ["-w={weights}"]),

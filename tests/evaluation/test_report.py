@@ -215,7 +215,7 @@ def test_an_untrained_memory_is_a_memory(tmp_path):
     save(tmp_path / "trained", initial_parameters(sizes, 1), sizes, {})
     (tmp_path / "trained" / "vae.json").write_text("{}")
     for _ in range(2):
-        folder = ablations.forget(tmp_path / "trained", tmp_path / "untrained", 7)
+        folder = ablations.with_untrained_rnn(tmp_path / "trained", tmp_path / "untrained", 7)
     assert memory.read_config(folder) == sizes
     assert memory.load(folder) is not None
     assert (folder / "vae.json").exists()

@@ -18,7 +18,7 @@ from dreamduck.controllers.factory import WorldConfig
 from dreamduck.controllers.policy import ControllerForm
 from dreamduck.evaluation.final_evaluation import FinalEvaluation
 from dreamduck.pipeline import iterate, reproduce
-from dreamduck.pipeline.reproduce import ReproduceConfig, stages, tell, verdict
+from dreamduck.pipeline.reproduce import ReproduceConfig, compare, stages, tell
 
 
 def entry(row, distance, alive, map_name="loop_empty"):
@@ -100,7 +100,7 @@ def test_the_verdict_is_beside_pure_pursuit():
         entry(reproduce.ROW, 12.0, 0.5, "udem1"),
         entry("random", 0.1, 0.0),
     ]
-    rows = verdict(entries)
+    rows = compare(entries)
     assert [(row["map"], row["of_pursuit"], row["alive"]) for row in rows] == [
         ("loop_empty", 0.925, 0.97),
         ("udem1", 0.6, 0.5),
@@ -113,7 +113,7 @@ def test_the_verdict_is_beside_pure_pursuit():
         in text
     )
     assert text.endswith("record 1.0, vision 10.0; together 11.0")
-    assert verdict([entry(reproduce.ROW, 1.0, 1.0)])[0]["of_pursuit"] is None
+    assert compare([entry(reproduce.ROW, 1.0, 1.0)])[0]["of_pursuit"] is None
 
 
 @pytest.fixture
