@@ -58,7 +58,7 @@ docs:  ## build the documentation into site/, with warnings as errors
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
 
 reproduce:  ## from nothing to a controller trained in the dream; goes on where it was
-	$(PYTHON) -m dreamduck.pipeline.reproduce
+	$(PYTHON) -m dreamduck reproduce
 
 PYTHON_SLIM ?= python3
 slim:  ## the small install in a fresh environment of PYTHON_SLIM, and a few steps of each environment there

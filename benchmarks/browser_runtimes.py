@@ -15,7 +15,7 @@ from benchmarks.common import save
 from dreamduck.export.graphs import decoder_graph, memory_graph
 from dreamduck.export.static_export import main as export
 from dreamduck.pretrained import FOLDER
-from dreamduck.web.model_session import load_model
+from dreamduck.world_model import WorldModel
 
 HERE = Path(__file__).parent / "browser"
 COMMAND = "python -m benchmarks browser_runtimes"
@@ -27,11 +27,11 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = load_model(FOLDER)
-        (folder / "memory.onnx").write_bytes(memory_graph(model.memory))
-        (folder / "decoder.onnx").write_bytes(decoder_graph(model.vision))
+        model = WorldModel.load(FOLDER)
+        (folder / "memory.onnx").write_bytes(memory_graph(model.dynamics))
+        (folder / "decoder.onnx").write_bytes(decoder_graph(model.vae))
         export([str(folder / "dream.html")])
-        command = [sys.executable, "-m", "dreamduck.web", "--port", "0"]
+        command = [sys.executable, "-m", "dreamduck", "drive", "--port", "0"]
         with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
             address = server.stdout.readline().removeprefix("Drive at ").strip()

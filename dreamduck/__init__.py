@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from dreamduck.world_model import WorldModel
 
 __all__ = ["WorldModel", "__version__", "register"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 register()
 

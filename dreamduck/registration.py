@@ -21,9 +21,9 @@ ENTRY_POINTS = {
     "DreamDuck-v2": "dreamduck.envs.rnnenv:DreamEnv",
 }
 VECTOR_ENTRY_POINTS = {
-    "DreamDuck-v0": "dreamduck.envs.vector:DuckVectorEnv",
-    "DreamDuck-v1": "dreamduck.envs.real_vector:RealVectorEnv",
-    "DreamDuck-v2": "dreamduck.envs.dream_vector:DreamVectorEnv",
+    "DreamDuck-v0": "dreamduck.envs.env:DuckVectorEnv",
+    "DreamDuck-v1": "dreamduck.envs.realenv:RealVectorEnv",
+    "DreamDuck-v2": "dreamduck.envs.rnnenv:DreamVectorEnv",
 }
 LEGACY_ENTRY_POINTS = {
     "DreamDuck-v0": "dreamduck.envs.legacy:LegacyDuckEnv",

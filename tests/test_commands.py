@@ -8,13 +8,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PARSES = re.compile(r"\.parse_args\(|cli\.(parser|run)\(")
-COMMANDS = sorted(
+SCRIPTS = sorted(
     path
     for folder in ("dreamduck", "scripts", "examples")
     for path in (ROOT / folder).rglob("*.py")
     if '__name__ == "__main__"' in path.read_text(encoding="utf-8")
-    and (PARSES.search(path.read_text(encoding="utf-8")) or path.parent.name in ("drive", "envs"))
+    and (".parse_args(" in path.read_text(encoding="utf-8") or path.parent.name in ("dreamduck", "envs"))
 )
 HELP = """
 import contextlib, io, runpy, sys
@@ -35,20 +34,20 @@ for path in sys.argv[1:]:
 DEFAULT_FOLDER = re.compile(r'(?:default=|option\(|Path\()"([a-z]+)(?:/[a-z]+)?"')
 
 
-def test_the_commands_are_found():
-    names = {path.name for path in COMMANDS}
+def test_the_scripts_are_found():
+    names = {path.name for path in SCRIPTS}
     assert {"vae_train.py", "rnn_train.py", "series.py", "extract.py", "train.py", "model.py"} <= names
-    assert {"demo.py", "media.py", "scoreboard.py", "reproduce.py", "evaluate.py", "run.py"} <= names
+    assert {"env.py", "realenv.py", "rnnenv.py", "demo.py", "media.py", "__main__.py"} <= names
 
 
 def test_help_loads_no_tensorflow(tmp_path):
-    """Nor a simulator; all commands are asked in one process."""
+    """Nor a simulator; all scripts are asked in one process."""
     done = subprocess.run(
-        [sys.executable, "-c", HELP, *map(str, COMMANDS)],
+        [sys.executable, "-c", HELP, *map(str, SCRIPTS)],
         capture_output=True, text=True, check=False, cwd=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [f"{path}|0|True" for path in COMMANDS]
+    assert done.stdout.splitlines() == [f"{path}|0|True" for path in SCRIPTS]
     assert not list(tmp_path.iterdir())
 
 

@@ -19,7 +19,10 @@ from dreamduck.common.backend import tf
 from dreamduck.common.errors import CheckpointError, ConfigError, RecordError
 from dreamduck.common.storage import write_npz
 from dreamduck.common.training_log import TrainingLog, read_training_log
-from dreamduck.envs import extract, rnn_train, series, vae_train
+from dreamduck.cli import encode as series
+from dreamduck.cli import record as extract
+from dreamduck.cli import train_rnn as rnn_train
+from dreamduck.cli import train_vae as vae_train
 from dreamduck.recordings import read_episode
 from dreamduck.simulator.road import Road
 from dreamduck.world_model.latents import read_series

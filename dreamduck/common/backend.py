@@ -19,6 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from dreamduck.common.errors import DependencyError
+from dreamduck.common.extras import needed
 from dreamduck.common.threads import cores
 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -82,7 +83,7 @@ def _without_start_lines() -> Iterator[None]:
                     os.write(2, line)
 
 
-with contextlib.nullcontext() if LEVEL in ("0", "1") else _without_start_lines():
+with needed("train"), contextlib.nullcontext() if LEVEL in ("0", "1") else _without_start_lines():
     keras: Any = _load_keras()
     import tensorflow as tf
 

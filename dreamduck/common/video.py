@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-import imageio_ffmpeg
 import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import ConfigError, VideoError
+from dreamduck.common.extras import needed
 from dreamduck.common.readers import PathLike, one_line
 from dreamduck.common.storage import replacing
 
@@ -103,6 +103,8 @@ def _checked(frames: Iterable[npt.NDArray[np.uint8]], scale: int) -> Iterator[np
 @contextlib.contextmanager
 def _encoder(path: Path, shape: tuple[int, ...], fps: float, suffix: str) -> Iterator[IO[bytes]]:
     """A running ffmpeg that takes raw frames; on leaving, the file is whole or an error is raised."""
+    with needed("train"):
+        import imageio_ffmpeg
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{shape[1]}x{shape[0]}", "-r", f"{fps:g}"]
     coding = GIF if suffix == ".gif" else MP4
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", *source, "-i", "-", *coding, str(path)]

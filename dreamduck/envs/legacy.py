@@ -11,7 +11,7 @@ import gym
 import gymnasium
 import numpy as np
 
-from dreamduck.envs.world import RENDER_MODES
+from dreamduck.envs.base import RENDER_MODES
 from dreamduck.registration import ENTRY_POINTS
 
 

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from dreamduck.envs.world import PICTURE_HEIGHT, PICTURE_WIDTH
 from dreamduck.simulator.base import Frames
 
 BACKGROUND = 24  # grey level
+IMAGE_WIDTH, IMAGE_HEIGHT = 640, 480  # of `render` [pixels]
 GAP = 4  # pixels between two panels
 
 
-def panels(frames: Sequence[Frames], width: int = PICTURE_WIDTH, height: int = PICTURE_HEIGHT) -> Frames:
+def panels(frames: Sequence[Frames], width: int = IMAGE_WIDTH, height: int = IMAGE_HEIGHT) -> Frames:
     """Square frames in a row, as large as the picture allows, in its middle.
 
     Args:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""`DreamDuck-v1`: the simulator, seen through the world model. Run it as a script to drive by keyboard.
+"""`DreamDuck-v1`: the simulator, seen through the world model. As a script: drive it by keyboard.
 
 Source: Ha & Schmidhuber 2018, section 3."""
 
@@ -7,44 +7,150 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+from gymnasium.vector import AutoresetMode
 
 from dreamduck.common import command_line
-from dreamduck.common.config import check, from_mapping, option
+from dreamduck.common.config import check, from_mapping, option, part
 from dreamduck.common.errors import ConfigError
-from dreamduck.controllers.factory import WorldConfig, perception_maker, road_maker
-from dreamduck.envs.env import about_road
+from dreamduck.envs.base import Flags, Indices, Info, SingleEnv
+from dreamduck.envs.env import FRAME_SHAPE, RoadCars
 from dreamduck.envs.panels import panels
-from dreamduck.envs.rnnenv import observation_space, observe, with_weights
-from dreamduck.envs.world import PICTURE_HEIGHT, PICTURE_WIDTH, World
-from dreamduck.simulator.base import CarState, FloatArray, Frames
-from dreamduck.simulator.road import car_info
+from dreamduck.envs.rnnenv import clipped, likeliest, observation_space
+from dreamduck.envs.vector import BatchEnv
+from dreamduck.simulator.base import FloatArray, Frames
+from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, check_environment
+from dreamduck.simulator.road import RoadConfig
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination.noise import Noise
-
-CAMERA = 64  # width and height of what the VAE sees [pixels]
+from dreamduck.world_model.imagination.perception import Perception
+from dreamduck.world_model.mdn_rnn import Prediction
+from dreamduck.world_model.model_config import ModelConfig
 
 
 @dataclasses.dataclass(frozen=True)
-class RealConfig(WorldConfig):
-    """The road's settings, the model's, and what `render` shows."""
+class RealConfig:
+    """The road, the world model, and what `render` shows."""
 
+    road: RoadConfig = part(RoadConfig)
+    model: ModelConfig = part(ModelConfig)
+    any_weights: bool = option(False, ANY_WEIGHTS)
     debug: bool = option(True, "show what the VAE makes of the frame beside it; else the camera alone")
     next_z: bool = option(False, "show the frame beside what the memory had expected of it")
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         check(self)
-        if (self.road.camera_width, self.road.camera_height) != (CAMERA, CAMERA):
+        if (self.road.camera_height, self.road.camera_width, 3) != FRAME_SHAPE:
             raise ConfigError(
-                f"camera: expected {CAMERA}x{CAMERA}, which is what the VAE sees, got "
+                f"camera: expected {FRAME_SHAPE[1]}x{FRAME_SHAPE[0]}, which is what the VAE sees, got "
                 f"{self.road.camera_width}x{self.road.camera_height}; DreamDuck-v0 takes any size"
             )
 
 
-class RealEnv(World):
+class SeenCars(RoadCars):
+    """N cars on the road, each seen through the VAE and the MDN-RNN.
+
+    Attributes:
+        model: the world model.
+        perception: what the cars see, and remember.
+        prediction: what the MDN-RNN expected to follow the last actions; None before the first, and
+            without `next_z`.
+        expected: (N, Z) the latents that were drawn from it; those that are seen before the first action.
+        temperature: at which they are drawn.
+    """
+
+    kept: ClassVar[tuple[str, ...]] = (
+        *RoadCars.kept,
+        "_frames",
+        "_noises",
+        "prediction",
+        "expected",
+        "temperature",
+    )
+    config: RealConfig
+
+    def _load(self, config: RealConfig, model: WorldModel | None) -> None:
+        """Read the world model, and refuse settings that it did not learn from."""
+        self.config = config
+        self.model = model or WorldModel.load(config.model.folder)
+        encoder, dynamics, source = self.model.vae, self.model.dynamics, str(self.model.folder)
+        check_environment(dynamics.card, config.road, source, config.any_weights)
+        check_environment(encoder.card, config.road, source, config.any_weights, only=FRAMES)
+
+    def _make_cars(self, num_envs: int, threads: int | None) -> None:
+        self._make_road(self.config.road, num_envs, threads)
+        self.perception = Perception(self.model.vae, self.model.dynamics, num_envs)
+        self._frames: Frames = np.zeros((num_envs, *FRAME_SHAPE), np.uint8)
+        self._noises: list[Noise | None] = [None] * num_envs
+        self.prediction: Prediction | None = None
+        self.expected = self.perception.z.copy()
+        self.temperature = self.config.model.temperature
+
+    def about(self) -> dict[str, Any]:
+        """What a recording of the first car's episode tells of its world."""
+        return {**super().about(), "world": "seen"}
+
+    def expect(self, actions: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """The latents that most likely follow from here, (N, Z); nothing is stepped.
+
+        Args:
+            actions: (N, 2).
+        """
+        return likeliest(self.model.dynamics, self.perception.z, self.perception.state, actions)
+
+    def _begin(self, envs: Indices, seeds: Sequence[int], options: dict[str, Any]) -> Info:
+        info = super()._begin(envs, seeds, options)
+        self._frames = self.road.frames()
+        self.perception.reset(self._frames[envs], envs)
+        self.expected[envs] = self.perception.z[envs]
+        self.prediction = None
+        for env, seed in zip(envs, seeds, strict=True):
+            self._noises[env] = Noise(seed, 0, self.expected.shape[1])
+        return info
+
+    def _advance(self, actions: FloatArray) -> tuple[npt.NDArray[Any], Flags, Info]:
+        found = super()._advance(actions)
+        before = self.perception.z.copy()
+        self._frames = self.road.frames()
+        self.perception.step(self._frames, actions)
+        if self.config.next_z:
+            self._expect(before)
+        return found
+
+    def _expect(self, before: npt.NDArray[np.float32]) -> None:
+        """Draw what was expected after the latents `before` (N, Z) and the actions."""
+        count, size = before.shape
+        uniform, normal = np.zeros((count, 1, size + 1), np.float32), np.zeros((count, 1, size), np.float32)
+        for noise, row, column in zip(self._noises, uniform, normal, strict=True):
+            if noise is not None:
+                noise.draw(row, column)
+        dynamics = self.model.dynamics
+        self.prediction = dynamics.predict(before, self.perception.state)
+        self.expected = dynamics.draw(
+            self.prediction.mixture, uniform[:, 0, :-1], normal[:, 0], self.temperature
+        )
+
+    def _observe(self) -> npt.NDArray[np.float32]:
+        return clipped(self.perception.observation)
+
+    def _images(self) -> list[Frames]:
+        if not (self.config.debug or self.config.next_z):
+            return super()._images()
+        shown = [self._frames]
+        if self.config.debug:
+            shown.append(self.model.decode(self.perception.z))
+        if self.config.next_z:
+            shown.append(self.model.decode(self.expected))
+        return [panels(frames) for frames in zip(*shown, strict=True)]
+
+    def _parts(self) -> dict[str, Any]:
+        return {**super()._parts(), "perception": self.perception}
+
+
+class RealEnv(SeenCars, SingleEnv):
     """A car on a Duckietown map, seen through the VAE and the memory.
 
     ## Action
@@ -59,6 +165,7 @@ class RealEnv(World):
 
     ## Arguments
     Those of `DreamDuck-v0` (the camera is 64 x 64), and: weights, a folder, by default the one that ships;
+    `model`: a world model that is loaded already, instead;
     `any_weights`: take weights that learned from other settings, which are refused otherwise;
     `debug`: `render` shows the frame and, beside it, the VAE's reconstruction of it (the default; False:
     the camera alone, 640 x 480); `next_z`: also what the memory had expected, drawn with `temperature`.
@@ -71,85 +178,63 @@ class RealEnv(World):
         MapError: an unknown map. WeightsError: the weights are missing or damaged.
     """
 
-    def __init__(self, *, render_mode: str | None = None, **settings: Any) -> None:
-        self.config = from_mapping(RealConfig, with_weights(settings))
-        super().__init__(render_mode, 1.0 / self.config.road.step_time)
-        self.perception = perception_maker(self.config)(1)
-        self.vision, rnn = self.perception.vision, self.perception.memory
-        self.observation_space = observation_space(rnn)
-        self.road = road_maker(self.config.road)(1)
-        self._frame: Frames = np.zeros((CAMERA, CAMERA, 3), np.uint8)
-        self._noise = Noise(0, 0, rnn.config.z_size)
-        self._expected: npt.NDArray[np.float32] | None = None
-        self.state: CarState | None = None  # of the car, as it is now
-        self._seed = 0
+    def __init__(
+        self, *, render_mode: str | None = None, model: WorldModel | None = None, **settings: Any
+    ) -> None:
+        self._load(from_mapping(RealConfig, settings), model)
+        space = observation_space(self.model)
+        super().__init__(space, 1.0 / self.config.road.step_time, render_mode)
+        self._make_cars(1, threads=1)
+
+    @property
+    def latents(self) -> npt.NDArray[np.float32]:
+        """(Z,) what is seen; whoever writes to it changes what follows."""
+        return self.perception.z[0]
 
     def frame(self) -> Frames:
         """What the camera sees now, (64, 64, 3)."""
-        return self._frame
+        return self._frames[0]
 
-    def about(self) -> dict[str, Any]:
-        """What a recording of this episode tells of its world."""
-        return about_road("seen", self.config.road, self._seed)
 
-    def _begin(self, seed: int, options: dict[str, Any]) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
-        start = options.get("start")
-        self._seed = seed
-        self.state = self.road.reset([seed], None if start is None else start[np.newaxis])
-        frames = self.road.frames()
-        self.perception.reset(frames)
-        self._frame, self._expected = frames[0].copy(), None
-        self._noise = Noise(seed, 0, self.perception.vision.z_size)
-        return observe(self.perception)[0], car_info(self.state)
+class RealVectorEnv(SeenCars, BatchEnv):
+    """`DreamDuck-v1`, N cars at once; see `RealEnv` for what a car does, sees and is told.
 
-    def _advance(self, action: FloatArray) -> tuple[npt.NDArray[np.float32], float, bool, dict[str, Any]]:
-        self.state, reward, terminated = self.road.step(action[np.newaxis])
-        frames = self.road.frames()
-        before = self.perception.z.copy()
-        self.perception.step(frames, action[np.newaxis])
-        self._frame = frames[0].copy()
-        if self.config.next_z:
-            self._expected = self._expect(before)
-        return observe(self.perception)[0], float(reward[0]), bool(terminated[0]), car_info(self.state)
+    Args:
+        num_envs: N.
+        render_mode: None or "rgb_array".
+        max_episode_steps: episodes are truncated after so many steps; None for never.
+        autoreset_mode: when an ended episode is followed by the next, see `BatchEnv`.
+        threads: for the native simulator, how many cores to use; all by default.
+        model: a world model that is loaded already, instead of `weights`.
+        settings: those of `RealEnv`.
+    Raises:
+        ConfigError: an unknown argument, or a bad value.
+        MapError: an unknown map.
+        WeightsError: the weights are missing or damaged.
+    """
 
-    def _expect(self, before: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """What the memory expected after `before` and the action, (1, Z)."""
-        prediction = self.perception.memory.predict(before, self.perception.state)
-        size = before.shape[1]
-        uniform, normal = np.zeros((1, size + 1), np.float32), np.zeros((1, size), np.float32)
-        self._noise.draw(uniform, normal)
-        return self.perception.memory.draw(
-            prediction.mixture, uniform[:, :-1], normal, self.config.model.temperature
-        )
-
-    def _picture(self) -> Frames:
-        if not (self.config.debug or self.config.next_z):
-            return self.road.view("camera", PICTURE_WIDTH, PICTURE_HEIGHT)
-        z = self.perception.z
-        shown = [z] if self.config.debug else []
-        if self.config.next_z:
-            shown.append(z if self._expected is None else self._expected)
-        decoded = self.vision.decode(np.concatenate(shown))
-        return panels([self._frame, *decoded])
-
-    def _free(self) -> None:
-        self.road.close()
+    def __init__(
+        self,
+        num_envs: int = 1,
+        *,
+        render_mode: str | None = None,
+        max_episode_steps: int | None = None,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        threads: int | None = None,
+        model: WorldModel | None = None,
+        **settings: Any,
+    ) -> None:
+        self._load(from_mapping(RealConfig, settings), model)
+        fps, space = 1.0 / self.config.road.step_time, observation_space(self.model)
+        super().__init__(num_envs, space, fps, render_mode, max_episode_steps, autoreset_mode)
+        self._make_cars(self.num_envs, threads)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Drive the simulator, seen through the world model, by keyboard."""
-    from dreamduck.common.config import add_arguments, from_arguments, to_dict
-    from dreamduck.window.keyboard import EPILOG, add_drive_arguments, drive
+    from dreamduck.window.keyboard import run
 
-    parser = command_line.parser(
-        "Drive DreamDuck-v1, the simulator seen through the model, by keyboard.", EPILOG
-    )
-    add_arguments(parser, RealConfig, skip=("camera_width", "camera_height"))
-    add_drive_arguments(parser)
-    arguments = parser.parse_args(argv)
-    command_line.start_logging(arguments)
-    settings = to_dict(from_arguments(RealConfig, arguments))
-    drive(RealEnv(render_mode="rgb_array", **settings), arguments)
+    run("Drive DreamDuck-v1, the simulator seen through the model, by keyboard.", RealConfig, RealEnv, argv)
 
 
 if __name__ == "__main__":

@@ -1,34 +1,35 @@
 #!/usr/bin/env python
-"""`DreamDuck-v2`: the dream. Run it as a script to drive in it by keyboard.
+"""`DreamDuck-v2`: the dream, alone and in a batch. As a script: drive in it by keyboard.
 
-Source: Ha & Schmidhuber 2018, section 4; but the reward too is the
-memory's own."""
+All dreams of a batch are stepped at once, in numpy; searches, which know their controllers, are quicker
+with `WorldModel.dream`. Source: Ha & Schmidhuber 2018, section 4; but the reward too is the model's own."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
+from gymnasium.vector import AutoresetMode
 
 from dreamduck.common import command_line
-from dreamduck.common.config import check, from_mapping, option
+from dreamduck.common.config import check, from_mapping, option, part
 from dreamduck.common.errors import WeightsError
+from dreamduck.envs.base import Cars, Flags, Indices, Info, SingleEnv
 from dreamduck.envs.panels import panels
-from dreamduck.envs.world import World
-from dreamduck.pretrained import FOLDER
+from dreamduck.envs.vector import BatchEnv
 from dreamduck.simulator.base import FloatArray, Frames
 from dreamduck.simulator.environment import ENVIRONMENT
-from dreamduck.world_model import mdn_rnn
-from dreamduck.world_model.imagination import DREAM_END, TEMPERATURE, no_heads
+from dreamduck.world_model import WorldModel, mdn_rnn
+from dreamduck.world_model.imagination import DREAM_END, no_heads
 from dreamduck.world_model.imagination.stepper import Dreams
-from dreamduck.world_model.mdn_rnn import MDNRNN
+from dreamduck.world_model.mdn_rnn import MDNRNN, LSTMState, Prediction
 from dreamduck.world_model.mdn_rnn.layout import ACTION_SIZE
+from dreamduck.world_model.model_config import ModelConfig
 
 log = logging.getLogger(__name__)
 _told: set[str] = set()  # fingerprints of the weights that something was said about
@@ -41,8 +42,7 @@ OBSERVATION_LIMIT = 50.0  # the original's
 class DreamConfig:
     """What a dream is made of."""
 
-    weights: str = option("", "folder of the world model; the one that ships by default", flags=("-w",))
-    temperature: float = option(TEMPERATURE, "uncertainty of the dream", above=0.0, flags=("--temp",))
+    model: ModelConfig = part(ModelConfig)
     beginning: str = option(
         "first", "dreams begin as recorded episodes do, or anywhere in them", choices=mdn_rnn.BEGINNINGS
     )
@@ -50,13 +50,76 @@ class DreamConfig:
     def __post_init__(self) -> None:
         check(self)
 
+
+class DreamCars(Cars):
+    """N cars on a road that is only remembered.
+
+    Attributes:
+        model: the world model.
+        dreams: the N dreams.
+        prediction: from which the last step was drawn; None before the first.
+    """
+
+    options: ClassVar[tuple[str, ...]] = ()
+    kept: ClassVar[tuple[str, ...]] = ("_episode_seeds", "prediction", "temperature")
+    config: DreamConfig
+
+    def _load(self, config: DreamConfig, model: WorldModel | None) -> None:
+        self.config = config
+        self.model = model or WorldModel.load(config.model.folder)
+        tell_missing_heads(self.model)
+
+    def _make_cars(self, num_envs: int) -> None:
+        initial = self.model.start_states(self.config.beginning)
+        self.dreams = Dreams(self.model.dynamics, initial, num_envs, self.config.model.temperature)
+        self.prediction: Prediction | None = None
+        self._episode_seeds = np.zeros(num_envs, np.int64)
+
     @property
-    def folder(self) -> Path:
-        """Where the weights lie."""
-        return Path(self.weights) if self.weights else FOLDER
+    def temperature(self) -> float:
+        """Of the next step; 0 for what is likeliest."""
+        return self.dreams.temperature
+
+    @temperature.setter
+    def temperature(self, value: float) -> None:
+        self.dreams.temperature = value
+
+    def about(self) -> dict[str, Any]:
+        """What a recording of the first car's episode tells of its world."""
+        card = self.model.dynamics.card
+        learned = {ENVIRONMENT: card[ENVIRONMENT]} if ENVIRONMENT in card else {}
+        seed = int(self._episode_seeds[0])
+        return {"world": "dream", "map_name": "dream", "simulator": "dream", "seed": seed, **learned}
+
+    def expect(self, actions: npt.ArrayLike) -> npt.NDArray[np.float32]:
+        """The latents that most likely follow from here, (N, Z); nothing is stepped.
+
+        Args:
+            actions: (N, 2).
+        """
+        return likeliest(self.model.dynamics, self.dreams.z, self.dreams.state, actions)
+
+    def _begin(self, envs: Indices, seeds: Sequence[int], options: dict[str, Any]) -> Info:
+        self._episode_seeds[envs] = seeds
+        self.prediction = None
+        self.dreams.reset(seeds, envs.tolist())
+        return _info(np.zeros(len(envs), np.bool_), np.zeros(len(envs), np.float32))
+
+    def _advance(self, actions: FloatArray) -> tuple[npt.NDArray[Any], Flags, Info]:
+        rewards, ended, self.prediction = self.dreams.step(actions)
+        return rewards, ended, _info(ended, self.prediction.end)
+
+    def _observe(self) -> npt.NDArray[np.float32]:
+        return clipped(self.dreams.observation)
+
+    def _images(self) -> list[Frames]:
+        return [panels([frame]) for frame in self.model.decode(self.dreams.z)]
+
+    def _parts(self) -> dict[str, Any]:
+        return {"dreams": self.dreams}
 
 
-class DreamEnv(World):
+class DreamEnv(DreamCars, SingleEnv):
     """A car on a road that is only remembered: no simulator, no rule, the memory alone.
 
     ## Action
@@ -83,8 +146,8 @@ class DreamEnv(World):
 
     ## Arguments
     render_mode (None, "rgb_array" or "human"); weights, a folder, by default the one that ships;
-    temperature, more than 0: it divides the log weights of the mixtures and multiplies their variance;
-    beginning ("first" or "midway").
+    `model`, a world model that is loaded already, instead; temperature, more than 0: it divides the log
+    weights of the mixtures and multiplies their variance; beginning ("first" or "midway").
 
     ## Version history
     v2: the first.
@@ -93,105 +156,78 @@ class DreamEnv(World):
         ConfigError: an unknown argument, or a bad value. WeightsError: the weights are missing or damaged.
     """
 
-    options: ClassVar[tuple[str, ...]] = ()
+    def __init__(
+        self, *, render_mode: str | None = None, model: WorldModel | None = None, **settings: Any
+    ) -> None:
+        self._load(from_mapping(DreamConfig, settings), model)
+        space = observation_space(self.model)
+        super().__init__(space, 1.0 / step_time(self.model.dynamics), render_mode)
+        self._make_cars(1)
 
-    def __init__(self, *, render_mode: str | None = None, **settings: Any) -> None:
-        self.config = dream_config(settings)
-        rnn = load_memory(self.config.folder)
-        super().__init__(render_mode, 1.0 / step_time(rnn))
-        self.observation_space = observation_space(rnn)
-        initial = mdn_rnn.load_initial(self.config.folder, rnn.config, self.config.beginning)
-        self.dreams = Dreams(rnn, initial, 1, self.config.temperature)
-        self.pictures = Pictures(self.config.folder)
-        self._seed = 0
+    @property
+    def latents(self) -> npt.NDArray[np.float32]:
+        """(Z,) what is dreamt; whoever writes to it changes what follows."""
+        return self.dreams.z[0]
 
     def frame(self) -> Frames:
         """What is dreamt now, (64, 64, 3)."""
-        return self.pictures.frames(self.dreams.z)[0]
-
-    def about(self) -> dict[str, Any]:
-        """What a recording of this episode tells of its world."""
-        card = self.dreams.memory.card
-        learned = {ENVIRONMENT: card[ENVIRONMENT]} if ENVIRONMENT in card else {}
-        return {"world": "dream", "map_name": "dream", "simulator": "dream", "seed": self._seed, **learned}
-
-    def _begin(self, seed: int, options: dict[str, Any]) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
-        self._seed = seed
-        self.dreams.reset([seed])
-        return observe(self.dreams)[0], {"end": "", "end_probability": 0.0}
-
-    def _advance(self, action: FloatArray) -> tuple[npt.NDArray[np.float32], float, bool, dict[str, Any]]:
-        step = self.dreams.step(action[np.newaxis])
-        ended = bool(step.ended[0])
-        info = {"end": DREAM_END if ended else "", "end_probability": float(step.probability[0])}
-        return observe(self.dreams)[0], float(step.reward[0]), ended, info
-
-    def _picture(self) -> Frames:
-        return self.pictures.of(self.dreams.z)[0]
-
-    def _free(self) -> None:
-        pass
+        return self.model.decode(self.dreams.z)[0]
 
 
-class Pictures:
-    """What latents look like; the VAE is loaded with the first of them.
+class DreamVectorEnv(DreamCars, BatchEnv):
+    """`DreamDuck-v2`, N dreams at once; see `DreamEnv` for what a car does, sees and is told.
 
     Args:
-        folder: of the weights.
+        num_envs: N.
+        render_mode: None or "rgb_array".
+        max_episode_steps: episodes are truncated after so many steps; None for never.
+        autoreset_mode: when an ended episode is followed by the next, see `BatchEnv`.
+        model: a world model that is loaded already, instead of `weights`.
+        settings: those of `DreamEnv`.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._vision: Any = None
-
-    def of(self, z: npt.NDArray[np.float32]) -> list[Frames]:
-        """A picture (480, 640, 3) for each of the latents (N, Z)."""
-        return [panels([frame]) for frame in self.frames(z)]
-
-    def frames(self, z: npt.NDArray[np.float32]) -> Frames:
-        """The same as the VAE makes them, (N, 64, 64, 3) uint8."""
-        if self._vision is None:
-            from dreamduck.world_model import vae
-
-            self._vision = vae.load(self._folder)
-        frames: Frames = self._vision.decode(z)
-        return frames
+    def __init__(
+        self,
+        num_envs: int = 1,
+        *,
+        render_mode: str | None = None,
+        max_episode_steps: int | None = None,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        model: WorldModel | None = None,
+        **settings: Any,
+    ) -> None:
+        self._load(from_mapping(DreamConfig, settings), model)
+        fps, space = 1.0 / step_time(self.model.dynamics), observation_space(self.model)
+        super().__init__(num_envs, space, fps, render_mode, max_episode_steps, autoreset_mode)
+        self._make_cars(self.num_envs)
 
 
-def load_memory(folder: Path) -> MDNRNN:
-    """The memory of a dream; says, once, what its dream lacks.
+def _info(ended: Flags, probability: npt.NDArray[np.float32]) -> Info:
+    return {
+        "end": np.array(["", DREAM_END], dtype=object)[ended.astype(np.int64)],
+        "end_probability": probability.astype(np.float64),
+    }
+
+
+def tell_missing_heads(model: WorldModel) -> None:
+    """Say, once, what the dream of a world model lacks.
 
     Raises:
-        WeightsError: it is missing or damaged.
+        WeightsError: its MDN-RNN is missing or damaged.
     """
-    rnn = mdn_rnn.load(folder)
-    if rnn.lacks and rnn.weights not in _told:
-        _told.add(rnn.weights)
-        log.warning("%s: %s", folder, no_heads(rnn))
-    return rnn
+    dynamics = model.dynamics
+    if dynamics.lacks and dynamics.weights not in _told:
+        _told.add(dynamics.weights)
+        log.warning("%s: %s", model.folder, no_heads(dynamics))
 
 
-def dream_config(settings: dict[str, Any]) -> DreamConfig:
-    """The configuration that keyword arguments describe; `weights` may be a path.
-
-    Raises:
-        ConfigError: an unknown argument, or a bad value.
-    """
-    return from_mapping(DreamConfig, with_weights(settings))
-
-
-def with_weights(settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings; without weights, with those that ship."""
-    weights = settings.get("weights")
-    return {**settings, "weights": ""} if "weights" in settings and weights is None else settings
-
-
-def observation_space(rnn: MDNRNN) -> spaces.Box:
-    """[z, c, h] of this memory.
+def observation_space(model: WorldModel) -> spaces.Box:
+    """[z, c, h] of a world model.
 
     Raises:
         WeightsError: its actions are not the worlds' throttle and steering.
     """
+    rnn = model.dynamics
     if rnn.begins:
         raise WeightsError(
             "weights: a memory of 2019's Doom experiment, whose last input says that an episode begins; "
@@ -207,9 +243,25 @@ def observation_space(rnn: MDNRNN) -> spaces.Box:
     return spaces.Box(-OBSERVATION_LIMIT, OBSERVATION_LIMIT, (size,), dtype=np.float32)
 
 
-def observe(source: Any) -> npt.NDArray[np.float32]:
-    """The observations (N, Z + 2H) of dreams or of a perception, inside the space."""
-    return np.clip(source.observation, -OBSERVATION_LIMIT, OBSERVATION_LIMIT)
+def clipped(observation: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Observations (N, Z + 2H), inside the space."""
+    return np.clip(observation, -OBSERVATION_LIMIT, OBSERVATION_LIMIT)
+
+
+def likeliest(
+    dynamics: MDNRNN, z: npt.NDArray[np.float32], state: LSTMState, actions: npt.ArrayLike
+) -> npt.NDArray[np.float32]:
+    """The latents (N, Z) that most likely follow.
+
+    Args:
+        dynamics: what predicts.
+        z: (N, Z) now.
+        state: of the LSTM, N rows.
+        actions: (N, A).
+    """
+    mixture = dynamics.predict(z, dynamics.advance(z, actions, state)).mixture
+    nothing = np.zeros_like(z)
+    return dynamics.draw(mixture, nothing, nothing, 0.0)
 
 
 def step_time(rnn: MDNRNN) -> float:
@@ -221,16 +273,9 @@ def step_time(rnn: MDNRNN) -> float:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Drive in the dream by keyboard."""
-    from dreamduck.common.config import add_arguments, from_arguments, to_dict
-    from dreamduck.window.keyboard import EPILOG, add_drive_arguments, drive
+    from dreamduck.window.keyboard import run
 
-    parser = command_line.parser("Drive in DreamDuck-v2, the dream, by keyboard.", EPILOG)
-    add_arguments(parser, DreamConfig)
-    add_drive_arguments(parser)
-    arguments = parser.parse_args(argv)
-    command_line.start_logging(arguments)
-    settings = to_dict(from_arguments(DreamConfig, arguments))
-    drive(DreamEnv(render_mode="rgb_array", **settings), arguments)
+    run("Drive in DreamDuck-v2, the dream, by keyboard.", DreamConfig, DreamEnv, argv)
 
 
 if __name__ == "__main__":

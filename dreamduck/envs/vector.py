@@ -1,13 +1,11 @@
-"""Many worlds at once: `gymnasium.make_vec` for v0 and v2, stepped as one batch.
+"""N environments in one batch, for `gymnasium.make_vec`: seeds, options, the three autoreset modes.
 
-Source: Gymnasium's vector API and its three autoreset modes. An
-environment here gives what `gymnasium.vector.SyncVectorEnv` over single worlds gives, only faster."""
+Source: Gymnasium's vector API."""
 
 from __future__ import annotations
 
-import abc
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,19 +14,15 @@ from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
-from dreamduck.common.config import from_mapping, integer
+from dreamduck.common.config import integer
 from dreamduck.common.errors import ConfigError, ResetNeeded, SimulatorError
-from dreamduck.envs.world import PICTURE_HEIGHT, PICTURE_WIDTH, SEEDS, check_options, check_start
-from dreamduck.simulator.base import ENDS, CarState, FloatArray, Frames
-from dreamduck.simulator.road import Road, RoadConfig, check_actions, in_lane
-
-Indices = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
-Info = dict[str, npt.NDArray[Any]]  # a row for each environment that it speaks of
+from dreamduck.envs.base import SEEDS, Cars, Flags, Indices, Info, WorldState, check_options
+from dreamduck.simulator.base import Frames
+from dreamduck.simulator.road import check_actions
 
 
-class BatchVectorEnv(VectorEnv[Any, Any, Any], abc.ABC):
-    """N worlds in one batch; a subclass says how episodes begin and go on.
+class BatchEnv(Cars, VectorEnv[Any, Any, Any]):
+    """N environments of one world in one batch.
 
     Args:
         num_envs: N.
@@ -41,7 +35,7 @@ class BatchVectorEnv(VectorEnv[Any, Any, Any], abc.ABC):
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
-    options: ClassVar[tuple[str, ...]] = ("start",)
+    _own = ("_generators", "_steps", "_begun", "_ended", "_np_random", "_np_random_seed")
 
     def __init__(
         self,
@@ -78,22 +72,6 @@ class BatchVectorEnv(VectorEnv[Any, Any, Any], abc.ABC):
         self._begun = np.zeros(num_envs, dtype=np.bool_)
         self._ended = np.zeros(num_envs, dtype=np.bool_)
 
-    @abc.abstractmethod
-    def _begin(self, envs: Indices, seeds: Sequence[int], options: dict[str, Any]) -> Info:
-        """Begin the episodes of these seeds in these environments; gives their info, a row each."""
-
-    @abc.abstractmethod
-    def _advance(self, actions: FloatArray) -> tuple[npt.NDArray[Any], Flags, Info]:
-        """Step all environments, ended ones too; gives rewards, terminated, info, (N,) each."""
-
-    @abc.abstractmethod
-    def _pictures(self) -> tuple[Frames, ...]:
-        """What `render` shows of each environment."""
-
-    @abc.abstractmethod
-    def _observe(self) -> npt.NDArray[Any]:
-        """The observations as they are now, (N, ...), not used again afterwards."""
-
     def reset(
         self,
         *,
@@ -114,7 +92,7 @@ class BatchVectorEnv(VectorEnv[Any, Any, Any], abc.ABC):
         given = dict(options or {})
         envs = _masked(given.pop("reset_mask", None), self.num_envs)
         given_seeds = self._listed(seed)
-        checked = self._check_options(given, envs)
+        checked = check_options(given, self.options, envs, self.num_envs)
         if given_seeds[0] is not None:
             self._np_random, self._np_random_seed = seeding.np_random(given_seeds[0])
         info = self._restart(envs, self._seeds(envs, given_seeds), checked)
@@ -152,7 +130,7 @@ class BatchVectorEnv(VectorEnv[Any, Any, Any], abc.ABC):
         return observations, rewards, terminated, truncated, infos
 
     def render(self) -> tuple[Frames, ...] | None:
-        """A picture of each environment, as the single world shows it, in mode "rgb_array".
+        """An image of each environment, as the single one shows it, in mode "rgb_array".
 
         Raises:
             ConfigError: made without a render mode. ResetNeeded: an environment was never reset.
@@ -160,10 +138,31 @@ class BatchVectorEnv(VectorEnv[Any, Any, Any], abc.ABC):
         self._check_open()
         if self.render_mode is None:
             raise ConfigError("render: expected render_mode='rgb_array' when the worlds are made")
-        if not self._begun.all():
-            waiting = np.flatnonzero(~self._begun).tolist()
-            raise ResetNeeded(f"expected a reset of environments {waiting} before render; call reset")
-        return self._pictures()
+        self._check_begun("render")
+        return tuple(self._images())
+
+    def get_state(self) -> WorldState:
+        """A snapshot of this moment, from which `set_state` goes on exactly as before.
+
+        Raises:
+            ResetNeeded: an environment was never reset.
+            SimulatorError: the simulator cannot tell.
+        """
+        self._check_begun("get_state")
+        return self._snapshot(self.num_envs, self._own)
+
+    def set_state(self, state: WorldState) -> None:
+        """Return to a moment, of this batch or of another with the same settings.
+
+        Raises:
+            ConfigError: the snapshot is of another world, or of another number of environments.
+        """
+        self._check_open()
+        self._restore(state, self.num_envs, self._own)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Free what is held."""
+        self._free()
 
     def _restart_now(
         self, envs: Indices, infos: dict[str, Any], observations: npt.NDArray[Any]
@@ -214,16 +213,15 @@ class BatchVectorEnv(VectorEnv[Any, Any, Any], abc.ABC):
             seeds.append(int(generator.integers(SEEDS)) if own is None else own)
         return seeds
 
-    def _check_options(self, options: dict[str, Any], envs: Indices) -> dict[str, Any]:
-        """The options, with `start` as (n, 3), a row for each environment that is reset."""
-        checked = check_options({**options, "start": None} if "start" in options else options, self.options)
-        if options.get("start") is not None:
-            checked["start"] = check_start(options["start"], self.num_envs)[envs]
-        return checked
-
     def _check_open(self) -> None:
         if self.closed:
             raise SimulatorError("these worlds are closed; expected open ones, make others")
+
+    def _check_begun(self, call: str) -> None:
+        self._check_open()
+        if not self._begun.all():
+            waiting = np.flatnonzero(~self._begun).tolist()
+            raise ResetNeeded(f"expected a reset of environments {waiting} before {call}; call reset")
 
     def _check_running(self) -> None:
         self._check_open()
@@ -235,77 +233,6 @@ class BatchVectorEnv(VectorEnv[Any, Any, Any], abc.ABC):
                 f"expected a reset before step: environments {np.flatnonzero(waiting).tolist()} have no "
                 "episode that goes on; call reset, with options={'reset_mask': ...} for some of them"
             )
-
-
-class DuckVectorEnv(BatchVectorEnv):
-    """`DreamDuck-v0`, N cars at once; see `DuckEnv` for what a car does, sees and is told.
-
-    `info` holds arrays of N rows: `pose` is (N, 3), `tile` (N, 2), `end` N strings.
-
-    Args:
-        num_envs, render_mode, max_episode_steps, autoreset_mode: see `BatchVectorEnv`.
-        threads: for the native simulator, how many cores to use; all by default.
-        settings: the fields of `RoadConfig`.
-    """
-
-    def __init__(
-        self,
-        num_envs: int = 1,
-        *,
-        render_mode: str | None = None,
-        max_episode_steps: int | None = None,
-        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
-        threads: int | None = None,
-        **settings: Any,
-    ) -> None:
-        self.config = from_mapping(RoadConfig, settings)
-        shape = (self.config.camera_height, self.config.camera_width, 3)
-        super().__init__(
-            num_envs,
-            spaces.Box(0, 255, shape, dtype=np.uint8),
-            1.0 / self.config.step_time,
-            render_mode,
-            max_episode_steps,
-            autoreset_mode,
-        )
-        extra = {} if threads is None else {"threads": integer("threads", threads, 1)}
-        self.road = Road(self.config, self.num_envs, **extra)
-
-    def _begin(self, envs: Indices, seeds: Sequence[int], options: dict[str, Any]) -> Info:
-        state = self.road.reset(seeds, options.get("start"), envs)
-        return {key: values[envs] for key, values in cars_info(state).items()}
-
-    def _advance(self, actions: FloatArray) -> tuple[npt.NDArray[Any], Flags, Info]:
-        state, rewards, terminated = self.road.step(actions)
-        return rewards, terminated.copy(), cars_info(state)
-
-    def _observe(self) -> Frames:
-        return self.road.frames()
-
-    def _pictures(self) -> tuple[Frames, ...]:
-        cars = range(self.num_envs)
-        return tuple(self.road.view("camera", PICTURE_WIDTH, PICTURE_HEIGHT, car) for car in cars)
-
-    def close_extras(self, **kwargs: Any) -> None:
-        """Free the simulator."""
-        road = getattr(self, "road", None)
-        if road is not None:
-            road.close()
-
-
-def cars_info(state: CarState) -> Info:
-    """What `info` says of all cars; see `road.car_info` for one."""
-    return {
-        "lane_dist": state.lane_dist.copy(),
-        "lane_angle": state.lane_angle.copy(),
-        "in_lane": in_lane(state),
-        "speed": state.speed.copy(),
-        "pose": state.pose.copy(),
-        "tile": state.tile.copy(),
-        "simulator_reward": state.simulator_reward.copy(),
-        "proximity_penalty": state.proximity_penalty.copy(),
-        "end": np.array(ENDS, dtype=object)[state.end],
-    }
 
 
 def put(infos: dict[str, Any], info: Info, envs: Indices, num_envs: int) -> dict[str, Any]:

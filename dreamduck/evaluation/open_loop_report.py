@@ -226,19 +226,15 @@ def table(result: dict[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Evaluate, and print the figures."""
-    parser = command_line.parser(__doc__ or "")
+    parser = command_line.parser(
+        __doc__ or "", "example:\n  dreamduck evaluate-model --records records --out openloop"
+    )
     config.add_arguments(parser, OpenLoopConfig)
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)
     settings = config.from_arguments(OpenLoopConfig, arguments)
     given = sys.argv[1:] if argv is None else list(argv)
-    result = evaluate(
-        settings, shlex.join(["python", "-m", "dreamduck.evaluation.open_loop_report", *given])
-    )
+    result = evaluate(settings, shlex.join(["dreamduck", "evaluate-model", *given]))
     print(table(result))
     print(f"written to {settings.out}")
     return 0
-
-
-if __name__ == "__main__":
-    command_line.run(main)

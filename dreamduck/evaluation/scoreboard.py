@@ -332,7 +332,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line.parser(
         "Measure policies as the AI Driving Olympics do: survival, distance along the lane, deviations.",
-        "example:\n  python -m dreamduck.evaluation.scoreboard --simulators native,gym-duckietown \\\n"
+        "example:\n  dreamduck scoreboard --simulators native,gym-duckietown \\\n"
         "      --controller 'evolved in the dream=log/dream.json' --out scores",
     )
     parser.add_argument("--out", default="scores", help="folder to write to (default: scores)")
@@ -403,7 +403,3 @@ def main(argv: Sequence[str] | None = None) -> None:
             runner.close()
     print(read_text(Path(arguments.out) / "scores.md"))
     log.info("%s", json.dumps({"scores": str(board.path)}))
-
-
-if __name__ == "__main__":
-    command_line.run(main)

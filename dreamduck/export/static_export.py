@@ -1,4 +1,4 @@
-"""The dream as one HTML file: `python -m dreamduck.export.static_export dream.html`.
+"""The dream as one HTML file: `dreamduck export dream.html`.
 
 The memory and the decoder become ONNX graphs, which ONNX Runtime Web runs in the browser; of
 the two libraries for that, it is the quicker one (docs/drive.md). The file also holds a hundred steps that
@@ -7,7 +7,6 @@ Python dreamt, so that the page can compare its numbers with ours."""
 from __future__ import annotations
 
 import base64
-import dataclasses
 import gzip
 import json
 import logging
@@ -18,17 +17,18 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common import command_line, seeding
-from dreamduck.common.config import add_arguments, from_arguments
+from dreamduck.common.config import add_arguments, from_arguments, options
 from dreamduck.common.errors import DependencyError, WeightsError
 from dreamduck.common.storage import PathLike, replacing
 from dreamduck.controllers.policy import CRUISE_THROTTLE, Controller
 from dreamduck.envs.rnnenv import step_time
 from dreamduck.export.graphs import decoder_graph, memory_graph
-from dreamduck.web.model_session import Model
 from dreamduck.web.protocol import MAX_PACE
+from dreamduck.web.scenes import latent_order
 from dreamduck.web.server import PAGE
 from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig, pace_of
 from dreamduck.web.share_link import MAX_STEPS, MAX_TEMPERATURE
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination import TEMPERATURE
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ DESCRIPTION = """Write the dream as one HTML file, which any browser opens with 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Write the file."""
-    parser = command_line.parser(DESCRIPTION)
+    parser = command_line.parser(DESCRIPTION, "example:\n  dreamduck export dream.html")
     parser.add_argument("path", help="the file to write, for example dream.html")
     add_arguments(parser, SessionFactoryConfig, skip=_SKIPPED)
     arguments = parser.parse_args(argv)
@@ -55,9 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int | None:
 
 
 _SKIPPED = tuple(
-    field.name
-    for field in dataclasses.fields(SessionFactoryConfig)
-    if field.name not in ("weights", "controller", "strict", "temperature", "any_weights")
+    name
+    for name in options(SessionFactoryConfig)
+    if name not in ("weights", "controller", "strict", "temperature", "any_weights")
 )
 
 
@@ -79,7 +79,7 @@ def export(path: PathLike, config: SessionFactoryConfig) -> int:
     return len(html.encode())
 
 
-def render(model: Model, controller: Controller | None, temperature: float = TEMPERATURE) -> str:
+def render(model: WorldModel, controller: Controller | None, temperature: float = TEMPERATURE) -> str:
     """The file's text.
 
     Raises:
@@ -87,24 +87,24 @@ def render(model: Model, controller: Controller | None, temperature: float = TEM
     """
     # Temperature 0 draws nothing, and would check less.
     arrays, check = reference(model, temperature or TEMPERATURE)
-    initial = model.initial
+    initial = model.start_states()
     rows = np.linspace(0, len(initial.mu) - 1, min(len(initial.mu), FIRST_ROWS)).astype(int)
     arrays |= {"mu": initial.mu[rows], "logvar": initial.logvar[rows]}
     layout, numbers = pack(arrays)
-    config = model.memory.config
+    config = model.dynamics.config
     about = {
         "z_size": config.z_size,
         "hidden_size": config.hidden_size,
         "mixtures": config.mixtures,
-        "low": model.memory.bounds[0].tolist(),
-        "high": model.memory.bounds[1].tolist(),
-        "latents": model.latent_order(),
+        "low": model.dynamics.bounds[0].tolist(),
+        "high": model.dynamics.bounds[1].tolist(),
+        "latents": latent_order(model),
         "temperature": temperature,
         "max_temperature": MAX_TEMPERATURE,
-        "pace": pace_of(step_time(model.memory)),
+        "pace": pace_of(step_time(model.dynamics)),
         "max_pace": MAX_PACE,
         "max_steps": MAX_STEPS,
-        "weights": {"vae": model.vision.weights, "memory": model.memory.weights},
+        "weights": {"vae": model.vae.weights, "memory": model.dynamics.weights},
         "controller": _controller(controller),
         "check": check,
         "numbers": layout,
@@ -112,8 +112,8 @@ def render(model: Model, controller: Controller | None, temperature: float = TEM
     blocks = {
         "runtime": _vendored(RUNTIME),
         "wasm": _vendored(WASM),
-        "memory": memory_graph(model.memory),
-        "decoder": decoder_graph(model.vision),
+        "memory": memory_graph(model.dynamics),
+        "decoder": decoder_graph(model.vae),
         "numbers": numbers,
     }
     data = [
@@ -132,19 +132,20 @@ def render(model: Model, controller: Controller | None, temperature: float = TEM
     return html
 
 
-def reference(model: Model, temperature: float) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+def reference(model: WorldModel, temperature: float) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
     """A hundred steps as Python dreams them, with all random numbers, for the page to repeat.
 
     Returns:
         Arrays by name, and what the page has to know about them.
     """
-    memory, size = model.memory, model.z_size
+    memory = model.dynamics
+    size = memory.config.z_size
     random = seeding.generator(0)
     steps = np.arange(CHECK_STEPS)
     action = np.stack([0.5 + 0.3 * np.sin(steps / 9), 0.8 * np.sin(steps / 5)], axis=1).astype(np.float32)
     uniform = random.random((CHECK_STEPS, size), np.float32)
     normal = random.standard_normal((CHECK_STEPS, size), np.float32)
-    first = model.initial.mu[:1]
+    first = model.start_states().mu[:1]
     z, state = first, memory.start()
     rows: dict[str, list[npt.NDArray[Any]]] = {
         name: [] for name in ("z", "reward", "end_reward", "end", "frames")
@@ -157,7 +158,7 @@ def reference(model: Model, temperature: float) -> tuple[dict[str, npt.NDArray[A
         for name in ("reward", "end_reward", "end"):
             rows[name].append(getattr(said, name))
         if (t + 1) % CHECK_EVERY == 0:
-            rows["frames"].append(model.vision.decode(z))
+            rows["frames"].append(model.vae.decode(z))
     arrays = {name: np.concatenate(values) for name, values in rows.items()}
     given = {"action": action, "uniform": uniform, "normal": normal, "first": first[0]}
     about = {"steps": CHECK_STEPS, "every": CHECK_EVERY, "temperature": temperature, "limit": CHECK_LIMIT}
@@ -208,7 +209,3 @@ def _page(name: str) -> str:
 
 def _letters(data: bytes) -> str:
     return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
-
-
-if __name__ == "__main__":
-    command_line.run(main)

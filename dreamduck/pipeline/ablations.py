@@ -189,7 +189,8 @@ def run(
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line.parser(
-        "Compare controllers on z alone, with an untrained and with a trained MDN-RNN."
+        "Compare controllers on z alone, with an untrained and with a trained MDN-RNN.",
+        "example:\n  dreamduck ablations --out ablations --generations 50",
     )
     parser.add_argument("--out", default="ablations", help="folder to write to (default: ablations)")
     parser.add_argument("--fresh", action="store_true", help="start anew, over files that lie there")
@@ -224,7 +225,3 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = run(settings, world, search, folder, team, arguments.fresh)
         if team.rank == 0:
             print(table(rows))
-
-
-if __name__ == "__main__":
-    command_line.run(main)

@@ -82,7 +82,7 @@ def round_stages(
     name, any_weights = f"{number}", ["--any-weights"] if world.any_weights else []
     best = settings.best(here / "log")
     drives = [
-        *("dreamduck.pipeline.record_controller", str(controller), "--out", str(records)),
+        *("dreamduck", "record-controller", str(controller), "--out", str(records)),
         *("--weights", str(weights), *road_flags(world.road), *any_weights),
         *("--first", str(900_000_000 + 1_000_000 * number), "--episodes", str(settings.episodes)),
         *("--max-steps", str(settings.drive_steps), "--noise", str(settings.noise)),
@@ -178,7 +178,10 @@ def run(
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = command_line.parser("Record, retrain the MDN-RNN, evolve in the new dream; repeat.")
+    parser = command_line.parser(
+        "Record, retrain the MDN-RNN, evolve in the new dream; repeat.",
+        "example:\n  dreamduck iterate log/rnnenv.cma.16.64.best.json --out loop",
+    )
     parser.add_argument("controller", help="the controller to begin with, evolved in the dream")
     parser.add_argument("--out", default="loop", help="folder to write to (default: loop)")
     parser.add_argument("--fresh", action="store_true", help="evaluate again, over files that are there")
@@ -211,7 +214,3 @@ def main(argv: Sequence[str] | None = None) -> None:
         )
     else:
         print("best: round 0, the controller of the start")
-
-
-if __name__ == "__main__":
-    command_line.run(main)

@@ -182,7 +182,10 @@ def record_episodes(
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = command_line.parser("Record a controller's episodes in the simulator, for training.")
+    parser = command_line.parser(
+        "Record a controller's episodes in the simulator, for training.",
+        "example:\n  dreamduck record-controller log/rnnenv.cma.16.64.best.json --episodes 50",
+    )
     parser.add_argument("controller", help="a controller file")
     parser.add_argument("--out", default="records", help="folder of episodes (default: records)")
     add_strict(parser)
@@ -201,7 +204,3 @@ def main(argv: Sequence[str] | None = None) -> None:
         Path(arguments.controller), world, settings, Path(arguments.out), arguments.strict
     )
     log.info("%d episodes recorded in %s, %d were there", made, arguments.out, settings.episodes - made)
-
-
-if __name__ == "__main__":
-    command_line.run(main)

@@ -85,7 +85,7 @@ def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
         *("--steps", str(settings.memory_steps)),
     ]
     score = [
-        *("dreamduck.evaluation.scoreboard", "--out", str(folder / "scores")),
+        *("dreamduck", "scoreboard", "--out", str(folder / "scores")),
         *("--weights", str(weights), "--rows", REFERENCE, "--controller", f"{ROW}={best}"),
         *("--maps", ",".join(settings.score_maps)),
         *("--simulators", ",".join(settings.score_simulators)),
@@ -99,7 +99,8 @@ def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
 
     def dream(episodes: Path, name: str) -> list[str]:
         command = [
-            "dreamduck.evaluation.open_loop_report",
+            "dreamduck",
+            "evaluate-model",
             "--weights",
             str(weights),
             "--records",
@@ -169,7 +170,10 @@ def tell(rows: Sequence[dict[str, Any]], seconds: dict[str, float]) -> str:
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
-    parser = command_line.parser("The whole pipeline: record, train, evolve in the dream, evaluate.")
+    parser = command_line.parser(
+        "The whole pipeline: record, train, evolve in the dream, evaluate.",
+        "example:\n  dreamduck reproduce --folder reproduce",
+    )
     parser.add_argument("--folder", default="reproduce", help="where everything goes (default: reproduce)")
     parser.add_argument("--show", action="store_true", help="print the commands, run nothing")
     config.add_arguments(parser, ReproduceConfig)
@@ -192,7 +196,3 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = compare(read_entries(folder / "scores" / "scores.json"))
         write_json(result, {"rows": rows, "seconds": seconds})
     print(tell(rows, seconds))
-
-
-if __name__ == "__main__":
-    command_line.run(main)

@@ -152,7 +152,8 @@ def run(
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line.parser(
-        "Evolve at several temperatures; return in the dream and in the simulator for each."
+        "Evolve at several temperatures; return in the dream and in the simulator for each.",
+        "example:\n  dreamduck temperature-sweep --temperatures 0.3,0.5,1.0 --out gap",
     )
     parser.add_argument("--out", default="gap", help="folder to write to (default: gap)")
     parser.add_argument("--fresh", action="store_true", help="start anew, over files that lie there")
@@ -191,7 +192,3 @@ def main(argv: Sequence[str] | None = None) -> None:
         copy_best(files, folder, "dream")
     print(read_text(folder / "gap.md"))
     print(f"selected: temperature {text}; its controller is {folder / 'dream.json'}")
-
-
-if __name__ == "__main__":
-    command_line.run(main)

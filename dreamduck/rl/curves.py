@@ -1,6 +1,6 @@
 """Learning curves: what a run's logs tell becomes a small card beside its agent, and cards a picture.
 
-`python -m dreamduck.rl.curves keep models/road --log_path=road --out=log/env.ppo2` copies the agent
+`dreamduck learning-curves keep models/road --log_path=road --out=log/env.ppo2` copies the agent
 and writes its card; `... draw log/*.ppo2.card.json --out=media/learning.png` draws what cards hold."""
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ MOST_POINTS = 150
 PACKAGES = ("numpy", "torch", "stable-baselines3", "sb3-contrib", "gymnasium", "numba")
 EXAMPLES = """
 examples:
-  python -m dreamduck.rl.curves keep models/dreamduck__ppo2 --log_path=train_logs --out=log/env.ppo2
-  python -m dreamduck.rl.curves draw log/*.ppo2.card.json --out=learning.png"""
+  dreamduck learning-curves keep models/dreamduck__ppo2 --log_path=train_logs --out=log/env.ppo2
+  dreamduck learning-curves draw log/*.ppo2.card.json --out=learning.png"""
 
 
 def read_curve(folder: PathLike) -> dict[str, list[float]]:
@@ -187,7 +187,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         draw(arguments.cards, arguments.out)
         print(arguments.out)
     return 0
-
-
-if __name__ == "__main__":
-    command_line.run(main)

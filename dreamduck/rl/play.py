@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import ConfigError, DreamDuckError
-from dreamduck.envs.world import stopped
+from dreamduck.envs.base import stopped
 from dreamduck.rl.sb3 import BaseAlgorithm, VecEnv
 
 USUAL_RATE = 30.0  # frames a second, where the world does not say

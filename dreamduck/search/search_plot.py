@@ -1,6 +1,6 @@
 """A plot of a search: returns, their spread, evaluations, step size.
 
-`python -m dreamduck.search.search_plot log/rnnenv.cma.16.64.json` draws it; a
+`dreamduck plot log/rnnenv.cma.16.64.json` draws it; a
 running search draws it anew by itself. Files of the original code are drawn as well."""
 
 from __future__ import annotations
@@ -81,7 +81,10 @@ def draw_run(files: RunFiles, target: PathLike | None = None) -> Path:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Draw the plot of one run or of several."""
-    parser = command_line.parser("Draw the progress of searches from their .hist.json.")
+    parser = command_line.parser(
+        "Draw the progress of searches from their .hist.json.",
+        "example:\n  dreamduck plot log/rnnenv.cma.16.64.json",
+    )
     parser.add_argument("files", nargs="+", help="any file of a run, for example log/rnnenv.cma.16.64.json")
     parser.add_argument("-o", "--output", help="the file to write (for one run only)")
     parser.add_argument("--watch", type=float, default=0.0, help="draw again after so many seconds [s]")
@@ -103,7 +106,3 @@ def _is_row(row: Any) -> bool:
         and len(row) == COLUMNS
         and all(isinstance(v, (int, float)) and math.isfinite(v) for v in row)
     )
-
-
-if __name__ == "__main__":
-    command_line.run(main)

@@ -155,6 +155,18 @@ class Simulator(Protocol):
         """
         ...
 
+    def get_state(self) -> Any:
+        """A snapshot of all cars, never changed afterwards.
+
+        Raises:
+            ResetNeeded: a car has not begun an episode, and the simulator cannot tell without one.
+        """
+        ...
+
+    def set_state(self, state: Any) -> CarState:
+        """Return to a snapshot of as many cars with the same settings; driving on gives the same again."""
+        ...
+
     def close(self) -> None:
         """Free what is held; calling it twice is harmless."""
         ...

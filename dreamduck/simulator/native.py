@@ -6,6 +6,7 @@ own. Differences, all of them faults of upstream that are mended, are listed in 
 
 from __future__ import annotations
 
+import copy
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -151,6 +152,15 @@ class NativeSimulator:
                 walks = self._cars.walks[car]
                 walks[:] = np.concatenate([walks[used:], objects.draw_walks(stream, used)])
             self._cars.walks_used[car] = 0
+
+    def get_state(self) -> Any:
+        """A snapshot of all cars; see `Simulator.get_state`."""
+        return copy.deepcopy((self._cars, self._looks, self._streams, self._ready))
+
+    def set_state(self, state: Any) -> CarState:
+        """Return to a snapshot; see `Simulator.set_state`."""
+        self._cars, self._looks, self._streams, self._ready = copy.deepcopy(state)
+        return self._state()
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the threads, for copies and pickles; a copy starts its own when it needs them."""

@@ -102,8 +102,15 @@ class Road:
         Raises:
             ActionError: the shape is wrong or a number is not finite.
         """
-        checked = check_actions(actions, self.num_cars)
-        state = self.simulator.step(checked * (1.0, self.config.steering_gain))
+        return self.drive(check_actions(actions, self.num_cars))
+
+    def drive(self, actions: FloatArray) -> RoadStep:
+        """Drive every car one step.
+
+        Args:
+            actions: (N, 2) as `check_actions` gives them.
+        """
+        state = self.simulator.step(actions * (1.0, self.config.steering_gain))
         moved = state.pose[:, :2] - self._last_position
         self._last_position = state.pose[:, :2].copy()
         terminated = state.end != END_NONE
@@ -112,6 +119,16 @@ class Road:
         else:
             reward = progress_reward(state, moved, self.config.step_time)
         return RoadStep(state, reward.astype(np.float32), terminated)
+
+    def get_state(self) -> Any:
+        """A snapshot; see `Simulator.get_state`."""
+        return self.simulator.get_state(), self._last_position.copy()
+
+    def set_state(self, state: Any) -> CarState:
+        """Return to a snapshot; see `Simulator.set_state`."""
+        simulator, position = state
+        self._last_position = position.copy()
+        return self.simulator.set_state(simulator)
 
     def frames(self, out: Frames | None = None) -> Frames:
         """What each camera sees now, (N, H, W, 3) uint8."""

@@ -16,7 +16,7 @@ from aiohttp import WSMsgType, web
 
 from dreamduck.common.errors import ConfigError, DreamDuckError, MessageError, ResetNeeded
 from dreamduck.web import protocol, recording
-from dreamduck.web.session import REPLAY, Cancelled, Session, World, replay
+from dreamduck.web.session import REPLAY, Cancelled, Scene, Session, replay
 from dreamduck.web.share_link import Start, from_link, to_link
 
 log = logging.getLogger(__name__)
@@ -40,8 +40,8 @@ class SessionFactory(Protocol):
         """A map from above."""
         ...
 
-    def make(self, start: Start) -> World:
-        """Begin a world."""
+    def make(self, start: Start) -> Scene:
+        """Begin an episode."""
         ...
 
     def latents(self, frame: protocol.Frame) -> tuple[float, ...]:
@@ -199,7 +199,7 @@ class Connection:
             elif message.record:
                 z = self._workshop.latents(self._workshop.recorder.frame(message.record, message.frame)[0])
             session = Session(self._workshop.make(message.start(z)), message.temperature)
-            if message.driver in session.world.drivers:
+            if message.driver in session.scene.drivers:
                 session.choose_driver(message.driver)
             return session
 
@@ -211,7 +211,7 @@ class Connection:
 
         def drive() -> Session:
             session = replay(self._workshop.make, from_link(message.link), cancelled)
-            if message.driver in session.world.drivers:
+            if message.driver in session.scene.drivers:
                 session.choose_driver(message.driver)
             if message.resume:
                 session.seek(message.step)
@@ -235,12 +235,12 @@ class Connection:
             if old:
                 await self._think(old.close)
                 self._open.discard(old)
-            start = dataclasses.asdict(session.world.start)
+            start = dataclasses.asdict(session.scene.start)
             outline = None
             if start["world"] != "dream":
                 outline = await self._think(lambda: self._workshop.outline(start["map_name"]))
             start["z"] = list(start["z"])
-            drivers = list(session.world.drivers)
+            drivers = list(session.scene.drivers)
             await self._say("world", start=start, drivers=drivers, map=outline)
         self._running = run
 

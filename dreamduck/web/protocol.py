@@ -19,8 +19,9 @@ from PIL import Image
 
 from dreamduck.common.config import check, from_mapping, option
 from dreamduck.common.errors import MessageError
-from dreamduck.web.session import DRIVERS, PERSON, REPLAY
+from dreamduck.web.session import DRIVERS, REPLAY
 from dreamduck.web.share_link import MAX_LINK, MAX_PULL, MAX_STEPS, MAX_TEMPERATURE, Start
+from dreamduck.window.policy_switch import PERSON
 from dreamduck.world_model.imagination import TEMPERATURE
 
 Frame = npt.NDArray[np.uint8]

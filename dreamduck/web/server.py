@@ -26,8 +26,9 @@ from dreamduck.common.errors import ConfigError, DreamDuckError
 from dreamduck.web import limits
 from dreamduck.web.handler import Connection, SessionFactory
 from dreamduck.web.protocol import MAX_MESSAGE
-from dreamduck.web.session import EXPERT, Session
+from dreamduck.web.session import Session
 from dreamduck.web.share_link import Start
+from dreamduck.window.policy_switch import EXPERT
 
 log = logging.getLogger(__name__)
 
@@ -149,8 +150,7 @@ class Server:
     def warm(self) -> None:
         """Drive a step on a road of its own, so that its code is compiled by the time somebody wants it."""
         try:
-            world = self._workshop.make(Start("road", self._workshop.describe()["map_name"]))
-            session = Session(world)
+            session = Session(self._workshop.make(Start("road", self._workshop.describe()["map_name"])))
             session.choose_driver(EXPERT)
             session.advance()
             session.look()

@@ -1,26 +1,26 @@
-"""One drive: a world, who drives it, and every moment of it so far.
+"""One episode that is driven: an environment, the policies that may drive in it, and every moment so far.
 
-Nothing here knows of browsers. A drive is a row of moments; any
-of them can be gone back to, and driving on from there drops what came after."""
+Nothing here knows of browsers. Any moment can be returned to, and driving on from there drops what came
+after."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import ActionError, ConfigError
+from dreamduck.envs.base import SingleEnv, WorldState
 from dreamduck.web.share_link import GRID, MAX_PULL, MAX_STEPS, MAX_TEMPERATURE, Script, Start, on_grid
+from dreamduck.window.policy_switch import CONTROLLER, EXPERT, PERSON, Action
 from dreamduck.world_model.imagination import TEMPERATURE
 
 Frame = npt.NDArray[np.uint8]
-Action = npt.NDArray[np.float32]
 
-PERSON, CONTROLLER, EXPERT = "person", "controller", "expert"
 REPLAY = "replay"  # nobody drives: what lies ahead is shown again
 DRIVERS = (PERSON, CONTROLLER, EXPERT, REPLAY)
 REPLAY_LIMIT = 120.0  # [s]; a full episode takes some 15 s, or 40 s on upstream's simulator
@@ -30,83 +30,74 @@ class Cancelled(Exception):
     """A replay was given up, because nobody waits for it any more."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What one step of a world gave.
+class Outcome(NamedTuple):
+    """What one step gave.
 
     Attributes:
         reward: of the step; in the dream, the predicted one.
-        end: "" while the drive goes on, otherwise why it ended.
+        end: "" while the episode goes on, otherwise why it ended.
+        distance: [m] along the lane; 0 in the dream.
     """
 
     reward: float
     end: str = ""
+    distance: float = 0.0
 
 
-class World(Protocol):
-    """One of the three worlds, with one car in it.
+class Scene:
+    """An environment in which an episode has just begun.
 
-    Attributes:
-        start: what it was begun with; its `z` is filled in where the world drew it.
-        drivers: who can drive in it.
-        simulator: "native", "gym-duckietown" or "dream".
-        environment: its description, for recordings; None where it is not known.
+    Args:
+        env: the environment.
+        start: what the episode began with.
+        policies: what each driver beside the person would do now, by the driver's name.
     """
 
-    start: Start
-    simulator: str
-    environment: dict[str, Any] | None
-    drivers: tuple[str, ...]
+    def __init__(self, env: SingleEnv, start: Start, policies: Mapping[str, Callable[[], Action]]) -> None:
+        self.env, self.start, self.policies = env, start, policies
+
+    @property
+    def drivers(self) -> tuple[str, ...]:
+        """The names of those who can drive here."""
+        return (PERSON, *self.policies)
+
+    @property
+    def latents(self) -> npt.NDArray[np.float32]:
+        """(Z,) the latents of this moment, to be changed in place; empty where there is no world model."""
+        return np.zeros(0, np.float32)
 
     def step(self, action: Action, temperature: float) -> Outcome:
-        """Go on by one step; `action` (2,) in [-1, 1], throttle and steering."""
-        ...
-
-    def mark(self) -> Any:
-        """What `back` needs to return to this moment; small, and never changed afterwards."""
-        ...
-
-    def back(self, mark: Any, actions: npt.NDArray[np.float32]) -> None:
-        """Return to a moment; `actions` (n, 2) are all that led to it from the start."""
-        ...
-
-    def act(self, driver: str) -> Action:
-        """What the controller or the expert would do now, (2,)."""
-        ...
-
-    def pull(self, latent: int, value: float) -> None:
-        """Set one latent of this moment."""
-        ...
-
-    def frame(self) -> Frame:
-        """What is recorded of this moment, (64, 64, 3)."""
-        ...
-
-    def look(self, ahead: Action, temperature: float) -> tuple[dict[str, Frame], dict[str, Any]]:
-        """Pictures and facts for people.
+        """Go on by one step.
 
         Args:
-            ahead: the action now held, for what the dream expects next.
+            action: (2,) in [-1, 1], throttle and steering.
+            temperature: of what is dreamt or expected.
         """
-        ...
+        _, reward, _, _, info = self.env.step(action)
+        return Outcome(reward, info["end"])
 
-    def close(self) -> None:
-        """Free what is held; calling it twice is harmless."""
-        ...
+    def look(self, session: Session, ahead: Action) -> tuple[dict[str, Frame], dict[str, Any]]:
+        """Images and facts of this moment for people.
+
+        Args:
+            session: that stands at this moment.
+            ahead: (2,) the action now held, for what the dream expects next.
+        """
+        return {"camera": session.now.frame}, {}
 
 
 @dataclasses.dataclass
 class Moment:
-    """A point in a drive.
+    """A point in an episode.
 
     Attributes:
-        mark: how to return to it.
+        state: of the environment.
         frame: (64, 64, 3) uint8.
         action, temperature, outcome: of the step that led here; of no meaning for the first.
         pulls: latents that were pulled here, and to what.
     """
 
-    mark: Any
+    state: WorldState
     frame: Frame
     action: Action
     temperature: float
@@ -115,22 +106,22 @@ class Moment:
 
 
 class Session:
-    """A drive.
+    """An episode that is driven.
 
     Args:
-        world: just begun.
+        scene: just begun.
         temperature: of the dream, for a start.
     """
 
-    def __init__(self, world: World, temperature: float = TEMPERATURE) -> None:
-        self.world = world
+    def __init__(self, scene: Scene, temperature: float = TEMPERATURE) -> None:
+        self.scene = scene
         self.temperature = temperature
         self.driver = PERSON
         self._before_replay = PERSON
         self._untold = 0  # the first moment that `news` has not told as it is now
         self.hand: Action = np.zeros(2, np.float32)  # what the person holds
         nothing = np.zeros(2, np.float32)
-        self.moments = [Moment(world.mark(), world.frame(), nothing, temperature, Outcome(0.0))]
+        self.moments = [Moment(*self._here(), nothing, temperature, Outcome(0.0))]
         self.at = 0
 
     @property
@@ -150,13 +141,18 @@ class Session:
         """The sum of rewards up to here."""
         return sum(moment.outcome.reward for moment in self.moments[1 : self.at + 1])
 
+    @property
+    def distance(self) -> float:
+        """[m] along the lane up to here."""
+        return sum(moment.outcome.distance for moment in self.moments[1 : self.at + 1])
+
     def choose_driver(self, driver: str) -> None:
         """Hand the wheel over.
 
         Raises:
             ConfigError: nobody of that name can drive in this world.
         """
-        known = (*self.world.drivers, REPLAY)
+        known = (*self.scene.drivers, REPLAY)
         if driver not in known:
             raise ConfigError(f"driver: expected one of {', '.join(known)}, got {driver!r:.40}")
         if driver == REPLAY and self.driver != REPLAY:
@@ -195,13 +191,12 @@ class Session:
         if self.over:
             return False
         if self.driver == REPLAY:
-            self._show_next()
+            self.seek(self.at + 1)
             return True
         action = self._action()
         del self.moments[self.at + 1 :]
-        outcome = self.world.step(action, self.temperature)
-        mark, frame = self.world.mark(), self.world.frame()
-        self.moments.append(Moment(mark, frame, action, self.temperature, outcome))
+        outcome = self.scene.step(action, self.temperature)
+        self.moments.append(Moment(*self._here(), action, self.temperature, outcome))
         self.at += 1
         self._untold = min(self._untold, self.at)
         return True
@@ -210,7 +205,7 @@ class Session:
         """Go to a moment of this drive; one outside it means the nearest."""
         target = min(max(step, 0), len(self.moments) - 1)
         self.at = target
-        self.world.back(self.now.mark, self.actions())
+        self.scene.env.set_state(self.now.state)
 
     def pull(self, latent: int, value: float) -> None:
         """Set one latent of this moment, see `pull_all`."""
@@ -225,15 +220,19 @@ class Session:
         Raises:
             ConfigError: no such latent, or a value out of range.
         """
-        for value in pulls.values():
+        latents = self.scene.latents
+        if not len(latents):
+            raise ConfigError("latent: expected a world with a world model; there are no weights")
+        for latent, value in pulls.items():
             if not abs(value) <= MAX_PULL:
                 raise ConfigError(f"latent: expected -{MAX_PULL} to {MAX_PULL}, got {value}")
+            if not 0 <= latent < len(latents):
+                raise ConfigError(f"latent: expected 0 to {len(latents) - 1}, got {latent}")
         for latent, value in pulls.items():
-            given = float(np.float32(value))
-            self.world.pull(latent, given)
-            del self.moments[self.at + 1 :]
-            self.now.pulls[latent] = given
-        self.now.mark, self.now.frame = self.world.mark(), self.world.frame()
+            latents[latent] = value
+            self.now.pulls[latent] = float(latents[latent])
+        del self.moments[self.at + 1 :]
+        self.now.state, self.now.frame = self._here()
         self._untold = min(self._untold, self.at)
 
     def news(self) -> tuple[int, list[list[Any]]]:
@@ -257,8 +256,8 @@ class Session:
         return np.array(taken, np.float32).reshape(-1, 2)
 
     def look(self) -> tuple[dict[str, Frame], dict[str, Any]]:
-        """Pictures of this moment, and what is known about it."""
-        pictures, facts = self.world.look(self._action(), self.temperature)
+        """Images of this moment, and what is known about it."""
+        images, facts = self.scene.look(self, self._action())
         outcome = self.now.outcome
         told = {
             "step": self.at,
@@ -270,18 +269,23 @@ class Session:
             "end": outcome.end or ("full" if self.at >= MAX_STEPS else ""),
             "temperature": self.temperature,
         }
-        return pictures, {**told, **facts}
+        return images, {**told, **facts}
 
     def script(self) -> Script:
         """All that is needed to drive this drive again, up to this moment."""
         upto = self.moments[: self.at + 1]
         pulls = [(step, *pull) for step, moment in enumerate(upto) for pull in moment.pulls.items()]
         temperatures = tuple(moment.temperature for moment in upto[1:])
-        return Script(self.world.start, self.actions(), temperatures, tuple(pulls))
+        return Script(self.scene.start, self.actions(), temperatures, tuple(pulls))
 
     def close(self) -> None:
-        """End the world."""
-        self.world.close()
+        """Close the environment."""
+        self.scene.env.close()
+
+    def _here(self) -> tuple[WorldState, Frame]:
+        """How to return to where the environment is now, and what is seen there."""
+        env = self.scene.env
+        return env.get_state(), env.frame()
 
     def _action(self) -> Action:
         """What the driver does at this moment."""
@@ -289,23 +293,16 @@ class Session:
             return self.hand
         if self.driver == REPLAY:
             return self.moments[min(self.at + 1, len(self.moments) - 1)].action
-        return on_grid(self.world.act(self.driver))
-
-    def _show_next(self) -> None:
-        """Go on to the next moment as it was."""
-        self.at += 1
-        self.world.step(self.now.action, self.now.temperature)
-        for latent, value in self.now.pulls.items():
-            self.world.pull(latent, value)
+        return on_grid(self.scene.policies[self.driver]())
 
 
 def replay(
-    make: Callable[[Start], World], script: Script, cancelled: Callable[[], bool] = lambda: False
+    make: Callable[[Start], Scene], script: Script, cancelled: Callable[[], bool] = lambda: False
 ) -> Session:
     """Drive a script again; the session stands at its beginning, ready to show it.
 
     Args:
-        make: begins a world.
+        make: begins an episode.
         script: what is driven.
         cancelled: asked at every step whether to give up.
 

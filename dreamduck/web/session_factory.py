@@ -11,24 +11,23 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck import __version__
-from dreamduck.common.config import check, option
+from dreamduck.common.config import check, option, part
 from dreamduck.common.errors import ConfigError, MapError, WeightsError
 from dreamduck.controllers.factory import STRICT
 from dreamduck.controllers.policy import Controller
-from dreamduck.envs.rnnenv import step_time
+from dreamduck.envs.rnnenv import observation_space, step_time, tell_missing_heads
 from dreamduck.pretrained import FOLDER
 from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, check_environment
 from dreamduck.simulator.maps.assets import map_names
 from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.road import RoadConfig
-from dreamduck.web.dream_session import DreamWorld
-from dreamduck.web.model_session import Model, ModelSession, load_model
 from dreamduck.web.protocol import MAX_PACE
 from dreamduck.web.recording import Recorder
-from dreamduck.web.road_session import RoadWorld, map_outline
-from dreamduck.web.session import World
+from dreamduck.web.scenes import DreamScene, RoadScene, latent_order, map_outline
+from dreamduck.web.session import Scene
 from dreamduck.web.share_link import MAX_TEMPERATURE, WORLDS, Start
 from dreamduck.window.policy_switch import NO_CONTROLLER, find_controller
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination import TEMPERATURE
 
 log = logging.getLogger(__name__)
@@ -37,16 +36,10 @@ START_ANGLE = 4.0  # [degrees], of the AI Driving Olympics: nobody expects to st
 
 
 @dataclasses.dataclass(frozen=True)
-class SessionFactoryConfig(RoadConfig):
-    """What worlds are made of."""
+class SessionFactoryConfig:
+    """The road, and what drives and is kept."""
 
-    start_angle: float = option(
-        START_ANGLE,
-        "drawn starts are less than this from the lane's direction",
-        unit="degrees",
-        low=1.0,
-        high=180.0,
-    )
+    road: RoadConfig = part(RoadConfig, start_angle=START_ANGLE)
     weights: str = option("", "folder of the world model; the one that ships by default", flags=("-w",))
     controller: str = option("", "controller file; by default the best of the largest run in ./log")
     strict: bool = option(False, STRICT)
@@ -56,7 +49,6 @@ class SessionFactoryConfig(RoadConfig):
     any_weights: bool = option(False, ANY_WEIGHTS)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         check(self)
 
 
@@ -79,7 +71,7 @@ def pace_of(step_time: float) -> float:
 
 
 class SessionFactory:
-    """Makes worlds.
+    """Begins episodes.
 
     Args:
         config: what of. Without weights there is only the road; without a controller only people
@@ -96,23 +88,27 @@ class SessionFactory:
 
     def __init__(self, config: SessionFactoryConfig) -> None:
         self.config = config
-        self.recorder = Recorder(Path(config.records), Path(config.films), config.step_time)
+        self.recorder = Recorder(Path(config.records), Path(config.films), config.road.step_time)
         self.model, self.missing = self._load_model()
         self.controller, self._no_controller = self._load_controller()
-        self._maps = tuple(dict.fromkeys([*filter(_has_road, map_names()), config.map_name]))
+        self._maps = tuple(dict.fromkeys([*filter(_has_road, map_names()), config.road.map_name]))
 
-    def _load_model(self) -> tuple[Model | None, str]:
+    def _load_model(self) -> tuple[WorldModel | None, str]:
         folder = Path(self.config.weights or FOLDER)
         try:
-            model = load_model(folder)
+            model = WorldModel.load(folder)
+            observation_space(model)  # refuses a model of other actions
+            model.start_states()
+            encoder, dynamics = model.vae, model.dynamics
         except WeightsError as err:
             if self.config.weights:
                 raise
             log.warning("no world model, so there is only the road: %s", err)
             return None, f"There is no world model: {err}"
+        tell_missing_heads(model)
         insist = self.config.any_weights
-        check_environment(model.memory.card, self.config, str(folder), insist)
-        check_environment(model.vision.card, self.config, str(folder), insist, only=FRAMES)
+        check_environment(dynamics.card, self.config.road, str(folder), insist)
+        check_environment(encoder.card, self.config.road, str(folder), insist, only=FRAMES)
         return model, ""
 
     def _load_controller(self) -> tuple[Controller | None, str]:
@@ -124,45 +120,42 @@ class SessionFactory:
 
     def describe(self) -> dict[str, Any]:
         """What the page has to know."""
-        step_times = {world: self.config.step_time for world in WORLDS}
+        step_times = {world: self.config.road.step_time for world in WORLDS}
         if self.model:
-            step_times["dream"] = step_time(self.model.memory)
+            step_times["dream"] = step_time(self.model.dynamics)
         return {
             "version": __version__,
             "worlds": {world: "" if world == "road" else self.missing for world in WORLDS},
             "world": "road" if self.model is None else "dream",
             "controller": self._no_controller,
             "maps": list(self._maps),
-            "map_name": self.config.map_name,
+            "map_name": self.config.road.map_name,
             "temperature": self.config.temperature,
-            "domain_rand": self.config.domain_rand,
+            "domain_rand": self.config.road.domain_rand,
             "step_time": step_times,
             "pace": {world: pace_of(seconds) for world, seconds in step_times.items()},
             "max_temperature": MAX_TEMPERATURE,
             "max_pace": MAX_PACE,
-            "latents": self.model.latent_order() if self.model else [],
+            "latents": latent_order(self.model) if self.model else [],
         }
 
     def outline(self, name: str) -> dict[str, Any]:
         """A map from above."""
         return map_outline(self._known(name))
 
-    def make(self, start: Start) -> World:
-        """Begin a world.
+    def make(self, start: Start) -> Scene:
+        """Begin an episode.
 
         Raises:
             ConfigError: a map that is not installed, or latents of another size.
             WeightsError: the world needs weights, and there are none.
         """
-        rnn = ModelSession(self.model, self.controller, start.seed) if self.model else None
-        if start.world == "dream":
-            if rnn is None:
-                raise WeightsError(self.missing)
-            return DreamWorld(start, rnn)
-        self._known(start.map_name)
-        if start.world == "seen" and rnn is None:
+        if start.world != "road" and self.model is None:
             raise WeightsError(self.missing)
-        return RoadWorld(start, self.config, rnn, start.world == "seen")
+        if start.world == "dream" and self.model is not None:
+            return DreamScene(start, self.model, self.controller)
+        self._known(start.map_name)
+        return RoadScene(start, self.config.road, self.model, self.controller, self.config.any_weights)
 
     def latents(self, frame: npt.NDArray[np.uint8]) -> tuple[float, ...]:
         """What the VAE sees in a frame (64, 64, 3).
@@ -172,7 +165,7 @@ class SessionFactory:
         """
         if self.model is None:
             raise WeightsError(self.missing)
-        return tuple(map(float, self.model.vision.encode(frame[None])[0][0]))
+        return tuple(map(float, self.model.encode(frame[None])[0]))
 
     def _known(self, name: str) -> str:
         """The name of an installed map; a browser must not open files by naming them."""

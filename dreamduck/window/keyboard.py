@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from dreamduck.common import command_line
+from dreamduck.common.config import add_arguments, from_arguments, to_dict
 from dreamduck.common.errors import ConfigError
 from dreamduck.common.storage import replacing
 from dreamduck.controllers.factory import add_strict
-from dreamduck.web.recording import EpisodeLog, VideoWriter
-from dreamduck.web.session import CONTROLLER, EXPERT, PERSON, Action
-from dreamduck.window.policy_switch import PolicySwitch
+from dreamduck.recordings.live import EpisodeLog, VideoWriter
+from dreamduck.window.policy_switch import CONTROLLER, EXPERT, PERSON, Action, PolicySwitch
 from dreamduck.window.window import Keys, Window, compose, status
 
 log = logging.getLogger(__name__)
@@ -88,6 +89,28 @@ def hand_action(keys: Keys) -> Action:
         right, up = keys.stick
         return np.array([up, -right], np.float32)
     return key_action({*keys.held, *keys.pressed})  # a short tap counts too
+
+
+def run(
+    description: str, config: type[Any], env: type[Any], argv: Sequence[str] | None, weights: bool = False
+) -> None:
+    """The command line that drives a world by keyboard.
+
+    Args:
+        description: of the command.
+        config: the world's settings.
+        env: the world's class.
+        argv: the words; those of the process where it is None.
+        weights: whether to add a flag for the world model that the controller drives with.
+    """
+    parser = command_line.parser(description, EPILOG)
+    add_arguments(parser, config, skip=("camera_width", "camera_height"))  # recordings have 64 x 64
+    add_drive_arguments(parser)
+    if weights:
+        parser.add_argument("--weights", "-w", default="", help="world model for the controller's eyes")
+    arguments = parser.parse_args(argv)
+    command_line.start_logging(arguments)
+    drive(env(render_mode="rgb_array", **to_dict(from_arguments(config, arguments))), arguments)
 
 
 def drive(world: gymnasium.Env[Any, Any], arguments: argparse.Namespace) -> None:

@@ -15,12 +15,14 @@ from dreamduck.controllers.policy import Controller
 from dreamduck.pretrained import CONTROLLERS, FOLDER
 from dreamduck.simulator.expert import Expert, ExpertConfig
 from dreamduck.simulator.maps.parser import load_map
-from dreamduck.web.session import CONTROLLER, EXPERT, PERSON, Action
 from dreamduck.world_model import mdn_rnn, vae
 from dreamduck.world_model.imagination.perception import Perception
 
 log = logging.getLogger(__name__)
 
+Action = npt.NDArray[np.float32]  # (2,) throttle and steering, in [-1, 1]
+
+PERSON, CONTROLLER, EXPERT = "person", "controller", "expert"
 LOG = Path("log")
 NO_CONTROLLER = (
     "No controller in ./log or in the package fits this world model; name one with --controller."
@@ -85,8 +87,8 @@ class PolicySwitch:
         self._controller, self._missing = self._find(controller, bool(weights), strict)
         self._expert: Expert | None = None
         if hasattr(world, "road"):
-            settings = ExpertConfig(steering_gain=world.config.steering_gain)
-            self._expert = Expert(load_map(world.config.map_name), settings)
+            settings = ExpertConfig(steering_gain=world.road.config.steering_gain)
+            self._expert = Expert(load_map(world.road.config.map_name), settings)
 
     def _find(self, name: str, named: bool, strict: bool) -> tuple[Controller | None, str]:
         try:

@@ -65,7 +65,7 @@ COMMANDS: dict[str, tuple[list[str], str, str, Any]] = {
         recorded,
     ),
     "scoreboard": (
-        ["-m", "dreamduck.evaluation.scoreboard", MAPS, "--episodes=24", "--seconds=40", "--cars=4"],
+        ["-m", "dreamduck", "scoreboard", MAPS, "--episodes=24", "--seconds=40", "--cars=4"],
         "--out",
         "scores.json",
         scored,
@@ -73,7 +73,8 @@ COMMANDS: dict[str, tuple[list[str], str, str, Any]] = {
     "gap": (
         [
             "-m",
-            "dreamduck.pipeline.temperature_sweep",
+            "dreamduck",
+            "temperature-sweep",
             *SEARCH,
             "--generations=80",
             "--temperatures=0.3,0.5,1.0",

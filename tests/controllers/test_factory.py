@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pytest
 
+from dreamduck.cli import evolve as train
 from dreamduck.common.errors import ConfigError, WeightsError
 from dreamduck.controllers.controller_file import RunFiles, read_theta
 from dreamduck.controllers.evaluator import EvalBatch, evaluate_all
@@ -19,7 +20,6 @@ from dreamduck.controllers.factory import (
     world_facts,
 )
 from dreamduck.controllers.policy import ControllerForm, random_theta
-from dreamduck.envs import train
 from dreamduck.evaluation.final_evaluation import SelectionConfig, evaluate_both
 from dreamduck.pipeline import temperature_sweep
 from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig

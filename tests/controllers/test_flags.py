@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dreamduck.cli import evaluate as model
+from dreamduck.cli import evolve as train
 from dreamduck.common import command_line, config, mpi
 from dreamduck.common.errors import ConfigError, DreamDuckError
 from dreamduck.controllers.controller_file import RunFiles, to_card
 from dreamduck.controllers.factory import WorldConfig
 from dreamduck.controllers.policy import Controller, ControllerForm
-from dreamduck.envs import model, train
 from dreamduck.evaluation import scoreboard
 from dreamduck.evaluation.final_evaluation import SelectionConfig
 from dreamduck.pipeline import ablations, iterate, record_controller, reproduce, temperature_sweep
@@ -134,11 +135,11 @@ CASES: dict[str, tuple[Any, Any, str, list[str]]] = {
         ["rnnenv", "-w={weights}", "--start={controller}"],
     ),
     "evaluate in the dream": (
-        *(model, model.build_parser, "judge_many"),
+        *(model, model.build_parser, "evaluate_many"),
         ["rnnenv", "norender", "{controller}", "5", "-w={weights}"],
     ),
     "evaluate on the road": (
-        *(model, model.build_parser, "judge_many"),
+        *(model, model.build_parser, "evaluate_many"),
         ["realenv", "norender", "{controller}", "5", "-w={weights}"],
     ),
     "show at random": (model, model.build_parser, "show", ["env", "render", "-w={weights}"]),

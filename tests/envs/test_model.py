@@ -14,7 +14,8 @@ import pytest
 
 from dreamduck.common.errors import ConfigError, ControllerError
 from dreamduck.controllers.policy import ControllerForm
-from dreamduck.envs import model, train
+from dreamduck.cli import evaluate as model
+from dreamduck.cli import evolve as train
 from dreamduck.simulator.environment import describe
 from dreamduck.simulator.road import RoadConfig
 from dreamduck.window.window import Keys

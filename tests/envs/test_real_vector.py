@@ -7,8 +7,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import dreamduck  # noqa: F401  (registers the worlds)
 from dreamduck.common.errors import ActionError, ConfigError, ResetNeeded, WeightsError
-from dreamduck.envs.real_vector import RealVectorEnv
-from dreamduck.envs.realenv import RealEnv
+from dreamduck.envs.realenv import RealEnv, RealVectorEnv
 from tests.envs.models import OBSERVATION, write_model
 
 
@@ -73,8 +72,6 @@ def test_pictures_and_errors(folder):
     with pytest.raises(ActionError):
         batch.step(np.zeros((3, 2)))
     batch.close()
-    with pytest.raises(ConfigError, match="next_z"):
-        RealVectorEnv(2, weights=folder, next_z=True)
     with pytest.raises(ConfigError, match="mapname"):
         RealVectorEnv(2, weights=folder, mapname="loop_empty")
     with pytest.raises(WeightsError):

@@ -16,8 +16,7 @@ import dreamduck
 from dreamduck.common.errors import ConfigError, StartError, WeightsError
 from dreamduck.envs.env import DuckEnv
 from dreamduck.envs.panels import panels
-from dreamduck.envs.real_vector import RealVectorEnv
-from dreamduck.envs.realenv import RealEnv
+from dreamduck.envs.realenv import RealEnv, RealVectorEnv
 from dreamduck.simulator.environment import describe
 from dreamduck.simulator.road import RoadConfig
 from dreamduck.world_model import mdn_rnn, vae

@@ -16,10 +16,8 @@ from gymnasium.utils.env_checker import check_env
 import dreamduck
 from dreamduck.common.errors import ConfigError, ResetNeeded, WeightsError
 from dreamduck.controllers.factory import WorldConfig, make_dream
-from dreamduck.envs.dream_vector import DreamVectorEnv
-from dreamduck.envs.real_vector import RealVectorEnv
-from dreamduck.envs.realenv import RealEnv
-from dreamduck.envs.rnnenv import DreamEnv
+from dreamduck.envs.realenv import RealEnv, RealVectorEnv
+from dreamduck.envs.rnnenv import DreamEnv, DreamVectorEnv
 from dreamduck.world_model.legacy.rnn_json import write_legacy
 from dreamduck.world_model.mdn_rnn import InitialZ, MDNRNNConfig
 from dreamduck.world_model.mdn_rnn.start_states import write_initial

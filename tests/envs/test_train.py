@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dreamduck.cli import evolve as train
 from dreamduck.common import config
 from dreamduck.common.errors import CheckpointError, ConfigError, ControllerError
 from dreamduck.controllers import factory
 from dreamduck.controllers.factory import FormConfig, WorldConfig
 from dreamduck.controllers.policy import ControllerForm
-from dreamduck.envs import train
 from dreamduck.search import run
 from dreamduck.search.recipe import TEMPERATURE, RecipeConfig
 from tests.controllers.fakes import Sphere

@@ -9,7 +9,7 @@ from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 import dreamduck  # noqa: F401  (registers the worlds)
 from dreamduck.common.errors import ActionError, ConfigError, ResetNeeded, SimulatorError, StartError
-from dreamduck.envs.vector import DuckVectorEnv
+from dreamduck.envs.env import DuckVectorEnv
 
 START = (1.5, 3.33, 0.0)
 

@@ -21,8 +21,9 @@ from dreamduck.controllers.policy import Controller, ControllerForm, random_thet
 from dreamduck.export import static_export
 from dreamduck.export.graphs import decoder_graph, memory_graph
 from dreamduck.pretrained import FOLDER
-from dreamduck.web.model_session import Model, entropy, load_model
+from dreamduck.web.scenes import entropy
 from dreamduck.web.server import PAGE
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination import TEMPERATURE
 from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig
 from dreamduck.world_model.mdn_rnn.layout import initial_parameters
@@ -45,13 +46,13 @@ def random_memory(config: MDNRNNConfig, seed: int = 1) -> MDNRNN:
 
 
 @pytest.fixture(scope="module")
-def model(model_folder) -> Model:
-    return load_model(model_folder)
+def model(model_folder) -> WorldModel:
+    return WorldModel.load(model_folder)
 
 
 @pytest.fixture(scope="module")
-def shipped() -> Model:
-    return load_model(FOLDER)
+def shipped() -> WorldModel:
+    return WorldModel.load(FOLDER)
 
 
 def evaluator(graph: bytes) -> ReferenceEvaluator:
@@ -92,8 +93,8 @@ def compare(memory: MDNRNN, first, temperature: float) -> None:
 
 @pytest.mark.parametrize("temperature", [TEMPERATURE, 1.0])
 def test_the_shipped_memory_as_a_graph(shipped, temperature):
-    assert 0 < shipped.memory.share.min() < shipped.memory.share.max() < 1
-    compare(shipped.memory, shipped.initial.mu[:1], temperature)
+    assert 0 < shipped.dynamics.share.min() < shipped.dynamics.share.max() < 1
+    compare(shipped.dynamics, shipped.start_states().mu[:1], temperature)
 
 
 @pytest.mark.parametrize("residual", [False, True])
@@ -105,7 +106,7 @@ def test_a_random_memory_as_a_graph(residual):
 
 @pytest.mark.parametrize("weights", ["shipped", "random"])
 def test_the_decoder_as_a_graph(shipped, weights):
-    vision = shipped.vision if weights == "shipped" else VAE(vision_parameters(seed=7))
+    vision = shipped.vae if weights == "shipped" else VAE(vision_parameters(seed=7))
     graph = evaluator(decoder_graph(vision))
     z = np.random.default_rng(0).standard_normal((1, 64)).astype(np.float32)
     (picture,) = graph.run(None, {"z": z})
@@ -191,7 +192,7 @@ def test_the_file_is_whole(model, tmp_path, monkeypatch):
     assert (z == arrays["z"]).all()
     graph = ReferenceEvaluator(onnx.load_from_string(gzip.decompress(base64.b64decode(blocks["memory"]))))
     given = {"z": arrays["first"][None], "action": arrays["action"][:1]}
-    state = model.memory.start()
+    state = model.dynamics.start()
     out = dict(zip(graph.output_names, graph.run(None, {**given, "h": state.h, "c": state.c}), strict=True))
     assert out["reward"][0] == pytest.approx(arrays["reward"][:1], abs=1e-5)
     for name in static_export.MODULES:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dreamduck.cli import COMMANDS
 from dreamduck.controllers import factory
 from dreamduck.controllers.controller_file import RunFiles, read_theta, to_card
 from dreamduck.controllers.factory import WorldConfig
@@ -19,6 +20,14 @@ from dreamduck.controllers.policy import ControllerForm
 from dreamduck.evaluation.final_evaluation import FinalEvaluation
 from dreamduck.pipeline import iterate, reproduce
 from dreamduck.pipeline.reproduce import ReproduceConfig, compare, stages, tell
+
+SCRIPTS = {
+    "extract.py": "record",
+    "vae_train.py": "train-vae",
+    "series.py": "encode",
+    "rnn_train.py": "train-rnn",
+    "train.py": "evolve",
+}
 
 
 def entry(row, distance, alive, map_name="loop_empty"):
@@ -66,11 +75,13 @@ def test_the_commands_parse(tmp_path):
         1, tmp_path, tmp_path / "c.json", tmp_path / "w", iterate.IterateConfig(), WorldConfig()
     )
     for stage in planned:
-        name, *arguments = stage.command
-        module = name if name.startswith("dreamduck.") else f"dreamduck.envs.{Path(name).stem}"
-        parse(importlib.import_module(module).main, arguments)
+        first, *arguments = stage.command
+        name = SCRIPTS[first] if first.endswith(".py") else arguments.pop(0)
+        module, _, function = COMMANDS[name].target.partition(":")
+        main = getattr(importlib.import_module(module), function)
+        parse(main, arguments)
         with pytest.raises(SystemExit):  # it does parse
-            parse(importlib.import_module(module).main, [*arguments, "--no-such-flag"])
+            parse(main, [*arguments, "--no-such-flag"])
 
 
 @pytest.mark.parametrize(("frames", "least"), [(150, "50"), (60, "50"), (20, "20")])

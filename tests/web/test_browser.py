@@ -35,7 +35,7 @@ class Serving:
         self.start()
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "dreamduck.web", "--port", str(self.port), *self.flags]
+        command = [sys.executable, "-m", "dreamduck", "drive", "--port", str(self.port), *self.flags]
         self.process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout is not None
         line = self.process.stdout.readline()

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dreamduck.cli import drive as page
 from dreamduck.common import command_line
 from dreamduck.common.errors import ConfigError, DreamDuckError
 from dreamduck.controllers.controller_file import RunFiles
 from dreamduck.controllers.policy import ControllerForm, random_theta
 from dreamduck.envs import env, realenv, rnnenv
-from dreamduck.web import __main__ as page
+from dreamduck.simulator.road import RoadConfig
 from dreamduck.web.server import Server, ServerConfig
 from dreamduck.web.session import Session
 from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig
@@ -97,10 +98,10 @@ def page_look(flags: list[str], monkeypatch) -> str:
         about = shop.describe()
         told["about"] = {key: about[key] for key in ("map_name", "temperature", "pace", "domain_rand")}
         told["folders"] = [str(shop.recorder.folder), str(shop.recorder.films)]
-        told["weights"] = shop.model.memory.weights if shop.model else about["worlds"]
+        told["weights"] = shop.model.dynamics.weights if shop.model else about["worlds"]
         told["controller"] = shop.controller.theta.tolist() if shop.controller else about["controller"]
         road = Session(shop.make(Start("road", about["map_name"], 3, about["domain_rand"])))
-        told["simulator"] = road.world.simulator
+        told["simulator"] = road.scene.env.about()["simulator"]
         road.hold(0.3, 0.6)
         for _ in range(5):
             road.advance()
@@ -141,7 +142,7 @@ def test_where_the_page_listens_is_where_it_says(tmp_path):
     with pytest.raises(ConfigError, match="port"):
         ServerConfig(port=70_000)
     with pytest.raises(DreamDuckError, match="frame_skip"):
-        SessionFactory(SessionFactoryConfig(frame_skip=5))
+        SessionFactory(SessionFactoryConfig(road=RoadConfig(frame_skip=5)))
 
 
 # ---------------------------------------------------------------- the window

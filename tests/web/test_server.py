@@ -23,7 +23,7 @@ from dreamduck.web import limits
 from dreamduck.web.protocol import MAX_MESSAGE, unpack
 from dreamduck.web.server import HEADERS, Server, ServerConfig, is_loopback
 from dreamduck.web.share_link import MAX_STEPS, Script, Start, to_link
-from tests.web.fakes import LineWorkshop, LineWorld
+from tests.web.fakes import LineEnv, LineWorkshop
 
 LONG = to_link(Script(Start("road"), np.zeros((MAX_STEPS, 2), np.float32), (0.0,) * MAX_STEPS))
 
@@ -473,7 +473,7 @@ def test_an_error_of_the_system_ends_no_drive(tmp_path, monkeypatch):
             patch.setattr(workshop.recorder, "names", refused)
             await one.say("records")
             assert "Permission denied" in (await one.hear("error"))["message"]
-            patch.setattr(LineWorld, "step", refused)
+            patch.setattr(LineEnv, "step", refused)
             await one.say("run", on=True)
             assert "Permission denied" in (await one.hear("error"))["message"]
         await one.say("step")
@@ -829,7 +829,7 @@ def test_loopback():
 
 
 def test_the_command(tmp_path):
-    command = [sys.executable, "-m", "dreamduck.web", "--port", "0"]
+    command = [sys.executable, "-m", "dreamduck", "drive", "--port", "0"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = process.stdout.readline().removeprefix("Drive at ").strip()

@@ -25,11 +25,11 @@ from dreamduck.web.share_link import (
     on_grid,
     to_link,
 )
-from tests.web.fakes import LineWorld
+from tests.web.fakes import LineEnv, LineScene
 
 
 def driven(actions, temperature=0.5, seed=3):
-    session = Session(LineWorld(Start("road", seed=seed)), temperature)
+    session = Session(LineScene(Start("road", seed=seed)), temperature)
     for throttle, steering in actions:
         session.hold(throttle, steering)
         assert session.advance()
@@ -37,14 +37,14 @@ def driven(actions, temperature=0.5, seed=3):
 
 
 def places(session):
-    return [moment.mark[0] for moment in session.moments]
+    return [moment.state._values["place"] for moment in session.moments]
 
 
 def test_going_back_and_driving_on_differently():
     session = driven([(1, 0)] * 10)
     before = places(session)
     session.seek(4)
-    assert session.world.place == before[4]
+    assert session.scene.env.place == before[4]
     assert len(session.moments) == 11  # nothing is lost by looking
     session.hold(-1, 0)
     session.advance()
@@ -69,9 +69,9 @@ def test_replay_shows_what_lies_ahead_and_drops_nothing():
     before = places(session)
     session.seek(0)
     session.choose_driver(REPLAY)
-    seen = [session.world.place]
+    seen = [session.scene.env.place]
     while session.advance():
-        seen.append(session.world.place)
+        seen.append(session.scene.env.place)
     assert seen == before
     assert session.at == 6
 
@@ -105,10 +105,10 @@ def test_who_drives():
 
 def test_temperature_acts_from_the_next_step():
     session = driven([(0, 0)] * 3, temperature=0.0)
-    assert session.world.place == 0
+    assert session.scene.env.place == 0
     session.heat(2.0)
     session.advance()
-    assert session.world.place != 0
+    assert session.scene.env.place != 0
     for bad in (-0.1, 9, float("nan")):
         with pytest.raises(ConfigError):
             session.heat(bad)
@@ -139,7 +139,7 @@ def test_a_link_drives_the_same_again():
     for _ in range(5):
         session.advance()
     script = from_link(to_link(session.script()))
-    again = replay(LineWorld, script)
+    again = replay(LineScene, script)
     assert again.at == 0
     assert places(again) == places(session)
     again.seek(25)
@@ -251,11 +251,11 @@ def test_a_link_without_a_start_angle_is_of_gym_duckietown_s():
 
 
 def test_a_replay_can_be_given_up():
-    made: list[LineWorld] = []
+    made: list[LineScene] = []
     asked: list[None] = []
 
     def make(start):
-        made.append(LineWorld(start))
+        made.append(LineScene(start))
         return made[-1]
 
     def cancelled():
@@ -265,23 +265,23 @@ def test_a_replay_can_be_given_up():
     script = Script(Start("road"), np.zeros((3000, 2), np.float32), (1.0,) * 3000)
     with pytest.raises(Cancelled):
         replay(make, script, cancelled)
-    assert made[0].steps == 5
-    assert made[0].closed
+    assert made[0].env.steps == 5
+    assert made[0].env.closed
 
 
 def test_a_replay_that_takes_too_long_is_refused(monkeypatch):
     monkeypatch.setattr(sessions, "REPLAY_LIMIT", 0.0)
     script = Script(Start("road"), np.zeros((3000, 2), np.float32), (1.0,) * 3000)
     with pytest.raises(ConfigError, match="of 3000 steps"):
-        replay(LineWorld, script)
+        replay(LineScene, script)
 
 
 def test_many_pulls_of_one_moment_are_one_picture(monkeypatch):
     """What a replay costs follows the number of steps, not that of latents."""
     frames: list[None] = []
-    monkeypatch.setattr(LineWorld, "frame", lambda world: frames.append(None))
+    monkeypatch.setattr(LineEnv, "frame", lambda env: frames.append(None))
     pulls = tuple((step, latent, 1.0) for step in range(3) for latent in range(4))
-    replay(LineWorld, Script(Start("road"), np.zeros((2, 2), np.float32), (1.0,) * 2, pulls))
+    replay(LineScene, Script(Start("road"), np.zeros((2, 2), np.float32), (1.0,) * 2, pulls))
     assert len(frames) <= 1 + 2 + 3  # the beginning, two steps, three moments with pulls
 
 
@@ -308,7 +308,7 @@ def scripted(session, moments):
     actions = np.array([row[:2] for row in moments[1:]], np.float64).reshape(-1, 2) / 32767
     pulls = tuple((step, *pull) for step, row in enumerate(moments) for pull in row[3])
     temperatures = tuple(row[2] for row in moments[1:])
-    return Script(session.world.start, actions.astype(np.float32), temperatures, pulls)
+    return Script(session.scene.start, actions.astype(np.float32), temperatures, pulls)
 
 
 def full_script(session):

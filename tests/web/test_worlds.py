@@ -54,8 +54,10 @@ def test_settings_that_the_weights_did_not_learn_from(model_folder, tmp_path):
     with pytest.raises(ConfigError, match=r"frame_skip: expected 5, got 3.*--any-weights"):
         SessionFactory(SessionFactoryConfig(weights=str(folder)))
     assert SessionFactory(SessionFactoryConfig(weights=str(folder), any_weights=True)).model
-    made = SessionFactory(SessionFactoryConfig(weights=str(folder), frame_skip=5, map_name="udem1"))
-    for world, environment in (("road", describe(made.config)), ("dream", card["environment"])):
+    made = SessionFactory(
+        SessionFactoryConfig(road=RoadConfig(frame_skip=5, map_name="udem1"), weights=str(folder))
+    )
+    for world, environment in (("road", describe(made.config.road)), ("dream", card["environment"])):
         session = Session(made.make(Start(world, map_name="udem1")))
         session.advance()
         assert to_episode(session).meta["environment"] == environment
@@ -107,7 +109,7 @@ def test_going_back_and_on_as_before_gives_the_same(workshop, world):
     drive(session, 9, "controller")
     before, facts = [moment.frame for moment in session.moments], session.look()[1]
     session.seek(3)
-    assert (session.world.frame() == before[3]).all()
+    assert (session.scene.env.frame() == before[3]).all()
     drive(session, 6, "controller")
     assert all((a == moment.frame).all() for a, moment in zip(before, session.moments, strict=True))
     assert session.look()[1] == facts
@@ -133,30 +135,29 @@ def test_a_link_drives_the_same_again(workshop, world):
 def test_the_dream_is_that_of_the_library(workshop):
     session = Session(workshop.make(Start("dream", seed=11)), temperature=0.9)
     model = workshop.model
-    dreams = Dreams(model.memory, model.initial, temperature=0.9)
+    dreams = Dreams(model.dynamics, model.start_states(), temperature=0.9)
     dreams.reset([11])
     for step in range(8):
         session.hold(0.5, np.sin(step))
         session.advance()
         told = dreams.step(session.now.action[None])
         assert session.now.outcome.reward == told.reward[0]
-        assert np.array_equal(session.now.mark[1].z, dreams.z[0])
-        assert session.look()[1]["end_probability"] == pytest.approx(told.probability[0])
-    again = Session(workshop.make(session.world.start))  # with its first latents given
-    assert np.array_equal(again.now.mark[1].z, session.moments[0].mark[1].z)
+        assert np.array_equal(session.scene.latents, dreams.z[0])
+        assert session.look()[1]["end_probability"] == pytest.approx(told.prediction.end[0])
+    session.seek(0)
+    again = Session(workshop.make(session.scene.start))  # with its first latents given
+    assert np.array_equal(again.scene.latents, session.scene.latents)
 
 
 def test_the_seen_road_is_seen_as_the_library_sees_it(workshop):
     session = Session(workshop.make(Start("seen", seed=5)))
     model = workshop.model
-    vae = Perception(model.vision, model.memory)
+    vae = Perception(model.vae, model.dynamics)
     observation = vae.reset(session.now.frame[None])
     drive(session, 6)
     for moment in session.moments[1:]:
         observation = vae.step(moment.frame[None], moment.action[None])
-    thought = session.now.mark.thought
-    mine = np.concatenate([thought.z, thought.state.c[0], thought.state.h[0]])
-    assert mine == pytest.approx(observation[0], abs=1e-5)
+    assert session.scene.env.observation == pytest.approx(observation[0], abs=1e-5)
     pictures, facts = session.look()
     assert set(pictures) == {"camera", "reconstruction", "foreseen"}
     assert (pictures["camera"] == session.now.frame).all()

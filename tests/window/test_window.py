@@ -29,7 +29,7 @@ from dreamduck.common.errors import (
 from dreamduck.controllers.controller_file import RunFiles
 from dreamduck.controllers.policy import ControllerForm, random_theta
 from dreamduck.recordings import read_episode
-from dreamduck.web.recording import VideoWriter
+from dreamduck.recordings.live import VideoWriter
 from dreamduck.window.keyboard import CRUISE, FULL, FULL_TURN, TURN, _Drive, drive, hand_action, key_action
 from dreamduck.window.policy_switch import PolicySwitch
 from dreamduck.window.window import HEIGHT, LINE, LINES, WIDTH, Keys, Window, compose, status

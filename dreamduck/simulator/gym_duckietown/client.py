@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -89,6 +89,7 @@ class UpstreamSimulator:
         self.num_cars = num_cars
         self._map_path = str(load_map(config.map_name).path.resolve())
         self._rows: list[dict[str, Any] | None] = [None] * num_cars
+        self._episodes: list[_Episode | None] = [None] * num_cars  # to be driven again by `set_state`
         self._closed = False
         self._lock = threading.RLock()
         self._workers: list[CarWorker] = []
@@ -117,18 +118,50 @@ class UpstreamSimulator:
             self._workers[car].close()
             self._workers[car] = CarWorker(self._map_path, self.config)
         self._collect(renewed)
-        for car in chosen:
-            self._rows[car] = None
-        self._ask_cars(
-            chosen, "reset", [(int(seed), pose) for seed, pose in zip(seeds, poses, strict=True)]
-        )
+        begun = [_Episode(int(seed), pose, [], 0) for seed, pose in zip(seeds, poses, strict=True)]
+        for car, episode in zip(chosen, begun, strict=True):
+            self._rows[car], self._episodes[car] = None, episode
+        self._ask_cars(chosen, "reset", [(episode.seed, episode.start) for episode in begun])
         return self._state()
 
     @_one_at_a_time
     def step(self, actions: FloatArray) -> CarState:
         """Drive every car; see `Simulator.step`."""
         self._check_ready()
-        self._ask_cars(range(self.num_cars), "step", np.asarray(actions, dtype=np.float64).tolist())
+        given = np.asarray(actions, dtype=np.float64).tolist()
+        for car, action in enumerate(given):
+            episode = self._episodes[car]
+            if episode is not None:
+                episode.actions.append(action)
+                self._episodes[car] = episode._replace(steps=episode.steps + 1)
+        self._ask_cars(range(self.num_cars), "step", given)
+        return self._state()
+
+    @_one_at_a_time
+    def get_state(self) -> Any:
+        """How all cars came to where they are: gym-duckietown itself cannot tell its state.
+
+        Raises:
+            ResetNeeded: a car has not begun an episode.
+            SimulatorError: a car was put somewhere by `place`.
+        """
+        self._check_ready()
+        if any(episode is None for episode in self._episodes):
+            raise SimulatorError("gym-duckietown: expected cars that were driven, not placed; reset them")
+        return tuple(self._episodes)
+
+    @_one_at_a_time
+    def set_state(self, state: Any) -> CarState:
+        """Begin the episodes of a snapshot again and drive them up to its moment, which takes as long."""
+        self.reset(
+            [episode.seed for episode in state],
+            np.array([[np.nan] * 3 if e.start is None else e.start for e in state], np.float64),
+        )
+        for car, episode in enumerate(state):
+            taken = episode.actions[: episode.steps]
+            for action in taken:
+                self._ask_cars([car], "step", [action])
+            self._episodes[car] = episode._replace(actions=taken)
         return self._state()
 
     @_one_at_a_time
@@ -158,7 +191,7 @@ class UpstreamSimulator:
         """Put a car at x [m], z [m], heading [rad], at rest; no physics, no checks."""
         x, z, heading = (float(value) for value in pose)
         message, _ = self._ask(car, "place", x, z, heading)
-        self._rows[car] = message["state"]
+        self._rows[car], self._episodes[car] = message["state"], None
         return self._state()
 
     @_one_at_a_time
@@ -249,6 +282,15 @@ class UpstreamSimulator:
             proximity_penalty=column("proximity_penalty"),
             end=column("end", np.int8),
         )
+
+
+class _Episode(NamedTuple):
+    """How a car came to where it is."""
+
+    seed: int
+    start: list[float] | None
+    actions: list[list[float]]  # only ever added to: the snapshots of one episode share it
+    steps: int  # so many of them were taken
 
 
 _NAN = float("nan")

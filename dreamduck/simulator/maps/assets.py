@@ -1,7 +1,7 @@
-"""Duckietown's own maps, textures and meshes, found where pip installed them.
+"""Duckietown's own maps, textures and meshes, found where pip installed them, or fetched at first use.
 
-The data belongs to `duckietown-world-daffy`, which is never
-imported here (importing it is slow, noisy and fails on newer Pythons): only its folder is looked up."""
+The data belongs to `duckietown-world-daffy`, which is never imported here (importing it is slow, noisy and
+fails on newer Pythons)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import DependencyError, MapError
+from dreamduck.simulator.maps.download import COMMAND, cached_folder, fetch
+from dreamduck.simulator.maps.download import NAME as DISTRIBUTION
 
 PACKAGE = "duckietown_world"
-DISTRIBUTION = "duckietown-world-daffy"
 TILES = "textures/tiles-processed/photos"  # of the style that is upstream's default
 # Ten times what Duckietown's largest mesh and picture take.
 MESH_BYTES, PICTURE_BYTES = 40_000_000, 40_000_000
@@ -26,25 +27,34 @@ TEXTURE_SUFFIXES = (".jpg", ".png", ".tga", ".bmp")
 
 @lru_cache(maxsize=1)
 def data_folder() -> Path:
-    """The folder `gd1` of the installed Duckietown data, with `maps`, `textures` and `meshes`.
+    """The folder of Duckietown's data, with `maps`, `textures` and `meshes`.
 
     Raises:
-        DependencyError: the package is not installed, or has no such folder.
+        DependencyError: it can be neither found nor fetched, or a part of it is missing.
     """
-    spec = importlib.util.find_spec(PACKAGE)  # finds the folder, does not run the package
-    if spec is None or not spec.submodule_search_locations:
-        raise DependencyError(
-            f"Duckietown's data is missing: expected the package {DISTRIBUTION} (module {PACKAGE}), "
-            f"found none; install it with: pip install {DISTRIBUTION}"
-        )
-    folder = Path(next(iter(spec.submodule_search_locations))) / "data" / "gd1"
+    folder = installed_folder() or fetch()
     missing = [part for part in ("maps", TILES, "meshes") if not (folder / part).is_dir()]
     if missing:
         raise DependencyError(
             f"{folder}: expected the folders maps, {TILES} and meshes, {', '.join(missing)} missing; "
-            f"install it again with: pip install --force-reinstall {DISTRIBUTION}"
+            f"{repair()}"
         )
     return folder
+
+
+def installed_folder() -> Path | None:
+    """The folder `gd1` of the data that pip installed, or None; the package is not imported."""
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(next(iter(spec.submodule_search_locations))) / "data" / "gd1"
+
+
+def repair() -> str:
+    """What to do about damaged data."""
+    if installed_folder() is None:
+        return f"remove {cached_folder()} and fetch it again with: {COMMAND}"
+    return f"install it again with: pip install --force-reinstall {DISTRIBUTION}"
 
 
 def map_names() -> list[str]:
@@ -173,6 +183,6 @@ def mesh_extent(name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.floa
         low = triangles.min(axis=(0, 1))
         middle = (low + triangles.max(axis=0).min(axis=0)) / np.float32(2)
     except (ValueError, IndexError) as err:
-        raise MapError(f"{path}: expected triangles in OBJ form ({err}); reinstall {DISTRIBUTION}") from err
+        raise MapError(f"{path}: expected triangles in OBJ form ({err}); {repair()}") from err
     shift = np.array([middle[0], low[1], middle[2]], dtype=np.float32)
     return low - shift, triangles.max(axis=(0, 1)) - shift

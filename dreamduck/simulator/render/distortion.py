@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -90,9 +89,57 @@ def calibrated_map() -> FloatArray:
             sums[middle + (down * width + across)] += SPREAD[abs(down) + abs(across)] * values
     empty = (sums[:, 2] == 0).reshape(height, width)
     sums[sums[:, 2] == 0] = 1
-    nearest = ndimage.distance_transform_edt(empty, return_distances=False, return_indices=True)
+    rows, columns = nearest(empty)
     found = (sums[:, :2] / sums[:, 2:]).T.reshape(2, height, width)
-    return found[:, nearest[0], nearest[1]]
+    return found[:, rows, columns]
+
+
+def nearest(empty: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """For each pixel the nearest one that is not empty; of several as near, the one furthest left.
+
+    The nearest in each column is found first, then the best of the columns. The same as
+    `scipy.ndimage.distance_transform_edt` finds.
+
+    Args:
+        empty: (H, W), not all of it.
+    Returns:
+        (H, W) rows and (H, W) columns.
+    """
+    height, width = empty.shape
+    rows, columns = np.indices(empty.shape)
+    far = 2 * (height + width)
+    above = np.maximum.accumulate(np.where(empty, -far, rows), axis=0)
+    below = np.minimum.accumulate(np.where(empty, far, rows)[::-1], axis=0)[::-1]
+    in_column = np.where(rows - above <= below - rows, above, below)
+    for row in np.flatnonzero(empty.any(axis=1)):
+        here = np.flatnonzero(empty[row])
+        across = (here[:, None] - np.arange(width)) ** 2
+        best = (across + (in_column[row] - row) ** 2).argmin(axis=1)
+        rows[row, here], columns[row, here] = in_column[row, best], best
+    return rows, columns
+
+
+def interpolate(image: FloatArray, rows: FloatArray, columns: FloatArray) -> FloatArray:
+    """Values between the pixels of an image, bilinear; outside it, those of its edge.
+
+    Args:
+        image: (H, W).
+        rows: (h, w) places in it [pixels].
+        columns: likewise.
+    Returns:
+        (h, w).
+    """
+    height, width = image.shape
+    rows, columns = np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)
+    top, left = rows.astype(np.int64), columns.astype(np.int64)
+    bottom, right = np.minimum(top + 1, height - 1), np.minimum(left + 1, width - 1)
+    down, across = rows - top, columns - left
+    return (  # in scipy's order, so that what lies halfway between two pixels rounds alike
+        image[top, left] * (1 - down) * (1 - across)
+        + image[top, right] * (1 - down) * across
+        + image[bottom, left] * down * (1 - across)
+        + image[bottom, right] * down * across
+    )
 
 
 def lens_map(width: int, height: int) -> npt.NDArray[np.int64]:
@@ -108,9 +155,7 @@ def lens_map(width: int, height: int) -> npt.NDArray[np.int64]:
     v, u = np.meshgrid(
         (np.arange(height) + 0.5) * scale_y - 0.5, (np.arange(width) + 0.5) * scale_x - 0.5, indexing="ij"
     )
-    column, row = (
-        ndimage.map_coordinates(axis, (v, u), order=1, mode="nearest") for axis in calibrated_map()
-    )
+    column, row = (interpolate(axis, v, u) for axis in calibrated_map())
     columns = np.clip(np.rint((column + 0.5) / scale_x - 0.5), 0, width - 1).astype(np.int64)
     rows = np.clip(np.rint((row + 0.5) / scale_y - 0.5), 0, height - 1).astype(np.int64)
     return (rows * width + columns).reshape(-1)

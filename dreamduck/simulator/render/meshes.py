@@ -56,8 +56,7 @@ def load_mesh(name: str) -> tuple[Mesh, tuple[str, ...], tuple[Material, ...]]:
     if path is None:
         raise MapError(
             f"mesh {name!r}: expected a file {name}.obj in {assets.data_folder() / 'meshes'}, found none; "
-            "correct the map, or install the data again: "
-            f"pip install --force-reinstall {assets.DISTRIBUTION}"
+            f"correct the map, or {assets.repair()}"
         )
     known = _load_materials(name)
     try:
@@ -75,8 +74,7 @@ def load_mesh(name: str) -> tuple[Mesh, tuple[str, ...], tuple[Material, ...]]:
         mesh = _assemble(points, normals, places, faces, per_face, colors)
     except (OSError, ValueError, IndexError) as err:
         raise MapError(
-            f"{path}: expected triangles in OBJ form, cannot read them ({err}); install it again with: "
-            f"pip install --force-reinstall {assets.DISTRIBUTION}"
+            f"{path}: expected triangles in OBJ form, cannot read them ({err}); {assets.repair()}"
         ) from err
     return mesh, tuple(names), tuple(known[m] for m in names)
 
@@ -102,8 +100,8 @@ def _load_materials(name: str) -> dict[str, Material]:
                 materials[current] = dataclasses.replace(materials[current], picture=Path(rest[-1]).name)
     except (OSError, ValueError, IndexError) as err:
         raise MapError(
-            f"{path}: expected materials in MTL form, cannot read {line!r:.80} ({err}); install it again "
-            f"with: pip install --force-reinstall {assets.DISTRIBUTION}"
+            f"{path}: expected materials in MTL form, cannot read {line!r:.80} ({err}); "
+            f"{assets.repair()}"
         ) from err
     return materials
 

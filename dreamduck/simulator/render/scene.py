@@ -133,7 +133,7 @@ class _Builder:
         if path is None:
             raise MapError(
                 f"mesh {name!r}: expected its picture {material.picture} in {assets.data_folder()}, found "
-                f"none; install it again with: pip install --force-reinstall {assets.DISTRIBUTION}"
+                f"none; {assets.repair()}"
             )
         return self._atlas.add(path)
 

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from dreamduck.common.errors import MapError
-from dreamduck.simulator.maps.assets import DISTRIBUTION, PICTURE_BYTES, read_file
+from dreamduck.simulator.maps.assets import PICTURE_BYTES, read_file, repair
 
 MAX_PIXELS = 4096 * 4096
 Picture = npt.NDArray[np.uint8]  # (H, W, 3), the top row first
@@ -35,11 +35,10 @@ def load_picture(path: Path) -> Picture:
                 raise ValueError(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS}")
             picture = np.asarray(image.convert("RGBA"), dtype=np.uint8)[:, :, :3]
     except MapError as err:
-        raise MapError(f"{err}, or install it again: pip install --force-reinstall {DISTRIBUTION}") from err
+        raise MapError(f"{err}, or {repair()}") from err
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as err:
         raise MapError(
-            f"{path}: expected a picture, cannot read this one ({err}); install it again with: "
-            f"pip install --force-reinstall {DISTRIBUTION}"
+            f"{path}: expected a picture, cannot read this one ({err}); {repair()}"
         ) from err
     picture = np.ascontiguousarray(picture)
     picture.flags.writeable = False

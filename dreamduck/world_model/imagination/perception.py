@@ -7,7 +7,7 @@ stands for what the memory does not know.)"""
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -101,6 +101,16 @@ class Perception:
         self._look(frames, chosen)
         self.state.h[chosen], self.state.c[chosen] = after
         return self.observation[chosen]
+
+    def get_state(self) -> Any:
+        """A snapshot of all cars, never changed afterwards."""
+        return self.z.copy(), LSTMState(*(part.copy() for part in self.state)), self._seen.copy()
+
+    def set_state(self, state: Any) -> None:
+        """Return to a snapshot of as many cars."""
+        z, lstm, seen = state
+        self.z, self._seen = z.copy(), seen.copy()
+        self.state = LSTMState(*(part.copy() for part in lstm))
 
     def _look(self, frames: npt.NDArray[np.uint8], chosen: npt.NDArray[np.int64]) -> None:
         if len(frames) != len(chosen):

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from dreamduck.common.errors import ConfigError, ResetNeeded
 from dreamduck.world_model.imagination import TEMPERATURE
 from dreamduck.world_model.imagination.noise import POSITION, Noise
-from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ, LSTMState
+from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ, LSTMState, Prediction
 from dreamduck.world_model.mdn_rnn.mixture import FloatArray
 
 
@@ -23,7 +23,7 @@ class DreamStep(NamedTuple):
 
     reward: FloatArray  # (N,)
     ended: npt.NDArray[np.bool_]  # (N,)
-    probability: FloatArray  # (N,), of the end
+    prediction: Prediction  # from which all was drawn
 
 
 class DreamState(NamedTuple):
@@ -94,10 +94,11 @@ def _step(
     """The next latents and states of N dreams, from chance (N, Z + 1) and (N, Z)."""
     state = dynamics.advance(z, actions, state)
     prediction = dynamics.predict(z, state)
-    ended = uniform[:, -1] < prediction.end
+    # At temperature 0 the likelier of the two comes, as with everything else.
+    ended = (uniform[:, -1] if temperature > 0 else 0.5) < prediction.end
     z = dynamics.draw(prediction.mixture, uniform[:, :-1], normal, temperature)
     reward = np.where(ended, prediction.end_reward, prediction.reward)
-    return z, state, DreamStep(reward, ended, prediction.end)
+    return z, state, DreamStep(reward, ended, prediction)
 
 
 class Dreams:

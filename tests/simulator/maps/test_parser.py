@@ -386,16 +386,6 @@ def test_objects_in_a_list(tmp_path):
     assert [thing.name for thing in load_map(str(write(tmp_path, text))).objects] == ["0"]
 
 
-def test_missing_data_is_told(monkeypatch):
-    monkeypatch.setattr(assets, "PACKAGE", "no_such_duckietown_world")
-    assets.data_folder.cache_clear()
-    try:
-        with pytest.raises(DependencyError, match="pip install duckietown-world-daffy"):
-            assets.data_folder()
-    finally:
-        assets.data_folder.cache_clear()
-
-
 def test_damaged_data_is_told(monkeypatch, tmp_path):
     for part in ("maps", "meshes", "textures"):
         (tmp_path / "broken_duckietown_world" / "data" / "gd1" / part).mkdir(parents=True)

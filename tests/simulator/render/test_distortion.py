@@ -65,3 +65,45 @@ def test_every_size_shows_the_same(width, height):
     assert np.median(np.abs((column + 0.5) * 640 / width - big_column)) <= 640 / width
     assert small.min() >= 0
     assert small.max() < width * height
+
+
+def test_the_nearest_pixel_is_scipys():
+    ndimage = pytest.importorskip("scipy.ndimage")
+    generator = np.random.default_rng(3)
+    for share in (0.02, 0.5, 0.97):
+        empty = generator.random((37, 53)) < share
+        rows, columns = distortion.nearest(empty)
+        far, found = ndimage.distance_transform_edt(empty, return_indices=True)
+        np.testing.assert_allclose(np.hypot(*(np.indices(empty.shape) - (rows, columns))), far)
+        assert not empty[rows, columns].any()
+        assert ((rows == found[0]) & (columns == found[1])).mean() > 0.9  # others are as near
+
+
+def test_interpolation_is_scipys():
+    ndimage = pytest.importorskip("scipy.ndimage")
+    generator = np.random.default_rng(4)
+    image = generator.normal(size=(11, 17))
+    rows, columns = generator.uniform(-2, 19, (2, 23, 29))
+    expected = ndimage.map_coordinates(image, (rows, columns), order=1, mode="nearest")
+    np.testing.assert_allclose(distortion.interpolate(image, rows, columns), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(("width", "height"), [(64, 64), (160, 120), (33, 47), (640, 480)])
+def test_the_lens_is_the_one_that_scipy_makes(width, height, monkeypatch):
+    ndimage = pytest.importorskip("scipy.ndimage")
+    made = distortion.lens_map(width, height)
+    monkeypatch.setattr(
+        distortion,
+        "nearest",
+        lambda empty: ndimage.distance_transform_edt(empty, return_distances=False, return_indices=True),
+    )
+    monkeypatch.setattr(
+        distortion,
+        "interpolate",
+        lambda image, v, u: ndimage.map_coordinates(image, (v, u), order=1, mode="nearest"),
+    )
+    distortion.calibrated_map.cache_clear()
+    try:
+        np.testing.assert_array_equal(made, distortion.lens_map(width, height))
+    finally:
+        distortion.calibrated_map.cache_clear()

@@ -77,7 +77,7 @@ def test_same_numbers_as_stepping_one_at_a_time(config, temperature, card):
                     step.reward[0], found.trace.reward[candidate, episode, t], atol=1e-4
                 )
                 np.testing.assert_allclose(
-                    step.probability[0], found.trace.end[candidate, episode, t], atol=1e-5
+                    step.prediction.end[0], found.trace.end[candidate, episode, t], atol=1e-5
                 )
                 total, length = total + float(step.reward[0]), length + 1
                 if step.ended[0]:

@@ -1,4 +1,4 @@
-"""`python -m dreamduck.web`: drive in a browser."""
+"""Drive in a browser: `dreamduck drive`."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ DESCRIPTION = """Drive in a browser: on the road, on the road as the world model
 Prints the address to open and serves it until Ctrl-C. Only this machine can reach it, unless
 --host says otherwise; the address then holds a token, without which nobody gets in."""
 EXAMPLES = """examples:
-  python -m dreamduck.web
-  python -m dreamduck.web --port 0 --map-name loop_obstacles
-  python -m dreamduck.web --host 0.0.0.0        # from other machines, with the token
-  python -m dreamduck.export.static_export dream.html  # the dream as one file, with no server"""
+  dreamduck drive
+  dreamduck drive --port 0 --map-name loop_obstacles
+  dreamduck drive --host 0.0.0.0        # from other machines, with the token
+  dreamduck export dream.html  # the dream as one file, with no server"""
 CLOSE_LIMIT = 1.7  # [s]; with what Python itself takes to end, two seconds
 SKIPPED = ("camera_width", "camera_height")  # the page has its own
 
@@ -88,7 +88,3 @@ def _abort(code: int) -> None:
         with contextlib.suppress(OSError, ValueError):
             stream.flush()
     os._exit(code)
-
-
-if __name__ == "__main__":
-    command_line.run(main)

@@ -1,0 +1,123 @@
+"""The command line `dreamduck`: one subcommand a stage. Nothing is loaded before it is asked for."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.metadata
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from dreamduck.common import command_line
+from dreamduck.common.errors import ConfigError
+from dreamduck.common.extras import needed
+
+
+class Command(NamedTuple):
+    """A subcommand.
+
+    Attributes:
+        target: module:function, which takes the arguments and returns an exit code.
+        help: one line.
+        extra: the extra of pip that holds what the base install lacks for it.
+    """
+
+    target: str
+    help: str
+    extra: str = "train"
+
+
+COMMANDS = {
+    "fetch-data": Command("dreamduck.cli.fetch_data:main", "fetch Duckietown's maps, textures and meshes"),
+    "record": Command("dreamduck.cli.record:main", "record episodes in the simulator"),
+    "train-vae": Command("dreamduck.cli.train_vae:main", "train the VAE on recorded episodes"),
+    "encode": Command("dreamduck.cli.encode:main", "encode recorded episodes as latents"),
+    "train-rnn": Command("dreamduck.cli.train_rnn:main", "train the MDN-RNN on encoded episodes"),
+    "evolve": Command("dreamduck.cli.evolve:main", "evolve a controller by CMA-ES, in the dream or on the road"),
+    "evaluate": Command("dreamduck.cli.evaluate:main", "let a controller drive, in a window or many episodes"),
+    "plot": Command("dreamduck.search.search_plot:main", "draw the progress of a search"),
+    "scoreboard": Command(
+        "dreamduck.evaluation.scoreboard:main", "compare policies: survival, distance, deviations"
+    ),
+    "evaluate-model": Command(
+        "dreamduck.evaluation.open_loop_report:main", "measure what the world model predicts"
+    ),
+    "temperature-sweep": Command(
+        "dreamduck.pipeline.temperature_sweep:main", "evolve at several temperatures, compare on the road"
+    ),
+    "ablations": Command(
+        "dreamduck.pipeline.ablations:main", "compare controllers without and with a trained MDN-RNN"
+    ),
+    "iterate": Command("dreamduck.pipeline.iterate:main", "drive, record, train the MDN-RNN, evolve; repeat"),
+    "record-controller": Command(
+        "dreamduck.pipeline.record_controller:main", "record a controller's episodes on the road"
+    ),
+    "reproduce": Command(
+        "dreamduck.pipeline.reproduce:main", "from nothing to a controller trained in the dream"
+    ),
+    "drive": Command("dreamduck.cli.drive:main", "drive in a browser", "web"),
+    "window": Command("dreamduck.cli.window:main", "drive by keyboard in a window: v0, v1 or v2", "window"),
+    "export": Command(
+        "dreamduck.export.static_export:main", "write the dream as one HTML file with no server", "web"
+    ),
+    "rl": Command("dreamduck.rl.command:main", "train or play agents of Stable-Baselines3", "rl"),
+    "learning-curves": Command("dreamduck.rl.curves:main", "keep an agent with its curve, draw curves", "rl"),
+}
+
+
+def overview() -> str:
+    """What `dreamduck -h` prints."""
+    width = max(map(len, COMMANDS))
+    rows = [f"  {name:{width}}  {command.help}" for name, command in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: dreamduck [-h] [--version] COMMAND ...",
+            "",
+            "A world model for Duckietown: Gym environments and the pipeline that trains them.",
+            "",
+            "commands:",
+            *rows,
+            "",
+            "`dreamduck COMMAND -h` tells the flags of one, with an example.",
+        ]
+    )
+
+
+def main(*words: str) -> None:
+    """Run a subcommand, then exit.
+
+    Args:
+        words: come before the arguments that were typed, for example the name of a subcommand.
+    """
+    command_line.run(run, [*words, *sys.argv[1:]])
+
+
+def run(words: Sequence[str] | None) -> int | None:
+    """Run a subcommand.
+
+    Args:
+        words: its name and its arguments.
+    Returns:
+        The exit code; None for 0.
+    Raises:
+        ConfigError: there is no subcommand of this name.
+        DependencyError: what it needs is not installed.
+    """
+    name, *rest = words or ["-h"]
+    if name in ("-h", "--help"):
+        print(overview())
+        return None
+    if name == "--version":
+        print(f"dreamduck {importlib.metadata.version('dreamduck')}")
+        return None
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, 1)
+        hint = f"did you mean {near[0]}?" if near else "`dreamduck -h` lists them"
+        raise ConfigError(f"dreamduck: expected a command, got {name!r}; {hint}")
+    command = COMMANDS[name]
+    sys.argv = [f"dreamduck {name}", *rest]  # argparse takes the name of the program from here
+    module, _, function = command.target.partition(":")
+    with needed(command.extra):
+        code: int | None = getattr(importlib.import_module(module), function)(rest)
+    return code

@@ -1,0 +1,123 @@
+"""Record episodes: many cars drive, each by a driver of its own, and what they see goes to `records/`.
+
+One process does it alone; `mpiexec -n 4 dreamduck record` spreads the same episodes over
+four, and leaves the same files. A second start makes only what is missing."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import logging
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from dreamduck.common import command_line, config, mpi
+from dreamduck.common.errors import ConfigError
+from dreamduck.common.storage import sweep
+from dreamduck.recordings import coverage, plan, printable, recorder, scan
+from dreamduck.recordings.plan import RecorderConfig
+
+log = logging.getLogger("dreamduck.extract")
+
+EXAMPLES = """examples:
+  dreamduck record --max-trials 20              a small run
+  dreamduck record --maps loop_empty,udem1,zigzag_dists --max-trials 2000
+  dreamduck record --policies expert=1,walk=1 --domain-rand
+  dreamduck record --simulator gym-duckietown --max-trials 4
+  bash dreamduck/envs/extract.bash 8 --max-trials 2000          eight processes
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int | None:
+    """Record what is missing, and report what the recordings cover."""
+    arguments = _parser().parse_args(argv)
+    command_line.start_logging(arguments)
+    settings = config.from_arguments(RecorderConfig, arguments)
+    worker, workers = _worker(arguments)
+    share = functools.partial(_record, settings, arguments.render, workers)
+    with mpi.team(arguments.rank_timeout) as team:
+        if team.size > 1 and workers > 1:
+            raise ConfigError("worker: expected either mpiexec or --worker and --workers, got both")
+        if team.rank:
+            team.serve(functools.partial(_record, settings, False, team.size))
+            return 0
+        if not arguments.report:
+            if team.size > 1:
+                team.map(
+                    functools.partial(_record, settings, arguments.render, team.size), range(team.size)
+                )
+            else:
+                share(worker)
+        team.release()
+    if workers > 1:
+        return 0  # the last word is with `--report`, when all workers are done
+    return _report(settings, arguments.log)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.parser(__doc__ or "", EXAMPLES)
+    config.add_arguments(parser, RecorderConfig, skip=("camera_width", "camera_height"))
+    parser.add_argument("--log", default="log", help="folder for the coverage report (default: log)")
+    parser.add_argument("--report", action="store_true", help="only report on what is recorded")
+    parser.add_argument("--render", action="store_true", help="show what the first car sees")
+    parser.add_argument("--worker", type=int, default=0, help="which of --workers this process is, from 0")
+    parser.add_argument("--workers", type=int, default=1, help="processes that share the episodes")
+    mpi.add_arguments(parser)
+    return parser
+
+
+def _worker(arguments: argparse.Namespace) -> tuple[int, int]:
+    if not 0 <= arguments.worker < arguments.workers:
+        got = f"{arguments.worker} of {arguments.workers}"
+        raise ConfigError(f"worker: expected 0 to --workers - 1, got {got}")
+    return arguments.worker, arguments.workers
+
+
+def _record(settings: RecorderConfig, render: bool, workers: int, worker: int) -> int:
+    """Record one worker's share; returns the number of frames."""
+    sweep(settings.records)
+    episodes = plan.missing(settings, plan.share(settings, worker, workers))
+    log.info("worker %d of %d: %d episodes to record", worker + 1, workers, len(episodes))
+    # Threads would only stand in one another's way.
+    threads: dict[str, Any] = {"threads": 1} if workers > 1 and settings.simulator == "native" else {}
+    watch, close = _window() if render else (None, lambda: None)
+    frames = 0
+    try:
+        hidden: dict[str, Any] = {"disable": True} if worker else {}  # one bar is enough
+        with command_line.progress(total=len(episodes), desc="episodes", **hidden) as bar:
+            for episode in recorder.record(settings, episodes, watch, **threads):
+                frames += len(episode)
+                bar.update()
+                bar.set_postfix(frames=frames, refresh=False)
+    finally:
+        close()
+    return frames
+
+
+def _window() -> tuple[Callable[[Any], None], Callable[[], None]]:
+    """What shows a frame in a window, and what closes the window."""
+    from dreamduck.window.window import Window
+
+    window = Window("extract.py")
+
+    def watch(frame: Any) -> None:
+        window.show(frame)
+
+    return watch, window.close
+
+
+def _report(settings: RecorderConfig, folder: str) -> int:
+    """Say what the recordings cover, and how many files were skipped."""
+    Path(settings.records).mkdir(parents=True, exist_ok=True)
+    found = scan(settings.records, functools.partial(command_line.progress, desc="checking", unit="file"))
+    for path, reason in found.skipped:
+        log.warning("skipped %s: %s", printable(path), reason)
+    measured = coverage.measure(found)
+    picture = coverage.report(folder, measured)
+    print(f"{measured.frames} frames in {measured.episodes} episodes in {settings.records}; {picture}")
+    if found.skipped:
+        print(f"{len(found.skipped)} files skipped")
+    for warning in measured.warnings:
+        print(f"warning: {warning}")
+    return 0

@@ -1,0 +1,311 @@
+"""What the three worlds have in common, alone and in a batch: episodes, seeds, options, snapshots.
+
+A world is written once, for N cars, as a subclass of `Cars`; `SingleEnv` here and `vector.BatchEnv` make
+Gymnasium's environments of it. A batch gives what `gymnasium.vector.SyncVectorEnv` over single
+environments gives, only faster."""
+
+from __future__ import annotations
+
+import abc
+import copy
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from dreamduck.common.config import integer
+from dreamduck.common.errors import ConfigError, ResetNeeded, SimulatorError, StartError
+from dreamduck.simulator.base import FloatArray, Frames
+from dreamduck.simulator.road import check_actions
+
+RENDER_MODES = ("human", "rgb_array")
+SEEDS = 2**31  # episodes that are given no seed draw one below this
+
+Indices = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+Info = dict[str, npt.NDArray[Any]]  # a row for each environment that it speaks of
+
+
+@dataclasses.dataclass(frozen=True)
+class WorldState:
+    """A snapshot of an environment, never changed: stepping on from it gives exactly the same again.
+
+    Attributes:
+        source: the class of the environment that it is of.
+        num_envs: how many environments it holds.
+    """
+
+    source: str
+    num_envs: int
+    _values: dict[str, Any] = dataclasses.field(repr=False)
+
+
+class Cars(abc.ABC):
+    """N cars in one world; a subclass says how episodes begin and go on.
+
+    Attributes:
+        options: what `reset` takes.
+        kept: names of the attributes of the subclass that belong to a snapshot.
+    """
+
+    options: ClassVar[tuple[str, ...]] = ("start",)
+    kept: ClassVar[tuple[str, ...]] = ()
+
+    @abc.abstractmethod
+    def _begin(self, envs: Indices, seeds: Sequence[int], options: dict[str, Any]) -> Info:
+        """Begin the episodes of these seeds in these environments; gives their info, a row each."""
+
+    @abc.abstractmethod
+    def _advance(self, actions: FloatArray) -> tuple[npt.NDArray[Any], Flags, Info]:
+        """Take actions (N, 2), checked; gives rewards, terminated and info, N rows each."""
+
+    @abc.abstractmethod
+    def _observe(self) -> npt.NDArray[Any]:
+        """The observations as they are now, (N, ...), not used again afterwards."""
+
+    @abc.abstractmethod
+    def _images(self) -> list[Frames]:
+        """What `render` shows of each environment, (H, W, 3) uint8."""
+
+    @abc.abstractmethod
+    def about(self) -> dict[str, Any]:
+        """What a recording of the first car's episode tells of its world."""
+
+    def _free(self) -> None:  # noqa: B027  (most worlds hold nothing)
+        """Free what is held."""
+
+    @abc.abstractmethod
+    def _parts(self) -> dict[str, Any]:
+        """The objects with `get_state` and `set_state` that the world consists of, by name."""
+
+    def _snapshot(self, num_envs: int, own: tuple[str, ...]) -> WorldState:
+        values = {name: copy.deepcopy(getattr(self, name)) for name in (*self.kept, *own)}
+        parts = {name: part.get_state() for name, part in self._parts().items()}
+        return WorldState(type(self).__name__, num_envs, values | parts)
+
+    def _restore(self, state: WorldState, num_envs: int, own: tuple[str, ...]) -> None:
+        expected, found = (type(self).__name__, num_envs), (state.source, state.num_envs)
+        if found != expected:
+            raise ConfigError(
+                f"state: expected one of {expected[1]} {expected[0]}, got {found[1]} {found[0]}"
+            )
+        for name, part in self._parts().items():
+            part.set_state(state._values[name])
+        for name in (*self.kept, *own):
+            setattr(self, name, copy.deepcopy(state._values[name]))
+
+
+class SingleEnv(Cars, gymnasium.Env[Any, Any]):
+    """A world with one car.
+
+    Args:
+        observation_space: of the world.
+        fps: steps of the world a second, for videos and the window.
+        render_mode: None, "rgb_array" (`render` returns an image) or "human" (a window).
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES), "render_fps": 10}  # type: ignore[misc]
+    _own = ("_running", "_steps", "_last", "_np_random", "_np_random_seed")
+
+    def __init__(self, observation_space: spaces.Box, fps: float, render_mode: str | None) -> None:
+        if render_mode is not None and render_mode not in RENDER_MODES:
+            raise ConfigError(f"render_mode: expected None or one of {RENDER_MODES}, got {render_mode!r}")
+        if render_mode == "human":
+            from dreamduck.window.window import check_display
+
+            check_display()
+        self.render_mode = render_mode
+        self.metadata = {**type(self).metadata, "render_fps": fps}  # type: ignore[misc]
+        self.observation_space = observation_space
+        self.action_space = spaces.Box(-1.0, 1.0, (2,), dtype=np.float32)
+        self._running = self._closed = False
+        self.stopped = False  # in mode "human": whether the window was closed, or escape pressed in it
+        self._steps = 0
+        self._window: Any = None
+        self._last: tuple[float, dict[str, Any]] = (0.0, {})  # reward and info, for the window
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Any, dict[str, Any]]:
+        """Begin an episode.
+
+        Args:
+            seed: of this episode, and of those that follow without one.
+            options: see the class.
+        Raises:
+            ConfigError: an unknown option, or a bad seed.
+            StartError: a start that cannot be driven from.
+        """
+        self._check_open()
+        checked = check_options(options, self.options)
+        if seed is not None:
+            seed = integer("seed", seed, 0)
+        super().reset(seed=seed)
+        self._running = False
+        episode = int(self.np_random.integers(SEEDS)) if seed is None else seed
+        info = _first(self._begin(np.zeros(1, np.int64), [episode], checked))
+        self._running, self._steps = True, 0
+        self._show(0.0, info)
+        return self.observation, info
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        """Drive one step; see the class for what it gives. Never truncated: that is a wrapper's to say.
+
+        Raises:
+            ActionError: the action has the wrong shape or is not finite.
+            ResetNeeded: before the first reset, or after an episode has ended.
+        """
+        self._check_open()
+        if not self._running:
+            when = "the episode has ended" if self._steps else "there is no episode yet"
+            raise ResetNeeded(f"expected a reset before step ({when}); call reset")
+        rewards, terminated, infos = self._advance(check_actions(_row(action), 1))
+        reward, info = float(rewards[0]), _first(infos)
+        self._steps += 1
+        self._running = not terminated[0]
+        self._show(reward, info)
+        return self.observation, reward, bool(terminated[0]), False, info
+
+    @abc.abstractmethod
+    def frame(self) -> Frames:
+        """What the camera sees now, or what is dreamt, (64, 64, 3) uint8."""
+
+    @property
+    def observation(self) -> npt.NDArray[Any]:
+        """The observation as it is now."""
+        found: npt.NDArray[Any] = self._observe()[0]
+        return found
+
+    def get_state(self) -> WorldState:
+        """A snapshot of this moment, from which `set_state` goes on exactly as before.
+
+        Raises:
+            ResetNeeded: before the first reset.
+            SimulatorError: the simulator cannot tell.
+        """
+        self._check_begun("get_state")
+        return self._snapshot(1, self._own)
+
+    def set_state(self, state: WorldState) -> None:
+        """Return to a moment, of this environment or of another with the same settings.
+
+        Raises:
+            ConfigError: the snapshot is of another world.
+        """
+        self._check_open()
+        self._restore(state, 1, self._own)
+
+    def render(self) -> Any:
+        """The image in mode "rgb_array", (H, W, 3) uint8; in mode "human" the window shows it already."""
+        self._check_open()
+        if self.render_mode is None:
+            raise ConfigError("render: expected render_mode='rgb_array' or 'human' when the world is made")
+        self._check_begun("render")
+        return self._images()[0] if self.render_mode == "rgb_array" else None
+
+    def close(self) -> None:
+        """Free everything; calling it twice is harmless."""
+        if not self._closed:
+            self._closed = True
+            if self._window is not None:
+                self._window.close()
+            self._free()
+
+    def _show(self, reward: float, info: dict[str, Any]) -> None:
+        """Bring the window up to date, in mode "human"."""
+        self._last = (reward, info)
+        if self.render_mode != "human":
+            return
+        from dreamduck.window.window import Window, status
+
+        if self._window is None:
+            self._window = Window(type(self).__name__)
+        lines = status(reward, info, self._steps)
+        keys = self._window.show(self._images()[0], lines, self.metadata["render_fps"])
+        self.stopped = self.stopped or keys.closed or "ESCAPE" in keys.pressed
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SimulatorError("this world is closed; expected an open one, make another")
+
+    def _check_begun(self, call: str) -> None:
+        self._check_open()
+        if not self._last[1]:
+            raise ResetNeeded(f"expected a reset before {call}; call reset")
+
+
+def stopped(env: Any) -> bool:
+    """Whether the person who watches has closed the window, or pressed escape in it.
+
+    Args:
+        env: of Gymnasium or legacy gym, wrapped or not; others than ours are never stopped.
+    """
+    inner = getattr(env, "unwrapped", env)
+    return bool(getattr(getattr(inner, "world", inner), "stopped", False))
+
+
+def _first(infos: Info) -> dict[str, Any]:
+    """The first row of info, in plain Python."""
+    return {
+        key: tuple(values[0].tolist()) if values.ndim > 1 else values[:1].tolist()[0]
+        for key, values in infos.items()
+    }
+
+
+def _row(action: Any) -> npt.ArrayLike:
+    """An action as the only row of a batch."""
+    return action[np.newaxis] if isinstance(action, np.ndarray) else [action]
+
+
+def check_options(
+    options: dict[str, Any] | None, known: Sequence[str], envs: Indices | None = None, num_envs: int = 1
+) -> dict[str, Any]:
+    """The options of a reset, with `start` as a row for each environment that is reset.
+
+    Args:
+        options: as given.
+        known: what the world takes.
+        envs: of a batch: those that are reset; None for a single environment.
+        num_envs: of the batch.
+    Raises:
+        ConfigError: an unknown key.
+        StartError: a start that is not three finite numbers, or rows of them.
+    """
+    checked = dict(options or {})
+    unknown = sorted(set(checked) - set(known))
+    if unknown:
+        raise ConfigError(
+            f"options: expected {', '.join(known) or 'none'}, got {', '.join(map(repr, unknown))}"
+        )
+    if checked.get("start") is not None:
+        if envs is None:
+            checked["start"] = check_start(checked["start"])[np.newaxis]
+        else:
+            checked["start"] = check_start(checked["start"], num_envs)[envs]
+    return checked
+
+
+def check_start(start: Any, rows: int | None = None) -> FloatArray:
+    """A start pose as (3,) float64, or as (rows, 3) where rows are allowed.
+
+    Args:
+        start: as given.
+        rows: how many rows are allowed instead of one pose.
+    Raises:
+        StartError: another shape, or a number that is not finite.
+    """
+    shapes = [(3,)] if rows is None else [(3,), (rows, 3)]
+    expected = "three finite numbers (x [m], z [m], heading [rad])"
+    if rows is not None:
+        expected += f", or {rows} rows of them"
+    try:
+        array = np.asarray(start, dtype=np.float64)
+    except (TypeError, ValueError) as err:
+        raise StartError(f"start: expected {expected}, got {start!r}") from err
+    if array.shape not in shapes or not np.isfinite(array).all():
+        raise StartError(f"start: expected {expected}, got {start!r}")
+    return array if rows is None else np.broadcast_to(array, (rows, 3))

@@ -1,0 +1,134 @@
+"""The command line as a whole: its table, help, and words for what is wrong or missing."""
+
+import importlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dreamduck import cli
+from dreamduck.cli import COMMANDS
+from dreamduck.common.errors import ConfigError, DependencyError
+from dreamduck.common.extras import needed
+
+ENVS = Path(cli.__file__).parents[1] / "envs"
+HEAVY = ("tensorflow", "keras", "torch", "stable_baselines3", "gym_duckietown", "matplotlib", "cma", "onnx")
+HELP = f"""
+import contextlib, io, sys
+from dreamduck import cli
+for name in sys.argv[1:]:
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):
+            cli.run([name, "-h"])
+        code = "no exit"
+    except SystemExit as err:
+        code = err.code
+    text = said.getvalue()
+    heavy = [name for name in {HEAVY} if name in sys.modules]
+    print(name, code, text.startswith(f"usage: dreamduck {{name}} "), f"dreamduck {{name}}" in text[20:], *heavy)
+"""
+
+
+def dreamduck(*words: str, **settings) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "dreamduck", *words]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **settings)
+
+
+def test_each_help_has_an_example_and_loads_nothing_heavy(tmp_path):
+    names = [name for name in COMMANDS if name != "rl"]
+    done = subprocess.run(
+        [sys.executable, "-c", HELP, *names], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert done.stdout.splitlines() == [f"{name} 0 True True" for name in names], done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_table_leads_to_functions():
+    for name, command in COMMANDS.items():
+        if command.extra != "rl":
+            module, _, function = command.target.partition(":")
+            assert callable(getattr(importlib.import_module(module), function)), name
+        assert len(command.help) <= 60, name
+
+
+def test_all_commands_are_listed():
+    done = dreamduck("-h")
+    assert done.returncode == 0
+    assert all(f"\n  {name} " in done.stdout and command.help in done.stdout for name, command in COMMANDS.items())
+    assert dreamduck().stdout == done.stdout
+
+
+def test_the_version_is_told():
+    import dreamduck as package
+
+    assert dreamduck("--version").stdout == f"dreamduck {package.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"), [("recrod", "did you mean record?"), ("xyzzy", "`dreamduck -h` lists them")]
+)
+def test_an_unknown_command_is_refused(word, hint):
+    done = dreamduck(word)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: dreamduck: expected a command, got '{word}'; {hint}\n"
+
+
+def test_words_after_a_command_are_its_own(tmp_path):
+    done = dreamduck("train-vae", "--records", str(tmp_path / "none"), cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(f"error: {tmp_path / 'none'}: no such folder")
+
+
+def test_a_bad_flag_names_the_command():
+    with pytest.raises(SystemExit) as stopped:
+        cli.run(["plot"])
+    assert stopped.value.code == 2
+
+
+def test_unknown_environments_of_window_are_refused(capsys):
+    with pytest.raises(SystemExit):
+        cli.run(["window", "v3"])
+    assert "invalid choice: 'v3'" in capsys.readouterr().err
+
+
+def test_what_is_missing_is_named_with_its_extra(tmp_path):
+    """As in a base install: packages of extras fail to be found."""
+    for name, command, extra in (
+        ("aiohttp", ["drive"], "web"),
+        ("stable_baselines3", ["rl", "--alg=ppo2", "--env=DreamDuck-v0"], "rl"),
+        ("tensorflow", ["encode", "--records", "none"], "train"),
+    ):
+        hidden = tmp_path / extra
+        (hidden / name).mkdir(parents=True)
+        (hidden / name / "__init__.py").write_text(
+            f"raise ModuleNotFoundError(\"No module named '{name}'\", name='{name}')"
+        )
+        done = dreamduck(*command, env={**os.environ, "PYTHONPATH": str(hidden)}, cwd=tmp_path)
+        assert done.returncode == 2
+        wanted = f"expected the package {name}, found none; install it with: pip install 'dreamduck[{extra}]'"
+        assert done.stderr.splitlines()[-1] == f"error: {wanted}"
+
+
+def test_only_foreign_modules_are_named():
+    with pytest.raises(ModuleNotFoundError) as told, needed("train"):
+        importlib.import_module("dreamduck.no_such_module")
+    assert not isinstance(told.value, DependencyError)
+    with pytest.raises(DependencyError, match=r"package no_such_package.*dreamduck\[rl\]"), needed("rl"):
+        importlib.import_module("no_such_package.part")
+
+
+def test_the_scripts_of_2019_are_the_same_commands():
+    shims = {"extract": "record", "model": "evaluate", "vae_train": "train-vae"}
+    shims |= {"series": "encode", "rnn_train": "train-rnn", "train": "evolve"}
+    for script, command in shims.items():
+        done = subprocess.run([sys.executable, ENVS / f"{script}.py", "-h"], capture_output=True, text=True)
+        assert done.stdout.startswith(f"usage: dreamduck {command} "), done.stderr
+        assert len((ENVS / f"{script}.py").read_text().splitlines()) <= 6
+
+
+def test_an_unknown_command_is_a_configuration_error():
+    with pytest.raises(ConfigError):
+        cli.run(["no-such-command"])
