@@ -161,9 +161,8 @@ def run(
             how = dataclasses.replace(search, max_steps=min(search.max_steps, DREAM_STEPS))
         if case.memory == "untrained":
             here = config.replace(world, weights=str(folder / "untrained"))
-            how = dataclasses.replace(
-                how, beginning="first"
-            )  # an untrained state says nothing of what came before
+            # An untrained state says nothing of what came before.
+            how = dataclasses.replace(how, beginning="first")
         plan = Plan(case.env, here, how, case.form, folder / case.name, fresh=fresh)
         done = plan.folder / "verdict.json"
         key = settings_key(case.env, here, settings, search=to_dict(how), form=str(case.form))

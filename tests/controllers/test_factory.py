@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from dreamduck.cli import evolve as train
+from dreamduck.common import backend
 from dreamduck.common.errors import ConfigError, WeightsError
+from dreamduck.controllers import factory
 from dreamduck.controllers.controller_file import RunFiles, read_theta
 from dreamduck.controllers.evaluator import EvalBatch, evaluate_all
 from dreamduck.controllers.factory import (
@@ -176,3 +178,20 @@ def test_an_untrained_memory_dreams(weights, tmp_path):
     assert np.isfinite(
         evaluator(EvalBatch(np.zeros((2, form.size), np.float32), (0, 1), 2, 5)).reward
     ).all()
+
+
+@pytest.mark.parametrize(("given", "limited"), [(1, [1]), (None, []), (64, [])])
+def test_threads_limit_tensorflow_in_the_dream(world, monkeypatch, given, limited):
+    asked = []
+    monkeypatch.setattr(factory, "cores", lambda: 4)
+    monkeypatch.setattr(backend, "set_threads", asked.append)
+    factory.make_evaluator("rnnenv", world, FORM, given)
+    assert asked == limited
+
+
+def test_tensorflow_that_runs_keeps_its_threads(world, monkeypatch):
+    def started(threads):
+        raise RuntimeError("context is initialized")
+
+    monkeypatch.setattr(backend, "set_threads", started)
+    factory.limit_tensorflow(1)
