@@ -132,7 +132,7 @@ class RoadEvaluator:
         make_road: builds a road for so many cars.
         make_perception: builds the `Perception` of so many cars.
         form: of the candidates.
-        most_cars: drive no more at a time; all of a block together by default.
+        most_cars: at a time; all of a block together by default.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class RoadEvaluator:
         else:
             parts = []
             for at in range(0, count, self._most_cars):
-                # The last ones drive more than once, so that the same cars do all.
+                # The last ones run more than once, so that all parts have the same size.
                 rows = [min(at + i, count - 1) for i in range(self._most_cars)]
                 theta = task.theta[[row // task.episodes for row in rows]]
                 parts.append(self._drive(theta, [seeds[row] for row in rows], task.steps))
@@ -213,7 +213,7 @@ class ControllerPolicy:
 
 
 def run_episodes(
-    road: Drivable, policy: Policy, seeds: Sequence[int], steps: int, watch: Callback | None = None
+    road: Drivable, policy: Policy, seeds: Sequence[int], steps: int, callback: Callback | None = None
 ) -> Returns:
     """One episode for each car of a road.
 
@@ -221,14 +221,14 @@ def run_episodes(
 
     Args:
         seeds: one a car.
-        watch: called after every step.
+        callback: called after every step.
     Returns:
         The returns with P = N cars and E = 1.
     """
     state = road.reset(seeds)
     policy.start(seeds)
-    if watch is not None:
-        watch.start(state)
+    if callback is not None:
+        callback.start(state)
     alive = np.ones(road.num_cars, dtype=np.bool_)
     reward = np.zeros(road.num_cars, dtype=np.float64)
     length = np.zeros(road.num_cars, dtype=np.int64)
@@ -237,8 +237,8 @@ def run_episodes(
         step = road.step(np.where(alive[:, None], actions, 0.0))
         reward += np.where(alive, step.reward, 0.0)
         length += alive
-        if watch is not None:
-            watch.update(step)
+        if callback is not None:
+            callback.update(step)
         alive &= ~step.terminated
         state = step.state
         if not alive.any():

@@ -1,8 +1,8 @@
 """The scoreboard: all policies in the same episodes, by the measures of the AI Driving Olympics.
 
-Each row drives the same
+Each row has the same
 starts on each map and in each simulator, those it was trained on and those it never saw. What is
-measured already is not measured again: a stopped run goes on. Under `mpiexec` the ranks share the
+measured already is not measured again: a stopped run resumes. Under `mpiexec` the ranks share the
 work; the result does not depend on their number."""
 
 from __future__ import annotations
@@ -68,11 +68,9 @@ class ScoreConfig:
     episodes: int = option(100, "for each row, map and simulator", low=1)
     seconds: float = option(60.0, "an episode is cut after so long", unit="s", above=0.0)
     seed: int = option(0, "of the episodes", low=0)
-    maps: tuple[str, ...] = option((TRAINING_MAP, *UNSEEN_MAPS), "maps to drive on")
+    maps: tuple[str, ...] = option((TRAINING_MAP, *UNSEEN_MAPS), "maps to evaluate on")
     simulators: tuple[str, ...] = option(SIMULATORS[:1], "native, gym-duckietown or both")
-    cars: int = option(
-        0, "cars that drive together; 0: 50 in native, a core's worth in gym-duckietown", low=0
-    )
+    cars: int = option(0, "cars at a time; 0: 50 in native, a core's worth in gym-duckietown", low=0)
 
     def __post_init__(self) -> None:
         check(self)
@@ -80,7 +78,7 @@ class ScoreConfig:
             if name not in SIMULATORS:
                 raise ConfigError(f"simulators: expected some of {', '.join(SIMULATORS)}, got {name!r}")
         for name in self.maps:
-            load_map(name)  # an unknown one is told now, not after an hour
+            load_map(name)  # an unknown one is fails now, not after an hour
 
 
 class Round(NamedTuple):
@@ -381,7 +379,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = parse_rows(arguments)
     for row in rows:
         if row.kind == "controller":
-            load_controller(row.source, world.model.folder, arguments.strict)  # told now, not after an hour
+            load_controller(row.source, world.model.folder, arguments.strict)  # fails early
         if row.kind == "agent":
             check_agent(row.source, world, arguments.strict)
     with mpi.team(arguments.rank_timeout) as team:

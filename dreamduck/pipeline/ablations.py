@@ -192,7 +192,7 @@ def build_parser() -> argparse.ArgumentParser:
         "example:\n  dreamduck ablations --out ablations --generations 50",
     )
     parser.add_argument("--out", default="ablations", help="folder to write to (default: ablations)")
-    parser.add_argument("--fresh", action="store_true", help="start anew, over files that lie there")
+    parser.add_argument("--fresh", action="store_true", help="start again, overwriting existing files")
     mpi.add_arguments(parser)
     config.add_arguments(parser, AblationConfig)
     config.add_arguments(parser.add_argument_group("search"), SearchConfig, defaults=SEARCH)  # type: ignore[arg-type]

@@ -46,9 +46,7 @@ class ReproduceConfig(RecipeConfig):
     frames: int = option(150, "of an episode at most", low=2)
     vae_epochs: int = option(2, "of the VAE", low=1)
     vae_steps: int = option(4000, "of the VAE at most; 0 for all", low=0)
-    kl_tolerance: float = option(
-        2.0, "of the VAE: a precise latent is worth more than a smooth one", low=0.0
-    )
+    kl_tolerance: float = option(2.0, "of the VAE: KL divergence that is not penalised", low=0.0)
     memory_steps: int = option(TRAINING_STEPS, "of the MDN-RNN", low=1)
     temperature: float = option(TEMPERATURE, "of the dream", above=0.0)
     unseen_episodes: int = option(100, "to record on a map that is never seen, to report on", low=2)

@@ -156,7 +156,7 @@ def build_parser() -> argparse.ArgumentParser:
         "example:\n  dreamduck temperature-sweep --temperatures 0.3,0.5,1.0 --out gap",
     )
     parser.add_argument("--out", default="gap", help="folder to write to (default: gap)")
-    parser.add_argument("--fresh", action="store_true", help="start anew, over files that lie there")
+    parser.add_argument("--fresh", action="store_true", help="start again, overwriting existing files")
     mpi.add_arguments(parser)
     config.add_arguments(parser, TemperatureSweepConfig)
     config.add_arguments(parser.add_argument_group("search"), SearchConfig, defaults=SEARCH)  # type: ignore[arg-type]

@@ -105,10 +105,10 @@ class Search:
         team: the ranks that share the work.
         facts: what the card should say besides (weights, world, command).
         start: (n,) the first mean.
-        fresh: start anew even where a state lies.
+        fresh: start again even if a state is there.
         make_subspace: finds the components to search along, around `start`; needed with `components`.
     Raises:
-        CheckpointError: a state lies there from other settings.
+        CheckpointError: a state of other settings is there.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class Search:
 
     @property
     def state_path(self) -> Any:
-        """The file that a killed run goes on from."""
+        """The file that a killed run resumes from."""
         return self.files.path(".state.npz")
 
     @property

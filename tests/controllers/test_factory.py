@@ -182,7 +182,7 @@ def test_an_untrained_memory_dreams(weights, tmp_path):
 
 @pytest.mark.parametrize(("given", "limited"), [(1, [1]), (None, []), (64, [])])
 def test_threads_limit_tensorflow_in_the_dream(world, monkeypatch, given, limited):
-    asked = []
+    asked: list[int] = []
     monkeypatch.setattr(factory, "cores", lambda: 4)
     monkeypatch.setattr(backend, "set_threads", asked.append)
     factory.make_evaluator("rnnenv", world, FORM, given)
