@@ -18,9 +18,7 @@ def main() -> None:
     )
     flags = parser.parse_args()
 
-    dream = vec_env(
-        "DreamDuck-v2", 16, weights=flags.weights, temperature=1.1
-    )  # sixteen dreams in one batch
+    dream = vec_env("DreamDuck-v2", 16, weights=flags.weights)  # sixteen dreams in one batch
     model = PPO("MlpPolicy", dream, n_steps=128, batch_size=256, n_epochs=4, device="cpu", verbose=1)
     model.learn(flags.steps)
     model.save(flags.save)  # examples/ppo_v1.py drives with it

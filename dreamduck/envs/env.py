@@ -13,7 +13,6 @@ import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
-from dreamduck.common import command_line
 from dreamduck.common.config import from_mapping, integer
 from dreamduck.envs.base import Cars, Flags, Indices, Info, SingleEnv
 from dreamduck.envs.panels import IMAGE_HEIGHT, IMAGE_WIDTH
@@ -186,12 +185,7 @@ def cars_info(state: CarState) -> Info:
     }
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Drive the simulator by keyboard."""
-    from dreamduck.window.keyboard import run
-
-    run("Drive DreamDuck-v0, the simulator, by keyboard.", RoadConfig, DuckEnv, argv, weights=True)
-
-
 if __name__ == "__main__":
-    command_line.run(main)
+    from dreamduck.cli import main
+
+    main("window", "v0")

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium.vector import AutoresetMode
 
-from dreamduck.common import command_line
 from dreamduck.common.config import check, from_mapping, option, part
 from dreamduck.common.errors import ConfigError
 from dreamduck.envs.base import Flags, Indices, Info, SingleEnv
@@ -230,12 +229,7 @@ class RealVectorEnv(SeenCars, BatchEnv):
         self._make_cars(self.num_envs, threads)
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Drive the simulator, seen through the world model, by keyboard."""
-    from dreamduck.window.keyboard import run
-
-    run("Drive DreamDuck-v1, the simulator seen through the model, by keyboard.", RealConfig, RealEnv, argv)
-
-
 if __name__ == "__main__":
-    command_line.run(main)
+    from dreamduck.cli import main
+
+    main("window", "v1")

@@ -16,7 +16,6 @@ import numpy.typing as npt
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
-from dreamduck.common import command_line
 from dreamduck.common.config import check, from_mapping, option, part
 from dreamduck.common.errors import WeightsError
 from dreamduck.envs.base import Cars, Flags, Indices, Info, SingleEnv
@@ -271,12 +270,7 @@ def step_time(rnn: MDNRNN) -> float:
     return float(found) if isinstance(found, (int, float)) and found > 0 else STEP_TIME
 
 
-def main(argv: Sequence[str] | None = None) -> None:
-    """Drive in the dream by keyboard."""
-    from dreamduck.window.keyboard import run
-
-    run("Drive in DreamDuck-v2, the dream, by keyboard.", DreamConfig, DreamEnv, argv)
-
-
 if __name__ == "__main__":
-    command_line.run(main)
+    from dreamduck.cli import main
+
+    main("window", "v2")

@@ -22,7 +22,6 @@ from dreamduck.common.errors import DependencyError, WeightsError
 from dreamduck.common.storage import PathLike, replacing
 from dreamduck.controllers.policy import CRUISE_THROTTLE, Controller
 from dreamduck.envs.rnnenv import step_time
-from dreamduck.export.graphs import decoder_graph, memory_graph
 from dreamduck.web.protocol import MAX_PACE
 from dreamduck.web.scenes import latent_order
 from dreamduck.web.server import PAGE
@@ -85,6 +84,8 @@ def render(model: WorldModel, controller: Controller | None, temperature: float 
     Raises:
         DependencyError: the browser's runtime has not been fetched yet.
     """
+    from dreamduck.export.graphs import decoder_graph, memory_graph
+
     # Temperature 0 draws nothing, and would check less.
     arrays, check = reference(model, temperature or TEMPERATURE)
     initial = model.start_states()

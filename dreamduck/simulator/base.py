@@ -139,7 +139,8 @@ class Simulator(Protocol):
         """Drive every car for `frame_skip` steps of physics.
 
         Args:
-            actions: (N, 2) [throttle, steering] as upstream's `DuckietownEnv.step` takes them.
+            actions: (N, 2) [throttle, steering] as upstream's `DuckietownEnv.step` takes them; finite,
+                which whoever takes them from outside checks, see `road.check_actions`.
         """
         ...
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from dreamduck.cli import window
 from dreamduck.common.errors import ConfigError, MapError, ResetNeeded, SimulatorError, StartError
-from dreamduck.envs import env as script
 from dreamduck.envs.env import DuckEnv
 from tests.envs.conformance import ACTION, Conformance
 
@@ -141,7 +141,7 @@ def test_arguments_reach_the_simulator():
 
 def test_script_has_the_same_words(capsys):
     with pytest.raises(SystemExit) as told:
-        script.main(["-h"])
+        window.main(["v0", "-h"])
     assert told.value.code == 0
     text = capsys.readouterr().out
     for flag in ("--map-name", "--simulator", "--domain-rand", "--distortion", "--frame-skip", "--reward"):

@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from dreamduck.common.errors import ActionError, ConfigError, ResetNeeded, StartError
+from dreamduck.common.errors import ConfigError, ResetNeeded, StartError
 from dreamduck.simulator.base import END_COLLISION, END_NONE, END_OFF_ROAD, SimulatorConfig
 from dreamduck.simulator.expert import Expert
 from dreamduck.simulator.native import NativeSimulator
@@ -286,9 +286,6 @@ def test_bad_shapes_and_order():
     with pytest.raises(ResetNeeded, match=r"\[0\]"):
         sim.step(np.zeros((2, 2)))
     sim.reset([0, 1])
-    for bad in (np.zeros((1, 2)), np.zeros((2, 3)), np.full((2, 2), np.nan)):
-        with pytest.raises(ActionError, match="expected finite numbers of shape"):
-            sim.step(bad)
     for seeds, cars in (([1], None), ([1, 2], [0, 0]), ([1], [2]), ([-1, 0], None), ([1.5, 0], None)):
         with pytest.raises(ConfigError):
             sim.reset(seeds, cars=None if cars is None else np.array(cars))

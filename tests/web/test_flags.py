@@ -8,6 +8,7 @@ import json
 import logging
 import socket
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,11 @@ import numpy as np
 import pytest
 
 from dreamduck.cli import drive as page
+from dreamduck.cli import window
 from dreamduck.common import command_line
-from dreamduck.common.errors import ConfigError, DreamDuckError
+from dreamduck.common.errors import ConfigError, ControllerError, DreamDuckError
 from dreamduck.controllers.controller_file import RunFiles
 from dreamduck.controllers.policy import ControllerForm, random_theta
-from dreamduck.envs import env, realenv, rnnenv
 from dreamduck.simulator.road import RoadConfig
 from dreamduck.web.server import Server, ServerConfig
 from dreamduck.web.session import Session
@@ -39,7 +40,12 @@ def files(tmp_path_factory) -> dict[str, str]:
     folder = write_model(tmp_path_factory.mktemp("other"), seed=1)
     run = RunFiles.of(folder, "rnnenv", 1, 4)
     run.write_theta(random_theta(ControllerForm("zch"), np.random.default_rng(0), 0.1))
-    return {"weights": str(folder), "controller": str(run.path(".json"))}
+    other = RunFiles.of(folder, "realenv", 1, 4)  # made with another world model
+    other.write_theta(random_theta(ControllerForm("zch"), np.random.default_rng(0), 0.1))
+    card = {"weights": {"rnn.weights.h5": "another", "vae.weights.h5": "another"}}
+    other.path(".card.json").write_text(json.dumps(card))
+    names = {"weights": folder, "controller": run.path(".json"), "stranger": other.path(".json")}
+    return {name: str(path) for name, path in names.items()}
 
 
 def parser_of(main: Callable[..., Any], monkeypatch) -> argparse.ArgumentParser:
@@ -74,6 +80,7 @@ PAGE: dict[str, list[str]] = {
     "steering_gain": ["--steering-gain=1.5", "--any-weights"],
     "weights": ["--weights={weights}"],
     "controller": ["--controller={controller}"],
+    "strict": ["--strict", "--controller={stranger}"],
     "records": ["--records={folder}/a"],
     "films": ["--films={folder}/b"],
     "temperature": ["--temperature=0.7"],
@@ -132,6 +139,11 @@ def test_a_flag_of_the_page_has_an_effect(name, page_before, files, tmp_path, mo
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     flags = [flag.format(**files, folder=tmp_path, port=port) for flag in PAGE[name]]
+    if name == "strict":
+        page_look(flags[1:], monkeypatch)
+        with pytest.raises(ControllerError, match="another world model"):
+            page_look(flags, monkeypatch)
+        return
     if name == "any_weights":
         with pytest.raises(ConfigError):  # it is what the flag is for
             page_look(flags[1:], monkeypatch)
@@ -163,13 +175,17 @@ DRIVE: dict[str, list[str]] = {
     "steps": ["--steps=3"],
     "driver": ["--driver=controller", "--controller={controller}"],
     "controller": ["--controller={folder}/missing.json"],
+    "strict": ["--strict", "--controller={stranger}"],
     "record": ["--record={folder}/episodes"],
     "video": ["--video={folder}/film.gif"],
 }
 SCRIPTS: dict[str, tuple[Callable[..., Any], dict[str, list[str]]]] = {
-    "env": (env.main, {**ROAD, **DRIVE, "weights": ["--weights={folder}/missing", "--driver=controller"]}),
+    "env": (
+        partial(window.start, "v0"),
+        {**ROAD, **DRIVE, "weights": ["--weights={folder}/missing", "--driver=controller"]},
+    ),
     "realenv": (
-        realenv.main,
+        partial(window.start, "v1"),
         {
             **ROAD,
             **DRIVE,
@@ -185,7 +201,7 @@ SCRIPTS: dict[str, tuple[Callable[..., Any], dict[str, list[str]]]] = {
         },
     ),
     "rnnenv": (
-        rnnenv.main,
+        partial(window.start, "v2"),
         {
             **DRIVE,
             "weights": ["--weights={weights}"],
@@ -195,7 +211,7 @@ SCRIPTS: dict[str, tuple[Callable[..., Any], dict[str, list[str]]]] = {
     ),
 }
 # What a flag is compared with, where it needs another to have an effect.
-BESIDE = {"temperature": ["--next-z"]}
+BESIDE = {"temperature": ["--next-z"], "strict": ["--controller={stranger}"]}
 CASES = [(script, name) for script, (_, flags) in SCRIPTS.items() for name in flags]
 
 
@@ -253,11 +269,12 @@ def looks(tmp_path_factory) -> Callable[[str, list[str]], list[Any]]:
 def test_a_flag_of_the_script_has_an_effect(script, name, looks, files, tmp_path, monkeypatch):
     main, flags = SCRIPTS[script]
     given = [flag.format(**files, folder=tmp_path) for flag in flags[name]]
-    before = looks(script, [flag for flag in BESIDE.get(name, []) if flag in given])
+    beside = [flag.format(**files) for flag in BESIDE.get(name, [])]
+    before = looks(script, [flag for flag in beside if flag in given])
     assert before[0] != "refused"
     after = window_look(main, given, tmp_path, monkeypatch)
     assert after != before
-    if "missing" not in given[0]:
+    if "missing" not in given[0] and name != "strict":
         assert after[0] != "refused", after
 
 

@@ -315,7 +315,7 @@ def test_many_bad_messages_or_a_huge_one_close_the_connection(tmp_path):
 def test_strange_origins_and_hosts_are_refused(tmp_path):
     async def test(address, http, tab, workshop):
         own = address.rstrip("/")
-        assert (await (await tab(InitialAgent=own)).hear("hello"))["type"] == "hello"
+        assert (await (await tab(Origin=own)).hear("hello"))["type"] == "hello"
         for origin in (
             "http://evil.example",
             "null",
@@ -327,7 +327,7 @@ def test_strange_origins_and_hosts_are_refused(tmp_path):
             "\udcff",
         ):
             with pytest.raises(WSServerHandshakeError) as info:
-                await tab(InitialAgent=origin)
+                await tab(Origin=origin)
             assert info.value.status == 403
         for host in (
             "evil.example",
@@ -533,6 +533,7 @@ def test_the_driver_changes_between_two_steps(tmp_path):
             await one.say("step")
         await one.moment(lambda m: m["step"] == 6)
         await one.say("seek", step=0)
+        await one.moment(lambda m: m["step"] == 0)
         await one.say("driver", driver="replay")
         world = workshop.made[0]
         world.pace = 0.3

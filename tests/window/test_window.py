@@ -271,7 +271,15 @@ class Counter(gymnasium.Env):
         self.closed = True
 
 
-FLAGS = {"seed": 3, "steps": 0, "driver": "person", "controller": "", "record": None, "video": None}
+FLAGS = {
+    "seed": 3,
+    "steps": 0,
+    "driver": "person",
+    "controller": "",
+    "strict": False,
+    "record": None,
+    "video": None,
+}
 
 
 def drive_in_thread(world, tmp_path, **flags):
@@ -416,6 +424,7 @@ def test_a_controller_sees_the_same_in_the_simulator_as_through_the_model(model_
 
 def test_drivers_that_there_are_not(tmp_path, monkeypatch, model_folder):
     monkeypatch.chdir(tmp_path)  # no ./log here
+    monkeypatch.setattr("dreamduck.window.policy_switch.CONTROLLERS", tmp_path)
     wheel = PolicySwitch(Counter(), "", str(model_folder))
     for driver in ("controller", "expert"):
         with pytest.raises(ConfigError):

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.errors import ActionError, FrameError, ResetNeeded, WeightsError
+from dreamduck.common.errors import FrameError, ResetNeeded, WeightsError
 from dreamduck.world_model.mdn_rnn import MDNRNN, LSTMState
 from dreamduck.world_model.mdn_rnn.mixture import FloatArray
 
@@ -86,16 +86,12 @@ class Perception:
         Returns:
             (n, Z + 2H) [z, c, h] of these cars.
         Raises:
-            ResetNeeded: a car has not begun. ActionError: actions of another shape.
+            ResetNeeded: a car has not begun.
         """
         chosen = self._chosen(cars)
         if not self._seen[chosen].all():
             raise ResetNeeded("expected a reset of every car before its first step; call reset")
         clipped = np.clip(np.asarray(actions, dtype=np.float32), -1.0, 1.0)
-        if clipped.shape != (len(chosen), self.memory.config.action_size):
-            raise ActionError(
-                f"actions: expected {(len(chosen), self.memory.config.action_size)}, got {clipped.shape}"
-            )
         before = LSTMState(self.state.h[chosen], self.state.c[chosen])
         after = self.memory.advance(self.z[chosen], clipped, before)
         self._look(frames, chosen)
