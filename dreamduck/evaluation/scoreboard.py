@@ -13,9 +13,9 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -25,30 +25,17 @@ from dreamduck.common.errors import ConfigError
 from dreamduck.common.readers import in_words, read_text
 from dreamduck.common.storage import claim, read_json, write_json
 from dreamduck.common.threads import cores
-from dreamduck.controllers.controller_file import read_controller
-from dreamduck.controllers.evaluator import ControllerPolicy, Policy, run_episodes
 from dreamduck.controllers.factory import (
     WorldConfig,
     add_strict,
     load_controller,
-    model_sizes,
-    perception_maker,
-    road_maker,
     versions,
     weights_fingerprints,
 )
 from dreamduck.evaluation import report
-from dreamduck.evaluation.entries import BUILT_IN, Entry, check_agent, load_policy, training_budget
-from dreamduck.evaluation.episode_stats import EpisodeStatsCallback, as_measures
-from dreamduck.evaluation.policies import (
-    DriveStraight,
-    FramePolicy,
-    ModelPolicy,
-    PurePursuit,
-    Random,
-    StandStill,
-)
-from dreamduck.registration import agents
+from dreamduck.evaluation.entries import BUILT_IN, Entry, check_agent, training_budget
+from dreamduck.evaluation.episode_stats import as_measures
+from dreamduck.evaluation.runner import PATHS_KEPT, Round, Runner
 from dreamduck.simulator.base import SIMULATORS
 from dreamduck.simulator.maps.parser import load_map
 
@@ -58,7 +45,6 @@ log = logging.getLogger(__name__)
 
 TRAINING_MAP = "loop_empty"
 UNSEEN_MAPS = ("udem1", "small_loop")
-PATHS_KEPT = 8  # episodes of each row whose path is drawn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,75 +65,6 @@ class ScoreConfig:
                 raise ConfigError(f"simulators: expected some of {', '.join(SIMULATORS)}, got {name!r}")
         for name in self.maps:
             load_map(name)  # an unknown one is fails now, not after an hour
-
-
-class Round(NamedTuple):
-    """One round of cars: the task that ranks share out."""
-
-    row: Entry
-    simulator: str
-    map_name: str
-    seeds: tuple[int, ...]
-
-
-class Runner:
-    """Drives rounds of cars; keeps roads and models for the next round."""
-
-    def __init__(self, world: WorldConfig, settings: ScoreConfig, threads: int | None = None) -> None:
-        self.world, self.settings, self.threads = world, settings, threads
-        self._roads: dict[tuple[str, str, int], Any] = {}
-        self._perception_maker: Any = None
-
-    def __call__(self, task: Round) -> dict[str, Any]:
-        """Drive one round; the measures of each episode, and the paths of the first."""
-        world = config.replace(self.world, map_name=task.map_name, simulator=task.simulator)
-        road = self._road(world, len(task.seeds))
-        stats = EpisodeStatsCallback(world.road.step_time)
-        steps = max(1, round(self.settings.seconds / world.road.step_time))
-        policy = self._policy(task.row, world, len(task.seeds))
-        returns = run_episodes(road, policy, task.seeds, steps, stats)
-        episodes = stats.episodes()
-        for car, episode in enumerate(episodes):
-            episode["seed"], episode["return"] = task.seeds[car], round(float(returns.reward[car, 0]), 6)
-        return {"episodes": episodes, "paths": stats.paths(PATHS_KEPT)}
-
-    def _road(self, world: WorldConfig, cars: int) -> Any:
-        key = (world.road.simulator, world.road.map_name, cars)
-        if key not in self._roads:
-            self.close()  # one at a time: a car of gym-duckietown takes 336 MB
-            self._roads[key] = road_maker(world.road, self.threads)(cars)
-        return self._roads[key]
-
-    def _policy(self, row: Entry, world: WorldConfig, cars: int) -> Policy:
-        if row.kind == "controller":
-            controller = read_controller(row.source, *model_sizes(world.model.folder))
-            return ControllerPolicy(controller.form, controller.theta, self._perception(world, cars))
-        if row.kind == "agent":
-            actor = agents().AgentPolicy(row.source)
-            if actor.about.sees_frames:
-                return FramePolicy(actor.act, lambda seeds: actor.start())
-            return ModelPolicy(actor.act, self._perception(world, cars), lambda seeds: actor.start())
-        if row.kind == "policy":
-            return FramePolicy(*load_policy(row.source, cars))
-        plain: dict[str, Callable[[], Policy]] = {
-            "standing still": StandStill,
-            "straight": DriveStraight,
-            "random": Random,
-        }
-        if row.name in plain:
-            return plain[row.name]()
-        return PurePursuit(load_map(world.road.map_name), world.road.steering_gain)
-
-    def _perception(self, world: WorldConfig, cars: int) -> Any:
-        if self._perception_maker is None:
-            self._perception_maker = perception_maker(world)
-        return self._perception_maker(cars)
-
-    def close(self) -> None:
-        """Free the simulators."""
-        for road in self._roads.values():
-            road.close()
-        self._roads.clear()
 
 
 class Scoreboard:
@@ -383,7 +300,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if row.kind == "agent":
             check_agent(row.source, world, arguments.strict)
     with mpi.team(arguments.rank_timeout) as team:
-        runner = Runner(world, settings, arguments.threads or team.cores)
+        runner = Runner(world, settings.seconds, arguments.threads or team.cores)
         try:
             if team.rank:
                 team.serve(runner)

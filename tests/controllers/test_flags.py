@@ -21,6 +21,7 @@ from dreamduck.controllers.factory import WorldConfig
 from dreamduck.controllers.policy import Controller, ControllerForm
 from dreamduck.evaluation import scoreboard
 from dreamduck.evaluation.final_evaluation import SelectionConfig
+from dreamduck.evaluation.runner import Runner
 from dreamduck.pipeline import ablations, iterate, record_controller, reproduce, temperature_sweep
 from dreamduck.pipeline.iterate import IterateConfig, round_stages
 from dreamduck.pipeline.reproduce import ReproduceConfig
@@ -105,7 +106,7 @@ def catch(*taken):
             return value.timeout
         if isinstance(value, scoreboard.Scoreboard):
             return value.folder, value.settings, value.world
-        if isinstance(value, scoreboard.Runner):
+        if isinstance(value, Runner):
             return value.threads
         if isinstance(value, Controller):
             return value.form, value.theta.tolist()

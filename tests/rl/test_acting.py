@@ -17,6 +17,7 @@ from dreamduck.controllers.factory import WorldConfig
 from dreamduck.evaluation import entries as rows
 from dreamduck.evaluation import scoreboard
 from dreamduck.evaluation.entries import Entry, check_agent, training_budget
+from dreamduck.evaluation.runner import Runner
 from dreamduck.pretrained import AGENTS
 from dreamduck.rl import agent_file
 from dreamduck.rl.acting import About, AgentPolicy, about
@@ -157,7 +158,7 @@ def test_what_an_agent_cost_is_noted_with_older_measurements(road, tmp_path, mon
     assert "cost" not in entries(tmp_path)["on the road"]
     assert "steps in the simulator" not in (tmp_path / "scores.md").read_text()
     monkeypatch.setattr(scoreboard, "training_budget", rows.training_budget)
-    monkeypatch.setattr(scoreboard.Runner, "__call__", lambda *_: pytest.fail("drove again"))
+    monkeypatch.setattr(Runner, "__call__", lambda *_: pytest.fail("drove again"))
     scoreboard.main(flags)
     assert entries(tmp_path)["on the road"]["cost"]["simulator_steps"] == 32
 
