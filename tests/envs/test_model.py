@@ -12,16 +12,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dreamduck.common.errors import ConfigError, ControllerError
-from dreamduck.controllers.policy import ControllerForm
+import dreamduck
 from dreamduck.cli import evaluate as model
 from dreamduck.cli import evolve as train
+from dreamduck.common.errors import ConfigError, ControllerError
+from dreamduck.controllers.policy import ControllerForm
 from dreamduck.simulator.environment import describe
 from dreamduck.simulator.road import RoadConfig
 from dreamduck.window.window import Keys
 
 FORM = ControllerForm("zch", 0, 2, 4, 8)
-SCRIPT = Path(model.__file__)
+SCRIPT = Path(dreamduck.__file__).parent / "envs" / "model.py"
 
 
 @pytest.fixture

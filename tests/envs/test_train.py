@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import dreamduck
 from dreamduck.cli import evolve as train
 from dreamduck.common import config
 from dreamduck.common.errors import CheckpointError, ConfigError, ControllerError
@@ -23,7 +24,7 @@ from tests.controllers.fakes import Sphere
 
 SMALL = ["-n", "4", "--num_episode", "2", "--generations", "2", "-q"]
 SMALL += ["--features", "z", "--components", "0"]
-SCRIPT = Path(train.__file__)
+SCRIPT = Path(dreamduck.__file__).parent / "envs" / "train.py"
 
 
 @pytest.fixture
