@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from dreamduck.common.errors import ConfigError, MapError
-from dreamduck.controllers.evaluator import drive
+from dreamduck.controllers.evaluator import run_episodes
 from dreamduck.controllers.factory import WorldConfig
 from dreamduck.evaluation import report, scoreboard
 from dreamduck.evaluation.entries import Entry, load_policy
 from dreamduck.evaluation.episode_stats import EpisodeStatsCallback, as_measures
+from dreamduck.evaluation.runner import Runner
 from dreamduck.evaluation.scoreboard import main
 from tests.controllers.fakes import FakeRoad
 from tests.controllers.test_evaluator import Fixed
@@ -75,7 +76,7 @@ def test_what_is_measured_is_not_measured_again(board, monkeypatch):
     def never(*arguments):
         raise AssertionError("drove again")
 
-    monkeypatch.setattr(scoreboard.Runner, "__call__", never)
+    monkeypatch.setattr(Runner, "__call__", never)
     main([*SMALL, "--out", str(board)])
     assert (board / "scores.json").read_bytes() == before
     with pytest.raises(
@@ -92,7 +93,7 @@ def test_a_setting_that_came_later_had_its_default(board, monkeypatch):
     for entry in found["entries"]:
         entry["key"]["world"].pop("steering_gain")
     (board / "scores.json").write_text(json.dumps(found))
-    monkeypatch.delattr(scoreboard.Runner, "__call__")
+    monkeypatch.delattr(Runner, "__call__")
     main([*SMALL, "--out", str(board)])
     with pytest.raises(ConfigError, match="another world"):
         main([*SMALL, "--out", str(board), "--steering-gain", "2.5"])
@@ -113,7 +114,7 @@ def test_the_cars_of_a_round_do_not_change_the_figures(board, tmp_path):
 
 
 def test_a_policy_is_a_row(tmp_path, monkeypatch):
-    monkeypatch.setattr(scoreboard.Runner, "_road", lambda self, world, cars: FakeRoad(cars))
+    monkeypatch.setattr(Runner, "_road", lambda self, world, cars: FakeRoad(cars))
     source = "tests.evaluation.test_scoreboard:constant_policy:0.5"
     main([*SMALL, "--rows", "", "--policy", f"slow={source}", "--out", str(tmp_path)])
     entry = entries(tmp_path)["slow"]
@@ -200,7 +201,7 @@ def test_a_row_changes_with_its_file(tmp_path):
 
 def test_notes_of_a_drive():
     recorder = EpisodeStatsCallback(step_time=0.1)
-    drive(FakeRoad(2), Fixed([[1.0, 0.0], [1.0, 0.1]]), [3, 4], 40, recorder)
+    run_episodes(FakeRoad(2), Fixed([[1.0, 0.0], [1.0, 0.1]]), [3, 4], 40, recorder)
     straight, turned = recorder.episodes()
     assert straight["end"] == "time"
     assert straight["survival_time"] == pytest.approx(4.0)
