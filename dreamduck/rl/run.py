@@ -357,6 +357,6 @@ def _steps_per_update(model: Any, plan: Plan) -> int:
 
 
 if __name__ == "__main__":
-    from dreamduck.cli import main
+    from dreamduck import cli
 
-    main("rl")
+    cli.main("rl")
