@@ -37,7 +37,9 @@ def option(
     """A dataclass field with what a person and argparse need to know of it.
 
     Args:
-        low, high: inclusive limits. above: an exclusive lower limit.
+        low: inclusive limits.
+        high: likewise.
+        above: an exclusive lower limit.
         flags: further spellings on the command line, for example ("-t",).
     """
     metadata = dict(help=help, unit=unit, choices=choices, low=low, above=above, high=high, flags=flags)

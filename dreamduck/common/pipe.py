@@ -34,8 +34,9 @@ def send(
     Args:
         timeout: [s]; None waits for ever. With one, the pipe is made one that never blocks, for good.
     Raises:
-        Closed: nobody reads any more. Silent: the other side has not read it all in time; the pipe holds
-            a part of the message then, and cannot be used again.
+        Closed: nobody reads any more.
+        Silent: the other side has not read it all in time; the pipe holds a part of the message then, and
+            cannot be used again.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     if timeout is not None:

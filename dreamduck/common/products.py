@@ -29,7 +29,8 @@ class Product:
     """`x @ weights + bias` for weights that stay.
 
     Args:
-        weights: (K, N). bias: (N,), 0 by default.
+        weights: (K, N).
+        bias: (N,), 0 by default.
         spread: whether large batches are spread over the cores; False where the caller does that.
     """
 

@@ -40,9 +40,11 @@ def generators(seeds: Sequence[int], keys: Sequence[Sequence[int]]) -> list[np.r
     They draw the same numbers, but those that are made together cannot `spawn` others.
 
     Args:
-        seeds: N of them. keys: N of them, all of the same length, 1 or more.
+        seeds: N of them.
+        keys: N of them, all of the same length, 1 or more.
     Raises:
-        TypeError, ValueError: as `generator` does; or the lengths differ.
+        TypeError: as `generator` does; or the lengths differ.
+        ValueError: likewise.
     """
     if len(seeds) < FEW or not _fit_words(seeds) or not _fit_words(itertools.chain.from_iterable(keys)):
         return [generator(seed, *key) for seed, key in zip(seeds, keys, strict=True)]

@@ -74,7 +74,8 @@ def find_dataset(file: Any, place: str) -> Any:
     """An array of numbers in an HDF5 file, by its place; nothing is read of it yet.
 
     Raises:
-        ValueError, KeyError: there is none, or its numbers are not in the file itself.
+        ValueError: there is none, or its numbers are not in the file itself.
+        KeyError: likewise.
     """
     found = file
     for name in place.split("/"):

@@ -266,7 +266,8 @@ def evaluate_all(
     """Evaluate P candidates in blocks of one size.
 
     Args:
-        theta: (P, n). seeds: (P,).
+        theta: (P, n).
+        seeds: (P,).
         block: candidates in a block; the last one is filled up, so that all have the same shape.
         spread: computes all tasks, wherever, and returns the results in their order.
     """

@@ -215,7 +215,8 @@ def make_dream(config: WorldConfig, beginning: str = "first", rewards: bool = Tr
         rewards: whether its rewards and ends are needed.
 
     Raises:
-        ConfigError: it learned from other settings. WeightsError: its dream has no rewards, or no ends.
+        ConfigError: it learned from other settings.
+        WeightsError: its dream has no rewards, or no ends.
     """
     model = WorldModel.load(config.model.folder)
     check_environment(model.dynamics.card, config.road, str(model.folder), config.any_weights)

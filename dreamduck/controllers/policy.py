@@ -168,7 +168,8 @@ def act(form: ControllerForm, theta: Floats, features: Floats) -> Floats:
     """The actions of P controllers, each for E cars.
 
     Args:
-        theta: (P, n). features: (P, E, inputs), see `select`.
+        theta: (P, n).
+        features: (P, E, inputs), see `select`.
     Returns:
         (P, E, 2) float32 in [-1, 1]; (P, E, A) for forms of more than two outputs.
     """

@@ -119,7 +119,8 @@ class DuckEnv(RoadCars, SingleEnv):
     v0: the first.
 
     Raises:
-        ConfigError: an unknown argument, or a bad value. MapError: an unknown map.
+        ConfigError: an unknown argument, or a bad value.
+        MapError: an unknown map.
         DependencyError: the simulator chosen needs something that is not installed.
     """
 

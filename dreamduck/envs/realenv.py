@@ -174,7 +174,8 @@ class RealEnv(SeenCars, SingleEnv):
 
     Raises:
         ConfigError: an unknown argument, a bad value, or settings that the weights did not learn from.
-        MapError: an unknown map. WeightsError: the weights are missing or damaged.
+        MapError: an unknown map.
+        WeightsError: the weights are missing or damaged.
     """
 
     def __init__(

@@ -152,7 +152,8 @@ class DreamEnv(DreamCars, SingleEnv):
     v2: the first.
 
     Raises:
-        ConfigError: an unknown argument, or a bad value. WeightsError: the weights are missing or damaged.
+        ConfigError: an unknown argument, or a bad value.
+        WeightsError: the weights are missing or damaged.
     """
 
     def __init__(

@@ -133,7 +133,8 @@ class BatchEnv(Cars, VectorEnv[Any, Any, Any]):
         """An image of each environment, as the single one shows it, in mode "rgb_array".
 
         Raises:
-            ConfigError: made without a render mode. ResetNeeded: an environment was never reset.
+            ConfigError: made without a render mode.
+            ResetNeeded: an environment was never reset.
         """
         self._check_open()
         if self.render_mode is None:

@@ -92,7 +92,8 @@ def measure(
     Args:
         road: as many cars as seeds.
         act: the actions (N, 2) for the cars' states, for example an `Expert`.
-        seeds, starts: as `Road.reset` takes them.
+        seeds: as `Road.reset` takes them.
+        starts: likewise.
         seconds: episodes are cut after this time.
     """
     state = road.reset(seeds, starts)

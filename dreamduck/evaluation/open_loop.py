@@ -60,7 +60,8 @@ def dream_on(
     Behind the last recorded action that action is held, so that a dream may outlive the episode.
 
     Args:
-        dreams: S, each with random numbers of its own. seed: of this episode.
+        dreams: S, each with random numbers of its own.
+        seed: of this episode.
     Returns:
         The dreams; their first step is that of the last frame shown, their first latent the one after.
     """

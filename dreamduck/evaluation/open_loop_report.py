@@ -86,7 +86,9 @@ def evaluate(settings: OpenLoopConfig, command: str = "") -> dict[str, Any]:
     Returns:
         What stands in the JSON.
     Raises:
-        RecordError: no records. WeightsError: no weights. TrainingError: no episode is long enough.
+        RecordError: no records.
+        WeightsError: no weights.
+        TrainingError: no episode is long enough.
     """
     model = WorldModel.load(settings.weights or None)
     encoder, rnn = model.vae, model.dynamics
@@ -129,7 +131,8 @@ def find_windows(settings: OpenLoopConfig, encoder: VAE) -> tuple[list[EpisodeWi
     """The episodes to dream after, and the mean frame of the others (of all, if all are used).
 
     Raises:
-        RecordError: no records. TrainingError: no episode is long enough.
+        RecordError: no records.
+        TrainingError: no episode is long enough.
     """
     recordings = find_recordings(settings.records)
     out = held_out(recordings.seeds)

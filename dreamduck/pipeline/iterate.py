@@ -75,7 +75,8 @@ def round_stages(
     """The commands of one round.
 
     Args:
-        controller, weights: of the round before.
+        controller: of the round before.
+        weights: likewise.
     """
     here = folder / f"round-{number}"
     records, series, made = folder / "records", here / "series", here / "weights"

@@ -36,8 +36,9 @@ class Plan:
         network: the name.
         network_options: by names of 2019.
         num_env: environments stepped together.
-        log_every, checkpoint_every: updates (steps or episodes where the algorithm counts those)
-            between entries of `progress.csv`, and between checkpoints that are kept; 0: none.
+        log_every: updates (steps or episodes where the algorithm counts those) between entries of
+            `progress.csv`, and between checkpoints that are kept; 0: none.
+        checkpoint_every: likewise.
         noise: "normal_S", "ou_S" or "none"; only for continuous actions.
         normalize_observations: by their running mean and variance.
         normalize_returns: rewards by the running variance of the returns.

@@ -53,7 +53,8 @@ def one_environment(
 
     Args:
         known: a recording's name and its description, or None: none had one yet.
-        name, meta: of the next recording.
+        name: of the next recording.
+        meta: likewise.
     Returns:
         What is known now.
     Raises:
@@ -87,7 +88,8 @@ def differences(
     """Where two descriptions differ, a few words each.
 
     Args:
-        learned: what is expected. given: what there is.
+        learned: what is expected.
+        given: what there is.
         only: compare these keys alone.
     """
     keys = [key for key in (only or given) if key in learned and key in given and key != "step_time"]

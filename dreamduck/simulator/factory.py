@@ -16,7 +16,8 @@ def make_simulator(
     Args:
         settings: for native only: `threads`, the number of cores to use.
     Raises:
-        ConfigError: an unknown name. MapError: an unknown map.
+        ConfigError: an unknown name.
+        MapError: an unknown map.
     """
     if simulator == "native":
         from dreamduck.simulator.native import NativeSimulator

@@ -93,7 +93,9 @@ class Moment:
     Attributes:
         state: of the environment.
         frame: (64, 64, 3) uint8.
-        action, temperature, outcome: of the step that led here; of no meaning for the first.
+        action: of the step that led here; of no meaning for the first.
+        temperature: likewise.
+        outcome: likewise.
         pulls: latents that were pulled here, and to what.
     """
 

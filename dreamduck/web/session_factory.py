@@ -82,7 +82,8 @@ class SessionFactory:
         controller: None where there is none.
 
     Raises:
-        WeightsError, ControllerError: a folder or file that was named cannot be used.
+        WeightsError: a folder or file that was named cannot be used.
+        ControllerError: likewise.
         ConfigError: the world model learned from other settings.
     """
 

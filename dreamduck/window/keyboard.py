@@ -122,8 +122,11 @@ def drive(world: gymnasium.Env[Any, Any], arguments: argparse.Namespace) -> None
         world: made with render_mode="rgb_array"; it is closed at the end.
         arguments: what `add_drive_arguments` parsed, and `weights` where the script has them.
     Raises:
-        DisplayError: there is no display. ConfigError: the driver that was named cannot drive here.
-        ControllerError, WeightsError: what was named cannot be used. VideoError: the encoder failed.
+        DisplayError: there is no display.
+        ConfigError: the driver that was named cannot drive here.
+        ControllerError: what was named cannot be used.
+        WeightsError: likewise.
+        VideoError: the encoder failed.
     """
     with contextlib.ExitStack() as ending:
         ending.callback(world.close)

@@ -76,7 +76,8 @@ class PolicySwitch:
         weights: folder of the world model that the controller was made for; "": the one that ships.
         strict: refuse a controller that was made with another world model.
     Raises:
-        ControllerError, WeightsError: what was named cannot be used.
+        ControllerError: what was named cannot be used.
+        WeightsError: likewise.
     """
 
     def __init__(self, world: Any, controller: str = "", weights: str = "", strict: bool = False) -> None:

@@ -57,7 +57,8 @@ class Window:
         title: what stands on it.
         size: width and height of the image in it [pixels]; others are scaled to it.
     Raises:
-        DisplayError: there is no display; says what to do. DependencyError: no system libraries.
+        DisplayError: there is no display; says what to do.
+        DependencyError: no system libraries.
     """
 
     def __init__(self, title: str, size: tuple[int, int] = (WIDTH, HEIGHT)) -> None:

@@ -42,7 +42,8 @@ class Screen:
         """Open the window.
 
         Raises:
-            DisplayError: there is no display that takes it. DependencyError: no system libraries.
+            DisplayError: there is no display that takes it.
+            DependencyError: no system libraries.
         """
         try:
             import pyglet

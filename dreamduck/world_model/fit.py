@@ -81,7 +81,9 @@ class Trainer(abc.ABC):
         """Take over what `state` gave.
 
         Raises:
-            WeightsError, KeyError, ValueError: it does not fit.
+            WeightsError: it does not fit.
+            KeyError: likewise.
+            ValueError: likewise.
         """
         weights = {n.removeprefix(PREFIX): a for n, a in arrays.items() if n.startswith(PREFIX)}
         self.model.set_parameters(weights)

@@ -104,7 +104,8 @@ def place_car(
     Args:
         height: of the map [m].
         wheel_distance: [m].
-        x, z: [m].
+        x: [m].
+        z: likewise.
         heading: [rad], any number of turns.
     """
     heading = wrapped(heading)

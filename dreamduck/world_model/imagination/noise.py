@@ -25,7 +25,8 @@ class Noise:
     """The random numbers of one dream, in order.
 
     Args:
-        seed: of the candidate, or of the world's episode. episode: which of its dreams.
+        seed: of the candidate, or of the world's episode.
+        episode: which of its dreams.
         z_size: Z.
         streams: where its numbers come from, if they are made already.
     """

@@ -34,7 +34,8 @@ class Perception:
     """What N cars make of what they see; keeps the MDN-RNN's state of each.
 
     Args:
-        vision, memory: the world model.
+        vision: the world model.
+        memory: likewise.
         cars: N.
     Raises:
         WeightsError: the two are of different sizes.

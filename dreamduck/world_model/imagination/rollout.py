@@ -55,7 +55,8 @@ class Dream:
     """The dream of a world model.
 
     Args:
-        memory, initial: what is dreamt, and where it begins.
+        memory: what is dreamt.
+        initial: where it begins.
     """
 
     def __init__(self, memory: MDNRNN, initial: InitialZ) -> None:

@@ -105,7 +105,8 @@ class Dreams:
     """N dreams side by side.
 
     Args:
-        memory, initial: what is dreamt, and where it begins.
+        memory: what is dreamt.
+        initial: where it begins.
         count: N.
         temperature: 1 as the MDN-RNN expects; less is surer, more is stranger.
     Raises:
@@ -133,7 +134,8 @@ class Dreams:
         """Begin dreams.
 
         Args:
-            seeds: one for each dream that begins. rows: which; all by default.
+            seeds: one for each dream that begins.
+            rows: which; all by default.
         """
         noises = Noise.of([(int(seed), episode) for seed in seeds], self.memory.config.z_size)
         for row, noise in zip(range(self.count) if rows is None else rows, noises, strict=True):

@@ -46,7 +46,11 @@ class Series:
     """E episodes, N steps in all.
 
     Attributes:
-        mu, logvar: (N, Z) float32. action: (N, A) float32. reward: (N,) float32. done: (N,) bool.
+        mu: (N, Z) float32.
+        logvar: likewise.
+        action: (N, A) float32.
+        reward: (N,) float32.
+        done: (N,) bool.
         offsets: (E + 1,) int64, the first row of each episode, and N at the end.
         seeds: (E,) int64, of the recordings.
         meta: which recordings and which weights it was made of.

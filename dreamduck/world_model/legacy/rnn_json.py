@@ -44,9 +44,9 @@ def read_legacy(
     also begins with a state of zeros there).
 
     Args:
-        mixtures: K, which the file does not tell. z_size: Z, where it is known; K then follows from it.
-            With neither, the file must be of the form that all experiments of 2019 had: 5 Gaussians, and up
-            to 3 actions.
+        mixtures: K, which the file does not tell.
+        z_size: Z, where it is known; K then follows from it. With neither, the file must be of the form
+            that all experiments of 2019 had: 5 Gaussians, and up to 3 actions.
     Raises:
         WeightsError: it is not such a file, or its sizes cannot be told.
     """

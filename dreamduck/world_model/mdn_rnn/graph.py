@@ -29,7 +29,10 @@ def advance(
     """`MDNRNN.advance`, and what all heads give.
 
     Args:
-        z: (B, Z). action: (B, A). c, h: (B, H).
+        z: (B, Z).
+        action: (B, A).
+        c: (B, H).
+        h: likewise.
     Returns:
         c, h, out: (B, H) twice and (B, 3KZ + 3).
     """
@@ -48,8 +51,12 @@ def lstm(
     weights' gradient is one product over all steps.
 
     Args:
-        x: (B, T, I). h, c: (B, H), the state before the first step.
-        kernel: (I, 4H). recurrent: (H, 4H). bias: (4H,); as `keras.layers.LSTM` keeps them.
+        x: (B, T, I).
+        h: (B, H), the state before the first step.
+        c: likewise.
+        kernel: (I, 4H).
+        recurrent: (H, 4H).
+        bias: (4H,); as `keras.layers.LSTM` keeps them.
     Returns:
         The output of every step (B, T, H), and h and c after the last, (B, H).
     """
@@ -123,9 +130,11 @@ def sample(
     """`mixture.sample`, straight from the heads' columns.
 
     Args:
-        out: (B, 3KZ + 3), what the heads gave. z: (B, Z), the latent before.
+        out: (B, 3KZ + 3), what the heads gave.
+        z: (B, Z), the latent before.
         residual_scale: (Z,), of that latent which is added to the means; unused without `residual`.
-        uniform: (B, Z) or more columns. normal: (B, Z).
+        uniform: (B, Z) or more columns.
+        normal: (B, Z).
         bounds: (2, Z), the least and the greatest value of each latent.
     Returns:
         (B, Z).

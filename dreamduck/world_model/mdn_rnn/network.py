@@ -80,7 +80,10 @@ class MDNRNNNetwork(keras.Model):
         """Run over T steps.
 
         Args:
-            z: (B, T, Z). action: (B, T, A). h, c: (B, H), the state before the first step.
+            z: (B, T, Z).
+            action: (B, T, A).
+            h: (B, H), the state before the first step.
+            c: likewise.
         Returns:
             outputs, and h and c after the last step, (B, H).
         """

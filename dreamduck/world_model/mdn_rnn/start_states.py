@@ -43,7 +43,8 @@ class InitialZ(NamedTuple):
         """Some of them, each drawn from its Gaussian.
 
         Args:
-            uniform: (...), in [0, 1), chooses the episode. normal: (..., Z), standard normal.
+            uniform: (...), in [0, 1), chooses the episode.
+            normal: (..., Z), standard normal.
         Returns:
             z: (..., Z) float32.
         """

@@ -104,7 +104,8 @@ class MDNRNN:
         """Take in what was seen and done.
 
         Args:
-            z: (B, Z). action: (B, A).
+            z: (B, Z).
+            action: (B, A).
         """
         inputs = np.concatenate([z, np.asarray(action, dtype=np.float32), state.h], axis=1)
         gates = self._gates(inputs)

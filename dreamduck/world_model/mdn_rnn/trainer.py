@@ -86,8 +86,10 @@ class Trainer(fit.Trainer):
     """The model, its optimizer, the streams' states, and one compiled step.
 
     Args:
-        config: the settings. sizes: of the MDN-RNN.
-        scale: of the rewards to learn from. latents: likewise.
+        config: the settings.
+        sizes: of the MDN-RNN.
+        scale: of the rewards to learn from.
+        latents: likewise.
         frozen: weights that are kept, where only the heads for reward and end are trained.
     """
 
@@ -151,7 +153,11 @@ class Trainer(fit.Trainer):
         gradient does not pass through what was drawn.
 
         Args:
-            z: (B, T, Z), the real latents. action: (B, T, A). h, c: (B, H). seed: (2,).
+            z: (B, T, Z), the real latents.
+            action: (B, T, A).
+            h: (B, H).
+            c: likewise.
+            seed: (2,).
         Returns:
             (B, T, Z).
         """

@@ -153,7 +153,8 @@ def losses(
     """The paper's two losses, means over the batch.
 
     Args:
-        pictures, again: (B, 64, 64, 3) in [0, 1], given and reconstructed.
+        pictures: (B, 64, 64, 3) in [0, 1], given and reconstructed.
+        again: likewise.
         kl_tolerance: the divergence below this times Z costs nothing.
     Returns:
         The squared error summed over a picture, and the divergence from N(0, 1) [nats].
