@@ -369,7 +369,7 @@ def read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[A
     """An archive's array, read to its end, so that its checksum is compared.
 
     Raises:
-        ValueError, zipfile.BadZipFile and others: it is damaged.
+        ValueError: it is damaged; other kinds where zipfile or zlib see it first.
     """
     with archive.open(info) as member:
         length, shape, fortran, dtype = read_header(member)

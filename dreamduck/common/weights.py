@@ -104,7 +104,8 @@ def read_dataset(file: Any, place: str, shape: tuple[int, ...]) -> npt.NDArray[A
     """An array of numbers of a known shape.
 
     Raises:
-        ValueError, KeyError and others: there is none, or it is of another shape, or damaged.
+        ValueError: it is of another shape, or damaged.
+        KeyError: there is none.
     """
     found = find_dataset(file, place)
     if found.shape != shape:  # before reading: a damaged header may claim terabytes
