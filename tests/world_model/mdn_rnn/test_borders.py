@@ -63,7 +63,7 @@ def mixed(one, other, lanes):
 
 
 def states(trainer):
-    return np.stack([state.numpy() for state in trainer._lanes])  # (2, B, H)
+    return np.stack([state.numpy() for state in trainer._states])  # (2, B, H)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
@@ -118,8 +118,8 @@ def test_a_step_follows_the_gradient_of_the_losses(monkeypatch, gpu, residual, r
     given, zeros = Batch(*map(tf.constant, batch)), tf.zeros((LANES, trainer.sizes.hidden_size))
     with tf.GradientTape() as tape:
         heads, _, _ = trainer.model.heads(given.mu[:, :-1], given.action, zeros, zeros)
-    losses, gradients = trainer._compiled_losses(heads, given.mu[:, 1:], given)
-    found = tape.gradient(heads, trainer.model.trainable_variables, output_gradients=gradients)
+    losses, by_heads = trainer._compiled_losses(heads, given.mu[:, 1:], given)
+    found = tape.gradient(heads, trainer.model.trainable_variables, output_gradients=by_heads)
     known = gradients(trainer, batch)
     for one, other in zip(known, [np.array(losses), *found], strict=True):
         np.testing.assert_allclose(one, other, atol=1e-5 * max(1.0, np.abs(one).max()))
