@@ -2,7 +2,7 @@
 
     python -m benchmarks.scaling [--rounds 5]
 
-Measured, by the code that searches use (`judge_all`, `Team.map`, `Evolution`): the seconds of one block of
+Measured, by the code that searches use (`evaluate_all`, `Team.map`, `Evolution`): the seconds of a block of
 dreams on one core; a generation with 1 and with 2 ranks, one core each; what rank 0 does alone (ask, tell,
 saving the state) for each population; the size of the messages, and rank 0's time for sending and receiving
 one. A generation of R ranks is modelled as
@@ -31,10 +31,11 @@ import numpy as np
 from benchmarks.common import RESULTS, save
 from dreamduck.common import mpi, seeding
 from dreamduck.common.storage import write_npz
-from dreamduck.controllers.evaluator import EvalBatch, Evaluator, Returns, block_size, judge_all
+from dreamduck.controllers.evaluator import EvalBatch, Evaluator, Returns, block_size, evaluate_all
 from dreamduck.controllers.factory import WorldConfig, make_evaluator
 from dreamduck.controllers.policy import ControllerForm, Floats
 from dreamduck.search.cma_es import Evolution, EvolutionConfig
+from dreamduck.world_model.model_config import ModelConfig
 
 FORM = ControllerForm("zh")
 COMPONENTS = 64  # the search has 2 * (COMPONENTS + 1) numbers
@@ -83,7 +84,7 @@ def generation(evolution: Evolution, evaluator: Evaluator, team: mpi.Team, state
     theta = np.resize(candidates, (population, FORM.size)).astype(np.float32)
     seeds = [seeding.derive(1, evolution.generation)] * population
     block = block_size(population, EPISODES)
-    returns = judge_all(theta, seeds, EPISODES, STEPS, block, lambda tasks: team.map(evaluator, tasks))
+    returns = evaluate_all(theta, seeds, EPISODES, STEPS, block, lambda tasks: team.map(evaluator, tasks))
     lap()
     evolution.tell(returns.reward.mean(axis=1, dtype=np.float64))
     lap()
@@ -99,7 +100,9 @@ def serve_rank(rounds: int) -> None:
 
     backend.set_threads(1)
     messages = measure_messages() if mpi.launched() else {}
-    evaluator = Timed(make_evaluator("rnnenv", WorldConfig(temperature=TEMPERATURE), FORM, 1, "midway"))
+    evaluator = Timed(
+        make_evaluator("rnnenv", WorldConfig(model=ModelConfig(temperature=TEMPERATURE)), FORM, 1, "midway")
+    )
     # Once before the clock starts: it compiles.
     evaluator(
         EvalBatch(

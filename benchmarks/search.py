@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.common import save, seconds_per_call
 from dreamduck.common.storage import write_npz
-from dreamduck.controllers.evaluator import DreamEvaluator, EvalBatch, Returns, judge_all
+from dreamduck.controllers.evaluator import DreamEvaluator, EvalBatch, Returns, evaluate_all
 from dreamduck.controllers.policy import ControllerForm
 from dreamduck.search.cma_es import Evolution, EvolutionConfig
 
@@ -76,7 +76,7 @@ def judging(features: str, steps: int, rounds: int, hidden_size: int) -> dict[st
         return [evaluator(task) for task in tasks]
 
     def run(block: int) -> Callable[[], Any]:
-        return lambda: judge_all(theta, range(POPULATION), EPISODES, steps, block, spread)
+        return lambda: evaluate_all(theta, range(POPULATION), EPISODES, steps, block, spread)
 
     peers = {f"{block} candidates a call": run(block) for block in (1, 4, 16, 64)}
     total = POPULATION * EPISODES * steps

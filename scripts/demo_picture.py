@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.storage import replacing, write_json
-from dreamduck.evaluation.open_loop import dream_on, make_take
+from dreamduck.evaluation.open_loop import dream_on, make_window
 from dreamduck.pretrained import FOLDER
 from dreamduck.recordings import Episode, find_recordings, held_out, read_episode
 from dreamduck.world_model import mdn_rnn
@@ -59,7 +59,7 @@ def look(weights: Path, episodes: list[Episode]) -> list[Look]:
     found = []
     for number, episode in enumerate(episodes):
         z = vae.encode(episode.obs[: SHOWN + STEPS])[0]
-        take = make_take(episode, z)
+        take = make_window(episode, z)
         dreamt = dream_on(rnn, take, SHOWN, STEPS, 1, TEMPERATURE, number).z[0]
         last = np.repeat(z[SHOWN - 1 : SHOWN], STEPS, axis=0)
         parts = (vae.decode(part) for part in (z[SHOWN:], dreamt, last))

@@ -28,11 +28,12 @@ from dreamduck.common.storage import write_json, write_npz
 from dreamduck.common.training_log import TrainingLog, read_training_log
 from dreamduck.controllers.controller_file import RunFiles, read_controller, run_of, to_card
 from dreamduck.evaluation import report
+from dreamduck.evaluation.final_evaluation import read_result
+from dreamduck.evaluation.metrics import Measures
 from dreamduck.evaluation.scoreboard import read_entries
 from dreamduck.pipeline.stages import _read_stamp
 from dreamduck.recordings import read_episode, scan, write_episode
 from dreamduck.search import search_plot
-from dreamduck.search.run import read_verdict
 from dreamduck.search.search import Search
 from dreamduck.world_model import mdn_rnn, vae
 from dreamduck.world_model.latents import read_series, write_series
@@ -159,7 +160,7 @@ ENTRY = {
     },
     "summary": {**SUMMARY, "return": [3.5, 1.5], "episodes": 2},
     "paths": [[[0.5, 1.5], [0.75, 1.25]]],
-    "episodes": [{"end": "time", "return": 2.5}],
+    "episodes": [{"end": "time", "return": 2.5, **dict.fromkeys(Measures._fields, 1.5)}],
 }
 VERDICT = {
     "temperature": 0.3,
@@ -221,7 +222,7 @@ KINDS: dict[str, Kind] = {
     "stamp": Kind(lambda folder: make_json(folder, STAMP), _read_stamp, binary=False),
     "scores": Kind(lambda folder: make_json(folder, {"entries": [ENTRY]}), read_entries, binary=False),
     "verdict": Kind(
-        lambda folder: make_json(folder, VERDICT), lambda path: read_verdict(path, table), binary=False
+        lambda folder: make_json(folder, VERDICT), lambda path: read_result(path, table), binary=False
     ),
     "index": Kind(make_index, load_index, exact=True, binary=False),
 }  # fmt: skip

@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "env", choices=tuple(IDS), help="the simulator, the same seen through the model, or the dream"
     )
-    parser.add_argument("mode", choices=("render", "norender"), help="show one episode, or judge many")
+    parser.add_argument("mode", choices=("render", "norender"), help="show one episode, or evaluate many")
     parser.add_argument("controller", nargs="?", help="a controller file; random parameters without")
     parser.add_argument("seed", nargs="?", type=int, help="of the episodes (default: drawn)")
     parser.add_argument("--episodes", type=int, default=100, help="for norender (default: 100)")
@@ -65,14 +65,14 @@ def choose_controller(arguments: argparse.Namespace, world: WorldConfig, seed: i
     Raises:
         ControllerError: the file is damaged or does not fit the world model.
     """
-    sizes = model_sizes(world.folder)
+    sizes = model_sizes(world.model.folder)
     if arguments.controller:
-        return load_controller(arguments.controller, world.folder, arguments.strict)
+        return load_controller(arguments.controller, world.model.folder, arguments.strict)
     form = config.from_arguments(FormConfig, arguments).form(*sizes)
     return Controller(form, random_theta(form, np.random.default_rng(seed)))
 
 
-def judge_many(
+def evaluate_many(
     env: str, world: WorldConfig, controller: Controller, seed: int, episodes: int, steps: int
 ) -> None:
     """Drive many episodes at once; print each return, their mean and standard deviation."""
@@ -91,11 +91,11 @@ def make_env(env: str, world: WorldConfig, render_mode: str) -> Any:
     import gymnasium
 
     names = ROAD_SETTINGS if env != "rnnenv" else ()
-    settings: dict[str, Any] = {name: getattr(world, name) for name in names}
+    settings: dict[str, Any] = {name: getattr(world.road, name) for name in names}
     if env == "env":
-        settings.update(camera_width=world.camera_width, camera_height=world.camera_height)
+        settings.update(camera_width=world.road.camera_width, camera_height=world.road.camera_height)
     else:
-        settings.update(weights=str(world.folder), temperature=world.temperature)
+        settings.update(weights=str(world.model.folder), temperature=world.model.temperature)
     if env == "realenv":
         settings.update(any_weights=world.any_weights)
     return gymnasium.make(IDS[env], render_mode=render_mode, disable_env_checker=True, **settings)
@@ -105,9 +105,9 @@ def make_policy(env: str, world: WorldConfig, controller: Controller) -> Callabl
     """From an observation of the world to an action; frames are seen through the world model."""
     if env != "env":
         return controller
-    if (world.camera_width, world.camera_height) != (64, 64):
+    if (world.road.camera_width, world.road.camera_height) != (64, 64):
         raise ConfigError(
-            f"camera: a controller sees 64x64, got {world.camera_width}x{world.camera_height}"
+            f"camera: a controller sees 64x64, got {world.road.camera_width}x{world.road.camera_height}"
         )
     perception = perception_maker(world)(1)
     last: list[Any] = []
@@ -173,6 +173,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     controller = choose_controller(arguments, world, seed)
     print(f"model size {controller.form.size} ({controller.form})")
     if arguments.mode == "norender":
-        judge_many(arguments.env, world, controller, seed, arguments.episodes, arguments.max_steps)
+        evaluate_many(arguments.env, world, controller, seed, arguments.episodes, arguments.max_steps)
     else:
         show(arguments.env, world, controller, seed, arguments.max_steps, arguments.video)

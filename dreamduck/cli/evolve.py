@@ -116,10 +116,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     if env != ENVS[0] and not search.components:
         config.refuse(said & {"beginning"}, "on the road without --components")
     world = config.from_arguments(WorldConfig, arguments)
-    sizes = model_sizes(world.folder)
+    sizes = model_sizes(world.model.folder)
     form = config.from_arguments(FormConfig, arguments).form(*sizes)
     if arguments.start:
-        wanted, form = form, load_controller(arguments.start, world.folder, arguments.strict).form
+        wanted, form = form, load_controller(arguments.start, world.model.folder, arguments.strict).form
         if said & {"features", "hidden"} and wanted != form:
             raise ConfigError(
                 f"start: expected a controller {wanted}, got one {form}; leave --features and --hidden out"

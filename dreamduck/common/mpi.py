@@ -26,12 +26,14 @@ from typing import Any, TypeVar, cast
 
 from dreamduck.common.command_line import USAGE, explain
 from dreamduck.common.errors import ConfigError, DependencyError, DreamDuckError
+from dreamduck.common.threads import cores
 
 T = TypeVar("T")
 
 # What the launchers of MPICH, Open MPI, MVAPICH and Slurm set in each rank's environment.
 SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_SIZE")
 LOCAL_RANK_VARIABLES = ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_RANK")
+LOCAL_SIZE_VARIABLES = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "MV2_COMM_WORLD_LOCAL_SIZE")
 LAUNCHERS = ("hydra", "mpiexec", "mpirun", "orted", "orterun", "prted", "prterun")  # names begin so
 POLL = 0.001  # [s]; a rank that waits must not take the core of one that works
 HEARTBEAT = 1.0  # [s] between two
@@ -50,6 +52,14 @@ class Team:
 
     rank = 0
     size = 1
+
+    @property
+    def cores(self) -> int:
+        """This rank's share of the cores of its host."""
+        ranks = next(
+            (int(os.environ[name]) for name in LOCAL_SIZE_VARIABLES if name in os.environ), self.size
+        )
+        return max(1, cores() // ranks) if self.size > 1 else cores()
 
     def map(self, function: Callable[[Any], Any], tasks: Sequence[Any]) -> list[Any]:
         """The results of all tasks, in their order; only rank 0 calls this."""

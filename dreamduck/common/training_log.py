@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import Any
 
 from dreamduck.common.errors import ConfigError
+from dreamduck.common.plot import figure
 from dreamduck.common.readers import PathLike, parse_json, read_text
-from dreamduck.common.storage import replacing, write_json, write_text
+from dreamduck.common.storage import write_json, write_text
 
 ENDINGS = (".jsonl", ".config.json", ".png")
 COLUMNS = 3  # of panels in a picture
@@ -138,9 +139,6 @@ def draw_curves(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
     Args:
         rows: of a logbook. "held_out/loss" is drawn into the panel of "loss".
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     panels: dict[str, dict[str, list[tuple[float, float]]]] = {}
     for row in rows:
         for name, value in row.items():
@@ -154,21 +152,18 @@ def draw_curves(path: PathLike, rows: Sequence[Mapping[str, Any]]) -> None:
         if len({value for points in curves.values() for _, value in points}) > 1
     }
     down = max(1, -(-len(varied) // COLUMNS))
-    figure = Figure(figsize=(4 * COLUMNS, 2.6 * down), layout="constrained")
-    FigureCanvasAgg(figure)
-    places = figure.subplots(down, COLUMNS, squeeze=False).ravel()
-    for place, (metric, curves) in zip(places, varied.items(), strict=False):
-        for curve, points in curves.items():
-            place.plot(
-                *zip(*points, strict=True), "o-" if len(points) < FEW else "-", ms=3, lw=1, label=curve
-            )
-        place.set(title=metric.replace("_", " "), xlabel="step")
-        if list(curves) != ["training"]:
-            place.legend(fontsize="small")
-    for place in places[len(varied) :]:
-        place.set_axis_off()
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100, format="png")
+    with figure(path, 4 * COLUMNS, 2.6 * down) as drawn:
+        places = drawn.subplots(down, COLUMNS, squeeze=False).ravel()
+        for place, (metric, curves) in zip(places, varied.items(), strict=False):
+            for curve, points in curves.items():
+                place.plot(
+                    *zip(*points, strict=True), "o-" if len(points) < FEW else "-", ms=3, lw=1, label=curve
+                )
+            place.set(title=metric.replace("_", " "), xlabel="step")
+            if list(curves) != ["training"]:
+                place.legend(fontsize="small")
+        for place in places[len(varied) :]:
+            place.set_axis_off()
 
 
 def _tensorboard_writer(folder: Path, resume_step: int) -> Any:

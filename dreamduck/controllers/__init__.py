@@ -1,1 +1,1 @@
-"""Controllers, the search for good ones, and their judges."""
+"""Controllers, their files, and their evaluation in the three worlds."""

@@ -1,4 +1,4 @@
-"""Controllers driven for whole episodes, in the dream and on the road, many at once.
+"""Evaluation of controllers in whole episodes, in the dream and in the simulator, many at once.
 
 A candidate's returns
 depend on its theta, its seed and on the block of candidates it is computed with, since a matrix
@@ -32,7 +32,7 @@ class Returns(NamedTuple):
 
 
 class EvalBatch(NamedTuple):
-    """One block of candidates to be judged."""
+    """One block of candidates to evaluate."""
 
     theta: Floats  # (P, n)
     seeds: tuple[int, ...]  # (P,), one a candidate
@@ -44,7 +44,7 @@ class Evaluator(Protocol):
     """A world in which candidates are tried."""
 
     def __call__(self, task: EvalBatch) -> Returns:
-        """Drive all episodes of a block; the same task gives the same scores."""
+        """Run all episodes of a block; the same block gives the same returns."""
         ...
 
 
@@ -71,7 +71,7 @@ class Drivable(Protocol):
 
 
 class Policy(Protocol):
-    """Somebody who drives the N cars of a road."""
+    """Acts for the N cars of a road."""
 
     needs_frames: bool
 
@@ -85,7 +85,7 @@ class Policy(Protocol):
 
 
 class Callback(Protocol):
-    """Somebody who takes notes while cars drive."""
+    """Is called at the start of the episodes and after every step."""
 
     def start(self, state: CarState) -> None:
         """An episode has begun for every car."""
@@ -132,7 +132,7 @@ class RoadEvaluator:
         make_road: builds a road for so many cars.
         make_perception: builds the `Perception` of so many cars.
         form: of the candidates.
-        most_cars: drive no more at a time; all of a block together by default.
+        most_cars: at a time; all of a block together by default.
     """
 
     def __init__(
@@ -154,18 +154,18 @@ class RoadEvaluator:
         seeds = [seeding.derive(seed, episode) for seed in task.seeds for episode in episodes]
         count = len(seeds)
         if self._most_cars is None or count <= self._most_cars:
-            scores = self._drive(task.theta, seeds, task.steps)
+            returns = self._drive(task.theta, seeds, task.steps)
         else:
             parts = []
             for at in range(0, count, self._most_cars):
-                # The last ones drive more than once, so that the same cars do all.
+                # The last ones run more than once, so that all parts have the same size.
                 rows = [min(at + i, count - 1) for i in range(self._most_cars)]
                 theta = task.theta[[row // task.episodes for row in rows]]
                 parts.append(self._drive(theta, [seeds[row] for row in rows], task.steps))
             columns: Any = zip(*parts, strict=True)
-            scores = Returns(*(np.concatenate(column)[:count] for column in columns))
+            returns = Returns(*(np.concatenate(column)[:count] for column in columns))
         shape = (len(task.theta), task.episodes)
-        shaped: Any = (part.reshape(shape) for part in scores)
+        shaped: Any = (part.reshape(shape) for part in returns)
         return Returns(*shaped)
 
     def _drive(self, theta: Floats, seeds: list[int], steps: int) -> Returns:
@@ -173,7 +173,7 @@ class RoadEvaluator:
             self.close()
             self._cars = len(seeds)
             self._road, self._perception = self._make_road(self._cars), self._make_perception(self._cars)
-        return drive(self._road, ControllerPolicy(self.form, theta, self._perception), seeds, steps)
+        return run_episodes(self._road, ControllerPolicy(self.form, theta, self._perception), seeds, steps)
 
     def close(self) -> None:
         """Free the simulator."""
@@ -183,11 +183,11 @@ class RoadEvaluator:
 
 
 class ControllerPolicy:
-    """P controllers at the wheels of P * E cars, candidate by candidate.
+    """P controllers for P * E cars, candidate by candidate.
 
     Args:
         theta: (P, n).
-        perception: of all cars; keeps the state of the memory.
+        perception: of all cars; keeps the state of the LSTM.
     """
 
     needs_frames = True
@@ -197,11 +197,11 @@ class ControllerPolicy:
         self._last: Floats | None = None
 
     def start(self, seeds: Sequence[int]) -> None:
-        """Forget what was seen."""
+        """Reset the recurrent state."""
         self._last = None
 
     def act(self, state: CarState, frames: Frames | None) -> Floats:
-        """Look, remember, and choose."""
+        """Encode the frames, and act."""
         if self._last is None:
             seen = self.perception.reset(frames)
         else:
@@ -212,8 +212,8 @@ class ControllerPolicy:
         return self._last
 
 
-def drive(
-    road: Drivable, driver: Policy, seeds: Sequence[int], steps: int, watch: Callback | None = None
+def run_episodes(
+    road: Drivable, policy: Policy, seeds: Sequence[int], steps: int, callback: Callback | None = None
 ) -> Returns:
     """One episode for each car of a road.
 
@@ -221,24 +221,24 @@ def drive(
 
     Args:
         seeds: one a car.
-        watch: takes notes.
+        callback: called after every step.
     Returns:
-        The scores with P = N cars and E = 1.
+        The returns with P = N cars and E = 1.
     """
     state = road.reset(seeds)
-    driver.start(seeds)
-    if watch is not None:
-        watch.start(state)
+    policy.start(seeds)
+    if callback is not None:
+        callback.start(state)
     alive = np.ones(road.num_cars, dtype=np.bool_)
     reward = np.zeros(road.num_cars, dtype=np.float64)
     length = np.zeros(road.num_cars, dtype=np.int64)
     for _ in range(steps):
-        actions = driver.act(state, road.frames() if driver.needs_frames else None)
+        actions = policy.act(state, road.frames() if policy.needs_frames else None)
         step = road.step(np.where(alive[:, None], actions, 0.0))
         reward += np.where(alive, step.reward, 0.0)
         length += alive
-        if watch is not None:
-            watch.update(step)
+        if callback is not None:
+            callback.update(step)
         alive &= ~step.terminated
         state = step.state
         if not alive.any():
@@ -247,7 +247,7 @@ def drive(
 
 
 def block_size(population: int, episodes: int, requested: int = 0) -> int:
-    """How many candidates one call judges.
+    """How many candidates one call evaluates.
 
     Args:
         requested: as the settings have it; 0 chooses by the size of the batch.
@@ -255,7 +255,7 @@ def block_size(population: int, episodes: int, requested: int = 0) -> int:
     return min(population, requested or max(1, DREAMS_IN_A_CALL // episodes))
 
 
-def judge_all(
+def evaluate_all(
     theta: Floats,
     seeds: Sequence[int],
     episodes: int,
@@ -263,12 +263,12 @@ def judge_all(
     block: int,
     spread: Callable[[list[EvalBatch]], list[Returns]],
 ) -> Returns:
-    """Judge P candidates in blocks of one size.
+    """Evaluate P candidates in blocks of one size.
 
     Args:
         theta: (P, n). seeds: (P,).
         block: candidates in a block; the last one is filled up, so that all have the same shape.
-        spread: computes all tasks, wherever, and returns the scores in their order.
+        spread: computes all tasks, wherever, and returns the results in their order.
     """
     count = len(theta)
     tasks = []
@@ -290,11 +290,11 @@ class Summary:
     episodes: int
 
 
-def summarize(scores: Returns) -> Summary:
+def summarize(returns: Returns) -> Summary:
     """Mean and standard deviation of the returns over all episodes, and their mean length."""
     return Summary(
-        float(np.mean(scores.reward, dtype=np.float64)),
-        float(np.std(scores.reward, dtype=np.float64)),
-        float(np.mean(scores.length)),
-        int(scores.reward.size),
+        float(np.mean(returns.reward, dtype=np.float64)),
+        float(np.std(returns.reward, dtype=np.float64)),
+        float(np.mean(returns.length)),
+        int(returns.reward.size),
     )

@@ -1,4 +1,4 @@
-"""The three worlds as places to judge controllers in, built from settings.
+"""The three worlds as evaluators of controllers, built from settings.
 
 The name of a world
 is the original's: "rnnenv" is the dream, "realenv" the simulator seen through the world model, and
@@ -16,17 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from dreamduck import __version__
-from dreamduck.common.config import check, option, refuse, to_dict
+from dreamduck.common.config import check, option, part, refuse, to_dict
 from dreamduck.common.errors import ControllerError, WeightsError
 from dreamduck.common.storage import PathLike, fingerprint
 from dreamduck.common.threads import cores
 from dreamduck.controllers.controller_file import read_card, read_controller
 from dreamduck.controllers.evaluator import DreamEvaluator, Evaluator, RoadEvaluator
 from dreamduck.controllers.policy import FEATURES, Controller, ControllerForm
-from dreamduck.pretrained import FOLDER
-from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, check_environment
+from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, SETTINGS, check_environment
 from dreamduck.simulator.road import Road, RoadConfig
-from dreamduck.world_model.imagination import TEMPERATURE, no_heads
+from dreamduck.world_model import WorldModel
+from dreamduck.world_model.imagination import no_heads
+from dreamduck.world_model.imagination.perception import Perception
+from dreamduck.world_model.model_config import ModelConfig
 
 log = logging.getLogger(__name__)
 
@@ -35,28 +37,22 @@ ENVS = ("rnnenv", "realenv", "env")
 WEIGHT_FILES = ("vae.weights.h5", "rnn.weights.h5", "initial_z.json")
 LEGACY_FILES = ("vae.json", "rnn.json")
 # What [z] and [z, c, h] are made by; where dreams begin is no part of it.
-VISION_FILES = ("vae.weights.h5", "vae.json")
-MODEL_FILES = (*VISION_FILES, "rnn.weights.h5", "rnn.json")
+VAE_FILES = ("vae.weights.h5", "vae.json")
+MODEL_FILES = (*VAE_FILES, "rnn.weights.h5", "rnn.json")
 ROAD_FIELDS = frozenset(field.name for field in dataclasses.fields(RoadConfig))
 STRICT = "refuse a controller or an agent that was made with another world model, instead of warning"
 
 
 @dataclasses.dataclass(frozen=True)
-class WorldConfig(RoadConfig):
-    """A world's settings: the road's, the model's, and how the dream is dreamt."""
+class WorldConfig:
+    """A world's settings: the road's, and the world model's."""
 
-    weights: str = option("", "folder of the world model; the one that ships by default", flags=("-w",))
-    temperature: float = option(TEMPERATURE, "uncertainty of the dream", above=0.0, flags=("--temp",))
+    road: RoadConfig = part(RoadConfig)
+    model: ModelConfig = part(ModelConfig)
     any_weights: bool = option(False, ANY_WEIGHTS)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         check(self)
-
-    @property
-    def folder(self) -> Path:
-        """Where the weights lie."""
-        return Path(self.weights) if self.weights else FOLDER
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,16 +80,16 @@ def check_flags(env: str, said: set[str]) -> None:
         ConfigError: names those of no effect.
     """
     if env == "rnnenv":
-        refuse(said & {*ROAD_FIELDS, "threads"}, "in the dream, where there is no road")
+        refuse(said & ROAD_FIELDS - {*SETTINGS}, "in the dream, where there is no road")
     else:
         refuse(said & {"temperature"}, "on the road, which is not dreamt")
 
 
-def road_flags(world: RoadConfig) -> list[str]:
+def road_flags(road: RoadConfig) -> list[str]:
     """The command-line flags for the settings of a road that differ from the defaults."""
     flags = []
     for field in dataclasses.fields(RoadConfig):
-        value, name = getattr(world, field.name), field.name.replace("_", "-")
+        value, name = getattr(road, field.name), field.name.replace("_", "-")
         if value == field.default:
             continue
         if isinstance(value, bool):
@@ -109,10 +105,8 @@ def model_sizes(folder: Path) -> tuple[int, int]:
     Raises:
         WeightsError: the card is missing or damaged.
     """
-    from dreamduck.world_model import mdn_rnn
-
-    config = mdn_rnn.read_config(folder)
-    return config.z_size, config.hidden_size
+    sizes = WorldModel.load(folder).sizes
+    return sizes.z_size, sizes.hidden_size
 
 
 def add_strict(parser: argparse.ArgumentParser) -> None:
@@ -132,7 +126,7 @@ def load_controller(path: PathLike, folder: Path, strict: bool = False) -> Contr
         WeightsError: there is no world model in the folder.
     """
     controller = read_controller(path, *model_sizes(folder))
-    names = VISION_FILES if controller.form.features == "z" else MODEL_FILES
+    names = VAE_FILES if controller.form.features == "z" else MODEL_FILES
     check_model(path, read_card(path).get("weights"), folder, strict, names)
     return controller
 
@@ -186,21 +180,32 @@ def make_evaluator(
     Args:
         env: one of `ENVS`.
         threads: cores to use; all by default.
-        beginning: of dreams, see `memory.load_initial`.
+        beginning: of dreams, see `WorldModel.start_states`.
     """
     if env == "rnnenv":
-        return DreamEvaluator(make_dream(config, beginning), form, config.temperature)
-    native = config.simulator == "native"
+        if threads and threads < cores():
+            limit_tensorflow(threads)
+        return DreamEvaluator(make_dream(config, beginning), form, config.model.temperature)
+    native = config.road.simulator == "native"
     # Each car of gym-duckietown is a process of 336 MB.
     most_cars = None if native else threads or cores()
-    return RoadEvaluator(road_maker(config, threads), perception_maker(config), form, most_cars)
+    return RoadEvaluator(road_maker(config.road, threads), perception_maker(config), form, most_cars)
+
+
+def limit_tensorflow(threads: int) -> None:
+    """Give TensorFlow so many cores, unless it has started already."""
+    from dreamduck.common.backend import set_threads
+
+    try:
+        set_threads(threads)
+    except RuntimeError:
+        log.debug("TensorFlow has started before; its threads stay as they are")
 
 
 def road_maker(config: RoadConfig, threads: int | None = None) -> Callable[[int], Road]:
     """A function that builds a road for so many cars."""
-    plain = RoadConfig(**{f.name: getattr(config, f.name) for f in dataclasses.fields(RoadConfig)})
     settings = {"threads": threads} if config.simulator == "native" and threads else {}
-    return lambda cars: Road(plain, cars, **settings)
+    return lambda cars: Road(config, cars, **settings)
 
 
 def make_dream(config: WorldConfig, beginning: str = "first", rewards: bool = True) -> Any:
@@ -212,28 +217,24 @@ def make_dream(config: WorldConfig, beginning: str = "first", rewards: bool = Tr
     Raises:
         ConfigError: it learned from other settings. WeightsError: its dream has no rewards, or no ends.
     """
-    from dreamduck.world_model.imagination import load_dream
-
-    dream = load_dream(config.folder, beginning)
-    check_environment(dream.memory.card, config, str(config.folder), config.any_weights)
-    if rewards and dream.memory.lacks:
-        raise WeightsError(f"{config.folder}: {no_heads(dream.memory)}")
-    return dream
+    model = WorldModel.load(config.model.folder)
+    check_environment(model.dynamics.card, config.road, str(model.folder), config.any_weights)
+    if rewards and model.dynamics.lacks:
+        raise WeightsError(f"{model.folder}: {no_heads(model.dynamics)}")
+    return model.compiled_dream(beginning)
 
 
-def perception_maker(config: WorldConfig) -> Any:
+def perception_maker(config: WorldConfig) -> Callable[[int], Any]:
     """A function that builds the perception of so many cars; the models are loaded once.
 
     Raises:
         ConfigError: they learned from other settings.
     """
-    from dreamduck.world_model import mdn_rnn, vae
-    from dreamduck.world_model.imagination.perception import Perception
-
-    encoder, rnn = vae.load(config.folder), mdn_rnn.load(config.folder)
-    check_environment(rnn.card, config, str(config.folder), config.any_weights)
-    check_environment(encoder.card, config, str(config.folder), config.any_weights, only=FRAMES)
-    return lambda cars: Perception(encoder, rnn, cars)
+    model = WorldModel.load(config.model.folder)
+    vae, dynamics, source = model.vae, model.dynamics, str(model.folder)
+    check_environment(dynamics.card, config.road, source, config.any_weights)
+    check_environment(vae.card, config.road, source, config.any_weights, only=FRAMES)
+    return lambda cars: Perception(vae, dynamics, cars)
 
 
 def world_facts(env: str, config: WorldConfig) -> dict[str, Any]:
@@ -245,7 +246,7 @@ def world_facts(env: str, config: WorldConfig) -> dict[str, Any]:
         settings.pop("temperature")
     return {
         "world": {"env": env, **settings},
-        "weights": weights_fingerprints(config.folder),
+        "weights": weights_fingerprints(config.model.folder),
         "versions": versions(),
     }
 

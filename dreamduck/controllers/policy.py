@@ -235,6 +235,11 @@ def infer_form(
         hidden, rest = divmod(size - actions, form.inputs + 1 + actions)
         if rest == 0 and hidden > 0:
             return dataclasses.replace(form, hidden=hidden)
+    if size == CAR_RACING.size:
+        raise ControllerError(
+            f"theta: {size} parameters are a controller of the original's car racing: 32 latents, 256 "
+            f"units and three actions (steering, gas, brake); expected {actions}, throttle and steering"
+        )
     for other in (1, 3):  # Doom's, and the car race's of 2019
         for form in linear:
             if dataclasses.replace(form, actions=other).size == size:
@@ -244,11 +249,6 @@ def infer_form(
                     "evolve one with train.py"
                 )
     expected = ", ".join(f"{form.size} for [{', '.join(form.features)}]" for form in linear)
-    if size == CAR_RACING.size:
-        raise ControllerError(
-            f"theta: {size} parameters are a controller of the original's car racing: 32 latents, 256 "
-            f"units and three actions (steering, gas, brake); expected {actions}, throttle and steering"
-        )
     raise ControllerError(
         f"theta: {size} parameters fit no controller of a world model with {z_size} latents, "
         f"{hidden_size} units and {actions} actions; expected {expected}, "

@@ -1,1 +1,1 @@
-"""How well policies drive and how true dreams are."""
+"""Evaluation: policies on the road and in the dream, and the accuracy of dreams."""

@@ -1,4 +1,4 @@
-"""The rows of the scoreboard: who drives, from which file, and what it cost to train.
+"""The entries of the scoreboard: a policy, its file, and its training budget.
 
 Agents of reinforcement learning stand behind all stages, and load
 PyTorch: `registration.agents` finds the module that reads them, and only when there is such a row."""
@@ -23,7 +23,7 @@ CARDS = ("vae.json", "rnn.json")  # of the world model
 
 @dataclasses.dataclass(frozen=True)
 class Entry:
-    """One who is judged.
+    """A policy of the scoreboard.
 
     Attributes:
         name: as the table shows it.
@@ -40,7 +40,7 @@ class Entry:
         path = Path(self.source.rsplit(":", 1)[-1])
         return fingerprint(path) if self.source and path.is_file() else ""
 
-    def looks_through_model(self) -> bool:
+    def sees_through_model(self) -> bool:
         """Whether it sees [z, c, h] of the world model, and not frames or poses."""
         if self.kind != "agent":
             return self.kind == "controller"
@@ -79,23 +79,23 @@ def check_agent(source: str, world: WorldConfig, strict: bool = False) -> None:
     """
     found = agents().about(source)
     if found.sees_frames:
-        wanted: tuple[int, ...] = (world.camera_height, world.camera_width, 3)
+        wanted: tuple[int, ...] = (world.road.camera_height, world.road.camera_width, 3)
     else:
-        z_size, hidden_size = model_sizes(world.folder)
+        z_size, hidden_size = model_sizes(world.model.folder)
         wanted = (z_size + 2 * hidden_size,)
     if found.shape != wanted:
         raise CheckpointError(f"{source}: learned from observations {found.shape}, here they are {wanted}")
     if not found.sees_frames:
-        check_model(source, found.weights, world.folder, strict)
+        check_model(source, found.weights, world.model.folder, strict)
 
 
-def cost(row: Entry, folder: Path) -> dict[str, Any] | None:
-    """What a row took to train; None where that is not written down.
+def training_budget(row: Entry, folder: Path) -> dict[str, Any] | None:
+    """The training budget of a policy; None where it is not known.
 
     Args:
         folder: of the world model.
     Returns:
-        "simulator_steps", "dream_steps" and "minutes" of its own training; and, where it looks
+        "simulator_steps", "dream_steps" and "minutes" of its own training; and, where it sees
         through the world model, under "model" the "simulator_steps" that were recorded for the
         model, and the "minutes" that its two trainings took.
     """
@@ -111,16 +111,16 @@ def cost(row: Entry, folder: Path) -> dict[str, Any] | None:
             dreamt = card["world"]["env"] == "rnnenv"
     else:
         return None
-    price: dict[str, Any] = {
+    budget: dict[str, Any] = {
         "simulator_steps": 0 if dreamt else int(steps),
         "dream_steps": int(steps) if dreamt else 0,
         "minutes": round(float(seconds) / 60, 1),
     }
-    model = _model_cost(folder) if row.looks_through_model() else None
-    return price if model is None else {**price, "model": model}
+    model = _model_budget(folder) if row.sees_through_model() else None
+    return budget if model is None else {**budget, "model": model}
 
 
-def _model_cost(folder: Path) -> dict[str, Any] | None:
+def _model_budget(folder: Path) -> dict[str, Any] | None:
     paths = [folder / name for name in CARDS]
     cards: list[Any] = [read_json(path, WeightsError) if path.exists() else None for path in paths]
     if not all(isinstance(card, dict) and "seconds" in card for card in cards):

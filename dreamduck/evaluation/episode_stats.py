@@ -1,4 +1,4 @@
-"""Notes of a drive: the Olympics' measures of each episode, how it ended, and where it went."""
+"""A callback for episodes: the Olympics' measures, how each ended, and its path."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PATH_EVERY = 2  # steps between two points of a path
 
 
 class EpisodeStatsCallback:
-    """Takes notes while N cars drive one episode each; see `evaluate.Callback`.
+    """Measures N cars in one episode each; see `controllers.evaluator.Callback`.
 
     Args:
         step_time: of the road [s].

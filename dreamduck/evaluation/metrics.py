@@ -1,7 +1,7 @@
-"""How well cars drove: the AI Driving Olympics' measures, an episode at a time.
+"""The AI Driving Olympics' measures of episodes.
 
 Lateral deviation counts nothing while out of the lane, so it is only
-worth reading beside survival and time out of the lane. Source: Zilly et al., "The AI Driving Olympics at
+meaningful beside survival and time out of the lane. Source: Zilly et al., "The AI Driving Olympics at
 NeurIPS 2018", lane following."""
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Measures(NamedTuple):
     """Of E episodes; each (E,) float64.
 
     Attributes:
-        survival_time: [s] until the end, or until nobody looked any more.
+        survival_time: [s] until the end, or until the episode was cut.
         distance: [m] along the lane; what is driven outside of it counts only backwards.
         lateral_deviation: [m s] distance from the lane's centre, over the time in the lane.
         heading_deviation: [rad s] angle to the lane, over the time that there is one.

@@ -1,7 +1,7 @@
-"""Dreams against what really happened: the same actions, and no look at the road.
+"""Dreams against what really happened: the same actions, without further frames.
 
-The memory sees the first frames of an episode
-that it never learned from, then dreams on with the recorded actions."""
+The MDN-RNN sees the first frames of an episode
+that it never learned from, then continues with the recorded actions."""
 
 from __future__ import annotations
 
@@ -46,38 +46,38 @@ class Dreamt(NamedTuple):
         return np.where(ends.any(axis=1), ends.argmax(axis=1) + 1, ends.shape[1] + 1)
 
 
-def make_take(episode: Episode, z: FloatArray) -> EpisodeWindow:
+def make_window(episode: Episode, z: FloatArray) -> EpisodeWindow:
     """An episode and the latents of its frames, or of the first of them; the others are let go."""
     obs = episode.obs if len(z) == len(episode) else episode.obs[: len(z)].copy()
     return EpisodeWindow(obs, z, episode.action, episode.reward, bool(episode.done[-1]))
 
 
 def dream_on(
-    memory: MDNRNN, take: EpisodeWindow, shown: int, steps: int, dreams: int, temperature: float, seed: int
+    rnn: MDNRNN, window: EpisodeWindow, shown: int, steps: int, dreams: int, temperature: float, seed: int
 ) -> Dreamt:
     """Show the first `shown` frames, then dream `steps` steps with the recorded actions.
 
     Behind the last recorded action that action is held, so that a dream may outlive the episode.
 
     Args:
-        dreams: S, each with chance of its own. seed: of this episode.
+        dreams: S, each with random numbers of its own. seed: of this episode.
     Returns:
         The dreams; their first step is that of the last frame shown, their first latent the one after.
     """
     random = generator(seed, NOISE_KEY)
-    state = memory.start()
+    state = rnn.start()
     for t in range(shown - 1):
-        state = memory.advance(take.z[t : t + 1], take.action[t : t + 1], state)
+        state = rnn.advance(window.z[t : t + 1], window.action[t : t + 1], state)
     state = LSTMState(*(np.repeat(part, dreams, axis=0) for part in state))
-    z = np.repeat(take.z[shown - 1 : shown], dreams, axis=0)
+    z = np.repeat(window.z[shown - 1 : shown], dreams, axis=0)
     found: list[tuple[FloatArray, Prediction]] = []
     for t in range(shown - 1, shown - 1 + steps):
-        action = np.repeat(take.action[min(t, len(take.action) - 1)][None], dreams, axis=0)
-        state = memory.advance(z, action, state)
-        prediction = memory.predict(z, state)
+        action = np.repeat(window.action[min(t, len(window.action) - 1)][None], dreams, axis=0)
+        state = rnn.advance(z, action, state)
+        prediction = rnn.predict(z, state)
         uniform = random.random(z.shape, np.float32)
         normal = random.standard_normal(z.shape, np.float32)
-        z = memory.draw(prediction.mixture, uniform, normal, temperature)
+        z = rnn.draw(prediction.mixture, uniform, normal, temperature)
         found.append((z, prediction))
     return Dreamt(
         np.stack([z for z, _ in found], axis=1),
@@ -88,7 +88,7 @@ def dream_on(
 
 
 def z_errors(
-    takes: Sequence[EpisodeWindow], dreamt: Sequence[Dreamt], shown: int, horizon: int, mean_z: FloatArray
+    windows: Sequence[EpisodeWindow], dreamt: Sequence[Dreamt], shown: int, horizon: int, mean_z: FloatArray
 ) -> dict[str, float]:
     """Mean squared error of a latent over the first `horizon` dreamt frames, and of two baselines.
 
@@ -100,13 +100,13 @@ def z_errors(
     """
     sums: dict[str, float] = dict.fromkeys(("dream", "dream_mean", "last_frame", "mean_frame"), 0.0)
     steps = 0
-    for take, dream in zip(takes, dreamt, strict=True):
-        real = take.z[shown : shown + horizon]
+    for window, dream in zip(windows, dreamt, strict=True):
+        real = window.z[shown : shown + horizon]
         count = len(real)
         for name, guess in (
             ("dream", dream.z[:, :count]),
             ("dream_mean", dream.z[:, :count].mean(axis=0)),
-            ("last_frame", np.broadcast_to(take.z[shown - 1], real.shape)),
+            ("last_frame", np.broadcast_to(window.z[shown - 1], real.shape)),
             ("mean_frame", np.broadcast_to(mean_z, real.shape)),
         ):
             squared = ((guess - real) ** 2).mean(axis=-1)
@@ -116,7 +116,7 @@ def z_errors(
 
 
 def return_errors(
-    takes: Sequence[EpisodeWindow], dreamt: Sequence[Dreamt], shown: int, horizon: int, seed: int
+    windows: Sequence[EpisodeWindow], dreamt: Sequence[Dreamt], shown: int, horizon: int, seed: int
 ) -> dict[str, float]:
     """Predicted against true return over the first `horizon` steps of dreaming.
 
@@ -128,15 +128,15 @@ def return_errors(
         the true returns, which is the error of a guess that is always their mean).
     """
     true, predicted = [], []
-    for index, (take, dream) in enumerate(zip(takes, dreamt, strict=True)):
+    for index, (window, dream) in enumerate(zip(windows, dreamt, strict=True)):
         first = shown - 1
-        count = min(horizon, len(take.reward) - first)
-        until = horizon if take.ended else count  # the dream may also outlive the episode
+        count = min(horizon, len(window.reward) - first)
+        until = horizon if window.ended else count  # the dream may also outlive the episode
         uniform = generator(seed, NOISE_KEY, index).random(dream.end.shape, np.float32)
         length = dream.length(uniform)[:, None]
         step = np.arange(1, dream.end.shape[1] + 1)[None]
         gained = np.where(step < length, dream.reward, np.where(step == length, dream.end_reward, 0.0))
-        true.append(float(take.reward[first : first + count].sum(dtype=np.float64)))
+        true.append(float(window.reward[first : first + count].sum(dtype=np.float64)))
         predicted.append(float(gained[:, :until].sum(axis=1, dtype=np.float64).mean()))
     a, b = np.array(true), np.array(predicted)
     return {
@@ -150,7 +150,7 @@ def return_errors(
 
 
 def end_errors(
-    takes: Sequence[EpisodeWindow], dreamt: Sequence[Dreamt], shown: int, horizon: int
+    windows: Sequence[EpisodeWindow], dreamt: Sequence[Dreamt], shown: int, horizon: int
 ) -> dict[str, float]:
     """Predicted against true time of ending, among episodes known to end or to live until the horizon.
 
@@ -163,11 +163,11 @@ def end_errors(
         absolute deviation of the true times from their median, which is the error of always saying that.
     """
     by_then, truth, times = [], [], []
-    for take, dream in zip(takes, dreamt, strict=True):
-        left = len(take.reward) - (shown - 1)
-        ends = take.ended and left <= horizon
+    for window, dream in zip(windows, dreamt, strict=True):
+        left = len(window.reward) - (shown - 1)
+        ends = window.ended and left <= horizon
         if not ends and left < horizon:
-            continue  # cut before: nobody knows
+            continue  # cut before the horizon: unknown
         gone = 1 - np.cumprod(1 - dream.end[:, :horizon].astype(np.float64), axis=1).mean(axis=0)
         by_then.append(float(gone[-1]))
         truth.append(ends)

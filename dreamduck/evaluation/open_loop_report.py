@@ -2,7 +2,7 @@
 
 Held-out episodes are shown for ten frames and then
 dreamt on with the recorded actions; what comes is compared with what really happened, and with two
-guesses: the last frame stays, and the mean frame. Figures go to JSON, films to `.mp4`: real, dream,
+baselines: the last frame stays, and the mean frame. Figures go to JSON, videos to `.mp4`: real, dream,
 difference."""
 
 from __future__ import annotations
@@ -30,42 +30,49 @@ from dreamduck.evaluation.open_loop import (
     Frames,
     dream_on,
     end_errors,
-    make_take,
+    make_window,
     return_errors,
     z_errors,
 )
-from dreamduck.pretrained import FOLDER
 from dreamduck.recordings import find_recordings, held_out, read_episode
-from dreamduck.world_model import mdn_rnn, vae
+from dreamduck.world_model import WorldModel
+from dreamduck.world_model.imagination import TEMPERATURE
 from dreamduck.world_model.vae import VAE
 
 log = logging.getLogger(__name__)
 
-FILM_FPS = 10
+VIDEO_FPS = 10
 GREY = 128
 
 
 @dataclasses.dataclass(frozen=True)
-class EvaluationConfig:
+class OpenLoopConfig:
     """What is dreamt, and how long."""
 
     records: str = option("records", "folder of recorded episodes; only held-out ones are used")
     weights: str = option("", "folder of the world model; the one that ships by default", flags=("-w",))
-    out: str = option("log/openloop", "folder for figures and films")
+    out: str = option("log/openloop", "folder for figures and videos")
     shown: int = option(10, "real frames before the dream", unit="frames", low=1)
     horizons: tuple[str, ...] = option(("15", "50", "100"), "lengths to compare at", unit="steps")
     dreams: int = option(8, "dreams of each episode", low=1)
-    temperature: float = option(1.0, "uncertainty of the dream", above=0.0, flags=("--temp",))
+    temperature: float = option(
+        *(
+            1.0,
+            f"of the dream; 1 is the distribution as it was learned, other dreams take {TEMPERATURE}",
+        ),
+        above=0.0,
+        flags=("--temp",),
+    )
     episodes: int = option(200, "no more than so many", low=1)
-    pictures: int = option(50, "decode the dreams of so many of them, for the PSNR", low=1)
-    films: int = option(4, "films of so many episodes", low=0)
-    seed: int = option(0, "of the dreams' chance", low=0)
+    psnr_episodes: int = option(50, "of these, decoded for the PSNR", low=1, flags=("--pictures",))
+    videos: int = option(4, "of these, written as videos", low=0, flags=("--films",))
+    seed: int = option(0, "of the dreams", low=0)
     everything: bool = option(False, "use all episodes, for records that the model never saw at all")
 
     def __post_init__(self) -> None:
         check(self)
         if not self.horizons or not all(text.isdigit() and int(text) > 0 for text in self.horizons):
-            raise ConfigError(f"horizons: expected whole numbers, got {','.join(self.horizons)!r}")
+            raise ConfigError(f"horizons: expected integers above 0, got {','.join(self.horizons)!r}")
 
     @property
     def lengths(self) -> list[int]:
@@ -73,50 +80,52 @@ class EvaluationConfig:
         return sorted(int(text) for text in self.horizons)
 
 
-def evaluate(settings: EvaluationConfig, command: str = "") -> dict[str, Any]:
-    """Dream after held-out episodes; writes `openloop.json` and films.
+def evaluate(settings: OpenLoopConfig, command: str = "") -> dict[str, Any]:
+    """Dream after held-out episodes; writes `openloop.json` and videos.
 
     Returns:
         What stands in the JSON.
     Raises:
         RecordError: no records. WeightsError: no weights. TrainingError: no episode is long enough.
     """
-    folder = Path(settings.weights) if settings.weights else FOLDER
-    encoder, rnn = vae.load(folder), mdn_rnn.load(folder)
-    takes, guess = find_takes(settings, encoder)
+    model = WorldModel.load(settings.weights or None)
+    encoder, rnn = model.vae, model.dynamics
+    windows, guess = find_windows(settings, encoder)
     longest = settings.lengths[-1]
     dreamt = [
         dream_on(
-            rnn, take, settings.shown, longest, settings.dreams, settings.temperature, settings.seed + i
+            rnn, window, settings.shown, longest, settings.dreams, settings.temperature, settings.seed + i
         )
-        for i, take in enumerate(command_line.progress(takes, desc="dreaming", unit="episode"))
+        for i, window in enumerate(command_line.progress(windows, desc="dreaming", unit="episode"))
     ]
     mean_z = encoder.encode(guess[None])[0][0]
-    few = slice(settings.pictures)
-    rows = psnr_rows(encoder, takes[few], dreamt[few], settings.shown, guess)
+    few = slice(settings.psnr_episodes)
+    rows = psnr_rows(encoder, windows[few], dreamt[few], settings.shown, guess)
     found: dict[str, Any] = {}
     for horizon in settings.lengths:
         found[str(horizon)] = {
-            "z_error": z_errors(takes, dreamt, settings.shown, horizon, mean_z),
+            "z_error": z_errors(windows, dreamt, settings.shown, horizon, mean_z),
             "psnr": _mean_psnrs(rows, horizon),
-            "return": return_errors(takes, dreamt, settings.shown, horizon, settings.seed),
-            "end": end_errors(takes, dreamt, settings.shown, horizon),
+            "return": return_errors(windows, dreamt, settings.shown, horizon, settings.seed),
+            "end": end_errors(windows, dreamt, settings.shown, horizon),
         }
     result = {
         "command": command,
         "config": config.to_dict(settings),
-        "episodes": len(takes),
+        "episodes": len(windows),
         "weights": {"vision": encoder.weights, "memory": rnn.weights},
         "dreamduck": dreamduck.__version__,
         "horizons": _rounded(found),
     }
     write_json(Path(settings.out) / "openloop.json", result)
-    for number, (take, dream) in enumerate(list(zip(takes, dreamt, strict=True))[: settings.films]):
-        write_film(Path(settings.out) / f"openloop-{number}.mp4", encoder, take, dream, settings.shown)
+    for number, (window, dream) in enumerate(list(zip(windows, dreamt, strict=True))[: settings.videos]):
+        write_comparison(
+            Path(settings.out) / f"openloop-{number}.mp4", encoder, window, dream, settings.shown
+        )
     return result
 
 
-def find_takes(settings: EvaluationConfig, encoder: VAE) -> tuple[list[EpisodeWindow], Frames]:
+def find_windows(settings: OpenLoopConfig, encoder: VAE) -> tuple[list[EpisodeWindow], Frames]:
     """The episodes to dream after, and the mean frame of the others (of all, if all are used).
 
     Raises:
@@ -133,38 +142,38 @@ def find_takes(settings: EvaluationConfig, encoder: VAE) -> tuple[list[EpisodeWi
             "none; record more, or give --everything for records that the model never saw"
         )
     chosen = recordings.chosen(np.flatnonzero(enough)[: settings.episodes].tolist())
-    takes, frames = [], settings.shown + settings.lengths[-1]  # no more are compared
-    for path in command_line.progress(chosen.paths, desc="looking", unit="episode"):
+    windows, frames = [], settings.shown + settings.lengths[-1]  # no more are compared
+    for path in command_line.progress(chosen.paths, desc="encoding", unit="episode"):
         episode = read_episode(path)
-        takes.append(make_take(episode, encoder.encode(episode.obs[:frames])[0]))
+        windows.append(make_window(episode, encoder.encode(episode.obs[:frames])[0]))
     others = recordings.chosen(
         (np.flatnonzero(~out) if (~out).any() else np.arange(len(out)))[:100].tolist()
     )
     means = [read_episode(path).obs[::10].mean(axis=0) for path in others.paths]
-    return takes, np.rint(np.mean(means, axis=0)).astype(np.uint8)
+    return windows, np.rint(np.mean(means, axis=0)).astype(np.uint8)
 
 
 def psnr_rows(
-    encoder: VAE, takes: Sequence[EpisodeWindow], dreamt: Sequence[Dreamt], shown: int, guess: Frames
+    encoder: VAE, windows: Sequence[EpisodeWindow], dreamt: Sequence[Dreamt], shown: int, guess: Frames
 ) -> list[dict[str, Any]]:
-    """PSNR [dB] of pictures against each real frame behind those that were shown, an episode a row.
+    """PSNR [dB] against each real frame after those that were shown, an episode a row.
 
     Returns:
         dream: a single dream, decoded. reconstruction: what the VAE makes of the real frames, which no
         dream can beat. last_frame, mean_frame: the baselines. Each (n,).
     """
     rows = []
-    for take, dream in zip(
-        takes, command_line.progress(dreamt, desc="comparing", unit="episode"), strict=True
+    for window, dream in zip(
+        windows, command_line.progress(dreamt, desc="comparing", unit="episode"), strict=True
     ):
-        real = take.frames[shown : shown + dream.z.shape[1]]
-        pictures = {
+        real = window.frames[shown : shown + dream.z.shape[1]]
+        found = {
             "dream": encoder.decode(dream.z[0, : len(real)]),
-            "reconstruction": encoder.decode(take.z[shown : shown + len(real)]),
-            "last_frame": take.frames[shown - 1][None],
+            "reconstruction": encoder.decode(window.z[shown : shown + len(real)]),
+            "last_frame": window.frames[shown - 1][None],
             "mean_frame": guess[None],
         }
-        rows.append({name: _psnr(real, frames) for name, frames in pictures.items()})
+        rows.append({name: _psnr(real, frames) for name, frames in found.items()})
     return rows
 
 
@@ -173,19 +182,19 @@ def _mean_psnrs(rows: list[dict[str, Any]], horizon: int) -> dict[str, float]:
     return {name: float(np.concatenate([row[name][:horizon] for row in rows]).mean()) for name in rows[0]}
 
 
-def _psnr(real: Frames, pictures: Frames) -> Any:
+def _psnr(real: Frames, frames: Frames) -> Any:
     """Of each frame [dB]."""
-    error = ((real.astype(np.float32) - pictures) ** 2).mean(axis=(1, 2, 3))
+    error = ((real.astype(np.float32) - frames) ** 2).mean(axis=(1, 2, 3))
     return 10 * np.log10(255**2 / np.maximum(error, 1e-2))
 
 
-def write_film(path: Path, encoder: VAE, take: EpisodeWindow, dream: Dreamt, shown: int) -> None:
-    """A film of three rows: real, dream, difference; the first frames are those that were shown."""
-    count = min(len(take.frames), shown + dream.z.shape[1])
-    real = take.frames[:count]
-    pictures = np.concatenate([real[:shown], encoder.decode(dream.z[0, : count - shown])])
-    difference = np.clip(GREY + (pictures.astype(np.int16) - real) // 2, 0, 255).astype(np.uint8)
-    write_video(path, list(np.concatenate([real, pictures, difference], axis=1)), FILM_FPS, scale=4)
+def write_comparison(path: Path, encoder: VAE, window: EpisodeWindow, dream: Dreamt, shown: int) -> None:
+    """A video of three rows: real, dream, difference; the first frames are those that were shown."""
+    count = min(len(window.frames), shown + dream.z.shape[1])
+    real = window.frames[:count]
+    dreamt = np.concatenate([real[:shown], encoder.decode(dream.z[0, : count - shown])])
+    difference = np.clip(GREY + (dreamt.astype(np.int16) - real) // 2, 0, 255).astype(np.uint8)
+    write_video(path, list(np.concatenate([real, dreamt, difference], axis=1)), VIDEO_FPS, scale=4)
 
 
 def _rounded(value: Any) -> Any:
@@ -217,15 +226,15 @@ def table(result: dict[str, Any]) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Evaluate, and print the figures."""
-    parser = command_line.parser(__doc__ or "", "example:\n  dreamduck evaluate-model --records records --out openloop")
-    config.add_arguments(parser, EvaluationConfig)
+    parser = command_line.parser(
+        __doc__ or "", "example:\n  dreamduck evaluate-model --records records --out openloop"
+    )
+    config.add_arguments(parser, OpenLoopConfig)
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)
-    settings = config.from_arguments(EvaluationConfig, arguments)
+    settings = config.from_arguments(OpenLoopConfig, arguments)
     given = sys.argv[1:] if argv is None else list(argv)
-    result = evaluate(
-        settings, shlex.join(["dreamduck", "evaluate-model", *given])
-    )
+    result = evaluate(settings, shlex.join(["dreamduck", "evaluate-model", *given]))
     print(table(result))
     print(f"written to {settings.out}")
     return 0

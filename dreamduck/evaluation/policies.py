@@ -1,7 +1,6 @@
-"""Who may sit at the wheel: nobody, chance, the expert, controllers, any policy on frames.
+"""Baselines and adapters: no action, random actions, the expert, functions of frames or of [z, c, h].
 
-All drive N cars at once through the same
-two calls, see `dreamduck.controllers.evaluator.Policy`."""
+Each controls N cars at once, see `dreamduck.controllers.evaluator.Policy`."""
 
 from __future__ import annotations
 
@@ -18,11 +17,11 @@ from dreamduck.simulator.expert import Expert, ExpertConfig
 from dreamduck.simulator.maps.parser import Map
 
 Frames = npt.NDArray[np.uint8]
-STRAIGHT_THROTTLE = 0.5  # [-1, 1], about 0.35 m/s: no faster than who must take the curves
+STRAIGHT_THROTTLE = 0.5  # [-1, 1], about 0.35 m/s, as policies that take the curves
 
 
 class StandStill:
-    """Does nothing: what standing still is worth."""
+    """No action, as a baseline."""
 
     needs_frames = False
 
@@ -91,7 +90,7 @@ class FramePolicy:
             self._restart(seeds)
 
     def act(self, state: CarState, frames: Frames | None) -> FloatArray:
-        """Ask the policy.
+        """Call the policy.
 
         Raises:
             ActionError: it gave something else than (N, 2) numbers.
@@ -101,7 +100,7 @@ class FramePolicy:
 
 
 class ModelPolicy:
-    """Any function from [z, c, h] (N, Z + 2H) to actions (N, 2), for example of an agent that dreamt.
+    """A function from [z, c, h] (N, Z + 2H) to actions (N, 2), for example an agent trained in the dream.
 
     Args:
         predict: the function; a recurrent one keeps its own state.
@@ -121,13 +120,13 @@ class ModelPolicy:
         self._last: FloatArray | None = None
 
     def start(self, seeds: Sequence[int]) -> None:
-        """Forget what was seen."""
+        """Reset the recurrent state."""
         if self._restart is not None:
             self._restart(seeds)
         self._last = None
 
     def act(self, state: CarState, frames: Frames | None) -> FloatArray:
-        """Look, remember, and ask the policy.
+        """Encode the frames, and call the policy.
 
         Raises:
             ActionError: it gave something else than (N, 2) numbers.

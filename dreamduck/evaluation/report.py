@@ -1,4 +1,4 @@
-"""What the scoreboard says: summaries with confidence intervals, a table, a picture of the paths."""
+"""What the scoreboard says: summaries with confidence intervals, a table, a figure of the paths."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dreamduck.common import seeding
+from dreamduck.common.plot import figure
 from dreamduck.common.storage import PathLike, replacing
 from dreamduck.evaluation.episode_stats import as_measures
 from dreamduck.evaluation.metrics import summarize
@@ -53,9 +54,9 @@ def share(values: Iterable[bool], seed: int = 0) -> list[float]:
 
 
 def one_line(summary: dict[str, Any]) -> str:
-    """A summary in a few words."""
+    """A summary in one line."""
     return (
-        f"{100 * summary['alive'][0]:.0f}% alive, {summary['distance'][0]:.2f} m along the lane, "
+        f"survival rate {100 * summary['alive'][0]:.0f}%, {summary['distance'][0]:.2f} m along the lane, "
         f"{summary['out_of_lane_time'][0]:.1f} s out of it"
     )
 
@@ -66,14 +67,14 @@ def table(entries: Sequence[dict[str, Any]]) -> str:
         "# Scoreboard",
         "",
         "Medians over the episodes with 95% confidence intervals (bootstrap). Deviations count nothing "
-        'while out of the lane: read them beside survival. "Of pursuit" is the distance along the '
-        "lane as a share of pure pursuit's on the true pose.",
+        'while out of the lane: read them beside the survival rate. "% of pure pursuit" is the distance '
+        "along the lane as a share of pure pursuit's, which knows the true pose.",
     ]
-    priced = any("cost" in entry for entry in entries)
-    if priced:
+    with_costs = any("cost" in entry for entry in entries)
+    if with_costs:
         lines[-1] += (
-            " Steps and minutes are those of training; for who looks through the world model, the steps "
-            "recorded for it and the minutes of its trainings are in them."
+            " Steps and minutes are those of training; for policies that see through the world model, the "
+            "steps recorded for it and the minutes of its trainings are in them."
         )
     for simulator, map_name in _places(entries):
         here = [entry for entry in entries if _place(entry) == (simulator, map_name)]
@@ -82,12 +83,12 @@ def table(entries: Sequence[dict[str, Any]]) -> str:
         lines.append(
             f"{here[0]['summary']['episodes']} episodes of {key['seconds']:g} s, seed {key['seed']}."
         )
-        heads = ["driver", "alive at the end", "of pursuit", "collisions", *MEASURES.values()]
-        heads += COSTS if priced else ()
+        heads = ["policy", "survival rate", "% of pure pursuit", "collisions", *MEASURES.values()]
+        heads += COSTS if with_costs else ()
         lines += ["", f"| {' | '.join(heads)} |", f"| --- |{' ---: |' * (len(heads) - 1)}"]
         reference = next((e["summary"]["distance"][0] for e in here if e["key"]["row"] == REFERENCE), 0.0)
         for entry in here:
-            cells = [*_cells(entry, reference), *(_costs(entry) if priced else ())]
+            cells = [*_cells(entry, reference), *(_costs(entry) if with_costs else ())]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -99,34 +100,28 @@ def write_table(path: PathLike, entries: Sequence[dict[str, Any]]) -> None:
 
 
 def draw_paths(path: PathLike, entries: Sequence[dict[str, Any]]) -> None:
-    """Draw the paths driven, seen from above: a row for each map, a column for each driver."""
+    """Draw the paths driven, seen from above: a row for each map, a column for each policy."""
     if not entries:
         return
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     places = _places(entries)
-    drivers = list(dict.fromkeys(entry["key"]["row"] for entry in entries))
-    figure = Figure(figsize=(2.6 * len(drivers), 2.6 * len(places)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(places), len(drivers), squeeze=False)
-    for row, place in enumerate(places):
-        for column, driver in enumerate(drivers):
-            plot = axes[row, column]
-            plot.set_title(driver if row == 0 else "", fontsize="small")
-            plot.set_ylabel("\n".join(reversed(place)) if column == 0 else "", fontsize="small")
-            here = (e["paths"] for e in entries if _place(e) == place and e["key"]["row"] == driver)
-            paths = next(here, None)
-            if paths is None:  # it never drove here
-                plot.set(xticks=[], yticks=[], frame_on=False)
-                continue
-            draw_map(plot, place[1])
-            for index, points in enumerate(paths):
-                line = np.asarray(points).reshape(-1, 2)
-                plot.plot(line[:, 0], line[:, 1], color=f"C{index}", linewidth=0.8)
-                plot.plot(*line[-1], "o", color=f"C{index}", markersize=2)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100)
+    policies = list(dict.fromkeys(entry["key"]["row"] for entry in entries))
+    with figure(path, 2.6 * len(policies), 2.6 * len(places)) as drawn:
+        axes = drawn.subplots(len(places), len(policies), squeeze=False)
+        for row, place in enumerate(places):
+            for column, policy in enumerate(policies):
+                plot = axes[row, column]
+                plot.set_title(policy if row == 0 else "", fontsize="small")
+                plot.set_ylabel("\n".join(reversed(place)) if column == 0 else "", fontsize="small")
+                here = (e["paths"] for e in entries if _place(e) == place and e["key"]["row"] == policy)
+                paths = next(here, None)
+                if paths is None:  # it never drove here
+                    plot.set(xticks=[], yticks=[], frame_on=False)
+                    continue
+                draw_map(plot, place[1])
+                for index, points in enumerate(paths):
+                    line = np.asarray(points).reshape(-1, 2)
+                    plot.plot(line[:, 0], line[:, 1], color=f"C{index}", linewidth=0.8)
+                    plot.plot(*line[-1], "o", color=f"C{index}", markersize=2)
 
 
 def draw_map(plot: Any, map_name: str) -> None:

@@ -1,8 +1,8 @@
-"""The scoreboard: everybody drives the same episodes, and is measured as the AI Driving Olympics do.
+"""The scoreboard: all policies in the same episodes, by the measures of the AI Driving Olympics.
 
-Each row drives the same
+Each row has the same
 starts on each map and in each simulator, those it was trained on and those it never saw. What is
-measured already is not measured again: a stopped run goes on. Under `mpiexec` the ranks share the
+measured already is not measured again: a stopped run resumes. Under `mpiexec` the ranks share the
 work; the result does not depend on their number."""
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dreamduck.common.readers import in_words, read_text
 from dreamduck.common.storage import claim, read_json, write_json
 from dreamduck.common.threads import cores
 from dreamduck.controllers.controller_file import read_controller
-from dreamduck.controllers.evaluator import ControllerPolicy, Policy, drive
+from dreamduck.controllers.evaluator import ControllerPolicy, Policy, run_episodes
 from dreamduck.controllers.factory import (
     WorldConfig,
     add_strict,
@@ -38,7 +38,7 @@ from dreamduck.controllers.factory import (
     weights_fingerprints,
 )
 from dreamduck.evaluation import report
-from dreamduck.evaluation.entries import BUILT_IN, Entry, check_agent, cost, load_policy
+from dreamduck.evaluation.entries import BUILT_IN, Entry, check_agent, load_policy, training_budget
 from dreamduck.evaluation.episode_stats import EpisodeStatsCallback, as_measures
 from dreamduck.evaluation.policies import (
     DriveStraight,
@@ -68,11 +68,9 @@ class ScoreConfig:
     episodes: int = option(100, "for each row, map and simulator", low=1)
     seconds: float = option(60.0, "an episode is cut after so long", unit="s", above=0.0)
     seed: int = option(0, "of the episodes", low=0)
-    maps: tuple[str, ...] = option((TRAINING_MAP, *UNSEEN_MAPS), "maps to drive on")
+    maps: tuple[str, ...] = option((TRAINING_MAP, *UNSEEN_MAPS), "maps to evaluate on")
     simulators: tuple[str, ...] = option(SIMULATORS[:1], "native, gym-duckietown or both")
-    cars: int = option(
-        0, "cars that drive together; 0: 50 in native, a core's worth in gym-duckietown", low=0
-    )
+    cars: int = option(0, "cars at a time; 0: 50 in native, a core's worth in gym-duckietown", low=0)
 
     def __post_init__(self) -> None:
         check(self)
@@ -80,7 +78,7 @@ class ScoreConfig:
             if name not in SIMULATORS:
                 raise ConfigError(f"simulators: expected some of {', '.join(SIMULATORS)}, got {name!r}")
         for name in self.maps:
-            load_map(name)  # an unknown one is told now, not after an hour
+            load_map(name)  # an unknown one is fails now, not after an hour
 
 
 class Round(NamedTuple):
@@ -102,27 +100,27 @@ class Runner:
 
     def __call__(self, task: Round) -> dict[str, Any]:
         """Drive one round; the measures of each episode, and the paths of the first."""
-        world = dataclasses.replace(self.world, map_name=task.map_name, simulator=task.simulator)
+        world = config.replace(self.world, map_name=task.map_name, simulator=task.simulator)
         road = self._road(world, len(task.seeds))
-        recorder = EpisodeStatsCallback(world.step_time)
-        steps = max(1, round(self.settings.seconds / world.step_time))
-        driver = self._driver(task.row, world, len(task.seeds))
-        scores = drive(road, driver, task.seeds, steps, recorder)
-        episodes = recorder.episodes()
+        stats = EpisodeStatsCallback(world.road.step_time)
+        steps = max(1, round(self.settings.seconds / world.road.step_time))
+        policy = self._policy(task.row, world, len(task.seeds))
+        returns = run_episodes(road, policy, task.seeds, steps, stats)
+        episodes = stats.episodes()
         for car, episode in enumerate(episodes):
-            episode["seed"], episode["return"] = task.seeds[car], round(float(scores.reward[car, 0]), 6)
-        return {"episodes": episodes, "paths": recorder.paths(PATHS_KEPT)}
+            episode["seed"], episode["return"] = task.seeds[car], round(float(returns.reward[car, 0]), 6)
+        return {"episodes": episodes, "paths": stats.paths(PATHS_KEPT)}
 
     def _road(self, world: WorldConfig, cars: int) -> Any:
-        key = (world.simulator, world.map_name, cars)
+        key = (world.road.simulator, world.road.map_name, cars)
         if key not in self._roads:
             self.close()  # one at a time: a car of gym-duckietown takes 336 MB
-            self._roads[key] = road_maker(world, self.threads)(cars)
+            self._roads[key] = road_maker(world.road, self.threads)(cars)
         return self._roads[key]
 
-    def _driver(self, row: Entry, world: WorldConfig, cars: int) -> Policy:
+    def _policy(self, row: Entry, world: WorldConfig, cars: int) -> Policy:
         if row.kind == "controller":
-            controller = read_controller(row.source, *model_sizes(world.folder))
+            controller = read_controller(row.source, *model_sizes(world.model.folder))
             return ControllerPolicy(controller.form, controller.theta, self._perception(world, cars))
         if row.kind == "agent":
             actor = agents().AgentPolicy(row.source)
@@ -138,7 +136,7 @@ class Runner:
         }
         if row.name in plain:
             return plain[row.name]()
-        return PurePursuit(load_map(world.map_name), world.steering_gain)
+        return PurePursuit(load_map(world.road.map_name), world.road.steering_gain)
 
     def _perception(self, world: WorldConfig, cars: int) -> Any:
         if self._perception_maker is None:
@@ -168,13 +166,13 @@ class Scoreboard:
 
     def key(self, row: Entry, simulator: str, map_name: str) -> dict[str, Any]:
         """What must be the same for a measurement to stand."""
-        world = _settings(dataclasses.replace(self.world, simulator=simulator, map_name=map_name))
+        world = _settings(config.replace(self.world, simulator=simulator, map_name=map_name))
         return {
             "row": row.name,
             "kind": row.kind,
             "source": row.source,
             "fingerprint": row.fingerprint(),
-            "weights": weights_fingerprints(self.world.folder) if row.looks_through_model() else {},
+            "weights": weights_fingerprints(self.world.model.folder) if row.sees_through_model() else {},
             "world": world,
             "episodes": self.settings.episodes,
             "seconds": self.settings.seconds,
@@ -222,14 +220,14 @@ class Scoreboard:
         self.write()
         return entry
 
-    def price(self, key: dict[str, Any], found: dict[str, Any] | None) -> None:
-        """Note what a row cost to train, with a measurement that is there."""
+    def set_budget(self, key: dict[str, Any], found: dict[str, Any] | None) -> None:
+        """Add the training budget to a measurement that is there."""
         for entry in self.entries:
             if entry["key"] == key and found is not None:
                 entry["cost"] = found
 
     def write(self) -> None:
-        """Write the raw figures, the table and the picture."""
+        """Write the raw figures, the table and the figure."""
         write_json(self.path, {"entries": self.entries}, indent=None)
         report.write_table(self.folder / "scores.md", self.entries)
         report.draw_paths(self.folder / "paths.png", self.entries)
@@ -286,7 +284,7 @@ def _place(key: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def fill(board: Scoreboard, rows: Sequence[Entry], team: mpi.Team, runner: Runner) -> None:
-    """Measure what is not measured yet, the quick rows first."""
+    """Measure what is not measured yet, the fast ones first."""
     places = [
         (simulator, map_name, row)
         for simulator in board.settings.simulators
@@ -300,7 +298,7 @@ def fill(board: Scoreboard, rows: Sequence[Entry], team: mpi.Team, runner: Runne
             parts = team.map(runner, board.rounds(row, simulator, map_name))
             entry = board.add(key, parts, time.monotonic() - started)
             log.info("%s, %s, %s: %s", simulator, map_name, row.name, report.one_line(entry["summary"]))
-        board.price(key, cost(row, board.world.folder))
+        board.set_budget(key, training_budget(row, board.world.model.folder))
 
 
 def parse_rows(arguments: argparse.Namespace) -> list[Entry]:
@@ -331,7 +329,7 @@ def parse_rows(arguments: argparse.Namespace) -> list[Entry]:
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line.parser(
-        "Measure drivers as the AI Driving Olympics do: survival, distance along the lane, deviations.",
+        "Measure policies as the AI Driving Olympics do: survival, distance along the lane, deviations.",
         "example:\n  dreamduck scoreboard --simulators native,gym-duckietown \\\n"
         "      --controller 'evolved in the dream=log/dream.json' --out scores",
     )
@@ -381,11 +379,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     rows = parse_rows(arguments)
     for row in rows:
         if row.kind == "controller":
-            load_controller(row.source, world.folder, arguments.strict)  # told now, not after an hour
+            load_controller(row.source, world.model.folder, arguments.strict)  # fails early
         if row.kind == "agent":
             check_agent(row.source, world, arguments.strict)
     with mpi.team(arguments.rank_timeout) as team:
-        runner = Runner(world, settings, arguments.threads or max(1, cores() // team.size))
+        runner = Runner(world, settings, arguments.threads or team.cores)
         try:
             if team.rank:
                 team.serve(runner)

@@ -1,1 +1,1 @@
-"""Stages of commands that resume: from nothing to a driver, and comparisons."""
+"""Stages of commands that resume: the whole pipeline, and comparisons."""

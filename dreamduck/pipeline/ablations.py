@@ -1,10 +1,9 @@
-"""Ablations: does the memory earn its keep, and does a hidden layer?
+"""Ablations: what do the MDN-RNN and a hidden layer contribute?
 
 The same search for each controller: on z
-alone, on z with an untrained memory of random weights, on z with the trained one; linear and with a
-hidden layer; evolved on the road and in the dream; all judged on the road. ctallec/world-models found
-an untrained memory to score as well as a trained one on CarRacing: without this table nobody should
-believe a result."""
+alone, on z with an untrained MDN-RNN of random weights, on z with the trained one; linear and with a
+hidden layer; evolved in the simulator and in the dream; all evaluated in the simulator.
+ctallec/world-models found an untrained one to score as well as a trained one on CarRacing."""
 
 from __future__ import annotations
 
@@ -24,8 +23,15 @@ from dreamduck.common.errors import ConfigError
 from dreamduck.common.storage import replacing, write_json
 from dreamduck.controllers.factory import WorldConfig, load_controller, model_sizes
 from dreamduck.controllers.policy import ControllerForm
+from dreamduck.evaluation.final_evaluation import (
+    EvaluationConfig,
+    cached,
+    claim_report,
+    evaluate_on_road,
+    settings_key,
+)
 from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
-from dreamduck.search.run import Plan, VerdictConfig, claim_report, evolve, judge_on_road, kept, key_of
+from dreamduck.search.run import Plan, evolve
 from dreamduck.search.search import SearchConfig
 
 log = logging.getLogger(__name__)
@@ -34,11 +40,11 @@ MEMORIES = ("none", "untrained", "trained")
 WORLDS = ("realenv", "rnnenv")
 SEARCH = {**DEFAULTS, "max_steps": ROAD_STEPS}  # on the road; in the dream no more than is true
 OUTPUTS = ("ablations.json", "ablations.md")
-VISION_FILES = ("vae.weights.h5", "vae.json", "initial_z.json")
+VAE_FILES = ("vae.weights.h5", "vae.json", "initial_z.json")
 
 
 @dataclasses.dataclass(frozen=True)
-class AblationConfig(VerdictConfig):
+class AblationConfig(EvaluationConfig):
     """What is compared."""
 
     worlds: tuple[str, ...] = option(WORLDS, "where to evolve")
@@ -84,24 +90,24 @@ def cases(settings: AblationConfig, sizes: tuple[int, int]) -> list[AblationCase
     return found
 
 
-def forget(source: Path, target: Path, seed: int) -> Path:
-    """A copy of a world model whose memory was never trained.
+def with_untrained_rnn(source: Path, target: Path, seed: int) -> Path:
+    """A copy of a world model whose MDN-RNN was never trained.
 
     Args:
         source: a folder of weights.
         target: where the copy goes.
         seed: of the random weights.
     """
-    from dreamduck.world_model import mdn_rnn as memory
+    from dreamduck.world_model import WorldModel
     from dreamduck.world_model.mdn_rnn.files import CARD, save
     from dreamduck.world_model.mdn_rnn.layout import initial_parameters
 
     if not (target / CARD).exists():
         target.mkdir(parents=True, exist_ok=True)
-        for name in VISION_FILES:
+        for name in VAE_FILES:
             if (source / name).exists():
                 shutil.copyfile(source / name, target / name)
-        sizes = memory.read_config(source)
+        sizes = WorldModel.load(source).sizes
         card = {"trained": False, "seed": seed, "made_by": "dreamduck.pipeline.ablations"}
         save(target, initial_parameters(sizes, seed), sizes, card)
     return target
@@ -112,10 +118,10 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     lines = [
         "# Ablations",
         "",
-        "The same search for each; judged on the road. Return: mean ± standard deviation over "
+        "The same search for each; evaluated in the simulator. Return: mean ± standard deviation over "
         f"{rows[0]['road']['episodes']} episodes; the rest: share or median with 95% interval.",
         "",
-        "| evolved | memory | controller | parameters | return | alive at the end | along the lane [m] |",
+        "| evolved | memory | controller | parameters | return | survival rate | along the lane [m] |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: |",
     ]
     for row in rows:
@@ -123,7 +129,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         alive, distance = road["alive"], road["distance"]
         kind = f"hidden layer of {row['hidden']}" if row["hidden"] else "linear"
         lines.append(
-            f"| {'on the road' if row['env'] == 'realenv' else 'in the dream'} | {row['memory']} | "
+            f"| {'in the simulator' if row['env'] == 'realenv' else 'in the dream'} | {row['memory']} | "
             f"{kind} | {row['parameters']} | "
             f"{road['return'][0]:.2f} ± {road['return'][1]:.2f} | "
             f"{100 * alive[0]:.0f}% ({100 * alive[1]:.0f} to {100 * alive[2]:.0f}) | "
@@ -140,34 +146,35 @@ def run(
     team: mpi.Team,
     fresh: bool = False,
 ) -> list[dict[str, Any]]:
-    """Evolve and judge every case; every rank calls this, rank 0 gets the rows.
+    """Evolve and evaluate every case; every rank calls this, rank 0 gets the rows.
 
     What is done already is taken from the files, but with `fresh`.
     """
     rows: list[dict[str, Any]] = []
-    sizes = model_sizes(world.folder)
+    sizes = model_sizes(world.model.folder)
     if team.rank == 0:
-        forget(world.folder, folder / "untrained", settings.memory_seed)
-    team.agree(0)  # nobody reads the copy before it is there
+        with_untrained_rnn(world.model.folder, folder / "untrained", settings.memory_seed)
+    team.agree(0)  # no rank reads the copy before it is there
     for case in cases(settings, sizes):
         here, how = world, search
         if case.env == "rnnenv":
             how = dataclasses.replace(search, max_steps=min(search.max_steps, DREAM_STEPS))
         if case.memory == "untrained":
-            here = dataclasses.replace(world, weights=str(folder / "untrained"))
-            how = dataclasses.replace(how, beginning="first")  # it knows nothing of what came before
+            here = config.replace(world, weights=str(folder / "untrained"))
+            # An untrained state says nothing of what came before.
+            how = dataclasses.replace(how, beginning="first")
         plan = Plan(case.env, here, how, case.form, folder / case.name, fresh=fresh)
         done = plan.folder / "verdict.json"
-        key = key_of(case.env, here, settings, search=to_dict(how), form=str(case.form))
-        row = None if team.rank or fresh else kept(done, key, table)
+        key = settings_key(case.env, here, settings, search=to_dict(how), form=str(case.form))
+        row = None if team.rank or fresh else cached(done, key, table)
         if team.agree(row is None):
             evolve(plan, team)
         if team.rank:
             continue
         if row is None:
-            controller = load_controller(plan.files.path(".best.json"), here.folder)
+            controller = load_controller(plan.files.path(".best.json"), here.model.folder)
             row = {"env": case.env, "memory": case.memory, "hidden": case.form.hidden}
-            row |= {"parameters": case.form.size, "road": judge_on_road(here, controller, settings)}
+            row |= {"parameters": case.form.size, "road": evaluate_on_road(here, controller, settings)}
             row["settings"] = key
             write_json(done, row)
         rows.append(row)
@@ -185,7 +192,7 @@ def build_parser() -> argparse.ArgumentParser:
         "example:\n  dreamduck ablations --out ablations --generations 50",
     )
     parser.add_argument("--out", default="ablations", help="folder to write to (default: ablations)")
-    parser.add_argument("--fresh", action="store_true", help="start anew, over files that lie there")
+    parser.add_argument("--fresh", action="store_true", help="start again, overwriting existing files")
     mpi.add_arguments(parser)
     config.add_arguments(parser, AblationConfig)
     config.add_arguments(parser.add_argument_group("search"), SearchConfig, defaults=SEARCH)  # type: ignore[arg-type]

@@ -1,9 +1,9 @@
-"""The loop that closes the dream's gap: drive, record, retrain, evolve, and again.
+"""Iterative training: record the controller, retrain the MDN-RNN, evolve in the new dream, repeat.
 
-A controller finds what is wrong with a dream; its own drives, recorded on
-the road, show the memory what happens there. Each round adds such drives to the records, trains the
-memory anew on all of them, evolves in the new dream, and judges on the road; the table says whether it
-helped. Source: Ha & Schmidhuber 2018, section 5 (iterative training)."""
+A controller finds what is wrong with a dream; its own episodes in the
+simulator show the MDN-RNN what happens there. Each round adds such episodes to the records, trains the
+MDN-RNN anew on all of them, evolves in the new dream, and evaluates in the simulator.
+Source: Ha & Schmidhuber 2018, section 5 (iterative training)."""
 
 from __future__ import annotations
 
@@ -20,27 +20,35 @@ from dreamduck.common.config import check, option, to_dict
 from dreamduck.common.storage import fingerprint, replacing, write_json
 from dreamduck.controllers.controller_file import run_of
 from dreamduck.controllers.factory import WorldConfig, add_strict, load_controller, road_flags
+from dreamduck.evaluation.final_evaluation import (
+    SelectionConfig,
+    cached,
+    claim_report,
+    copy_best,
+    dream_and_road,
+    evaluate_both,
+    select,
+    settings_key,
+)
 from dreamduck.pipeline.stages import Stage, run_stages
-from dreamduck.pipeline.temperature_sweep import ship
 from dreamduck.search.recipe import DEFAULTS, RecipeConfig
-from dreamduck.search.run import ChoiceConfig, claim_report, judge_both, kept, key_of
 from dreamduck.world_model.mdn_rnn.layout import TRAINING_STEPS
 
 log = logging.getLogger(__name__)
 
 OUTPUTS = ("loop.json", "loop.md", "best.json", "best.card.json", "records")
-VISION_FILES = ("vae.weights.h5", "vae.json")
+VAE_FILES = ("vae.weights.h5", "vae.json")
 
 
 @dataclasses.dataclass(frozen=True)
-class IterateConfig(RecipeConfig, ChoiceConfig):
+class IterateConfig(RecipeConfig, SelectionConfig):
     """One round's settings."""
 
-    rounds: int = option(2, "drive, record, retrain, evolve: so many times", low=1)
-    records: str = option("records", "folder of the episodes there are; drives are added in a copy")
-    episodes: int = option(200, "drives to add in each round", low=1)
-    drive_steps: int = option(300, "of such a drive at most", low=1)
-    noise: float = option(0.3, "pushes on the actions of every second drive", low=0.0)
+    rounds: int = option(2, "record, retrain, evolve: so many times", low=1)
+    records: str = option("records", "folder of recorded episodes; new ones are added to a copy")
+    episodes: int = option(200, "episodes to add in each round", low=1)
+    drive_steps: int = option(300, "of such an episode at most", low=1)
+    noise: float = option(0.3, "noise on the actions of every second episode", low=0.0)
     memory_steps: int = option(TRAINING_STEPS, "of the MDN-RNN in each round", low=1)
 
     def __post_init__(self) -> None:
@@ -49,7 +57,7 @@ class IterateConfig(RecipeConfig, ChoiceConfig):
 
 
 def gather(source: Path, target: Path) -> None:
-    """Bring the episodes there are into the loop's own folder, as links where the disk allows."""
+    """Link the recorded episodes into the run's own folder; copy them to another disk."""
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(source.glob("*.npz")):
         place = target / path.name
@@ -71,11 +79,11 @@ def round_stages(
     """
     here = folder / f"round-{number}"
     records, series, made = folder / "records", here / "series", here / "weights"
-    name = f"{number}"
+    name, any_weights = f"{number}", ["--any-weights"] if world.any_weights else []
     best = settings.best(here / "log")
     drives = [
         *("dreamduck", "record-controller", str(controller), "--out", str(records)),
-        *("--weights", str(weights), *road_flags(world)),
+        *("--weights", str(weights), *road_flags(world.road), *any_weights),
         *("--first", str(900_000_000 + 1_000_000 * number), "--episodes", str(settings.episodes)),
         *("--max-steps", str(settings.drive_steps), "--noise", str(settings.noise)),
     ]
@@ -84,7 +92,7 @@ def round_stages(
         *("rnn_train.py", "--series", str(series), "--weights", str(made), "--log", str(here / "log")),
         *("--steps", str(settings.memory_steps)),
     ]
-    evolve = settings.command(made, here / "log", world.temperature)
+    evolve = [*settings.command(made, here / "log", world.model.temperature), *any_weights]
     if settings.features == "z":
         # The VAE stays, so z still means the same; c and h do not after another training.
         evolve += ["--start", str(controller)]
@@ -97,33 +105,29 @@ def round_stages(
     ]
 
 
-def choose(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The round of the greatest mean return on the road, in episodes that the table does not report."""
-    return max(rows, key=lambda row: row["choice"]["return"][0])
+def selected_round(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The round of the greatest mean return in the selection's episodes."""
+    row = select(rows)
+    assert row is not None  # each round has such episodes
+    return row
 
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """The rounds as Markdown."""
     lines = [
-        "# The loop",
+        "# Iterations",
         "",
-        f"Chosen by {rows[0]['choice']['episodes']} other episodes than are reported, of seed "
-        f"{rows[0]['choice']['seed']}: round {choose(rows)['round']}.",
+        f"Selected by {rows[0]['choice']['episodes']} other episodes than are reported, of seed "
+        f"{rows[0]['choice']['seed']}: round {selected_round(rows)['round']}.",
         "",
-        "| round | return in the dream | on the road | alive at the end | along the lane [m] |",
+        "| round | return in the dream | in the simulator | survival rate | along the lane [m] |",
         "| ---: | ---: | ---: | ---: | ---: |",
     ]
-    for row in rows:
-        dream, road = row["dream"], row["road"]
-        lines.append(
-            f"| {row['round']} | {dream['mean']:.2f} ± {dream['std']:.2f} | "
-            f"{road['return'][0]:.2f} ± {road['return'][1]:.2f} | {100 * road['alive'][0]:.0f}% | "
-            f"{road['distance'][0]:.2f} ({road['distance'][1]:.2f} to {road['distance'][2]:.2f}) |"
-        )
+    lines += [f"| {row['round']} | {dream_and_road(row)}" for row in rows]
     return "\n".join(lines) + "\n"
 
 
-def evaluator(
+def evaluate_round(
     number: int,
     controller: Path,
     weights: Path,
@@ -132,12 +136,12 @@ def evaluator(
     target: Path,
     fresh: bool = False,
 ) -> dict[str, Any]:
-    """A round's verdict, from its file where it is judged already, but with `fresh`."""
-    here = dataclasses.replace(world, weights=str(weights))
-    key = key_of("rnnenv", here, settings, controller=fingerprint(controller))
-    row = None if fresh else kept(target, key, table)
+    """A round's results; from its file if it was evaluated already, unless `fresh`."""
+    here = config.replace(world, weights=str(weights))
+    key = settings_key("rnnenv", here, settings, controller=fingerprint(controller))
+    row = None if fresh else cached(target, key, table)
     if row is None:
-        found = judge_both(here, load_controller(controller, weights), settings)
+        found = evaluate_both(here, load_controller(controller, weights), settings)
         row = {"round": number, "controller": str(controller), **found._asdict(), "settings": key}
         write_json(target, row)
     return row
@@ -146,25 +150,25 @@ def evaluator(
 def run(
     controller: Path, settings: IterateConfig, world: WorldConfig, folder: Path, fresh: bool = False
 ) -> list[dict[str, Any]]:
-    """All rounds; what is done already is taken from the files, but verdicts with `fresh` are not.
+    """All rounds; finished ones are taken from the files, their evaluations unless `fresh`.
 
     Args:
         controller: evolved in the dream of `world.weights`; the first to drive.
     """
     gather(Path(settings.records), folder / "records")
-    weights = world.folder
-    rows = [evaluator(0, controller, weights, settings, world, folder / "round-0.json", fresh)]
+    weights = world.model.folder
+    rows = [evaluate_round(0, controller, weights, settings, world, folder / "round-0.json", fresh)]
     for number in range(1, settings.rounds + 1):
         made = folder / f"round-{number}" / "weights"
         made.mkdir(parents=True, exist_ok=True)
-        for name in VISION_FILES:
+        for name in VAE_FILES:
             if not (made / name).exists():
-                shutil.copyfile(world.folder / name, made / name)
+                shutil.copyfile(world.model.folder / name, made / name)
         planned = round_stages(number, folder, controller, weights, settings, world)
         run_stages(planned, folder)
         controller, weights = planned[-1].outputs[0], made
         target = folder / f"round-{number}.json"
-        rows.append(evaluator(number, controller, weights, settings, world, target, fresh))
+        rows.append(evaluate_round(number, controller, weights, settings, world, target, fresh))
         log.info("round %d: %s", number, rows[-1])
         write_json(folder / "loop.json", rows)
         with replacing(folder / "loop.md") as temporary:
@@ -175,12 +179,12 @@ def run(
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line.parser(
-        "Drive, record, retrain the MDN-RNN, evolve in the new dream; and again.",
+        "Record, retrain the MDN-RNN, evolve in the new dream; repeat.",
         "example:\n  dreamduck iterate log/rnnenv.cma.16.64.best.json --out loop",
     )
     parser.add_argument("controller", help="the controller to begin with, evolved in the dream")
     parser.add_argument("--out", default="loop", help="folder to write to (default: loop)")
-    parser.add_argument("--fresh", action="store_true", help="judge anew, over files that lie there")
+    parser.add_argument("--fresh", action="store_true", help="evaluate again, over files that are there")
     add_strict(parser)
     config.add_arguments(parser, IterateConfig)
     config.add_arguments(parser.add_argument_group("world"), WorldConfig, defaults=DEFAULTS)  # type: ignore[arg-type]
@@ -188,20 +192,20 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run all rounds and copy the controller that drove best."""
+    """Run all rounds and copy the best controller."""
     arguments = build_parser().parse_args(argv)
     command_line.start_logging(arguments)
     settings = config.from_arguments(IterateConfig, arguments)
     world = config.from_arguments(WorldConfig, arguments)
     folder = Path(arguments.out)
     controller = Path(arguments.controller)
-    load_controller(controller, world.folder, arguments.strict)
+    load_controller(controller, world.model.folder, arguments.strict)
     described = {"loop": to_dict(settings), "world": to_dict(world), "controller": fingerprint(controller)}
     with claim_report("loop", folder, [folder / name for name in OUTPUTS], described, arguments.fresh):
         rows = run(controller, settings, world, folder, arguments.fresh)
-        best = choose(rows)
+        best = selected_round(rows)
         if best["round"]:
-            ship(run_of(best["controller"]), folder, "best")
+            copy_best(run_of(best["controller"]), folder, "best")
     print(table(rows))
     if best["round"]:
         print(
@@ -209,4 +213,4 @@ def main(argv: Sequence[str] | None = None) -> None:
             f"{folder / ('round-' + str(best['round'])) / 'weights'}"
         )
     else:
-        print("best: round 0, the controller the loop began with")
+        print("best: round 0, the controller of the start")

@@ -1,9 +1,9 @@
-"""Record what an evolved controller does on the road, its failures above all.
+"""Record the episodes of an evolved controller in the simulator.
 
-A controller finds the holes of a dream; episodes
-of it falling through them are what the memory has to learn from next. Some noise on the actions
-shows what lies beside its path. Episodes are named by their seeds, so that a second start makes only
-what is missing."""
+A controller exploits what is wrong with a dream; such episodes are what the MDN-RNN has to learn from
+next. Noise on the actions shows what lies beside its path. Episodes are named by their seeds, so that a
+second start makes only what is missing.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dreamduck.common import command_line, config, seeding
 from dreamduck.common.config import check, option
 from dreamduck.common.errors import RecordError
 from dreamduck.common.storage import fingerprint
-from dreamduck.controllers.evaluator import ControllerPolicy, Policy, drive
+from dreamduck.controllers.evaluator import ControllerPolicy, Policy, run_episodes
 from dreamduck.controllers.factory import (
     WorldConfig,
     add_strict,
@@ -37,13 +37,13 @@ from dreamduck.simulator.road import RoadStep
 
 log = logging.getLogger(__name__)
 
-DRIVES = 4  # the place of these episodes' random streams
-CARS = 32  # that drive together
+STREAM = 4  # index of these episodes' random streams
+CARS = 32  # at a time
 FREE_SPACE = 1 << 30  # [bytes] to leave on the disk
 
 
 @dataclasses.dataclass(frozen=True)
-class DriveConfig:
+class RecordConfig:
     """What is recorded."""
 
     episodes: int = option(200, "to record", low=1)
@@ -52,49 +52,51 @@ class DriveConfig:
     noise: float = option(
         0.3, "spread of the noise on the actions; half of the episodes have none", low=0.0
     )
-    noise_time: float = option(0.5, "how long a push lasts", unit="s", above=0.0)
+    noise_time: float = option(0.5, "correlation time of the noise", unit="s", above=0.0)
 
     def __post_init__(self) -> None:
         check(self)
 
 
 class NoisyPolicy:
-    """A driver whose every second car is pushed about (Ornstein-Uhlenbeck noise on its actions).
+    """A policy with Ornstein-Uhlenbeck noise on the actions of every second car.
 
     Args:
-        driver: who drives.
-        share: of a push that is left after one step.
+        policy: of all cars.
+        seeds: one a car.
+        spread: standard deviation of the noise.
+        share: of the noise that is left after one step.
     """
 
     needs_frames = True
 
-    def __init__(self, driver: Policy, seeds: Sequence[int], spread: float, share: float) -> None:
-        self._driver, self._spread, self._share = driver, spread, share
-        self._generators = [seeding.generator(seed, DRIVES) for seed in seeds]
-        self._calm = np.array([seed % 2 == 0 for seed in seeds])
-        self._push = np.zeros((len(seeds), 2))
+    def __init__(self, policy: Policy, seeds: Sequence[int], spread: float, share: float) -> None:
+        self._policy, self._spread, self._share = policy, spread, share
+        self._generators = [seeding.generator(seed, STREAM) for seed in seeds]
+        self._without = np.array([seed % 2 == 0 for seed in seeds])
+        self._noise = np.zeros((len(seeds), 2))
 
     def start(self, seeds: Sequence[int]) -> None:
         """An episode begins for every car."""
-        self._driver.start(seeds)
-        self._push[:] = 0.0
+        self._policy.start(seeds)
+        self._noise[:] = 0.0
 
     def act(self, state: CarState, frames: Any) -> Any:
-        """The driver's actions, and a push for those that are not left in peace."""
+        """The policy's actions, with noise for the cars of odd seeds."""
         fresh = np.stack([generator.standard_normal(2) for generator in self._generators])
-        self._push = self._share * self._push + self._spread * np.sqrt(1 - self._share**2) * fresh
-        self._push[self._calm] = 0.0
-        actions = np.asarray(self._driver.act(state, frames), dtype=np.float64) + self._push
+        self._noise = self._share * self._noise + self._spread * np.sqrt(1 - self._share**2) * fresh
+        self._noise[self._without] = 0.0
+        actions = np.asarray(self._policy.act(state, frames), dtype=np.float64) + self._noise
         return np.clip(actions, -1.0, 1.0).astype(np.float32)
 
 
 class FrameRecorder:
-    """Keeps frames, actions and rewards of N cars; wraps their driver and watches their road."""
+    """Records frames, actions and rewards of N cars: a policy around theirs, and a callback."""
 
     needs_frames = True
 
-    def __init__(self, driver: Policy) -> None:
-        self._driver = driver
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
         self._obs: list[Any] = []
         self._actions: list[Any] = []
         self._rewards: list[Any] = []
@@ -103,21 +105,21 @@ class FrameRecorder:
         self._telemetry: list[Any] = []
 
     def act(self, state: CarState, frames: Any) -> Any:
-        """Film, then let the driver act."""
+        """Record what is seen, then act."""
         lane = (state.lane_dist, state.lane_angle, state.speed)
         self._telemetry.append(np.column_stack([*lane, state.pose, state.tile]).astype(np.float32))
-        actions = self._driver.act(state, frames)
+        actions = self._policy.act(state, frames)
         self._obs.append(frames.copy())
         self._actions.append(np.asarray(actions, dtype=np.float32))
         return actions
 
     def start(self, beginning: Any) -> None:
-        """Called as a driver with the seeds, and as a watcher with the first state."""
+        """Called as a policy with the seeds, and as a callback with the first state."""
         if not isinstance(beginning, CarState):
-            self._driver.start(beginning)
+            self._policy.start(beginning)
 
     def update(self, step: RoadStep) -> None:
-        """Note what a step gave."""
+        """Record what a step gave."""
         self._rewards.append(step.reward.copy())
         self._done.append(step.terminated.copy())
         self._ends.append(step.state.end.copy())
@@ -133,43 +135,43 @@ class FrameRecorder:
         return Episode(*shown, telemetry=column(self._telemetry), meta=told)
 
 
-def record_drives(
-    source: Path, world: WorldConfig, settings: DriveConfig, folder: Path, strict: bool = False
+def record_episodes(
+    source: Path, world: WorldConfig, settings: RecordConfig, folder: Path, strict: bool = False
 ) -> int:
-    """Record the drives of a controller file that are not in the folder yet.
+    """Record the episodes of a controller file that are not in the folder yet.
 
     Args:
         strict: refuse a controller that was made with another world model.
     Returns:
         How many were recorded.
     """
-    controller = load_controller(source, world.folder, strict)
+    controller = load_controller(source, world.model.folder, strict)
     numbers = [settings.first + i for i in range(settings.episodes)]
     missing = [number for number in numbers if not (folder / f"{number}.npz").exists()]
     if not missing:
         return 0
     folder.mkdir(parents=True, exist_ok=True)
-    road, perception = road_maker(world)(CARS), perception_maker(world)(CARS)
+    road, perception = road_maker(world.road)(CARS), perception_maker(world)(CARS)
     meta = {
         "policy": "controller",
         "controller": fingerprint(source),
-        "map_name": world.map_name,
-        "simulator": world.simulator,
-        "domain_rand": world.domain_rand,
+        "map_name": world.road.map_name,
+        "simulator": world.road.simulator,
+        "domain_rand": world.road.domain_rand,
         "world": config.to_dict(world),
-        ENVIRONMENT: describe(world),
+        ENVIRONMENT: describe(world.road),
         "noise": settings.noise,
         "versions": versions(),
     }
-    share = float(np.exp(-world.step_time / settings.noise_time))
+    share = float(np.exp(-world.road.step_time / settings.noise_time))
     try:
-        for at in command_line.progress(range(0, len(missing), CARS), desc="drives"):
+        for at in command_line.progress(range(0, len(missing), CARS), desc="episodes"):
             chosen = [missing[min(at + car, len(missing) - 1)] for car in range(CARS)]
-            driver = ControllerPolicy(controller.form, controller.theta, perception)
-            man = FrameRecorder(NoisyPolicy(driver, chosen, settings.noise, share))
-            scores = drive(road, man, chosen, settings.max_steps, man)
+            policy = ControllerPolicy(controller.form, controller.theta, perception)
+            recorder = FrameRecorder(NoisyPolicy(policy, chosen, settings.noise, share))
+            returns = run_episodes(road, recorder, chosen, settings.max_steps, recorder)
             for car, number in enumerate(chosen[: len(missing) - at]):
-                episode = man.episode(car, int(scores.length[car, 0]), {**meta, "seed": number})
+                episode = recorder.episode(car, int(returns.length[car, 0]), {**meta, "seed": number})
                 if shutil.disk_usage(folder).free < FREE_SPACE:
                     raise RecordError(f"{folder}: expected 1 GiB of free disk; make room, start again")
                 write_episode(folder / f"{number}.npz", episode)
@@ -181,22 +183,24 @@ def record_drives(
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line.parser(
-        "Record what a controller does on the road, as episodes for training.",
+        "Record a controller's episodes in the simulator, for training.",
         "example:\n  dreamduck record-controller log/rnnenv.cma.16.64.best.json --episodes 50",
     )
     parser.add_argument("controller", help="a controller file")
     parser.add_argument("--out", default="records", help="folder of episodes (default: records)")
     add_strict(parser)
-    config.add_arguments(parser, DriveConfig)
+    config.add_arguments(parser, RecordConfig)
     config.add_arguments(parser.add_argument_group("world"), WorldConfig)  # type: ignore[arg-type]
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Record the drives of a controller."""
+    """Record a controller's episodes."""
     arguments = build_parser().parse_args(argv)
     command_line.start_logging(arguments)
     world = config.from_arguments(WorldConfig, arguments)
-    settings = config.from_arguments(DriveConfig, arguments)
-    made = record_drives(Path(arguments.controller), world, settings, Path(arguments.out), arguments.strict)
+    settings = config.from_arguments(RecordConfig, arguments)
+    made = record_episodes(
+        Path(arguments.controller), world, settings, Path(arguments.out), arguments.strict
+    )
     log.info("%d episodes recorded in %s, %d were there", made, arguments.out, settings.episodes - made)

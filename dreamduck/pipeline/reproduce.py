@@ -1,4 +1,4 @@
-"""From nothing to a controller that learned in the dream alone, and its score: `make reproduce`.
+"""The whole pipeline, from recordings to the evaluation of a controller of the dream: `make reproduce`.
 
 Each stage is a command that anyone can type, run in a process of its
 own, skipped when it is done; a kill costs no more than the stage's last checkpoint. The settings are
@@ -17,11 +17,11 @@ from typing import Any
 from dreamduck.common import command_line, config
 from dreamduck.common.config import check, option
 from dreamduck.common.storage import write_json
+from dreamduck.evaluation.final_evaluation import claim_report
 from dreamduck.evaluation.report import REFERENCE
 from dreamduck.evaluation.scoreboard import TRAINING_MAP, UNSEEN_MAPS, read_entries
 from dreamduck.pipeline.stages import Stage, run_stages
 from dreamduck.search.recipe import TEMPERATURE, RecipeConfig
-from dreamduck.search.run import claim_report
 from dreamduck.simulator.base import SIMULATORS
 from dreamduck.world_model.mdn_rnn.layout import TRAINING_STEPS
 
@@ -46,9 +46,7 @@ class ReproduceConfig(RecipeConfig):
     frames: int = option(150, "of an episode at most", low=2)
     vae_epochs: int = option(2, "of the VAE", low=1)
     vae_steps: int = option(4000, "of the VAE at most; 0 for all", low=0)
-    kl_tolerance: float = option(
-        2.0, "of the VAE: a precise latent is worth more than a smooth one", low=0.0
-    )
+    kl_tolerance: float = option(2.0, "of the VAE: KL divergence that is not penalised", low=0.0)
     memory_steps: int = option(TRAINING_STEPS, "of the MDN-RNN", low=1)
     temperature: float = option(TEMPERATURE, "of the dream", above=0.0)
     unseen_episodes: int = option(100, "to record on a map that is never seen, to report on", low=2)
@@ -72,7 +70,7 @@ def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
         *("--maps", ",".join(settings.maps), "--max-trials", str(settings.episodes)),
         *("--max-frames", str(settings.frames), "--min-frames", str(min(50, settings.frames))),
     ]
-    look = [
+    train_vae = [
         *("vae_train.py", "--records", str(records), "--weights", str(weights), "--log", str(logs)),
         *("--epochs", str(settings.vae_epochs)),
         *(("--max-steps", str(settings.vae_steps)) if settings.vae_steps else ()),
@@ -80,7 +78,7 @@ def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
         *("--kl-tolerance", str(settings.kl_tolerance)),
     ]
     encode = ["series.py", "--records", str(records), "--weights", str(weights), "--series", str(series)]
-    remember = [
+    train_rnn = [
         *("rnn_train.py", "--series", str(series), "--weights", str(weights), "--log", str(logs)),
         *("--steps", str(settings.memory_steps)),
     ]
@@ -112,20 +110,20 @@ def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
     reports = [truth / name / "openloop.json" for name in ("held-out", "unseen")]
     return [
         Stage("record", tuple(record), (), (records,)),
-        Stage("vision", tuple(look), (), (vae,)),
+        Stage("vision", tuple(train_vae), (), (vae,)),
         Stage("series", tuple(encode), (vae,), (series,)),
-        Stage("memory", tuple(remember), (vae,), (rnn,)),
+        Stage("memory", tuple(train_rnn), (vae,), (rnn,)),
         Stage("evolve", tuple(evolve), (rnn,), (best,)),
         Stage("score", tuple(score), (rnn, best), (folder / "scores" / "scores.json",)),
         Stage("record-unseen", tuple(elsewhere), (), (unseen,)),
         # Trained to its end already, it only measures anew, with frames of a map that it never saw.
-        Stage("vision-unseen", (*look, "--unseen", str(unseen)), (vae,), (vae,)),
+        Stage("vision-unseen", (*train_vae, "--unseen", str(unseen)), (vae,), (vae,)),
         Stage("dreams", tuple(dream(records, "held-out")), (rnn,), (truth / "held-out" / "openloop.json",)),
         Stage("dreams-unseen", (*dream(unseen, "unseen"), "--everything"), (rnn,), (reports[1],)),
     ]
 
 
-def verdict(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def compare(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The controller beside pure pursuit, for each simulator and map.
 
     Args:
@@ -154,7 +152,7 @@ def verdict(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def tell(rows: Sequence[dict[str, Any]], seconds: dict[str, float]) -> str:
-    """What came out and how long it took, in lines for people."""
+    """Results and minutes as text."""
     lines = []
     for row in rows:
         share = "?" if row["of_pursuit"] is None else f"{100 * row['of_pursuit']:.0f}%"
@@ -171,7 +169,7 @@ def tell(rows: Sequence[dict[str, Any]], seconds: dict[str, float]) -> str:
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line.parser(
-        "From nothing to a controller trained in the dream, and its score.",
+        "The whole pipeline: record, train, evolve in the dream, evaluate.",
         "example:\n  dreamduck reproduce --folder reproduce",
     )
     parser.add_argument("--folder", default="reproduce", help="where everything goes (default: reproduce)")
@@ -181,7 +179,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run all stages that are not done, and tell what came out."""
+    """Run all stages that are not done, and print the results."""
     arguments = build_parser().parse_args(argv)
     command_line.start_logging(arguments)
     settings, folder = config.from_arguments(ReproduceConfig, arguments), Path(arguments.folder)
@@ -193,6 +191,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     result = folder / "reproduce.json"
     with claim_report("reproduce", folder, [result], config.to_dict(settings)):
         seconds = run_stages(planned, folder)
-        rows = verdict(read_entries(folder / "scores" / "scores.json"))
+        rows = compare(read_entries(folder / "scores" / "scores.json"))
         write_json(result, {"rows": rows, "seconds": seconds})
     print(tell(rows, seconds))

@@ -1,7 +1,7 @@
-"""A pipeline of commands, each in a process of its own, that goes on where it was stopped.
+"""A pipeline of commands, each in a process of its own, that resumes where it was stopped.
 
 A stage is done when its command has ended well; a stamp then says
-with which words, over which inputs, and how long it took. Another command, or another input, makes it
+with which arguments, over which inputs, and how long it took. Another command, or another input, makes it
 and all after it run again. The commands are restartable themselves, so a kill costs little."""
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 PACKAGE = Path(__file__).parent.parent
 TIMES = ("seconds", "seconds_before")  # in a stamp
-NOTED_EVERY = 10.0  # seconds: how often what a stage took is noted
+SAVE_INTERVAL = 10.0  # [s] between two writes of a running stage's time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,8 +151,8 @@ def _run(stage: Stage, before: float, stamp: Path, chain: str) -> dict[str, Any]
         try:
             while code is None:
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    code = process.wait(NOTED_EVERY)
-                # What a stopped stage took counts when it goes on. Noted as it runs: a kill asks nobody.
+                    code = process.wait(SAVE_INTERVAL)
+                # The time of a stopped stage counts when it resumes; a kill leaves no time to write it.
                 write_json(stamp, {**facts, "seconds_before": spent()})
         except BaseException:
             process.kill()
@@ -160,7 +160,7 @@ def _run(stage: Stage, before: float, stamp: Path, chain: str) -> dict[str, Any]
     if code != 0:
         raise TrainingError(
             f"stage {stage.name}: {shlex.join(stage.command)} ended with exit code {code}; "
-            "its last words are above; start again to go on, or in another folder for other settings"
+            "its last output is above; start again to resume, or use another folder for other settings"
         )
     missing = [str(path) for path in stage.outputs if not path.exists()]
     if missing:

@@ -1,8 +1,8 @@
-"""The dream-gap report: evolve at several temperatures, dream and drive with what comes out.
+"""The temperature sweep: evolve at several temperatures, evaluate in the dream and in the simulator.
 
 A dream without uncertainty is easy to
-cheat, one with too much of it teaches nothing; the road decides. The temperature is chosen by other
-episodes than the table reports, since the best of many looks better than it is.
+exploit, one with too much of it teaches nothing. The temperature is selected by other episodes than the
+table reports, since the best of many looks better than it is.
 Source: Ha & Schmidhuber 2018, table 2."""
 
 from __future__ import annotations
@@ -18,12 +18,23 @@ from typing import Any
 from dreamduck.common import command_line, config, mpi
 from dreamduck.common.config import check, option, to_dict
 from dreamduck.common.errors import ConfigError
+from dreamduck.common.plot import figure
 from dreamduck.common.readers import read_text
 from dreamduck.common.storage import PathLike, replacing, write_json
-from dreamduck.controllers.controller_file import RunFiles, read_card, read_theta
+from dreamduck.controllers.controller_file import RunFiles
 from dreamduck.controllers.factory import FormConfig, WorldConfig, load_controller, model_sizes
+from dreamduck.evaluation.final_evaluation import (
+    SelectionConfig,
+    cached,
+    claim_report,
+    copy_best,
+    dream_and_road,
+    evaluate_both,
+    select,
+    settings_key,
+)
 from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS
-from dreamduck.search.run import ChoiceConfig, Plan, claim_report, evolve, judge_both, kept, key_of
+from dreamduck.search.run import Plan, evolve
 from dreamduck.search.search import SearchConfig
 
 log = logging.getLogger(__name__)
@@ -34,7 +45,7 @@ TEMPERATURES = ("0.1", "0.3", "0.5", "0.75", "1.0", "1.15", "1.3")
 
 
 @dataclasses.dataclass(frozen=True)
-class TemperatureSweepConfig(ChoiceConfig):
+class TemperatureSweepConfig(SelectionConfig):
     """How the report is made."""
 
     temperatures: tuple[str, ...] = option(TEMPERATURES, "to evolve at")
@@ -51,86 +62,55 @@ class TemperatureSweepConfig(ChoiceConfig):
                 raise ConfigError(f"temperatures: expected numbers above 0, got {text!r}")
 
 
-def choose(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The row of the greatest mean return on the road; of equals the warmer dream.
-
-    Returns:
-        None where the rows were driven on reported episodes alone, which must not choose.
-    """
-    if not all("choice" in row for row in rows):
-        return None
-    return max(rows, key=lambda row: (row["choice"]["return"][0], row["temperature"]))
-
-
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """The report as Markdown."""
-    chosen = choose(rows)
+    chosen = select(rows)
     how = (
-        "No temperature was chosen by these episodes."
+        "No temperature was selected by these episodes."
         if chosen is None
-        else f"The temperature was chosen by {chosen['choice']['episodes']} other episodes, of seed "
+        else f"The temperature was selected by {chosen['choice']['episodes']} other episodes, of seed "
         f"{chosen['choice']['seed']}."
     )
     lines = [
-        "# The dream and the road",
+        "# Temperature sweep",
         "",
         "Controllers evolved in the dream alone at each temperature; mean return ± standard deviation over "
-        f"{rows[0]['road']['episodes']} episodes, dreamt at that temperature and driven. {how}",
+        f"{rows[0]['road']['episodes']} episodes each, in that dream and in the simulator. {how}",
         "",
-        "| temperature | return in the dream | on the road | alive at the end | along the lane [m] |",
+        "| temperature | return in the dream | in the simulator | survival rate | along the lane [m] |",
         "| ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in rows:
-        dream, road = row["dream"], row["road"]
-        mark = " **(chosen)**" if row is chosen else ""
-        lines.append(
-            f"| {row['temperature']:g}{mark} | {dream['mean']:.2f} ± {dream['std']:.2f} | "
-            f"{road['return'][0]:.2f} ± {road['return'][1]:.2f} | {100 * road['alive'][0]:.0f}% | "
-            f"{road['distance'][0]:.2f} ({road['distance'][1]:.2f} to {road['distance'][2]:.2f}) |"
-        )
+        mark = " **(selected)**" if row is chosen else ""
+        lines.append(f"| {row['temperature']:g}{mark} | {dream_and_road(row)}")
     return "\n".join(lines) + "\n"
 
 
 def draw(path: PathLike, rows: Sequence[dict[str, Any]]) -> None:
-    """Draw return against temperature, dreamt and driven."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    plot = figure.subplots()
-    temperatures = [row["temperature"] for row in rows]
-    for name, values in (
-        ("in the dream", [(row["dream"]["mean"], row["dream"]["std"]) for row in rows]),
-        ("on the road", [tuple(row["road"]["return"]) for row in rows]),
-    ):
-        means, spreads = zip(*values, strict=True)
-        plot.errorbar(temperatures, means, spreads, fmt="o-", capsize=3, label=name)
-    if (chosen := choose(rows)) is not None:
-        plot.axvline(chosen["temperature"], color="0.8", zorder=0)
-    plot.set(xlabel="temperature of the dream", ylabel="return of an episode")
-    plot.legend()
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100)
+    """Draw return against temperature, in the dream and in the simulator."""
+    with figure(path, 7, 4) as drawn:
+        plot = drawn.subplots()
+        temperatures = [row["temperature"] for row in rows]
+        for name, values in (
+            ("in the dream", [(row["dream"]["mean"], row["dream"]["std"]) for row in rows]),
+            ("in the simulator", [tuple(row["road"]["return"]) for row in rows]),
+        ):
+            means, spreads = zip(*values, strict=True)
+            plot.errorbar(temperatures, means, spreads, fmt="o-", capsize=3, label=name)
+        if (chosen := select(rows)) is not None:
+            plot.axvline(chosen["temperature"], color="0.8", zorder=0)
+        plot.set(xlabel="temperature of the dream", ylabel="return of an episode")
+        plot.legend()
 
 
 def write_report(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Write the raw figures, the table, the picture."""
-    chosen = choose(rows)
+    """Write the raw figures, the table and the plot."""
+    chosen = select(rows)
     temperature = None if chosen is None else chosen["temperature"]
     write_json(folder / "gap.json", {"rows": list(rows), "chosen_temperature": temperature})
     with replacing(folder / "gap.md") as temporary:
         temporary.write_text(table(rows), encoding="utf-8")
     draw(folder / "gap.png", rows)
-
-
-def ship(files: RunFiles, folder: Path, name: str) -> RunFiles:
-    """Copy a run's best controller and its card to `folder/<name>.json`."""
-    shipped = RunFiles(folder / name)
-    shipped.write_theta(read_theta(files.path(".best.json")))
-    card = read_card(files.path(".best.json"))
-    shipped.write_card({**card, "copied_from": files.path(".best.json").name})
-    return shipped
 
 
 def run(
@@ -142,25 +122,25 @@ def run(
     team: mpi.Team,
     fresh: bool = False,
 ) -> list[dict[str, Any]]:
-    """Evolve and judge at every temperature; every rank calls this, rank 0 gets the rows.
+    """Evolve and evaluate at every temperature; every rank calls this, rank 0 gets the rows.
 
     What is done already is taken from the files, but with `fresh`.
     """
     rows: list[dict[str, Any]] = []
-    sizes = model_sizes(world.folder)
+    sizes = model_sizes(world.model.folder)
     for text in gap.temperatures:
-        here = dataclasses.replace(world, temperature=float(text))
+        here = config.replace(world, temperature=float(text))
         plan = Plan("rnnenv", here, search, form.form(*sizes), folder / f"temperature-{text}", fresh=fresh)
         done = plan.folder / "verdict.json"
-        key = key_of(plan.env, here, gap, search=to_dict(search), form=str(plan.form))
-        found = None if team.rank or fresh else kept(done, key, table)
+        key = settings_key(plan.env, here, gap, search=to_dict(search), form=str(plan.form))
+        found = None if team.rank or fresh else cached(done, key, table)
         if team.agree(found is None):
             evolve(plan, team)
         if team.rank:
             continue
         if found is None:
-            controller = load_controller(plan.files.path(".best.json"), here.folder)
-            verdict = judge_both(here, controller, gap)
+            controller = load_controller(plan.files.path(".best.json"), here.model.folder)
+            verdict = evaluate_both(here, controller, gap)
             found = {"temperature": float(text), **verdict._asdict(), "settings": key}
             write_json(done, found)
         rows.append(found)
@@ -172,11 +152,11 @@ def run(
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line.parser(
-        "Evolve at several temperatures; return in the dream and on the road for each.",
+        "Evolve at several temperatures; return in the dream and in the simulator for each.",
         "example:\n  dreamduck temperature-sweep --temperatures 0.3,0.5,1.0 --out gap",
     )
     parser.add_argument("--out", default="gap", help="folder to write to (default: gap)")
-    parser.add_argument("--fresh", action="store_true", help="start anew, over files that lie there")
+    parser.add_argument("--fresh", action="store_true", help="start again, overwriting existing files")
     mpi.add_arguments(parser)
     config.add_arguments(parser, TemperatureSweepConfig)
     config.add_arguments(parser.add_argument_group("search"), SearchConfig, defaults=SEARCH)  # type: ignore[arg-type]
@@ -205,10 +185,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = run(gap, world, search, form, folder, team, arguments.fresh)
         if team.rank:
             return
-        chosen = choose(rows)
-        assert chosen is not None  # every row was judged to choose by, too
+        chosen = select(rows)
+        assert chosen is not None  # every row has episodes of the selection
         text = next(text for text in gap.temperatures if float(text) == chosen["temperature"])
         files = RunFiles.of(folder / f"temperature-{text}", "rnnenv", search.num_episode, search.population)
-        ship(files, folder, "dream")
+        copy_best(files, folder, "dream")
     print(read_text(folder / "gap.md"))
-    print(f"chosen: temperature {text}; its controller is {folder / 'dream.json'}")
+    print(f"selected: temperature {text}; its controller is {folder / 'dream.json'}")

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import MapError, RecordError
-from dreamduck.common.storage import PathLike, replacing, sweep, write_json
+from dreamduck.common.plot import figure
+from dreamduck.common.storage import PathLike, sweep, write_json
 from dreamduck.recordings.episode import TELEMETRY, Episode, read_episode
 from dreamduck.recordings.folder import Recordings
 from dreamduck.simulator.maps.parser import load_map
@@ -197,32 +198,26 @@ def _warnings(frames: int, shares: dict[str, float]) -> list[str]:
 
 def _draw(path: Path, coverage: Coverage) -> None:
     """The picture: five histograms and four bar charts."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13, 10), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(3, 3).ravel()
-    for axis, (name, (low, high, unit)) in zip(axes, RANGES.items(), strict=False):
-        edges = np.linspace(low, high, BINS + 1)
-        axis.stairs(coverage.histograms[name], edges, fill=True, color="tab:blue")
-        axis.set_title(name.replace("_", " ") + (f" [{unit}]" if unit else ""))
-        axis.set_yticks([])
-    bars: dict[str, dict[str, int]] = {
-        "frames on kinds of tile": coverage.tiles,
-        "how episodes end": coverage.endings,
-        "episodes by map": coverage.maps,
-        "episodes by driver": coverage.policies,
-    }
-    for axis, (title, found) in zip(axes[len(RANGES) :], bars.items(), strict=True):
-        shown = dict(sorted(sorted(found.items(), key=lambda item: -item[1])[:MOST_BARS]))
-        axis.barh(range(len(shown)), list(shown.values()), color="tab:orange")
-        axis.set_yticks(range(len(shown)), [name[-LABEL:] for name in shown], parse_math=False)
-        axis.set_title(title if len(shown) == len(found) else f"{title}, the first {len(shown)}")
-    text = "\n".join(coverage.warnings) or "nothing is missing"
-    figure.suptitle(f"{coverage.frames} frames in {coverage.episodes} episodes\n{text}", fontsize=10)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=80)
+    with figure(path, 13, 10, dpi=80) as drawn:
+        axes = drawn.subplots(3, 3).ravel()
+        for axis, (name, (low, high, unit)) in zip(axes, RANGES.items(), strict=False):
+            edges = np.linspace(low, high, BINS + 1)
+            axis.stairs(coverage.histograms[name], edges, fill=True, color="tab:blue")
+            axis.set_title(name.replace("_", " ") + (f" [{unit}]" if unit else ""))
+            axis.set_yticks([])
+        bars: dict[str, dict[str, int]] = {
+            "frames on kinds of tile": coverage.tiles,
+            "how episodes end": coverage.endings,
+            "episodes by map": coverage.maps,
+            "episodes by driver": coverage.policies,
+        }
+        for axis, (title, found) in zip(axes[len(RANGES) :], bars.items(), strict=True):
+            shown = dict(sorted(sorted(found.items(), key=lambda item: -item[1])[:MOST_BARS]))
+            axis.barh(range(len(shown)), list(shown.values()), color="tab:orange")
+            axis.set_yticks(range(len(shown)), [name[-LABEL:] for name in shown], parse_math=False)
+            axis.set_title(title if len(shown) == len(found) else f"{title}, the first {len(shown)}")
+        text = "\n".join(coverage.warnings) or "nothing is missing"
+        drawn.suptitle(f"{coverage.frames} frames in {coverage.episodes} episodes\n{text}", fontsize=10)
 
 
 def log_report(coverage: Coverage, picture: Path) -> None:

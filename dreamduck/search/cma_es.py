@@ -1,13 +1,13 @@
-"""CMA-ES by pycma, with a state that can be saved and taken up again bit for bit.
+"""CMA-ES by pycma, with a state of plain arrays that continues bit for bit.
 
-pycma offers a pickle of its object; here every number
-that its next generation depends on is read out into plain arrays instead. Random numbers are drawn
-by position (seed, generation), so that the random state is a number of the state as well.
+Random numbers are drawn by position (seed, generation), so the start and the told returns determine
+everything else: a saved search is asked and told again from its start, in the time that pycma took before.
 Source: Hansen 2016, "The CMA Evolution Strategy: A Tutorial"; pycma 4."""
 
 from __future__ import annotations
 
 import dataclasses
+import logging
 import warnings
 from typing import Any
 
@@ -18,39 +18,11 @@ from dreamduck.common import seeding
 from dreamduck.common.config import check, option
 from dreamduck.common.errors import CheckpointError, TrainingError
 
+log = logging.getLogger(__name__)
+
 Vector = npt.NDArray[np.float64]
 COVARIANCES = ("full", "diagonal")
-SAMPLING = 0  # the place of the sampler's random stream under a run's seed
-
-# Where pycma (4.x) keeps what lasts from one generation to the next. Attributes that one kind of
-# strategy has and another lacks are saved where they are there.
-PATHS = (
-    *("countiter", "countevals", "itereigenupdated", "sigma", "_sigma_old", "number_of_injections"),
-    *("number_of_injections_delivered", "_isotropic_mean_shift_iteration", "_isotropic_mean_shift"),
-    *("mean", "mean_old", "mean_old_old", "mean_after_tell", "pc", "pc2", "pc_neg", "dC"),
-    *("pop_sorted", "pop_injection_directions", "_mirrormethod1_done"),
-    "_indices_of_selective_mirrors",
-    *("sigma_vec.scaling", "sigma_vec.dim", "sigma_vec.is_identity"),
-    *("sm.C", "sm.B", "sm.D", "sm.last_update", "sm.count_tell", "sm.count_eigen"),
-    *("sm._corr_condition", "sm._corr_condition_count_eigen", "sm._beta_diagonal_acceleration"),
-    "sm.standard_deviations",
-    *("adapt_sigma.ps", "adapt_sigma.delta", "adapt_sigma._ps_updated_iteration"),
-    "adapt_sigma._last_multiplier",
-    *(
-        "fit.fit",
-        "fit.idx",
-        "fit.hist",
-        "fit.histbest",
-        "fit.histmedian",
-        "fit.median",
-        "fit.median0",
-        "fit.median_min",
-    ),
-    *("fit.median_previous", "fit.median_got_worse", "fit.flatfit_iterations"),
-    *("best.f", "best.x", "best.x_geno", "best.evals", "best.evalsall", "best.compared"),
-    *("best.last.f", "best.last.x", "_stoptolxstagnation.x"),
-    *("_stoptolxstagnation.count", "_stoptolxstagnation.count_x"),
-)
+SAMPLING = 0  # index of the sampler's random stream under a run's seed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,8 +45,12 @@ class Evolution:
     Args:
         size: n, the length of theta.
         population: P, candidates a generation, 2 or more.
+        config: settings of the strategy.
         seed: of the whole run.
         start: (n,) the first mean; zeros by default.
+
+    Raises:
+        TrainingError: fewer than two candidates or two parameters.
     """
 
     def __init__(
@@ -90,11 +66,10 @@ class Evolution:
         if size < 2:
             raise TrainingError(f"theta: expected 2 parameters or more, got {size}")
         self.size, self.population, self.config, self.seed = size, population, config, seed
-        self.generation = 0
-        self._stream = seeding.generator(seed, SAMPLING, 0)
-        self._solutions: Vector | None = None
+        self._es: Any
+        self._solutions: Vector | None
         mean = np.zeros(size) if start is None else np.asarray(start, dtype=np.float64)
-        self._es = self._make(mean)
+        self._begin(mean, np.full(size, config.sigma_init), 0)
 
     def ask(self) -> Vector:
         """The candidates of the next generation, (P, n)."""
@@ -107,12 +82,13 @@ class Evolution:
 
         Args:
             rewards: (P,) mean return of each candidate asked for; more is better.
+
         Raises:
             TrainingError: a return is not finite, or `ask` did not come before.
         """
         if self._solutions is None:
             raise TrainingError("tell: expected ask before it")
-        values = np.asarray(rewards, dtype=np.float64)
+        values = np.array(rewards, dtype=np.float64)
         if values.shape != (self.population,) or not np.isfinite(values).all():
             raise TrainingError(
                 f"tell: expected {self.population} finite returns, got {values.tolist()}; "
@@ -123,6 +99,7 @@ class Evolution:
             warnings.simplefilter("ignore")  # advice on options, printed in every generation
             self._es.tell(list(self._solutions), cost.tolist())
         self._solutions = None
+        self._told.append(values)
         self.generation += 1
 
     @property
@@ -137,53 +114,64 @@ class Evolution:
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
         """Every number that later generations depend on, as arrays without objects."""
-        state: dict[str, npt.NDArray[Any]] = {
-            "generation": np.asarray(self.generation),
+        mean, deviations, first = self._start
+        return {
             "seed": np.asarray(self.seed),
+            "covariance": np.asarray(self.config.covariance),
+            "first": np.asarray(first),
+            "start_mean": mean,
+            "start_deviations": deviations,
+            "returns": np.array(self._told).reshape(-1, self.population),
+            "mean": self.mean,
+            "deviations": self.deviations,
         }
-        for path in PATHS:
-            holder, name = _find(self._es, path)
-            value = getattr(holder, name, _ABSENT)
-            if value is not _ABSENT and value is not None:
-                state[_key(path, value)] = np.asarray(value)
-        return state
 
     def restore(self, state: dict[str, npt.NDArray[Any]]) -> None:
-        """Go on from what `state` gave.
+        """Continue from what `state` gave.
+
+        Where another processor or pycma rounds differently, the candidates of old are not met again; the
+        search then continues from its last mean and deviations, and learns correlations anew.
 
         Raises:
             CheckpointError: the state is of another size or kind of strategy.
         """
         try:
-            if state["array:mean"].shape != (self.size,):
-                raise CheckpointError(
-                    f"state: expected {self.size} parameters, got {state['array:mean'].shape[0]}"
-                )
-            if ("array:sm.C" in state) != (self.config.covariance == "full"):
-                raise CheckpointError(f"state: expected a {self.config.covariance} covariance, got another")
-            self.generation, self.seed = int(state["generation"]), int(state["seed"])
+            start = state["start_mean"], state["start_deviations"], int(state["first"])
+            returns, mean, deviations = state["returns"], state["mean"], state["deviations"]
+            seed, covariance = int(state["seed"]), str(state["covariance"])
         except KeyError as err:
-            raise CheckpointError(f"state: {err} is missing; start anew with --fresh") from err
-        self._solutions = None
-        self._es = self._make(np.zeros(self.size))
-        for path in PATHS:
-            holder, name = _find(self._es, path)
-            if name in vars(holder) and isinstance(vars(holder)[name], np.ndarray):
-                delattr(holder, name)  # what was absent then must be absent now
-        for key, array in state.items():
-            kind, _, path = key.partition(":")
-            if path and path not in PATHS:
-                raise CheckpointError(f"state: unknown {key[:40]!r}; start anew with --fresh")
-            if path:
-                holder, name = _find(self._es, path)
-                setattr(holder, name, _value(kind, array))
-        self._es._updateBDfromSM(self._es.sm)
-        if self.generation:
-            self._es.timer = _timer()  # pycma makes it at the first ask only
+            raise CheckpointError(f"state: {err} is missing; start again with --fresh") from err
+        for vector in (*start[:2], mean, deviations):
+            if vector.shape != (self.size,):
+                raise CheckpointError(f"state: expected {self.size} parameters, got {vector.shape}")
+        sound = returns.shape[1:] == (self.population,) and np.isfinite(returns).all()
+        if not (sound and np.isfinite(mean).all() and (np.stack([start[1], deviations]) > 0).all()):
+            raise CheckpointError("state: expected finite returns and positive deviations; use --fresh")
+        if covariance != self.config.covariance:
+            raise CheckpointError(
+                f"state: expected a {self.config.covariance} covariance, got {covariance}"
+            )
+        self.seed = seed
+        self._begin(*start)
+        for rewards in returns:
+            self.ask()
+            self.tell(rewards)
+        if not (np.array_equal(self.mean, mean) and np.array_equal(self.deviations, deviations)):
+            log.warning(
+                "warning: this machine or pycma rounds differently than the one before; "
+                "the search continues from its last mean and step sizes, without correlations"
+            )
+            self._begin(mean, deviations, self.generation)
 
-    def _make(self, mean: Vector) -> Any:
+    def _begin(self, mean: Vector, deviations: Vector, generation: int) -> None:
+        """A strategy that has learned nothing yet but where to search and how far."""
         import cma
 
+        self.generation, self._start = generation, (mean.copy(), deviations.copy(), generation)
+        self._told: list[Vector] = []
+        self._stream = seeding.generator(self.seed, SAMPLING, generation)
+        self._solutions = None
+        sigma = float(deviations[0])
         options = {
             "popsize": self.population,
             "verbose": -9,
@@ -194,45 +182,8 @@ class Evolution:
             # noise in the returns leads astray; the path length is what the original used.
             "AdaptSigma": cma.sigma_adaptation.CMAAdaptSigmaCSA,
         }
+        if (deviations != sigma).any():
+            options["CMA_stds"] = deviations / sigma
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return cma.CMAEvolutionStrategy(mean, self.config.sigma_init, options)
-
-
-_ABSENT = object()
-
-
-def _timer() -> Any:
-    from cma.utilities.utils import ElapsedWCTime
-
-    return ElapsedWCTime()
-
-
-def _find(root: Any, path: str) -> tuple[Any, str]:
-    """The object that holds the last name of a dotted path, and that name."""
-    *parents, name = path.split(".")
-    for parent in parents:
-        root = getattr(root, parent)
-    return root, name
-
-
-def _key(path: str, value: Any) -> str:
-    """A name for the array, with the kind that it must come back as."""
-    if isinstance(value, np.ndarray):
-        return f"array:{path}"
-    if isinstance(value, (list, range)):
-        rows = bool(value) and isinstance(value[0], np.ndarray)
-        return f"{'rows' if rows else 'list'}:{path}"
-    plain = isinstance(value, (bool, int, float)) and not isinstance(value, np.generic)
-    return f"{'plain' if plain else 'value'}:{path}"
-
-
-def _value(kind: str, array: npt.NDArray[Any]) -> Any:
-    if kind == "rows":
-        return [row.copy() for row in array]
-    if kind == "list":
-        return array.tolist()
-    if kind == "plain":
-        return array.item()
-    # The memory order decides how BLAS sums, hence the last bits: it is kept.
-    return array.copy(order="K") if kind == "array" else array[()]
+            self._es = cma.CMAEvolutionStrategy(mean, sigma, options)

@@ -1,10 +1,11 @@
 """A smaller space to search in: the principal components of what controllers see in the dream.
 
-The memory's units say the same things many times over,
-some loudly and some softly, and a controller's weights on them are thousands. What matters lies in a few
-dozen directions of [z, c, h]; along these, each scaled to a variance of 1, one step size suits all
-parameters and CMA-ES needs hundreds of evaluations instead of tens of thousands. The controller that comes
-out is an ordinary one: its theta is the sum of the components, weight by weight."""
+The units of the LSTM are correlated and of different scales, and a controller's weights on them are
+thousands. What matters lies in a few dozen directions of [z, c, h]; along these, each scaled to a
+variance of 1, one step size suits all parameters and CMA-ES needs hundreds of evaluations instead of tens
+of thousands. The controller that comes out is an ordinary one: its theta is the sum of the components,
+weight by weight.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +22,9 @@ from dreamduck.recordings.behavior_policies import RandomWalk
 
 Vector = npt.NDArray[np.float64]
 
-DREAMS, STEPS = 128, 100  # that are looked at
-LOOKING = 4  # the place of their random streams under a run's seed
-NO_FRAME, NO_EXPERT = np.zeros((0, 0, 3), np.uint8), np.zeros(2)  # a random walk looks at neither
+DREAMS, STEPS = 128, 100  # sampled for the components
+SAMPLING = 4  # index of their random streams under a run's seed
+NO_FRAME, NO_EXPERT = np.zeros((0, 0, 3), np.uint8), np.zeros(2)  # a random walk uses neither
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Subspace:
 def find_subspace(
     dream: Any, form: ControllerForm, components: int, seed: int, origin: npt.ArrayLike | None = None
 ) -> Subspace:
-    """Dream with smooth random walks in throttle and steering, and take the components of what is seen.
+    """The principal components of observations in dreams with smooth random walks of the actions.
 
     Args:
         dream: with a `memory` and its `initial` latents, as `imagination.Dream` has them.
@@ -92,7 +93,7 @@ def find_subspace(
         origin: (n,) the theta to begin with; zeros by default.
     """
     components = min(components, form.inputs)
-    seen = select(form, look(dream, seed)).astype(np.float64)
+    seen = select(form, sample_observations(dream, seed)).astype(np.float64)
     # Without biases nothing could make up for a mean that is taken off.
     mean = seen.mean(axis=0) if form.bias else np.zeros(form.inputs)
     _, spread, directions = np.linalg.svd(seen - mean, full_matrices=False)
@@ -101,12 +102,12 @@ def find_subspace(
     return Subspace(form, mean, directions[:components].T / spread, start)
 
 
-def look(dream: Any, seed: int) -> npt.NDArray[np.float32]:
-    """Observations (N, Z + 2H) from dreams; those that ended add nothing more."""
+def sample_observations(dream: Any, seed: int) -> npt.NDArray[np.float32]:
+    """Observations (N, Z + 2H) from dreams; none after a dream's end."""
     from dreamduck.world_model.imagination.stepper import Dreams
 
     dreams = Dreams(dream.memory, dream.initial, DREAMS)
-    places = [(seed, LOOKING, number) for number in range(DREAMS)]
+    places = [(seed, SAMPLING, number) for number in range(DREAMS)]
     dreams.reset([seeding.derive(*place) for place in places])
     walks = [RandomWalk(seeding.generator(*place), STEPS) for place in places]
     alive = np.ones(DREAMS, dtype=np.bool_)

@@ -1,8 +1,8 @@
 """The search: evolve controllers in a world, generation by generation.
 
 After every generation everything lies on
-disk: the files of the original's form, and a state from which a killed run goes on with the very
-next generation it would have had. Source: WorldModelsExperiments, `train.py`."""
+disk: the files of the original's form, and a state from which a killed run continues as if it had not
+been stopped. Source: WorldModelsExperiments, `train.py`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dreamduck.common.readers import in_words, parse_json
 from dreamduck.common.storage import read_npz, write_npz
 from dreamduck.common.training_log import TrainingLog
 from dreamduck.controllers.controller_file import ENDINGS, RunFiles, rounded, to_card
-from dreamduck.controllers.evaluator import Evaluator, Returns, block_size, judge_all
+from dreamduck.controllers.evaluator import Evaluator, Returns, block_size, evaluate_all
 from dreamduck.controllers.policy import ControllerForm
 from dreamduck.search.cma_es import Evolution, EvolutionConfig
 from dreamduck.search.principal_components import Subspace
@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 SEED_MODES = ("antithetic", "independent", "common")
 TRAINING, EVALUATION = 1, 2  # places of the random streams under a run's seed
 STATE_FORMAT = 1
-PLOT_SECONDS = 15.0  # the picture is drawn anew no more often than this
-# Settings that may differ when a run goes on: they say how long and where, not what.
+PLOT_SECONDS = 15.0  # the plot is drawn anew no more often than this
+# Settings that may differ when a run resumes: they say how long, not what.
 FREE = ("generations", "time_limit")
 
 
@@ -61,7 +61,7 @@ class SearchConfig(EvolutionConfig):
     cap_time: int = option(
         0, "1 cuts episodes at twice the mean length of the generation before", choices=(0, 1)
     )
-    block: int = option(0, "candidates judged in one call; 0 chooses", low=0)
+    block: int = option(0, "candidates evaluated in one call; 0 chooses", low=0)
     end_cost: float = option(
         0.0,
         "taken off the return of an episode that ends before it is cut, for what is lost beyond it",
@@ -100,15 +100,15 @@ class Search:
     Args:
         config: its settings.
         form: of the controllers.
-        judge: the world they are tried in.
+        evaluator: the world they are tried in.
         files: where everything is written.
-        team: who shares the work.
+        team: the ranks that share the work.
         facts: what the card should say besides (weights, world, command).
         start: (n,) the first mean.
-        fresh: start anew even where a state lies.
+        fresh: start again even if a state is there.
         make_subspace: finds the components to search along, around `start`; needed with `components`.
     Raises:
-        CheckpointError: a state lies there from other settings.
+        CheckpointError: a state of other settings is there.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class Search:
 
     @property
     def state_path(self) -> Any:
-        """The file that a killed run goes on from."""
+        """The file that a killed run resumes from."""
         return self.files.path(".state.npz")
 
     @property
@@ -170,7 +170,7 @@ class Search:
         return self.subspace.expand(found) if self.subspace else found
 
     def run(self, report: Callable[[list[float]], None] | None = None) -> None:
-        """Search until the generations or the time are used up, then judge the mean once more.
+        """Search until the generations or the time are used up, then evaluate the mean once more.
 
         Args:
             report: called with each generation's row of the history.
@@ -183,15 +183,15 @@ class Search:
             self._save_state()  # the files below belong to this state
             for ending in ENDINGS:
                 self.files.path(ending).unlink(missing_ok=True)
-        book = TrainingLog(
+        training_log = TrainingLog(
             *(base.parent, base.name, self._described(), self.generation + 1), fresh=not self._resumed
         )
         bar = progress(total=total, initial=self.generation, desc="generations")
-        with book, bar:
+        with training_log, bar:
             while not total or self.generation < total:
                 self._one_generation(lambda: before + time.monotonic() - started)
                 row = self.history[-1]
-                book.write(self.generation, **self._metrics(row))
+                training_log.write(self.generation, **self._metrics(row))
                 bar.update()
                 bar.set_postfix(mean=row[2], best=row[4])
                 if report is not None:
@@ -203,7 +203,9 @@ class Search:
     def _one_generation(self, clock: Callable[[], float]) -> None:
         candidates = self.evolution.ask()
         generation = self.generation
-        scores = self._judge(self._expand(candidates), self._seeds(generation), self._steps_allowed())
+        scores = self._evaluate_batch(
+            self._expand(candidates), self._seeds(generation), self._steps_allowed()
+        )
         returns = scores.reward.mean(axis=1, dtype=np.float64)
         self.evolution.tell(returns)
         self.steps += int(scores.length.sum())
@@ -253,9 +255,9 @@ class Search:
             return min(self.config.max_steps, 2 * int(self.history[-1][7]))
         return self.config.max_steps
 
-    def _judge(self, theta: Any, seeds: list[int], steps: int) -> Returns:
+    def _evaluate_batch(self, theta: Any, seeds: list[int], steps: int) -> Returns:
         config, steps = self.config, max(1, steps)
-        scores = judge_all(
+        scores = evaluate_all(
             np.asarray(theta, dtype=np.float32),
             seeds,
             config.num_episode,
@@ -274,7 +276,7 @@ class Search:
             seeding.derive(self.config.seed_start, EVALUATION, self.generation, copy)
             for copy in range(population)
         ]
-        scores = self._judge(theta, seeds, self.config.max_steps)
+        scores = self._evaluate_batch(theta, seeds, self.config.max_steps)
         return float(scores.reward.mean(dtype=np.float64))
 
     def _evaluate(self) -> None:
@@ -289,7 +291,7 @@ class Search:
         log.info("evaluation at generation %d: %.2f (best %.2f)", self.generation, found, self.best_reward)
 
     def _finish(self) -> None:
-        """Make sure that the last mean was judged, and draw the last picture."""
+        """Evaluate the last mean if it was not, and draw the plot."""
         if self.generation and (not self.eval_log or self.eval_log[-1][0] != self.generation):
             self._evaluate()
             # The state stays as the last generation left it: a longer run must not notice.
@@ -333,7 +335,7 @@ class Search:
             self._drawn = time.monotonic()
 
     def _described(self) -> dict[str, Any]:
-        """What the card and the logbook say of this run."""
+        """What the card and the training log say of this run."""
         return {
             **self.facts,
             "search": to_dict(self.config),
@@ -345,7 +347,7 @@ class Search:
         }
 
     def _settings(self) -> dict[str, Any]:
-        """What must be the same when a run goes on."""
+        """What must be the same when a run resumes."""
         settings = {name: value for name, value in to_dict(self.config).items() if name not in FREE}
         world = {name: str(value) for name, value in self.facts.items() if name in ("world", "weights")}
         form = dataclasses.asdict(self.form)
@@ -373,14 +375,14 @@ class Search:
         if changed:
             raise CheckpointError(
                 f"{self.state_path}: expected the settings this run was started with, but changed were "
-                f"{', '.join(changed)}; give the old ones to go on, or --fresh to start anew"
+                f"{', '.join(changed)}; give the old ones to resume, or --fresh to start again"
             )
         with in_words(self.state_path, CheckpointError, "not the state of a search", remedy):
             if self.config.components:
                 self.subspace = Subspace.restore(self.form, _named(arrays, "subspace."))
             evolution = self._strategy()
             evolution.restore(_named(arrays, "evolution."))
-        log.info("going on after generation %d", evolution.generation)
+        log.info("resuming after generation %d", evolution.generation)
         return evolution
 
 

@@ -1,4 +1,4 @@
-"""A picture of a search: returns, their spread, evaluations, step size.
+"""A plot of a search: returns, their spread, evaluations, step size.
 
 `dreamduck plot log/rnnenv.cma.16.64.json` draws it; a
 running search draws it anew by itself. Files of the original code are drawn as well."""
@@ -14,7 +14,8 @@ from typing import Any
 
 from dreamduck.common import command_line
 from dreamduck.common.errors import ControllerError
-from dreamduck.common.storage import PathLike, read_json, replacing
+from dreamduck.common.plot import figure
+from dreamduck.common.storage import PathLike, read_json
 from dreamduck.controllers.controller_file import RunFiles, run_of
 
 COLUMNS = 9  # of a row of the history
@@ -46,52 +47,46 @@ def read_evaluations(files: RunFiles) -> list[tuple[float, float]]:
 
 
 def draw_run(files: RunFiles, target: PathLike | None = None) -> Path:
-    """Draw a run's picture.
+    """Draw a run's plot.
 
     Args:
         target: where to; `<run>.png` by default.
     Raises:
         ControllerError: the run has no history.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     rows, evaluations = read_history(files), read_evaluations(files)
     columns = [list(column) for column in zip(*rows, strict=True)] or [[] for _ in range(COLUMNS)]
     generation, _, mean, least, greatest, spread, step_size, length, _ = columns
-    figure = Figure(figsize=(9, 6), layout="constrained")
-    FigureCanvasAgg(figure)
-    top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    top.fill_between(generation, least, greatest, alpha=0.12, color="C0", label="worst to best")
-    low = [m - s for m, s in zip(mean, spread, strict=True)]
-    high = [m + s for m, s in zip(mean, spread, strict=True)]
-    top.fill_between(generation, low, high, alpha=0.25, color="C0", label="mean ± spread")
-    top.plot(generation, mean, color="C0", label="mean")
-    top.plot(generation, greatest, color="C2", linewidth=0.8, label="best candidate")
-    if evaluations:
-        top.plot(*zip(*evaluations, strict=True), "o-", color="C3", markersize=4, label="evaluation")
-    top.set_ylabel("return")
-    top.set_title(files.base.name)
-    top.legend(loc="lower right", fontsize="small")
-    bottom.plot(generation, step_size, color="C4")
-    bottom.set(xlabel="generation", ylabel="step size")
-    other = bottom.twinx()
-    other.plot(generation, length, color="C5", linewidth=0.8)
-    other.set_ylabel("steps")
     path = files.path(".png") if target is None else Path(target)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100)
+    with figure(path, 9, 6) as drawn:
+        top, bottom = drawn.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        top.fill_between(generation, least, greatest, alpha=0.12, color="C0", label="worst to best")
+        low = [m - s for m, s in zip(mean, spread, strict=True)]
+        high = [m + s for m, s in zip(mean, spread, strict=True)]
+        top.fill_between(generation, low, high, alpha=0.25, color="C0", label="mean ± spread")
+        top.plot(generation, mean, color="C0", label="mean")
+        top.plot(generation, greatest, color="C2", linewidth=0.8, label="best candidate")
+        if evaluations:
+            top.plot(*zip(*evaluations, strict=True), "o-", color="C3", markersize=4, label="evaluation")
+        top.set_ylabel("return")
+        top.set_title(files.base.name)
+        top.legend(loc="lower right", fontsize="small")
+        bottom.plot(generation, step_size, color="C4")
+        bottom.set(xlabel="generation", ylabel="step size")
+        other = bottom.twinx()
+        other.plot(generation, length, color="C5", linewidth=0.8)
+        other.set_ylabel("steps")
     return path
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Draw the picture of one run or of several."""
+    """Draw the plot of one run or of several."""
     parser = command_line.parser(
         "Draw the progress of searches from their .hist.json.",
         "example:\n  dreamduck plot log/rnnenv.cma.16.64.json",
     )
     parser.add_argument("files", nargs="+", help="any file of a run, for example log/rnnenv.cma.16.64.json")
-    parser.add_argument("-o", "--output", help="the picture (for one run only)")
+    parser.add_argument("-o", "--output", help="the file to write (for one run only)")
     parser.add_argument("--watch", type=float, default=0.0, help="draw again after so many seconds [s]")
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)

@@ -13,15 +13,16 @@ from pathlib import Path
 import pytest
 
 import dreamduck
+from dreamduck.common import mpi
 from dreamduck.common.errors import ConfigError
-from dreamduck.common.mpi import SIZE_VARIABLES, Team, launched, team
+from dreamduck.common.mpi import LOCAL_SIZE_VARIABLES, SIZE_VARIABLES, Team, launched, team
 
 ROOT = Path(__file__).parents[2]
 MPIEXEC = Path(sys.executable).with_name("mpiexec")
 PROGRAM = """
 import os, sys, time
 from pathlib import Path
-from dreamduck.controllers import mpi
+from dreamduck.common import mpi
 from dreamduck.controllers.controller_file import RunFiles
 from dreamduck.search.search import Search
 from dreamduck.common.errors import WeightsError
@@ -182,3 +183,15 @@ def test_alone_there_is_no_mpi(monkeypatch):
     assert alone.map(lambda task: task * 2, [1, 2, 3]) == [2, 4, 6]
     with pytest.raises(ZeroDivisionError), alone:
         alone.map(lambda task: 1 // task, [0])
+
+
+def test_ranks_of_a_host_share_its_cores(monkeypatch):
+    for name in LOCAL_SIZE_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(mpi, "cores", lambda: 8)
+    ranks = Team()
+    assert ranks.cores == 8
+    ranks.size = 16
+    assert ranks.cores == 1
+    monkeypatch.setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "2")  # of 16 ranks on 8 hosts
+    assert ranks.cores == 4

@@ -18,10 +18,10 @@ from dreamduck.common import readers, storage, weights
 from dreamduck.common.errors import ConfigError, ControllerError, DreamDuckError, RecordError, WeightsError
 from dreamduck.common.training_log import read_training_log
 from dreamduck.controllers.controller_file import read_card, read_controller
+from dreamduck.evaluation.final_evaluation import read_result
 from dreamduck.evaluation.scoreboard import read_entries
 from dreamduck.pipeline.stages import _read_stamp
 from dreamduck.recordings import read_episode
-from dreamduck.search.run import read_verdict
 from dreamduck.world_model import mdn_rnn, vae
 from dreamduck.world_model.latents import read_series
 from dreamduck.world_model.legacy import vae_json
@@ -39,7 +39,7 @@ READERS = {
     "a.jsonl": read_training_log,
     "stamp.json": _read_stamp,
     "scores.json": read_entries,
-    "verdict.json": lambda path: read_verdict(path, str),
+    "verdict.json": lambda path: read_result(path, str),
     "c.json": lambda path: read_controller(path, 3, 4),
     "c.card.json": lambda path: read_card(path.with_name("c.json")),
     "initial_z.json": read_initial,

@@ -48,7 +48,7 @@ def compared(folder: Path) -> Any:
 
 
 SEARCH = ["-n=4", "--num_episode=2", "--max-steps=20", "--components=3", "--eval_steps=20"]
-JUDGE = ["--judge-episodes=4", "--judge-seconds=2"]
+JUDGE = ["--eval-episodes=4", "--eval-seconds=2"]
 MAPS = "--maps=loop_empty,small_loop"
 COMMANDS: dict[str, tuple[list[str], str, str, Any]] = {
     # command, its flag for the folder, the file after which the cable is cut, what must be the same

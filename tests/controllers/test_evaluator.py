@@ -12,8 +12,8 @@ from dreamduck.controllers.evaluator import (
     Returns,
     RoadEvaluator,
     block_size,
-    drive,
-    judge_all,
+    evaluate_all,
+    run_episodes,
     summarize,
 )
 from dreamduck.controllers.policy import ControllerForm
@@ -60,7 +60,7 @@ def test_ended_cars_count_no_more():
     road = FakeRoad(2)
     driver = Fixed([[1.0, 0.0], [1.0, 0.1]])
     notes = Notes()
-    scores = drive(road, driver, [3, 4], 40, notes)
+    scores = run_episodes(road, driver, [3, 4], 40, notes)
     assert driver.started == road.seeds == [3, 4]
     assert scores.length[0, 0] == 40
     assert scores.reward[0, 0] == pytest.approx(40 * 0.05)
@@ -73,7 +73,7 @@ def test_ended_cars_count_no_more():
 
 def test_it_stops_when_all_have_ended():
     notes = Notes()
-    scores = drive(FakeRoad(1), Fixed([[1.0, 0.1]]), [0], 1000, notes)
+    scores = run_episodes(FakeRoad(1), Fixed([[1.0, 0.1]]), [0], 1000, notes)
     assert len(notes.steps) == scores.length[0, 0] < 30
 
 
@@ -149,7 +149,7 @@ def test_blocks_come_back_in_order_and_without_their_filling():
         return [Returns(reward, np.ones(reward.shape, dtype=np.int64), reward > 1) for reward in rewards]
 
     theta = np.arange(5, dtype=np.float32)[:, None]
-    scores = judge_all(theta, [10, 11, 12, 13, 14], 3, 7, 2, spread)
+    scores = evaluate_all(theta, [10, 11, 12, 13, 14], 3, 7, 2, spread)
     assert [task.seeds for task in seen] == [(10, 11), (12, 13), (14, 14)]
     np.testing.assert_array_equal(scores.reward, np.repeat(theta, 3, axis=1))
     assert scores.length.shape == (5, 3)

@@ -7,9 +7,12 @@ import json
 import numpy as np
 import pytest
 
+from dreamduck.cli import evolve as train
+from dreamduck.common import backend
 from dreamduck.common.errors import ConfigError, WeightsError
+from dreamduck.controllers import factory
 from dreamduck.controllers.controller_file import RunFiles, read_theta
-from dreamduck.controllers.evaluator import EvalBatch, judge_all
+from dreamduck.controllers.evaluator import EvalBatch, evaluate_all
 from dreamduck.controllers.factory import (
     FormConfig,
     WorldConfig,
@@ -19,17 +22,17 @@ from dreamduck.controllers.factory import (
     world_facts,
 )
 from dreamduck.controllers.policy import ControllerForm, random_theta
-from dreamduck.cli import evolve as train
+from dreamduck.evaluation.final_evaluation import SelectionConfig, evaluate_both
 from dreamduck.pipeline import temperature_sweep
-from dreamduck.search.run import ChoiceConfig, judge_both
 from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig
+from dreamduck.world_model.model_config import ModelConfig
 
 FORM = ControllerForm("zch", 0, 2, 4, 8)
 
 
 @pytest.fixture
 def world(weights):
-    return WorldConfig(weights=str(weights), temperature=0.8)
+    return WorldConfig(model=ModelConfig(weights=str(weights), temperature=0.8))
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +53,7 @@ def test_blocks_leave_no_trace(env, world, thetas):
     evaluator = make_evaluator(env, world, FORM)
     seeds = [3, 4, 5, 6, 7]
     found = [
-        judge_all(thetas, seeds, 4, 12, block, lambda tasks: [evaluator(task) for task in tasks])
+        evaluate_all(thetas, seeds, 4, 12, block, lambda tasks: [evaluator(task) for task in tasks])
         for block in (5, 2)
     ]
     assert found[0].reward.shape == (5, 4)
@@ -79,8 +82,8 @@ def test_the_dream_of_a_controller_is_the_worlds_dream(world, thetas):
     from dreamduck.world_model.imagination.stepper import Dreams
 
     scores = make_evaluator("rnnenv", world, FORM)(EvalBatch(thetas[:2], (5, 6), 1, 20))
-    rnn = mdn_rnn.load(world.folder)
-    dreams = Dreams(rnn, mdn_rnn.load_initial(world.folder, rnn.config), 2, world.temperature)
+    rnn = mdn_rnn.load(world.model.folder)
+    dreams = Dreams(rnn, mdn_rnn.load_initial(world.model.folder, rnn.config), 2, world.model.temperature)
     dreams.reset([5, 6])
     total, alive = np.zeros(2), np.ones(2, dtype=bool)
     for _ in range(20):
@@ -96,13 +99,13 @@ def test_the_dream_of_a_controller_is_the_worlds_dream(world, thetas):
 def test_a_verdict_of_both_worlds(world, thetas):
     from dreamduck.controllers.policy import Controller
 
-    how = ChoiceConfig(judge_episodes=3, judge_seconds=2.0, judge_seed=11, choice_seed=12)
-    verdict = judge_both(world, Controller(FORM, thetas[0]), how)
+    how = SelectionConfig(eval_episodes=3, eval_seconds=2.0, eval_seed=11, selection_seed=12)
+    verdict = evaluate_both(world, Controller(FORM, thetas[0]), how)
     assert set(verdict.dream) == {"mean", "std", "length"}
     assert verdict.road["episodes"] == 3
     assert 0 <= verdict.road["alive"][0] <= 1
     assert (verdict.choice["episodes"], verdict.choice["seed"]) == (3, 12)
-    assert judge_both(world, Controller(FORM, thetas[0]), how) == verdict
+    assert evaluate_both(world, Controller(FORM, thetas[0]), how) == verdict
 
 
 def test_facts_of_a_world(world):
@@ -111,7 +114,7 @@ def test_facts_of_a_world(world):
     assert "weights" not in facts["world"]
     assert set(facts["weights"]) == {"vae.weights.h5", "rnn.weights.h5", "initial_z.json"}
     assert facts["versions"]["dreamduck"]
-    assert weights_fingerprints(world.folder) == facts["weights"]
+    assert weights_fingerprints(world.model.folder) == facts["weights"]
 
 
 def test_the_gap_report_from_end_to_end(weights, tmp_path):
@@ -119,7 +122,7 @@ def test_the_gap_report_from_end_to_end(weights, tmp_path):
         [
             *("--weights", str(weights), "--out", str(tmp_path), "--temperatures", "0.5,1.0", "-q"),
             *("-n", "2", "--num_episode", "2", "--generations", "1", "--max-steps", "8"),
-            *("--judge-episodes", "2", "--judge-seconds", "1"),
+            *("--eval-episodes", "2", "--eval-seconds", "1"),
         ]
     )
     rows = json.loads((tmp_path / "gap.json").read_text())["rows"]
@@ -166,12 +169,29 @@ def test_a_search_starts_from_a_controller_of_2019(weights, tmp_path):
 
 
 def test_an_untrained_memory_dreams(weights, tmp_path):
-    from dreamduck.pipeline.ablations import forget
+    from dreamduck.pipeline.ablations import with_untrained_rnn
 
-    folder = forget(weights, tmp_path / "untrained", seed=1)
+    folder = with_untrained_rnn(weights, tmp_path / "untrained", seed=1)
     sizes = MDNRNNConfig(z_size=4, hidden_size=8, mixtures=2)
     form = ControllerForm("zch", 0, 2, sizes.z_size, sizes.hidden_size)
-    evaluator = make_evaluator("rnnenv", WorldConfig(weights=str(folder)), form)
+    evaluator = make_evaluator("rnnenv", WorldConfig(model=ModelConfig(weights=str(folder))), form)
     assert np.isfinite(
         evaluator(EvalBatch(np.zeros((2, form.size), np.float32), (0, 1), 2, 5)).reward
     ).all()
+
+
+@pytest.mark.parametrize(("given", "limited"), [(1, [1]), (None, []), (64, [])])
+def test_threads_limit_tensorflow_in_the_dream(world, monkeypatch, given, limited):
+    asked: list[int] = []
+    monkeypatch.setattr(factory, "cores", lambda: 4)
+    monkeypatch.setattr(backend, "set_threads", asked.append)
+    factory.make_evaluator("rnnenv", world, FORM, given)
+    assert asked == limited
+
+
+def test_tensorflow_that_runs_keeps_its_threads(world, monkeypatch):
+    def started(threads):
+        raise RuntimeError("context is initialized")
+
+    monkeypatch.setattr(backend, "set_threads", started)
+    factory.limit_tensorflow(1)

@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dreamduck.cli import evaluate as model
+from dreamduck.cli import evolve as train
 from dreamduck.common import command_line, config, mpi
 from dreamduck.common.errors import ConfigError, DreamDuckError
 from dreamduck.controllers.controller_file import RunFiles, to_card
 from dreamduck.controllers.factory import WorldConfig
 from dreamduck.controllers.policy import Controller, ControllerForm
-from dreamduck.cli import evaluate as model
-from dreamduck.cli import evolve as train
 from dreamduck.evaluation import scoreboard
+from dreamduck.evaluation.final_evaluation import SelectionConfig
 from dreamduck.pipeline import ablations, iterate, record_controller, reproduce, temperature_sweep
 from dreamduck.pipeline.iterate import IterateConfig, round_stages
 from dreamduck.pipeline.reproduce import ReproduceConfig
-from dreamduck.search.run import JUDGED
 
 LOUDNESS = {"help", "verbose", "quiet"}
 TEXTS = {
@@ -134,12 +134,12 @@ CASES: dict[str, tuple[Any, Any, str, list[str]]] = {
         *(train, train.build_parser, "evolve"),
         ["rnnenv", "-w={weights}", "--start={controller}"],
     ),
-    "judge in the dream": (
-        *(model, model.build_parser, "judge_many"),
+    "evaluate in the dream": (
+        *(model, model.build_parser, "evaluate_many"),
         ["rnnenv", "norender", "{controller}", "5", "-w={weights}"],
     ),
-    "judge on the road": (
-        *(model, model.build_parser, "judge_many"),
+    "evaluate on the road": (
+        *(model, model.build_parser, "evaluate_many"),
         ["realenv", "norender", "{controller}", "5", "-w={weights}"],
     ),
     "show at random": (model, model.build_parser, "show", ["env", "render", "-w={weights}"]),
@@ -150,7 +150,7 @@ CASES: dict[str, tuple[Any, Any, str, list[str]]] = {
     "drives": (
         record_controller,
         record_controller.build_parser,
-        "record_drives",
+        "record_episodes",
         ["{controller}", "-w={weights}"],
     ),
     "gap": (temperature_sweep, temperature_sweep.build_parser, "run", ["-w={weights}"]),
@@ -192,6 +192,9 @@ def test_every_flag_changes_something_or_is_refused(
     assert not silent, f"{name}: of no effect and accepted: {silent}"
 
 
+SELECTION = [field.name for field in dataclasses.fields(SelectionConfig)]
+
+
 def changed(field: Any, value: Any) -> Any:
     """Another value for a setting."""
     meta = field.metadata
@@ -216,15 +219,16 @@ def test_every_setting_of_reproduce_reaches_a_command(field):
 
 @pytest.mark.parametrize(
     "field",
-    [*dataclasses.fields(IterateConfig), *dataclasses.fields(WorldConfig)],
+    [*dataclasses.fields(IterateConfig), *(one.field for one in config.options(WorldConfig).values())],
     ids=lambda field: field.name,
 )
-def test_every_setting_of_the_loop_reaches_a_command_or_the_judge(field):
-    if field.name in (*JUDGED, "rounds", "records", "weights"):
+def test_every_setting_of_iterate_reaches_a_command(field):
+    if field.name in (*SELECTION, "rounds", "records", "weights"):
         return  # used by the loop itself
     settings, world = IterateConfig(), WorldConfig()
-    holder = settings if hasattr(settings, field.name) and field.name != "temperature" else world
-    other = dataclasses.replace(holder, **{field.name: changed(field, getattr(holder, field.name))})
+    holder: Any = settings if hasattr(settings, field.name) and field.name != "temperature" else world
+    value = changed(field, config.to_dict(holder)[field.name])
+    other = config.replace(holder, **{field.name: value})
     told = [
         [
             stage.command

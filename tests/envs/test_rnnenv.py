@@ -21,6 +21,7 @@ from dreamduck.envs.rnnenv import DreamEnv, DreamVectorEnv
 from dreamduck.world_model.legacy.rnn_json import write_legacy
 from dreamduck.world_model.mdn_rnn import InitialZ, MDNRNNConfig
 from dreamduck.world_model.mdn_rnn.start_states import write_initial
+from dreamduck.world_model.model_config import ModelConfig
 from dreamduck.world_model.vae.files import save as write_vision
 from dreamduck.world_model.vae.layout import initial_parameters
 from tests.envs.conformance import Conformance
@@ -217,7 +218,7 @@ def test_a_memory_of_2019_says_what_it_lacks(tmp_path, caplog, monkeypatch):
     assert not any(rewards)
     assert {info["end"] for info in infos} == {""}
     with pytest.raises(WeightsError, match=r"old: .* neither rewards nor ends.*--heads-only"):
-        make_dream(WorldConfig(weights=str(old)))
+        make_dream(WorldConfig(model=ModelConfig(weights=str(old))))
 
 
 def test_a_memory_of_the_doom_experiment_is_refused(tmp_path):
@@ -227,7 +228,7 @@ def test_a_memory_of_the_doom_experiment_is_refused(tmp_path):
         with pytest.raises(WeightsError, match="Doom experiment, whose last input"):
             make(weights=doom)
     with pytest.raises(WeightsError, match="no rewards"):
-        make_dream(WorldConfig(weights=str(doom)))
+        make_dream(WorldConfig(model=ModelConfig(weights=str(doom))))
 
 
 def test_ambiguous_sizes_of_2019_are_refused(tmp_path):

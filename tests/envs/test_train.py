@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dreamduck.cli import evolve as train
 from dreamduck.common import config
 from dreamduck.common.errors import CheckpointError, ConfigError, ControllerError
 from dreamduck.controllers import factory
 from dreamduck.controllers.factory import FormConfig, WorldConfig
 from dreamduck.controllers.policy import ControllerForm
-from dreamduck.cli import evolve as train
 from dreamduck.search import run
 from dreamduck.search.recipe import TEMPERATURE, RecipeConfig
 from tests.controllers.fakes import Sphere
@@ -71,7 +71,7 @@ def test_defaults_are_what_reached_the_road():
         assert getattr(found, name) == getattr(recipe, name)
     assert (found.max_steps, found.beginning, found.seeds) == (recipe.dream_steps, "midway", "common")
     assert config.from_arguments(FormConfig, parsed()).features == recipe.features
-    assert config.from_arguments(WorldConfig, parsed()).temperature == TEMPERATURE
+    assert config.from_arguments(WorldConfig, parsed()).model.temperature == TEMPERATURE
     assert train.settings(parsed("realenv")).max_steps > found.max_steps
     assert train.settings(parsed("--max-steps", "7")).max_steps == 7
 
@@ -94,7 +94,7 @@ def test_the_world_is_named_once():
 
 
 def test_temp_is_the_temperature():
-    assert config.from_arguments(WorldConfig, parsed("--temp", "1.15")).temperature == 1.15
+    assert config.from_arguments(WorldConfig, parsed("--temp", "1.15")).model.temperature == 1.15
     for bad in ("0", "-1", "nan"):
         with pytest.raises(ConfigError, match="temperature"):
             config.from_arguments(WorldConfig, parsed("--temp", bad))

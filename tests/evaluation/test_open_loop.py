@@ -25,7 +25,7 @@ from tests.world_model.vae.helpers import parameters
 SHOWN = 3
 
 
-def take(steps, ended=False, seed=0):
+def window(steps, ended=False, seed=0):
     random = np.random.default_rng(seed)
     z = np.cumsum(random.normal(0, 0.2, (steps, 4)), axis=0).astype(np.float32)
     action = random.uniform(-1, 1, (steps, 2)).astype(np.float32)
@@ -46,17 +46,22 @@ def perfect(given, steps, dreams=2):
 
 
 def test_a_perfect_dream_has_no_error():
-    takes = [take(12, ended=True, seed=0), take(30, seed=1), take(20, ended=True, seed=2), take(40, seed=3)]
-    dreamt = [perfect(given, 15) for given in takes]
-    errors = z_errors(takes, dreamt, SHOWN, 15, np.zeros(4, np.float32))
+    windows = [
+        window(12, ended=True, seed=0),
+        window(30, seed=1),
+        window(20, ended=True, seed=2),
+        window(40, seed=3),
+    ]
+    dreamt = [perfect(given, 15) for given in windows]
+    errors = z_errors(windows, dreamt, SHOWN, 15, np.zeros(4, np.float32))
     assert errors["dream"] == errors["dream_mean"] == 0
     assert errors["last_frame"] > 0.01
     assert errors["mean_frame"] > 0.01
     assert errors["steps"] == 9 + 15 + 15 + 15
-    gains = return_errors(takes, dreamt, SHOWN, 15, 0)
+    gains = return_errors(windows, dreamt, SHOWN, 15, 0)
     assert gains["error"] == pytest.approx(0, abs=1e-5)
     assert gains["correlation"] == pytest.approx(1)
-    ends = end_errors(takes, dreamt, SHOWN, 15)
+    ends = end_errors(windows, dreamt, SHOWN, 15)
     assert ends["auc"] == 1
     assert ends["ended"] == ends["expected"] == 0.25  # the other end comes later than 15 steps
     assert ends["foreseen"] == 1
@@ -64,15 +69,15 @@ def test_a_perfect_dream_has_no_error():
 
 
 def test_episodes_cut_before_the_horizon_tell_nothing_of_ends():
-    takes = [take(8, seed=0), take(30, seed=1)]
-    ends = end_errors(takes, [perfect(given, 15) for given in takes], SHOWN, 15)
+    windows = [window(8, seed=0), window(30, seed=1)]
+    ends = end_errors(windows, [perfect(given, 15) for given in windows], SHOWN, 15)
     assert ends["episodes"] == 1
     assert math.isnan(ends["auc"])
 
 
 def test_dreams_follow_the_recorded_actions_and_what_was_shown():
     memory = MDNRNN(random_parameters(), SMALL)
-    given = take(20)
+    given = window(20)
     one = dream_on(memory, given, SHOWN, 30, 4, 1.0, 7)
     assert one.z.shape == (4, 30, 4)
     np.testing.assert_array_equal(one.z, dream_on(memory, given, SHOWN, 30, 4, 1.0, 7).z)
@@ -86,7 +91,7 @@ def test_dreams_follow_the_recorded_actions_and_what_was_shown():
 
 def test_the_first_dreamt_step_is_one_prediction():
     memory = MDNRNN(random_parameters(), SMALL)
-    given = take(20)
+    given = window(20)
     state = memory.start()
     for t in range(SHOWN):
         state = memory.advance(given.z[t : t + 1], given.action[t : t + 1], state)
@@ -107,7 +112,7 @@ def folders(tmp_path_factory):
 
 def test_the_command_writes_figures_and_films(folders, tmp_path, capsys):
     flags = ["--records", str(folders / "records"), "--weights", str(folders / "weights"), "--everything"]
-    flags += ["--out", str(tmp_path), "--horizons", "5,10", "--films", "1", "--dreams", "2", "-q"]
+    flags += ["--out", str(tmp_path), "--horizons", "5,10", "--videos", "1", "--dreams", "2", "-q"]
     assert open_loop_report.main(flags) == 0
     result = json.loads((tmp_path / "openloop.json").read_text())
     assert result["episodes"] == 3  # the one of 5 frames is too short
@@ -123,7 +128,7 @@ def test_the_command_writes_figures_and_films(folders, tmp_path, capsys):
 
 def test_bad_input(folders):
     with pytest.raises(ConfigError, match="horizons"):
-        open_loop_report.EvaluationConfig(horizons=("5", "x"))
-    short = open_loop_report.EvaluationConfig(records=str(folders / "records"), shown=50, everything=True)
+        open_loop_report.OpenLoopConfig(horizons=("5", "x"))
+    short = open_loop_report.OpenLoopConfig(records=str(folders / "records"), shown=50, everything=True)
     with pytest.raises(TrainingError, match="more than 50 frames"):
-        open_loop_report.find_takes(short, VAE(parameters(4)))
+        open_loop_report.find_windows(short, VAE(parameters(4)))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dreamduck.common.errors import ActionError
-from dreamduck.controllers.evaluator import drive
+from dreamduck.controllers.evaluator import run_episodes
 from dreamduck.evaluation.policies import (
     DriveStraight,
     FramePolicy,
@@ -42,7 +42,7 @@ def test_chance_depends_on_the_cars_seed_alone():
 def test_the_expert_keeps_the_lane():
     road = Road(RoadConfig(), num_cars=4)
     try:
-        scores = drive(road, PurePursuit(load_map("loop_empty"), 3.14), [0, 1, 2, 3], 100)
+        scores = run_episodes(road, PurePursuit(load_map("loop_empty"), 3.14), [0, 1, 2, 3], 100)
     finally:
         road.close()
     assert (scores.length == 100).all()
@@ -52,14 +52,14 @@ def test_the_expert_keeps_the_lane():
 def test_a_policy_sees_frames():
     starts: list[Any] = []
     policy = FramePolicy(lambda frames: frames[:, 0, 0, :2] / 255.0, starts.append)
-    scores = drive(FakeRoad(2), policy, [0, 1], 5)
+    scores = run_episodes(FakeRoad(2), policy, [0, 1], 5)
     assert starts == [[0, 1]]
     assert (scores.reward > 0).all()
 
 
 def test_a_policy_that_gives_something_else_is_refused():
     with pytest.raises(ActionError, match=r"policy: expected actions of shape \(2, 2\), got \(2,\)"):
-        drive(FakeRoad(2), FramePolicy(lambda frames: np.zeros(2)), [0, 1], 5)
+        run_episodes(FakeRoad(2), FramePolicy(lambda frames: np.zeros(2)), [0, 1], 5)
 
 
 def test_a_policy_on_what_the_model_knows():
@@ -71,15 +71,15 @@ def test_a_policy_on_what_the_model_knows():
 
     restarts: list[int] = []
     driver = ModelPolicy(predict, FakePerception(2), lambda seeds: restarts.extend(seeds))
-    drive(FakeRoad(2), driver, [3, 4], 5)
+    run_episodes(FakeRoad(2), driver, [3, 4], 5)
     assert restarts == [3, 4]
     assert [call[0, 3] for call in calls] == [0, 1, 2, 3, 4]  # the memory went a step at a time
     np.testing.assert_allclose(calls[1][:, 8], calls[0][:, 0])  # and knows the action before
-    drive(FakeRoad(2), driver, [5, 6], 1)
+    run_episodes(FakeRoad(2), driver, [5, 6], 1)
     assert calls[-1][0, 3] == 0  # a new episode, and nothing remembered
 
 
 def test_a_policy_with_other_actions_is_refused():
     driver = ModelPolicy(lambda seen: np.zeros(2), FakePerception(3))
     with pytest.raises(ActionError, match=r"shape \(3, 2\), got \(2,\)"):
-        drive(FakeRoad(3), driver, [0, 1, 2], 1)
+        run_episodes(FakeRoad(3), driver, [0, 1, 2], 1)

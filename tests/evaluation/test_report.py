@@ -11,8 +11,15 @@ import pytest
 from dreamduck.common.errors import CheckpointError, ConfigError
 from dreamduck.controllers.controller_file import RunFiles, read_card, read_controller
 from dreamduck.controllers.factory import WorldConfig, weights_fingerprints
+from dreamduck.evaluation.final_evaluation import (
+    EvaluationConfig,
+    SelectionConfig,
+    evaluate_in_dream,
+    evaluate_on_road,
+    select,
+)
 from dreamduck.pipeline import ablations, temperature_sweep
-from dreamduck.search.run import ChoiceConfig, VerdictConfig, judge_in_dream, judge_on_road
+from dreamduck.world_model.model_config import ModelConfig
 
 SEARCH = [
     "-n",
@@ -27,8 +34,8 @@ SEARCH = [
     "--components",
     "3",
 ]
-JUDGE = ["--judge-episodes", "3", "--judge-seconds", "1.5", "--judge-seed", "7"]
-HOW = VerdictConfig(judge_episodes=3, judge_seconds=1.5, judge_seed=7)
+EVALUATION = ["--eval-episodes", "3", "--eval-seconds", "1.5", "--eval-seed", "7"]
+HOW = EvaluationConfig(eval_episodes=3, eval_seconds=1.5, eval_seed=7)
 SIZES = (4, 8)
 
 
@@ -36,7 +43,7 @@ SIZES = (4, 8)
 def reported(weights, tmp_path_factory):
     """A report, and the flags that made it."""
     folder = tmp_path_factory.mktemp("gap")
-    flags = [*SEARCH, *JUDGE, "--features", "zh", "--temperatures", "0.4,1.1", "--choice-seed", "8"]
+    flags = [*SEARCH, *EVALUATION, "--features", "zh", "--temperatures", "0.4,1.1", "--selection-seed", "8"]
     flags += ["--weights", str(weights), "--out", str(folder)]
     temperature_sweep.main(flags)
     return folder, flags
@@ -51,21 +58,21 @@ def test_the_gap_tells_what_each_controller_did(reported, weights):
     rows = rows_of(folder)
     assert [row["temperature"] for row in rows] == [0.4, 1.1]
     for row in rows:
-        world = WorldConfig(weights=str(weights), temperature=row["temperature"])
+        world = WorldConfig(model=ModelConfig(weights=str(weights), temperature=row["temperature"]))
         run = RunFiles.of(folder / f"temperature-{row['temperature']}", "rnnenv", 2, 4)
         controller = read_controller(run.path(".best.json"), *SIZES)
         assert controller.form.features == "zh"
         assert read_card(run.path(".json"))["world"]["temperature"] == row["temperature"]
-        assert row["dream"] == judge_in_dream(world, controller, HOW)
-        assert row["road"] == judge_on_road(world, controller, HOW)
-        other = judge_on_road(world, controller, dataclasses.replace(HOW, judge_seed=8))
+        assert row["dream"] == evaluate_in_dream(world, controller, HOW)
+        assert row["road"] == evaluate_on_road(world, controller, HOW)
+        other = evaluate_on_road(world, controller, dataclasses.replace(HOW, eval_seed=8))
         assert row["choice"] == {"return": other["return"], "episodes": 3, "seed": 8}
         assert row["choice"]["return"] != row["road"]["return"]
     assert rows[0]["dream"] != rows[1]["dream"]
     assert (folder / "gap.png").stat().st_size > 2000
 
 
-def test_the_gap_chooses_by_episodes_that_it_does_not_report(reported, capsys):
+def test_the_sweep_selects_by_unreported_episodes(reported, capsys):
     folder, _ = reported
     rows = rows_of(folder)
     best = max((row["choice"]["return"][0], row["temperature"]) for row in rows)[1]
@@ -90,27 +97,27 @@ def made_up(temperature, road, choice=None):
     return row if choice is None else {**row, "choice": {"return": [choice, 0.1], "episodes": 9, "seed": 5}}
 
 
-def test_what_is_reported_chooses_nothing():
+def test_reported_episodes_select_nothing():
     rows = [made_up(0.1, 9.0, 4.0), made_up(0.3, 7.0, 6.0), made_up(0.5, 8.0, 6.0), made_up(0.9, 3.0, 5.0)]
-    chosen = temperature_sweep.choose(rows)
+    chosen = select(rows)
     assert chosen is not None
     assert chosen["temperature"] == 0.5  # of two equals the warmer one
     text = temperature_sweep.table(rows)
-    assert "chosen by 9 other episodes, of seed 5" in text
-    assert [line for line in text.splitlines() if "(chosen)" in line] == [
-        "| 0.5 **(chosen)** | 2.50 ± 0.50 | 8.00 ± 0.25 | 80% | 3.00 (2.00 to 4.00) |"
+    assert "selected by 9 other episodes, of seed 5" in text
+    assert [line for line in text.splitlines() if "(selected)" in line] == [
+        "| 0.5 **(selected)** | 2.50 ± 0.50 | 8.00 ± 0.25 | 80% | 3.00 (2.00 to 4.00) |"
     ]
     old = [made_up(0.1, 9.0), made_up(0.3, 7.0)]
-    assert temperature_sweep.choose(old) is None
-    assert "(chosen)" not in temperature_sweep.table(old)
-    assert "No temperature was chosen by these episodes." in temperature_sweep.table(old)
+    assert select(old) is None
+    assert "(selected)" not in temperature_sweep.table(old)
+    assert "No temperature was selected by these episodes." in temperature_sweep.table(old)
 
 
-def test_episodes_to_choose_by_are_others(tmp_path):
-    with pytest.raises(ConfigError, match="choice_seed: expected another seed than judge_seed"):
-        ChoiceConfig(judge_seed=5, choice_seed=5)
-    with pytest.raises(ConfigError, match="choice_seed"):
-        temperature_sweep.main(["--judge-seed", "3", "--choice-seed", "3", "--out", str(tmp_path / "out")])
+def test_the_selection_has_another_seed(tmp_path):
+    with pytest.raises(ConfigError, match="selection_seed: expected another than eval_seed"):
+        SelectionConfig(eval_seed=5, selection_seed=5)
+    with pytest.raises(ConfigError, match="selection_seed"):
+        temperature_sweep.main(["--eval-seed=3", "--selection-seed=3", "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
 
 
@@ -124,8 +131,8 @@ def test_what_is_done_is_taken_from_the_files_and_only_with_the_same_settings(re
     monkeypatch.setattr(temperature_sweep, "evolve", never)
     temperature_sweep.main(flags)
     assert {path: path.read_bytes() for path in folder.rglob("*.json")} == before
-    with pytest.raises(CheckpointError, match=r"verdict\.json: .* judge_seed \(then 7, now 6\)"):
-        temperature_sweep.main([*flags, "--judge-seed", "6"])
+    with pytest.raises(CheckpointError, match=r"verdict\.json: .* eval_seed \(then 7, now 6\)"):
+        temperature_sweep.main([*flags, "--eval-seed", "6"])
     with pytest.raises(CheckpointError, match="weights"):
         temperature_sweep.main([*flags, "--weights", ""])
     with pytest.raises(AssertionError, match="done again"):
@@ -134,7 +141,7 @@ def test_what_is_done_is_taken_from_the_files_and_only_with_the_same_settings(re
 
 def test_a_report_of_somebody_else_is_left_alone(weights, tmp_path):
     (tmp_path / "gap.json").write_text("mine")
-    flags = [*SEARCH, *JUDGE, "--weights", str(weights), "--out", str(tmp_path)]
+    flags = [*SEARCH, *EVALUATION, "--weights", str(weights), "--out", str(tmp_path)]
     with pytest.raises(ConfigError, match=r"gap\.json.*--fresh"):
         temperature_sweep.main(flags)
     (tmp_path / "ablations.md").write_text("mine")
@@ -163,7 +170,7 @@ def test_temperatures_are_numbers_above_zero():
 
 
 def test_the_ablations_compare_memories_and_layers(weights, tmp_path, capsys):
-    flags = [*SEARCH, *JUDGE, "--worlds", "rnnenv", "--hidden-units", "3", "--memory-seed", "5"]
+    flags = [*SEARCH, *EVALUATION, "--worlds", "rnnenv", "--hidden-units", "3", "--memory-seed", "5"]
     ablations.main([*flags, "--weights", str(weights), "--out", str(tmp_path)])
     rows = json.loads((tmp_path / "ablations.json").read_text())
     cases = [(memory, hidden) for memory in ("none", "untrained", "trained") for hidden in (0, 3)]
@@ -184,8 +191,10 @@ def test_the_ablations_compare_memories_and_layers(weights, tmp_path, capsys):
         assert card["weights"]["rnn.weights.h5"] == models[memory]
         assert card["search"]["beginning"] == ("first" if memory == "untrained" else "midway")
         folder = tmp_path / "untrained" if memory == "untrained" else weights
-        world = WorldConfig(weights=str(folder), temperature=card["world"]["temperature"])
-        assert row["road"] == judge_on_road(world, controller, HOW)
+        world = WorldConfig(
+            model=ModelConfig(weights=str(folder), temperature=card["world"]["temperature"])
+        )
+        assert row["road"] == evaluate_on_road(world, controller, HOW)
         kind = f"hidden layer of {hidden}" if hidden else "linear"
         assert f"| in the dream | {memory} | {kind} | {controller.form.size} | " in text
 
@@ -206,7 +215,7 @@ def test_an_untrained_memory_is_a_memory(tmp_path):
     save(tmp_path / "trained", initial_parameters(sizes, 1), sizes, {})
     (tmp_path / "trained" / "vae.json").write_text("{}")
     for _ in range(2):
-        folder = ablations.forget(tmp_path / "trained", tmp_path / "untrained", 7)
+        folder = ablations.with_untrained_rnn(tmp_path / "trained", tmp_path / "untrained", 7)
     assert memory.read_config(folder) == sizes
     assert memory.load(folder) is not None
     assert (folder / "vae.json").exists()

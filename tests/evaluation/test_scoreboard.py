@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dreamduck.common.errors import ConfigError, MapError
-from dreamduck.controllers.evaluator import drive
+from dreamduck.controllers.evaluator import run_episodes
 from dreamduck.controllers.factory import WorldConfig
 from dreamduck.evaluation import report, scoreboard
 from dreamduck.evaluation.entries import Entry, load_policy
@@ -200,7 +200,7 @@ def test_a_row_changes_with_its_file(tmp_path):
 
 def test_notes_of_a_drive():
     recorder = EpisodeStatsCallback(step_time=0.1)
-    drive(FakeRoad(2), Fixed([[1.0, 0.0], [1.0, 0.1]]), [3, 4], 40, recorder)
+    run_episodes(FakeRoad(2), Fixed([[1.0, 0.0], [1.0, 0.1]]), [3, 4], 40, recorder)
     straight, turned = recorder.episodes()
     assert straight["end"] == "time"
     assert straight["survival_time"] == pytest.approx(4.0)

@@ -17,9 +17,9 @@ from dreamduck.controllers import factory
 from dreamduck.controllers.controller_file import RunFiles, read_theta, to_card
 from dreamduck.controllers.factory import WorldConfig
 from dreamduck.controllers.policy import ControllerForm
+from dreamduck.evaluation.final_evaluation import FinalEvaluation
 from dreamduck.pipeline import iterate, reproduce
-from dreamduck.pipeline.reproduce import ReproduceConfig, stages, tell, verdict
-from dreamduck.search.run import Verdict
+from dreamduck.pipeline.reproduce import ReproduceConfig, compare, stages, tell
 
 SCRIPTS = {
     "extract.py": "record",
@@ -111,7 +111,7 @@ def test_the_verdict_is_beside_pure_pursuit():
         entry(reproduce.ROW, 12.0, 0.5, "udem1"),
         entry("random", 0.1, 0.0),
     ]
-    rows = verdict(entries)
+    rows = compare(entries)
     assert [(row["map"], row["of_pursuit"], row["alive"]) for row in rows] == [
         ("loop_empty", 0.925, 0.97),
         ("udem1", 0.6, 0.5),
@@ -124,7 +124,7 @@ def test_the_verdict_is_beside_pure_pursuit():
         in text
     )
     assert text.endswith("record 1.0, vision 10.0; together 11.0")
-    assert verdict([entry(reproduce.ROW, 1.0, 1.0)])[0]["of_pursuit"] is None
+    assert compare([entry(reproduce.ROW, 1.0, 1.0)])[0]["of_pursuit"] is None
 
 
 @pytest.fixture
@@ -151,15 +151,15 @@ def round_trip(tmp_path, monkeypatch):
     # What is reported likes round 1 best; the episodes to choose by like round 2.
     returns, choices = iter([1.0, 8.0, 5.0, 3.0]), iter([1.5, 2.5, 6.5, 3.5])
 
-    def judge_both(world, controller, how):
+    def evaluate_both(world, controller, how):
         mean = next(returns)
         interval = [mean, mean, mean]
         road = {"return": [mean, 0.5], "alive": [0.5, 0.4, 0.6], "distance": interval, "episodes": 3}
-        choice = {"return": [next(choices), 0.5], "episodes": 3, "seed": how.choice_seed}
-        return Verdict({"mean": 9.0, "std": 1.0, "length": 10.0}, road, choice)
+        choice = {"return": [next(choices), 0.5], "episodes": 3, "seed": how.selection_seed}
+        return FinalEvaluation({"mean": 9.0, "std": 1.0, "length": 10.0}, road, choice)
 
     monkeypatch.setattr(iterate, "run_stages", run_stages)
-    monkeypatch.setattr(iterate, "judge_both", judge_both)
+    monkeypatch.setattr(iterate, "evaluate_both", evaluate_both)
     monkeypatch.setattr(factory, "model_sizes", lambda folder: (64, 512))
     for folder, names in (("weights", ("vae.weights.h5", "vae.json")), ("records", ("1.npz", "2.npz"))):
         (tmp_path / folder).mkdir()
@@ -193,5 +193,5 @@ def test_the_loop_goes_round(round_trip, capsys):
         in (folder / "loop" / "loop.md").read_text()
     )
     assert read_theta(folder / "loop" / "best.json")[0] == 2.0
-    iterate.main(flags)  # judged already: nothing is judged again
+    iterate.main(flags)  # evaluated already: nothing is evaluated again
     assert "best: round 2" in capsys.readouterr().out

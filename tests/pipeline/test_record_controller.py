@@ -9,13 +9,13 @@ from dreamduck.controllers import factory
 from dreamduck.controllers.factory import WorldConfig
 from dreamduck.controllers.policy import ControllerForm
 from dreamduck.pipeline import record_controller
-from dreamduck.pipeline.record_controller import DriveConfig, NoisyPolicy, record_drives
+from dreamduck.pipeline.record_controller import NoisyPolicy, RecordConfig, record_episodes
 from dreamduck.recordings.episode import read_episode
 from tests.controllers.fakes import FakePerception, FakeRoad
 from tests.controllers.test_evaluator import Fixed
 
 FORM = ControllerForm("zch", z_size=3, hidden_size=4)
-SETTINGS = DriveConfig(episodes=5, first=100, max_steps=30, noise=0.2)
+SETTINGS = RecordConfig(episodes=5, first=100, max_steps=30, noise=0.2)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def controller(tmp_path, monkeypatch):
 
 def test_drives_become_episodes(controller, tmp_path):
     folder = tmp_path / "records"
-    assert record_drives(controller, WorldConfig(), SETTINGS, folder) == 5
+    assert record_episodes(controller, WorldConfig(), SETTINGS, folder) == 5
     assert sorted(path.name for path in folder.glob("*.npz")) == [f"{100 + i}.npz" for i in range(5)]
     calm, pushed = read_episode(folder / "100.npz"), read_episode(folder / "101.npz")
     assert len(calm) == 30
@@ -49,19 +49,19 @@ def test_drives_become_episodes(controller, tmp_path):
 
 def test_only_what_is_missing_is_driven_and_it_is_the_same(controller, tmp_path):
     folder = tmp_path / "records"
-    record_drives(controller, WorldConfig(), SETTINGS, folder)
+    record_episodes(controller, WorldConfig(), SETTINGS, folder)
     before = {path.name: path.read_bytes() for path in folder.glob("*.npz")}
     (folder / "103.npz").unlink()
-    assert record_drives(controller, WorldConfig(), SETTINGS, folder) == 1
+    assert record_episodes(controller, WorldConfig(), SETTINGS, folder) == 1
     assert {path.name: path.read_bytes() for path in folder.glob("*.npz")} == before
-    assert record_drives(controller, WorldConfig(), SETTINGS, folder) == 0
+    assert record_episodes(controller, WorldConfig(), SETTINGS, folder) == 0
 
 
 def test_an_episode_that_ends_is_told(controller, tmp_path, monkeypatch):
     theta = np.zeros(FORM.size)
     theta[:2] = 2.0, 0.1
     controller.write_text(json.dumps([theta.tolist()]))
-    record_drives(controller, WorldConfig(), SETTINGS, tmp_path / "records")
+    record_episodes(controller, WorldConfig(), SETTINGS, tmp_path / "records")
     episode = read_episode(tmp_path / "records" / "100.npz")
     assert len(episode) < 30
     assert (episode.meta["end"], episode.meta["seed"]) == ("off-road", 100)
@@ -69,11 +69,11 @@ def test_an_episode_that_ends_is_told(controller, tmp_path, monkeypatch):
 
 
 def test_pushes_stay_within_what_a_car_takes():
-    driver = NoisyPolicy(Fixed([[1.0, -1.0]] * 2), [0, 1], 2.0, 0.5)
+    policy = NoisyPolicy(Fixed([[1.0, -1.0]] * 2), [0, 1], 2.0, 0.5)
     road = FakeRoad(2)
     state = road.reset([0, 1])
-    driver.start([0, 1])
-    taken = np.stack([driver.act(state, None) for _ in range(50)])
+    policy.start([0, 1])
+    taken = np.stack([policy.act(state, None) for _ in range(50)])
     assert np.abs(taken).max() <= 1.0
     assert (taken[:, 0] == [1.0, -1.0]).all()
     assert taken[:, 1].std() > 0.1

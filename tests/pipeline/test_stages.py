@@ -71,7 +71,7 @@ def test_a_pipeline_that_is_killed_leaves_its_time_and_its_command_keeps_the_loc
     waiting = [Stage("wait", (HELPER, "wait", str(end)))]
     stamp = tmp_path / "stamps" / "wait.json"
     code = (
-        "from pathlib import Path; from dreamduck.controllers import stages; stages.NOTED_EVERY = 0.05; "
+        "from pathlib import Path; from dreamduck.pipeline import stages; stages.SAVE_INTERVAL = 0.05; "
         f"stages.run_stages([stages.Stage('wait', {waiting[0].command!r})], Path({str(tmp_path)!r}))"
     )
 
@@ -102,7 +102,7 @@ def test_a_command_ends_with_its_pipeline(tmp_path, number):
     started = tmp_path / "started"
     stage = Stage("wait", (HELPER, "command", str(started)))
     code = (
-        "from pathlib import Path; from dreamduck.controllers import stages; "
+        "from pathlib import Path; from dreamduck.pipeline import stages; "
         f"stages.run_stages([stages.Stage('wait', {stage.command!r})], Path({str(tmp_path)!r}))"
     )
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL) as runner:

@@ -16,13 +16,15 @@ from dreamduck.common.storage import fingerprint
 from dreamduck.controllers.factory import WorldConfig
 from dreamduck.evaluation import entries as rows
 from dreamduck.evaluation import scoreboard
-from dreamduck.evaluation.entries import Entry, check_agent, cost
+from dreamduck.evaluation.entries import Entry, check_agent, training_budget
 from dreamduck.pretrained import AGENTS
 from dreamduck.rl import agent_file
 from dreamduck.rl.acting import About, AgentPolicy, about
 from dreamduck.rl.command import main
 from dreamduck.rl.curves import read_card
 from dreamduck.rl.sb3 import sb3, sb3_contrib, th
+from dreamduck.simulator.road import RoadConfig
+from dreamduck.world_model.model_config import ModelConfig
 from tests.envs.models import OBSERVATION, write_model
 from tests.rl.test_agent_file import Trap, rewritten
 from tests.rl.test_command import DOT
@@ -150,11 +152,11 @@ def test_agents_are_rows_of_the_scoreboard(road, dream, weights, tmp_path):
 
 def test_what_an_agent_cost_is_noted_with_older_measurements(road, tmp_path, monkeypatch):
     flags = [*BOARD, "--out", str(tmp_path), "--agent", f"on the road={road}"]
-    monkeypatch.setattr(scoreboard, "cost", lambda row, folder: None)
+    monkeypatch.setattr(scoreboard, "training_budget", lambda row, folder: None)
     scoreboard.main(flags)
     assert "cost" not in entries(tmp_path)["on the road"]
     assert "steps in the simulator" not in (tmp_path / "scores.md").read_text()
-    monkeypatch.setattr(scoreboard, "cost", rows.cost)
+    monkeypatch.setattr(scoreboard, "training_budget", rows.training_budget)
     monkeypatch.setattr(scoreboard.Runner, "__call__", lambda *_: pytest.fail("drove again"))
     scoreboard.main(flags)
     assert entries(tmp_path)["on the road"]["cost"]["simulator_steps"] == 32
@@ -162,10 +164,10 @@ def test_what_an_agent_cost_is_noted_with_older_measurements(road, tmp_path, mon
 
 def test_the_world_model_is_part_of_the_price(dream, tmp_path):
     row = Entry("dreamer", "agent", str(dream))
-    assert "model" not in (cost(row, tmp_path) or {})
+    assert "model" not in (training_budget(row, tmp_path) or {})
     (tmp_path / "vae.json").write_text('{"seconds": 60, "data": {"frames": 1000}}')
     (tmp_path / "rnn.json").write_text('{"seconds": 120}')
-    found = cost(row, tmp_path)
+    found = training_budget(row, tmp_path)
     assert found is not None
     assert found["model"] == {"simulator_steps": 1000, "minutes": 3.0}
 
@@ -173,23 +175,23 @@ def test_the_world_model_is_part_of_the_price(dream, tmp_path):
 def test_what_a_controller_cost_is_in_its_card(tmp_path):
     path = tmp_path / "rnnenv.cma.4.8.json"
     path.write_text("[[0.0]]")
-    assert cost(Entry("evolved", "controller", str(path)), tmp_path) is None
+    assert training_budget(Entry("evolved", "controller", str(path)), tmp_path) is None
     card = {"world_steps": 500, "seconds": 90.0, "world": {"env": "rnnenv"}}
     (tmp_path / "rnnenv.cma.4.8.card.json").write_text(json.dumps(card))
-    found = cost(Entry("evolved", "controller", str(path)), tmp_path)
+    found = training_budget(Entry("evolved", "controller", str(path)), tmp_path)
     assert found == {"simulator_steps": 0, "dream_steps": 500, "minutes": 1.5}
-    assert cost(Entry("random"), tmp_path) is None
+    assert training_budget(Entry("random"), tmp_path) is None
 
 
 def test_an_agent_that_does_not_fit_is_told_before_anybody_drives(road, dream, weights, tmp_path):
-    small = WorldConfig(camera_width=32, camera_height=32)
+    small = WorldConfig(road=RoadConfig(camera_width=32, camera_height=32))
     with pytest.raises(
         CheckpointError, match=r"learned from observations \(64, 64, 3\), here they are \(32"
     ):
         check_agent(str(road), small)
     with pytest.raises(CheckpointError, match=r"here they are \(1088,\)"):
         check_agent(str(dream), WorldConfig())
-    check_agent(str(dream), WorldConfig(weights=str(weights)))
+    check_agent(str(dream), WorldConfig(model=ModelConfig(weights=str(weights))))
     with pytest.raises(CheckpointError, match="no such file"):
         scoreboard.main([*BOARD, "--out", str(tmp_path / "board"), "--agent", "x=/nowhere/agent"])
     assert not (tmp_path / "board").exists()

@@ -11,7 +11,7 @@ import pytest
 from dreamduck.common.errors import CheckpointError, ConfigError
 from dreamduck.controllers.controller_file import RunFiles, read_theta
 from dreamduck.controllers.policy import Controller, ControllerForm, select
-from dreamduck.search.principal_components import Subspace, find_subspace, look
+from dreamduck.search.principal_components import Subspace, find_subspace, sample_observations
 from dreamduck.search.search import Search
 from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ, MDNRNNConfig
 from dreamduck.world_model.mdn_rnn.layout import initial_parameters
@@ -42,7 +42,7 @@ def test_a_controller_acts_on_the_components(dream, hidden):
     small = ControllerForm("z", hidden, z_size=5, hidden_size=0)
     assert subspace.size == small.size
     x = np.random.default_rng(1).normal(size=(4, small.size))
-    seen = look(dream, 2)[:50]
+    seen = sample_observations(dream, 2)[:50]
     components = (select(form, seen) - subspace.mean) @ subspace.projection
     for controller, row in zip(controllers(subspace, x), x, strict=True):
         expected = Controller(small, row)(components.astype(np.float32))
@@ -51,7 +51,9 @@ def test_a_controller_acts_on_the_components(dream, hidden):
 
 def test_components_have_variance_one_and_are_uncorrelated(dream):
     subspace = find_subspace(dream, FORM, 6, seed=3)
-    seen = (select(FORM, look(dream, 3)).astype(np.float64) - subspace.mean) @ subspace.projection
+    seen = (
+        select(FORM, sample_observations(dream, 3)).astype(np.float64) - subspace.mean
+    ) @ subspace.projection
     np.testing.assert_allclose(np.cov(seen.T, bias=True), np.eye(6), atol=1e-3)
     np.testing.assert_allclose(seen.mean(axis=0), 0, atol=1e-6)
 
@@ -79,7 +81,7 @@ def test_a_controller_without_biases_acts_on_components_that_are_not_centred(dre
     subspace = find_subspace(dream, form, 5, seed=1, origin=origin)
     assert subspace.size == 5
     x = np.random.default_rng(2).normal(size=(3, 5))
-    seen = look(dream, 2)[:50]
+    seen = sample_observations(dream, 2)[:50]
     for controller, row in zip(controllers(subspace, x), x, strict=True):
         steering = np.tanh(seen @ origin + (seen @ subspace.projection) @ row)
         np.testing.assert_allclose(controller(seen)[:, 1], steering, atol=1e-4)

@@ -219,5 +219,5 @@ def test_an_end_before_the_cut_costs(tmp_path):
     free = search(tmp_path / "free", evaluator=Ends())
     dear = search(tmp_path / "dear", dataclasses.replace(CONFIG, end_cost=3.0), evaluator=Ends())
     theta, seeds = np.zeros((6, FORM.size)), [1] * 6
-    gained, kept = (run._judge(theta, seeds, 50) for run in (free, dear))
+    gained, kept = (run._evaluate_batch(theta, seeds, 50) for run in (free, dear))
     np.testing.assert_allclose(gained.reward - kept.reward, np.tile([0.0, 3.0], (6, 1)), atol=1e-6)
