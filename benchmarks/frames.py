@@ -20,7 +20,7 @@ from benchmarks.common import save
 from dreamduck.common.command_line import progress
 from dreamduck.simulator.base import FloatArray, Frames, SimulatorConfig
 from dreamduck.simulator.gym_duckietown.client import UpstreamSimulator
-from dreamduck.simulator.maps.parser import Map
+from dreamduck.simulator.maps.map import Map
 from dreamduck.simulator.native import NativeSimulator
 from dreamduck.simulator.render.camera import Camera
 
@@ -84,7 +84,7 @@ def compare(config: SimulatorConfig, count: int, seed: int = 0) -> Comparison:
                         simulator.step(np.zeros((1, 2)))
             upstream.place(pose)
             theirs[k] = upstream.frames()[0]
-            camera.render(pose[None], native.looks, native.moving, native.signals, ours[k : k + 1])
+            camera.render(pose[None], native.appearance, native.moving, native.signals, ours[k : k + 1])
     finally:
         upstream.close()
         native.close()

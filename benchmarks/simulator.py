@@ -60,7 +60,8 @@ for line in sys.stdin:
 
 FIRST_FRAME = """
 import sys
-from dreamduck.simulator.base import SimulatorConfig, make_simulator
+from dreamduck.simulator.base import SimulatorConfig
+from dreamduck.simulator.factory import make_simulator
 sim = make_simulator("native", SimulatorConfig(map_name=sys.argv[1]), threads=1)
 sim.reset([0])
 sim.frames()

@@ -80,7 +80,7 @@ def _record(settings: RecorderConfig, render: bool, workers: int, worker: int) -
     episodes = plan.missing(settings, plan.share(settings, worker, workers))
     log.info("worker %d of %d: %d episodes to record", worker + 1, workers, len(episodes))
     # Threads would only stand in one another's way.
-    threads: dict[str, Any] = {"threads": 1} if workers > 1 and settings.simulator == "native" else {}
+    threads: dict[str, Any] = {"threads": 1} if workers > 1 and settings.road.simulator == "native" else {}
     watch, close = _window() if render else (None, lambda: None)
     frames = 0
     try:

@@ -2,9 +2,10 @@
 
 numba's cache notices a change of the file that a function is in, but not of a function that it calls in
 another file; it needs a folder that can be written when a module is imported; and it fails on a damaged
-file. Here every entry is found by a hash of all sources of the simulator and of the versions in use, is
+file. Here every entry is found by a hash of the versions in use and of the sources of every module that
+holds compiled functions or that such a module imports, in whatever folder of the package. An entry is
 checked by a SHA-256 before it is loaded, and is compiled again where anything is wrong with it. Nothing
-here can keep the simulator from being imported or run."""
+here can keep the package from being imported or run."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ import hashlib
 import logging
 import os
 import pickle
+import re
 import shutil
 import stat
 import sys
@@ -33,7 +35,9 @@ from dreamduck.common.storage import replacing
 
 log = logging.getLogger(__name__)
 
-SOURCES = Path(__file__).parents[1]  # every file below it may be part of compiled code
+PACKAGE = Path(__file__).parents[1]
+COMPILES = re.compile(r"^ *@njit\b", re.MULTILINE)
+IMPORTS = re.compile(rf"^ *(?:from|import) ({PACKAGE.name}[.\w]*)", re.MULTILINE)
 PREFIX = "compiled-"  # of the folders, one for each version of the sources
 KEPT = 4  # versions that are kept in one place, those used last
 SUFFIX = ".code"
@@ -126,13 +130,36 @@ def version() -> str | None:
     used = (sys.version, numba.__version__, llvmlite.__version__, np.__version__, settings)
     digest = hashlib.sha256(repr(used).encode())
     try:
-        paths = sorted(SOURCES.rglob("*.py"))
-        for path in paths:
-            text = path.read_bytes()
-            digest.update(f"{path.relative_to(SOURCES)} {len(text)}\n".encode() + text)
+        used_sources = kernel_sources()
     except OSError:
         return None
-    return digest.hexdigest()[:24] if paths else None
+    for name, text in sorted(used_sources.items()):
+        digest.update(f"{name} {len(text)}\n{text}".encode())
+    return digest.hexdigest()[:24] if used_sources else None
+
+
+def kernel_sources() -> dict[str, str]:
+    """The sources, by path in the package, of the modules that compile and of all that they import.
+
+    Raises:
+        OSError: a file cannot be read.
+    """
+    texts = {
+        path.relative_to(PACKAGE.parent).as_posix(): path.read_text(encoding="utf-8")
+        for path in PACKAGE.rglob("*.py")
+    }
+    found: set[str] = set()
+    waiting = [name for name, text in texts.items() if COMPILES.search(text)]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            for module in IMPORTS.findall(texts[name]):
+                stem = module.replace(".", "/")
+                # What is imported from a package may be any of its modules.
+                in_package = [other for other in texts if other.rpartition("/")[0] == stem]
+                waiting += [f"{stem}.py"] if f"{stem}.py" in texts else in_package
+    return {name: texts[name] for name in found}
 
 
 def _folders(create: bool = False) -> Iterator[Path]:
@@ -142,7 +169,7 @@ def _folders(create: bool = False) -> Iterator[Path]:
         return
     if numba.config.CACHE_DIR:
         yield Path(numba.config.CACHE_DIR) / "dreamduck" / f"{PREFIX}{key}"
-    yield SOURCES / "__pycache__" / f"{PREFIX}{key}"
+    yield PACKAGE / "__pycache__" / f"{PREFIX}{key}"
     home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     yield Path(home) / "dreamduck" / f"{PREFIX}{key}"
     temporary = _own_temporary(create)

@@ -58,7 +58,8 @@ def receive(fd: int, timeout: float | None = None) -> tuple[dict[str, Any], byte
     Args:
         timeout: give up after so many seconds; None waits for ever.
     Raises:
-        Closed: the other side has gone. Silent: the time is over.
+        Closed: the other side has gone.
+        Silent: the time is over.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
     text_length, blob_length = HEADER.unpack(_read(fd, HEADER.size, deadline))

@@ -29,8 +29,8 @@ from dreamduck.common.errors import SimulatorError
 
 CLOSE_TIMEOUT = 5.0  # [s] to end by itself
 WATCH = 1.0  # [s] between two looks at whether the parent lives
-STDERR_TOLD = 1500  # characters of what a worker last wrote
-LINES_TOLD = 6  # of a traceback
+STDERR_SHOWN = 1500  # characters of what a worker last wrote
+TRACEBACK_LINES = 6  # of a traceback
 
 # The module search path comes from the parent, so that the worker finds the same dreamduck.
 BOOT = """import json, sys
@@ -54,7 +54,7 @@ class Worker:
     Args:
         module: its module, whose `calls()` gives the functions that can be asked for.
         name: what messages call it.
-        remedy: what messages tell to do when it has died.
+        remedy: what messages say to do when it has died.
     """
 
     def __init__(self, module: str, name: str, remedy: str) -> None:
@@ -95,7 +95,7 @@ class Worker:
         self._asked += 1
         self._limit, self._deadline = limit, time.monotonic() + limit
         message = {"id": self._asked, "call": call, "arguments": arguments}
-        with self._ending_on_trouble():
+        with self._ending_on_failure():
             pipe.send(self._stdin.fileno(), message, blob, limit)
 
     def receive(self) -> Reply:
@@ -104,7 +104,7 @@ class Worker:
         Raises:
             SimulatorError: the worker died or hangs. Other errors as the worker had them.
         """
-        with self._ending_on_trouble():
+        with self._ending_on_failure():
             while True:
                 left = max(0.0, self._deadline - time.monotonic())
                 message, blob = pipe.receive(self._stdout.fileno(), left)
@@ -115,7 +115,7 @@ class Worker:
         return message, blob
 
     @contextlib.contextmanager
-    def _ending_on_trouble(self) -> Iterator[None]:
+    def _ending_on_failure(self) -> Iterator[None]:
         """End the worker where a message was not passed on whole: the rest of it must not be read later."""
         try:
             yield
@@ -145,19 +145,19 @@ class Worker:
             how = f"by signal {_signal_name(-code)}" if code < 0 else f"with exit code {code}"
         except subprocess.TimeoutExpired:
             how = "by closing its pipe"
-        text = self._last_words()
+        text = self._stderr_tail()
         self.close()
         return SimulatorError(f"{self.name} (process {self.process.pid}) ended {how}; {self.remedy}{text}")
 
-    def _last_words(self) -> str:
+    def _stderr_tail(self) -> str:
         """What it last wrote to its standard error, or nothing."""
         try:
             end = self._stderr.seek(0, os.SEEK_END)
-            self._stderr.seek(max(0, end - STDERR_TOLD))
+            self._stderr.seek(max(0, end - STDERR_SHOWN))
             text = self._stderr.read().decode(errors="replace").strip()
         except ValueError:  # closed
             return ""
-        return f"; its last words:\n{text}" if text else ""
+        return f"; its last output:\n{text}" if text else ""
 
 
 def _signal_name(number: int) -> str:
@@ -170,7 +170,7 @@ def _signal_name(number: int) -> str:
 def _end(
     process: subprocess.Popen[bytes], stdin: IO[bytes], stdout: IO[bytes], stderr: IO[bytes], owner: int
 ) -> None:
-    """End a worker, kindly first; a forked copy of its owner only closes its own copies of the pipe."""
+    """End a worker: close its pipes, then kill it; a forked copy of its owner only closes its own pipes."""
     for file in (stdin, stdout, stderr):
         file.close()
     if os.getpid() != owner:
@@ -217,9 +217,9 @@ def _answer(calls: Calls, message: dict[str, Any], blob: bytearray) -> tuple[dic
         return calls[message["call"]](*message["arguments"], *extra)
     except errors.DreamDuckError as err:
         return {"error": type(err).__name__, "text": str(err)}, b""
-    except Exception as err:  # told to the parent, whatever it is; upstream raises bare Exceptions
+    except Exception as err:  # sent to the parent, whatever it is; upstream raises bare Exceptions
         traceback.print_exc()
-        where = traceback.format_exception(err)[-LINES_TOLD:]
+        where = traceback.format_exception(err)[-TRACEBACK_LINES:]
         return {"error": "SimulatorError", "text": "".join(where).strip()}, b""
 
 

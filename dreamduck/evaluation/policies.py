@@ -14,7 +14,7 @@ from dreamduck.common import seeding
 from dreamduck.common.errors import ActionError
 from dreamduck.simulator.base import CarState, FloatArray
 from dreamduck.simulator.expert import Expert, ExpertConfig
-from dreamduck.simulator.maps.parser import Map
+from dreamduck.simulator.maps.map import Map
 
 Frames = npt.NDArray[np.uint8]
 STRAIGHT_THROTTLE = 0.5  # [-1, 1], about 0.35 m/s, as policies that take the curves

@@ -1,8 +1,8 @@
-"""Who drives while episodes are recorded.
+"""The behaviour policies that episodes are recorded with.
 
 Random weights alone leave the car spinning at the
 roadside, and a model that never saw a curve cannot dream one; the expert alone never leaves its
-lane. So every episode draws one of these drivers, and each knows something the others do not."""
+lane. So every episode draws one of these policies, and each visits states that the others do not."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dreamduck.common.errors import ConfigError
 
 FloatArray = npt.NDArray[np.float64]
 Generator = np.random.Generator
-GREY = 8  # the random controller's picture is so many pixels wide and high
+GRAY_SIDE = 8  # [pixels] width and height of the random controller's image
 
 
 class BehaviorPolicy(Protocol):
@@ -35,100 +35,100 @@ class BehaviorPolicy(Protocol):
         ...
 
 
-class Wander:
+class OrnsteinUhlenbeck:
     """A smooth random walk (Ornstein-Uhlenbeck) with mean 0.
 
     Args:
-        random: where the noise comes from.
-        memory: steps after which a deviation has faded to 1/e.
-        spread: standard deviation in the long run, one or one for each dimension.
+        random: the random stream.
+        time_constant: steps after which a deviation has decayed to 1/e.
+        std: standard deviation in the long run, one or one for each dimension.
     """
 
-    def __init__(self, random: Generator, memory: float, spread: float | Sequence[float]) -> None:
+    def __init__(self, random: Generator, time_constant: float, std: float | Sequence[float]) -> None:
         self._random = random
-        self._keep = float(np.exp(-1 / memory))
-        self._spread = np.broadcast_to(np.asarray(spread, dtype=np.float64), (2,))
-        self._value = random.normal(size=2) * self._spread
+        self._keep = float(np.exp(-1 / time_constant))
+        self._std = np.broadcast_to(np.asarray(std, dtype=np.float64), (2,))
+        self._value = random.normal(size=2) * self._std
 
     def __call__(self) -> FloatArray:
         """The next value, (2,)."""
-        fresh = self._random.normal(size=2) * self._spread * np.sqrt(1 - self._keep**2)
+        fresh = self._random.normal(size=2) * self._std * np.sqrt(1 - self._keep**2)
         self._value = self._keep * self._value + fresh
         return self._value.copy()
 
 
 class RandomController:
-    """A linear controller with random weights on a tiny grey picture, as a search begins with."""
+    """A linear controller with random weights on a small gray image, as at the start of a search."""
 
     def __init__(self, random: Generator, frames: int) -> None:
-        self._weights = random.normal(0, random.uniform(0.2, 1.5) / GREY, (2, GREY * GREY))
+        self._weights = random.normal(0, random.uniform(0.2, 1.5) / GRAY_SIDE, (2, GRAY_SIDE * GRAY_SIDE))
         self._bias = np.array([random.uniform(0.0, 1.0), random.normal(0, 0.3)])
 
     def act(self, step: int, frame: npt.NDArray[np.uint8], expert: FloatArray) -> FloatArray:
         """See `BehaviorPolicy.act`."""
-        side = frame.shape[0] // GREY
-        blocks = frame[: GREY * side, : GREY * side].reshape(GREY, side, GREY, side, 3)
-        grey = blocks.mean(axis=(1, 3, 4)).ravel() / 255
-        return np.tanh(self._weights @ (grey - grey.mean()) + self._bias)
+        side = frame.shape[0] // GRAY_SIDE
+        blocks = frame[: GRAY_SIDE * side, : GRAY_SIDE * side].reshape(GRAY_SIDE, side, GRAY_SIDE, side, 3)
+        gray = blocks.mean(axis=(1, 3, 4)).ravel() / 255
+        return np.tanh(self._weights @ (gray - gray.mean()) + self._bias)
 
 
 class RandomWalk:
-    """Smooth random walks in throttle and steering, around a pace and a bend that the episode draws."""
+    """Smooth random walks in throttle and steering, around a mean that the episode draws."""
 
     def __init__(self, random: Generator, frames: int) -> None:
         self._mean = np.array([random.uniform(-0.1, 0.9), random.normal(0, 0.25)])
-        self._wander = Wander(random, random.uniform(5, 30), (0.3, random.uniform(0.1, 0.6)))
+        self._noise = OrnsteinUhlenbeck(random, random.uniform(5, 30), (0.3, random.uniform(0.1, 0.6)))
 
     def act(self, step: int, frame: npt.NDArray[np.uint8], expert: FloatArray) -> FloatArray:
         """See `BehaviorPolicy.act`."""
-        return self._mean + self._wander()
+        return self._mean + self._noise()
 
 
 class NoisyExpert:
-    """The expert at another pace, with a smooth tremor."""
+    """The expert at another speed, with smooth noise."""
 
     def __init__(self, random: Generator, frames: int) -> None:
-        self._pace = random.uniform(0.4, 1.5)
-        tremor = random.choice([0.0, 0.1, 0.2, 0.35])
-        self._wander = Wander(random, random.uniform(1, 12), (tremor / 2, tremor))
+        self._speed = random.uniform(0.4, 1.5)
+        noise = random.choice([0.0, 0.1, 0.2, 0.35])
+        self._noise = OrnsteinUhlenbeck(random, random.uniform(1, 12), (noise / 2, noise))
 
     def act(self, step: int, frame: npt.NDArray[np.uint8], expert: FloatArray) -> FloatArray:
         """See `BehaviorPolicy.act`."""
-        return expert * (self._pace, 1.0) + self._wander()
+        return expert * (self._speed, 1.0) + self._noise()
 
 
 class RecklessExpert:
-    """The expert, who now and then for a moment does anything at all, and then has to save the car."""
+    """The expert, with random actions now and then for a few steps, from which it must recover."""
 
     def __init__(self, random: Generator, frames: int) -> None:
         self._random = random
-        self._calm = NoisyExpert(random, frames)
-        self._often = random.uniform(0.01, 0.06)  # chance a step that a moment begins
-        self._until, self._whim = 0, np.zeros(2)
+        self._expert = NoisyExpert(random, frames)
+        self._probability = random.uniform(0.01, 0.06)  # of each step, that random actions begin
+        self._until, self._override = 0, np.zeros(2)
 
     def act(self, step: int, frame: npt.NDArray[np.uint8], expert: FloatArray) -> FloatArray:
         """See `BehaviorPolicy.act`."""
-        calm = self._calm.act(step, frame, expert)
-        if step >= self._until and self._random.random() < self._often:
+        steady = self._expert.act(step, frame, expert)
+        if step >= self._until and self._random.random() < self._probability:
             self._until = step + int(self._random.integers(3, 16))
             throttle = self._random.choice([self._random.uniform(-1, 1), 0.0, 1.0], p=[0.6, 0.2, 0.2])
-            self._whim = np.array([throttle, self._random.uniform(-1, 1)])
-        return self._whim if step < self._until else calm
+            self._override = np.array([throttle, self._random.uniform(-1, 1)])
+        return self._override if step < self._until else steady
 
 
 class Crash:
-    """The expert, who at some moment leaves the road on purpose."""
+    """The expert, until some step from which it leaves the road."""
 
     def __init__(self, random: Generator, frames: int) -> None:
-        self._calm = NoisyExpert(random, frames)
-        self._moment = int(random.integers(max(1, frames // 10), max(2, frames * 4 // 5)))
+        self._expert = NoisyExpert(random, frames)
+        self._begin = int(random.integers(max(1, frames // 10), max(2, frames * 4 // 5)))
         side = random.choice([-1.0, 0.0, 1.0])  # 0: straight on, out of the next curve
-        self._whim = np.array([random.uniform(0.3, 1.0), side * random.uniform(0.2, 1.0)])
+        self._override = np.array([random.uniform(0.3, 1.0), side * random.uniform(0.2, 1.0)])
 
     def act(self, step: int, frame: npt.NDArray[np.uint8], expert: FloatArray) -> FloatArray:
         """See `BehaviorPolicy.act`."""
-        calm = self._calm.act(step, frame, expert)
-        return calm if step < self._moment else self._whim
+        steady = self._expert.act(step, frame, expert)
+        return steady if step < self._begin else self._override
 
 
 POLICIES: Mapping[str, type[RandomController | RandomWalk | NoisyExpert | RecklessExpert | Crash]] = {
@@ -165,6 +165,6 @@ def parse_mix(mix: Sequence[str]) -> dict[str, float]:
     return {name: value / total for name, value in shares.items()}
 
 
-def make_driver(policy: str, random: Generator, frames: int) -> BehaviorPolicy:
-    """A driver for one episode of at most `frames` steps."""
+def make_policy(policy: str, random: Generator, frames: int) -> BehaviorPolicy:
+    """A policy for one episode of at most `frames` steps."""
     return POLICIES[policy](random, frames)

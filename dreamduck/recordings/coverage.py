@@ -30,9 +30,9 @@ RANGES = {
     "steering": (-1.0, 1.0, ""),
 }
 BINS = 40
-WORD = 60  # characters
-LABEL = 24  # of them stand beside a bar
-MOST_BARS = 30  # of a chart
+LABEL_LENGTH = 60  # characters
+SHOWN_LENGTH = 24  # of them stand beside a bar
+MAX_BARS = 30  # of a chart
 CURVES = ("curve_left", "curve_right")
 
 
@@ -41,10 +41,13 @@ class Coverage:
     """What a folder of recordings holds.
 
     Attributes:
-        episodes, frames: how many.
+        episodes: how many.
+        frames: likewise.
         histograms: for each of `RANGES`, frames in each bin; the outermost bins take what lies outside.
-        tiles: frames on each kind of tile. endings: episodes by how they ended.
-        maps, policies: episodes of each.
+        tiles: frames on each kind of tile.
+        endings: episodes by how they ended.
+        maps: episodes of each.
+        policies: likewise.
         shares: the figures that the warnings go by, in [0, 1].
         warnings: what is missing, in words; empty where the data is good enough.
     """
@@ -86,13 +89,13 @@ def measure(recordings: Recordings) -> Coverage:
 
 
 def report(folder: PathLike, coverage: Coverage) -> Path:
-    """Write `coverage.json` and `coverage.png` into a folder; returns the picture's path."""
+    """Write `coverage.json` and `coverage.png` into a folder; returns the image's path."""
     edges = {name: [low, high] for name, (low, high, _) in RANGES.items()}
     sweep(folder)
     write_json(Path(folder) / f"{NAME}.json", {**dataclasses.asdict(coverage), "ranges": edges})
-    picture = Path(folder) / f"{NAME}.png"
-    _draw(picture, coverage)
-    return picture
+    image = Path(folder) / f"{NAME}.png"
+    _draw(image, coverage)
+    return image
 
 
 def _count(
@@ -102,9 +105,9 @@ def _count(
 ) -> None:
     """Add one episode."""
     end = episode.meta.get("end") or ("ended" if episode.done[-1] else "time")
-    counts["endings"][_word(end)] += 1
-    counts["maps"][_word(episode.meta.get("map_name", "unknown"))] += 1
-    counts["policies"][_word(episode.meta.get("policy", "unknown"))] += 1
+    counts["endings"][_label(end)] += 1
+    counts["maps"][_label(episode.meta.get("map_name", "unknown"))] += 1
+    counts["policies"][_label(episode.meta.get("policy", "unknown"))] += 1
     columns["throttle"].append(episode.action[:, 0])
     columns["steering"].append(episode.action[:, 1])
     if episode.telemetry is not None:
@@ -113,13 +116,13 @@ def _count(
         counts["tiles"].update(_tile_kinds(episode))
 
 
-def _word(value: object) -> str:
-    """What a file says of itself, as a short text that any terminal and any font can show."""
-    return ascii(str(value))[1:-1][:WORD]
+def _label(value: object) -> str:
+    """What a file says of itself, as a short string that any terminal and any font can show."""
+    return ascii(str(value))[1:-1][:LABEL_LENGTH]
 
 
 def _tile_kinds(episode: Episode) -> collections.Counter[str]:
-    """Frames on each kind of tile; nothing where the map is not to be had."""
+    """Frames on each kind of tile; nothing where the map is not available."""
     assert episode.telemetry is not None
     places = episode.telemetry[:, [TELEMETRY.index("tile_i"), TELEMETRY.index("tile_j")]]
     found: collections.Counter[str] = collections.Counter()
@@ -164,8 +167,8 @@ def _shares(
     }
 
 
-# figure: at least this share, and what its lack means
-LEAST = {
+# figure: at least this share, and what a lower share means
+MIN_SHARES = {
     "beside the lane": (0.05, "the model will not know what the road looks like from beside the lane"),
     "in the lane": (0.20, "the model will hardly know ordinary driving"),
     "askew": (0.08, "the model will not know what turning away from the lane looks like"),
@@ -174,30 +177,30 @@ LEAST = {
     "steering left": (0.08, "the model will not learn what steering left does"),
     "steering right": (0.08, "the model will not learn what steering right does"),
     "on curves": (0.10, "the model will not know curves"),
-    "episodes that end": (0.10, "the model will not learn when a drive ends"),
+    "episodes that end": (0.10, "the model will not learn when an episode ends"),
 }
-MOST_ENDS = 0.85
-LEAST_FRAMES = 20_000
+MAX_ENDED = 0.85
+MIN_FRAMES = 20_000
 
 
 def _warnings(frames: int, shares: dict[str, float]) -> list[str]:
     """What is missing, and what that means."""
     found = []
-    if frames < LEAST_FRAMES:
-        found.append(f"{frames} frames, expected {LEAST_FRAMES} or more: good for trying out only")
-    for name, (least, meaning) in LEAST.items():
+    if frames < MIN_FRAMES:
+        found.append(f"{frames} frames, expected {MIN_FRAMES} or more: good for trials only")
+    for name, (least, meaning) in MIN_SHARES.items():
         if shares[name] < least:
             found.append(f"{name}: {shares[name]:.1%}, expected {least:.0%} or more; {meaning}")
-    if shares["episodes that end"] > MOST_ENDS:
+    if shares["episodes that end"] > MAX_ENDED:
         found.append(
-            f"episodes that end: {shares['episodes that end']:.1%}, expected {MOST_ENDS:.0%} or less; "
-            "the model will expect every drive to end soon"
+            f"episodes that end: {shares['episodes that end']:.1%}, expected {MAX_ENDED:.0%} or less; "
+            "the model will expect every episode to end soon"
         )
     return found
 
 
 def _draw(path: Path, coverage: Coverage) -> None:
-    """The picture: five histograms and four bar charts."""
+    """The image: five histograms and four bar charts."""
     with figure(path, 13, 10, dpi=80) as drawn:
         axes = drawn.subplots(3, 3).ravel()
         for axis, (name, (low, high, unit)) in zip(axes, RANGES.items(), strict=False):
@@ -209,19 +212,12 @@ def _draw(path: Path, coverage: Coverage) -> None:
             "frames on kinds of tile": coverage.tiles,
             "how episodes end": coverage.endings,
             "episodes by map": coverage.maps,
-            "episodes by driver": coverage.policies,
+            "episodes by policy": coverage.policies,
         }
         for axis, (title, found) in zip(axes[len(RANGES) :], bars.items(), strict=True):
-            shown = dict(sorted(sorted(found.items(), key=lambda item: -item[1])[:MOST_BARS]))
+            shown = dict(sorted(sorted(found.items(), key=lambda item: -item[1])[:MAX_BARS]))
             axis.barh(range(len(shown)), list(shown.values()), color="tab:orange")
-            axis.set_yticks(range(len(shown)), [name[-LABEL:] for name in shown], parse_math=False)
+            axis.set_yticks(range(len(shown)), [name[-SHOWN_LENGTH:] for name in shown], parse_math=False)
             axis.set_title(title if len(shown) == len(found) else f"{title}, the first {len(shown)}")
-        text = "\n".join(coverage.warnings) or "nothing is missing"
-        drawn.suptitle(f"{coverage.frames} frames in {coverage.episodes} episodes\n{text}", fontsize=10)
-
-
-def log_report(coverage: Coverage, picture: Path) -> None:
-    """Tell the result to the log."""
-    log.info("%d frames in %d episodes; see %s", coverage.frames, coverage.episodes, picture)
-    for warning in coverage.warnings:
-        log.warning("coverage: %s", warning)
+        warnings = "\n".join(coverage.warnings) or "nothing is missing"
+        drawn.suptitle(f"{coverage.frames} frames in {coverage.episodes} episodes\n{warnings}", fontsize=10)

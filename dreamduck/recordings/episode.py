@@ -194,7 +194,7 @@ def _meta(archive: zipfile.ZipFile, path: PathLike) -> dict[str, Any]:
     with _member(archive, "meta", path) as member:
         _, shape, _, kind = read_header(member)
         if shape != () or kind.kind != "U" or kind.itemsize > 4 * MAX_META:
-            raise RecordError(f"{path}: 'meta' is {kind} {shape}, expected one short text")
+            raise RecordError(f"{path}: 'meta' is {kind} {shape}, expected one short string")
         text = str(_data(member, "meta", path, kind, ()))
     meta = parse_json(text, f"{path}: 'meta'", RecordError, "record it again")
     if not isinstance(meta, dict):

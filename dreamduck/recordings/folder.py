@@ -50,9 +50,9 @@ class Recordings:
 
 
 def scan(folder: PathLike, bar: Callable[[Iterable[Path]], Iterable[Path]] | None = None) -> Recordings:
-    """Find the episodes in a folder and read each to its end; what is not whole is told, not fatal.
+    """Find the episodes in a folder and read each to its end; a damaged file is listed, not fatal.
 
-    What was found whole is noted in the folder (`.index.json`) and read again only if it changed.
+    Each whole file is noted in the folder (`.index.json`) and read again only if it changed.
 
     Args:
         bar: wraps the list of files, for a bar.

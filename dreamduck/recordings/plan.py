@@ -1,4 +1,4 @@
-"""What is to be recorded: settings, the episodes' files, and which of them are still missing."""
+"""The plan of a recording: settings, the files of the episodes, and which are missing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dreamduck.common.config import option
+from dreamduck.common.config import check, option, part, replace, to_dict
 from dreamduck.common.errors import ConfigError, RecordError
 from dreamduck.recordings.behavior_policies import DEFAULT_MIX, parse_mix
 from dreamduck.recordings.episode import MAX_FRAMES, MAX_SEED, read_episode
@@ -19,23 +19,24 @@ log = logging.getLogger(__name__)
 
 BATCH, BATCH_UPSTREAM = 16, 2  # upstream takes a process for each car
 EPISODES_A_SEED = 1_000_000
-OLDER = {"start_angle": 60.0}  # what recordings do not tell that are older than the setting
-ATTEMPTS = 20  # to drive for `min_frames`
+OLDER = {"start_angle": 60.0}  # of recordings that are older than the setting
+ATTEMPTS = 20  # to reach `min_frames`
 
 
 @dataclasses.dataclass(frozen=True)
-class RecorderConfig(RoadConfig):
+class RecorderConfig:
     """What is recorded, and where to."""
 
+    road: RoadConfig = part(RoadConfig)
     records: str = option("records", "folder to record to")
     maps: tuple[str, ...] = option((), "several maps, in turn; by default the one of --map-name")
     max_trials: int = option(200, "episodes, of all processes together", low=1, high=EPISODES_A_SEED)
     max_frames: int = option(150, "steps of an episode at most", low=1, high=MAX_FRAMES)
     min_frames: int = option(
-        50, f"shorter episodes are driven anew, up to {ATTEMPTS} times, and the longest kept", low=1
+        50, f"shorter episodes are recorded again, up to {ATTEMPTS} times, and the longest is kept", low=1
     )
     full_episode: bool = option(False, f"episodes of up to {MAX_EPISODE_STEPS} steps")
-    policies: tuple[str, ...] = option(DEFAULT_MIX, "who drives, and how often: name=weight")
+    policies: tuple[str, ...] = option(DEFAULT_MIX, "behaviour policies and their weights: name=weight")
     any_start: float = option(
         0.5, "share of episodes that start anywhere on the lane, at any angle", low=0.0, high=1.0
     )
@@ -50,20 +51,20 @@ class RecorderConfig(RoadConfig):
     )
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        check(self)
         parse_mix(self.policies)
-        if (self.camera_width, self.camera_height) != (64, 64):
+        if (self.road.camera_width, self.road.camera_height) != (64, 64):
             raise ConfigError("camera_width, camera_height: recordings are 64 x 64")
 
     @property
     def map_names(self) -> tuple[str, ...]:
         """The maps that episodes take in turn."""
-        return self.maps or (self.map_name,)
+        return self.maps or (self.road.map_name,)
 
     @property
     def cars(self) -> int:
         """Cars that drive at once."""
-        return self.batch or (BATCH if self.simulator == "native" else BATCH_UPSTREAM)
+        return self.batch or (BATCH if self.road.simulator == "native" else BATCH_UPSTREAM)
 
     @property
     def frames(self) -> int:
@@ -72,13 +73,12 @@ class RecorderConfig(RoadConfig):
 
     @property
     def enough(self) -> int:
-        """Steps of an episode that is not driven anew; one that lasts until it is cut is long enough."""
+        """Steps from which an episode is not recorded again; one that is cut is long enough."""
         return min(self.min_frames, self.frames)
 
-    def road(self, map_name: str) -> RoadConfig:
+    def road_on(self, map_name: str) -> RoadConfig:
         """The settings of the road for one map."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(RoadConfig)}
-        return RoadConfig(**{**values, "map_name": map_name})
+        return replace(self.road, map_name=map_name)
 
 
 def episode_seed(config: RecorderConfig, episode: int) -> int:
@@ -92,14 +92,14 @@ def path_of(config: RecorderConfig, episode: int) -> Path:
 
 
 def share(config: RecorderConfig, worker: int, workers: int) -> range:
-    """The episodes that one of several processes records: a run of them, which meets every map."""
+    """The episodes that one of several processes records: consecutive ones, on every map."""
     return range(config.max_trials * worker // workers, config.max_trials * (worker + 1) // workers)
 
 
 def missing(config: RecorderConfig, episodes: Sequence[int]) -> list[int]:
-    """The episodes that are not yet recorded; a damaged file is named and counts as missing.
+    """The episodes that are not yet recorded; a damaged file is logged and counts as missing.
 
-    A folder in an episode's place, or a whole episode that extract.py did not make, is named and left.
+    A folder in an episode's place, or a whole episode that extract.py did not make, is logged and left.
 
     Raises:
         ConfigError: an episode was recorded with other settings.
@@ -136,9 +136,9 @@ def _recorded(config: RecorderConfig, path: Path) -> bool:
 
 
 def settings(config: RecorderConfig) -> dict[str, Any]:
-    """What shapes an episode, as its file tells it."""
+    """The settings that shape an episode, as its file has them."""
     unimportant = ("records", "max_trials", "batch", "map_name", "max_frames", "full_episode")
-    values = {k: v for k, v in dataclasses.asdict(config).items() if k not in unimportant}
+    values = {k: v for k, v in to_dict(config).items() if k not in unimportant}
     return {
         **values,
         "maps": list(config.map_names),

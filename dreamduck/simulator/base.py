@@ -2,7 +2,7 @@
 
 Two stand behind this protocol: `native` (our own core, many cars
 a call) and `gym-duckietown` (the reference, one car a process). A simulator knows Duckietown's
-own physics, reward and end; what an episode is worth to us is decided in `road`."""
+own physics, reward and end; our own reward is computed in `road`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from dreamduck.common.config import check, option
 from dreamduck.common.errors import ConfigError, StartError
 
 FloatArray = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
 Frames = npt.NDArray[np.uint8]
 
 SIMULATORS = ("native", "gym-duckietown")
@@ -37,7 +38,7 @@ class SimulatorConfig:
 
     map_name: str = option("loop_empty", "Duckietown map, by name or as a path to a .yaml file")
     domain_rand: bool = option(False, "draw light, colours, camera and wheels anew at every reset")
-    distortion: bool = option(False, "bend the picture as the Duckiebot's fish-eye lens does")
+    distortion: bool = option(False, "bend the image as the Duckiebot's fish-eye lens does")
     frame_skip: int = option(
         3, "steps of physics for each step of the world", unit="1/30 s", low=1, high=900
     )
@@ -49,8 +50,8 @@ class SimulatorConfig:
         low=1.0,
         high=180.0,
     )
-    camera_width: int = option(64, "width of the camera's picture", unit="pixels", low=8, high=1920)
-    camera_height: int = option(64, "height of the camera's picture", unit="pixels", low=8, high=1080)
+    camera_width: int = option(64, "width of the camera's image", unit="pixels", low=8, high=1920)
+    camera_height: int = option(64, "height of the camera's image", unit="pixels", low=8, high=1080)
 
     def __post_init__(self) -> None:
         if isinstance(self.map_name, os.PathLike):
@@ -149,7 +150,7 @@ class Simulator(Protocol):
         ...
 
     def view(self, mode: str, width: int, height: int, car: int = 0) -> Frames:
-        """A picture for people, (height, width, 3) uint8.
+        """An image for people, (height, width, 3) uint8.
 
         Args:
             mode: "camera" or "top_down".
@@ -171,24 +172,3 @@ class Simulator(Protocol):
     def close(self) -> None:
         """Free what is held; calling it twice is harmless."""
         ...
-
-
-def make_simulator(
-    simulator: str, config: SimulatorConfig, num_cars: int = 1, **settings: Any
-) -> Simulator:
-    """Build one of `SIMULATORS`.
-
-    Args:
-        settings: for native only: `threads`, the number of cores to use.
-    Raises:
-        ConfigError: an unknown name. MapError: an unknown map.
-    """
-    if simulator == "native":
-        from dreamduck.simulator.native import NativeSimulator
-
-        return NativeSimulator(config, num_cars, **settings)
-    if simulator == "gym-duckietown":
-        from dreamduck.simulator.gym_duckietown.client import UpstreamSimulator
-
-        return UpstreamSimulator(config, num_cars)
-    raise ConfigError(f"simulator: expected one of {', '.join(SIMULATORS)}, got {simulator!r}")

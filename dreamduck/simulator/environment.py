@@ -1,8 +1,7 @@
 """What a step of an environment means: the settings that a world model learns from, and must be used with.
 
-Recordings carry the
-description to the cards of the weights. The map, the simulator and randomised looks are no part of it: a
-model may meet others than it learned from."""
+Recordings carry the description to the cards of the weights. The map, the simulator and domain
+randomisation are no part of it: a model may meet others than it learned from."""
 
 from __future__ import annotations
 
@@ -18,8 +17,8 @@ log = logging.getLogger(__name__)
 ENVIRONMENT = "environment"  # the key, in recordings, series and cards
 SETTINGS = ("frame_skip", "steering_gain", "distortion", "reward")
 FRAMES = ("distortion", "camera")  # all that a VAE knows of
-ANY_WEIGHTS = "take weights that learned from other settings than these"
-_told: set[str] = set()
+ANY_WEIGHTS = "accept weights that were trained with other settings than these"
+_warned: set[str] = set()
 
 
 def describe(config: RoadConfig) -> dict[str, Any]:
@@ -34,10 +33,10 @@ def describe(config: RoadConfig) -> dict[str, Any]:
 
 
 def of_recording(meta: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The description in a recording's meta; of older ones, what their other settings make; else None."""
-    told = meta.get(ENVIRONMENT)
-    if isinstance(told, dict):
-        return told
+    """The description in a recording's meta; of older ones, that of their other settings; else None."""
+    description = meta.get(ENVIRONMENT)
+    if isinstance(description, dict):
+        return description
     settings = meta.get("recorder") or meta.get("world")
     if not isinstance(settings, dict) or not all(name in settings for name in SETTINGS):
         return None
@@ -50,10 +49,10 @@ def of_recording(meta: Mapping[str, Any]) -> dict[str, Any] | None:
 def one_environment(
     known: tuple[str, dict[str, Any]] | None, name: str, meta: Mapping[str, Any]
 ) -> tuple[str, dict[str, Any]] | None:
-    """Hold recordings together, one after the other: all that tell their environment must be of one.
+    """Hold recordings together, one after the other: all that have a description must have the same.
 
     Args:
-        known: a recording's name and its description, or None: none has told one yet.
+        known: a recording's name and its description, or None: none had one yet.
         name, meta: of the next recording.
     Returns:
         What is known now.
@@ -106,7 +105,7 @@ def check_environment(
     any_weights: bool = False,
     only: Iterable[str] = (),
 ) -> None:
-    """Refuse settings that a world model did not learn from.
+    """Refuse settings that a world model was not trained with.
 
     Args:
         card: of the weights.
@@ -119,15 +118,15 @@ def check_environment(
     """
     learned = card.get(ENVIRONMENT)
     if not isinstance(learned, Mapping):
-        if source not in _told:
-            _told.add(source)
-            log.warning("%s: the card does not tell which settings the weights learned from", source)
+        if source not in _warned:
+            _warned.add(source)
+            log.warning("%s: the card does not say with which settings the weights were trained", source)
         return
     wrong = differences(learned, describe(config), only)
     if wrong and not any_weights:
         raise ConfigError(
-            f"{source}: the weights learned from other settings ({'; '.join(wrong)}); set these, train "
-            "other weights, or insist with --any-weights (in Python any_weights=True)"
+            f"{source}: the weights were trained with other settings ({'; '.join(wrong)}); set these, "
+            "train other weights, or insist with --any-weights (in Python any_weights=True)"
         )
 
 

@@ -19,9 +19,9 @@ from dreamduck.common.compiled import njit
 from dreamduck.common.config import check, option
 from dreamduck.simulator.base import CarState, FloatArray
 from dreamduck.simulator.maps.lanes import Lanes, choose_curve, map_lanes, tile_index
-from dreamduck.simulator.maps.parser import Map
+from dreamduck.simulator.maps.map import Map
 from dreamduck.simulator.physics.collisions import Boxes, hits_static, on_road, robot_box, static_boxes
-from dreamduck.simulator.physics.dynamics import ANGULAR_DRAG, DELAY, LINEAR_DRAG
+from dreamduck.simulator.robot import ANGULAR_DRAG, DELAY, LINEAR_DRAG
 
 SAMPLES = 33  # points on each curve
 JOINT = 0.05  # [tile sizes] by which the ends of two curves may miss each other
@@ -66,8 +66,10 @@ class Routes(NamedTuple):
     """The lanes as the expert follows them: C curves of SAMPLES points.
 
     Attributes:
-        points: (C, SAMPLES, 2) x, z [m]. along: (C, SAMPLES) [m] from the curve's beginning.
-        limit: (C, SAMPLES) [m/s] the speed that the bend allows. after: (C,) the next curve, -1: none.
+        points: (C, SAMPLES, 2) x, z [m].
+        along: (C, SAMPLES) [m] from the curve's beginning.
+        limit: (C, SAMPLES) [m/s] the speed that the bend allows.
+        after: (C,) the next curve, -1: none.
     """
 
     points: FloatArray
@@ -185,12 +187,12 @@ def _pursue(
 def _safe_steps(
     lanes: Lanes, boxes: Boxes, pose: FloatArray, speed: float, forward: float, turn: float
 ) -> int:
-    """How long a car that is told to drive so, and answers with its delay, stays on the road and free."""
+    """How many steps a car that is commanded so, with its delay, stays on the road and free."""
     x, z, heading = pose
     for k in range(LOOKAHEAD_STEPS):
-        told = max((k + 1) * LOOKAHEAD_TIME - DELAY, 0.0)
-        v = forward + (speed - forward) * math.exp(-LINEAR_DRAG * told)
-        heading += LOOKAHEAD_TIME * turn * (1 - math.exp(-ANGULAR_DRAG * told))
+        since = max((k + 1) * LOOKAHEAD_TIME - DELAY, 0.0)
+        v = forward + (speed - forward) * math.exp(-LINEAR_DRAG * since)
+        heading += LOOKAHEAD_TIME * turn * (1 - math.exp(-ANGULAR_DRAG * since))
         x += LOOKAHEAD_TIME * v * math.cos(heading)
         z -= LOOKAHEAD_TIME * v * math.sin(heading)
         if not on_road(lanes, x, z, heading, MARGIN):

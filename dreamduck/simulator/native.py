@@ -26,20 +26,21 @@ from dreamduck.simulator.base import (
     no_start,
 )
 from dreamduck.simulator.maps.lanes import map_lanes
-from dreamduck.simulator.maps.parser import DUCKIE, load_map
+from dreamduck.simulator.maps.map import DUCKIE
+from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.physics import objects
 from dreamduck.simulator.physics import spawn as starts
 from dreamduck.simulator.physics.collisions import on_road, static_boxes
 from dreamduck.simulator.physics.dynamics import command_ages
 from dreamduck.simulator.physics.state import Cars, drive, make_cars, observe, place_car
-from dreamduck.simulator.randomization import Appearance, draw_looks, standard_looks
+from dreamduck.simulator.randomization import Appearance, draw_appearance, standard_appearance
 
 if TYPE_CHECKING:
     from dreamduck.simulator.render.camera import Camera
 
 FIRST_STEPS = 4096  # for so many steps the ages of commands are known from the beginning
 VIEWS_KEPT = 4  # cameras of other sizes
-CARS_A_SLICE = 8  # fewer are not worth a thread
+CARS_A_SLICE = 8  # fewer cars do not pay for a thread
 LEGACY_SEEDS = 2**32  # numpy's old generator, which upstream's moving objects draw from, takes no more
 
 
@@ -53,14 +54,15 @@ class NativeSimulator:
         num_cars: N, at least 1.
         threads: cores to use; by default as many as this process may.
     Raises:
-        ConfigError: a setting is out of its range. MapError: the map is unknown or malformed.
+        ConfigError: a setting is out of its range.
+        MapError: the map is unknown or malformed.
         DependencyError: Duckietown's data is not installed.
     """
 
     def __init__(self, config: SimulatorConfig, num_cars: int = 1, threads: int | None = None) -> None:
         for name, value in (("num_cars", num_cars), ("threads", threads)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ConfigError(f"{name}: expected a whole number of at least 1, got {value!r}")
+                raise ConfigError(f"{name}: expected an integer of at least 1, got {value!r}")
         self.config = config
         self.num_cars = num_cars
         self.threads = cores() if threads is None else threads
@@ -75,7 +77,7 @@ class NativeSimulator:
         walks = walkers * (2 + config.frame_skip // 90) if config.domain_rand else 0
         self._cars: Cars = make_cars(num_cars, self._template, walks)
         self._streams: list[np.random.RandomState | None] = [None] * num_cars
-        self._looks = standard_looks(self.map, num_cars)
+        self._appearance = standard_appearance(self.map, num_cars)
         self._ready = np.zeros(num_cars, dtype=np.bool_)
         self._camera: Camera | None = None
         self._views: dict[tuple[int, int], Camera] = {}
@@ -92,7 +94,8 @@ class NativeSimulator:
         """Begin an episode for the given cars; see `Simulator.reset`.
 
         Raises:
-            ConfigError: seeds or cars do not fit. StartError: a start cannot be driven from.
+            ConfigError: seeds or cars do not fit.
+            StartError: a start cannot be driven from.
         """
         chosen = self._chosen(seeds, cars)
         poses = self._given_starts(starts, len(chosen))
@@ -125,7 +128,7 @@ class NativeSimulator:
         return self._state()
 
     def _on_threads(self, run: Callable[[int, int], None]) -> None:
-        """Call `run(begin, stop)` on slices of the cars, on as many threads as are worth it.
+        """Call `run(begin, stop)` on slices of the cars, on as many threads as pay off.
 
         Plain threads around code that holds no lock of Python's: unlike OpenMP they survive a fork.
         """
@@ -152,11 +155,11 @@ class NativeSimulator:
 
     def get_state(self) -> Any:
         """A snapshot of all cars; see `Simulator.get_state`."""
-        return copy.deepcopy((self._cars, self._looks, self._streams, self._ready))
+        return copy.deepcopy((self._cars, self._appearance, self._streams, self._ready))
 
     def set_state(self, state: Any) -> CarState:
         """Return to a snapshot; see `Simulator.set_state`."""
-        self._cars, self._looks, self._streams, self._ready = copy.deepcopy(state)
+        self._cars, self._appearance, self._streams, self._ready = copy.deepcopy(state)
         return self._state()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -178,7 +181,7 @@ class NativeSimulator:
             raise ConfigError(f"seeds: expected {len(chosen)}, one for each car, got {len(seeds)}")
         for seed in seeds:
             if not isinstance(seed, (int, np.integer)) or seed < 0:
-                raise ConfigError(f"seeds: expected whole numbers of at least 0, got {seed!r}")
+                raise ConfigError(f"seeds: expected integers of at least 0, got {seed!r}")
         return chosen
 
     def _given_starts(self, poses: FloatArray | None, count: int) -> FloatArray:
@@ -202,7 +205,7 @@ class NativeSimulator:
     def _begin(self, car: int, seed: int, pose: FloatArray) -> None:
         """Begin the episode of one car."""
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
-        rows, domain_rand = self._cars.things[car], self.config.domain_rand
+        rows, domain_rand = self._cars.objects[car], self.config.domain_rand
         rows[:] = self._template
         if len(rows):
             stream = np.random.RandomState(seed % LEGACY_SEEDS)
@@ -212,9 +215,9 @@ class NativeSimulator:
             self._streams[car] = stream if self._cars.walks.shape[1] else None
         given = None if np.isnan(pose).all() else (float(pose[0]), float(pose[1]), float(pose[2]))
         for _ in range(START_TILES):
-            wheel_distance = draw_looks(rng, self.map, domain_rand, self._looks, car)
+            wheel_distance = draw_appearance(rng, self.map, domain_rand, self._appearance, car)
             if given is None:
-                circles = starts.visible(self._circles, self._looks.object_visible[car])
+                circles = starts.visible(self._circles, self._appearance.object_visible[car])
                 given = starts.draw_start(
                     rng, self.map, self._lanes, self._boxes, rows, circles, self.config.start_angle
                 )
@@ -248,19 +251,19 @@ class NativeSimulator:
     # ---------------------------------------------------------------- looking
 
     @property
-    def looks(self) -> Appearance:
-        """How the world looks to each car; not to be changed."""
-        return self._looks
+    def appearance(self) -> Appearance:
+        """The appearance of the world to each car; not to be changed."""
+        return self._appearance
 
     @property
     def moving(self) -> FloatArray:
         """(N, M, 4) x, y, z [m], yaw [rad] of the moving objects, in the map's order."""
-        return objects.moving_poses(self._cars.things)
+        return objects.moving_poses(self._cars.objects)
 
     @property
     def signals(self) -> npt.NDArray[np.int8]:
         """(N, S) the pattern, 0 or 1, of each traffic light."""
-        return objects.light_patterns(self._cars.things)
+        return objects.light_patterns(self._cars.objects)
 
     def frames(self, out: Frames | None = None) -> Frames:
         """What each car's camera sees now; see `Simulator.frames`.
@@ -277,14 +280,15 @@ class NativeSimulator:
             raise ConfigError(f"out: expected contiguous uint8 {shape}, got {out.dtype} {out.shape}")
         if self._camera is None:
             self._camera = self._make_camera(self.config.camera_width, self.config.camera_height)
-        self._camera.render(self._cars.pose, self._looks, self.moving, self.signals, out)
+        self._camera.render(self._cars.pose, self._appearance, self.moving, self.signals, out)
         return out
 
     def view(self, mode: str, width: int, height: int, car: int = 0) -> Frames:
-        """A picture for people; see `Simulator.view`.
+        """An image for people; see `Simulator.view`.
 
         Raises:
-            ConfigError: an unknown mode or car. ResetNeeded: a car was never reset.
+            ConfigError: an unknown mode or car.
+            ResetNeeded: a car was never reset.
         """
         self._need_reset()
         if mode not in ("camera", "top_down"):
@@ -299,16 +303,16 @@ class NativeSimulator:
         camera = self._views[size]
         if mode == "top_down":
             return camera.top_down(
-                self._cars.pose[car], self._looks, car, self.moving, self.signals, width, height
+                self._cars.pose[car], self._appearance, car, self.moving, self.signals, width, height
             )
         row = slice(car, car + 1)
-        looks = Appearance._make(part[row] for part in self._looks)
+        appearance = Appearance._make(part[row] for part in self._appearance)
         out = np.empty((1, height, width, 3), dtype=np.uint8)
-        camera.render(self._cars.pose[row], looks, self.moving[row], self.signals[row], out)
+        camera.render(self._cars.pose[row], appearance, self.moving[row], self.signals[row], out)
         return out[0]
 
     def _make_camera(self, width: int, height: int) -> Any:
-        """A camera of this size; what it needs is only loaded by those who look."""
+        """A camera of this size; what it needs is only loaded when a frame is asked for."""
         from dreamduck.simulator.render.camera import Camera
 
         return Camera(self.map, width, height, distortion=self.config.distortion, threads=self.threads)

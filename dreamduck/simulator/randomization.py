@@ -12,15 +12,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.simulator.maps.parser import Map
+from dreamduck.simulator.maps.map import Map
+from dreamduck.simulator.robot import CAMERA_FOV, CAMERA_HEIGHT, CAMERA_PITCH, WHEEL_DISTANCE
 
 FloatArray32 = npt.NDArray[np.float32]
 Numbers = npt.NDArray[Any]
 
-CAMERA_HEIGHT = 0.108  # [m] above the ground
-CAMERA_PITCH = 19.15  # [degrees] down
-CAMERA_FOV = 75.0  # [degrees] vertical
-WHEEL_DISTANCE = 0.102  # [m]
 SKY = (0.45, 0.82, 1.0)
 WALL = (0.64, 0.71, 0.28)
 GROUND = (0.15, 0.15, 0.15)
@@ -31,14 +28,18 @@ JUNK_VERTICES = 36  # of triangles that upstream puts below the ground, where no
 
 
 class Appearance(NamedTuple):
-    """How the world looks to each of N cars; all arrays have N rows, and are float32 unless said.
+    """The appearance of the world to each of N cars; all arrays have N rows, and are float32 unless said.
 
     Attributes:
-        camera_height: (N,) [m]; camera_pitch: (N,) [degrees] down; camera_fov: (N,) [degrees] vertical.
+        camera_height: (N,) [m].
+        camera_pitch: (N,) [degrees] down.
+        camera_fov: (N,) [degrees] vertical.
         camera_noise: (N, 3) [m] added to the car's position for the camera (0 without randomisation).
-        horizon, ground: (N, 3) RGB, 0 to 1 (the ground can exceed neither by much; not clipped).
+        horizon: (N, 3) RGB, 0 to 1 (the ground can exceed neither by much; not clipped).
+        ground: likewise.
         light_pos: (N, 4) as given to GL in eye coordinates: w = 1 a place [m], w = 0 a direction.
-        ambient, diffuse: (N, 3) of light 0.
+        ambient: (N, 3) of light 0.
+        diffuse: likewise.
         tile_color: (N, tiles, 3) multiplies the texture; tiles as in `Map.tiles`, 1 where there is none.
         object_color: (N, objects, 3) likewise, objects as in `Map.objects`.
         object_visible: (N, objects) bool.
@@ -58,8 +59,8 @@ class Appearance(NamedTuple):
     object_visible: npt.NDArray[np.bool_]
 
 
-def standard_looks(map: Map, num_cars: int) -> Appearance:
-    """The looks without domain randomisation."""
+def standard_appearance(map: Map, num_cars: int) -> Appearance:
+    """The appearance without domain randomisation."""
 
     def rows(values: Sequence[float]) -> FloatArray32:
         return np.tile(np.array(values, dtype=np.float32), (num_cars, 1))
@@ -83,13 +84,15 @@ def standard_looks(map: Map, num_cars: int) -> Appearance:
     )
 
 
-def draw_looks(rng: np.random.Generator, map: Map, domain_rand: bool, looks: Appearance, car: int) -> float:
-    """Draw the looks of one car, in upstream's order, up to where it draws the start.
+def draw_appearance(
+    rng: np.random.Generator, map: Map, domain_rand: bool, appearance: Appearance, car: int
+) -> float:
+    """Draw the appearance of one car, in upstream's order, up to where it draws the start.
 
     Args:
         rng: the episode's generator; advanced.
         domain_rand: whether the draws take effect.
-        looks: row `car` is written (left as it is without domain randomisation).
+        appearance: row `car` is written (left as it is without domain randomisation).
     Returns:
         The distance between the wheels [m].
     """
@@ -101,23 +104,23 @@ def draw_looks(rng: np.random.Generator, map: Map, domain_rand: bool, looks: App
     if not domain_rand:
         rng.random(4 * JUNK_VERTICES)
         return WHEEL_DISTANCE
-    looks.camera_noise[car] = noise
-    looks.horizon[car] = _perturb(rng, *HORIZONS[mode])
-    looks.light_pos[car] = (*light, 0.0)
-    looks.ambient[car] = _perturb(rng, (AMBIENT,) * 4, 0.3)[:3]
-    looks.diffuse[car] = _perturb(rng, (DIFFUSE,) * 4, 0.99)[:3]
-    looks.ground[car] = _perturb(rng, GROUND, 0.3)
+    appearance.camera_noise[car] = noise
+    appearance.horizon[car] = _perturb(rng, *HORIZONS[mode])
+    appearance.light_pos[car] = (*light, 0.0)
+    appearance.ambient[car] = _perturb(rng, (AMBIENT,) * 4, 0.3)[:3]
+    appearance.diffuse[car] = _perturb(rng, (DIFFUSE,) * 4, 0.99)[:3]
+    appearance.ground[car] = _perturb(rng, GROUND, 0.3)
     wheel_distance = WHEEL_DISTANCE * rng.uniform(1 - 0.1, 1 + 0.1)
-    looks.camera_height[car] = CAMERA_HEIGHT * height
-    looks.camera_pitch[car] = CAMERA_PITCH * angle
-    looks.camera_fov[car] = CAMERA_FOV * fov
+    appearance.camera_height[car] = CAMERA_HEIGHT * height
+    appearance.camera_pitch[car] = CAMERA_PITCH * angle
+    appearance.camera_fov[car] = CAMERA_FOV * fov
     rng.random(7 * JUNK_VERTICES)
     for index, tile in enumerate(map.tiles):
         if tile is not None:
-            looks.tile_color[car, index] = _perturb(rng, (1.0,) * 4, 0.2)[:3]
+            appearance.tile_color[car, index] = _perturb(rng, (1.0,) * 4, 0.2)[:3]
     for index, thing in enumerate(map.objects):
-        looks.object_color[car, index] = _perturb(rng, (1.0,) * 4, 0.3)[:3]
-        looks.object_visible[car, index] = not thing.optional or rng.integers(0, 2) == 0
+        appearance.object_color[car, index] = _perturb(rng, (1.0,) * 4, 0.3)[:3]
+        appearance.object_visible[car, index] = not thing.optional or rng.integers(0, 2) == 0
     return wheel_distance
 
 

@@ -1,4 +1,4 @@
-"""The road: N cars in a simulator, what a step is worth, and what is told about it.
+"""The road: N cars in a simulator, the reward of a step, and its `info`.
 
 This is the one place where actions are scaled and
 rewards are made; the Gym worlds, the recorder and the search all drive through it.
@@ -26,8 +26,8 @@ from dreamduck.simulator.base import (
     FloatArray,
     Frames,
     SimulatorConfig,
-    make_simulator,
 )
+from dreamduck.simulator.factory import make_simulator
 
 REWARDS = ("progress", "simulator")
 HALF_LANE = 0.105  # [m] farther from the centre than this, the car is out of its lane
@@ -76,10 +76,7 @@ class Road:
     def __init__(self, config: RoadConfig, num_cars: int = 1, **settings: Any) -> None:
         self.config = config
         self.num_cars = num_cars
-        plain = SimulatorConfig(
-            **{f.name: getattr(config, f.name) for f in dataclasses.fields(SimulatorConfig)}
-        )
-        self.simulator = make_simulator(config.simulator, plain, num_cars, **settings)
+        self.simulator = make_simulator(config.simulator, config, num_cars, **settings)
         self._last_position = np.zeros((num_cars, 2))
 
     def reset(
@@ -135,7 +132,7 @@ class Road:
         return self.simulator.frames(out)
 
     def view(self, mode: str, width: int = 640, height: int = 480, car: int = 0) -> Frames:
-        """A picture for people; see `Simulator.view`."""
+        """An image for people; see `Simulator.view`."""
         return self.simulator.view(mode, width, height, car)
 
     def close(self) -> None:

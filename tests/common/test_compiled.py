@@ -2,17 +2,17 @@
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
 
 import pytest
 
 from dreamduck.common import compiled
 
-PACKAGE = Path(compiled.__file__).parent.parent
+PACKAGE = compiled.PACKAGE
 SPEED = (
     "import numpy as np\n"
     "from dreamduck.simulator.physics.dynamics import integrate\n"
@@ -54,12 +54,16 @@ def entries(folder):
     return sorted(folder.rglob(f"*{compiled.SUFFIX}"))
 
 
-def slower(folder):
-    """Change a number that compiled code was made with."""
-    path = folder / "dreamduck" / "simulator" / "dynamics.py"
+def edit(path, old, new):
+    """Change one place of a file."""
     text = path.read_text()
-    assert "LINEAR_GAIN = 5.0, 1.5" in text
-    path.write_text(text.replace("LINEAR_GAIN = 5.0, 1.5", "LINEAR_GAIN = 5.0, 0.5"))
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+def slower(folder):
+    """Change a number that compiled code in another file was made with."""
+    edit(folder / "dreamduck/simulator/robot.py", "LINEAR_GAIN = 1.5", "LINEAR_GAIN = 0.5")
 
 
 @pytest.mark.parametrize("setting", ["", "NUMBA_CACHE_DIR"])
@@ -67,19 +71,51 @@ def test_changed_code_is_compiled_again_and_unchanged_code_is_not(copy, setting)
     environment = {setting: str(copy / "chosen")} if setting else {}
     assert run(copy, **environment) == ["0.05", "0"]
     (entry,) = entries(copy)
-    assert entry.is_relative_to(copy / "chosen" if setting else copy / "dreamduck/simulator/__pycache__")
+    assert entry.is_relative_to(copy / "chosen" if setting else copy / "dreamduck/__pycache__")
     assert run(copy, **environment) == ["0.05", "1"]
     slower(copy)
     assert run(copy, **environment) == ["0.016667", "0"]
 
 
-def test_a_change_in_another_file_or_a_sub_package_counts(copy):
-    (copy / "dreamduck" / "simulator" / "deep").mkdir()
-    (copy / "dreamduck" / "simulator" / "deep" / "part.py").write_text("RATE = 1\n")
+CALLER = (
+    "from dreamduck.common.compiled import njit\n"
+    "from dreamduck.simulator.deep import called\n"
+    "@njit\n"
+    "def caller(x):\n"
+    "    return called(x)\n"
+)
+CALLED = "from dreamduck.common.compiled import njit\n@njit\ndef called(x):\n    return x + 1\n"
+CALL = (
+    "from dreamduck.simulator.render.caller import caller\n"
+    "print(caller(1), sum(caller.stats.cache_hits.values()))\n"
+)
+
+
+def test_an_edit_of_a_called_function_in_another_folder_counts(copy):
+    called = copy / "dreamduck/simulator/deep/called.py"
+    called.parent.mkdir()
+    called.write_text(CALLED)
+    (called.parent / "__init__.py").write_text("from dreamduck.simulator.deep.called import called\n")
+    (copy / "dreamduck/simulator/render/caller.py").write_text(CALLER)
+    assert run(copy, CALL) == ["2", "0"]
+    assert run(copy, CALL) == ["2", "1"]
+    edit(called, "x + 1", "x + 2")
+    assert run(copy, CALL) == ["3", "0"]
+
+
+def test_an_edit_of_what_no_kernel_uses_does_not_count(copy):
     assert run(copy) == ["0.05", "0"]
-    (copy / "dreamduck" / "simulator" / "deep" / "part.py").write_text("RATE = 2\n")
-    assert run(copy) == ["0.05", "0"]
+    edit(copy / "dreamduck/simulator/road.py", "CRASH_COST = 1.0", "CRASH_COST = 2.0")
     assert run(copy) == ["0.05", "1"]
+
+
+def test_every_kernel_and_what_it_imports_is_hashed():
+    names = set(compiled.kernel_sources())
+    for path in PACKAGE.rglob("*.py"):
+        if re.search(r"\bnjit\b", path.read_text()):
+            assert str(path.relative_to(PACKAGE.parent)) in names
+    assert {"dreamduck/simulator/robot.py", "dreamduck/simulator/base.py"} < names  # constants of kernels
+    assert not {name for name in names if name.startswith(("dreamduck/envs", "dreamduck/web"))}
 
 
 def test_damaged_entries_are_compiled_again(copy):
@@ -138,7 +174,7 @@ def test_where_the_installation_cannot_be_written(copy, kind):
     assert entry.is_relative_to(home if kind == "home" else temporary)
 
 
-def test_nobody_elses_temporary_folder_is_trusted(tmp_path, monkeypatch):
+def test_no_temporary_folder_of_others_is_trusted(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     own = tmp_path / f"dreamduck-{os.getuid()}"
     own.mkdir(mode=0o777)
@@ -152,7 +188,7 @@ def test_nobody_elses_temporary_folder_is_trusted(tmp_path, monkeypatch):
 
 
 def test_old_versions_are_removed(copy):
-    cache = copy / "dreamduck" / "simulator" / "__pycache__"
+    cache = copy / "dreamduck" / "__pycache__"
     for k in range(8):
         old = cache / f"{compiled.PREFIX}{k}"
         old.mkdir(parents=True)
@@ -190,7 +226,7 @@ def test_many_processes_at_once(copy):
 
 
 def test_every_compiled_function_of_the_package_has_this_cache():
-    for path in compiled.SOURCES.rglob("*.py"):
+    for path in PACKAGE.rglob("*.py"):
         if path.name != "compiled.py":
             text = path.read_text()
             assert "from numba" not in text, path

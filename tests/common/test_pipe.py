@@ -34,14 +34,14 @@ def test_a_message_comes_whole(ends, timeout):
     assert got == [({"x": 0.1, "text": "é"}, bytearray(BLOB))]
 
 
-def test_one_that_does_not_read_is_told_in_time(ends):
+def test_one_that_does_not_read_is_reported_in_time(ends):
     started = time.monotonic()
     with pytest.raises(pipe.Silent):
         pipe.send(ends[1], {}, BLOB, timeout=0.2)
     assert 0.2 <= time.monotonic() - started < 30
 
 
-def test_one_that_reads_slowly_is_told_in_time(ends):
+def test_one_that_reads_slowly_is_reported_in_time(ends):
     """The limit is for the whole message, not for each part of it."""
     reading, writing = ends
     stop = threading.Event()
@@ -60,7 +60,7 @@ def test_one_that_reads_slowly_is_told_in_time(ends):
         thread.join()
 
 
-def test_one_that_does_not_write_is_told_in_time(ends):
+def test_one_that_does_not_write_is_reported_in_time(ends):
     os.write(ends[1], b"\0\0\0")
     with pytest.raises(pipe.Silent):
         pipe.receive(ends[0], 0.1)
@@ -68,7 +68,7 @@ def test_one_that_does_not_write_is_told_in_time(ends):
 
 
 @pytest.mark.parametrize("timeout", [None, 5.0])
-def test_one_that_has_gone_is_told(ends, timeout):
+def test_one_that_has_gone_is_reported(ends, timeout):
     os.close(ends[0])
     with pytest.raises(pipe.Closed):
         pipe.send(ends[1], {}, BLOB, timeout)

@@ -60,7 +60,7 @@ def test_the_limit_holds_from_the_sending_on(worker):
     assert time.monotonic() - started < 10
 
 
-def test_a_killed_one_is_told(worker):
+def test_a_killed_one_is_reported(worker):
     killer = threading.Timer(0.2, lambda: os.kill(worker.process.pid, signal.SIGKILL))
     killer.start()
     worker.send("wait", 30, limit=60.0)

@@ -1,4 +1,4 @@
-"""Drivers: each its own way, the same for the same seed."""
+"""Behaviour policies: each its own way, the same for the same seed."""
 
 import numpy as np
 import pytest
@@ -9,8 +9,8 @@ from dreamduck.recordings.behavior_policies import (
     DEFAULT_MIX,
     POLICIES,
     Crash,
-    Wander,
-    make_driver,
+    OrnsteinUhlenbeck,
+    make_policy,
     parse_mix,
 )
 
@@ -18,9 +18,9 @@ EXPERT = np.array([0.5, 0.1])
 
 
 def drive(policy, seed, steps=200):
-    driver = make_driver(policy, generator(seed), steps)
-    pictures = np.random.default_rng(0).integers(0, 255, (steps, 64, 64, 3)).astype(np.uint8)
-    return np.array([driver.act(step, frame, EXPERT) for step, frame in enumerate(pictures)])
+    policy = make_policy(policy, generator(seed), steps)
+    frames = np.random.default_rng(0).integers(0, 255, (steps, 64, 64, 3)).astype(np.uint8)
+    return np.array([policy.act(step, frame, EXPERT) for step, frame in enumerate(frames)])
 
 
 @pytest.mark.parametrize("policy", POLICIES)
@@ -40,9 +40,9 @@ def test_walks_are_smooth_and_wide():
     assert np.abs(np.diff(drive("walk", 3), axis=0)).mean() < 0.25
 
 
-def test_a_wander_has_the_spread_and_the_memory_it_is_given():
-    wander = Wander(generator(0), 10, (0.5, 2.0))
-    values = np.array([wander() for _ in range(40_000)])
+def test_the_noise_has_its_std_and_time_constant():
+    noise = OrnsteinUhlenbeck(generator(0), 10, (0.5, 2.0))
+    values = np.array([noise() for _ in range(40_000)])
     np.testing.assert_allclose(values.std(axis=0), [0.5, 2.0], rtol=0.1)
     lagged = [np.corrcoef(values[:-10, i], values[10:, i])[0, 1] for i in range(2)]
     np.testing.assert_allclose(lagged, np.exp(-1), atol=0.06)
@@ -56,19 +56,19 @@ def test_the_reckless_come_back_to_the_expert():
 
 def test_a_crash_begins_at_some_moment_and_does_not_end():
     for seed in range(20):
-        driver = Crash(generator(seed), 150)
+        policy = Crash(generator(seed), 150)
         actions = np.array(
-            [driver.act(step, np.zeros((64, 64, 3), np.uint8), EXPERT) for step in range(150)]
+            [policy.act(step, np.zeros((64, 64, 3), np.uint8), EXPERT) for step in range(150)]
         )
         assert (actions[-20:] == actions[-1]).all()
         assert actions[-1, 0] >= 0.3
 
 
-def test_the_random_controller_looks():
-    driver = make_driver("random", generator(0), 10)
+def test_the_random_controller_sees():
+    policy = make_policy("random", generator(0), 10)
     dark, half = np.zeros((2, 64, 64, 3), np.uint8)
     half[:, :32] = 255
-    assert not np.array_equal(driver.act(0, dark, EXPERT), driver.act(0, half, EXPERT))
+    assert not np.array_equal(policy.act(0, dark, EXPERT), policy.act(0, half, EXPERT))
 
 
 def test_a_mix_is_read():

@@ -53,7 +53,7 @@ def test_a_wide_mix_needs_nothing_but_more(tmp_path):
     assert found.maps == {"loop_empty": 30}
 
 
-def test_what_is_missing_is_told(tmp_path):
+def test_what_is_missing_is_reported(tmp_path):
     def change(random):
         return {
             "lane_dist": np.zeros(100),
@@ -94,7 +94,7 @@ def test_no_recordings_and_unknown_maps_are_no_error(tmp_path):
     assert (found.frames, found.tiles) == (8, {})
 
 
-def test_what_files_say_of_themselves_spoils_no_picture(tmp_path):
+def test_odd_labels_spoil_no_image(tmp_path):
     """Names that a font or a formula would stumble over, far too many of them, telemetry from nowhere."""
     hostile = ["$\\bad$ \ud800", "m" * 20_000, "\n\x1b[31m", {"a": 1}, None, *range(60)]
     for seed, name in enumerate(hostile):
@@ -103,6 +103,6 @@ def test_what_files_say_of_themselves_spoils_no_picture(tmp_path):
         write_episode(tmp_path / f"{seed}.npz", dataclasses.replace(made, telemetry=telemetry))
     found = coverage.measure(scan(tmp_path))
     assert found.episodes == len(hostile)
-    assert all(name.isprintable() and len(name) <= coverage.WORD for name in found.maps)
+    assert all(name.isprintable() and len(name) <= coverage.LABEL_LENGTH for name in found.maps)
     with Image.open(coverage.report(tmp_path / "log", found)) as image:
         assert image.width > 800

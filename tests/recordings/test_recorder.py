@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import dreamduck.envs
+from dreamduck.common.config import from_mapping, replace
 from dreamduck.common.errors import ConfigError
 from dreamduck.recordings import plan, read_episode, recorder, scan, write_episode
 from dreamduck.recordings.plan import RecorderConfig
@@ -46,7 +47,7 @@ def recorded(tmp_path_factory) -> RecorderConfig:
     return config
 
 
-def test_episodes_are_whole_and_tell_what_they_are(recorded):
+def test_episodes_are_whole_and_describe_themselves(recorded):
     found = scan(recorded.records)
     assert found.seeds == tuple(range(7))
     assert not found.skipped
@@ -54,7 +55,7 @@ def test_episodes_are_whole_and_tell_what_they_are(recorded):
         made = read_episode(path)
         assert made.meta["map_name"] == ("loop_empty", "udem1")[number % 2]
         assert made.meta["episode"] == number
-        assert made.meta["environment"] == describe(recorded)
+        assert made.meta["environment"] == describe(recorded.road)
         assert made.meta["end"] == ("time" if not made.done[-1] else made.meta["end"])
         assert 8 <= len(made) <= 24
         assert made.telemetry is not None
@@ -67,7 +68,7 @@ def test_what_is_kept_is_what_was_driven(recorded):
     """Driving the kept actions again from the kept pose gives the kept frames and rewards."""
     made = read_episode(Path(recorded.records) / "2.npz")
     assert made.telemetry is not None
-    road = Road(recorded.road("loop_empty"), 1)
+    road = Road(recorded.road_on("loop_empty"), 1)
     # float32 poses are not the exact ones, so frames may differ by a hair
     road.reset([0], made.telemetry[:1, 3:6].astype(np.float64))
     for step, action in enumerate(made.action):
@@ -205,7 +206,7 @@ def test_recordings_older_than_a_setting_count(recorded, tmp_path):
     write_episode(tmp_path / "0.npz", dataclasses.replace(made, meta={**made.meta, "recorder": told}))
     assert plan.missing(config, [0]) == []
     with pytest.raises(ConfigError, match="recorded with other settings"):
-        plan.missing(dataclasses.replace(config, start_angle=4.0), [0])
+        plan.missing(replace(config, start_angle=4.0), [0])
 
 
 def test_other_settings_do_not_mix(recorded):
@@ -217,7 +218,7 @@ def test_other_settings_do_not_mix(recorded):
     assert plan.path_of(seed, 3).name == "1000003.npz"
 
 
-def test_short_episodes_are_driven_anew(tmp_path):
+def test_short_episodes_are_recorded_again(tmp_path):
     config = RecorderConfig(
         records=str(tmp_path), max_trials=6, max_frames=60, min_frames=60, policies=("walk",), batch=6
     )
@@ -245,7 +246,7 @@ def test_the_largest_seed_makes_files_that_are_found(tmp_path):
         RecorderConfig(seed=largest + 1)
 
 
-def test_a_watcher_sees_every_step(tmp_path):
+def test_a_callback_sees_every_step(tmp_path):
     seen: list[np.ndarray] = []
     config = RecorderConfig(records=str(tmp_path), max_frames=5, min_frames=1, policies=("expert",))
     (made,) = recorder.record(config, [0], lambda frame: seen.append(frame.copy()))
@@ -283,7 +284,7 @@ def test_a_start_anywhere_is_beside_the_lane():
 )
 def test_bad_settings_are_refused(bad):
     with pytest.raises(ConfigError):
-        RecorderConfig(**bad)
+        from_mapping(RecorderConfig, bad)
 
 
 def test_workers_share_all_episodes():

@@ -23,7 +23,7 @@ from dreamduck.simulator.road import RoadConfig
 ODD = RoadConfig(frame_skip=5, steering_gain=0.7, distortion=True, reward="simulator", camera_width=80)
 
 
-def test_a_description_tells_every_setting():
+def test_a_description_has_every_setting():
     told = describe(ODD)
     assert told == {
         "id": "DreamDuck-v0",
@@ -51,7 +51,7 @@ def test_a_description_tells_every_setting():
 def test_each_setting_that_differs_is_refused_by_name(change, words):
     card = {ENVIRONMENT: json.loads(json.dumps(describe(ODD)))}
     given = dataclasses.replace(ODD, **change)
-    with pytest.raises(ConfigError, match=f"folder: the weights learned .*{words}.*--any-w"):
+    with pytest.raises(ConfigError, match=f"folder: the weights were trained .*{words}.*--any-w"):
         check_environment(card, given, "folder")
     check_environment(card, given, "folder", any_weights=True)
     if not {"distortion", "camera_height"} & set(change):
@@ -59,26 +59,26 @@ def test_each_setting_that_differs_is_refused_by_name(change, words):
     check_environment(card, ODD, "folder")
 
 
-def test_the_map_the_simulator_and_the_looks_are_free():
+def test_the_map_the_simulator_and_the_randomisation_are_free():
     card = {ENVIRONMENT: describe(ODD)}
     other = dataclasses.replace(ODD, map_name="udem1", simulator="gym-duckietown", domain_rand=True)
     check_environment(card, other, "folder")
 
 
-def test_a_card_that_tells_nothing_is_taken_with_one_line(monkeypatch, caplog):
-    monkeypatch.setattr(environment, "_told", set())
+def test_a_card_without_a_description_gives_one_warning(monkeypatch, caplog):
+    monkeypatch.setattr(environment, "_warned", set())
     with caplog.at_level(logging.WARNING):
         for card in ({}, {ENVIRONMENT: None}, {ENVIRONMENT: "v0"}):
             check_environment(card, ODD, "old")
     assert [record.message for record in caplog.records] == [
-        "old: the card does not tell which settings the weights learned from"
+        "old: the card does not say with which settings the weights were trained"
     ]
 
 
-def test_older_recordings_tell_it_by_their_other_settings():
-    recorder = RecorderConfig(frame_skip=7, steering_gain=1.5, maps=("loop_empty",))
+def test_older_recordings_are_described_by_their_other_settings():
+    recorder = RecorderConfig(RoadConfig(frame_skip=7, steering_gain=1.5), maps=("loop_empty",))
     meta = json.loads(json.dumps({"recorder": settings(recorder)}))
-    assert of_recording(meta) == describe(recorder)
+    assert of_recording(meta) == describe(recorder.road)
     assert of_recording({"world": dataclasses.asdict(RoadConfig(frame_skip=2))})["frame_skip"] == 2  # type: ignore[index]
     assert of_recording({ENVIRONMENT: {"frame_skip": 9}}) == {"frame_skip": 9}
     for nothing in ({}, {"world": "road"}, {"recorder": {"frame_skip": 3}}):

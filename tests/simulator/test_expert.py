@@ -5,7 +5,8 @@ from dreamduck.evaluation.metrics import measure
 from dreamduck.simulator.base import END_OFF_ROAD
 from dreamduck.simulator.expert import Expert, ExpertConfig
 from dreamduck.simulator.maps import assets
-from dreamduck.simulator.maps.parser import STATIC, load_map
+from dreamduck.simulator.maps.map import STATIC
+from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.road import Road, RoadConfig
 
 ROADS = [name for name in assets.map_names() if name not in ("field1", "calibration_map_int")]

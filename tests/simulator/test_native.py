@@ -37,7 +37,7 @@ def test_the_same_seed_is_the_same_episode_whatever_came_before():
     one, two = fresh.reset([7]), used.reset([7])
     assert_equal(one, two)
     np.testing.assert_array_equal(fresh.moving, used.moving)
-    for a, b in zip(fresh.looks, used.looks, strict=True):
+    for a, b in zip(fresh.appearance, used.appearance, strict=True):
         np.testing.assert_array_equal(a, b)
     for step in range(300):
         action = np.array([[0.3, np.sin(step / 5)]])
@@ -142,7 +142,7 @@ def test_a_tile_without_a_free_place_is_not_started_from(tmp_path):
     assert (np.abs(state.lane_angle) < np.pi / 3).all()
 
 
-def test_a_road_without_a_free_place_is_told(tmp_path):
+def test_a_road_without_a_free_place_is_reported(tmp_path):
     sim = simulator(blocked(tmp_path, wide=True))
     with pytest.raises(StartError, match=r"found none in 10 times 5000 tries; give a start, raise"):
         sim.reset([0])
@@ -250,11 +250,11 @@ def test_invisible_things_are_rare_only_under_randomisation():
     shown.reset(list(range(30)))
     optional = np.array([thing.optional for thing in shown.map.objects])
     assert 0 < optional.sum() < len(optional)
-    assert 0.3 < shown.looks.object_visible[:, optional].mean() < 0.7
-    assert shown.looks.object_visible[:, ~optional].all()
+    assert 0.3 < shown.appearance.object_visible[:, optional].mean() < 0.7
+    assert shown.appearance.object_visible[:, ~optional].all()
     plain = simulator("udem1")
     plain.reset([0])
-    assert plain.looks.object_visible.all()
+    assert plain.appearance.object_visible.all()
 
 
 @pytest.mark.parametrize(
@@ -348,7 +348,8 @@ sys.addaudithook(refuse)
 """
 DRIVE = """
 import numpy as np
-from dreamduck.simulator.base import SimulatorConfig, make_simulator
+from dreamduck.simulator.base import SimulatorConfig
+from dreamduck.simulator.factory import make_simulator
 config = SimulatorConfig(map_name="loop_dyn_duckiebots", distortion=True)
 sim = make_simulator("native", config, num_cars=20)
 sim.reset(range(20))

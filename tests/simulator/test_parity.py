@@ -131,7 +131,7 @@ def test_starts_like_upstream(tmp_path):
         upstream.close()
 
 
-def test_no_start_is_told_like_upstream(tmp_path):
+def test_no_start_is_reported_like_upstream(tmp_path):
     path = tmp_path / "full.yaml"
     path.write_text(
         "tile_size: 0.585\ntiles:\n- [straight/W]\nobjects:\n- {kind: duckie, pos: [0.5, 0.5], height: 5}\n"
@@ -162,17 +162,21 @@ def test_draws_what_upstream_draws():
         for seed in (0, 7, 2**33 + 5):
             ours, theirs = native.reset([seed]), upstream.reset([seed])
             assert_same(native, upstream, ours, theirs, f"seed {seed}")
-            looks, drawn = native.looks, upstream.looks()
+            appearance, drawn = native.appearance, upstream.appearance()
             for name in (
                 *("horizon", "ground", "ambient", "diffuse", "camera_height", "camera_pitch"),
                 *("camera_fov", "camera_noise", "light_pos"),
             ):
-                np.testing.assert_allclose(getattr(looks, name)[0], drawn[name], rtol=1e-5, err_msg=name)
-            np.testing.assert_allclose(looks.tile_color[0], np.array(drawn["tile_color"])[:, :3], rtol=1e-5)
-            things = upstream.objects()
-            assert [thing["visible"] for thing in things] == looks.object_visible[0].tolist()
+                np.testing.assert_allclose(
+                    getattr(appearance, name)[0], drawn[name], rtol=1e-5, err_msg=name
+                )
             np.testing.assert_allclose(
-                looks.object_color[0], [thing["color"][:3] for thing in things], rtol=1e-5
+                appearance.tile_color[0], np.array(drawn["tile_color"])[:, :3], rtol=1e-5
+            )
+            things = upstream.objects()
+            assert [thing["visible"] for thing in things] == appearance.object_visible[0].tolist()
+            np.testing.assert_allclose(
+                appearance.object_color[0], [thing["color"][:3] for thing in things], rtol=1e-5
             )
     finally:
         upstream.close()

@@ -1,7 +1,7 @@
 """One car in gym-duckietown, made bit-for-bit the same for the same seed; in the worker process only.
 
 To be imported after
-`upstream_patches.prepare`. Three things made an episode depend on what came before it, and are put
+`patches.prepare`. Three things made an episode depend on what came before it, and are put
 right at a reset: the light was placed under the last frame's view matrix, in whatever GL context was
 current; moving objects stayed where they had got to; and they draw from numpy's global generator."""
 
@@ -35,6 +35,7 @@ from dreamduck.simulator.base import (
 )
 from dreamduck.simulator.maps.map_yaml import read_yaml
 from dreamduck.simulator.render.distortion import lens_map
+from dreamduck.simulator.robot import DELAY
 
 SAMPLES = 4  # of the antialiasing, as upstream has it
 NO_LIMIT = 10**9  # [steps] episodes are cut by the worlds, not here
@@ -127,7 +128,7 @@ class UpstreamCar(DuckietownEnv):
     def place(self, x: float, z: float, heading: float) -> None:
         """Put the car there, at rest."""
         self.cur_pos, self.cur_angle, self.speed = np.array([x, 0.0, z]), heading, 0.0
-        dynamics = upstream.get_DB18_nominal(delay=0.15)
+        dynamics = upstream.get_DB18_nominal(delay=DELAY)
         at_rest = geometry.se2_from_linear_angular([0.0, 0.0], 0.0)
         self.state = dynamics.initialize(
             c0=(self.cartesian_from_weird(self.cur_pos, heading), at_rest), t0=0
@@ -196,7 +197,7 @@ class UpstreamCar(DuckietownEnv):
         frame = super().render_obs(segment)
         return bend(frame) if self._bent else frame
 
-    def picture(self, mode: str, width: int, height: int) -> Frames:
+    def image(self, mode: str, width: int, height: int) -> Frames:
         """The camera's view or the whole map from above, at any size."""
         key = (width, height)
         if key not in self._buffers:
@@ -214,7 +215,7 @@ class UpstreamCar(DuckietownEnv):
         for buffer in buffers:
             gl.glDeleteFramebuffers(1, buffer)
 
-    def things(self) -> list[dict[str, Any]]:
+    def object_states(self) -> list[dict[str, Any]]:
         """Every object on the map as it is now."""
         return [
             {
@@ -233,7 +234,7 @@ class UpstreamCar(DuckietownEnv):
             for thing in self.objects
         ]
 
-    def looks(self) -> dict[str, Any]:
+    def appearance(self) -> dict[str, Any]:
         """What was drawn at the reset."""
         drawn = self.randomization_settings if self.domain_rand else {}
         return {
@@ -260,7 +261,7 @@ class UpstreamCar(DuckietownEnv):
 
 
 def bend(frame: Frames) -> Frames:
-    """The picture (H, W, 3) as the lens shows it; upstream's own way is right at 640x480 alone."""
+    """The image (H, W, 3) as the lens shows it; upstream's own way is right at 640x480 alone."""
     height, width, _ = frame.shape
     return frame.reshape(-1, 3)[_lens(width, height)].reshape(frame.shape)
 

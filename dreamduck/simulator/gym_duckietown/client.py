@@ -71,14 +71,15 @@ class CarWorker(Worker):
 class UpstreamSimulator:
     """`num_cars` cars in gym-duckietown; see `Simulator` for the methods that all simulators have.
 
-    Beside those it tells and does a few things that tests of other simulators need: `place`,
-    `objects`, `looks`. Threads may share it: one call is answered before the next is asked.
+    Beside those it has a few methods that tests of other simulators need: `place`,
+    `objects`, `appearance`. Threads may share it: one call is answered before the next is asked.
 
     Args:
         config: the settings.
         num_cars: how many cars, each in a process of its own (about 340 MB).
     Raises:
-        MapError: an unknown or malformed map. DependencyError: something is not installed.
+        MapError: an unknown or malformed map.
+        DependencyError: something is not installed.
         SimulatorError: a worker could not start.
     """
 
@@ -178,7 +179,7 @@ class UpstreamSimulator:
 
     @_one_at_a_time
     def view(self, mode: str, width: int, height: int, car: int = 0) -> Frames:
-        """A picture for people; see `Simulator.view`."""
+        """An image for people; see `Simulator.view`."""
         if mode not in VIEWS:
             raise ConfigError(f"mode: expected one of {', '.join(VIEWS)}, got {mode!r}")
         if min(width, height) < 1:
@@ -205,9 +206,9 @@ class UpstreamSimulator:
         return self._ask(car, "objects")[0]["objects"]
 
     @_one_at_a_time
-    def looks(self, car: int = 0) -> dict[str, Any]:
+    def appearance(self, car: int = 0) -> dict[str, Any]:
         """What the last reset drew: light, colours, camera, wheels."""
-        return self._ask(car, "looks")[0]["looks"]
+        return self._ask(car, "appearance")[0]["appearance"]
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles are refused, in words."""

@@ -30,8 +30,8 @@ class Server:
             "place": self.place,
             "frame": self.frame,
             "view": self.view,
-            "objects": lambda: ({"objects": self.car.things()}, b""),
-            "looks": lambda: ({"looks": self.car.looks()}, b""),
+            "objects": lambda: ({"objects": self.car.object_states()}, b""),
+            "appearance": lambda: ({"appearance": self.car.appearance()}, b""),
         }
 
     def make(self, map_path: str, config: dict[str, Any]) -> Answer:
@@ -64,5 +64,5 @@ class Server:
         return {}, memoryview(self.car.render_obs()).cast("B")
 
     def view(self, mode: str, width: int, height: int) -> Answer:
-        """A picture at any size."""
-        return {}, memoryview(self.car.picture(mode, width, height)).cast("B")
+        """An image at any size."""
+        return {}, memoryview(self.car.image(mode, width, height)).cast("B")

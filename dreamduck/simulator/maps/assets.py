@@ -11,17 +11,14 @@ import stat
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
-
 from dreamduck.common.errors import DependencyError, MapError
 from dreamduck.simulator.maps.download import COMMAND, cached_folder, fetch
 from dreamduck.simulator.maps.download import NAME as DISTRIBUTION
 
 PACKAGE = "duckietown_world"
 TILES = "textures/tiles-processed/photos"  # of the style that is upstream's default
-# Ten times what Duckietown's largest mesh and picture take.
-MESH_BYTES, PICTURE_BYTES = 40_000_000, 40_000_000
+# Ten times what Duckietown's largest mesh and image take.
+MESH_BYTES, IMAGE_BYTES = 40_000_000, 40_000_000
 TEXTURE_SUFFIXES = (".jpg", ".png", ".tga", ".bmp")
 
 
@@ -142,7 +139,7 @@ def resource(name: str) -> Path | None:
 
 @lru_cache(maxsize=1)
 def tile_textures() -> dict[str, Path]:
-    """The picture of each kind of tile that has one, in alphabetical order."""
+    """The image of each kind of tile that has one, in alphabetical order."""
     found: dict[str, Path] = {}
     for folder in sorted((data_folder() / TILES).iterdir()):
         paths = (folder / f"texture{suffix}" for suffix in TEXTURE_SUFFIXES)
@@ -150,39 +147,3 @@ def tile_textures() -> dict[str, Path]:
         if path is not None:
             found[folder.name] = path
     return found
-
-
-@lru_cache(maxsize=64)
-def mesh_extent(name: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """The smallest and largest coordinates of a mesh, after it was centred as upstream centres it.
-
-    The base is put at y = 0. In x and z upstream takes for the far side the least of the largest
-    first, second and third corners of the triangles; the meshes are nearly symmetrical, so it hardly
-    shows, but collisions depend on it.
-
-    Returns:
-        (3,), (3,) float32.
-    Raises:
-        MapError: there is no such mesh, or its file cannot be read.
-    """
-    path = resource(f"{name}.obj")
-    if path is None:
-        raise MapError(
-            f"mesh {name!r}: expected a file {name}.obj in {data_folder() / 'meshes'}, found none"
-        )
-    vertices: list[list[str]] = []
-    corners: list[str] = []
-    try:
-        for line in read_file(path, MESH_BYTES).decode(errors="replace").splitlines():
-            if line.startswith("v "):
-                vertices.append(line.split()[1:4])
-            elif line.startswith("f "):
-                corners.extend(token.partition("/")[0] for token in line.split()[1:4])
-        points = np.array(vertices, dtype=np.float64).astype(np.float32)
-        triangles = points[np.array(corners, dtype=np.int64) - 1].reshape(-1, 3, 3)  # (F, corner, xyz)
-        low = triangles.min(axis=(0, 1))
-        middle = (low + triangles.max(axis=0).min(axis=0)) / np.float32(2)
-    except (ValueError, IndexError) as err:
-        raise MapError(f"{path}: expected triangles in OBJ form ({err}); {repair()}") from err
-    shift = np.array([middle[0], low[1], middle[2]], dtype=np.float32)
-    return low - shift, triangles.max(axis=(0, 1)) - shift

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.compiled import njit
 from dreamduck.simulator.base import FloatArray
-
-if TYPE_CHECKING:
-    from dreamduck.simulator.maps.parser import Map
+from dreamduck.simulator.maps.map import Map
 
 SEARCH_DEPTH = 8  # halvings; what is left is 1/256 of the curve
 
@@ -46,9 +44,13 @@ class Lanes(NamedTuple):
     """The lanes of a whole map, flat, as compiled code reads them. Tile (i, j) is at `j * width + i`.
 
     Attributes:
-        tile_size: [m]. width, height: of the grid.
-        first: (tiles,) the index of each tile's first curve; number: (tiles,) how many; 0: not drivable.
-        points: (C, 4, 2) control points [m]; chords: (C, 2) from first to last, as upstream scales them.
+        tile_size: [m].
+        width: of the grid.
+        height: likewise.
+        first: (tiles,) the index of each tile's first curve.
+        number: (tiles,) how many; 0: not drivable.
+        points: (C, 4, 2) control points [m].
+        chords: (C, 2) from first to last, as upstream scales them.
     """
 
     tile_size: float
@@ -65,7 +67,9 @@ def tile_curves(kind: str, angle: int, i: int, j: int, tile_size: float) -> Floa
 
     Args:
         kind: "straight", "curve_left", "curve_right", "3way_left", "3way_right" or "4way".
-        angle: quarter turns. i, j: the tile's place.
+        angle: quarter turns.
+        i: the tile's place.
+        j: likewise.
     """
     name = kind if kind in _LANES else kind.partition("_")[0]
     flat = np.array(_LANES[name])

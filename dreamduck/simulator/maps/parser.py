@@ -1,11 +1,10 @@
-"""A Duckietown map: its tiles with their lanes, and the objects on it.
+"""Map files, read and checked.
 
 Reads upstream's map format (daffy, version 1), with the places
 of objects exactly as gym-duckietown computes them, and says in which file and where something is wrong."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -14,134 +13,33 @@ from typing import Any
 import numpy as np
 
 from dreamduck.common.errors import MapError
-from dreamduck.simulator.base import FloatArray
 from dreamduck.simulator.maps import assets
 from dreamduck.simulator.maps.lanes import tile_curves
+from dreamduck.simulator.maps.map import (
+    CHASSIS_COLORS,
+    CHECKERBOARD,
+    DUCKIE,
+    DUCKIEBOT,
+    STATIC,
+    TRAFFICLIGHT,
+    Map,
+    MapObject,
+    Tile,
+)
 from dreamduck.simulator.maps.map_yaml import read_yaml
-from dreamduck.simulator.maps.placement import FARTHEST, number_between, place, shown
+from dreamduck.simulator.maps.obj_file import mesh_extent
+from dreamduck.simulator.maps.placement import FARTHEST, number_between, placement, shown
 
 DRIVABLE = ("straight", "curve_left", "curve_right", "3way_left", "3way_right", "4way")
 DIRECTIONS = ("S", "E", "N", "W")  # the index is the tile's angle in quarter turns
 EMPTY = "empty"  # no tile at all
-CHASSIS_COLORS = {  # of duckiebots, by upstream's names
-    "green": (0.0, 0.5, 0.0),
-    "red": (0.5, 0.0, 0.0),
-    "grey": (0.3, 0.3, 0.3),
-    "blue": (0.0, 0.0, 0.5),
-}
 # Duckietown's own maps stay far below these; with more, a few lines of YAML could fill any memory.
 MAX_TILES, MAX_OBJECTS = 10_000, 2_000
 REMEDY = 'write, for example, "tiles: [[curve_left/W, curve_left/N], ...]" and "tile_size: 0.585"'
 LAYERS = {"version", "main", "frames", "tile_maps", "watchtowers", "vehicles"}  # the Duckiematrix's
 TILE_SIZES = (0.1, 10.0)  # [m]
 OBJECT_SIZES = (0.001, 100.0)  # heights [m] and scales
-STATIC, DUCKIEBOT, DUCKIE, CHECKERBOARD, TRAFFICLIGHT = 0, 1, 2, 3, 4  # how an object behaves
 MOVING_KINDS = {"duckiebot": DUCKIEBOT, "duckie": DUCKIE, "checkerboard": CHECKERBOARD}
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Tile:
-    """One square of road, or of what lies beside it.
-
-    Attributes:
-        i, j: column and row; the tile covers x from i to i + 1 and z from j to j + 1 tile sizes.
-        kind: for example "straight", "floor".
-        angle: quarter turns, 0 to 3; upstream draws the texture turned by `angle * 90 + 180` degrees.
-        drivable: whether cars may be on it.
-        texture: the picture.
-        curves: (K, 4, 2) [m], x and z of the control points of each lane; K = 0 if not drivable.
-    """
-
-    i: int
-    j: int
-    kind: str
-    angle: int
-    drivable: bool
-    texture: Path
-    curves: FloatArray
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class MapObject:
-    """A thing that stands, or moves, on the map.
-
-    Attributes:
-        name: its key in the map file.
-        kind: for example "duckie".
-        mesh: base name of the OBJ file.
-        texture: a picture that replaces that of the material "April_Tag" (signs), or None.
-        color: replaces Kd of the chassis materials of a duckiebot, or None.
-        pos: (3,) x, y, z [m] at the start.
-        angle: [rad] about y at the start.
-        scale: of the mesh; a float32 in upstream when it comes from `height`.
-        optional: may be absent under domain randomisation.
-        behaviour: one of STATIC, DUCKIEBOT, DUCKIE, CHECKERBOARD, TRAFFICLIGHT.
-        low, high: (3,) float32, the mesh's extent before scaling.
-    """
-
-    name: str
-    kind: str
-    mesh: str
-    texture: Path | None
-    color: tuple[float, float, float] | None
-    pos: FloatArray
-    angle: float
-    scale: float
-    optional: bool
-    behaviour: int
-    low: np.ndarray[Any, np.dtype[np.float32]]
-    high: np.ndarray[Any, np.dtype[np.float32]]
-
-    @property
-    def moving(self) -> bool:
-        """Whether it can change its place."""
-        return self.behaviour in (DUCKIEBOT, DUCKIE, CHECKERBOARD)
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Map:
-    """A map, read and checked.
-
-    Attributes:
-        name: without `.yaml`.
-        path: its file.
-        tile_size: [m].
-        width, height: of the grid, in tiles.
-        tiles: `width * height` tiles, row by row: tile (i, j) is at `j * width + i`; None is no tile.
-        objects: in the file's order (which is the order of upstream's random numbers).
-        start_tile: (i, j) where every car starts, or None.
-        start_pose: x and z from the start tile's corner [m], and heading [rad], or None.
-    """
-
-    name: str
-    path: Path
-    tile_size: float
-    width: int
-    height: int
-    tiles: tuple[Tile | None, ...]
-    objects: tuple[MapObject, ...]
-    start_tile: tuple[int, int] | None
-    start_pose: tuple[float, float, float] | None
-
-    def tile(self, i: int, j: int) -> Tile | None:
-        """The tile in column i and row j; None outside the grid."""
-        inside = 0 <= i < self.width and 0 <= j < self.height
-        return self.tiles[j * self.width + i] if inside else None
-
-    @property
-    def drivable_tiles(self) -> list[Tile]:
-        """The tiles that cars may be on, row by row."""
-        return [tile for tile in self.tiles if tile is not None and tile.drivable]
-
-    @property
-    def moving_objects(self) -> list[int]:
-        """Indices into `objects` of those that move."""
-        return [k for k, thing in enumerate(self.objects) if thing.moving]
-
-    @property
-    def traffic_lights(self) -> list[int]:
-        """Indices into `objects` of the traffic lights."""
-        return [k for k, thing in enumerate(self.objects) if thing.behaviour == TRAFFICLIGHT]
 
 
 @lru_cache(maxsize=64)
@@ -267,7 +165,7 @@ def _object(
     """One object from its entry."""
     kind = desc["kind"]
     static, optional = _flag(where, desc, "static", True), _flag(where, desc, "optional", False)
-    x, z, angle = place(where, desc, grid, tile_size)
+    x, z, angle = placement(where, desc, grid, tile_size)
     mesh, texture, color = kind, None, None
     if kind.startswith("sign"):
         mesh, texture = "sign_generic", assets.resource(f"{kind}.png")
@@ -285,7 +183,7 @@ def _object(
             f"{where}: static: only {', '.join(MOVING_KINDS)} can move, got {kind!r}; write static: true"
         )
     behaviour = MOVING_KINDS[kind] if not static else TRAFFICLIGHT if kind == "trafficlight" else STATIC
-    low, high = assets.mesh_extent(mesh)
+    low, high = mesh_extent(mesh)
     scale = _scale(where, desc, high)
     pos = np.array([x, 0.0, z])
     return MapObject(name, kind, mesh, texture, color, pos, angle, scale, optional, behaviour, low, high)

@@ -46,7 +46,7 @@ def number(value: Any, where: str) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < math.inf:
         try:
             return float(value)
-        except OverflowError:  # a whole number beyond all floats
+        except OverflowError:  # an integer beyond all floats
             pass
     raise MapError(f"{where}: expected a finite number, got {shown(value)}")
 
@@ -63,7 +63,7 @@ def number_between(value: Any, low: float, high: float, where: str) -> float:
     return found
 
 
-def place(
+def placement(
     where: str, desc: dict[str, Any], grid: tuple[int, int], tile_size: float
 ) -> tuple[float, float, float]:
     """The place of an object.

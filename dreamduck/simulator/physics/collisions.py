@@ -15,13 +15,15 @@ import numpy as np
 from dreamduck.common.compiled import njit
 from dreamduck.simulator.base import END_COLLISION, END_NONE, END_OFF_ROAD, FloatArray
 from dreamduck.simulator.maps.lanes import Lanes, tile_index
-from dreamduck.simulator.maps.parser import STATIC, Map, MapObject
+from dreamduck.simulator.maps.map import STATIC, Map, MapObject
+from dreamduck.simulator.robot import (
+    CENTER_AHEAD,
+    ROBOT_LENGTH,
+    ROBOT_SAFETY_RADIUS,
+    ROBOT_WIDTH,
+    SAFETY_FACTOR,
+)
 
-ROBOT_WIDTH, ROBOT_LENGTH = 0.15, 0.18  # [m]
-CAMERA_FORWARD = 0.066  # [m] of the camera before the axle
-CENTER_AHEAD = CAMERA_FORWARD - ROBOT_LENGTH / 2  # [m] of the car's middle before the axle
-SAFETY_FACTOR = 1.8
-ROBOT_SAFETY_RADIUS = ROBOT_LENGTH / 2 * SAFETY_FACTOR
 SPAWN_DISTANCE = 0.25  # [m] to keep from objects at the start
 
 
@@ -29,8 +31,11 @@ class Boxes(NamedTuple):
     """Boxes of S objects, as compiled code reads them.
 
     Attributes:
-        corners: (S, 4, 2) x, z [m]. axes: (S, 2, 2) unit vectors. centers: (S, 2) [m].
-        reach: (S,) [m] from the centre to the farthest corner. safety: (S,) radius of the safety circle.
+        corners: (S, 4, 2) x, z [m].
+        axes: (S, 2, 2) unit vectors.
+        centers: (S, 2) [m].
+        reach: (S,) [m] from the centre to the farthest corner.
+        safety: (S,) radius of the safety circle.
     """
 
     corners: FloatArray
@@ -74,7 +79,7 @@ def spawn_radius(thing: MapObject) -> float:
 
 
 def static_boxes(map: Map) -> Boxes:
-    """The boxes of all things that a car can hit and that never move (traffic lights are not hit)."""
+    """The boxes of all objects that a car can hit and that never move (traffic lights are not hit)."""
     things = [thing for thing in map.objects if thing.behaviour == STATIC]
     corners = np.array([object_corners(thing) for thing in things]).reshape(-1, 4, 2)
     centers = np.array([thing.pos[[0, 2]] for thing in things]).reshape(-1, 2)
@@ -144,7 +149,7 @@ def robot_box(x: float, z: float, heading: float) -> FloatArray:
 
 @njit
 def hits_static(boxes: Boxes, robot: FloatArray, heading: float) -> bool:
-    """Whether a car's box touches a thing that never moves."""
+    """Whether a car's box touches an object that never moves."""
     x, z = 0.5 * (robot[0, 0] + robot[2, 0]), 0.5 * (robot[0, 1] + robot[2, 1])
     own = math.sqrt((robot[0, 0] - x) ** 2 + (robot[0, 1] - z) ** 2)
     for k in range(len(boxes.reach)):
@@ -159,7 +164,7 @@ def hits_static(boxes: Boxes, robot: FloatArray, heading: float) -> bool:
 
 @njit
 def static_penalty(boxes: Boxes, x: float, z: float) -> float:
-    """How far the safety circle around a car's middle reaches into those of static things, 0 or less."""
+    """How far the safety circle around a car's middle reaches into those of static objects, 0 or less."""
     total = 0.0
     for k in range(len(boxes.safety)):
         dx, dz = boxes.centers[k, 0] - x, boxes.centers[k, 1] - z

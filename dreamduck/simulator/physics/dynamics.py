@@ -12,14 +12,18 @@ import numpy.typing as npt
 
 from dreamduck.common.compiled import njit
 from dreamduck.simulator.base import SIMULATION_RATE, FloatArray
+from dreamduck.simulator.robot import (
+    ANGULAR_DRAG,
+    ANGULAR_GAIN,
+    DELAY,
+    DUTY_LIMIT,
+    LINEAR_DRAG,
+    LINEAR_GAIN,
+    MOTOR_CONSTANT,
+    WHEEL_RADIUS,
+)
 
 STEP_TIME = 1.0 / SIMULATION_RATE  # [s]
-DELAY = 0.15  # [s] from command to motor
-WHEEL_RADIUS = 0.0318  # [m]
-MOTOR_CONSTANT = 27.0
-DUTY_LIMIT = 1.0
-LINEAR_DRAG, LINEAR_GAIN = 5.0, 1.5  # v' = -drag v + gain (right + left)
-ANGULAR_DRAG, ANGULAR_GAIN = 4.0, 15.0  # w' = -drag w + gain (right - left)
 MEMORY = 8  # commands kept; the delay is 4 or 5 steps
 NO_COMMAND = -1
 TINY_TURN = 1e-8  # [rad] below it a step is straight
@@ -63,7 +67,8 @@ def integrate(frame: FloatArray, velocity: FloatArray, left: float, right: float
     Args:
         frame: (4,) cosine and sine of the heading, x, y [m] in the right-handed frame.
         velocity: (2,) forward [m/s], turning [rad/s].
-        left, right: duty cycles in [-1, 1].
+        left: duty cycles in [-1, 1].
+        right: likewise.
     """
     velocity[0] += STEP_TIME * (-LINEAR_DRAG * velocity[0] + (LINEAR_GAIN * right + LINEAR_GAIN * left))
     velocity[1] += STEP_TIME * (-ANGULAR_DRAG * velocity[1] + (ANGULAR_GAIN * right - ANGULAR_GAIN * left))

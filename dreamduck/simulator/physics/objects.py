@@ -1,6 +1,6 @@
-"""Things that move or change: duckiebots on their lane, duckies crossing it, checkerboards, lights.
+"""Objects that move or change: duckiebots on their lane, duckies crossing it, checkerboards, lights.
 
-Upstream's motion, step for step. Each thing is a row
+Upstream's motion, step for step. Each object is a row
 of FIELDS numbers. What upstream draws from numpy's global generator comes here from one of each episode."""
 
 from __future__ import annotations
@@ -13,21 +13,26 @@ import numpy.typing as npt
 from dreamduck.common.compiled import njit
 from dreamduck.simulator.base import FloatArray
 from dreamduck.simulator.maps.lanes import Lanes, closest_curve_point
-from dreamduck.simulator.maps.parser import CHECKERBOARD, DUCKIE, DUCKIEBOT, STATIC, TRAFFICLIGHT, Map
+from dreamduck.simulator.maps.map import CHECKERBOARD, DUCKIE, DUCKIEBOT, STATIC, TRAFFICLIGHT, Map
 from dreamduck.simulator.physics.collisions import (
-    ROBOT_LENGTH,
-    ROBOT_SAFETY_RADIUS,
-    ROBOT_WIDTH,
     boxes_touch,
     object_corners,
     oriented_box,
     principal_axes,
     safety_radius,
 )
-from dreamduck.simulator.physics.dynamics import DUTY_LIMIT, MOTOR_CONSTANT, STEP_TIME, WHEEL_RADIUS
-from dreamduck.simulator.randomization import WHEEL_DISTANCE
+from dreamduck.simulator.physics.dynamics import STEP_TIME
+from dreamduck.simulator.robot import (
+    DUTY_LIMIT,
+    MOTOR_CONSTANT,
+    ROBOT_LENGTH,
+    ROBOT_SAFETY_RADIUS,
+    ROBOT_WIDTH,
+    WHEEL_DISTANCE,
+    WHEEL_RADIUS,
+)
 
-# The columns of a row, shared by all kinds of thing.
+# The columns of a row, shared by all kinds of object.
 BEHAVIOUR, X, Y, Z, ANGLE, YAW, SAFETY, TIME = range(8)
 CORNERS = 8  # four corners, x and z
 AXES = 16  # two axes, x and z
@@ -74,7 +79,7 @@ def template(map: Map) -> FloatArray:
 
 
 def draw(rows: FloatArray, rng: np.random.RandomState, domain_rand: bool) -> None:
-    """Draw what upstream draws when it makes the things, in place and in its order."""
+    """Draw what upstream draws when it makes the objects, in place and in its order."""
     for row in rows:
         behaviour = row[BEHAVIOUR]
         if domain_rand and behaviour == DUCKIEBOT:
@@ -105,8 +110,8 @@ def draw_walks(rng: np.random.RandomState, count: int) -> FloatArray:
 
 
 @njit
-def step_things(rows: FloatArray, lanes: Lanes, walks: FloatArray, used: int) -> int:
-    """Move all things of one car's world by one step, in place.
+def step_objects(rows: FloatArray, lanes: Lanes, walks: FloatArray, used: int) -> int:
+    """Move all objects of one car's world by one step, in place.
 
     Args:
         rows: (D, FIELDS).
@@ -221,8 +226,8 @@ def _step_checkerboard(row: FloatArray) -> None:
 
 
 @njit
-def hits_things(rows: FloatArray, robot: FloatArray, heading: float) -> bool:
-    """Whether a car's box (4, 2) touches a thing that moves."""
+def hits_moving_objects(rows: FloatArray, robot: FloatArray, heading: float) -> bool:
+    """Whether a car's box (4, 2) touches an object that moves."""
     for k in range(len(rows)):
         if rows[k, BEHAVIOUR] != TRAFFICLIGHT and boxes_touch(
             robot,
@@ -235,8 +240,8 @@ def hits_things(rows: FloatArray, robot: FloatArray, heading: float) -> bool:
 
 
 @njit
-def things_penalty(rows: FloatArray, x: float, z: float) -> float:
-    """How far the safety circle around a car's middle reaches into those of moving things, 0 or less."""
+def moving_objects_penalty(rows: FloatArray, x: float, z: float) -> float:
+    """How far the safety circle around a car's middle reaches into those of moving objects, 0 or less."""
     total = 0.0
     for k in range(len(rows)):
         if rows[k, BEHAVIOUR] != TRAFFICLIGHT:
@@ -246,17 +251,17 @@ def things_penalty(rows: FloatArray, x: float, z: float) -> float:
     return total
 
 
-def moving_poses(things: FloatArray) -> FloatArray:
-    """Of all cars' things (N, D, FIELDS) those that move: (N, M, 4) x, y, z [m], yaw [rad]."""
-    if not things.shape[1]:
-        return np.zeros((len(things), 0, 4))
-    moving = things[0, :, BEHAVIOUR] != TRAFFICLIGHT
-    return np.ascontiguousarray(things[:, moving][:, :, [X, Y, Z, YAW]])
+def moving_poses(objects: FloatArray) -> FloatArray:
+    """Of all cars' objects (N, D, FIELDS) those that move: (N, M, 4) x, y, z [m], yaw [rad]."""
+    if not objects.shape[1]:
+        return np.zeros((len(objects), 0, 4))
+    moving = objects[0, :, BEHAVIOUR] != TRAFFICLIGHT
+    return np.ascontiguousarray(objects[:, moving][:, :, [X, Y, Z, YAW]])
 
 
-def light_patterns(things: FloatArray) -> npt.NDArray[np.int8]:
-    """Of all cars' things (N, D, FIELDS) the traffic lights' patterns, (N, S) 0 or 1."""
-    if not things.shape[1]:
-        return np.zeros((len(things), 0), dtype=np.int8)
-    lights = things[0, :, BEHAVIOUR] == TRAFFICLIGHT
-    return things[:, lights][:, :, PATTERN].astype(np.int8)
+def light_patterns(objects: FloatArray) -> npt.NDArray[np.int8]:
+    """Of all cars' objects (N, D, FIELDS) the traffic lights' patterns, (N, S) 0 or 1."""
+    if not objects.shape[1]:
+        return np.zeros((len(objects), 0), dtype=np.int8)
+    lights = objects[0, :, BEHAVIOUR] == TRAFFICLIGHT
+    return objects[:, lights][:, :, PATTERN].astype(np.int8)

@@ -13,9 +13,9 @@ import numpy.typing as npt
 from dreamduck.common.compiled import njit
 from dreamduck.simulator.base import START_TRIES, FloatArray
 from dreamduck.simulator.maps.lanes import Lanes, lane_position
-from dreamduck.simulator.maps.parser import Map
+from dreamduck.simulator.maps.map import Map
 from dreamduck.simulator.physics.collisions import Boxes, hits_static, on_road, robot_box, spawn_radius
-from dreamduck.simulator.physics.objects import hits_things
+from dreamduck.simulator.physics.objects import hits_moving_objects
 
 TRIES_A_BLOCK = 50
 SAFETY = 1.3  # the car counts as larger by this factor
@@ -32,15 +32,15 @@ def draw_start(
     map: Map,
     lanes: Lanes,
     boxes: Boxes,
-    things: FloatArray,
+    objects: FloatArray,
     circles: FloatArray,
     start_angle: float,
 ) -> tuple[float, float, float] | None:
     """Draw a start as upstream does.
 
     Args:
-        rng: the episode's generator, after `draw_looks`; advanced by some number of draws.
-        things: (D, FIELDS) the moving things at the start.
+        rng: the episode's generator, after `draw_appearance`; advanced by some number of draws.
+        objects: (D, FIELDS) the objects that are not static, at the start.
         circles: (n, 3) from `keep_away`, of the objects that are visible.
         start_angle: [degrees]; the heading is less than this from the lane's direction.
     Returns:
@@ -57,7 +57,7 @@ def draw_start(
         return i * map.tile_size + x, j * map.tile_size + z, heading
     for _ in range(START_TRIES // TRIES_A_BLOCK):
         numbers = rng.random((TRIES_A_BLOCK, 3))
-        found, x, z, heading = _try(numbers, i, j, lanes, boxes, things, circles, start_angle)
+        found, x, z, heading = _try(numbers, i, j, lanes, boxes, objects, circles, start_angle)
         if found:
             return x, z, heading
     return None
@@ -70,7 +70,7 @@ def _try(
     j: int,
     lanes: Lanes,
     boxes: Boxes,
-    things: FloatArray,
+    objects: FloatArray,
     circles: FloatArray,
     start_angle: float,
 ) -> tuple[bool, float, float, float]:
@@ -82,7 +82,7 @@ def _try(
         if not (
             too_close(circles, x, z)
             or not on_road(lanes, x, z, heading, SAFETY)
-            or touches(boxes, things, x, z, heading)
+            or touches(boxes, objects, x, z, heading)
         ):
             found, _distance, angle, _along, _tx, _tz = lane_position(lanes, x, z, heading)
             if found and abs(angle * 180 / math.pi) < start_angle:
@@ -101,10 +101,10 @@ def too_close(circles: FloatArray, x: float, z: float) -> bool:
 
 
 @njit
-def touches(boxes: Boxes, things: FloatArray, x: float, z: float, heading: float) -> bool:
+def touches(boxes: Boxes, objects: FloatArray, x: float, z: float, heading: float) -> bool:
     """Whether a car at the pose touches any object."""
     robot = robot_box(x, z, heading)
-    return hits_static(boxes, robot, heading) or hits_things(things, robot, heading)
+    return hits_static(boxes, robot, heading) or hits_moving_objects(objects, robot, heading)
 
 
 def visible(circles: FloatArray, shown: npt.NDArray[np.bool_]) -> FloatArray:

@@ -21,7 +21,7 @@ from dreamduck.simulator.physics.collisions import (
     static_penalty,
 )
 from dreamduck.simulator.physics.dynamics import MEMORY, STEP_TIME, heading_of, integrate, wheel_duties
-from dreamduck.simulator.physics.objects import hits_things, step_things, things_penalty
+from dreamduck.simulator.physics.objects import hits_moving_objects, moving_objects_penalty, step_objects
 
 ALIGNED_REWARD = 1.2  # upstream's constant maximal speed, times the cosine of the lane angle
 DISTANCE_COST = 10.0
@@ -34,11 +34,20 @@ class Cars(NamedTuple):
     Attributes:
         pose: x [m], z [m], heading [rad] in [-pi, pi).
         frame: cosine and sine of the heading, x, y [m] with y up.
-        velocity: forward [m/s], turning [rad/s]. height: (N,) [m] of the map: y = height - z.
-        commands: the last duty cycles (left, right), a ring. steps: of physics since the reset.
-        wheel_distance: [m]. things: (D, FIELDS) each. walks, walks_used: see `objects.step_things`.
-        speed: [m/s] in the last step. lane: distance [m], angle [rad], unit direction x, z.
-        tile, reward, penalty, end: as in `CarState`.
+        velocity: forward [m/s], turning [rad/s].
+        height: (N,) [m] of the map: y = height - z.
+        commands: the last duty cycles (left, right), a ring.
+        steps: of physics since the reset.
+        wheel_distance: [m].
+        objects: (D, FIELDS) each, those that move or change.
+        walks: the next random walks, see `objects.step_objects`.
+        walks_used: how many of them are used up.
+        speed: [m/s] in the last step.
+        lane: distance [m], angle [rad], unit direction x, z.
+        tile: as in `CarState`.
+        reward: likewise.
+        penalty: likewise.
+        end: likewise.
     """
 
     pose: FloatArray
@@ -48,7 +57,7 @@ class Cars(NamedTuple):
     commands: FloatArray
     steps: npt.NDArray[np.int64]
     wheel_distance: FloatArray
-    things: FloatArray
+    objects: FloatArray
     walks: FloatArray
     walks_used: npt.NDArray[np.int64]
     speed: FloatArray
@@ -59,11 +68,11 @@ class Cars(NamedTuple):
     end: npt.NDArray[np.int8]
 
 
-def make_cars(num_cars: int, things: FloatArray, walks: int) -> Cars:
+def make_cars(num_cars: int, objects: FloatArray, walks: int) -> Cars:
     """N cars that stand nowhere yet.
 
     Args:
-        things: (D, FIELDS) the moving things of each car's world.
+        objects: (D, FIELDS) the objects that are not static, of each car's world.
         walks: how many random walks are kept ready for each car.
     """
     n = num_cars
@@ -75,7 +84,7 @@ def make_cars(num_cars: int, things: FloatArray, walks: int) -> Cars:
         commands=np.zeros((n, MEMORY, 2)),
         steps=np.zeros(n, dtype=np.int64),
         wheel_distance=np.zeros(n),
-        things=np.tile(things, (n, 1, 1)),
+        objects=np.tile(objects, (n, 1, 1)),
         walks=np.zeros((n, walks, 2)),
         walks_used=np.zeros(n, dtype=np.int64),
         speed=np.zeros(n),
@@ -116,7 +125,7 @@ def drive(
     begin: int,
     stop: int,
 ) -> None:
-    """Drive the cars from `begin` to `stop` for `frame_skip` steps, and judge where they are then.
+    """Drive the cars from `begin` to `stop` for `frame_skip` steps, and compute reward and end of each.
 
     Args:
         ages: from `command_ages`, long enough for the oldest episode.
@@ -126,8 +135,8 @@ def drive(
         left, right = wheel_duties(actions[car, 0], actions[car, 1], cars.wheel_distance[car])
         for _ in range(frame_skip):
             _step_car(cars, car, ages, left, right)
-            cars.walks_used[car] = step_things(
-                cars.things[car], lanes, cars.walks[car], cars.walks_used[car]
+            cars.walks_used[car] = step_objects(
+                cars.objects[car], lanes, cars.walks[car], cars.walks_used[car]
             )
         observe(lanes, boxes, cars, car, True)
 
@@ -151,8 +160,8 @@ def _step_car(cars: Cars, car: int, ages: npt.NDArray[np.int8], left: float, rig
 
 
 @njit
-def observe(lanes: Lanes, boxes: Boxes, cars: Cars, car: int, judge: bool) -> None:
-    """Work out where one car is in its lane, what it is near to and, with `judge`, reward and end."""
+def observe(lanes: Lanes, boxes: Boxes, cars: Cars, car: int, stepped: bool) -> None:
+    """Work out where one car is in its lane, what it is near to and, after a step, reward and end."""
     x, z, heading = cars.pose[car, 0], cars.pose[car, 1], cars.pose[car, 2]
     cars.tile[car, 0] = math.floor(x / lanes.tile_size)
     cars.tile[car, 1] = math.floor(z / lanes.tile_size)
@@ -160,13 +169,13 @@ def observe(lanes: Lanes, boxes: Boxes, cars: Cars, car: int, judge: bool) -> No
     lane = cars.lane[car]
     lane[0], lane[1], lane[2], lane[3] = distance, angle, tx, tz
     cx, cz = robot_center(x, z, heading)
-    penalty = static_penalty(boxes, cx, cz) + things_penalty(cars.things[car], cx, cz)
+    penalty = static_penalty(boxes, cx, cz) + moving_objects_penalty(cars.objects[car], cx, cz)
     cars.penalty[car] = penalty
     cars.reward[car], cars.end[car] = 0.0, END_NONE
-    if not judge:
+    if not stepped:
         return
     robot = robot_box(x, z, heading)
-    touching = hits_static(boxes, robot, heading) or hits_things(cars.things[car], robot, heading)
+    touching = hits_static(boxes, robot, heading) or hits_moving_objects(cars.objects[car], robot, heading)
     cars.end[car] = end_code(not on_road(lanes, x, z, heading, 1.0), touching)
     if cars.end[car] != END_NONE:
         cars.reward[car] = INVALID_POSE_REWARD

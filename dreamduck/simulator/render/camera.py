@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from dreamduck.common.errors import ConfigError, StartError
 from dreamduck.simulator.base import FloatArray, Frames
-from dreamduck.simulator.maps.parser import Map
+from dreamduck.simulator.maps.map import Map
 from dreamduck.simulator.randomization import Appearance
-from dreamduck.simulator.render.frame import FrameBuffers, make_room, render_frames
+from dreamduck.simulator.render.frame import FrameBuffers, make_buffers, render_frames
 from dreamduck.simulator.render.scene import Scene, build_scene
 from dreamduck.simulator.render.textures import TileTextures, tile_textures
 
@@ -31,12 +31,13 @@ class Camera:
 
     Args:
         map: the map.
-        width, height: of the frames [pixels].
+        width: of the frames [pixels].
+        height: likewise.
         distortion: bend the frames as the Duckiebot's fish-eye lens does.
         threads: how many cores to use; the frames do not depend on it.
     Raises:
         ConfigError: a size or the number of threads is out of range.
-        MapError: a mesh or picture is missing or cannot be read.
+        MapError: a mesh or image is missing or cannot be read.
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Camera:
         self._tiles = _tile_textures(map)
         self._scene = build_scene(map)
         self._lens = _lens_map(width, height) if distortion else np.zeros(0, dtype=np.int64)
-        self._rooms = [make_room(self._scene, width, height) for _ in range(threads)]
+        self._buffers = [make_buffers(self._scene, width, height) for _ in range(threads)]
         self._pool: ThreadPoolExecutor | None = None
         self._process = os.getpid()
         self._scene_from_above: Scene | None = None
@@ -60,7 +61,7 @@ class Camera:
     def render(
         self,
         pose: FloatArray,
-        looks: Appearance,
+        appearance: Appearance,
         moving: FloatArray,
         signals: npt.NDArray[np.int8],
         out: Frames,
@@ -69,7 +70,7 @@ class Camera:
 
         Args:
             pose: (N, 3) x [m], z [m], heading [rad].
-            looks: with N rows.
+            appearance: with N rows.
             moving: (N, M, 4) x, y, z [m], angle about y [rad] of the moving objects of each car's world.
             signals: (N, S) 0 or 1, the pattern that each traffic light shows.
             out: (N, height, width, 3) uint8, written.
@@ -82,26 +83,26 @@ class Camera:
         if not np.isfinite(pose).all():
             raise StartError(f"pose: expected finite numbers x, z, heading, got {pose.tolist()!r:.80}")
 
-        def draw(room: FrameBuffers, first: int, last: int) -> None:
+        def draw(buffers: FrameBuffers, first: int, last: int) -> None:
             render_frames(
-                pose, looks, moving, signals, self._tiles, self._scene, room,
+                pose, appearance, moving, signals, self._tiles, self._scene, buffers,
                 NOT_ABOVE, self._lens, first, last, out,
             )  # fmt: skip
 
         pieces = min(self.threads, count)
         if pieces <= 1:
-            draw(self._rooms[0], 0, count)
+            draw(self._buffers[0], 0, count)
             return
         bounds = [count * k // pieces for k in range(pieces + 1)]
         workers = self._workers()
-        tasks = [workers.submit(draw, self._rooms[k], *bounds[k : k + 2]) for k in range(pieces)]
+        tasks = [workers.submit(draw, self._buffers[k], *bounds[k : k + 2]) for k in range(pieces)]
         for task in tasks:
             task.result()
 
     def top_down(
         self,
         pose: FloatArray,
-        looks: Appearance,
+        appearance: Appearance,
         car: int,
         moving: FloatArray,
         signals: npt.NDArray[np.int8],
@@ -112,9 +113,12 @@ class Camera:
 
         Args:
             pose: (3,) x [m], z [m], heading [rad] of the car.
-            looks, moving, signals: as for `render`.
+            appearance: as for `render`.
+            moving: likewise.
+            signals: likewise.
             car: which row of these is meant.
-            width, height: of the picture [pixels].
+            width: of the image [pixels].
+            height: likewise.
         Returns:
             (height, width, 3) uint8.
         """
@@ -122,16 +126,16 @@ class Camera:
             self._scene_from_above = build_scene(self.map, own_car=True)
         scene = self._scene_from_above
         middle = self.map.width * self.map.tile_size / 2, self.map.height * self.map.tile_size / 2
-        half = math.radians(float(looks.camera_fov[car])) / 2
+        half = math.radians(float(appearance.camera_fov[car])) / 2
         above = np.array([middle[0], (max(middle) + TOP_BORDER) / math.tan(half), middle[1], TOP_TILT])
         itself = np.array([[pose[0], 0.0, pose[1], pose[2]]])
         things = np.concatenate([moving[car], itself])[None]
         out = np.zeros((1, height, width, 3), dtype=np.uint8)
-        one = Appearance._make(values[car : car + 1] for values in looks)
-        room, plain = make_room(scene, width, height), np.zeros(0, dtype=np.int64)
+        one = Appearance._make(values[car : car + 1] for values in appearance)
+        buffers, plain = make_buffers(scene, width, height), np.zeros(0, dtype=np.int64)
         own = np.ascontiguousarray(pose, dtype=np.float64)[None]
         render_frames(
-            own, one, things, signals[car : car + 1], self._tiles, scene, room, above, plain, 0, 1, out
+            own, one, things, signals[car : car + 1], self._tiles, scene, buffers, above, plain, 0, 1, out
         )
         return out[0]
 
@@ -147,7 +151,7 @@ class Camera:
 
 
 def _tile_textures(map: Map) -> TileTextures:
-    """The pictures of a map's tiles."""
+    """The images of a map's tiles."""
     tiles = [(tile.i, tile.j, tile.angle, tile.texture) for tile in map.tiles if tile is not None]
     return tile_textures((map.width, map.height), map.tile_size, tiles)
 

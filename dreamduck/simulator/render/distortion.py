@@ -1,6 +1,6 @@
-"""The Duckiebot's fish-eye lens: where in an undistorted picture each pixel comes from.
+"""The Duckiebot's fish-eye lens: where in an undistorted image each pixel comes from.
 
-Upstream uses a calibration for 640 by 480 pixels whatever the size of the picture
+Upstream uses a calibration for 640 by 480 pixels whatever the size of the image
 is; here it is scaled to the size, so that every size shows the same, and 640 by 480 what upstream shows.
 
 Source: Brown 1971 (radial and tangential distortion); the calibration is upstream's."""
@@ -20,7 +20,7 @@ FOCAL = (305.5718893575089, 308.8338858195428)  # [pixels]
 CENTRE = (303.0797142544728, 231.8845403702499)  # [pixels]
 RADIAL = (-0.2, 0.0305)  # k1, k2
 TANGENTIAL = (0.0005859930422629722, -0.0006697840226199427)  # p1, p2
-GRID = 9  # points a side, with which the undistorted picture's frame is found
+GRID = 9  # points a side, with which the undistorted image's frame is found
 ROUNDS = 5  # of the fixed-point iteration; OpenCV, which upstream asks for the frame, stops here too
 SPREAD = {0: 20, 1: 10, 2: 7}  # a pixel's weight on itself, its neighbours and those across the corner
 
@@ -53,7 +53,7 @@ def straighten(x: FloatArray, y: FloatArray, rounds: int = ROUNDS) -> tuple[Floa
 
 
 def undistorted_camera() -> Pinhole:
-    """The camera whose picture the lens can fill: nothing of it is empty, and it shows all it then can."""
+    """The camera whose image the lens can fill: nothing of it is empty, and it shows all it then can."""
     last = np.array(CALIBRATED) - 1
     u, v = np.meshgrid(np.linspace(0, last[0], GRID), np.linspace(0, last[1], GRID))
     x, y = straighten((u - CENTRE[0]) / FOCAL[0], (v - CENTRE[1]) / FOCAL[1])
@@ -65,11 +65,11 @@ def undistorted_camera() -> Pinhole:
 
 @lru_cache(maxsize=1)
 def calibrated_map() -> FloatArray:
-    """For each pixel of the distorted 640 by 480 picture its place in the plain one.
+    """For each pixel of the distorted 640 by 480 image its place in the plain one.
 
     The lens is followed forwards: each plain pixel is put where the lens shows it and a little around. A
     pixel shows the mean of what was put there; one that got nothing, at the edge, what its nearest
-    neighbour shows. This is how upstream inverts the lens, so that its pictures are met pixel by pixel.
+    neighbour shows. This is how upstream inverts the lens, so that its images are met pixel by pixel.
 
     Returns:
         (2, 480, 640) column and row.
@@ -106,7 +106,8 @@ def nearest(empty: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.ND
         (H, W) rows and (H, W) columns.
     """
     height, width = empty.shape
-    rows, columns = np.indices(empty.shape)
+    grid: npt.NDArray[np.int64] = np.indices(empty.shape)
+    rows, columns = grid[0], grid[1]
     far = 2 * (height + width)
     above = np.maximum.accumulate(np.where(empty, -far, rows), axis=0)
     below = np.minimum.accumulate(np.where(empty, far, rows)[::-1], axis=0)[::-1]
@@ -143,15 +144,16 @@ def interpolate(image: FloatArray, rows: FloatArray, columns: FloatArray) -> Flo
 
 
 def lens_map(width: int, height: int) -> npt.NDArray[np.int64]:
-    """Which pixel of the plain picture each pixel of the distorted one shows.
+    """Which pixel of the plain image each pixel of the distorted one shows.
 
     Args:
-        width, height: of both pictures [pixels].
+        width: of both images [pixels].
+        height: likewise.
     Returns:
-        (height * width,) int64, places in the plain picture row by row.
+        (height * width,) int64, places in the plain image row by row.
     """
     scale_x, scale_y = CALIBRATED[0] / width, CALIBRATED[1] / height
-    # From the middles of pixels here to pixels of 640 by 480, whose middles are whole numbers.
+    # From the middles of pixels here to pixels of 640 by 480, whose middles are integers.
     v, u = np.meshgrid(
         (np.arange(height) + 0.5) * scale_y - 0.5, (np.arange(width) + 0.5) * scale_x - 0.5, indexing="ij"
     )

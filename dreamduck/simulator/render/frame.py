@@ -2,34 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.compiled import njit
+from dreamduck.simulator.base import FloatArray, Frames
+from dreamduck.simulator.randomization import Appearance
 from dreamduck.simulator.render.camera_parameters import (
     AMBIENT_R,
+    CAMERA_PARAMETERS,
     DIFFUSE_R,
     FAR,
     LIGHT_X,
     SCENE_AMBIENT,
     TAN_HALF,
-    VIEW_SIZE,
-    look_down,
-    set_view,
+    set_camera,
+    set_camera_above,
 )
 from dreamduck.simulator.render.ground import draw_ground
-from dreamduck.simulator.render.raster import (
-    NEAR,
-    OUT_BLOCK,
-    clear_samples,
-    draw_triangles,
-    place_object,
-    resolve,
-    shade_vertices,
-)
+from dreamduck.simulator.render.raster import clear_samples, draw_triangles, resolve
 from dreamduck.simulator.render.scene import Scene
+from dreamduck.simulator.render.textures import TileTextures
+from dreamduck.simulator.render.vertices import NEAR, OUT_BLOCK, place_object, shade_vertices
 
 SIMPLIFY = 0.5  # [pixels] a mesh may be simplified by so much
 
@@ -43,32 +39,40 @@ class FrameBuffers(NamedTuple):
     colors: npt.NDArray[np.uint32]  # (H, W, 4)
     shaded: npt.NDArray[np.float32]  # vertices of the largest mesh
     turns: npt.NDArray[np.float32]  # (K, 4, 3)
-    shown: npt.NDArray[np.int64]  # (K,) level of detail, -1 where an object is not in the picture
+    shown: npt.NDArray[np.int64]  # (K,) level of detail, -1 where an object is not in the image
     whole: npt.NDArray[np.bool_]  # (K,) whether all of it is beyond the near plane
     polygon: npt.NDArray[np.float32]  # (OUT_BLOCK,)
-    car_view: npt.NDArray[np.float64]  # (VIEW_SIZE,)
+    camera: npt.NDArray[np.float64]  # (CAMERA_PARAMETERS,)
 
 
 @njit(error_model="numpy")
-def _find_objects(view: Any, scene: Any, visible: Any, moving: Any, room: Any, part: Any) -> None:
-    """Find out which objects are in the picture, and how detailed each must be.
+def _find_objects(
+    camera: FloatArray,
+    scene: Scene,
+    visible: npt.NDArray[np.bool_],
+    moving: FloatArray,
+    buffers: FrameBuffers,
+    part: npt.NDArray[np.int64],
+) -> None:
+    """Find out which objects are in the image, and how detailed each must be.
 
     Args:
-        visible: (K,) bool. moving: (M, 4) float64.
+        visible: (K,) bool.
+        moving: (M, 4) float64.
         part: (4,) int64, written: left, top, right, bottom of what they cover.
     """
-    height, width = room.depths.shape[0], room.depths.shape[1]
-    focal = height / 2 / view[TAN_HALF]
+    height, width = buffers.depths.shape[0], buffers.depths.shape[1]
+    focal = height / 2 / camera[TAN_HALF]
     part[0], part[1], part[2], part[3] = width, height, 0, 0
     for k in range(scene.objects.shape[0]):
-        room.shown[k] = -1
+        buffers.shown[k] = -1
         if k < visible.shape[0] and not visible[k]:
             continue
-        place, box, scale = scene.places[k], scene.boxes[k], scene.boxes[k, 6]
+        placement, box, scale = scene.placements[k], scene.boxes[k], scene.boxes[k, 6]
         if scene.objects[k, 2] >= 0:
-            place = moving[scene.objects[k, 2]]
-        turn = room.turns[k]
-        place_object(view, place[0], place[1], place[2], place[3], scale, turn)
+            placement = moving[scene.objects[k, 2]]
+        turn = buffers.turns[k]
+        place_object(camera, placement[0], placement[1], placement[2], placement[3], scale, turn)
         near, far = 1e9, -1e9
         left = top = 1e9
         right = bottom = -1e9
@@ -93,47 +97,53 @@ def _find_objects(view: Any, scene: Any, visible: Any, moving: Any, room: Any, p
         coarse = SIMPLIFY * max(near, NEAR) / focal / scale
         while level < last and scene.cells[level + 1] <= coarse:
             level += 1
-        room.shown[k], room.whole[k] = level, near >= NEAR
+        buffers.shown[k], buffers.whole[k] = level, near >= NEAR
 
 
 @njit(error_model="numpy")
 def _draw_objects(
-    view: Any, scene: Any, visible: Any, moving: Any, signals: Any, room: Any, out: Any
+    camera: FloatArray,
+    scene: Scene,
+    visible: npt.NDArray[np.bool_],
+    moving: FloatArray,
+    signals: npt.NDArray[np.int8],
+    buffers: FrameBuffers,
+    out: Frames,
 ) -> None:
     """Draw all objects over the ground."""
     part = np.zeros(4, dtype=np.int64)
-    _find_objects(view, scene, visible, moving, room, part)
+    _find_objects(camera, scene, visible, moving, buffers, part)
     left, top, right, bottom = part[0], part[1], part[2], part[3]
     if left >= right or top >= bottom:
         return
     height, width = out.shape[0], out.shape[1]
-    clear_samples(view, left, top, right, bottom, room.depths, room.colors)
-    lens = np.array([width / 2, height / 2, height / 2 / view[TAN_HALF]], dtype=np.float32)
+    clear_samples(camera, left, top, right, bottom, buffers.depths, buffers.colors)
+    lens = np.array([width / 2, height / 2, height / 2 / camera[TAN_HALF]], dtype=np.float32)
     lamp, light = np.empty(4, dtype=np.float32), np.empty(6, dtype=np.float32)
     for k in range(4):
-        lamp[k] = view[LIGHT_X + k]
+        lamp[k] = camera[LIGHT_X + k]
     for k in range(3):
-        light[k], light[3 + k] = SCENE_AMBIENT + view[AMBIENT_R + k], view[DIFFUSE_R + k]
+        light[k], light[3 + k] = SCENE_AMBIENT + camera[AMBIENT_R + k], camera[DIFFUSE_R + k]
     for k in range(scene.objects.shape[0]):
-        if room.shown[k] < 0:
+        if buffers.shown[k] < 0:
             continue
-        level = scene.levels[room.shown[k]]
+        level = scene.levels[buffers.shown[k]]
         scale = scene.boxes[k, 6]
         shade_vertices(
-            room.turns[k], scale, lens, lamp, light, scene.vertices, level[0], level[1], room.shaded
+            buffers.turns[k], scale, lens, lamp, light, scene.vertices, level[0], level[1], buffers.shaded
         )
         signal = scene.cards[signals[scene.objects[k, 3]]] if scene.objects[k, 3] >= 0 else -1
         draw_triangles(
-            scene.triangles, scene.pictures, signal, level[2], level[3],
-            room.whole[k], room.whole[k] and scene.objects[k, 4] == 1, room.shaded, lens,
-            scene.texels, scene.table, room.depths, room.colors, room.polygon,
+            scene.triangles, scene.textures, signal, level[2], level[3],
+            buffers.whole[k], buffers.whole[k] and scene.objects[k, 4] == 1, buffers.shaded, lens,
+            scene.texels, scene.table, buffers.depths, buffers.colors, buffers.polygon,
         )  # fmt: skip
-    resolve(left, top, right, bottom, room.colors, out)
+    resolve(left, top, right, bottom, buffers.colors, out)
 
 
 @njit(error_model="numpy")
-def _bend(plain: Any, lens: Any, out: Any) -> None:
-    """Look at a picture through the lens: lens (H * W,) int64 says where each pixel comes from."""
+def _bend(plain: Frames, lens: npt.NDArray[np.int64], out: Frames) -> None:
+    """Distort an image by the lens: lens (H * W,) int64 says where each pixel comes from."""
     width = out.shape[1]
     for k in range(lens.shape[0]):
         y, x = k // width, k % width
@@ -144,27 +154,39 @@ def _bend(plain: Any, lens: Any, out: Any) -> None:
 
 @njit(error_model="numpy", nogil=True)
 def render_frames(
-    pose: Any, looks: Any, moving: Any, signals: Any, tiles: Any, scene: Any, room: Any,
-    above: Any, lens: Any, first: int, last: int, out: Any,
-) -> None:  # fmt: skip
+    pose: FloatArray,
+    appearance: Appearance,
+    moving: FloatArray,
+    signals: npt.NDArray[np.int8],
+    tiles: TileTextures,
+    scene: Scene,
+    buffers: FrameBuffers,
+    above: FloatArray,
+    lens: npt.NDArray[np.int64],
+    first: int,
+    last: int,
+    out: Frames,
+) -> None:
     """Draw the frames of the cars from `first` up to, but without, `last`.
 
     Args:
-        above: (0,) float64, or (4,) x, y, z, tilt for a camera above the map (see `look_down`).
-        lens: (0,) int64, or (H * W,) where each pixel of the distorted picture comes from.
+        above: (0,) float64, or (4,) x, y, z, tilt for a camera above the map (see `set_camera_above`).
+        lens: (0,) int64, or (H * W,) where each pixel of the distorted image comes from.
     """
     for car in range(first, last):
-        view, target = room.car_view, room.plain if lens.size else out[car]
-        set_view(pose[car, 0], pose[car, 1], pose[car, 2], looks, car, view)
+        camera, target = buffers.camera, buffers.plain if lens.size else out[car]
+        set_camera(pose[car, 0], pose[car, 1], pose[car, 2], appearance, car, camera)
         if above.size:
-            look_down(above[0], above[1], above[2], above[3], view)
-        draw_ground(view, tiles, target, room.rows)
-        _draw_objects(view, scene, looks.object_visible[car], moving[car], signals[car], room, target)
+            set_camera_above(above[0], above[1], above[2], above[3], camera)
+        draw_ground(camera, tiles, target, buffers.rows)
+        _draw_objects(
+            camera, scene, appearance.object_visible[car], moving[car], signals[car], buffers, target
+        )
         if lens.size:
             _bend(target, lens, out[car])
 
 
-def make_room(scene: Scene, width: int, height: int) -> FrameBuffers:
+def make_buffers(scene: Scene, width: int, height: int) -> FrameBuffers:
     """Memory to draw a frame in."""
     blocks = int(scene.levels[:, 1].max(initial=0))
     return FrameBuffers(
@@ -177,5 +199,5 @@ def make_room(scene: Scene, width: int, height: int) -> FrameBuffers:
         shown=np.zeros(len(scene.objects), dtype=np.int64),
         whole=np.zeros(len(scene.objects), dtype=np.bool_),
         polygon=np.zeros(OUT_BLOCK, dtype=np.float32),
-        car_view=np.zeros(VIEW_SIZE, dtype=np.float64),
+        camera=np.zeros(CAMERA_PARAMETERS, dtype=np.float64),
     )

@@ -1,168 +1,54 @@
-"""The ground and the sky, drawn by following a ray for each pixel.
+"""The ground and the sky, drawn row by row.
 
-The camera never rolls, so that everything depends on the row
-alone except a step along the road that is the same from pixel to pixel. The picture is upstream's:
-one bilinear sample of the texture in the middle of a pixel, and four samples to tell which tile,
-ground or sky covers how much of it, at the places where Mesa's 4x multisampling puts them.
+The image is upstream's: one bilinear sample of the texture in the middle of a pixel, and four samples for
+how much of it each tile, the ground and the sky cover, placed as in Mesa's 4x multisampling.
 
-Source: OpenGL 2.1 specification, 2.14 (lighting), 3.2.1 (multisampling), 3.8.8 (linear filter)."""
+Source: OpenGL 2.1 specification, 3.2.1 (multisampling), 3.8.8 (linear filter)."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from dreamduck.common.compiled import njit
+from dreamduck.simulator.base import Float32Array, FloatArray, Frames
 from dreamduck.simulator.render.camera_parameters import (
     AMBIENT_R,
-    COS_HEADING,
-    COS_PITCH,
     DIFFUSE_R,
-    EYE_X,
-    EYE_Y,
-    EYE_Z,
-    FAR,
     FAST,
     GROUND_R,
-    LIGHT_W,
-    LIGHT_X,
-    LIGHT_Y,
-    LIGHT_Z,
-    SAMPLE_X,
-    SAMPLE_Y,
     SCENE_AMBIENT,
-    SIN_HEADING,
-    SIN_PITCH,
     SKY_R,
-    TAN_HALF,
-    lamp,
 )
+from dreamduck.simulator.render.rays import GROUND_HALF, ground_glow, set_row
+from dreamduck.simulator.render.textures import TileTextures
 
-GROUND_LEVEL = -0.008  # [m], upstream's ground lies below the tiles
-GROUND_HALF = 50.0  # [m], it reaches so far from the origin
-
-
-@njit(error_model="numpy")
-def _ground_glow(view: Any) -> float:
-    """How much of the lamp the bare ground takes.
-
-    Upstream gives it no normal of its own: OpenGL's, (0, 0, 1), is left, and the scale of 50 makes it
-    50 times too short. What little that adds is worked out at the four far corners, as there.
-    """
-    total = 0.0
-    for corner in range(4):
-        x = (GROUND_HALF if corner & 1 else -GROUND_HALF) - view[EYE_X]
-        z = (GROUND_HALF if corner & 2 else -GROUND_HALF) - view[EYE_Z]
-        y = GROUND_LEVEL - view[EYE_Y]
-        ahead = x * view[COS_HEADING] - z * view[SIN_HEADING]
-        right = x * view[SIN_HEADING] + z * view[COS_HEADING]
-        up = ahead * view[SIN_PITCH] + y * view[COS_PITCH]
-        depth = ahead * view[COS_PITCH] - y * view[SIN_PITCH]
-        lx, ly, lz = lamp(view, right, up, -depth)
-        # The world's z axis in the camera's frame, times 1 / 50.
-        nx, ny, nz = (
-            view[COS_HEADING],
-            -view[SIN_HEADING] * view[SIN_PITCH],
-            view[SIN_HEADING] * view[COS_PITCH],
-        )
-        total += max(0.0, (nx * lx + ny * ly + nz * lz) / GROUND_HALF)
-    return total / 4.0
-
-
-@njit(error_model="numpy", inline="always")
-def _strike(view: Any, level: float, right: float, up: float) -> tuple[float, float, float]:
-    """Where the ray through a point of the picture meets a level plane.
-
-    Args:
-        right, up: of the point, in the plane one metre ahead of the lens.
-    Returns:
-        depth along the camera's axis (very large where it does not meet), x, z; all [m].
-    """
-    down = view[SIN_PITCH] - up * view[COS_PITCH]
-    depth = (view[EYE_Y] - level) / max(down, 1e-9)
-    ahead = view[COS_PITCH] + up * view[SIN_PITCH]
-    x = view[EYE_X] + depth * (view[COS_HEADING] * ahead + right * view[SIN_HEADING])
-    z = view[EYE_Z] + depth * (-view[SIN_HEADING] * ahead + right * view[COS_HEADING])
-    return depth, x, z
-
-
-@njit(error_model="numpy")
-def _line(view: Any, level: float, x: float, y: float, width: int, height: int, row: Any) -> float:
-    """Where a row of points meets a level plane: row = x, z of the first, x, z from one to the next [m].
-
-    Args:
-        x, y: of the first point [pixels].
-    Returns:
-        The depth of the row [m].
-    """
-    tan_x = view[TAN_HALF] * width / height
-    up = view[TAN_HALF] * (1 - 2 * y / height)
-    depth, row[0], row[1] = _strike(view, level, tan_x * (2 * x / width - 1), up)
-    step = depth * 2 * tan_x / width
-    row[2], row[3] = step * view[SIN_HEADING], step * view[COS_HEADING]
-    return depth
-
-
-@njit(error_model="numpy")
-def _set_row(view: Any, tiles: Any, y: int, width: int, height: int, row: Any) -> bool:
-    """Work out what the pixels of a row share.
-
-    Args:
-        row: (11, 4) float32, written. 0: the middles of the pixels on the tiles' plane; 1 to 4: their
-            samples there; 5 to 8: the samples on the ground's plane. Each is x and z of the first and from
-            one to the next, 0 to 4 in tiles, 5 to 8 in metres. 9: how far from the origin the row gets at
-            most [m]. 10: with which the
-            cosine to the lamp at pixel k is row[10, 0] / sqrt(row[10, 1] + (row[10, 2] + k row[10, 3])^2).
-    Returns:
-        False where no sample of the row meets the ground.
-    """
-    if _line(view, GROUND_LEVEL, SAMPLE_X[0], y + SAMPLE_Y[0], width, height, row[5]) >= FAR:
-        return False
-    depth = _line(view, 0.0, 0.5, y + 0.5, width, height, row[0])
-    end = np.float32(0)
-    for k in range(4):
-        _line(view, 0.0, SAMPLE_X[k], y + SAMPLE_Y[k], width, height, row[1 + k])
-        below = _line(view, GROUND_LEVEL, SAMPLE_X[k], y + SAMPLE_Y[k], width, height, row[5 + k])
-        for axis in range(2):
-            reach = abs(row[5 + k, axis]) + width * abs(row[5 + k, axis + 2])
-            end = max(end, reach if below < FAR else np.float32(FAR))
-        if below >= FAR:
-            row[5 + k, 0], row[5 + k, 2] = 2 * GROUND_HALF, 0.0
-    row[9, 0] = end
-    for k in range(4):
-        for line in range(5):
-            row[line, k] /= tiles.tile_size
-    if view[LIGHT_W] == 0.0:
-        norm = view[LIGHT_X] ** 2 + view[LIGHT_Y] ** 2 + view[LIGHT_Z] ** 2
-        row[10, 0] = view[COS_PITCH] * view[LIGHT_Y] + view[SIN_PITCH] * view[LIGHT_Z]
-        row[10, 1], row[10, 2], row[10, 3] = norm + 1e-12, 0.0, 0.0
-        return True
-    tan_x = view[TAN_HALF] * width / height
-    lift = view[LIGHT_Y] / view[LIGHT_W] - view[TAN_HALF] * (1 - (2 * y + 1) / height) * depth
-    back = view[LIGHT_Z] / view[LIGHT_W] + depth
-    row[10, 0] = view[COS_PITCH] * lift + view[SIN_PITCH] * back
-    row[10, 1] = lift * lift + back * back
-    row[10, 2] = view[LIGHT_X] / view[LIGHT_W] - tan_x * (1 / width - 1) * depth
-    row[10, 3] = -2 * tan_x / width * depth
-    return True
-
+Texels = npt.NDArray[np.uint32]
 
 # What follows goes over a row again and again. Only one of the passes fetches from places that depend on
 # the data, so that the compiler can turn the others into vector instructions.
 
 
 @njit(error_model="numpy", fastmath=FAST)
-def _find_texels(tiles: Any, line: Any, cells: Any, places: Any, across: Any, along: Any) -> None:
+def _find_texels(
+    tiles: TileTextures,
+    line: Float32Array,
+    cells: npt.NDArray[np.int32],
+    coordinates: npt.NDArray[np.int32],
+    across: Float32Array,
+    along: Float32Array,
+) -> None:
     """Find out on which tile, and where on it, the middle of each pixel lies.
 
     Args:
         line: (4,) float32, x and z of the first pixel and from one to the next [tiles].
         cells: (W,) int32, written: the number of the cell, 0 outside the grid.
-        places: (W,) int32, written: column and (times 65,536) row of the upper left of the four texels
+        coordinates: (W,) int32, written: column and (times 65,536) row of the upper left of the four texels
             around it, both plus 1.
-        across, along: (W,) float32, written: how far from there to the next column and row, 0 to 1.
+        across: (W,) float32, written: how far from there to the next column and row, 0 to 1.
+        along: likewise.
     """
     zero, one, half = np.float32(0), np.float32(1), np.float32(0.5)
     side, columns, rows = np.float32(tiles.side), np.float32(tiles.columns), np.float32(tiles.rows)
@@ -178,11 +64,11 @@ def _find_texels(tiles: Any, line: Any, cells: Any, places: Any, across: Any, al
         u, w = (x - i) * side + half, (z - j) * side + half  # less a half to the centre of a texel, plus 1
         fu, fw = np.floor(u), np.floor(w)
         across[k], along[k] = u - fu, w - fw
-        places[k] = np.int32(fu) + np.int32(fw) * 65536
+        coordinates[k] = np.int32(fu) + np.int32(fw) * 65536
 
 
 @njit(error_model="numpy", fastmath=FAST)
-def _find_cells(tiles: Any, line: Any, cells: Any) -> None:
+def _find_cells(tiles: TileTextures, line: Float32Array, cells: npt.NDArray[np.int32]) -> None:
     """Find out on which tile a sample of each pixel lies; like `_find_texels`."""
     zero, one = np.float32(0), np.float32(1)
     columns, rows = np.float32(tiles.columns), np.float32(tiles.rows)
@@ -198,7 +84,13 @@ def _find_cells(tiles: Any, line: Any, cells: Any) -> None:
 
 @njit(error_model="numpy")
 def _fetch_texels(
-    grid: Any, pictures: Any, side: int, cells: Any, places: Any, across: Any, texels: Any
+    grid: npt.NDArray[np.int32],
+    atlas: Texels,
+    side: int,
+    cells: npt.NDArray[np.int32],
+    coordinates: npt.NDArray[np.int32],
+    across: Float32Array,
+    texels: Texels,
 ) -> None:
     """Fetch the four texels around each place, texels (4, W) uint32; the texture repeats.
 
@@ -210,36 +102,39 @@ def _fetch_texels(
         if base < 0:
             across[k] = np.float32(-1)
             continue
-        u, w = (places[k] & 65535) - 1, (places[k] >> 16) - 1
+        u, w = (coordinates[k] & 65535) - 1, (coordinates[k] >> 16) - 1
         if (u < 0) | (u >= side - 1) | (w < 0) | (w >= side - 1):
             u, w = u % side, w % side
             at = base + u * dx + w * dz
             dx, dz = ((u + 1) % side - u) * dx, ((w + 1) % side - w) * dz
         else:
             at = base + u * dx + w * dz
-        texels[0, k], texels[1, k] = pictures[np.uint64(at)], pictures[np.uint64(at + dx)]
-        texels[2, k], texels[3, k] = pictures[np.uint64(at + dz)], pictures[np.uint64(at + dx + dz)]
+        texels[0, k], texels[1, k] = atlas[np.uint64(at)], atlas[np.uint64(at + dx)]
+        texels[2, k], texels[3, k] = atlas[np.uint64(at + dz)], atlas[np.uint64(at + dx + dz)]
 
 
 @njit(error_model="numpy", fastmath=FAST)
 def _blend_texels(
-    row: Any,
-    light: Any,
+    row: Float32Array,
+    light: Float32Array,
     bare: int,
-    a4: Any,
-    b4: Any,
-    c4: Any,
-    d4: Any,
-    across: Any,
-    along: Any,
-    colors: Any,
+    a4: Texels,
+    b4: Texels,
+    c4: Texels,
+    d4: Texels,
+    across: Float32Array,
+    along: Float32Array,
+    colors: Texels,
 ) -> None:
     """Blend the texels and light them.
 
     Args:
         light: (6,) float32; red, green, blue without the lamp, and what the lamp adds.
         bare: the packed colour where there is no tile.
-        a4, b4, c4, d4: (W,) uint32, the texels.
+        a4: (W,) uint32, the texels.
+        b4: likewise.
+        c4: likewise.
+        d4: likewise.
         colors: (W,) uint32, written: the colours, packed.
     """
     zero, half, one = np.float32(0), np.float32(0.5), np.float32(1)
@@ -284,19 +179,20 @@ def _texel(place: float, side: int) -> tuple[int, int, float]:
 
 @njit(error_model="numpy")
 def _cell_color(
-    grid: Any, pictures: Any, side: int, cell: int, x: float, z: float
+    grid: npt.NDArray[np.int32], atlas: Texels, side: int, cell: int, x: float, z: float
 ) -> tuple[float, float, float]:
     """A tile's colour, 0 to 255 and without light, at a place that may lie a little beside it.
 
     Args:
-        x, z: from the corner of any tile [tiles]: the texture repeats.
+        x: from the corner of any tile [tiles]: the texture repeats.
+        z: likewise.
     """
     base, dx, dz = grid[3 * cell], grid[3 * cell + 1], grid[3 * cell + 2]
     iu, du, wu = _texel(x, side)
     iw, dw, ww = _texel(z, side)
     du, dw = du * dx, dw * dz
     at = base + iu * dx + iw * dz
-    a, b, c, d = pictures[at], pictures[at + du], pictures[at + dw], pictures[at + du + dw]
+    a, b, c, d = atlas[at], atlas[at + du], atlas[at + dw], atlas[at + du + dw]
     wa, wb, wc, wd = (1 - wu) * (1 - ww), wu * (1 - ww), (1 - wu) * ww, wu * ww
     return (
         wa * (a & 255) + wb * (b & 255) + wc * (c & 255) + wd * (d & 255),
@@ -307,21 +203,22 @@ def _cell_color(
 
 @njit(error_model="numpy")
 def _mix(
-    grid: Any,
-    pictures: Any,
+    grid: npt.NDArray[np.int32],
+    atlas: Texels,
     side: int,
-    row: Any,
-    light: Any,
-    flat: Any,
+    row: Float32Array,
+    light: Float32Array,
+    flat: Float32Array,
     k: int,
-    cells: Any,
+    cells: npt.NDArray[np.int32],
     color: int,
-    out: Any,
+    out: Frames,
 ) -> None:
     """Write a pixel that shows several things: the mean of its four samples.
 
     Args:
-        row: as `_set_row` wrote it. light: as for `_blend_texels`.
+        row: as `set_row` wrote it.
+        light: as for `_blend_texels`.
         flat: (6,) float32: the colours of sky and ground, 0 to 255.
         k: the pixel's place in the row.
         cells: (5, W) int32, where its middle and its samples lie.
@@ -344,7 +241,7 @@ def _mix(
         if cell != last:
             # OpenGL reads the texture in the middle of the pixel, even where another tile lies there.
             x, z = row[0, 0] + k * row[0, 2], row[0, 1] + k * row[0, 3]
-            r, g, b = _cell_color(grid, pictures, side, cell, x, z)
+            r, g, b = _cell_color(grid, atlas, side, cell, x, z)
             r *= min(1.0, light[0] + light[3] * glow)
             g *= min(1.0, light[1] + light[4] * glow)
             b *= min(1.0, light[2] + light[5] * glow)
@@ -355,9 +252,17 @@ def _mix(
 
 @njit(error_model="numpy")
 def _write_row(
-    grid: Any, pictures: Any, side: int, row: Any, light: Any, flat: Any, cells: Any, colors: Any, out: Any
+    grid: npt.NDArray[np.int32],
+    atlas: Texels,
+    side: int,
+    row: Float32Array,
+    light: Float32Array,
+    flat: Float32Array,
+    cells: npt.NDArray[np.int32],
+    colors: Texels,
+    out: Frames,
 ) -> None:
-    """Write a row of the picture, out (W, 3) uint8, mixing where several things meet."""
+    """Write a row of the image, out (W, 3) uint8, mixing where several things meet."""
     ends = row[9, 0] > 0.98 * GROUND_HALF
     for k in range(out.shape[0]):
         color = colors[k]
@@ -366,27 +271,27 @@ def _write_row(
         own = cells[0, k]
         other = (cells[1, k] ^ own) | (cells[2, k] ^ own) | (cells[3, k] ^ own) | (cells[4, k] ^ own)
         if other or (ends and own == 0):
-            _mix(grid, pictures, side, row, light, flat, k, cells, colors[k], out)
+            _mix(grid, atlas, side, row, light, flat, k, cells, colors[k], out)
 
 
 @njit(error_model="numpy")
-def draw_ground(view: Any, tiles: Any, out: Any, room: Any) -> None:
+def draw_ground(camera: FloatArray, tiles: TileTextures, out: Frames, scratch: Texels) -> None:
     """Draw sky, ground and tiles.
 
     Args:
-        view: (VIEW_SIZE,) float64.
+        camera: (VIEW_SIZE,) float64.
         tiles: TileTextures.
         out: (H, W, 3) uint8, every pixel is written.
-        room: (13, W) uint32, room to work in.
+        scratch: (13, W) uint32, scratch memory.
     """
     height, width = out.shape[0], out.shape[1]
-    rest = _ground_glow(view)
+    rest = ground_glow(camera)
     flat = np.empty(6, dtype=np.float32)
     light = np.empty(6, dtype=np.float32)
     for k in range(3):
-        light[k], light[3 + k] = SCENE_AMBIENT + view[AMBIENT_R + k], view[DIFFUSE_R + k]
-        flat[k] = 255 * max(0.0, view[SKY_R + k])
-        flat[3 + k] = 255 * view[GROUND_R + k] * min(1.0, light[k] + light[3 + k] * rest)
+        light[k], light[3 + k] = SCENE_AMBIENT + camera[AMBIENT_R + k], camera[DIFFUSE_R + k]
+        flat[k] = 255 * max(0.0, camera[SKY_R + k])
+        flat[3 + k] = 255 * camera[GROUND_R + k] * min(1.0, light[k] + light[3 + k] * rest)
     sky = (
         np.uint8(min(flat[0], 255.0) + 0.5),
         np.uint8(min(flat[1], 255.0) + 0.5),
@@ -398,16 +303,21 @@ def draw_ground(view: Any, tiles: Any, out: Any, room: Any) -> None:
         | int(min(flat[5], 255.0) + 0.5) << 16
     )
     row = np.zeros((11, 4), dtype=np.float32)
-    cells, places = room[:5].view(np.int32), room[5].view(np.int32)
-    across, along, colors, texels = room[6].view(np.float32), room[7].view(np.float32), room[8], room[9:]
+    cells, coordinates = scratch[:5].view(np.int32), scratch[5].view(np.int32)
+    across, along, colors, texels = (
+        scratch[6].view(np.float32),
+        scratch[7].view(np.float32),
+        scratch[8],
+        scratch[9:],
+    )
     for y in range(height):
-        if not _set_row(view, tiles, y, width, height, row):
+        if not set_row(camera, tiles, y, width, height, row):
             for x in range(width):
                 out[y, x, 0], out[y, x, 1], out[y, x, 2] = sky
             continue
-        _find_texels(tiles, row[0], cells[0], places, across, along)
+        _find_texels(tiles, row[0], cells[0], coordinates, across, along)
         for sample in range(1, 5):
             _find_cells(tiles, row[sample], cells[sample])
-        _fetch_texels(tiles.cells, tiles.texels, tiles.side, cells[0], places, across, texels)
+        _fetch_texels(tiles.cells, tiles.texels, tiles.side, cells[0], coordinates, across, texels)
         _blend_texels(row, light, bare, texels[0], texels[1], texels[2], texels[3], across, along, colors)
         _write_row(tiles.cells, tiles.texels, tiles.side, row, light, flat, cells, colors, out[y])

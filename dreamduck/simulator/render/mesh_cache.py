@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
@@ -19,11 +20,12 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.storage import read_npz, write_npz
-from dreamduck.simulator.maps import assets
+from dreamduck.simulator.maps import assets, obj_file
+from dreamduck.simulator.render import meshes, simplify
 from dreamduck.simulator.render.meshes import ATTRIBUTES, Material, Mesh, load_mesh
 from dreamduck.simulator.render.simplify import SMALLEST, is_solid, levels
 
-CODE = ("meshes.py", "simplify.py", "mesh_cache.py")
+CODE = (obj_file, meshes, simplify, sys.modules[__name__])
 LARGE = 250_000  # bytes of an OBJ file; smaller ones are read as fast as what would be kept
 
 
@@ -34,7 +36,8 @@ class Model(NamedTuple):
         copies: the mesh, and coarser and coarser ones.
         cells: (L,) float32, the size of what each copy leaves out, in the mesh's own unit.
         solid: whether its surface is closed.
-        names, materials: in the order of `Mesh.materials`.
+        names: in the order of `Mesh.materials`.
+        materials: likewise.
     """
 
     copies: tuple[Mesh, ...]
@@ -75,7 +78,7 @@ def _build(name: str) -> Model:
     mesh, names, materials = load_mesh(name)
     if len(mesh.triangles) <= SMALLEST:
         return Model((mesh,), np.zeros(1, dtype=np.float32), is_solid(mesh), names, materials)
-    copies, cells = levels(mesh, [material.picture is not None for material in materials])
+    copies, cells = levels(mesh, [material.texture is not None for material in materials])
     return Model(tuple(copies), cells, is_solid(mesh), names, materials)
 
 
@@ -83,20 +86,23 @@ def _key(name: str) -> str:
     """A fingerprint of the mesh's files and of the code that reads them."""
     digest = hashlib.sha256()
     files = [assets.resource(f"{name}.{suffix}") for suffix in ("obj", "mtl")]
-    for path in (*files, *(Path(__file__).parent / code for code in CODE)):
+    for path in (*files, *(Path(str(module.__file__)) for module in CODE)):
         digest.update(b"-" if path is None else path.read_bytes())
     return digest.hexdigest()
 
 
 def _pack(model: Model, key: str) -> dict[str, npt.NDArray[np.generic]]:
     """A model as arrays to write."""
-    told = {
+    properties = {
         "key": key,
         "solid": model.solid,
         "names": model.names,
-        "materials": [(material.color, material.picture) for material in model.materials],
+        "materials": [(material.color, material.texture) for material in model.materials],
     }
-    arrays: dict[str, npt.NDArray[np.generic]] = {"cells": model.cells, "told": np.array(json.dumps(told))}
+    arrays: dict[str, npt.NDArray[np.generic]] = {
+        "cells": model.cells,
+        "properties": np.array(json.dumps(properties)),
+    }
     for level, mesh in enumerate(model.copies):
         for part, array in mesh._asdict().items():
             arrays[f"{part}{level}"] = array
@@ -105,8 +111,8 @@ def _pack(model: Model, key: str) -> dict[str, npt.NDArray[np.generic]]:
 
 def _unpack(arrays: dict[str, npt.NDArray[np.generic]], key: str) -> Model:
     """The inverse of `_pack`; a ValueError, KeyError or TypeError if it is not what `key` stands for."""
-    told = json.loads(str(arrays["told"]))
-    if told["key"] != key:
+    properties = json.loads(str(arrays["properties"]))
+    if properties["key"] != key:
         raise ValueError("kept of other files")
     copies = tuple(
         Mesh(
@@ -116,6 +122,6 @@ def _unpack(arrays: dict[str, npt.NDArray[np.generic]], key: str) -> Model:
         )
         for level in range(arrays["cells"].size)
     )
-    materials = tuple(Material(tuple(color), picture) for color, picture in told["materials"])
+    materials = tuple(Material(tuple(color), texture) for color, texture in properties["materials"])
     cells = arrays["cells"].astype(np.float32, copy=False)
-    return Model(copies, cells, bool(told["solid"]), tuple(told["names"]), materials)
+    return Model(copies, cells, bool(properties["solid"]), tuple(properties["names"]), materials)

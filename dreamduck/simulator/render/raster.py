@@ -1,188 +1,81 @@
 """Triangles, drawn with depth over the ground.
 
-As in upstream's OpenGL, light falls on vertices and is blended
-over triangles, textures are read once in the middle of a pixel, and four samples a pixel have their own
-depth. A sample of depth is 1 / distance along the camera's axis, which is linear in the picture.
+As in upstream's OpenGL, light is blended over triangles, textures are read once in the middle of a pixel,
+and four samples a pixel have their own depth. A sample of depth is 1 / distance along the camera's axis,
+which is linear in the image.
 
-Vertices come in blocks of 16, attribute by attribute, so that the compiler can work on a block at once.
-
-Source: OpenGL 2.1 specification, 2.14 (lighting), 3.5 (polygons); Pineda 1988 (edge functions)."""
+Source: OpenGL 2.1 specification, 3.5 (polygons); Pineda 1988 (edge functions)."""
 
 from __future__ import annotations
-
-import math
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.compiled import njit
+from dreamduck.simulator.base import Float32Array, FloatArray, Frames
 from dreamduck.simulator.render.camera_parameters import (
-    COS_HEADING,
     COS_PITCH,
-    EYE_X,
     EYE_Y,
-    EYE_Z,
-    FAST,
     SAMPLE_X,
     SAMPLE_Y,
-    SIN_HEADING,
     SIN_PITCH,
     TAN_HALF,
 )
-from dreamduck.simulator.render.meshes import ATTRIBUTES, Mesh
+from dreamduck.simulator.render.vertices import (
+    BLOCK,
+    DEPTH,
+    INVERSE,
+    NEAR,
+    PX,
+    PY,
+    SHADE_B,
+    SHADE_G,
+    SHADE_R,
+    SHADED,
+    TEXTURE_U,
+    TEXTURE_V,
+)
 
-NEAR = 0.04  # [m], nothing is drawn nearer
-BLOCK = 16
-SHADED = 9  # rows of what is worked out for each vertex
-IN_BLOCK = BLOCK * ATTRIBUTES  # floats in a block of a mesh
-OUT_BLOCK = BLOCK * SHADED
-# Rows of a block; unsigned, lest the compiler guards against counting from the end.
-R1, R2, R3, R4, R5, R6, R7, R8, R9, R10 = (np.uint64(BLOCK * k) for k in range(1, 11))
-# What is worked out for each vertex, in rows of a block again: place in the picture [pixels], depth [m] and
-# its inverse, then what is blended over a triangle, each times the inverse: red, green, blue, two texture
-# coordinates.
-PX, PY, DEPTH, INVERSE, SHADE_R = np.uint64(0), R1, R2, R3, R4
-SHADE_G, SHADE_B, PLACE_U, PLACE_V = R5, R6, R7, R8
-NO_PICTURE, SIGNAL_PICTURE = -1, -2
+Index = int | np.uint64
+NO_TEXTURE, SIGNAL_TEXTURE = -1, -2
 # Of the samples, from the middle of a pixel.
 OFFSET_X = np.array([x - 0.5 for x in SAMPLE_X], dtype=np.float32)
 OFFSET_Y = np.array([y - 0.5 for y in SAMPLE_Y], dtype=np.float32)
 COVERED = 1 << 30  # in a sample's colour, of 10 bits a channel
 
 
-def in_blocks(mesh: Mesh) -> npt.NDArray[np.float32]:
-    """The vertices of a mesh in blocks of 16, (blocks * 176,) float32; the last is filled up with zeros."""
-    count = mesh.vertices.shape[1]
-    blocks = -(-count // BLOCK)
-    padded = np.zeros((ATTRIBUTES, blocks * BLOCK), dtype=np.float32)
-    padded[:, :count] = mesh.vertices
-    return np.ascontiguousarray(padded.reshape(ATTRIBUTES, blocks, BLOCK).transpose(1, 0, 2)).reshape(-1)
-
-
-def corner_places(mesh: Mesh) -> npt.NDArray[np.uint32]:
-    """Where the corners of each triangle are in what `shade_vertices` writes, (T, 3) uint32."""
-    return (mesh.triangles // BLOCK * OUT_BLOCK + mesh.triangles % BLOCK).astype(np.uint32)
-
-
-@njit(error_model="numpy")
-def place_object(view: Any, x: float, y: float, z: float, angle: float, scale: float, turn: Any) -> None:
-    """Where an object stands as the camera sees it.
-
-    Args:
-        x, y, z: [m]. angle: [rad] about y. scale: of the mesh.
-        turn: (4, 3) float32, written: three columns that turn and scale a place of the mesh to right, up
-            and ahead of the camera [m], and where its origin lies.
-    """
-    ca, sa, cp, sp = view[COS_HEADING], view[SIN_HEADING], view[COS_PITCH], view[SIN_PITCH]
-    c, s = math.cos(angle), math.sin(angle)
-    dx, dy, dz = x - view[EYE_X], y - view[EYE_Y], z - view[EYE_Z]
-    for axis in range(3):
-        if axis == 0:
-            vx, vy, vz = sa, 0.0, ca
-        elif axis == 1:
-            vx, vy, vz = sp * ca, cp, -sp * sa
-        else:
-            vx, vy, vz = cp * ca, -sp, -cp * sa
-        turn[0, axis] = scale * (vx * c - vz * s)
-        turn[1, axis] = scale * vy
-        turn[2, axis] = scale * (vx * s + vz * c)
-        turn[3, axis] = vx * dx + vy * dy + vz * dz
-
-
-@njit(error_model="numpy", fastmath=FAST)
-def shade_vertices(
-    turn: Any,
-    scale: float,
-    lens: Any,
-    lamp: Any,
-    light: Any,
-    source: Any,
-    first: int,
-    blocks: int,
-    out: Any,
-) -> None:
-    """Turn, project and light the vertices of a mesh.
-
-    Args:
-        turn: as `place_object` wrote it.
-        lens: (3,) float32: pixels to the middle, across and down, and focal length, all [pixels].
-        lamp: (4,) float32, x, y, z in the camera's frame (right, up, back) and w.
-        light: (6,) float32; red, green, blue without the lamp, and what the lamp adds.
-        source: the vertices, from `first` on in `blocks` blocks.
-        out: (blocks * 144,) float32, written.
-    """
-    zero, one, tiny = np.float32(0), np.float32(1), np.float32(1e-6)
-    xr, xu, xa = turn[0, 0], turn[0, 1], turn[0, 2]
-    yr, yu, ya = turn[1, 0], turn[1, 1], turn[1, 2]
-    zr, zu, za = turn[2, 0], turn[2, 1], turn[2, 2]
-    tr, tu, ta = turn[3, 0], turn[3, 1], turn[3, 2]
-    middle_x, middle_y, focal = lens[0], lens[1], lens[2]
-    # OpenGL turns normals by the inverse, so that a mesh made smaller gets longer ones. `turn` holds the
-    # scale once; normals must have it divided out, twice over.
-    shrink = np.float32(1.0 / (scale * scale))
-    lx, ly, lz, lw = lamp[0], lamp[1], lamp[2], lamp[3]
-    red0, green0, blue0, red1, green1, blue1 = light[0], light[1], light[2], light[3], light[4], light[5]
-    for block in range(blocks):
-        # Unsigned numbers, lest the compiler guards against counting from the end.
-        at, to = np.uint64(first + block * IN_BLOCK), np.uint64(block * OUT_BLOCK)
-        for k in range(np.uint64(BLOCK)):
-            x, y, z = source[at + k], source[at + R1 + k], source[at + R2 + k]
-            nx, ny, nz = source[at + R3 + k], source[at + R4 + k], source[at + R5 + k]
-            right = x * xr + y * yr + z * zr + tr
-            up = x * xu + y * yu + z * zu + tu
-            ahead = x * xa + y * ya + z * za + ta
-            ahead = ahead if abs(ahead) > tiny else tiny
-            nr, nu, na = (
-                nx * xr + ny * yr + nz * zr,
-                nx * xu + ny * yu + nz * zu,
-                nx * xa + ny * ya + nz * za,
-            )
-            to_x, to_y, to_z = lx - lw * right, ly - lw * up, lz + lw * ahead
-            glow = (nr * to_x + nu * to_y - na * to_z) * shrink
-            glow = max(zero, glow / np.sqrt(to_x * to_x + to_y * to_y + to_z * to_z))
-            inverse = one / ahead
-            out[to + k] = middle_x + focal * right * inverse
-            out[to + PY + k] = middle_y - focal * up * inverse
-            out[to + R2 + k] = ahead
-            out[to + R3 + k] = inverse
-            out[to + R4 + k] = inverse * min(one, source[at + R6 + k] * (red0 + red1 * glow))
-            out[to + R5 + k] = inverse * min(one, source[at + R7 + k] * (green0 + green1 * glow))
-            out[to + R6 + k] = inverse * min(one, source[at + R8 + k] * (blue0 + blue1 * glow))
-            out[to + R7 + k] = inverse * source[at + R9 + k]
-            out[to + R8 + k] = inverse * source[at + R10 + k]
-
-
 @njit(error_model="numpy")
 def draw_triangles(
-    triangles: Any,
-    pictures: Any,
+    triangles: npt.NDArray[np.uint32],
+    textures: npt.NDArray[np.int32],
     signal: int,
     first: int,
     count: int,
     whole: bool,
     solid: bool,
-    vertices: Any,
-    lens: Any,
-    texels: Any,
-    table: Any,
-    depths: Any,
-    colors: Any,
-    polygon: Any,
+    vertices: Float32Array,
+    lens: Float32Array,
+    texels: npt.NDArray[np.uint32],
+    table: npt.NDArray[np.int64],
+    depths: Float32Array,
+    colors: npt.NDArray[np.uint32],
+    polygon: Float32Array,
 ) -> None:
     """Draw the triangles of a mesh.
 
     Args:
         triangles: (T, 3) uint32, where each corner is in `vertices`.
-        pictures: (T,) int32, numbers of pictures, NO_PICTURE or SIGNAL_PICTURE.
-        signal: what stands in for SIGNAL_PICTURE.
-        first, count: which of them.
+        textures: (T,) int32, numbers of textures, NO_TEXTURE or SIGNAL_TEXTURE.
+        signal: what stands in for SIGNAL_TEXTURE.
+        first: which of them.
+        count: likewise.
         whole: all of the mesh lies beyond the near plane.
         solid: what faces away is hidden by what faces the camera, and need not be drawn.
         vertices: as `shade_vertices` wrote them.
-        texels, table: of the pictures (`Textures`).
+        texels: of the textures (`Textures`).
+        table: likewise.
         depths: (H, W, 4) float32, colors: (H, W, 4) uint32, of the samples; changed.
-        polygon: (144,) float32, room to work in.
+        polygon: (144,) float32, scratch memory.
     """
     height, width, half = np.float32(depths.shape[0]), np.float32(depths.shape[1]), np.float32(0.5)
     zero, four = np.float32(0), np.float32(4)
@@ -190,8 +83,8 @@ def draw_triangles(
         a, b, c = np.uint64(triangles[t, 0]), np.uint64(triangles[t, 1]), np.uint64(triangles[t, 2])
         if not whole and min(vertices[a + DEPTH], vertices[b + DEPTH], vertices[c + DEPTH]) < NEAR:
             if max(vertices[a + DEPTH], vertices[b + DEPTH], vertices[c + DEPTH]) > NEAR:
-                picture = pictures[t] if pictures[t] != SIGNAL_PICTURE else signal
-                _clip(vertices, (a, b, c), lens, picture, texels, table, depths, colors, polygon)
+                texture = textures[t] if textures[t] != SIGNAL_TEXTURE else signal
+                _clip(vertices, (a, b, c), lens, texture, texels, table, depths, colors, polygon)
             continue
         ax, bx, cx = vertices[a + PX], vertices[b + PX], vertices[c + PX]
         ay, by, cy = vertices[a + PY], vertices[b + PY], vertices[c + PY]
@@ -205,27 +98,28 @@ def draw_triangles(
         drawn &= np.floor(four * bottom + half) != np.floor(four * top + half)
         drawn &= (area < zero) | (not solid)
         if drawn:
-            picture = pictures[t] if pictures[t] != SIGNAL_PICTURE else signal
-            _fill(vertices, a, b, c, area, picture, texels, table, depths, colors)
+            texture = textures[t] if textures[t] != SIGNAL_TEXTURE else signal
+            _fill(vertices, a, b, c, area, texture, texels, table, depths, colors)
 
 
 @njit(error_model="numpy")
 def _clip(
-    p: Any,
-    corners: Any,
-    lens: Any,
-    picture: int,
-    texels: Any,
-    table: Any,
-    depths: Any,
-    colors: Any,
-    polygon: Any,
+    p: Float32Array,
+    corners: tuple[Index, Index, Index],
+    lens: Float32Array,
+    texture: int,
+    texels: npt.NDArray[np.uint32],
+    table: npt.NDArray[np.int64],
+    depths: Float32Array,
+    colors: npt.NDArray[np.uint32],
+    polygon: Float32Array,
 ) -> None:
     """Draw what of a triangle lies beyond the near plane: one triangle or two.
 
     Args:
-        p: the vertices; corners: where in p those of the triangle are.
-        polygon: (144,) float32, room to work in, laid out like p.
+        p: the vertices.
+        corners: where in p those of the triangle are.
+        polygon: (144,) float32, scratch memory, laid out like p.
     """
     count, one = np.uint64(0), np.uint64(1)
     for k in range(3):
@@ -236,7 +130,7 @@ def _clip(
                 polygon[count + row] = p[a + row]
             count += one
         if (p[a + DEPTH] >= NEAR) != (p[b + DEPTH] >= NEAR):
-            # Away from the picture plane things are linear that are not in it: undo the projection.
+            # Away from the image plane things are linear that are not in it: undo the projection.
             part = (NEAR - p[a + DEPTH]) / (p[b + DEPTH] - p[a + DEPTH])
             from_a, from_b = (1 - part) * p[a + DEPTH] / NEAR, part * p[b + DEPTH] / NEAR
             for index in range(SHADED):
@@ -250,21 +144,21 @@ def _clip(
         a, b, c = np.uint64(0), np.uint64(k), np.uint64(k + 1)
         area = (polygon[b + PX] - polygon[a + PX]) * (polygon[c + PY] - polygon[a + PY])
         area -= (polygon[b + PY] - polygon[a + PY]) * (polygon[c + PX] - polygon[a + PX])
-        _fill(polygon, a, b, c, area, picture, texels, table, depths, colors)
+        _fill(polygon, a, b, c, area, texture, texels, table, depths, colors)
 
 
 @njit(error_model="numpy")
 def _fill(
-    p: Any,
+    p: Float32Array,
     a: int,
     b: int,
     c: int,
     area: float,
-    picture: int,
-    texels: Any,
-    table: Any,
-    depths: Any,
-    colors: Any,
+    texture: int,
+    texels: npt.NDArray[np.uint32],
+    table: npt.NDArray[np.int64],
+    depths: Float32Array,
+    colors: npt.NDArray[np.uint32],
 ) -> None:
     """Draw the triangle between three vertices of p; twice its area is `area`, of either sign."""
     if area == 0.0:
@@ -305,14 +199,14 @@ def _fill(
                 if inverse <= depths[y, x, k]:
                     continue
                 if color == 0:
-                    color = _shade(p, a, b, c, mb, mc, wb, wc, picture, texels, table)
+                    color = _shade(p, a, b, c, mb, mc, wb, wc, texture, texels, table)
                 depths[y, x, k] = inverse
                 colors[y, x, k] = color
 
 
 @njit(error_model="numpy")
 def _shade(
-    p: Any,
+    p: Float32Array,
     a: int,
     b: int,
     c: int,
@@ -320,15 +214,17 @@ def _shade(
     mc: float,
     wb: float,
     wc: float,
-    picture: int,
-    texels: Any,
-    table: Any,
+    texture: int,
+    texels: npt.NDArray[np.uint32],
+    table: npt.NDArray[np.int64],
 ) -> int:
     """The packed colour of a triangle in the middle of a pixel.
 
     Args:
-        mb, mc: weights of the corners b and c in the middle, which may lie outside of the triangle.
-        wb, wc: the same at a sample inside, for where the middle is beyond the horizon.
+        mb: weights of the corners b and c in the middle, which may lie outside of the triangle.
+        mc: likewise.
+        wb: the same at a sample inside, for where the middle is beyond the horizon.
+        wc: likewise.
     """
     inverse = (
         p[a + INVERSE] + mb * (p[b + INVERSE] - p[a + INVERSE]) + mc * (p[c + INVERSE] - p[a + INVERSE])
@@ -343,10 +239,10 @@ def _shade(
     red = ma * p[a + SHADE_R] + mb * p[b + SHADE_R] + mc * p[c + SHADE_R]
     green = ma * p[a + SHADE_G] + mb * p[b + SHADE_G] + mc * p[c + SHADE_G]
     blue = ma * p[a + SHADE_B] + mb * p[b + SHADE_B] + mc * p[c + SHADE_B]
-    if picture >= 0:
-        u = ma * p[a + PLACE_U] + mb * p[b + PLACE_U] + mc * p[c + PLACE_U]
-        v = ma * p[a + PLACE_V] + mb * p[b + PLACE_V] + mc * p[c + PLACE_V]
-        r, g, b_ = _sample_picture(texels, table[picture, 0], table[picture, 1], table[picture, 2], u, v)
+    if texture >= 0:
+        u = ma * p[a + TEXTURE_U] + mb * p[b + TEXTURE_U] + mc * p[c + TEXTURE_U]
+        v = ma * p[a + TEXTURE_V] + mb * p[b + TEXTURE_V] + mc * p[c + TEXTURE_V]
+        r, g, b_ = _sample_texture(texels, table[texture, 0], table[texture, 1], table[texture, 2], u, v)
         red, green, blue = red * r, green * g, blue * b_
     r10 = int(min(max(red, 0.0), 1.0) * 1023.0 + 0.5)
     g10 = int(min(max(green, 0.0), 1.0) * 1023.0 + 0.5)
@@ -355,10 +251,10 @@ def _shade(
 
 
 @njit(error_model="numpy")
-def _sample_picture(
-    texels: Any, first: int, width: int, height: int, u: float, v: float
+def _sample_texture(
+    texels: npt.NDArray[np.uint32], first: int, width: int, height: int, u: float, v: float
 ) -> tuple[float, float, float]:
-    """A picture's colour, 0 to 1, blended of four texels; it repeats. v runs from the bottom up."""
+    """A texture's colour, 0 to 1, blended of four texels; it repeats. v runs from the bottom up."""
     x, y = (u - np.floor(u)) * width - 0.5, (1 - (v - np.floor(v))) * height - 0.5
     fx, fy = np.floor(x), np.floor(y)
     wx, wy = x - fx, y - fy
@@ -378,26 +274,37 @@ def _sample_picture(
 
 @njit(error_model="numpy")
 def clear_samples(
-    view: Any, left: int, top: int, right: int, bottom: int, depths: Any, colors: Any
+    camera: FloatArray,
+    left: int,
+    top: int,
+    right: int,
+    bottom: int,
+    depths: Float32Array,
+    colors: npt.NDArray[np.uint32],
 ) -> None:
-    """Empty the samples of a part of the picture; as deep as the ground is there.
+    """Empty the samples of a part of the image; as deep as the ground is there.
 
     Args:
-        left, top, right, bottom: the part, without the last column and row.
+        left: the part, without the last column and row.
+        top: likewise.
+        right: likewise.
+        bottom: likewise.
     """
     height = depths.shape[0]
     for y in range(top, bottom):
         for k in range(4):
-            up = view[TAN_HALF] * (1 - (2 * y + 2 * SAMPLE_Y[k]) / height)
-            ground = np.float32(max(0.0, view[SIN_PITCH] - up * view[COS_PITCH]) / view[EYE_Y])
+            up = camera[TAN_HALF] * (1 - (2 * y + 2 * SAMPLE_Y[k]) / height)
+            ground = np.float32(max(0.0, camera[SIN_PITCH] - up * camera[COS_PITCH]) / camera[EYE_Y])
             for x in range(left, right):
                 depths[y, x, k] = ground
                 colors[y, x, k] = 0
 
 
 @njit(error_model="numpy")
-def resolve(left: int, top: int, right: int, bottom: int, colors: Any, out: Any) -> None:
-    """Put the samples that were drawn into the picture, out (H, W, 3) uint8: the mean of four."""
+def resolve(
+    left: int, top: int, right: int, bottom: int, colors: npt.NDArray[np.uint32], out: Frames
+) -> None:
+    """Put the samples that were drawn into the image, out (H, W, 3) uint8: the mean of four."""
     for y in range(top, bottom):
         for x in range(left, right):
             covered = red = green = blue = 0

@@ -9,18 +9,12 @@ import numpy.typing as npt
 
 from dreamduck.common.errors import MapError
 from dreamduck.simulator.maps import assets
-from dreamduck.simulator.maps.parser import CHASSIS_COLORS, TRAFFICLIGHT, Map, MapObject
+from dreamduck.simulator.maps.map import CHASSIS_COLORS, TRAFFICLIGHT, Map, MapObject
 from dreamduck.simulator.render.mesh_cache import load_model
 from dreamduck.simulator.render.meshes import BLUE, RED, Material, Mesh, X, Z
-from dreamduck.simulator.render.raster import (
-    BLOCK,
-    IN_BLOCK,
-    NO_PICTURE,
-    SIGNAL_PICTURE,
-    corner_places,
-    in_blocks,
-)
+from dreamduck.simulator.render.raster import NO_TEXTURE, SIGNAL_TEXTURE
 from dreamduck.simulator.render.textures import Atlas
+from dreamduck.simulator.render.vertices import BLOCK, IN_BLOCK, corner_offsets, in_blocks
 
 CHASSIS = (
     "gkmodel0_chassis_geom0_mat_001-material",
@@ -37,24 +31,25 @@ class Scene(NamedTuple):
     Attributes:
         vertices: (total,) float32, in blocks of 16.
         triangles: (T, 3) uint32, places in the level's shaded vertices.
-        pictures: (T,) int32, numbers of pictures, NO_PICTURE or SIGNAL_PICTURE.
+        textures: (T,) int32, numbers of textures, NO_TEXTURE or SIGNAL_TEXTURE.
         levels: (L, 4) int64: first float in `vertices`, blocks, first triangle, triangles.
         cells: (L,) float64, size of what the level leaves out, in the mesh's unit.
         objects: (K, 5) int64: first level, levels, index among the moving objects or -1, index among the
             traffic lights or -1, 1 for a closed surface.
-        places: (K, 4) float64: x, y, z [m], angle [rad]; where those stand that do not move.
+        placements: (K, 4) float64: x, y, z [m], angle [rad]; where those stand that do not move.
         boxes: (K, 7) float64: least x, y, z, largest x, y, z in the mesh's unit, scale.
-        texels, table: the pictures, see `Textures`.
-        cards: (2,) int64, the pictures of traffic lights.
+        texels: the textures, see `Textures`.
+        table: likewise.
+        cards: (2,) int64, the textures of traffic lights.
     """
 
     vertices: npt.NDArray[np.float32]
     triangles: npt.NDArray[np.uint32]
-    pictures: npt.NDArray[np.int32]
+    textures: npt.NDArray[np.int32]
     levels: npt.NDArray[np.int64]
     cells: npt.NDArray[np.float64]
     objects: npt.NDArray[np.int64]
-    places: npt.NDArray[np.float64]
+    placements: npt.NDArray[np.float64]
     boxes: npt.NDArray[np.float64]
     texels: npt.NDArray[np.uint32]
     table: npt.NDArray[np.int64]
@@ -67,7 +62,7 @@ def build_scene(map: Map, own_car: bool = False) -> Scene:
     Args:
         own_car: put one more duckiebot at the end, as the last of the moving objects.
     Raises:
-        MapError: a mesh, material or picture is missing or cannot be read.
+        MapError: a mesh, material or texture is missing or cannot be read.
     """
     builder = _Builder()
     moving = signals = 0
@@ -90,7 +85,7 @@ class _Builder:
         self._meshes: list[tuple[Mesh, npt.NDArray[np.int32]]] = []
         self._cells: list[float] = []
         self._objects: list[tuple[int, ...]] = []
-        self._places: list[tuple[float, ...]] = []
+        self._placements: list[tuple[float, ...]] = []
         self._boxes: list[tuple[float, ...]] = []
         self._cards = [0, 0]
 
@@ -101,7 +96,7 @@ class _Builder:
         moving: int,
         signal: int,
         scale: float,
-        place: tuple[float, ...],
+        placement: tuple[float, ...],
     ) -> None:
         """Add one object."""
         color = thing.color if thing is not None else CHASSIS_COLORS[OWN_COLOR]
@@ -109,36 +104,36 @@ class _Builder:
         model = load_model(name)
         key = (name, color, texture, signal >= 0)
         if key not in self._models:
-            numbers = [self._picture(name, m) for m in model.materials]
+            numbers = [self._texture_number(name, m) for m in model.materials]
             if texture is not None and SIGN_MATERIAL in model.names:
                 numbers[model.names.index(SIGN_MATERIAL)] = self._atlas.add(texture)
             if signal >= 0:
-                numbers[0] = SIGNAL_PICTURE  # upstream changes the first of the materials
+                numbers[0] = SIGNAL_TEXTURE  # upstream changes the first of the materials
                 self._cards = [self._card(card) for card in SIGNAL_CARDS]
             self._models[key] = len(self._meshes), len(model.copies)
             for mesh, cell in zip(model.copies, model.cells, strict=True):
-                pictures = np.array(numbers, dtype=np.int32)[mesh.materials]
-                self._meshes.append((_painted(mesh, model.names, color), pictures))
+                textures = np.array(numbers, dtype=np.int32)[mesh.materials]
+                self._meshes.append((_painted(mesh, model.names, color), textures))
                 self._cells.append(float(cell))
-        places = model.copies[0].vertices[X : Z + 1]
+        placements = model.copies[0].vertices[X : Z + 1]
         self._objects.append((*self._models[key], moving, signal, int(model.solid)))
-        self._places.append(place)
-        self._boxes.append((*places.min(axis=1).tolist(), *places.max(axis=1).tolist(), scale))
+        self._placements.append(placement)
+        self._boxes.append((*placements.min(axis=1).tolist(), *placements.max(axis=1).tolist(), scale))
 
-    def _picture(self, name: str, material: Material) -> int:
-        """The number of a material's picture."""
-        if material.picture is None:
-            return NO_PICTURE
-        path = assets.resource(material.picture)
+    def _texture_number(self, name: str, material: Material) -> int:
+        """The number of a material's texture."""
+        if material.texture is None:
+            return NO_TEXTURE
+        path = assets.resource(material.texture)
         if path is None:
             raise MapError(
-                f"mesh {name!r}: expected its picture {material.picture} in {assets.data_folder()}, found "
+                f"mesh {name!r}: expected its texture {material.texture} in {assets.data_folder()}, found "
                 f"none; {assets.repair()}"
             )
         return self._atlas.add(path)
 
     def _card(self, name: str) -> int:
-        return self._picture("trafficlight", Material(picture=name))
+        return self._texture_number("trafficlight", Material(texture=name))
 
     def build(self) -> Scene:
         """All objects added so far."""
@@ -154,13 +149,13 @@ class _Builder:
                 [np.zeros(0, np.float32), *(in_blocks(mesh) for mesh, _ in self._meshes)]
             ),
             triangles=np.concatenate(
-                [np.zeros((0, 3), np.uint32), *(corner_places(mesh) for mesh, _ in self._meshes)]
+                [np.zeros((0, 3), np.uint32), *(corner_offsets(mesh) for mesh, _ in self._meshes)]
             ),
-            pictures=np.concatenate([np.zeros(0, np.int32), *(pictures for _, pictures in self._meshes)]),
+            textures=np.concatenate([np.zeros(0, np.int32), *(textures for _, textures in self._meshes)]),
             levels=table,
             cells=np.array(self._cells, dtype=np.float64),
             objects=np.array(self._objects, dtype=np.int64).reshape(-1, 5),
-            places=np.array(self._places, dtype=np.float64).reshape(-1, 4),
+            placements=np.array(self._placements, dtype=np.float64).reshape(-1, 4),
             boxes=np.array(self._boxes, dtype=np.float64).reshape(-1, 7),
             texels=textures.texels,
             table=textures.table,

@@ -1,4 +1,4 @@
-"""Coarser copies of a mesh, for when it is small in the picture.
+"""Coarser copies of a mesh, for when it is small in the frame.
 
 Vertices that share a cell of a grid become one, and triangles that
 thereby lose a side are dropped; a cell is chosen smaller than half a pixel, so that it hardly shows.
@@ -17,25 +17,25 @@ from dreamduck.simulator.render.meshes import ATTRIBUTES, NX, NZ, Mesh, U, V, X,
 SMALLEST = 2000  # triangles; what has no more than these is drawn as it is
 GAIN = 0.75  # a copy is kept if it has at most this part of the triangles of the one before
 OPEN_EDGES = 0.005  # of all edges; a surface with no more counts as closed
-PICTURE_CELLS = 16  # vertices whose places on a picture are farther apart stay apart
+TEXTURE_CELLS = 16  # vertices whose places on a texture are farther apart stay apart
 FINEST, COARSEST = 1 / 256, 1 / 10  # cells, as parts of the mesh's longest side
 
 
-def levels(mesh: Mesh, pictured: Sequence[bool]) -> tuple[list[Mesh], npt.NDArray[np.float32]]:
+def levels(mesh: Mesh, textured: Sequence[bool]) -> tuple[list[Mesh], npt.NDArray[np.float32]]:
     """A mesh and coarser and coarser copies.
 
     Args:
-        pictured: for each material, whether it shows a picture.
+        textured: for each material, whether it shows a texture.
     Returns:
         The copies, the mesh itself first, and (L,) float32 the size of their cells, 0 for the first, in the
         mesh's own unit.
     """
-    places = mesh.vertices[X : Z + 1]
-    extent = float((places.max(axis=1) - places.min(axis=1)).max())
+    points = mesh.vertices[X : Z + 1]
+    extent = float((points.max(axis=1) - points.min(axis=1)).max())
     copies, cells = [mesh], [0.0]
     part = FINEST
     while part <= COARSEST and len(copies[-1].triangles) > SMALLEST:
-        copy = cluster(mesh, extent * part, pictured)
+        copy = cluster(mesh, extent * part, textured)
         if len(copy.triangles) <= GAIN * len(copies[-1].triangles):
             copies.append(copy)
             cells.append(extent * part)
@@ -56,30 +56,30 @@ def is_solid(mesh: Mesh) -> bool:
     return bool((~np.isin(along, back)).mean() <= OPEN_EDGES)
 
 
-def cluster(mesh: Mesh, cell: float, pictured: Sequence[bool]) -> Mesh:
+def cluster(mesh: Mesh, cell: float, textured: Sequence[bool]) -> Mesh:
     """The mesh with the vertices of each cubic cell put together.
 
-    The place is the mean over the cell, so that no cracks open; where some of its vertices show a picture,
-    over these alone, lest the picture slides. Normals, colours and texture coordinates
+    The place is the mean over the cell, so that no cracks open; where some of its vertices show a texture,
+    over these alone, lest the texture slides. Normals, colours and texture coordinates
     are means over those vertices of the cell that have one material, face the same way and show the same
-    part of their picture.
+    part of their texture.
 
     Args:
         cell: the side of a cell, in the mesh's own unit.
-        pictured: for each material, whether it shows a picture.
+        textured: for each material, whether it shows a texture.
     """
-    places = mesh.vertices[X : Z + 1]
-    grid = np.floor((places - places.min(axis=1, keepdims=True)) / cell).astype(np.int64)  # (3, V)
+    points = mesh.vertices[X : Z + 1]
+    grid = np.floor((points - points.min(axis=1, keepdims=True)) / cell).astype(np.int64)  # (3, V)
     _, box = np.unique(grid[0] << 40 | grid[1] << 20 | grid[2], return_inverse=True)
-    material = np.zeros(places.shape[1], dtype=np.int64)
+    material = np.zeros(points.shape[1], dtype=np.int64)
     material[mesh.triangles] = mesh.materials[:, None]
     signs = (mesh.vertices[NX : NZ + 1] > 0).astype(np.int64)
-    places_on_picture = np.floor(mesh.vertices[U : V + 1] * PICTURE_CELLS).astype(np.int64) & 255
+    texture_cells = np.floor(mesh.vertices[U : V + 1] * TEXTURE_CELLS).astype(np.int64) & 255
     kind = material << 3 | signs[0] << 2 | signs[1] << 1 | signs[2]
-    kind = kind << 16 | places_on_picture[0] << 8 | places_on_picture[1]
+    kind = kind << 16 | texture_cells[0] << 8 | texture_cells[1]
     _, first, group = np.unique(box << 32 | kind, return_index=True, return_inverse=True)
     merged = np.stack([_mean(row, group) for row in mesh.vertices]).astype(np.float32)
-    shown = np.array(pictured)[material]
+    shown = np.array(textured)[material]
     weight = np.where(shown, 1.0, np.bincount(box, shown)[box] == 0)
     for axis in range(X, Z + 1):
         merged[axis] = (np.bincount(box, weight * mesh.vertices[axis]) / np.bincount(box, weight))[

@@ -1,6 +1,6 @@
-"""Pictures, packed so that compiled code can read them.
+"""Images, packed so that compiled code can read them.
 
-Upstream hands OpenGL each picture once, with no smaller
+Upstream hands OpenGL each image once, with no smaller
 versions of it, and has it filtered linearly; what glitters in the distance there must glitter here too,
 so one level is all that is kept."""
 
@@ -16,47 +16,45 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from dreamduck.common.errors import MapError
-from dreamduck.simulator.maps.assets import PICTURE_BYTES, read_file, repair
+from dreamduck.simulator.maps.assets import IMAGE_BYTES, read_file, repair
 
 MAX_PIXELS = 4096 * 4096
-Picture = npt.NDArray[np.uint8]  # (H, W, 3), the top row first
+RGBImage = npt.NDArray[np.uint8]  # (H, W, 3), the top row first
 
 
 @lru_cache(maxsize=64)
-def load_picture(path: Path) -> Picture:
-    """A picture as (H, W, 3) uint8; transparency is dropped, since upstream draws without blending.
+def load_image(path: Path) -> RGBImage:
+    """An image as (H, W, 3) uint8; transparency is dropped, since upstream draws without blending.
 
     Raises:
-        MapError: the file is missing or no picture.
+        MapError: the file is missing or no image.
     """
     try:
-        with Image.open(io.BytesIO(read_file(path, PICTURE_BYTES))) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ValueError(f"{image.width} x {image.height} pixels, more than {MAX_PIXELS}")
-            picture = np.asarray(image.convert("RGBA"), dtype=np.uint8)[:, :, :3]
+        with Image.open(io.BytesIO(read_file(path, IMAGE_BYTES))) as opened:
+            if opened.width * opened.height > MAX_PIXELS:
+                raise ValueError(f"{opened.width} x {opened.height} pixels, more than {MAX_PIXELS}")
+            image = np.asarray(opened.convert("RGBA"), dtype=np.uint8)[:, :, :3]
     except MapError as err:
         raise MapError(f"{err}, or {repair()}") from err
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as err:
-        raise MapError(
-            f"{path}: expected a picture, cannot read this one ({err}); {repair()}"
-        ) from err
-    picture = np.ascontiguousarray(picture)
-    picture.flags.writeable = False
-    return picture
+        raise MapError(f"{path}: expected an image, cannot read this one ({err}); {repair()}") from err
+    image = np.ascontiguousarray(image)
+    image.flags.writeable = False
+    return image
 
 
-def pack(picture: Picture) -> npt.NDArray[np.uint32]:
+def pack(image: RGBImage) -> npt.NDArray[np.uint32]:
     """The texels as (H * W,) uint32, red in the lowest byte: one load fetches all three colours."""
-    wide = picture.reshape(-1, 3).astype(np.uint32)
+    wide = image.reshape(-1, 3).astype(np.uint32)
     return wide[:, 0] | wide[:, 1] << np.uint32(8) | wide[:, 2] << np.uint32(16)
 
 
 class Textures(NamedTuple):
-    """Several pictures in one array.
+    """Several images in one array.
 
     Attributes:
-        texels: (total,) uint32, each picture row by row from the top.
-        table: (K, 3) int64: the first texel, the width and the height of each picture.
+        texels: (total,) uint32, each image row by row from the top.
+        table: (K, 3) int64: the first texel, the width and the height of each image.
     """
 
     texels: npt.NDArray[np.uint32]
@@ -64,28 +62,28 @@ class Textures(NamedTuple):
 
 
 class Atlas:
-    """Collects pictures, each once, and numbers them."""
+    """Collects images, each once, and numbers them."""
 
     def __init__(self) -> None:
         self._numbers: dict[Path, int] = {}
 
     def add(self, path: Path) -> int:
-        """The number of this picture."""
+        """The number of this image."""
         return self._numbers.setdefault(path, len(self._numbers))
 
     def build(self) -> Textures:
-        """All pictures added so far, packed.
+        """All images added so far, packed.
 
         Raises:
             MapError: one of them cannot be read.
         """
-        pictures = [load_picture(path) for path in self._numbers]
-        table = np.zeros((len(pictures), 3), dtype=np.int64)
+        images = [load_image(path) for path in self._numbers]
+        table = np.zeros((len(images), 3), dtype=np.int64)
         first = 0
-        for row, picture in zip(table, pictures, strict=True):
-            row[:] = first, picture.shape[1], picture.shape[0]
-            first += picture.shape[0] * picture.shape[1]
-        packed = [pack(picture) for picture in pictures] or [np.zeros(1, dtype=np.uint32)]
+        for row, image in zip(table, images, strict=True):
+            row[:] = first, image.shape[1], image.shape[0]
+            first += image.shape[0] * image.shape[1]
+        packed = [pack(image) for image in images] or [np.zeros(1, dtype=np.uint32)]
         return Textures(np.concatenate(packed), table)
 
 
@@ -96,11 +94,12 @@ class TileTextures(NamedTuple):
     has to be rotated while drawing. The grid has a border of empty cells, for what lies outside.
 
     Attributes:
-        texels: (total,) uint32, every picture `side` by `side`.
+        texels: (total,) uint32, every image `side` by `side`.
         cells: ((rows + 2) * (columns + 2) * 3,) int32, row by row: base, dx, dz; base is -1 where there
             is no tile.
-        columns, rows: of the grid without the border.
-        side: of the pictures [texels].
+        columns: of the grid without the border.
+        rows: likewise.
+        side: of the images [texels].
         tile_size: [m].
     """
 
@@ -115,21 +114,21 @@ class TileTextures(NamedTuple):
 def tile_textures(
     grid: tuple[int, int], tile_size: float, tiles: list[tuple[int, int, int, Path]]
 ) -> TileTextures:
-    """Lay the pictures of a map's tiles out.
+    """Lay the images of a map's tiles out.
 
     Args:
         grid: columns and rows.
-        tiles: (column, row, quarter turns, picture); the picture is drawn turned by
+        tiles: (column, row, quarter turns, image); the image is drawn turned by
             `turns * 90 + 180` degrees about y, as upstream does.
     Raises:
-        MapError: a picture cannot be read.
+        MapError: an image cannot be read.
     """
     columns, rows = grid
     cells = np.full((rows + 2, columns + 2, 3), -1, dtype=np.int32)
     paths = list(dict.fromkeys(tile[3] for tile in tiles))
-    pictures = [load_picture(path) for path in paths]
-    side = max([2, *(max(picture.shape[:2]) for picture in pictures)])
-    texels = [pack(_squared(picture, side)) for picture in pictures] or [np.zeros(1, dtype=np.uint32)]
+    images = [load_image(path) for path in paths]
+    side = max([2, *(max(image.shape[:2]) for image in images)])
+    texels = [pack(_squared(image, side)) for image in images] or [np.zeros(1, dtype=np.uint32)]
     last = side - 1
     # For each number of quarter turns: the first texel, and the steps along x and z of the world.
     turned = {
@@ -144,9 +143,9 @@ def tile_textures(
     return TileTextures(np.concatenate(texels), cells.reshape(-1), columns, rows, side, tile_size)
 
 
-def _squared(picture: Picture, side: int) -> Picture:
-    """The picture enlarged to `side` by `side` (Duckietown's tiles are all of one size already)."""
-    if picture.shape[:2] == (side, side):
-        return picture
-    image = Image.fromarray(picture).resize((side, side), Image.Resampling.BILINEAR)
-    return np.asarray(image, dtype=np.uint8)
+def _squared(image: RGBImage, side: int) -> RGBImage:
+    """The image enlarged to `side` by `side` (Duckietown's tiles are all of one size already)."""
+    if image.shape[:2] == (side, side):
+        return image
+    opened = Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR)
+    return np.asarray(opened, dtype=np.uint8)

@@ -23,7 +23,8 @@ from dreamduck.common.errors import (
     SimulatorError,
     StartError,
 )
-from dreamduck.simulator.base import END_COLLISION, END_NONE, END_OFF_ROAD, SimulatorConfig, make_simulator
+from dreamduck.simulator.base import END_COLLISION, END_NONE, END_OFF_ROAD, SimulatorConfig
+from dreamduck.simulator.factory import make_simulator
 from dreamduck.simulator.gym_duckietown import client
 from dreamduck.simulator.gym_duckietown.client import UpstreamSimulator
 from dreamduck.simulator.maps import assets
@@ -213,12 +214,12 @@ def test_same_seed_whatever_came_before(map_name, count):
         assert_same(expected, drive(first, 3))
         assert moving != [thing["pos"] for thing in second.objects() if not thing["static"]]
 
-        looks, frame = first.looks(), first.frames()
+        appearance, frame = first.appearance(), first.frames()
         first.reset([4])
-        assert first.looks() != looks
+        assert first.appearance() != appearance
         assert not np.array_equal(first.frames(), frame)
-        assert looks["wheel_distance"] != 0.102
-        assert looks["light_pos"][3] == 0  # a direction: a sun
+        assert appearance["wheel_distance"] != 0.102
+        assert appearance["light_pos"][3] == 0  # a direction: a sun
     finally:
         first.close()
         second.close()
@@ -347,7 +348,7 @@ def test_opengl_without_a_driver(monkeypatch):
 # Life and death of the worker ------------------------------------------------------------------
 
 
-def test_killed_worker_is_told_and_replaced(shared):
+def test_killed_worker_is_reported_and_replaced(shared):
     expected = drive(shared, 7)
     shared.reset([7])
     pid = shared._workers[0].process.pid
@@ -438,7 +439,8 @@ def test_collected_simulator_leaves_nothing():
 
 CHILD = """
 import sys, time
-from dreamduck.simulator.base import SimulatorConfig, make_simulator
+from dreamduck.simulator.base import SimulatorConfig
+from dreamduck.simulator.factory import make_simulator
 sim = make_simulator("gym-duckietown", SimulatorConfig())
 sim.reset([0])
 print(sim._workers[0].process.pid, flush=True)

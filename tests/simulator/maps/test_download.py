@@ -4,6 +4,7 @@ import io
 import logging
 import multiprocessing
 import os
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -99,7 +100,9 @@ def test_no_network_is_told_in_one_line(cache, monkeypatch):
     for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
-    with pytest.raises(DependencyError, match=r"could not fetch them \(ERROR: .*dreamduck fetch-data$") as told:
+    with pytest.raises(
+        DependencyError, match=r"could not fetch them \(ERROR: .*dreamduck fetch-data$"
+    ) as told:
         assets.data_folder()
     assert "\n" not in str(told.value)
     assert not download.cached_folder().exists()
@@ -108,10 +111,10 @@ def test_no_network_is_told_in_one_line(cache, monkeypatch):
 def test_another_archive_is_refused(cache, monkeypatch):
     def pip(command, cwd, **_):
         archive(Path(cwd) / f"{download.NAME}-{download.VERSION}.tar.gz", GOOD)
-        return download.subprocess.CompletedProcess(command, 0, "", "")
+        return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(download.subprocess, "run", pip)
-    with pytest.raises(DependencyError, match="expected SHA-256 0300dc7e"):
+    monkeypatch.setattr(subprocess, "run", pip)
+    with pytest.raises(DependencyError, match=r"expected SHA-256 0300dc7e"):
         assets.data_folder()
     assert not download.cached_folder().exists()
 
@@ -125,5 +128,7 @@ def test_a_cache_that_cannot_be_written_is_told(tmp_path, monkeypatch):
 
 def test_damaged_data_that_was_fetched_is_to_be_fetched_again(cache):
     (download.cached_folder() / "maps").mkdir(parents=True)
-    with pytest.raises(DependencyError, match="missing; remove .* fetch it again with: dreamduck fetch-data"):
+    with pytest.raises(
+        DependencyError, match="missing; remove .* fetch it again with: dreamduck fetch-data"
+    ):
         assets.data_folder()

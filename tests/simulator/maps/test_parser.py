@@ -10,11 +10,12 @@ import yaml
 
 from dreamduck.common.errors import DependencyError, MapError
 from dreamduck.simulator.base import SimulatorConfig
-from dreamduck.simulator.maps import assets
+from dreamduck.simulator.maps import assets, obj_file
+from dreamduck.simulator.maps.map import DUCKIE, DUCKIEBOT, TRAFFICLIGHT
 from dreamduck.simulator.maps.map_yaml import read_yaml
-from dreamduck.simulator.maps.parser import DUCKIE, DUCKIEBOT, TRAFFICLIGHT, load_map
+from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.render import meshes
-from dreamduck.simulator.render.textures import load_picture
+from dreamduck.simulator.render.textures import load_image
 
 GOOD = """
 tile_size: 0.5
@@ -312,10 +313,10 @@ def test_installed_maps_read_as_by_pyyaml(name):
     "reader",
     [
         load_map,
-        load_picture,
+        load_image,
         lambda path: assets.read_file(path, 5),
         lambda path: meshes.load_mesh(path.stem),
-        lambda path: assets.mesh_extent(path.stem),
+        lambda path: obj_file.mesh_extent(path.stem),
     ],
 )
 def test_what_is_no_file_is_refused(tmp_path, monkeypatch, kind, told, reader):
@@ -386,7 +387,7 @@ def test_objects_in_a_list(tmp_path):
     assert [thing.name for thing in load_map(str(write(tmp_path, text))).objects] == ["0"]
 
 
-def test_damaged_data_is_told(monkeypatch, tmp_path):
+def test_damaged_data_is_reported(monkeypatch, tmp_path):
     for part in ("maps", "meshes", "textures"):
         (tmp_path / "broken_duckietown_world" / "data" / "gd1" / part).mkdir(parents=True)
     (tmp_path / "broken_duckietown_world" / "__init__.py").write_text(

@@ -5,7 +5,6 @@ import pytest
 
 from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.physics.collisions import (
-    ROBOT_SAFETY_RADIUS,
     boxes_touch,
     hits_static,
     oriented_box,
@@ -14,6 +13,7 @@ from dreamduck.simulator.physics.collisions import (
     static_boxes,
     static_penalty,
 )
+from dreamduck.simulator.robot import ROBOT_SAFETY_RADIUS
 
 
 def box(x, z, heading, width=0.2, length=0.4):

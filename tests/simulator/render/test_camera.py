@@ -7,7 +7,7 @@ import pytest
 
 from dreamduck.common.errors import ConfigError, StartError
 from dreamduck.simulator.maps.parser import load_map
-from dreamduck.simulator.randomization import draw_looks, standard_looks
+from dreamduck.simulator.randomization import draw_appearance, standard_appearance
 from dreamduck.simulator.render.camera import Camera
 
 SKY = (115, 209, 255)
@@ -29,22 +29,22 @@ def at_start(town, count):
     return moving, np.zeros((count, lights), dtype=np.int8)
 
 
-def render(camera, poses, looks=None, moving=None, signals=None):
+def render(camera, poses, appearance=None, moving=None, signals=None):
     poses = np.array(poses, dtype=np.float64).reshape(-1, 3)
     start, dark = at_start(camera.map, len(poses))
     out = np.full((len(poses), camera.height, camera.width, 3), 77, dtype=np.uint8)
-    looks = standard_looks(camera.map, len(poses)) if looks is None else looks
+    appearance = standard_appearance(camera.map, len(poses)) if appearance is None else appearance
     camera.render(
-        poses, looks, start if moving is None else moving, dark if signals is None else signals, out
+        poses, appearance, start if moving is None else moving, dark if signals is None else signals, out
     )
     return out
 
 
-def random_looks(town, count):
-    looks = standard_looks(town, count)
+def random_appearance(town, count):
+    appearance = standard_appearance(town, count)
     for car in range(count):
-        draw_looks(np.random.default_rng(car), town, True, looks, car)
-    return looks
+        draw_appearance(np.random.default_rng(car), town, True, appearance, car)
+    return appearance
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +71,18 @@ def test_bare_ground_beyond_the_map(camera):
 
 
 def test_frames_depend_neither_on_company_nor_on_threads(town, camera):
-    poses, looks = road_poses(town, 9), random_looks(town, 9)
-    together = render(camera, poses, looks)
+    poses, appearance = road_poses(town, 9), random_appearance(town, 9)
+    together = render(camera, poses, appearance)
     assert len({frame.tobytes() for frame in together}) == 9
     for car in range(9):
-        alone = render(camera, poses[car], type(looks)._make(part[car : car + 1] for part in looks))
+        alone = render(
+            camera, poses[car], type(appearance)._make(part[car : car + 1] for part in appearance)
+        )
         np.testing.assert_array_equal(alone[0], together[car])
     for threads in (2, 3, 16):
-        np.testing.assert_array_equal(render(Camera(town, 64, 64, threads=threads), poses, looks), together)
+        np.testing.assert_array_equal(
+            render(Camera(town, 64, 64, threads=threads), poses, appearance), together
+        )
 
 
 def test_no_cars_no_frames(camera):
@@ -114,10 +118,10 @@ def test_objects_can_be_left_out(town, camera):
     k = next(k for k, thing in enumerate(town.objects) if thing.kind == "duckie")
     duckie = town.objects[k]
     pose = [duckie.pos[0] - 0.3, duckie.pos[2], 0.0]
-    looks = standard_looks(town, 1)
+    appearance = standard_appearance(town, 1)
     seen = render(camera, pose)[0]
-    looks.object_visible[0, k] = False
-    gone = render(camera, pose, looks)[0]
+    appearance.object_visible[0, k] = False
+    gone = render(camera, pose, appearance)[0]
     changed = (seen != gone).any(axis=2)
     assert 20 < changed.sum() < 2000
     red, green, blue = seen[changed].astype(float).mean(axis=0)
@@ -127,7 +131,7 @@ def test_objects_can_be_left_out(town, camera):
     assert abs(columns.mean() - 31.5) < 6  # and stands ahead
 
 
-def test_moving_objects_are_where_they_are_told(town, camera):
+def test_moving_objects_are_drawn_at_their_poses(town, camera):
     pose = [1.0, 1.0, 0.0]
     moving, _ = at_start(town, 1)
     away, left, right, far = (moving.copy() for _ in range(4))
@@ -141,25 +145,25 @@ def test_moving_objects_are_where_they_are_told(town, camera):
 
 
 def test_things_hide_what_is_behind_them(town, camera):
-    looks = standard_looks(town, 1)
-    looks.object_visible[:] = False
+    appearance = standard_appearance(town, 1)
+    appearance.object_visible[:] = False
     bots = [k for k, thing in enumerate(town.objects) if thing.kind == "duckiebot" and thing.moving]
-    looks.object_visible[0, bots] = True
+    appearance.object_visible[0, bots] = True
     moving, _ = at_start(town, 1)
     duckie = next(k for k, thing in enumerate(town.objects) if thing.kind == "duckie")
     x, z = town.objects[duckie].pos[[0, 2]]
-    looks.object_visible[0, duckie] = True
+    appearance.object_visible[0, duckie] = True
     # The car, the bot and the duckie in one line, the duckie last.
     moving[0, 0] = (x - 0.2, 0.0, z, 0.3)
-    both = render(camera, [x - 0.7, z, 0.0], looks, moving)[0]
-    looks.object_visible[0, duckie] = False
-    without = render(camera, [x - 0.7, z, 0.0], looks, moving)[0]
+    both = render(camera, [x - 0.7, z, 0.0], appearance, moving)[0]
+    appearance.object_visible[0, duckie] = False
+    without = render(camera, [x - 0.7, z, 0.0], appearance, moving)[0]
     hidden = (both != without).any(axis=2).sum()
     moving[0, 0] = (-9.0, 0.0, -9.0, 0.0)
-    looks.object_visible[0, duckie] = True
-    free = render(camera, [x - 0.7, z, 0.0], looks, moving)[0]
-    looks.object_visible[0, duckie] = False
-    bare = render(camera, [x - 0.7, z, 0.0], looks, moving)[0]
+    appearance.object_visible[0, duckie] = True
+    free = render(camera, [x - 0.7, z, 0.0], appearance, moving)[0]
+    appearance.object_visible[0, duckie] = False
+    bare = render(camera, [x - 0.7, z, 0.0], appearance, moving)[0]
     assert hidden < (free != bare).any(axis=2).sum() / 2
 
 
@@ -182,7 +186,7 @@ def _lights(town):
     return [k for k, thing in enumerate(town.objects) if thing.kind == "trafficlight"]
 
 
-def test_looks_show():
+def test_the_appearance_shows():
     town = load_map("loop_empty")
     camera = Camera(town, 64, 64)
     pose = road_poses(town, 1, seed=5)
@@ -198,13 +202,15 @@ def test_looks_show():
         {"camera_noise": [[0.1, 0.0, 0.0]]},
         {"light_pos": [[100.0, 200.0, 50.0, 0.0]]},
     ):
-        looks = standard_looks(town, 1)
+        appearance = standard_appearance(town, 1)
         for name, value in change.items():
-            getattr(looks, name)[:] = value
-        frame = render(camera, pose, looks)[0].astype(float)
+            getattr(appearance, name)[:] = value
+        frame = render(camera, pose, appearance)[0].astype(float)
         assert np.abs(frame - plain).mean() > 0.1, change
-    looks = standard_looks(town, 1)._replace(horizon=np.array([[1.4, 0.5, 0.0]], dtype=np.float32))
-    assert render(camera, pose, looks)[0, 0, 0].tolist() == [255, 128, 0]
+    appearance = standard_appearance(town, 1)._replace(
+        horizon=np.array([[1.4, 0.5, 0.0]], dtype=np.float32)
+    )
+    assert render(camera, pose, appearance)[0, 0, 0].tolist() == [255, 128, 0]
 
 
 def test_anywhere_is_fine(town, camera):
@@ -230,17 +236,17 @@ def test_the_lens_bends():
 def test_from_above(town, camera):
     pose = np.array([1.0, 1.0, 0.5])
     moving, signals = at_start(town, 2)
-    looks = standard_looks(town, 2)
-    picture = camera.top_down(pose, looks, 1, moving, signals, 200, 150)
+    appearance = standard_appearance(town, 2)
+    picture = camera.top_down(pose, appearance, 1, moving, signals, 200, 150)
     assert picture.shape == (150, 200, 3)
-    elsewhere = camera.top_down(pose + np.array([0.8, 0, 0]), looks, 1, moving, signals, 200, 150)
+    elsewhere = camera.top_down(pose + np.array([0.8, 0, 0]), appearance, 1, moving, signals, 200, 150)
     changed = np.nonzero((picture != elsewhere).any(axis=2))
     # The map is as high as the picture, less a border; the car was and is on one line of it.
     high = max(town.width, town.height) * town.tile_size + 0.2
     row = (1.0 - town.height * town.tile_size / 2) / high * 150 + 75
     assert abs(changed[0].mean() - row) < 8
     assert changed[1].min() < changed[1].max() - 10
-    assert camera.top_down(pose, looks, 0, moving, signals, 200, 150).tobytes() == picture.tobytes()
+    assert camera.top_down(pose, appearance, 0, moving, signals, 200, 150).tobytes() == picture.tobytes()
 
 
 def test_bad_settings(town):

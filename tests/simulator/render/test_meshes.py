@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from dreamduck.common.errors import MapError
-from dreamduck.simulator.maps import assets
+from dreamduck.simulator.maps import assets, obj_file
 from dreamduck.simulator.render import mesh_cache, meshes, scene, simplify
 from dreamduck.simulator.render.meshes import BLUE, NX, NZ, RED, Material, U, V, X, Z, load_mesh
 
@@ -69,19 +69,19 @@ def test_reads_a_mesh(put):
     np.testing.assert_array_equal(mesh.vertices[RED : BLUE + 1, mesh.triangles[0]].T, [[0, 0, 1]] * 3)
 
 
-def test_without_materials_the_picture_of_its_name_is_taken(put):
+def test_without_materials_the_texture_of_its_name_is_taken(put):
     put(a_obj=PYRAMID, a_png="any")
     mesh, names, materials = load_mesh("a")
-    assert (names, materials) == (("",), (Material(picture="a.png"),))
+    assert (names, materials) == (("",), (Material(texture="a.png"),))
     assert set(mesh.materials) == {0}
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_centres_as_collisions_do(name):
-    low, high = assets.mesh_extent(name)
+    low, high = obj_file.mesh_extent(name)
     places = load_mesh(name)[0].vertices[X : Z + 1]
-    np.testing.assert_allclose(places.min(axis=1), low, atol=1e-6)
-    np.testing.assert_allclose(places.max(axis=1), high, atol=1e-6)
+    np.testing.assert_array_equal(places.min(axis=1), low)
+    np.testing.assert_array_equal(places.max(axis=1), high)
 
 
 @pytest.mark.parametrize(
@@ -112,10 +112,10 @@ def test_says_that_a_mesh_is_missing():
         load_mesh("ufo")
 
 
-def test_says_that_a_meshs_picture_is_missing(put, monkeypatch):
+def test_says_that_a_texture_is_missing(put, monkeypatch):
     put(a_obj=PYRAMID, a_mtl=MATERIALS)
     mesh_cache.load_model.cache_clear()
-    with pytest.raises(MapError, match=r"mesh 'a': expected its picture grey\.png .* found none"):
+    with pytest.raises(MapError, match=r"mesh 'a': expected its texture grey\.png .* found none"):
         scene._Builder().add("a", None, -1, -1, 1.0, (0.0, 0.0, 0.0, 0.0))
     mesh_cache.load_model.cache_clear()
 
@@ -135,7 +135,7 @@ def test_closed_surfaces_of_duckietown():
 
 def test_coarser_copies_are_smaller_and_stay_in_place():
     mesh, _, materials = load_mesh("duckiebot")
-    copies, cells = simplify.levels(mesh, [m.picture is not None for m in materials])
+    copies, cells = simplify.levels(mesh, [m.texture is not None for m in materials])
     assert len(copies) == len(cells) > 3
     assert cells[0] == 0
     assert copies[0] is mesh

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from dreamduck.common.errors import MapError
-from dreamduck.simulator.render.textures import Atlas, load_picture, pack, tile_textures
+from dreamduck.simulator.render.textures import Atlas, load_image, pack, tile_textures
 
 
 def painted(path, height=4, width=4, seed=0):
@@ -14,25 +14,25 @@ def painted(path, height=4, width=4, seed=0):
     return pixels
 
 
-def test_reads_pictures_without_transparency(tmp_path):
+def test_reads_images_without_transparency(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (3, 5, 4), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(load_picture(tmp_path / "a.png"), pixels[:, :, :3])
+    np.testing.assert_array_equal(load_image(tmp_path / "a.png"), pixels[:, :, :3])
 
 
-def test_says_what_is_wrong_with_a_picture(tmp_path):
-    with pytest.raises(MapError, match=r"no\.png: expected a picture, found no such file.*pip install"):
-        load_picture(tmp_path / "no.png")
+def test_says_what_is_wrong_with_an_image(tmp_path):
+    with pytest.raises(MapError, match=r"no\.png: cannot be read \(No such file.*pip install"):
+        load_image(tmp_path / "no.png")
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\nnot really")
-    with pytest.raises(MapError, match=r"bad\.png: expected a picture, cannot read.*pip install"):
-        load_picture(tmp_path / "bad.png")
+    with pytest.raises(MapError, match=r"bad\.png: expected an image, cannot read.*pip install"):
+        load_image(tmp_path / "bad.png")
 
 
 def test_packs_red_lowest():
     assert pack(np.array([[[1, 2, 3]]], dtype=np.uint8)).tolist() == [1 + 2 * 256 + 3 * 65536]
 
 
-def test_an_atlas_keeps_each_picture_once(tmp_path):
+def test_an_atlas_keeps_each_image_once(tmp_path):
     first, second = painted(tmp_path / "a.png", 2, 3), painted(tmp_path / "b.png", 5, 4, seed=1)
     atlas = Atlas()
     assert [atlas.add(tmp_path / name) for name in ("a.png", "b.png", "a.png")] == [0, 1, 0]
