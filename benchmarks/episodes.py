@@ -24,6 +24,7 @@ from dreamduck.common.storage import read_json, write_json
 from dreamduck.recordings import find_recordings, recorder
 from dreamduck.recordings.folder import INDEX
 from dreamduck.recordings.plan import RecorderConfig
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.latents.series import Series, read_series, write_series
 
 MILLION = 1_000_000
@@ -69,10 +70,9 @@ def check(folder: Path, episodes: int) -> dict[str, float]:
 def encode(folder: Path) -> dict[str, float]:
     """Encode all frames with the VAE that ships, after a first batch that compiles."""
     from dreamduck.pretrained import FOLDER
-    from dreamduck.world_model import vae
     from dreamduck.world_model.latents.encoding import encode as encode_series
 
-    recordings, model = find_recordings(folder), vae.load(FOLDER)
+    recordings, model = find_recordings(folder), WorldModel.load(FOLDER).vae
     encode_series(recordings.chosen([0]), model)
     begin = time.perf_counter()
     series = encode_series(recordings, model)

@@ -17,8 +17,7 @@ from dreamduck.common.storage import replacing, write_json
 from dreamduck.evaluation.open_loop import dream_on, make_window
 from dreamduck.pretrained import FOLDER
 from dreamduck.recordings import Episode, find_recordings, held_out, read_episode
-from dreamduck.world_model import mdn_rnn
-from dreamduck.world_model import vae as vision
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination import TEMPERATURE
 from dreamduck.world_model.vae.reconstruction import psnr
 
@@ -55,7 +54,8 @@ def sharpness(frames: Frames) -> float:
 
 def look(weights: Path, episodes: list[Episode]) -> list[Look]:
     """Let a world model see and dream."""
-    vae, rnn = vision.load(weights), mdn_rnn.load(weights)
+    model = WorldModel.load(weights)
+    vae, rnn = model.vae, model.dynamics
     found = []
     for number, episode in enumerate(episodes):
         z = vae.encode(episode.obs[: SHOWN + STEPS])[0]

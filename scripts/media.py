@@ -31,7 +31,7 @@ from dreamduck.simulator.base import FloatArray, Frames
 from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.road import Road, RoadConfig
 from dreamduck.window.policy_switch import NO_CONTROLLER, find_controller
-from dreamduck.world_model import mdn_rnn, vae
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination import TEMPERATURE
 from dreamduck.world_model.imagination.perception import Perception
 from dreamduck.world_model.imagination.stepper import Dreams
@@ -82,12 +82,12 @@ def drive(driver: Policy, config: RoadConfig, seed: int) -> tuple[list[Frames], 
 
 def dream_along(seen: list[Frames], actions: FloatArray, temperature: float, seed: int) -> list[Frames]:
     """The same drive, dreamt with the same actions once the first frames have been seen."""
-    rnn, eyes = mdn_rnn.load(FOLDER), vae.load(FOLDER)
-    perception = Perception(eyes, rnn)
+    model = WorldModel.load(FOLDER)
+    perception = Perception(model.vae, model.dynamics)
     perception.reset(seen[0][np.newaxis])
     for frame, action in zip(seen[1:WARM_UP], actions, strict=False):
         perception.step(frame[np.newaxis], action[np.newaxis])
-    dreams = Dreams(rnn, mdn_rnn.load_initial(FOLDER, rnn.config), temperature=temperature)
+    dreams = Dreams(model.dynamics, model.start_states(), temperature=temperature)
     dreams.reset([seed])
     dreams.z = perception.z.copy()
     dreams.state = LSTMState(perception.state.h.copy(), perception.state.c.copy())
@@ -95,13 +95,13 @@ def dream_along(seen: list[Frames], actions: FloatArray, temperature: float, see
     for action in actions[WARM_UP - 1 : -1]:
         dreams.step(action[np.newaxis])
         latents.append(dreams.z[0])
-    return [*seen[: WARM_UP - 1], *eyes.decode(np.array(latents))]
+    return [*seen[: WARM_UP - 1], *model.vae.decode(np.array(latents))]
 
 
 def dream_alone(controller: Controller, temperature: float, seed: int) -> list[Frames]:
     """The controller in the dream."""
     env = gymnasium.make("DreamDuck-v2", temperature=temperature, render_mode="rgb_array")
-    eyes = vae.load(FOLDER)
+    eyes = WorldModel.load(FOLDER).vae
     observation, _ = env.reset(seed=seed)
     latents = []
     for _ in range(STEPS):
@@ -115,7 +115,7 @@ def dream_alone(controller: Controller, temperature: float, seed: int) -> list[F
 
 def worlds(seen: list[Frames], dreamt: list[Frames]) -> Frames:
     """Camera, VAE and dream beside each other, at three moments."""
-    eyes = vae.load(FOLDER)
+    eyes = WorldModel.load(FOLDER).vae
     rows = []
     for moment in (WARM_UP, len(seen) // 2, len(seen) - 1):
         again = eyes.decode(eyes.encode(seen[moment][np.newaxis])[0])[0]
@@ -140,8 +140,10 @@ def main() -> None:
     expert = PurePursuit(load_map(road.map_name), road.steering_gain)
     seen, above, actions = drive(expert, road, arguments.seed)
     dreamt = dream_along(seen, actions, arguments.temp, arguments.seed)
-    eyes = vae.load(FOLDER)
-    pupil = ControllerPolicy(controller.form, controller.theta, Perception(eyes, mdn_rnn.load(FOLDER)))
+    eyes = WorldModel.load(FOLDER).vae
+    pupil = ControllerPolicy(
+        controller.form, controller.theta, Perception(eyes, WorldModel.load(FOLDER).dynamics)
+    )
     looked, track, _ = drive(pupil, road, arguments.seed)
     alone = dream_alone(controller, arguments.temp, arguments.seed)
     MEDIA.mkdir(exist_ok=True)
@@ -169,7 +171,7 @@ def main() -> None:
             "controller": len(looked),
             "dream": len(alone),
         },
-        "weights": {"vae": eyes.weights, "rnn": mdn_rnn.load(FOLDER).weights},
+        "weights": {"vae": eyes.weights, "rnn": WorldModel.load(FOLDER).dynamics.weights},
     }
     write_json(MEDIA / "media.json", settings)
     print(

@@ -35,7 +35,7 @@ from dreamduck.pipeline.stages import _read_stamp
 from dreamduck.recordings import read_episode, scan, write_episode
 from dreamduck.search import search_plot
 from dreamduck.search.search import Search
-from dreamduck.world_model import mdn_rnn, vae
+from dreamduck.world_model import WorldModel, vae
 from dreamduck.world_model.latents import read_series, write_series
 from dreamduck.world_model.mdn_rnn.files import read_parameters
 from dreamduck.world_model.mdn_rnn.start_states import InitialZ, read_initial, read_midway, write_midway
@@ -67,7 +67,7 @@ def make_memory(folder: Path, name: str) -> Path:
 
 
 def read_memory(path: Path) -> Any:
-    return mdn_rnn.load(path.parent).parameters
+    return WorldModel.load(path.parent).dynamics.parameters
 
 
 def read_vae(path: Path) -> Any:

@@ -25,11 +25,10 @@ from dreamduck.cli import train_rnn as rnn_train
 from dreamduck.cli import train_vae as vae_train
 from dreamduck.recordings import read_episode
 from dreamduck.simulator.road import Road
+from dreamduck.world_model import WorldModel, fit, train_rnn, train_vae
 from dreamduck.world_model.latents import read_series
-from dreamduck.world_model.mdn_rnn import MDNRNNConfig, load
-from dreamduck.world_model.mdn_rnn import training as memory_training
+from dreamduck.world_model.mdn_rnn import MDNRNNConfig
 from dreamduck.world_model.vae import files as vision_files
-from dreamduck.world_model.vae import training as vision_training
 from tests.recordings.helpers import folder_of_episodes
 from tests.world_model.mdn_rnn.helpers import random_parameters, write_memory, write_toy
 from tests.world_model.vae.helpers import parameters
@@ -124,14 +123,14 @@ def lrs(run):
 def vae_run(tmp_path, eager, monkeypatch):
     folder_of_episodes(tmp_path / "records", [12] * 8)
     folder_of_episodes(tmp_path / "other", [10] * 5)
-    monkeypatch.setattr(vision_training, "LOG_EVERY", 1)
+    monkeypatch.setattr(train_vae.VAEFit, "log_every", 1)
     written: list[int] = []
 
     def counted(*arguments, **settings):
         written.append(1)
         write_npz(*arguments, **settings)
 
-    monkeypatch.setattr(vision_training, "write_npz", counted)
+    monkeypatch.setattr(fit, "write_npz", counted)
 
     def run(name, **changes):
         folder = tmp_path / f"run-{name}"
@@ -184,7 +183,7 @@ RNN_FLAGS = {
         lambda run, base: end_bias(base) - end_bias(run) == pytest.approx(math.log(4), abs=0.1),
     ),
     "reward_weight": (9.0, lambda run, base: differ(run, base, CHECKPOINT)),
-    "dreaming": (1.0, lambda run, base: differ(run, base, CHECKPOINT)),
+    "scheduled_sampling": (1.0, lambda run, base: differ(run, base, CHECKPOINT)),
     "hidden_size": (4, lambda run, base: run.json("weights/rnn.json")["sizes"]["hidden_size"] == 4),
     "mixtures": (3, lambda run, base: run.json("weights/rnn.json")["sizes"]["mixtures"] == 3),
     "residual": (False, lambda run, base: run.json("weights/rnn.json")["sizes"]["residual"] is False),
@@ -199,7 +198,7 @@ RNN_FLAGS = {
 
 def end_bias(run):
     """An end counts so many times in the loss; the weights to be used take that off again."""
-    return float(load(run.folder / "weights").parameters["head_end/bias"][0])
+    return float(WorldModel.load(run.folder / "weights").dynamics.parameters["head_end/bias"][0])
 
 
 def trained_on(run):
@@ -216,14 +215,14 @@ def rnn_run(tmp_path, eager, monkeypatch):
     write_toy(tmp_path / "other", 25)
     sizes = MDNRNNConfig(4, 2, 6, 3, True)
     write_memory(tmp_path / "old", sizes, random_parameters(sizes))
-    monkeypatch.setattr(memory_training, "LOG_EVERY", 1)
+    monkeypatch.setattr(train_rnn.MDNRNNFit, "log_every", 1)
     written: list[int] = []
 
     def counted(*arguments, **settings):
         written.append(1)
         write_npz(*arguments, **settings)
 
-    monkeypatch.setattr(memory_training, "write_npz", counted)
+    monkeypatch.setattr(fit, "write_npz", counted)
 
     def run(name, **changes):
         folder = tmp_path / f"run-{name}"

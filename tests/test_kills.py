@@ -17,7 +17,7 @@ import dreamduck
 from dreamduck.common.training_log import read_training_log
 from dreamduck.world_model.mdn_rnn import files
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
-from dreamduck.world_model.mdn_rnn.training import CHECKPOINT, train
+from dreamduck.world_model.train_rnn import CHECKPOINT, train
 from tests.world_model.mdn_rnn.helpers import write_toy
 
 SCRIPTS = Path(dreamduck.__file__).parent / "envs"

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from dreamduck.pretrained import FOLDER
-from dreamduck.world_model import mdn_rnn, vae
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination import TEMPERATURE
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +26,10 @@ def made():
 
 def test_they_are_of_the_shipped_model_at_the_default_temperature(made):
     assert made["temperature"] == TEMPERATURE
-    assert made["weights"] == {"vae": vae.load(FOLDER).weights, "rnn": mdn_rnn.load(FOLDER).weights}
+    assert made["weights"] == {
+        "vae": WorldModel.load(FOLDER).vae.weights,
+        "rnn": WorldModel.load(FOLDER).dynamics.weights,
+    }
     assert made["start_angle"] <= 10
 
 

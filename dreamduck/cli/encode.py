@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dreamduck.common import command_line
-from dreamduck.world_model.vae import load
+from dreamduck.world_model import WorldModel
 
 EXAMPLES = """examples:
   dreamduck encode --records records --weights weights --series series
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     command_line.start_logging(arguments)
     from dreamduck.world_model.latents.encoding import make_series  # loads TensorFlow
 
-    vision = load(arguments.weights)
+    vision = WorldModel.load(arguments.weights).vae
     series = make_series(arguments.records, vision, arguments.series, arguments.limit, arguments.fresh)
     size = f"{len(series.mu)} frames of {len(series)} episodes, z {series.z_size}"
     print(f"{size}, {int(series.done.sum())} true ends; {arguments.series}")

@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)
     settings = config.from_arguments(TrainingConfig, arguments)
-    from dreamduck.world_model.mdn_rnn.training import train  # loads TensorFlow
+    from dreamduck.world_model.train_rnn import train  # loads TensorFlow
 
     given = sys.argv[1:] if argv is None else list(argv)
     card = train(settings, shlex.join(["rnn_train.py", *given]))

@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)
     settings = config.from_arguments(TrainingConfig, arguments)
-    from dreamduck.world_model.vae.training import train  # loads TensorFlow
+    from dreamduck.world_model.train_vae import train  # loads TensorFlow
 
     given = sys.argv[1:] if argv is None else list(argv)
     card = train(settings, shlex.join(["vae_train.py", *given]))

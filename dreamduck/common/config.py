@@ -137,9 +137,11 @@ def add_arguments(
     """
     for name, (field, kind, optional, default, _) in options(cls, skip).items():
         default = (defaults or {}).get(name, default)
-        names = [*field.metadata.get("flags", ()), f"--{field.name.replace('_', '-')}"]
+        others = field.metadata.get("flags", ())
+        names = [f for f in others if not f.startswith("--")] + [f"--{field.name.replace('_', '-')}"]
         if "_" in field.name:
             names.append(f"--{field.name}")
+        names += [f for f in others if f.startswith("--")]
         unit = f" [{field.metadata['unit']}]" if field.metadata.get("unit") else ""
         shown = "" if optional and default is None else f" (default: {_shown(default)})"
         text = f"{field.metadata.get('help', '')}{unit}{shown}".replace("%", "%%")

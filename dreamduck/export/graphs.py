@@ -13,13 +13,47 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from dreamduck.world_model.mdn_rnn import MDNRNN
-from dreamduck.world_model.mdn_rnn.layout import ALIVE, ENDED
+from dreamduck.world_model.mdn_rnn import MDNRNN, equations
 from dreamduck.world_model.vae import VAE
 from dreamduck.world_model.vae.layout import TRANSPOSED
 
 OPSET = 17
 IR_VERSION = 8  # what belongs to that opset; older runtimes refuse newer files
+
+
+class Array:
+    """An array of a graph in the making; operators add nodes.
+
+    Args:
+        graph: that it belongs to.
+        name: of the value.
+        shape: of the value.
+    """
+
+    def __init__(self, graph: Graph, name: str, shape: tuple[int, ...]) -> None:
+        self.graph, self.name, self.shape = graph, name, shape
+
+    def __add__(self, other: Array | float) -> Array:
+        return self._with("Add", other)
+
+    def __mul__(self, other: Array | float) -> Array:
+        return self._with("Mul", other)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __getitem__(self, key: tuple[slice, slice | int]) -> Array:
+        """Columns, or one of them, which stays an axis."""
+        columns = key[1] if isinstance(key[1], slice) else slice(key[1], key[1] + 1)
+        start, stop, _ = columns.indices(self.shape[1])
+        places = [self.graph.fresh_constant(np.array([at], np.int64)).name for at in (start, stop, 1)]
+        name = self.graph.add("Slice", [self.name, *places], self.graph.fresh("columns"))
+        return Array(self.graph, name, (self.shape[0], stop - start))
+
+    def _with(self, kind: str, other: Array | float) -> Array:
+        if not isinstance(other, Array):
+            other = self.graph.fresh_constant(np.array(other, np.float32))
+        name = self.graph.add(kind, [self.name, other.name], self.graph.fresh(kind.lower()))
+        return Array(self.graph, name, np.broadcast_shapes(self.shape, other.shape))
 
 
 class Graph:
@@ -29,6 +63,20 @@ class Graph:
         self.name = name
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
+        self._count = 0
+
+    def fresh(self, kind: str) -> str:
+        """A name that no other value has."""
+        self._count += 1
+        return f"{kind}_{self._count}"
+
+    def fresh_constant(self, array: npt.NDArray[Any]) -> Array:
+        """A small array, by a name of its own."""
+        return Array(self, self.constant(self.fresh("constant"), array), array.shape)
+
+    def tanh(self, x: Array) -> Array:
+        """The hyperbolic tangent, as the equations ask for it."""
+        return Array(self, self.add("Tanh", [x.name], self.fresh("tanh")), x.shape)
 
     def constant(self, name: str, array: npt.NDArray[Any]) -> str:
         """Put an array in, in half precision where that is exact."""
@@ -69,15 +117,17 @@ def memory_graph(memory: MDNRNN) -> bytes:
     g.add("Concat", ["z", "action", "h"], "inputs", axis=1)
     kernel = np.concatenate([p["core/kernel"], p["core/recurrent_kernel"]])
     g.add("Gemm", ["inputs", g.constant("kernel", kernel), g.constant("bias", p["core/bias"])], "gates")
-    names = ["write_in", "keep_in", "new_in", "show_in"]  # Keras's order: input, forget, candidate, output
-    g.nodes.append(helper.make_node("Split", ["gates"], names, axis=1))
-    for name, kind in (("write", "Sigmoid"), ("keep", "Sigmoid"), ("new", "Tanh"), ("show", "Sigmoid")):
-        g.add(kind, [f"{name}_in"], name)
-    g.add("Add", [g.add("Mul", ["keep", "c"], "kept"), g.add("Mul", ["write", "new"], "written")], "c_next")
-    g.add("Mul", ["show", g.add("Tanh", ["c_next"], "c_tanh")], "h_next")
+    gates = Array(g, "gates", (1, 4 * hidden)) * g.fresh_constant(equations.gate_halves(hidden)[None])
+    h_next, c_next = equations.cell(g, g.tanh(gates), Array(g, "c", (1, hidden)))
+    for name, value in (("h_next", h_next), ("c_next", c_next)):
+        g.add("Identity", [value.name], name)
     for head in ("mixture", "reward", "end"):
         weights = [g.constant(f"{head}_{part}", p[f"head_{head}/{part}"]) for part in ("kernel", "bias")]
         g.add("Gemm", ["h_next", *weights], f"{head}_out")
+    g.add("Concat", ["mixture_out", "reward_out", "end_out"], "out", axis=1)
+    heads = equations.end_and_rewards(g, Array(g, "out", (1, config.mixture_size + 3)), config)
+    for name, value in zip(("reward", "end_reward", "end"), heads, strict=True):
+        g.add("Identity", [value.name], name)
     shape = g.constant("mixture_shape", np.array([3, mixtures, z_size], np.int64))
     g.add("Reshape", ["mixture_out", shape], "mixture_parts")
     parts = ["logits", "means", "mix_logstd"]
@@ -85,14 +135,10 @@ def memory_graph(memory: MDNRNN) -> bytes:
     g.add("LogSoftmax", ["logits"], "logmix", axis=1)
     if config.residual:
         # (1, Z) meets (1, K, Z): a share of the latent that went in is added to each Gaussian's mean.
-        g.add("Mul", ["z", g.constant("share", memory.share[None])], "residual")
+        g.add("Mul", ["z", g.constant("share", memory.residual_scale[None])], "residual")
         g.add("Add", ["means", "residual"], "mix_mu")
     else:
         g.add("Identity", ["means"], "mix_mu")
-    for name, column in (("reward", ALIVE), ("end_reward", ENDED)):
-        place = g.constant(f"{name}_at", np.array([column], np.int64))
-        g.add("Gather", ["reward_out", place], name, axis=1)
-    g.add("Sigmoid", ["end_out"], "end")
     mixture, state, one = [1, mixtures, z_size], [1, hidden], [1, 1]
     return g.bytes(
         {"z": [1, z_size], "action": [1, config.action_size], "h": state, "c": state},

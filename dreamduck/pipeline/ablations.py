@@ -33,6 +33,7 @@ from dreamduck.evaluation.final_evaluation import (
 from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
 from dreamduck.search.run import Plan, evolve
 from dreamduck.search.search import SearchConfig
+from dreamduck.world_model import WorldModel
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +99,6 @@ def with_untrained_rnn(source: Path, target: Path, seed: int) -> Path:
         target: where the copy goes.
         seed: of the random weights.
     """
-    from dreamduck.world_model import WorldModel
     from dreamduck.world_model.mdn_rnn.files import CARD, save
     from dreamduck.world_model.mdn_rnn.layout import initial_parameters
 

@@ -15,7 +15,7 @@ from dreamduck.controllers.policy import Controller
 from dreamduck.pretrained import CONTROLLERS, FOLDER
 from dreamduck.simulator.expert import Expert, ExpertConfig
 from dreamduck.simulator.maps.parser import load_map
-from dreamduck.world_model import mdn_rnn, vae
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination.perception import Perception
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,8 @@ class PolicySwitch:
             raise ConfigError("In a dream there is no road that the expert could know.")
         if driver == CONTROLLER and self._perception is None and not self._sees_itself:
             # From here on it remembers; what was driven before is not known to it.
-            self._perception = Perception(vae.load(self._folder), mdn_rnn.load(self._folder))
+            model = WorldModel.load(self._folder)
+            self._perception = Perception(model.vae, model.dynamics)
             self._perception.reset(self._world.frame()[None])
         self.driver = driver
 

@@ -116,7 +116,7 @@ class WorldModel:
         return self._initial[beginning]
 
     def _read_start_states(self, beginning: str) -> InitialZ:
-        sizes = self.dynamics.config
+        sizes = self.sizes
         if beginning == MIDWAY:
             path = self.folder / files.MIDWAY
             if not path.exists():
@@ -220,7 +220,7 @@ class WorldModel:
     def _has_legacy_rnn(self) -> bool:
         return not (self.folder / files.WEIGHTS).exists() and is_legacy(self.folder / files.CARD)
 
-    @property
+    @functools.cached_property
     def _legacy_rnn(self) -> tuple[Parameters, MDNRNNConfig]:
         """An MDN-RNN of 2019; the first latents, where they lie beside it, tell its number of Gaussians."""
         initial = self.folder / files.INITIAL

@@ -131,8 +131,8 @@ def test_a_search_leaves_a_finished_run_alone(tmp_path):
 
 def test_trainings_leave_finished_weights_alone(tmp_path):
     from dreamduck.world_model.mdn_rnn.settings import TrainingConfig as MemoryTraining
-    from dreamduck.world_model.mdn_rnn.training import train as train_memory
-    from dreamduck.world_model.vae.training import train
+    from dreamduck.world_model.train_rnn import train as train_memory
+    from dreamduck.world_model.train_vae import train
 
     weights, log = str(tmp_path / "weights"), str(tmp_path / "log")
     vision, memory = TrainingConfig(weights=weights, log=log), MemoryTraining(weights=weights, log=log)

@@ -22,7 +22,7 @@ from dreamduck.evaluation.final_evaluation import read_result
 from dreamduck.evaluation.scoreboard import read_entries
 from dreamduck.pipeline.stages import _read_stamp
 from dreamduck.recordings import read_episode
-from dreamduck.world_model import mdn_rnn, vae
+from dreamduck.world_model import WorldModel, vae
 from dreamduck.world_model.latents import read_series
 from dreamduck.world_model.legacy import vae_json
 from dreamduck.world_model.legacy.rnn_json import is_legacy, read_legacy
@@ -48,8 +48,8 @@ READERS = {
     "series.npz": read_series,
     "vae.weights.h5": vae.files.read_parameters,
     "rnn.weights.h5": lambda path: files.read_parameters(path, SMALL),
-    "vae.json": lambda path: vae.load(path.parent),
-    "rnn.json": lambda path: mdn_rnn.load(path.parent),
+    "vae.json": lambda path: WorldModel.load(path.parent).vae,
+    "rnn.json": lambda path: WorldModel.load(path.parent).dynamics,
     "old/rnn.json": read_legacy,
     "old/vae.json": vae_json.read_legacy,
     "a.bin": storage.fingerprint,
@@ -259,7 +259,13 @@ def folder(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize(("name", "load"), [("rnn", mdn_rnn.load), ("vae", vae.load)])
+@pytest.mark.parametrize(
+    ("name", "load"),
+    [
+        ("rnn", lambda folder: WorldModel.load(folder).dynamics),
+        ("vae", lambda folder: WorldModel.load(folder).vae),
+    ],
+)
 def test_weights_are_those_of_their_card(folder, name, load):
     path, card_path = folder / f"{name}.weights.h5", folder / f"{name}.json"
     data, card = path.read_bytes(), json.loads(card_path.read_text())
@@ -294,12 +300,12 @@ def test_a_kill_between_weights_and_card_leaves_weights_that_load(folder, monkey
         patch.setattr(os, "replace", killed)
         with pytest.raises(KeyboardInterrupt):
             files.save(folder, new, SMALL, {"steps": 2})
-    found = mdn_rnn.load(folder)
+    found = WorldModel.load(folder).dynamics
     expected = old if stop < 2 else new
     np.testing.assert_array_equal(found.parameters["head_end/kernel"], expected["head_end/kernel"])
     assert found.card.get("steps") == (None if stop < 2 else 2)
     files.save(folder, new, SMALL, {"steps": 3})
-    assert mdn_rnn.load(folder).card["steps"] == 3
+    assert WorldModel.load(folder).dynamics.card["steps"] == 3
 
 
 def external_link(file, folder):
@@ -380,7 +386,7 @@ def test_a_card_of_megabytes_is_refused(folder):
     (folder / "rnn.json").write_text(json.dumps(card))
     assert (folder / "rnn.json").stat().st_size > weights.CARD_BYTES
     with pytest.raises(WeightsError, match=r"rnn\.json: cannot be read \(expected at most 1048576 bytes"):
-        mdn_rnn.load(folder)
+        _ = WorldModel.load(folder).dynamics
 
 
 @pytest.mark.parametrize(
@@ -411,5 +417,5 @@ def test_a_copy_of_a_folder_with_old_pairs_still_loads(folder, tmp_path):
     from dreamduck import pretrained
 
     here = shutil.copytree(os.path.dirname(pretrained.__file__), tmp_path / "copy")
-    assert mdn_rnn.load(here).card["weights"] == storage.fingerprint(here / files.WEIGHTS)
-    assert vae.load(here).z_size == 64
+    assert WorldModel.load(here).dynamics.card["weights"] == storage.fingerprint(here / files.WEIGHTS)
+    assert WorldModel.load(here).vae.z_size == 64

@@ -24,6 +24,7 @@ from dreamduck.controllers.factory import (
 from dreamduck.controllers.policy import ControllerForm, random_theta
 from dreamduck.evaluation.final_evaluation import SelectionConfig, evaluate_both
 from dreamduck.pipeline import temperature_sweep
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig
 from dreamduck.world_model.model_config import ModelConfig
 
@@ -78,12 +79,11 @@ def test_the_seed_decides(env, world, thetas):
 def test_the_dream_of_a_controller_is_the_worlds_dream(world, thetas):
     """The compiled rollout with the policy inside, against the dream step by step in numpy."""
     from dreamduck.controllers.policy import Controller
-    from dreamduck.world_model import mdn_rnn
     from dreamduck.world_model.imagination.stepper import Dreams
 
     scores = make_evaluator("rnnenv", world, FORM)(EvalBatch(thetas[:2], (5, 6), 1, 20))
-    rnn = mdn_rnn.load(world.model.folder)
-    dreams = Dreams(rnn, mdn_rnn.load_initial(world.model.folder, rnn.config), 2, world.model.temperature)
+    model = WorldModel.load(world.model.folder)
+    dreams = Dreams(model.dynamics, model.start_states(), 2, world.model.temperature)
     dreams.reset([5, 6])
     total, alive = np.zeros(2), np.ones(2, dtype=bool)
     for _ in range(20):

@@ -19,7 +19,7 @@ from dreamduck.envs.panels import panels
 from dreamduck.envs.realenv import RealEnv, RealVectorEnv
 from dreamduck.simulator.environment import describe
 from dreamduck.simulator.road import RoadConfig
-from dreamduck.world_model import mdn_rnn, vae
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.mdn_rnn import LSTMState
 from tests.envs.conformance import Conformance
 from tests.envs.models import OBSERVATION, write_model
@@ -35,7 +35,7 @@ def folder(tmp_path_factory):
 
 def test_same_road_as_v0_and_the_frame_seen_through_the_model(folder):
     plain, env = DuckEnv(), RealEnv(weights=folder)
-    encoder, rnn = vae.load(folder), mdn_rnn.load(folder)
+    encoder, rnn = (model := WorldModel.load(folder)).vae, model.dynamics
     frame, info = plain.reset(seed=4)
     observation, own_info = env.reset(seed=4)
     assert own_info == info
@@ -82,7 +82,7 @@ def test_views(folder):
         assert pictures[name].dtype == np.uint8
         env.close()
         if name == "seen":  # the camera's frame, and beside it what the model makes of it
-            decoded = vae.load(folder).decode(env.perception.z)[0]
+            decoded = WorldModel.load(folder).vae.decode(env.perception.z)[0]
             np.testing.assert_array_equal(pictures[name], panels([env.frame(), decoded]))
     assert len({picture.tobytes() for picture in pictures.values()}) == len(pictures)
 

@@ -19,6 +19,7 @@ from dreamduck.evaluation.final_evaluation import (
     select,
 )
 from dreamduck.pipeline import ablations, temperature_sweep
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.model_config import ModelConfig
 
 SEARCH = [
@@ -207,7 +208,6 @@ def test_ablations_of_something_else_are_refused():
 
 
 def test_an_untrained_memory_is_a_memory(tmp_path):
-    from dreamduck.world_model import mdn_rnn as memory
     from dreamduck.world_model.mdn_rnn.files import save
     from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig, initial_parameters
 
@@ -216,6 +216,6 @@ def test_an_untrained_memory_is_a_memory(tmp_path):
     (tmp_path / "trained" / "vae.json").write_text("{}")
     for _ in range(2):
         folder = ablations.with_untrained_rnn(tmp_path / "trained", tmp_path / "untrained", 7)
-    assert memory.read_config(folder) == sizes
-    assert memory.load(folder) is not None
+    assert WorldModel.load(folder).sizes == sizes
+    assert WorldModel.load(folder).dynamics is not None
     assert (folder / "vae.json").exists()

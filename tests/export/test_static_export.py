@@ -93,7 +93,7 @@ def compare(memory: MDNRNN, first, temperature: float) -> None:
 
 @pytest.mark.parametrize("temperature", [TEMPERATURE, 1.0])
 def test_the_shipped_memory_as_a_graph(shipped, temperature):
-    assert 0 < shipped.dynamics.share.min() < shipped.dynamics.share.max() < 1
+    assert 0 < shipped.dynamics.residual_scale.min() < shipped.dynamics.residual_scale.max() < 1
     compare(shipped.dynamics, shipped.start_states().mu[:1], temperature)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dreamduck.world_model import vae
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.mdn_rnn import InitialZ, MDNRNNConfig, files, start_states
 from dreamduck.world_model.mdn_rnn.layout import initial_parameters
 from dreamduck.world_model.vae.files import save
@@ -15,7 +15,7 @@ def write_model(folder: Path, seed: int = 0) -> Path:
     """Write weights of every kind into a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     save(folder, parameters(seed=seed), {})
-    assert vae.load(folder).z_size == 64
+    assert WorldModel.load(folder).vae.z_size == 64
     config = MDNRNNConfig(residual=True)
     random = np.random.default_rng(seed)
     made = initial_parameters(config, seed)

@@ -3,7 +3,7 @@
 z is the encoder's mean, without noise: the same
 frame then always looks the same, and a controller is not shaken by numbers that mean nothing. (The
 original drew z anew from mu and logvar at every frame. In the dream z is drawn, since there chance
-stands for what the memory does not know.)"""
+stands for what the MDN-RNN does not know.)"""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class FrameEncoder(Protocol):
 
 
 class Perception:
-    """What N cars make of what they see; keeps the memory's state of each.
+    """What N cars make of what they see; keeps the MDN-RNN's state of each.
 
     Args:
         vision, memory: the world model.

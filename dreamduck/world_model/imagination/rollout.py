@@ -21,8 +21,7 @@ from dreamduck.common.seeding import derive
 from dreamduck.world_model.imagination import TEMPERATURE
 from dreamduck.world_model.imagination.noise import Noise
 from dreamduck.world_model.imagination.stepper import check_temperature
-from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ, graph
-from dreamduck.world_model.mdn_rnn.layout import ALIVE, ENDED
+from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ, equations, graph
 
 Tensor = Any
 Policy = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -62,7 +61,7 @@ class Dream:
     def __init__(self, memory: MDNRNN, initial: InitialZ) -> None:
         self.memory, self.initial = memory, initial
         self._weights = graph.StepWeights(*(tf.constant(array) for array in memory.merged()))
-        self._share, self._bounds = tf.constant(memory.share), tf.constant(memory.bounds)
+        self._residual_scale, self._bounds = tf.constant(memory.residual_scale), tf.constant(memory.bounds)
         self._compiled: dict[tuple[Policy, bool], Any] = {}
 
     def rollout(
@@ -85,8 +84,8 @@ class Dream:
             steps: a dream is cut after so many.
             seed: of all, or one for each candidate. Episode e of a candidate with seed s is the dream
                 (s, e), whoever else dreams; the world v2 dreams (s, 0) after `reset(seed=s)`.
-            temperature: 1 as the memory expects; less is surer, more is stranger.
-            trace: also return every step, at the price of the memory for it.
+            temperature: 1 as the MDN-RNN expects; less is surer, more is stranger.
+            trace: also return every step, at the price of the RAM for it.
         Raises:
             ConfigError: a number is out of its range, or the shapes do not fit.
         """
@@ -168,14 +167,16 @@ class Dream:
             action = policy(theta, z, c, h)
             c, h, out = graph.advance(self._weights, z, action, c, h)
             chance = uniform[t]
-            going, ending, end = self._heads(out)
+            going, ending, end = equations.end_and_rewards(tf, out, sizes)
             ended = chance[:, -1] < end
             reward = tf.where(ended, ending, going)
             rows = tuple(r.write(t, v) for r, v in zip(rows, (z, action, reward, end), strict=False))
             total = total + tf.where(alive, reward, 0.0)
             length = length + tf.cast(alive, tf.int32)
             alive = tf.logical_and(alive, tf.logical_not(ended))
-            z = graph.sample(sizes, out, z, self._share, chance, normal[t], temperature, self._bounds)
+            z = graph.sample(
+                sizes, out, z, self._residual_scale, chance, normal[t], temperature, self._bounds
+            )
             return t + 1, (z, c, h, total, length, alive), rows
 
         def carry_state(t: Tensor, carried: tuple[Tensor, ...], rows: tuple[Any, ...]) -> Tensor:
@@ -184,12 +185,6 @@ class Dream:
         start = (tf.constant(0), (z, c, h, total, length, alive), rows)
         _, carried, rows = tf.while_loop(carry_state, body, start, parallel_iterations=1)
         return (*carried, *(row.stack() for row in rows))
-
-    def _heads(self, out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Rewards of going on and of ending, and the probability of the end, each (B,)."""
-        width = self.memory.config.mixture_size
-        end = 0.5 * tf.tanh(0.5 * out[:, width + 2]) + 0.5
-        return out[:, width + ALIVE], out[:, width + ENDED], end
 
 
 class _Table:

@@ -107,7 +107,7 @@ class Dreams:
     Args:
         memory, initial: what is dreamt, and where it begins.
         count: N.
-        temperature: 1 as the memory expects; less is surer, more is stranger.
+        temperature: 1 as the MDN-RNN expects; less is surer, more is stranger.
     Raises:
         ConfigError: a temperature that is not more than 0.
     """

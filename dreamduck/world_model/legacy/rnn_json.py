@@ -39,7 +39,7 @@ def read_legacy(
 ) -> tuple[Parameters, MDNRNNConfig]:
     """Read an `rnn.json` of 2019, of whatever sizes.
 
-    A file without rewards and ends gives a memory that predicts rewards of 0 and no end. Of the Doom
+    A file without rewards and ends gives an MDN-RNN that predicts rewards of 0 and no end. Of the Doom
     variant, the input that tells of a beginning counts as the last number of the action (the original
     also begins with a state of zeros there).
 
@@ -101,7 +101,7 @@ def read_legacy(
 
 
 def legacy_card(parameters: Parameters) -> dict[str, Any]:
-    """What is known of a memory that `read_legacy` gave: whether it is the Doom variant."""
+    """What is known of an MDN-RNN that `read_legacy` gave: whether it is the Doom variant."""
     doom = bool(parameters["head_end/kernel"].any() or parameters["head_end/bias"][0] != NEVER)
     return {"form": FORM, "begins": doom}
 
@@ -112,7 +112,7 @@ def write_legacy(path: PathLike, parameters: Parameters, config: MDNRNNConfig, e
     Args:
         ends: write the Doom variant, with the logit of an end; rewards have no place in either form.
     Raises:
-        WeightsError: a memory with `residual`, which the original's equations do not have.
+        WeightsError: an MDN-RNN with `residual`, which the original's equations do not have.
     """
     if config.residual:
         raise WeightsError(f"{path}: the 2019 form has no place for 'residual'; train with --no-residual")

@@ -1,8 +1,8 @@
 """Series of episodes as a stream of training batches.
 
-B lanes run side by side, each through one episode after another, T
-steps at a time; the LSTM's state goes with its lane and is zero at an episode's first step, and only
-there. Where an episode ends within a batch, the rest of its lane is padding: the next one begins with
+B streams run side by side, each through one episode after another, T
+steps at a time; the LSTM's state goes with its stream and is zero at an episode's first step, and only
+there. Where an episode ends within a batch, the rest of its stream is padding: the next one begins with
 the next batch. So no state crosses an episode's border, and none begins at zero in mid-episode."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ORDER_KEY = 1
 
 
 class Batch(NamedTuple):
-    """T steps of B lanes."""
+    """T steps of B streams."""
 
     mu: FloatArray  # (B, T + 1, Z); what comes next is one step on
     logvar: FloatArray  # (B, T + 1, Z)
@@ -34,7 +34,7 @@ class Batch(NamedTuple):
     done: FloatArray  # (B, T), 1 where the episode ended with the step
     step: FloatArray  # (B, T), 1 where there is a step, 0 where there is padding
     has_next: FloatArray  # (B, T), 1 where the next frame is known
-    carry_state: FloatArray  # (B,), 1 where the lane's state is carried over, 0 where an episode begins
+    carry_state: FloatArray  # (B,), 1 where the stream's state is carried over, 0 where an episode begins
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class WindowPlan:
     Attributes:
         start: (S, B) int64, row of the window's first step.
         stop: (S, B) int64, row after the episode's last step.
-        goes_on: (S, B) bool.
+        carry_state: (S, B) bool, where the window goes on in the same episode.
     """
 
     start: npt.NDArray[np.int64]
@@ -63,7 +63,7 @@ def split(series: Series) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 def plan(
     offsets: npt.NDArray[np.int64],
     episodes: npt.NDArray[np.int64],
-    lanes: int,
+    streams: int,
     length: int,
     steps: int,
     seed: int,
@@ -75,23 +75,26 @@ def plan(
     Args:
         offsets: (E + 1,), rows of the episodes in the series.
         episodes: those to use.
-        lanes: B. length: T.
+        streams: B.
+        length: T.
+        steps: S.
+        seed: decides the order.
     Raises:
         TrainingError: no episode to use.
     """
     if not len(episodes):
         raise TrainingError("expected recorded episodes to learn from, got none")
     order = _endless(offsets, episodes, seed)
-    start, stop = np.zeros((steps, lanes), np.int64), np.zeros((steps, lanes), np.int64)
-    carry_state = np.zeros((steps, lanes), np.bool_)
-    row, end = [0] * lanes, [0] * lanes
+    start, stop = np.zeros((steps, streams), np.int64), np.zeros((steps, streams), np.int64)
+    carry_state = np.zeros((steps, streams), np.bool_)
+    row, end = [0] * streams, [0] * streams
     for step in range(steps):
-        for lane in range(lanes):
-            carry_state[step, lane] = row[lane] < end[lane]
-            if not carry_state[step, lane]:
-                row[lane], end[lane] = next(order)
-            start[step, lane], stop[step, lane] = row[lane], end[lane]
-            row[lane] += length
+        for stream in range(streams):
+            carry_state[step, stream] = row[stream] < end[stream]
+            if not carry_state[step, stream]:
+                row[stream], end[stream] = next(order)
+            start[step, stream], stop[step, stream] = row[stream], end[stream]
+            row[stream] += length
     return WindowPlan(start, stop, carry_state)
 
 

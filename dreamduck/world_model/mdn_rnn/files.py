@@ -1,4 +1,4 @@
-"""The memory's weights on disk: `rnn.weights.h5`, as Keras writes it, and its card `rnn.json`.
+"""The MDN-RNN's weights on disk: `rnn.weights.h5`, as Keras writes it, and its card `rnn.json`.
 
 Reading needs h5py alone. Weights that are saved to be used are
 rounded to half precision; the card's figures are those of the rounded weights."""

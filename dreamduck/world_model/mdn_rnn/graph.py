@@ -1,15 +1,15 @@
-"""The memory's step, its draw and its LSTM over a sequence, in TensorFlow's operations.
+"""The MDN-RNN's step and draw in TensorFlow, by the equations that numpy runs; its LSTM over a sequence.
 
-Dreams and the training run the same arithmetic as `step` and `mixture`
-do in numpy; tests hold them together."""
+The LSTM over a sequence has a gradient of its own (`benchmarks/memory.py` shows what it gains); tests hold
+it to Keras's layer and to the equations."""
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple
 
 from dreamduck.common.backend import tf
+from dreamduck.world_model.mdn_rnn import equations
 from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig
-from dreamduck.world_model.mdn_rnn.step import gate_halves
 
 Tensor = Any
 
@@ -34,16 +34,8 @@ def advance(
         c, h, out: (B, H) twice and (B, 3KZ + 3).
     """
     gates = tf.tanh(tf.matmul(tf.concat([z, action, h], 1), weights.gates) + weights.gates_bias)
-    write, keep, new, show = _opened(gates)
-    c = keep * c + write * new
-    h = show * tf.tanh(c)
+    h, c = equations.cell(tf, gates, c)
     return c, h, tf.matmul(h, weights.heads) + weights.heads_bias
-
-
-def _opened(gates: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What is written, kept, new and shown, each (B, H), from tanh of the halved gates (B, 4H)."""
-    write, keep, new, show = tf.split(gates, 4, axis=1)
-    return write * 0.5 + 0.5, keep * 0.5 + 0.5, new, show * 0.5 + 0.5
 
 
 def lstm(
@@ -69,7 +61,7 @@ def lstm(
 @tf.custom_gradient
 def _lstm(x: Tensor, h: Tensor, c: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor) -> Any:
     units, first = recurrent.shape[0], h
-    halves, weights = gate_halves(units), tf.concat([kernel, recurrent], 0)
+    halves, weights = equations.gate_halves(units), tf.concat([kernel, recurrent], 0)
     halved, halved_bias = weights * halves, bias * halves
     width, steps = kernel.shape[0], tf.shape(x)[1]
     x = tf.transpose(x, (1, 0, 2))
@@ -79,7 +71,7 @@ def _lstm(x: Tensor, h: Tensor, c: Tensor, kernel: Tensor, recurrent: Tensor, bi
 
     def forward(t: Tensor, h: Tensor, c: Tensor, kept: tuple[Any, ...]) -> tuple[Any, ...]:
         gates = tf.tanh(tf.matmul(tf.concat([x[t], h], 1), halved) + halved_bias)
-        write, keep, new, show = _opened(gates)
+        write, keep, new, show = equations.opened(gates)
         after = keep * c + write * new
         bent = tf.tanh(after)
         h = show * bent
@@ -98,7 +90,7 @@ def _lstm(x: Tensor, h: Tensor, c: Tensor, kernel: Tensor, recurrent: Tensor, bi
 
         def backward(t: Tensor, d_h: Tensor, d_c: Tensor, gradients: Any) -> tuple[Any, ...]:
             now, curve = gates.read(t), bent.read(t)
-            write, keep, new, show = _opened(now)
+            write, keep, new, show = equations.opened(now)
             d_h = d_h + d_hidden[t]
             d_c = d_c + d_h * show * (1 - curve * curve)
             opened = tf.concat([d_c * new, d_c * before.read(t), d_c * write, d_h * curve], 1)
@@ -122,7 +114,7 @@ def sample(
     config: MDNRNNConfig,
     out: Tensor,
     z: Tensor,
-    share: Tensor,
+    residual_scale: Tensor,
     uniform: Tensor,
     normal: Tensor,
     temperature: Tensor,
@@ -132,28 +124,18 @@ def sample(
 
     Args:
         out: (B, 3KZ + 3), what the heads gave. z: (B, Z), the latent before.
-        share: (Z,), of that latent which is added to the means; unused without `residual`.
+        residual_scale: (Z,), of that latent which is added to the means; unused without `residual`.
         uniform: (B, Z) or more columns. normal: (B, Z).
         bounds: (2, Z), the least and the greatest value of each latent.
     Returns:
         (B, Z).
     """
-    size, count = config.z_size, config.mixtures
-    columns = [out[:, i * size : (i + 1) * size] for i in range(3 * count)]
-    logits, means, logstds = columns[:count], columns[count : 2 * count], columns[2 * count :]
-    most = logits[0]
-    for other in logits[1:]:
-        most = tf.maximum(most, other)
-    steps: list[Tensor] = []
-    for one in logits:
-        weight = tf.exp((one - most) / temperature)
-        steps.append(weight + steps[-1] if steps else weight)
-    point = uniform[:, :size] * steps[-1]
-    mean, logstd = means[0], logstds[0]
-    for k in range(1, count):
-        beyond = point > steps[k - 1]
-        mean, logstd = tf.where(beyond, means[k], mean), tf.where(beyond, logstds[k], logstd)
-    if config.residual:
-        mean = mean + share * z
-    drawn = mean + tf.exp(logstd) * normal * tf.sqrt(temperature)
-    return tf.minimum(tf.maximum(drawn, bounds[0]), bounds[1])
+    return equations.draw(
+        tf,
+        *equations.mixture_columns(out, config),
+        uniform[:, : config.z_size],
+        normal,
+        temperature,
+        bounds,
+        residual_scale * z if config.residual else None,
+    )

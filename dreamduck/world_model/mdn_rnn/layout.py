@@ -31,7 +31,7 @@ REWARD_AND_END = ("head_reward/", "head_end/")  # what the names of these heads'
 
 @dataclasses.dataclass(frozen=True)
 class MDNRNNConfig:
-    """The sizes of a memory, and its one choice of form."""
+    """The sizes of an MDN-RNN, and its one choice of form."""
 
     z_size: int = option(Z_SIZE, "size of the latent vector", low=1, high=SIZE_LIMIT)
     action_size: int = option(ACTION_SIZE, "numbers in an action", low=1, high=SIZE_LIMIT)
@@ -56,7 +56,7 @@ class MDNRNNConfig:
 def shapes(config: MDNRNNConfig) -> dict[str, tuple[int, ...]]:
     """Every parameter's name and shape."""
     hidden = config.hidden_size
-    share: dict[str, tuple[int, ...]] = {"head_share/kernel": (config.z_size,)} if config.residual else {}
+    scale: dict[str, tuple[int, ...]] = {"head_share/kernel": (config.z_size,)} if config.residual else {}
     return {
         "core/kernel": (config.input_size, 4 * hidden),
         "core/recurrent_kernel": (hidden, 4 * hidden),
@@ -67,7 +67,7 @@ def shapes(config: MDNRNNConfig) -> dict[str, tuple[int, ...]]:
         "head_reward/bias": (2,),
         "head_end/kernel": (hidden, 1),
         "head_end/bias": (1,),
-        **share,
+        **scale,
     }
 
 

@@ -1,8 +1,8 @@
 """Mixture-density maths for the next latent, in numpy.
 
 Source: Bishop 1994; Ha & Schmidhuber 2018, App. A.2. Each latent
-has a mixture of K Gaussians of its own. `dream.rollout` has the same draw in TensorFlow, and the
-trainer the same likelihood in Keras; tests hold them together."""
+has a mixture of K Gaussians of its own. Keras has the same likelihood in `network`; a test holds them
+together."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from dreamduck.world_model.mdn_rnn import equations
+
 FloatArray = npt.NDArray[np.float32]
 
 Z_LIMIT = 50.0  # no latent is drawn beyond it, where it is not known what training saw
@@ -19,7 +21,7 @@ LOG_SQRT_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
 class Mixture(NamedTuple):
-    """What the memory says of the next latent."""
+    """What the MDN-RNN says of the next latent."""
 
     logmix: FloatArray  # (B, K, Z), log weights; they sum to 1 over K
     mix_mu: FloatArray  # (B, K, Z)
@@ -80,12 +82,9 @@ def sample(
     low, high = (-Z_LIMIT, Z_LIMIT) if bounds is None else bounds
     if temperature == 0:
         return np.clip(likeliest(mixture), low, high)
-    logits = mixture.logmix / np.float32(temperature)
-    weights = np.exp(logits - logits.max(axis=1, keepdims=True))
-    steps = np.cumsum(weights, axis=1)
-    point = uniform * steps[:, -1]
-    chosen = (point[:, None] > steps[:, :-1]).sum(axis=1)[:, None]  # (B, 1, Z)
-    mean = np.take_along_axis(mixture.mix_mu, chosen, axis=1)[:, 0]
-    logstd = np.take_along_axis(mixture.mix_logstd, chosen, axis=1)[:, 0]
-    drawn = mean + np.exp(logstd) * normal * np.float32(math.sqrt(temperature))
-    return np.clip(drawn, low, high)
+    logits, means, logstds = (list(part.swapaxes(0, 1)) for part in mixture)  # K of (B, Z) each
+    limits = np.float32(low), np.float32(high)
+    drawn: FloatArray = equations.draw(
+        np, logits, means, logstds, uniform, normal, np.float32(temperature), limits
+    )
+    return drawn

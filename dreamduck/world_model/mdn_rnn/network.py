@@ -11,9 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dreamduck.common.backend import FLOAT, has_gpu, keras
-from dreamduck.world_model.mdn_rnn import graph
+from dreamduck.world_model.mdn_rnn import equations, graph
 from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig, Parameters, check_parameters, shapes
-from dreamduck.world_model.mdn_rnn.step import gate_halves
 
 ops = keras.ops
 Tensor = Any
@@ -23,7 +22,7 @@ class Heads(NamedTuple):
     """What the heads give at every step."""
 
     mixture: Tensor  # (B, T, 3KZ): logits, means, logarithms of the standard deviations
-    shift: Tensor  # (B, T, Z), added to the means; zeros without `residual`
+    residual: Tensor  # (B, T, Z), added to the means; zeros without `residual`
     reward: Tensor  # (B, T, 2)
     end_logit: Tensor  # (B, T)
 
@@ -95,14 +94,14 @@ class MDNRNNNetwork(keras.Model):
             hidden, h, c = self.core(inputs, initial_state=[h, c])
         else:
             hidden, h, c = graph.lstm(inputs, h, c, *self.core.weights)
-        shift = self.head_share(z) if self.sizes.residual else ops.zeros_like(z)
+        residual = self.head_share(z) if self.sizes.residual else ops.zeros_like(z)
         reward, end = self.head_reward(hidden), self.head_end(hidden)[..., 0]
-        return Heads(self.head_mixture(hidden), shift, reward, end), h, c
+        return Heads(self.head_mixture(hidden), residual, reward, end), h, c
 
     def merged(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The weights as `MDNRNN.merged` gives them."""
         kernel, recurrent, bias = self.core.weights
-        halves = gate_halves(self.sizes.hidden_size)
+        halves = equations.gate_halves(self.sizes.hidden_size)
         heads = (self.head_mixture, self.head_reward, self.head_end)
         return (
             ops.concatenate([kernel, recurrent]) * halves,
@@ -145,7 +144,7 @@ def outputs_of(heads: Heads, config: MDNRNNConfig) -> Outputs:
     parts = ops.reshape(heads.mixture, shape)
     logits, mix_mu, mix_logstd = (parts[:, :, i] for i in range(3))
     logmix = logits - ops.logsumexp(logits, axis=2, keepdims=True)
-    return Outputs(logmix, mix_mu + heads.shift[:, :, None], mix_logstd, heads.reward, heads.end_logit)
+    return Outputs(logmix, mix_mu + heads.residual[:, :, None], mix_logstd, heads.reward, heads.end_logit)
 
 
 def negative_log_likelihood(outputs: Outputs, z_next: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""How good a memory is on episodes that it never saw.
+"""How good an MDN-RNN is on episodes that it never saw.
 
 Every figure is of one step ahead; `evaluate` dreams on."""
 

@@ -1,4 +1,4 @@
-"""How the memory is trained.
+"""How the MDN-RNN is trained.
 
 No TensorFlow is loaded here, so that `rnn_train.py -h`
 answers at once."""
@@ -22,7 +22,7 @@ from dreamduck.world_model.mdn_rnn.layout import (
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
-    """How the memory is trained."""
+    """How the MDN-RNN is trained."""
 
     series: str = option("series", "folder with series.npz, or the file")
     weights: str = option("weights", "folder that the weights, their card and the checkpoint go to")
@@ -34,8 +34,12 @@ class TrainingConfig:
     grad_clip: float = option(1.0, "longest gradient, over all weights", above=0.0)
     end_weight: float = option(10.0, "how much an end counts against a step that is none", above=0.0)
     reward_weight: float = option(1.0, "of the reward's loss beside the latent's", low=0.0)
-    dreaming: float = option(
-        0.5, "share of the episodes that dream on from somewhere in a batch", low=0.0, high=1.0
+    scheduled_sampling: float = option(
+        0.5,
+        "share of a batch's episodes that go on with latents drawn from the model's own predictions",
+        low=0.0,
+        high=1.0,
+        flags=("--dreaming",),
     )
     hidden_size: int = option(HIDDEN_SIZE, "units of the LSTM", low=1, high=8192)
     mixtures: int = option(MIXTURES, "Gaussians for each latent", low=1, high=64)
@@ -60,11 +64,11 @@ class TrainingConfig:
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in free}
 
     def sizes(self, z_size: int = Z_SIZE, action_size: int = ACTION_SIZE) -> MDNRNNConfig:
-        """The sizes of the memory to train."""
+        """The sizes of the MDN-RNN to train."""
         return MDNRNNConfig(z_size, action_size, self.hidden_size, self.mixtures, self.residual)
 
     def check_sizes(self, sizes: MDNRNNConfig, source: str) -> None:
-        """Refuse flags that ask for another form than a memory has whose heads are trained.
+        """Refuse flags that ask for another form than an MDN-RNN has whose heads are trained.
 
         Raises:
             ConfigError: a size was given, and is another one.

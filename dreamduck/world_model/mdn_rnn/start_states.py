@@ -32,11 +32,11 @@ LOGVAR_LIMIT = 50.0  # beyond it, half of it in an exponential leaves what float
 
 
 class InitialZ(NamedTuple):
-    """First latents of N dreams, and what the memory knows by then."""
+    """First latents of N dreams, and what the MDN-RNN knows by then."""
 
     mu: FloatArray  # (N, Z)
     logvar: FloatArray  # (N, Z)
-    h: FloatArray | None = None  # (N, H); None where the memory knows nothing
+    h: FloatArray | None = None  # (N, H); None where the MDN-RNN knows nothing
     c: FloatArray | None = None  # (N, H)
 
     def draw(self, uniform: npt.ArrayLike, normal: FloatArray) -> FloatArray:
@@ -51,7 +51,7 @@ class InitialZ(NamedTuple):
         return self.mu[rows] + np.exp(self.logvar[rows] * np.float32(0.5)) * normal
 
     def recall(self, uniform: npt.ArrayLike, hidden_size: int) -> LSTMState:
-        """The memory's states that belong to the latents which the same numbers draw, each (..., H)."""
+        """The MDN-RNN's states that belong to the latents which the same numbers draw, each (..., H)."""
         rows = self._rows(uniform)
         if self.h is None or self.c is None:
             shape = (*rows.shape, hidden_size)
@@ -127,7 +127,7 @@ def write_midway(path: PathLike, initial: InitialZ) -> None:
 
 
 def read_midway(path: PathLike, z_size: int, hidden_size: int) -> InitialZ:
-    """Read a `midway.npz` of a memory of these sizes.
+    """Read a `midway.npz` of an MDN-RNN of these sizes.
 
     Raises:
         WeightsError: it is missing, damaged, or of another memory.

@@ -1,4 +1,4 @@
-"""One step of the memory, in numpy and compiled products.
+"""One step of the MDN-RNN, in numpy and compiled products.
 
 For one car this is quicker than any graph (`benchmarks/dream.py`
 measures it), and it runs inside anybody's session, or beside OpenGL, where TensorFlow cannot."""
@@ -13,9 +13,8 @@ import numpy.typing as npt
 
 from dreamduck.common.errors import WeightsError
 from dreamduck.common.products import Product
+from dreamduck.world_model.mdn_rnn import equations
 from dreamduck.world_model.mdn_rnn.layout import (
-    ALIVE,
-    ENDED,
     FloatArray,
     MDNRNNConfig,
     Parameters,
@@ -25,7 +24,7 @@ from dreamduck.world_model.mdn_rnn.mixture import Z_LIMIT, Mixture, log_softmax,
 
 
 class LSTMState(NamedTuple):
-    """What the memory carries from step to step."""
+    """What the MDN-RNN carries from step to step."""
 
     h: FloatArray  # (B, H), the LSTM's output
     c: FloatArray  # (B, H), its cell
@@ -69,7 +68,7 @@ class MDNRNN:
         self.parameters = p = check_parameters(parameters, config)
         gates, gates_bias, heads, heads_bias = self.merged()
         self._gates, self._heads = Product(gates, gates_bias), Product(heads, heads_bias)
-        self.share = p.get("head_share/kernel", np.zeros(config.z_size, np.float32))
+        self.residual_scale = p.get("head_share/kernel", np.zeros(config.z_size, np.float32))
 
     @property
     def begins(self) -> bool:
@@ -87,7 +86,7 @@ class MDNRNN:
         """The weights as one step uses them: gates (Z + A + H, 4H), halved but for the candidate's, their
         bias, all heads side by side (H, 3KZ + 3), their bias.
         """
-        p, halves = self.parameters, gate_halves(self.config.hidden_size)
+        p, halves = self.parameters, equations.gate_halves(self.config.hidden_size)
         heads = ("head_mixture", "head_reward", "head_end")
         return (
             np.concatenate([p["core/kernel"], p["core/recurrent_kernel"]]) * halves,
@@ -107,15 +106,10 @@ class MDNRNN:
         Args:
             z: (B, Z). action: (B, A).
         """
-        hidden = self.config.hidden_size
         inputs = np.concatenate([z, np.asarray(action, dtype=np.float32), state.h], axis=1)
         gates = self._gates(inputs)
         np.tanh(gates, out=gates)
-        keep = gates[:, hidden : 2 * hidden] * np.float32(0.5) + np.float32(0.5)
-        write = gates[:, :hidden] * np.float32(0.5) + np.float32(0.5)
-        show = gates[:, 3 * hidden :] * np.float32(0.5) + np.float32(0.5)
-        c = keep * state.c + write * gates[:, 2 * hidden : 3 * hidden]
-        return LSTMState(show * np.tanh(c), c)
+        return LSTMState(*equations.cell(np, gates, state.c))
 
     def predict(self, z: FloatArray, state: LSTMState) -> Prediction:
         """What follows, after `advance`.
@@ -127,14 +121,9 @@ class MDNRNN:
         out = self._heads(state.h)
         width = config.mixture_size
         parts = out[:, :width].reshape(-1, 3, config.mixtures, config.z_size)
-        mix_mu = parts[:, 1] + (self.share * z)[:, None] if config.residual else parts[:, 1]
-        end = 0.5 * np.tanh(0.5 * out[:, width + 2]) + 0.5
-        return Prediction(
-            Mixture(log_softmax(parts[:, 0]), mix_mu, parts[:, 2]),
-            out[:, width + ALIVE],
-            out[:, width + ENDED],
-            end,
-        )
+        mix_mu = parts[:, 1] + (self.residual_scale * z)[:, None] if config.residual else parts[:, 1]
+        mixture = Mixture(log_softmax(parts[:, 0]), mix_mu, parts[:, 2])
+        return Prediction(mixture, *equations.end_and_rewards(np, out, config))
 
     def draw(
         self, mixture: Mixture, uniform: FloatArray, normal: FloatArray, temperature: float
@@ -162,10 +151,3 @@ def latent_bounds(card: Mapping[str, Any], config: MDNRNNConfig) -> FloatArray:
             "'high' that are not less; train it again with rnn_train.py"
         )
     return found
-
-
-def gate_halves(hidden_size: int) -> FloatArray:
-    """(4H,): sigmoid(x) = tanh(x / 2) / 2 + 1/2, so with halved gates one tanh serves all four."""
-    halves = np.full(4 * hidden_size, 0.5, np.float32)
-    halves[2 * hidden_size : 3 * hidden_size] = 1.0  # the candidate's is a tanh
-    return halves

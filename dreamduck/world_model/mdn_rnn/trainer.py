@@ -1,8 +1,8 @@
-"""The memory's training step: model, optimizer, losses.
+"""The MDN-RNN's training step: network, optimizer, losses.
 
 Source: Ha & Schmidhuber 2018, App. A.2, and its Doom agent for the
 end of the episode. What chance decides follows from (seed, step), so that weights, the optimizer's
-variables and the lanes' LSTM states are the whole state."""
+variables and the streams' LSTM states are the whole state."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dreamduck.common.backend import has_gpu, keras, tf
+from dreamduck.common.backend import has_gpu, tf
+from dreamduck.world_model import fit
 from dreamduck.world_model.latents import Series
 from dreamduck.world_model.mdn_rnn import graph
 from dreamduck.world_model.mdn_rnn.batches import Batch
@@ -34,11 +35,9 @@ from dreamduck.world_model.mdn_rnn.network import (
 )
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
 
-COSINE_END = 0.02  # of the learning rate
 WARM_UP = 50  # steps until the learning rate is whole
-PREFIX = "weight/"
-DREAMS_FROM = 1 / 3  # of the training; what is dreamt before is not worth learning from
-DREAM_KEYS = range(4)  # streams of chance of their own
+SAMPLES_FROM = 1 / 3  # of the training; what is drawn before is not worth learning from
+SAMPLING_KEYS = range(4)  # random streams of scheduled sampling
 SPREADS = 3.0  # of a latent about its mean that belong to its range
 MEASURED = 16_384  # rows of a series that are measured at once
 SMALLEST_SPREAD = 1e-3  # rewards that hardly differ are not blown up
@@ -52,14 +51,14 @@ class RewardScale(NamedTuple):
 
 
 class LatentScale(NamedTuple):
-    """How latents drawn from mu and logvar go on, each by itself, (Z,): next = mean + share * now + rest.
+    """How latents drawn from mu and logvar go on, each by itself, (Z,): next = mean + scale * now + rest.
 
     Training begins there: most latents change little from step to step, and those that the VAE does not
     use are noise, of which nothing goes on.
     """
 
     mean: FloatArray
-    share: FloatArray  # the best linear guess; 0 for a memory without `residual`
+    residual_scale: FloatArray  # the best linear guess; 0 for a memory without `residual`
     spread: FloatArray  # standard deviation of the rest
     bounds: FloatArray  # (2, Z), the range of what is drawn
 
@@ -77,12 +76,17 @@ class Losses(NamedTuple):
         """Whether all are numbers."""
         return all(math.isfinite(value) for value in self)
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """For the log."""
+        return self._asdict()
 
-class Trainer:
-    """The model, its optimizer, the lanes' states, and one compiled step.
+
+class Trainer(fit.Trainer):
+    """The model, its optimizer, the streams' states, and one compiled step.
 
     Args:
-        config: the settings. sizes: of the memory.
+        config: the settings. sizes: of the MDN-RNN.
         scale: of the rewards to learn from. latents: likewise.
         frozen: weights that are kept, where only the heads for reward and end are trained.
     """
@@ -96,53 +100,51 @@ class Trainer:
         frozen: Parameters | None = None,
     ) -> None:
         self.config, self.sizes, self.scale, self.latents = config, sizes, scale, latents
-        self.model = MDNRNNNetwork(sizes)
-        self.model.set_parameters({**first_parameters(sizes, config.seed, latents), **(frozen or {})})
+        model = MDNRNNNetwork(sizes)
+        model.set_parameters({**first_parameters(sizes, config.seed, latents), **(frozen or {})})
         if frozen is not None:
-            self.model.freeze()
-        self.optimizer = keras.optimizers.Adam(config.learning_rate)
-        self.optimizer.build(self.model.trainable_variables)
-        lanes = (config.batch_size, sizes.hidden_size)
-        self._lanes = [tf.Variable(np.zeros(lanes, np.float32), trainable=False) for _ in "hc"]
-        self._dreamers = round(config.dreaming * config.batch_size)
+            model.freeze()
+        super().__init__(model, config.learning_rate)
+        shape = (config.batch_size, sizes.hidden_size)
+        self._states = [tf.Variable(np.zeros(shape, np.float32), trainable=False) for _ in "hc"]
+        self._sampled_rows = round(config.scheduled_sampling * config.batch_size)
         self._step = tf.function(self._train_step)
-        self._slopes = tf.function(self._losses_and_slopes, jit_compile=not has_gpu())
+        self._compiled_losses = tf.function(self._losses_and_gradients, jit_compile=not has_gpu())
 
     def learning_rate(self, step: int) -> float:
         """Of a step, by the schedule."""
-        part = 0.5 * (1 + math.cos(math.pi * step / self.config.steps))
         rise = min(1.0, (step + 1) / WARM_UP)
-        return self.config.learning_rate * rise * (COSINE_END + (1 - COSINE_END) * part)
+        return self.config.learning_rate * rise * fit.cosine(step, self.config.steps)
 
     def train(self, batch: Batch, step: int) -> Losses:
         """Learn from one batch; returns the losses before the step."""
         self.optimizer.learning_rate.assign(self.learning_rate(step))
-        dreams = step >= DREAMS_FROM * self.config.steps and self._dreamers > 0
-        found = self._step(*(tf.constant(part) for part in batch), tf.constant(step), dreams=dreams)
+        samples = step >= SAMPLES_FROM * self.config.steps and self._sampled_rows > 0
+        found = self._step(*(tf.constant(part) for part in batch), tf.constant(step), samples=samples)
         return Losses(*(float(value) for value in found.numpy()))
 
-    def _train_step(self, *given: Any, dreams: bool) -> Any:
+    def _train_step(self, *given: Any, samples: bool) -> Any:
         batch, step = Batch(*given[:-1]), given[-1]
         seed = tf.stack([tf.constant(self.config.seed % 2**31), step])
         noise = tf.random.stateless_normal(tf.shape(batch.mu), seed)
         z = batch.mu + tf.exp(batch.logvar / 2) * noise
-        h, c = (state * batch.carry_state[:, None] for state in self._lanes)
+        h, c = (state * batch.carry_state[:, None] for state in self._states)
         seen = z[:, :-1]
-        if dreams:
-            seen = self.dream_on(seen, batch.action, h, c, seed)
+        if samples:
+            seen = self.sample_inputs(seen, batch.action, h, c, seed)
         with tf.GradientTape() as tape:
             heads, h, c = self.model.heads(seen, batch.action, h, c)
-        parts, gradients = self._slopes(heads, z[:, 1:], batch)
+        parts, gradients = self._compiled_losses(heads, z[:, 1:], batch)
         variables = self.model.trainable_variables
         gradients = tape.gradient(heads, variables, output_gradients=gradients)
         gradients, norm = tf.clip_by_global_norm(gradients, self.config.grad_clip)
         self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        for state, value in zip(self._lanes, (h, c), strict=True):
+        for state, value in zip(self._states, (h, c), strict=True):
             state.assign(value)
         return tf.stack([*parts, norm])
 
-    def dream_on(self, z: Any, action: Any, h: Any, c: Any, seed: Any) -> Any:
-        """What goes into the memory: in some lanes, from some step on, what it expects itself.
+    def sample_inputs(self, z: Any, action: Any, h: Any, c: Any, seed: Any) -> Any:
+        """What goes in: in some rows, from some step on, draws of the model's own predictions.
 
         Source: Bengio et al. 2015, scheduled sampling. In a dream nothing else goes in, so it must learn
         what follows upon its own latents, with their errors, and when an episode ends on such a way. The
@@ -153,30 +155,32 @@ class Trainer:
         Returns:
             (B, T, Z).
         """
-        chance = [tf.random.experimental.stateless_fold_in(seed, key) for key in DREAM_KEYS]
-        lanes, steps = tf.shape(z)[0], tf.shape(z)[1]
-        lane = tf.argsort(tf.random.stateless_uniform((lanes,), chance[0]))[: self._dreamers]
-        known, done, h, c = (tf.gather(part, lane) for part in (z, action, h, c))
+        chance = [tf.random.experimental.stateless_fold_in(seed, key) for key in SAMPLING_KEYS]
+        count, steps = tf.shape(z)[0], tf.shape(z)[1]
+        row = tf.argsort(tf.random.stateless_uniform((count,), chance[0]))[: self._sampled_rows]
+        known, done, h, c = (tf.gather(part, row) for part in (z, action, h, c))
         last = tf.maximum(steps - 1, 1)
-        begin = tf.random.stateless_uniform((self._dreamers,), chance[1], 0, last, tf.int32)
+        begin = tf.random.stateless_uniform((self._sampled_rows,), chance[1], 0, last, tf.int32)
         uniform = tf.random.stateless_uniform(tf.shape(known), chance[2])
         normal = tf.random.stateless_normal(tf.shape(known), chance[3])
         weights = graph.StepWeights(*self.model.merged())
-        share = self.model.head_share.kernel if self.sizes.residual else 0.0
+        residual_scale = self.model.head_share.kernel if self.sizes.residual else 0.0
         bounds = tf.constant(self.latents.bounds)
         rows = tf.TensorArray(tf.float32, steps)
 
         def body(t: Any, now: Any, h: Any, c: Any, rows: Any) -> tuple[Any, ...]:
             now = tf.where((t <= begin)[:, None], known[:, t], now)
             c, h, out = graph.advance(weights, now, done[:, t], c, h)
-            after = graph.sample(self.sizes, out, now, share, uniform[:, t], normal[:, t], 1.0, bounds)
+            after = graph.sample(
+                self.sizes, out, now, residual_scale, uniform[:, t], normal[:, t], 1.0, bounds
+            )
             return t + 1, after, h, c, rows.write(t, now)
 
         start = (tf.constant(0), known[:, 0], h, c, rows)
         *_, rows = tf.while_loop(lambda t, *_: t < steps, body, start)
-        return tf.tensor_scatter_nd_update(z, lane[:, None], tf.transpose(rows.stack(), (1, 0, 2)))
+        return tf.tensor_scatter_nd_update(z, row[:, None], tf.transpose(rows.stack(), (1, 0, 2)))
 
-    def _losses_and_slopes(self, heads: Heads, z_next: Any, batch: Batch) -> tuple[Any, Heads]:
+    def _losses_and_gradients(self, heads: Heads, z_next: Any, batch: Batch) -> tuple[Any, Heads]:
         """The three losses, and the gradient of their sum by what the heads gave.
 
         Compiled by XLA on processors: operation by operation, each would read and write all mixtures.
@@ -219,27 +223,9 @@ class Trainer:
         made["head_end/bias"] -= np.float32(math.log(self.config.end_weight))
         return made
 
-    def state(self) -> dict[str, np.ndarray]:
-        """Weights, the optimizer's variables and the lanes' states, as arrays."""
-        arrays: dict[str, np.ndarray] = {PREFIX + n: a for n, a in self.model.parameters().items()}
-        for i, variable in enumerate(self.optimizer.variables):
-            arrays[f"optimizer/{i}"] = keras.ops.convert_to_numpy(variable)
-        for i, variable in enumerate(self._lanes):
-            arrays[f"lanes/{i}"] = variable.numpy()
-        return arrays
-
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take over what `state` gave.
-
-        Raises:
-            WeightsError, KeyError, ValueError: it does not fit.
-        """
-        weights = {n.removeprefix(PREFIX): a for n, a in arrays.items() if n.startswith(PREFIX)}
-        self.model.set_parameters(weights)
-        for i, variable in enumerate(self.optimizer.variables):
-            variable.assign(arrays[f"optimizer/{i}"])
-        for i, variable in enumerate(self._lanes):
-            variable.assign(arrays[f"lanes/{i}"])
+    def carried(self) -> dict[str, Any]:
+        """The optimizer's variables and the LSTM states of the batch's streams."""
+        return super().carried() | {f"lanes/{i}": variable for i, variable in enumerate(self._states)}
 
 
 def first_parameters(sizes: MDNRNNConfig, seed: int, latents: LatentScale) -> Parameters:
@@ -249,7 +235,7 @@ def first_parameters(sizes: MDNRNNConfig, seed: int, latents: LatentScale) -> Pa
     bias[1] = bias[1] * latents.spread + latents.mean
     bias[2] = np.log(latents.spread)
     if sizes.residual:
-        made["head_share/kernel"] = latents.share.copy()
+        made["head_share/kernel"] = latents.residual_scale.copy()
     return made
 
 
@@ -259,7 +245,7 @@ def latent_scale(series: Series, episodes: Any, residual: bool) -> LatentScale:
     rows = np.concatenate(pairs)
     if not len(rows):  # no episode has a second step
         rows = series.offsets[:-1]
-    # a part at a time: all rows at once would take several times the memory of the series itself
+    # a part at a time: all rows at once would take several times the RAM of the series itself
     parts = np.array_split(rows, -(-len(rows) // MEASURED))
 
     def mean_of(values: Callable[[Any], Any]) -> Any:
@@ -270,11 +256,11 @@ def latent_scale(series: Series, episodes: Any, residual: bool) -> LatentScale:
     variance = mean_of(lambda part: (series.mu[part] - mean) ** 2) + noise
     last = len(series.mu) - 1
     common = mean_of(lambda part: (series.mu[part] - mean) * (series.mu[np.minimum(part + 1, last)] - mean))
-    share = common / variance if residual else np.zeros_like(mean)
-    rest = np.maximum(variance - share * common, SMALLEST_SPREAD**2)
-    found = ((1 - share) * mean, share, np.sqrt(rest))
-    mean, share, spread = (part.astype(np.float32) for part in found)
-    return LatentScale(mean, share, spread, latent_range(series, episodes))
+    residual_scale = common / variance if residual else np.zeros_like(mean)
+    rest = np.maximum(variance - residual_scale * common, SMALLEST_SPREAD**2)
+    found = ((1 - residual_scale) * mean, residual_scale, np.sqrt(rest))
+    mean, residual_scale, spread = (part.astype(np.float32) for part in found)
+    return LatentScale(mean, residual_scale, spread, latent_range(series, episodes))
 
 
 def latent_range(series: Series, episodes: Any) -> FloatArray:

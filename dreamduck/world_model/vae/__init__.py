@@ -1,23 +1,19 @@
 """The variational autoencoder: a frame becomes a small vector, and back.
 
-Looking needs no TensorFlow (`quick`), which is loaded
-for training (`model`, `training`)."""
+Encoding and decoding need no TensorFlow (`inference`); training loads it (`network`, `trainer`)."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import FrameError
-from dreamduck.common.readers import PathLike, begins_with, fingerprint
-from dreamduck.world_model.vae import files
 from dreamduck.world_model.vae.inference import NumpyVAE
 from dreamduck.world_model.vae.layout import FRAME_SHAPE, FloatArray, Frames, Parameters
 
-__all__ = ["VAE", "load"]
+__all__ = ["VAE"]
 
 
 class VAE:
@@ -74,17 +70,3 @@ class VAE:
         if not np.isfinite(given).all():
             raise FrameError("z: expected finite numbers")
         return np.rint(self._network.decode(given) * 255).astype(np.uint8)
-
-
-def load(folder: PathLike) -> VAE:
-    """The VAE in a folder: `vae.weights.h5` with its card, or else a `vae.json` of 2019.
-
-    Raises:
-        WeightsError: there is none, or it is damaged.
-    """
-    from dreamduck.world_model.legacy.vae_json import read_legacy
-
-    card = Path(folder) / files.CARD
-    if not (Path(folder) / files.WEIGHTS).exists() and begins_with(card, b"["):
-        return VAE(read_legacy(card), weights=fingerprint(card))
-    return VAE(*files.load(folder))

@@ -6,20 +6,30 @@ follows from (seed, step), so that weights and the optimizer's variables are the
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from dreamduck.common.backend import keras, tf
+from dreamduck.common.backend import tf
+from dreamduck.world_model import fit
 from dreamduck.world_model.vae.layout import Frames, initial_parameters
 from dreamduck.world_model.vae.network import VAENetwork, losses
 from dreamduck.world_model.vae.settings import TrainingConfig
 
-COSINE_END = 0.02  # of the learning rate
-PREFIX = "weight/"
+
+class Losses(NamedTuple):
+    """What a step's errors were, each a mean over the frames."""
+
+    reconstruction: float  # squared error summed over a frame
+    divergence: float  # [nats], with its floor
+    finite: bool  # whether they and all weights after the step are; a relu may make 0 of nan
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """For the log."""
+        found = {"reconstruction": self.reconstruction, "divergence": self.divergence}
+        return {"loss": self.reconstruction + self.divergence, **found}
 
 
-class Trainer:
+class Trainer(fit.Trainer):
     """The model, its optimizer, and one compiled step.
 
     Args:
@@ -29,29 +39,22 @@ class Trainer:
 
     def __init__(self, config: TrainingConfig, total_steps: int) -> None:
         self.config, self.total_steps = config, total_steps
-        self.model = VAENetwork(config.z_size)
-        self.model.set_parameters(initial_parameters(config.z_size, config.seed))
-        self.optimizer = keras.optimizers.Adam(config.learning_rate)
-        self.optimizer.build(self.model.trainable_variables)
+        model = VAENetwork(config.z_size)
+        model.set_parameters(initial_parameters(config.z_size, config.seed))
+        super().__init__(model, config.learning_rate)
         self._step = tf.function(self._train_step)
 
     def learning_rate(self, step: int) -> float:
         """Of a step, by the schedule."""
         if self.config.schedule == "constant":
             return self.config.learning_rate
-        part = 0.5 * (1 + math.cos(math.pi * step / self.total_steps))
-        return self.config.learning_rate * (COSINE_END + (1 - COSINE_END) * part)
+        return self.config.learning_rate * fit.cosine(step, self.total_steps)
 
-    def train(self, frames: Frames, step: int) -> tuple[float, float, bool]:
-        """Learn from one batch.
-
-        Returns:
-            The two losses before the step, and whether they and all weights after it are finite.
-            (A relu may make 0 of nan, so that the losses alone would not tell.)
-        """
+    def train(self, batch: Frames, step: int) -> Losses:
+        """Learn from one batch; returns the losses before the step."""
         self.optimizer.learning_rate.assign(self.learning_rate(step))
-        squared, divergence, size = map(float, self._step(tf.constant(frames), tf.constant(step)))
-        return squared, divergence, math.isfinite(squared + divergence + size)
+        squared, divergence, size = map(float, self._step(tf.constant(batch), tf.constant(step)))
+        return Losses(squared, divergence, math.isfinite(squared + divergence + size))
 
     def _train_step(self, frames: Any, step: Any) -> tuple[Any, Any, Any]:
         pictures = tf.cast(frames, tf.float32) / 255
@@ -66,21 +69,3 @@ class Trainer:
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         size = tf.add_n([tf.reduce_sum(tf.abs(variable)) for variable in variables])
         return squared, divergence, size
-
-    def state(self) -> dict[str, np.ndarray]:
-        """Weights and the optimizer's variables, as arrays."""
-        arrays: dict[str, np.ndarray] = {PREFIX + n: a for n, a in self.model.parameters().items()}
-        for i, variable in enumerate(self.optimizer.variables):
-            arrays[f"optimizer/{i}"] = keras.ops.convert_to_numpy(variable)
-        return arrays
-
-    def restore(self, arrays: dict[str, np.ndarray]) -> None:
-        """Take over what `state` gave.
-
-        Raises:
-            WeightsError, KeyError, ValueError: it does not fit.
-        """
-        weights = {n.removeprefix(PREFIX): a for n, a in arrays.items() if n.startswith(PREFIX)}
-        self.model.set_parameters(weights)
-        for i, variable in enumerate(self.optimizer.variables):
-            variable.assign(arrays[f"optimizer/{i}"])

@@ -9,10 +9,11 @@ from dreamduck.common.storage import fingerprint
 from dreamduck.pretrained import FOLDER
 from dreamduck.simulator.environment import describe
 from dreamduck.simulator.road import RoadConfig
-from dreamduck.world_model.imagination import load_dream, rollout
+from dreamduck.world_model import WorldModel
+from dreamduck.world_model.imagination import rollout
 from dreamduck.world_model.imagination.rollout import CHUNK, Dream
 from dreamduck.world_model.imagination.stepper import Dreams
-from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ, MDNRNNConfig, files, load, load_initial
+from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ, MDNRNNConfig, files
 from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_memory
 
 RESIDUAL = MDNRNNConfig(z_size=4, hidden_size=16, mixtures=3, residual=True)
@@ -173,23 +174,23 @@ def test_bad_sizes():
 
 def test_from_a_folder(tmp_path):
     write_memory(tmp_path)
-    found = load_dream(tmp_path).rollout(policy, thetas(2), 2, 5, 0)
+    found = WorldModel.load(tmp_path).compiled_dream().rollout(policy, thetas(2), 2, 5, 0)
     assert found.reward.shape == (2, 2)
     with pytest.raises(WeightsError, match="rnn_train"):
-        load_dream(tmp_path / "nothing")
+        WorldModel.load(tmp_path / "nothing").compiled_dream()
 
 
 def test_the_range_of_the_weights_that_ship_is_no_hindrance():
     """At the default temperature dreams are the same without it, and stay far inside the general limit."""
-    memory = load(FOLDER)
+    memory = WorldModel.load(FOLDER).dynamics
     assert memory.card["environment"] == describe(RoadConfig())
     assert memory.card["weights"] == fingerprint(FOLDER / files.WEIGHTS) == memory.weights
     low, high = memory.bounds
     assert (low < -1.5).all()
     assert (high > 1.5).all()
     assert np.abs(memory.bounds).max() < 10
-    initial = load_initial(FOLDER, memory.config)
-    rows = np.concatenate([initial.mu, load_initial(FOLDER, memory.config, "midway").mu])
+    initial = WorldModel.load(FOLDER).start_states()
+    rows = np.concatenate([initial.mu, WorldModel.load(FOLDER).start_states("midway").mu])
     assert ((rows >= low) & (rows <= high)).all()
     theta = np.zeros((1, 2 * (64 + 512)), np.float32)
     found, free = (

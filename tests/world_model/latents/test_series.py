@@ -19,9 +19,10 @@ from dreamduck.common.errors import ConfigError, RecordError, SeriesError
 from dreamduck.recordings import read_episode, scan, write_episode
 from dreamduck.simulator.environment import describe
 from dreamduck.simulator.road import RoadConfig
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.latents import encoding, read_series, write_series
 from dreamduck.world_model.latents.encoding import encode, make_series
-from dreamduck.world_model.vae import VAE, batch_encoder, files, load
+from dreamduck.world_model.vae import VAE, batch_encoder, files
 from tests.recordings.helpers import episode, folder_of_episodes
 from tests.world_model.vae.helpers import parameters
 
@@ -41,12 +42,12 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def path(folder) -> Path:
-    make_series(folder / "records", load(folder / "weights"), folder / "series")
+    make_series(folder / "records", WorldModel.load(folder / "weights").vae, folder / "series")
     return folder / "series" / "series.npz"
 
 
 def test_every_frame_is_encoded_in_its_place(folder, path):
-    series, vision = read_series(path), load(folder / "weights")
+    series, vision = read_series(path), WorldModel.load(folder / "weights").vae
     assert series.seeds.tolist() == [0, 1, 2, 12]
     assert series.lengths.tolist() == [5, 11, 3, 9]
     assert (len(series), series.z_size) == (4, 6)
@@ -64,12 +65,12 @@ def test_every_frame_is_encoded_in_its_place(folder, path):
 
 def test_other_episodes_beside_it_change_no_episode(folder, path):
     series = read_series(path)
-    alone = encode(scan(folder / "records").chosen([1]), load(folder / "weights"))
+    alone = encode(scan(folder / "records").chosen([1]), WorldModel.load(folder / "weights").vae)
     np.testing.assert_array_equal(alone.mu, series.mu[series.rows(1)])
 
 
 def test_the_environment_travels_with_the_latents(folder, tmp_path):
-    vision = load(folder / "weights")
+    vision = WorldModel.load(folder / "weights").vae
     told = [describe(RoadConfig(frame_skip=skip)) for skip in (4, 4, 6)]
     write_episode(tmp_path / "1.npz", episode(5, 1))  # an old one, which does not tell
     for seed, one in enumerate(told[:2], start=2):
@@ -85,14 +86,14 @@ def test_the_environment_travels_with_the_latents(folder, tmp_path):
 def test_batches_end_where_they_may(folder, path, monkeypatch, size):
     monkeypatch.setattr(batch_encoder, "SIZE", size)
     monkeypatch.setattr(encoding, "SIZE", size)
-    again = encode(scan(folder / "records"), load(folder / "weights"))
+    again = encode(scan(folder / "records"), WorldModel.load(folder / "weights").vae)
     np.testing.assert_allclose(again.mu, read_series(path).mu, atol=1e-5)
     np.testing.assert_allclose(again.logvar, read_series(path).logvar, atol=1e-5)
 
 
 def test_a_series_that_lies_there_is_kept(folder, path):
     before = path.stat().st_mtime_ns
-    vision = load(folder / "weights")
+    vision = WorldModel.load(folder / "weights").vae
     make_series(folder / "records", vision, path)
     assert path.stat().st_mtime_ns == before
     same = read_series(path).fingerprint
@@ -102,7 +103,7 @@ def test_a_series_that_lies_there_is_kept(folder, path):
 
 
 def test_a_series_of_other_weights_or_records_is_replaced_with_fresh_only(folder, tmp_path):
-    vision = load(folder / "weights")
+    vision = WorldModel.load(folder / "weights").vae
     first = make_series(folder / "records", vision, tmp_path)
     other_vision = VAE(parameters(6, seed=9), weights="other")
     for given in ({"vision": vision, "limit": 2}, {"vision": other_vision}):
@@ -118,7 +119,7 @@ def test_a_series_of_other_weights_or_records_is_replaced_with_fresh_only(folder
 
 def test_a_file_that_is_no_series_is_replaced_with_fresh_only(folder, tmp_path):
     (tmp_path / "series.npz").write_bytes(b"half a file")
-    vision = load(folder / "weights")
+    vision = WorldModel.load(folder / "weights").vae
     with pytest.raises(ConfigError, match="--fresh"):
         make_series(folder / "records", vision, tmp_path)
     assert (tmp_path / "series.npz").read_bytes() == b"half a file"
@@ -127,7 +128,7 @@ def test_a_file_that_is_no_series_is_replaced_with_fresh_only(folder, tmp_path):
 
 def test_no_recordings_say_what_to_do(folder, tmp_path):
     with pytest.raises(RecordError, match=r"extract\.py"):
-        make_series(tmp_path / "records", load(folder / "weights"), tmp_path)
+        make_series(tmp_path / "records", WorldModel.load(folder / "weights").vae, tmp_path)
 
 
 def damaged(path: Path, name: str, array: np.ndarray) -> None:

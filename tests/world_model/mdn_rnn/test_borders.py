@@ -20,14 +20,14 @@ LANES, LENGTH = 6, 10
 STILL = 1e-30  # a learning rate at which no weight moves
 
 
-def make_trainer(dreaming, learning_rate=STILL, **changes):
+def make_trainer(share, learning_rate=STILL, **changes):
     config = TrainingConfig(
         steps=3,  # of which the last two dream
         batch_size=LANES,
         sequence=LENGTH,
         hidden_size=12,
         mixtures=2,
-        dreaming=dreaming,
+        scheduled_sampling=share,
         learning_rate=learning_rate,
         **changes,
     )
@@ -66,12 +66,12 @@ def states(trainer):
     return np.stack([state.numpy() for state in trainer._lanes])  # (2, B, H)
 
 
-@pytest.mark.parametrize("dreaming", [0.0, 0.5, 1.0])
-def test_an_episode_begins_with_nothing_of_the_one_before(dreaming):
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_an_episode_begins_with_nothing_of_the_one_before(share):
     found = {}
     for carry_state in (0.0, 1.0):
         for before in (1, 2):
-            trainer = make_trainer(dreaming)
+            trainer = make_trainer(share)
             trainer.train(make_batch(before), 1)
             losses = trainer.train(make_batch(3, carry_state=carry_state), 2)
             found[carry_state, before] = losses, states(trainer)
@@ -81,13 +81,13 @@ def test_an_episode_begins_with_nothing_of_the_one_before(dreaming):
     assert (found[1.0, 1][1] != found[1.0, 2][1]).any(axis=(0, 2)).all()
 
 
-@pytest.mark.parametrize("dreaming", [0.0, 0.5])
-def test_an_episode_sees_nothing_of_those_beside_it(dreaming):
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_an_episode_sees_nothing_of_those_beside_it(share):
     one, other = make_batch(1), make_batch(2)
     kept, changed = [0, 2, 3], [1, 4, 5]
     after = []
     for batch in (one, mixed(one, other, changed)):
-        trainer = make_trainer(dreaming)
+        trainer = make_trainer(share)
         trainer.train(batch, 2)
         after.append(states(trainer))
     np.testing.assert_array_equal(after[0][:, kept], after[1][:, kept])
@@ -118,7 +118,7 @@ def test_a_step_follows_the_gradient_of_the_losses(monkeypatch, gpu, residual, r
     given, zeros = Batch(*map(tf.constant, batch)), tf.zeros((LANES, trainer.sizes.hidden_size))
     with tf.GradientTape() as tape:
         heads, _, _ = trainer.model.heads(given.mu[:, :-1], given.action, zeros, zeros)
-    losses, gradients = trainer._slopes(heads, given.mu[:, 1:], given)
+    losses, gradients = trainer._compiled_losses(heads, given.mu[:, 1:], given)
     found = tape.gradient(heads, trainer.model.trainable_variables, output_gradients=gradients)
     known = gradients(trainer, batch)
     for one, other in zip(known, [np.array(losses), *found], strict=True):
@@ -138,12 +138,12 @@ def test_what_is_learned_of_an_episode_does_not_depend_on_the_others():
         assert np.abs(x - y).max() > 1e-4
 
 
-@pytest.mark.parametrize("dreaming", [0.0, 0.5, 1.0])
-def test_padding_changes_no_weight(dreaming):
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_padding_changes_no_weight(share):
     cut = 6
     made = []
     for filler in (0.0, 7.0, -30.0):
-        trainer = make_trainer(dreaming, learning_rate=0.01)
+        trainer = make_trainer(share, learning_rate=0.01)
         for step in (0, 1, 2):
             batch = make_batch(step, cut)
             batch.mu[:, cut:] = filler

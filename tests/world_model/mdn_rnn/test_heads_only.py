@@ -8,9 +8,10 @@ import pytest
 
 from dreamduck.common.errors import CheckpointError, ConfigError, WeightsError
 from dreamduck.common.storage import fingerprint
+from dreamduck.world_model import WorldModel, train_rnn
 from dreamduck.world_model.latents import write_series
 from dreamduck.world_model.legacy.rnn_json import write_legacy
-from dreamduck.world_model.mdn_rnn import MDNRNNConfig, files, load, training
+from dreamduck.world_model.mdn_rnn import MDNRNNConfig, files
 from dreamduck.world_model.mdn_rnn.trainer import Trainer, latent_scale, reward_scale
 from tests.world_model.mdn_rnn.helpers import random_parameters, toy_series, write_memory, write_toy
 from tests.world_model.mdn_rnn.test_training import Killed, config, contents, killed_at
@@ -36,10 +37,10 @@ def heads_config(tmp_path, source, **changes):
 def test_a_memory_of_2019_learns_rewards_and_ends(tmp_path, legacy):
     write_toy(tmp_path, episodes=150)
     before = {path.name: path.read_bytes() for path in legacy.iterdir()}
-    old = load(legacy)
+    old = WorldModel.load(legacy).dynamics
     made = heads_config(tmp_path, legacy, steps=300, batch_size=16, learning_rate=0.01, evaluate_every=50)
-    card = training.train(made, "the command")
-    memory = load(tmp_path / "weights")
+    card = train_rnn.train(made, "the command")
+    memory = WorldModel.load(tmp_path / "weights").dynamics
     for name, array in old.parameters.items():
         if not name.startswith(HEADS):
             np.testing.assert_array_equal(memory.parameters[name], array, err_msg=name)
@@ -62,8 +63,8 @@ def test_heads_of_our_own_memory_are_fitted_anew(tmp_path, residual):
     sizes = MDNRNNConfig(4, 2, 12, 2, residual)
     old = write_memory(tmp_path / "old", sizes, random_parameters(sizes, 5))
     settings = {"hidden_size": 12, "mixtures": 2, "residual": residual}
-    training.train(heads_config(tmp_path, tmp_path / "old", steps=5, **settings))
-    memory = load(tmp_path / "weights")
+    train_rnn.train(heads_config(tmp_path, tmp_path / "old", steps=5, **settings))
+    memory = WorldModel.load(tmp_path / "weights").dynamics
     for name, array in memory.parameters.items():
         assert np.array_equal(array, old.parameters[name]) == (not name.startswith(HEADS)), name
 
@@ -71,13 +72,13 @@ def test_heads_of_our_own_memory_are_fitted_anew(tmp_path, residual):
 def test_killed_and_resumed_is_as_never_stopped(tmp_path, legacy, monkeypatch):
     write_toy(tmp_path)
     whole = heads_config(tmp_path, legacy, weights=str(tmp_path / "whole"))
-    training.train(whole)
+    train_rnn.train(whole)
     parts = heads_config(tmp_path, legacy, weights=str(tmp_path / "parts"), log=str(tmp_path / "log2"))
     with monkeypatch.context() as patch:
         killed_at(patch, 18)
         with pytest.raises(Killed):
-            training.train(parts)
-    training.train(parts)
+            train_rnn.train(parts)
+    train_rnn.train(parts)
     (one, card), (two, other) = contents(tmp_path / "whole"), contents(tmp_path / "parts")
     for name, array in one.items():
         np.testing.assert_array_equal(array, two[name], err_msg=name)
@@ -86,16 +87,16 @@ def test_killed_and_resumed_is_as_never_stopped(tmp_path, legacy, monkeypatch):
 
 def test_heads_of_another_memory_do_not_resume(tmp_path, legacy):
     write_toy(tmp_path)
-    training.train(heads_config(tmp_path, legacy, steps=5))
+    train_rnn.train(heads_config(tmp_path, legacy, steps=5))
     write_legacy(legacy / "rnn.json", random_parameters(SIZES, 1), SIZES)
     with pytest.raises(CheckpointError, match="of another training"):
-        training.train(heads_config(tmp_path, legacy, steps=5))
+        train_rnn.train(heads_config(tmp_path, legacy, steps=5))
 
 
 def test_only_the_heads_are_steps_of_the_optimizer(tmp_path, legacy):
     made = heads_config(tmp_path, legacy)
     series = toy_series(4)
-    frozen = load(legacy).parameters
+    frozen = WorldModel.load(legacy).dynamics.parameters
     trainer = Trainer(
         made, SIZES, reward_scale(series, range(4)),
         latent_scale(series, range(4), False),
@@ -110,7 +111,7 @@ def test_only_the_heads_are_steps_of_the_optimizer(tmp_path, legacy):
 def test_the_source_stays_as_it_is(tmp_path, legacy, fresh):
     write_toy(tmp_path)
     with pytest.raises(ConfigError, match="weights: expected another folder than"):
-        training.train(heads_config(tmp_path, legacy, weights=str(legacy / ".." / "of2019"), fresh=fresh))
+        train_rnn.train(heads_config(tmp_path, legacy, weights=str(legacy / ".." / "of2019"), fresh=fresh))
 
 
 @pytest.mark.parametrize(
@@ -123,26 +124,26 @@ def test_the_source_stays_as_it_is(tmp_path, legacy, fresh):
 def test_settings_of_another_form_are_refused(tmp_path, legacy, changes, match):
     write_toy(tmp_path)
     with pytest.raises(ConfigError, match=match):
-        training.train(heads_config(tmp_path, legacy, **changes))
+        train_rnn.train(heads_config(tmp_path, legacy, **changes))
 
 
 def test_a_series_of_other_latents_is_refused(tmp_path, legacy):
     write_toy(tmp_path, z_size=6)
     (legacy / "initial_z.json").write_text(json.dumps([[[1, 2, 3, 4]], [[1, 2, 3, 4]]]))
     with pytest.raises(WeightsError, match="latents of 4 numbers, but the series has latents of 6"):
-        training.train(heads_config(tmp_path, legacy))
+        train_rnn.train(heads_config(tmp_path, legacy))
 
 
 def test_a_series_of_another_vae_is_refused(tmp_path, legacy):
     here = {"vision": fingerprint(legacy / "vae.json")}
     write_series(tmp_path, dataclasses.replace(toy_series(), meta=here))
-    training.train(heads_config(tmp_path, legacy, steps=2))
+    train_rnn.train(heads_config(tmp_path, legacy, steps=2))
     write_series(tmp_path, dataclasses.replace(toy_series(), meta={"vision": "0123456789abcdef"}))
     with pytest.raises(WeightsError, match=r"expected latents of the VAE in .*vae\.json.*series\.py"):
-        training.train(heads_config(tmp_path, legacy, steps=2))
+        train_rnn.train(heads_config(tmp_path, legacy, steps=2))
 
 
 def test_no_memory_says_what_to_do(tmp_path):
     write_toy(tmp_path)
     with pytest.raises(WeightsError, match=rf"{files.CARD}: no such file"):
-        training.train(heads_config(tmp_path, tmp_path / "nowhere"))
+        train_rnn.train(heads_config(tmp_path, tmp_path / "nowhere"))

@@ -7,8 +7,9 @@ import pytest
 
 from dreamduck.common.backend import tf
 from dreamduck.common.errors import WeightsError
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.legacy.rnn_json import read_legacy, write_legacy
-from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig, load, read_config
+from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig
 from dreamduck.world_model.mdn_rnn.start_states import InitialZ, read_initial, write_initial
 from tests.world_model.mdn_rnn.helpers import random_parameters
 
@@ -55,8 +56,8 @@ def columns(part):
 @pytest.mark.parametrize(("z_size", "action_size", "hidden", "ends"), FORMS)
 def test_outputs_of_the_original(tmp_path, z_size, action_size, hidden, ends):
     arrays = original_file(tmp_path / "rnn.json", z_size, action_size, hidden, ends)
-    memory = load(tmp_path)
-    assert memory.config == read_config(tmp_path) == MDNRNNConfig(z_size, action_size, hidden, 5)
+    memory = WorldModel.load(tmp_path).dynamics
+    assert memory.config == WorldModel.load(tmp_path).sizes == MDNRNNConfig(z_size, action_size, hidden, 5)
     random = np.random.default_rng(1)
     c = h = np.zeros((1, hidden))
     state = memory.start()
@@ -79,7 +80,7 @@ def test_outputs_of_tensorflow_1s_own_cell(tmp_path):
     """Against the kernel behind TensorFlow 1's LSTM cells, whose gates are in the order i, j, f, o."""
     z_size, action_size, hidden = 32, 3, 256
     arrays = original_file(tmp_path / "rnn.json", z_size, action_size, hidden, False)
-    memory = load(tmp_path)
+    memory = WorldModel.load(tmp_path).dynamics
     random = np.random.default_rng(2)
     state, peepholes = memory.start(), tf.zeros(hidden)
     c, h = tf.zeros((1, hidden)), tf.zeros((1, hidden))
@@ -138,17 +139,21 @@ def test_the_orders_are_told_apart_where_widths_agree(tmp_path, ends):
     z_size, action_size, hidden = 16, 2, 42
     assert 15 * z_size == 4 * (z_size + action_size + hidden)
     original_file(tmp_path / "rnn.json", z_size, action_size, hidden, ends)
-    assert load(tmp_path).config == MDNRNNConfig(z_size, action_size, hidden, 5)
+    assert WorldModel.load(tmp_path).dynamics.config == MDNRNNConfig(z_size, action_size, hidden, 5)
 
 
 @pytest.mark.parametrize("ends", [False, True])
 def test_first_latents_tell_the_number_of_gaussians(tmp_path, ends):
     original_file(tmp_path / "rnn.json", 6, 2, 16, ends, mixtures=3)
     with pytest.raises(WeightsError, match="of no MDN-RNN with 5 Gaussians"):
-        load(tmp_path)
+        _ = WorldModel.load(tmp_path).dynamics
     latents = np.zeros((2, 6), np.float32)
     write_initial(tmp_path / "initial_z.json", InitialZ(latents, latents))
-    assert load(tmp_path).config == read_config(tmp_path) == MDNRNNConfig(6, 2, 16, 3)
+    assert (
+        WorldModel.load(tmp_path).dynamics.config
+        == WorldModel.load(tmp_path).sizes
+        == MDNRNNConfig(6, 2, 16, 3)
+    )
 
 
 def test_a_file_with_layer_normalisation_is_refused(tmp_path):
@@ -156,7 +161,7 @@ def test_a_file_with_layer_normalisation_is_refused(tmp_path):
     arrays = [[[1]], [1], [[1]], *[[1]] * 10]
     (tmp_path / "rnn.json").write_text(json.dumps(arrays))
     with pytest.raises(WeightsError, match="expected a list of 4 arrays"):
-        load(tmp_path)
+        _ = WorldModel.load(tmp_path).dynamics
 
 
 def test_a_residual_memory_has_no_such_form(tmp_path):
@@ -179,7 +184,7 @@ def test_a_residual_memory_has_no_such_form(tmp_path):
 def test_other_files_are_refused(tmp_path, text):
     (tmp_path / "rnn.json").write_text(text)
     with pytest.raises(WeightsError, match=r"rnn\.json"):
-        load(tmp_path)
+        _ = WorldModel.load(tmp_path).dynamics
 
 
 def test_first_latents(tmp_path):

@@ -21,13 +21,13 @@ def test_latents_are_measured_as_drawn(monkeypatch, measured):
     variance = now.var(axis=0) + np.exp(-5.0)
     share = ((now - now.mean(0)) * (later - now.mean(0))).mean(0) / variance
     found = latent_scale(series, episodes, True)
-    np.testing.assert_allclose(found.share, share, rtol=1e-5)
+    np.testing.assert_allclose(found.residual_scale, share, rtol=1e-5)
     np.testing.assert_allclose(found.mean, (1 - share) * now.mean(0), atol=1e-6)
     np.testing.assert_allclose(
         found.spread, np.sqrt(np.maximum(variance * (1 - share**2), 1e-6)), rtol=1e-4
     )
     assert {part.dtype for part in found} == {np.dtype(np.float32)}
-    assert not latent_scale(series, episodes, False).share.any()
+    assert not latent_scale(series, episodes, False).residual_scale.any()
 
 
 def test_measuring_takes_little_memory():

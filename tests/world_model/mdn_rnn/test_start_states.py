@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from dreamduck.common.errors import WeightsError
-from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ, load_initial
+from dreamduck.world_model import WorldModel
+from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ
 from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig, initial_parameters
 from dreamduck.world_model.mdn_rnn.start_states import (
     AT_ONCE,
@@ -81,7 +82,7 @@ def test_draws_and_what_belongs_to_them(midway):
 
 def test_round_trip(tmp_path, midway):
     write_midway(tmp_path / "midway.npz", midway)
-    found = load_initial(tmp_path, SIZES, "midway")
+    found = WorldModel.load(tmp_path).start_states("midway")
     for name in InitialZ._fields:
         made, read = (np.asarray(getattr(one, name)) for one in (midway, found))
         np.testing.assert_allclose(read, made, rtol=1e-3, atol=1e-4)
@@ -90,7 +91,7 @@ def test_round_trip(tmp_path, midway):
 def test_what_does_not_fit_is_refused(tmp_path, midway):
     path = tmp_path / "midway.npz"
     with pytest.raises(WeightsError, match="--beginning first"):
-        load_initial(tmp_path, SIZES, "midway")
+        WorldModel.load(tmp_path).start_states("midway")
     write_midway(path, midway)
     with pytest.raises(WeightsError, match=r"h: expected numbers \(N, 7\)"):
         read_midway(path, 4, 7)

@@ -5,7 +5,8 @@ import pytest
 
 from dreamduck.common.backend import keras, tf
 from dreamduck.common.errors import WeightsError
-from dreamduck.world_model.mdn_rnn import MDNRNN, LSTMState, MDNRNNConfig, files, load, read_config
+from dreamduck.world_model import WorldModel
+from dreamduck.world_model.mdn_rnn import MDNRNN, LSTMState, MDNRNNConfig, files
 from dreamduck.world_model.mdn_rnn.layout import initial_parameters, shapes
 from dreamduck.world_model.mdn_rnn.mixture import log_likelihood
 from dreamduck.world_model.mdn_rnn.network import MDNRNNNetwork, negative_log_likelihood
@@ -94,8 +95,8 @@ def test_golden_numbers():
 def test_files_round_trip_and_keras_reads_them(tmp_path):
     parameters = random_parameters()
     made = write_memory(tmp_path, parameters=parameters)
-    found = load(tmp_path)
-    assert found.config == read_config(tmp_path) == SMALL
+    found = WorldModel.load(tmp_path).dynamics
+    assert found.config == WorldModel.load(tmp_path).sizes == SMALL
     assert found.card["weights"] == found.weights
     for name, array in parameters.items():
         np.testing.assert_array_equal(found.parameters[name], array)
@@ -114,7 +115,7 @@ def test_rounded_weights_are_nearly_the_same_and_small(tmp_path):
     parameters = initial_parameters(config, 0)
     files.save(tmp_path, files.rounded(parameters), config, {})
     assert (tmp_path / files.WEIGHTS).stat().st_size < 4e6
-    whole, small = MDNRNN(parameters, config), load(tmp_path)
+    whole, small = MDNRNN(parameters, config), WorldModel.load(tmp_path).dynamics
     z, action = sequence(config, 1, 20)
     one, two = whole.start(), small.start()
     for t in range(20):
@@ -129,12 +130,12 @@ def test_wrong_files(tmp_path):
         files.read_parameters(tmp_path / files.WEIGHTS, other)
     (tmp_path / files.CARD).write_text('{"sizes": {"z_size": 0}}')
     with pytest.raises(WeightsError, match="z_size: expected at least 1"):
-        load(tmp_path)
+        _ = WorldModel.load(tmp_path).dynamics
     (tmp_path / files.CARD).write_text('{"kind": "vae"}')
     with pytest.raises(WeightsError, match="'sizes'"):
-        load(tmp_path)
+        _ = WorldModel.load(tmp_path).dynamics
     with pytest.raises(WeightsError, match="no such file"):
-        load(tmp_path / "nothing")
+        _ = WorldModel.load(tmp_path / "nothing").dynamics
 
 
 def test_weights_that_are_no_numbers():

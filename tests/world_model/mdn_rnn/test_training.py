@@ -18,12 +18,13 @@ from dreamduck.common.backend import tf
 from dreamduck.common.errors import CheckpointError, SeriesError, TrainingError
 from dreamduck.common.storage import write_npz
 from dreamduck.common.training_log import read_training_log
+from dreamduck.world_model import WorldModel, fit, train_rnn
 from dreamduck.world_model.latents import write_series
-from dreamduck.world_model.mdn_rnn import MDNRNN, batches, files, load, load_initial, training
+from dreamduck.world_model.mdn_rnn import MDNRNN, batches, files
 from dreamduck.world_model.mdn_rnn.mixture import sample
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
 from dreamduck.world_model.mdn_rnn.step import LSTMState
-from dreamduck.world_model.mdn_rnn.trainer import DREAM_KEYS, Trainer, latent_scale, reward_scale
+from dreamduck.world_model.mdn_rnn.trainer import SAMPLING_KEYS, Trainer, latent_scale, reward_scale
 from tests.world_model.mdn_rnn.helpers import ENVIRONMENT, random_parameters, toy_series, write_toy
 
 SCRIPT = Path(dreamduck.__file__).parent / "envs" / "rnn_train.py"
@@ -63,7 +64,7 @@ def killed_at(monkeypatch, step):
 
 def contents(folder, card=True):
     """Everything that a training leaves but what tells the time; without a card, the checkpoint alone."""
-    with np.load(folder / training.CHECKPOINT) as archive:
+    with np.load(folder / train_rnn.CHECKPOINT) as archive:
         arrays = {name: archive[name] for name in archive.files if name != "position/seconds"}
     told = json.loads((folder / files.CARD).read_text()) if card else {}
     return arrays, {k: v for k, v in told.items() if k not in ("seconds", "config", "command")}
@@ -74,7 +75,7 @@ def test_it_learns(tmp_path):
     made = config(
         tmp_path, steps=250, hidden_size=32, batch_size=16, evaluate_every=50, learning_rate=0.004
     )
-    card = training.train(made, "rnn_train.py --this")
+    card = train_rnn.train(made, "rnn_train.py --this")
     found = card["metrics"]["held_out"]
     rows = [row for row in read_training_log(tmp_path / "log" / "rnn.jsonl") if "held_out/nll" in row]
     assert found["nll"] < rows[0]["held_out/nll"] - 0.2
@@ -84,14 +85,14 @@ def test_it_learns(tmp_path):
     assert 0.3 * found["end_rate"] < found["end_expected"] < 3 * found["end_rate"]
     assert card["command"] == "rnn_train.py --this"
     assert card["data"]["fingerprint"]
-    memory = load(tmp_path / "weights")
+    memory = WorldModel.load(tmp_path / "weights").dynamics
     assert memory.card == card
     assert card["environment"] == ENVIRONMENT
     low, high = memory.bounds
     learned = np.concatenate([toy_series(150).mu[toy_series(150).rows(e)] for e in range(150)])
     assert (high - low > 0.5 * np.ptp(learned, axis=0)).all()
     assert (high - low < np.ptp(learned, axis=0) + 7 * np.exp(-2.5)).all()
-    initial = load_initial(tmp_path / "weights", memory.config)
+    initial = WorldModel.load(tmp_path / "weights").start_states()
     series = toy_series(150)
     assert np.abs(initial.mu[0] - series.mu[series.offsets[:-1]]).sum(axis=1).min() < 1e-3
 
@@ -100,13 +101,13 @@ def test_it_learns(tmp_path):
 def test_a_killed_training_ends_where_the_other_does(tmp_path, monkeypatch, step):
     write_toy(tmp_path)
     whole = config(tmp_path, weights=str(tmp_path / "whole"))
-    training.train(whole)
+    train_rnn.train(whole)
     parts = dataclasses.replace(whole, weights=str(tmp_path / "parts"), log=str(tmp_path / "log2"))
     with monkeypatch.context() as patch:
         killed_at(patch, step)
         with pytest.raises(Killed):
-            training.train(parts)
-    training.train(parts)
+            train_rnn.train(parts)
+    train_rnn.train(parts)
     (one, card), (two, other) = contents(tmp_path / "whole"), contents(tmp_path / "parts")
     assert one.keys() == two.keys()
     for name, array in one.items():
@@ -124,24 +125,24 @@ def test_a_killed_training_ends_where_the_other_does(tmp_path, monkeypatch, step
 
 def test_a_finished_training_is_not_done_again(tmp_path, monkeypatch):
     write_toy(tmp_path)
-    card = training.train(config(tmp_path, steps=5))
+    card = train_rnn.train(config(tmp_path, steps=5))
     killed_at(monkeypatch, 0)
-    assert training.train(config(tmp_path, steps=5)) == card
+    assert train_rnn.train(config(tmp_path, steps=5)) == card
     with pytest.raises(Killed):
-        training.train(config(tmp_path, steps=5, fresh=True))
+        train_rnn.train(config(tmp_path, steps=5, fresh=True))
 
 
 def test_another_training_does_not_go_on_from_the_checkpoint(tmp_path):
     write_toy(tmp_path)
-    training.train(config(tmp_path, steps=5))
+    train_rnn.train(config(tmp_path, steps=5))
     with pytest.raises(CheckpointError, match="of another training"):
-        training.train(config(tmp_path, steps=5, seed=1))
+        train_rnn.train(config(tmp_path, steps=5, seed=1))
     write_toy(tmp_path, seed=1)
     with pytest.raises(CheckpointError, match="of another training"):
-        training.train(config(tmp_path, steps=5))
-    (tmp_path / "weights" / training.CHECKPOINT).write_bytes(b"PK nothing")
+        train_rnn.train(config(tmp_path, steps=5))
+    (tmp_path / "weights" / train_rnn.CHECKPOINT).write_bytes(b"PK nothing")
     with pytest.raises(CheckpointError, match=r"rnn\.checkpoint\.npz"):
-        training.train(config(tmp_path, steps=5))
+        train_rnn.train(config(tmp_path, steps=5))
 
 
 def test_no_number_stops_it_and_the_last_good_checkpoint_stays(tmp_path, monkeypatch):
@@ -153,14 +154,14 @@ def test_no_number_stops_it_and_the_last_good_checkpoint_stays(tmp_path, monkeyp
         return plain(self, batch._replace(reward=non_finite), number)
 
     monkeypatch.setattr(Trainer, "train", train)
-    with pytest.raises(TrainingError, match=r"step 12: the losses are .*stays in .*--fresh"):
-        training.train(config(tmp_path))
+    with pytest.raises(TrainingError, match=r"step 12: .* not finite.*stays in .*--fresh"):
+        train_rnn.train(config(tmp_path))
     arrays, _ = contents(tmp_path / "weights")
     assert arrays["position/step"] == 7
     assert all(
         np.isfinite(array).all() for name, array in arrays.items() if name not in ("run", "position/best")
     )
-    assert load(tmp_path / "weights").config.hidden_size == 12  # the best of step 10
+    assert WorldModel.load(tmp_path / "weights").dynamics.config.hidden_size == 12  # the best of step 10
 
 
 def test_padding_and_what_lies_behind_an_episode_change_nothing(tmp_path):
@@ -190,7 +191,7 @@ def test_padding_and_what_lies_behind_an_episode_change_nothing(tmp_path):
 @pytest.mark.parametrize("residual", [True, False])
 def test_what_it_dreams_while_it_learns(tmp_path, residual):
     """Half of the lanes go on with draws of their own mixtures; the other half sees what there was."""
-    made = config(tmp_path, batch_size=8, dreaming=0.5, residual=residual)
+    made = config(tmp_path, batch_size=8, scheduled_sampling=0.5, residual=residual)
     series = toy_series(6)
     scales = reward_scale(series, range(6)), latent_scale(series, range(6), residual)
     trainer = Trainer(made, made.sizes(4, 2), *scales)
@@ -199,13 +200,13 @@ def test_what_it_dreams_while_it_learns(tmp_path, residual):
     z, action = (random.standard_normal((8, 20, n)).astype(np.float32) for n in (4, 2))
     h, c = (random.uniform(-1, 1, (8, 12)).astype(np.float32) for _ in "hc")
     seed = tf.constant([3, 4])
-    seen = trainer.dream_on(
+    seen = trainer.sample_inputs(
         tf.constant(z), tf.constant(action), tf.constant(h), tf.constant(c), seed
     ).numpy()
     dreamt = ~(seen == z).all(axis=(1, 2))
     assert dreamt.sum() == 4
 
-    chance = [tf.random.experimental.stateless_fold_in(seed, key) for key in DREAM_KEYS]
+    chance = [tf.random.experimental.stateless_fold_in(seed, key) for key in SAMPLING_KEYS]
     lane = tf.argsort(tf.random.stateless_uniform((8,), chance[0])).numpy()[:4]
     uniform = tf.random.stateless_uniform((4, 20, 4), chance[2]).numpy()
     normal = tf.random.stateless_normal((4, 20, 4), chance[3]).numpy()
@@ -233,8 +234,8 @@ def test_nobody_dreams_where_nobody_is_to(tmp_path):
     series = toy_series(6)
     places = batches.plan(series.offsets, np.arange(6), 8, 12, 2, 0)
     weights = []
-    for dreaming in (0.0, 0.05, 0.2):  # 0.05 of 8 rows is none, 0.2 are two
-        made = config(tmp_path, dreaming=dreaming)
+    for share in (0.0, 0.05, 0.2):  # 0.05 of 8 rows is none, 0.2 are two
+        made = config(tmp_path, scheduled_sampling=share)
         trainer = Trainer(
             made, made.sizes(4, 2), reward_scale(series, range(6)), latent_scale(series, range(6), True)
         )
@@ -254,15 +255,15 @@ def test_series_without_ends_and_very_short_ones(tmp_path):
         offsets=np.arange(9),
     )
     write_series(tmp_path, short)
-    found = training.train(config(tmp_path, steps=3))["metrics"]["held_out"]
+    found = train_rnn.train(config(tmp_path, steps=3))["metrics"]["held_out"]
     assert found["nll"] is None  # no episode has a second frame
     assert found["end_auc"] is None
-    assert load(tmp_path / "weights")
+    assert WorldModel.load(tmp_path / "weights").dynamics
 
 
 def test_no_series(tmp_path):
     with pytest.raises(SeriesError, match=r"series\.py"):
-        training.train(config(tmp_path))
+        train_rnn.train(config(tmp_path))
 
 
 @pytest.mark.slow
@@ -274,7 +275,7 @@ def test_a_real_kill(tmp_path):
     for name in ("whole", "parts"):
         command = [sys.executable, str(SCRIPT), "-q", "--series", str(tmp_path), *flags.split()]
         command += ["--weights", str(tmp_path / name), "--log", str(tmp_path / f"log-{name}")]
-        checkpoint = tmp_path / name / training.CHECKPOINT
+        checkpoint = tmp_path / name / train_rnn.CHECKPOINT
         for kill in range(3 if name == "parts" else 0):
             process = subprocess.Popen(command)
             before = checkpoint.stat().st_mtime_ns if checkpoint.exists() else 0
@@ -295,7 +296,7 @@ def test_a_real_kill(tmp_path):
 def test_a_full_disk_at_a_checkpoint_loses_nothing(tmp_path, monkeypatch):
     write_toy(tmp_path)
     whole = config(tmp_path, steps=12, checkpoint_every=4, weights=str(tmp_path / "whole"))
-    training.train(whole)
+    train_rnn.train(whole)
     parts = dataclasses.replace(whole, weights=str(tmp_path / "parts"), log=str(tmp_path / "log2"))
     writes = []
 
@@ -306,11 +307,11 @@ def test_a_full_disk_at_a_checkpoint_loses_nothing(tmp_path, monkeypatch):
         write_npz(path, arrays, compress)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "write_npz", full)
+        patch.setattr(fit, "write_npz", full)
         with pytest.raises(OSError, match="No space left"):
-            training.train(parts)
+            train_rnn.train(parts)
     assert contents(tmp_path / "parts", card=False)[0]["position/step"] == 4
-    training.train(parts)
+    train_rnn.train(parts)
     (one, card), (two, other) = contents(tmp_path / "whole"), contents(tmp_path / "parts")
     for name, array in one.items():
         np.testing.assert_array_equal(array, two[name], err_msg=name)
@@ -319,6 +320,6 @@ def test_a_full_disk_at_a_checkpoint_loses_nothing(tmp_path, monkeypatch):
 
 def test_one_episode_is_learned_from_and_judged_by(tmp_path):
     write_toy(tmp_path, episodes=1)
-    card = training.train(config(tmp_path, steps=3))
+    card = train_rnn.train(config(tmp_path, steps=3))
     assert card["data"]["episodes"] == card["data"]["held_out_episodes"] == 1
     assert np.isfinite(card["metrics"]["held_out"]["nll"])

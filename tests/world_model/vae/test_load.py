@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from dreamduck.common.errors import FrameError, WeightsError
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.legacy.vae_json import read_legacy, write_legacy
-from dreamduck.world_model.vae import VAE, files, load
+from dreamduck.world_model.vae import VAE, files
 from dreamduck.world_model.vae.layout import shapes
 from tests.world_model.vae.helpers import frames, parameters
 
@@ -18,7 +19,7 @@ from tests.world_model.vae.helpers import frames, parameters
 def test_saved_weights_load_as_they_were(tmp_path):
     made = parameters(z_size=5)
     files.save(tmp_path, made, {"metrics": {"psnr": 1.0}})
-    vision = load(tmp_path)
+    vision = WorldModel.load(tmp_path).vae
     assert vision.z_size == 5
     assert vision.card["metrics"] == {"psnr": 1.0}
     assert vision.card["weights"] == vision.weights
@@ -31,7 +32,7 @@ def test_the_shipped_form_is_small_and_the_same_vae(tmp_path):
     made = parameters()
     files.save(tmp_path, files.shipped(made), {})
     assert (tmp_path / files.WEIGHTS).stat().st_size < 3.5e6
-    whole, small = VAE(made), load(tmp_path)
+    whole, small = VAE(made), WorldModel.load(tmp_path).vae
     z = np.random.default_rng(0).normal(size=(4, 64))
     np.testing.assert_allclose(small.encode(frames(4))[0], whole.encode(frames(4))[0], atol=0.01)
     assert np.abs(small.decode(z).astype(int) - whole.decode(z)).max() <= 1
@@ -88,7 +89,7 @@ def test_latents_of_another_form_are_refused():
 
 def test_missing_weights_say_what_to_do(tmp_path):
     with pytest.raises(WeightsError, match=r"no such file; train it with vae_train\.py"):
-        load(tmp_path)
+        _ = WorldModel.load(tmp_path).vae
 
 
 @pytest.mark.parametrize("damage", ["empty", "cut", "text", "shape", "layer", "nan", "huge"])
@@ -112,14 +113,14 @@ def test_damaged_weights_are_refused(tmp_path, damage):
                     "dec_deconv4/vars/0", shape=(100_000, 1_000_000), dtype="f4", chunks=True
                 )
     with pytest.raises(WeightsError, match=r"vae\.weights\.h5"):
-        load(tmp_path)
+        _ = WorldModel.load(tmp_path).vae
 
 
 def test_a_card_must_be_an_object(tmp_path):
     files.save(tmp_path, parameters(z_size=2), {})
     (tmp_path / files.CARD).write_text("[1]")
     with pytest.raises(WeightsError, match="expected a JSON object"):
-        load(tmp_path)
+        _ = WorldModel.load(tmp_path).vae
 
 
 def test_the_2019_form_round_trips(tmp_path):
@@ -131,7 +132,9 @@ def test_the_2019_form_round_trips(tmp_path):
     read = read_legacy(tmp_path / "vae.json")
     for name, array in made.items():
         np.testing.assert_allclose(read[name], array, atol=0.5e-4 + 1e-7)
-    np.testing.assert_array_equal(load(tmp_path).decode(np.ones((1, 6))), VAE(read).decode(np.ones((1, 6))))
+    np.testing.assert_array_equal(
+        WorldModel.load(tmp_path).vae.decode(np.ones((1, 6))), VAE(read).decode(np.ones((1, 6)))
+    )
 
 
 @pytest.mark.parametrize(

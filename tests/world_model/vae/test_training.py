@@ -18,10 +18,10 @@ from dreamduck.common.training_log import read_training_log
 from dreamduck.recordings import write_episode
 from dreamduck.simulator.environment import describe, shared
 from dreamduck.simulator.road import RoadConfig
-from dreamduck.world_model.vae import load
+from dreamduck.world_model import WorldModel
+from dreamduck.world_model.train_vae import CHECKPOINT, train
 from dreamduck.world_model.vae.settings import TrainingConfig
 from dreamduck.world_model.vae.trainer import Trainer
-from dreamduck.world_model.vae.training import CHECKPOINT, train
 from tests.recordings.helpers import episode, folder_of_episodes
 
 SCRIPT = Path(dreamduck.envs.__file__).parent / "vae_train.py"
@@ -63,7 +63,7 @@ def test_the_card_tells_the_environment_where_recordings_agree(base, whole, tmp_
     card = train(config)
     assert card["environment"] == shared(told)
     assert (card["environment"]["distortion"], card["environment"]["camera"]) == (True, [64, 64, 3])
-    assert "environment" not in load(whole.weights).card  # its recordings do not tell
+    assert "environment" not in WorldModel.load(whole.weights).vae.card  # its recordings do not tell
 
 
 def elsewhere(base: TrainingConfig, folder: Path) -> TrainingConfig:
@@ -76,7 +76,7 @@ def assert_same_result(one: TrainingConfig, other: TrainingConfig) -> None:
     for name, array in states[0].items():
         if name != "position/seconds":
             np.testing.assert_array_equal(array, states[1][name], err_msg=name)
-    assert load(one.weights).weights == load(other.weights).weights
+    assert WorldModel.load(one.weights).vae.weights == WorldModel.load(other.weights).vae.weights
     rows = [
         [
             {k: v for k, v in row.items() if k != "time"}
@@ -101,7 +101,7 @@ def test_it_learns_and_tells(whole):
 
 
 def test_the_card_tells_how_the_weights_were_made(whole):
-    vision = load(whole.weights)
+    vision = WorldModel.load(whole.weights).vae
     card = vision.card
     assert vision.z_size == card["z_size"] == 6
     assert card["data"]["episodes"] == 8
@@ -157,7 +157,7 @@ def test_killed_and_resumed_is_as_never_stopped(whole, tmp_path):
 
 
 def test_a_finished_training_stays_as_it_is(whole):
-    before = load(whole.weights)
+    before = WorldModel.load(whole.weights).vae
     card = train(whole)
     assert card["weights"] == before.weights
     assert card["best_step"] == before.card["best_step"]

@@ -1,0 +1,133 @@
+"""The MDN-RNN's equations, once for every array library: the LSTM's cell, its heads, the draw of a latent.
+
+`xp` is `numpy`, `tensorflow`, or what builds ONNX graphs (`dreamduck.export.graphs`): a module or an object
+with `tanh`, `exp`, `sqrt`, `where`, `maximum`, `minimum`, and arrays with operators and slices.
+
+Source: Hochreiter & Schmidhuber 1997 with Gers et al.'s forget gate; Ha & Schmidhuber 2018, App. A.2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dreamduck.world_model.mdn_rnn.layout import ALIVE, ENDED, FloatArray, MDNRNNConfig
+
+Array = Any
+
+
+def gate_halves(hidden_size: int) -> FloatArray:
+    """(4H,): sigmoid(x) = tanh(x / 2) / 2 + 1/2, so with halved gates one tanh serves all four."""
+    halves = np.full(4 * hidden_size, 0.5, np.float32)
+    halves[2 * hidden_size : 3 * hidden_size] = 1.0  # the candidate's is a tanh
+    return halves
+
+
+def sigmoid(tanh_of_half: Array) -> Array:
+    """The logistic function of x.
+
+    Args:
+        tanh_of_half: tanh(x / 2).
+    """
+    return tanh_of_half * 0.5 + 0.5
+
+
+def opened(gates: Array) -> tuple[Array, Array, Array, Array]:
+    """The gates of an LSTM.
+
+    Args:
+        gates: (B, 4H), tanh of the halved gates, in Keras's order.
+    Returns:
+        Input gate, forget gate, candidate, output gate, each (B, H).
+    """
+    size = gates.shape[1] // 4  # slices, as numpy's split takes longer than the cell
+    parts = [gates[:, i * size : (i + 1) * size] for i in range(4)]
+    return sigmoid(parts[0]), sigmoid(parts[1]), parts[2], sigmoid(parts[3])
+
+
+def cell(xp: Any, gates: Array, c: Array) -> tuple[Array, Array]:
+    """The LSTM's cell.
+
+    Args:
+        xp: the array library.
+        gates: (B, 4H), tanh of the halved gates, in Keras's order.
+        c: (B, H), before.
+    Returns:
+        h and c, each (B, H).
+    """
+    input_gate, forget_gate, candidate, output_gate = opened(gates)
+    c = forget_gate * c + input_gate * candidate
+    return output_gate * xp.tanh(c), c
+
+
+def mixture_columns(out: Array, config: MDNRNNConfig) -> tuple[list[Array], list[Array], list[Array]]:
+    """The mixture of each latent.
+
+    Args:
+        out: (B, 3KZ + 3), the columns of all heads.
+        config: the sizes.
+    Returns:
+        Log weights (not normalized), means without the residual, log standard deviations: K of (B, Z) each.
+    """
+    size, count = config.z_size, config.mixtures
+    columns = [out[:, i * size : (i + 1) * size] for i in range(3 * count)]
+    return columns[:count], columns[count : 2 * count], columns[2 * count :]
+
+
+def end_and_rewards(xp: Any, out: Array, config: MDNRNNConfig) -> tuple[Array, Array, Array]:
+    """The reward if an episode goes on, the reward if it ends, and the probability of its end.
+
+    Args:
+        xp: the array library.
+        out: (B, 3KZ + 3), the columns of all heads.
+        config: the sizes.
+    Returns:
+        Three of (B,).
+    """
+    width = config.mixture_size
+    return out[:, width + ALIVE], out[:, width + ENDED], sigmoid(xp.tanh(0.5 * out[:, width + 2]))
+
+
+def draw(
+    xp: Any,
+    logits: Sequence[Array],
+    means: Sequence[Array],
+    logstds: Sequence[Array],
+    uniform: Array,
+    normal: Array,
+    temperature: Any,
+    bounds: Sequence[Array],
+    residual: Array | None = None,
+) -> Array:
+    """Draw the next latent; the temperature divides the log weights and multiplies the variance.
+
+    Args:
+        xp: the array library.
+        logits: K of (B, Z), log weights, normalized or not.
+        means: K of (B, Z).
+        logstds: K of (B, Z).
+        uniform: (B, Z) in [0, 1), chooses the Gaussian.
+        normal: (B, Z), standard normal.
+        temperature: more than 0.
+        bounds: the least and the greatest value of each latent, two of (Z,) or numbers.
+        residual: (B, Z), added to every mean.
+    Returns:
+        (B, Z).
+    """
+    most = logits[0]
+    for other in logits[1:]:
+        most = xp.maximum(most, other)
+    steps: list[Array] = []
+    for one in logits:
+        weight = xp.exp((one - most) / temperature)
+        steps.append(weight + steps[-1] if steps else weight)
+    point = uniform * steps[-1]
+    mean, logstd = means[0], logstds[0]
+    for k in range(1, len(steps)):
+        beyond = point > steps[k - 1]
+        mean, logstd = xp.where(beyond, means[k], mean), xp.where(beyond, logstds[k], logstd)
+    if residual is not None:
+        mean = mean + residual
+    drawn = mean + xp.exp(logstd) * normal * xp.sqrt(temperature)
+    return xp.minimum(xp.maximum(drawn, bounds[0]), bounds[1])
