@@ -18,7 +18,6 @@ from dreamduck import __version__
 from dreamduck.common import command_line
 from dreamduck.common.errors import CheckpointError, ConfigError
 from dreamduck.common.storage import PathLike, fingerprint, read_json, replacing, write_json
-from dreamduck.rl import acting, agent_file
 
 COLUMNS = ("misc/total_timesteps", "misc/time_elapsed", "eprewmean", "eplenmean")  # of progress.csv
 CURVE = ("steps", "seconds", "reward", "length")  # the same in a card
@@ -76,6 +75,8 @@ def keep(
         CheckpointError: the agent cannot be read.
         ConfigError: the logs or the scores cannot, or another agent is there.
     """
+    from dreamduck.rl import acting, agent_file  # loads PyTorch
+
     about, save = acting.about(agent), agent_file.read(agent)
     assert save.card is not None  # `about` has looked
     card = {

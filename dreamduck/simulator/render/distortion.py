@@ -147,7 +147,8 @@ def lens_map(width: int, height: int) -> npt.NDArray[np.int64]:
     """Which pixel of the plain picture each pixel of the distorted one shows.
 
     Args:
-        width, height: of both pictures [pixels].
+        width: of both pictures [pixels].
+        height: likewise.
     Returns:
         (height * width,) int64, places in the plain picture row by row.
     """
