@@ -328,6 +328,7 @@ EXTRACT_FLAGS = {
     "render": (True, lambda run, base: run.shown),
     "worker": (1, ConfigError),
     "workers": (2, lambda run, base: recorded(run) == [0]),
+    "rank_timeout": (60.0, lambda run, base: recorded(run) == [0, 1, 2]),  # of effect under mpiexec
 }
 
 

@@ -23,7 +23,7 @@ for number in range(3):
     env.close()
 fish_eye = gymnasium.make("DreamDuck-v0", distortion=True, disable_env_checker=True)
 print(fish_eye.reset(seed=0)[0].shape)
-extras = ["tensorflow", "keras", "scipy", "skimage", "matplotlib", "imageio", "cma", "torch", "aiohttp"]
+extras = ["tensorflow", "keras", "skimage", "matplotlib", "imageio", "cma", "torch", "aiohttp"]
 print([name for name in extras if name in sys.modules])
 """
 VECTORS = """
