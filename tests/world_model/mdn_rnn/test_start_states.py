@@ -7,7 +7,7 @@ import pytest
 
 from dreamduck.common.errors import WeightsError
 from dreamduck.world_model import WorldModel
-from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ
+from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ, files
 from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig, initial_parameters
 from dreamduck.world_model.mdn_rnn.start_states import (
     AT_ONCE,
@@ -82,7 +82,7 @@ def test_draws_and_what_belongs_to_them(midway):
 
 def test_round_trip(tmp_path, midway):
     write_midway(tmp_path / "midway.npz", midway)
-    found = WorldModel.load(tmp_path).start_states("midway")
+    found = read_midway(tmp_path / "midway.npz", SIZES.z_size, SIZES.hidden_size)
     for name in InitialZ._fields:
         made, read = (np.asarray(getattr(one, name)) for one in (midway, found))
         np.testing.assert_allclose(read, made, rtol=1e-3, atol=1e-4)
@@ -90,6 +90,7 @@ def test_round_trip(tmp_path, midway):
 
 def test_what_does_not_fit_is_refused(tmp_path, midway):
     path = tmp_path / "midway.npz"
+    files.save(tmp_path, initial_parameters(SIZES, 3), SIZES, {})
     with pytest.raises(WeightsError, match="--beginning first"):
         WorldModel.load(tmp_path).start_states("midway")
     write_midway(path, midway)
