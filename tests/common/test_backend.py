@@ -15,7 +15,7 @@ TRAIN = """
 import numpy as np, os, sys
 import dreamduck.common.backend as backend
 given = os.environ.get("KERAS_BACKEND")
-from dreamduck.world_model.mdn_rnn import data
+from dreamduck.world_model.mdn_rnn import batches
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
 from dreamduck.world_model.mdn_rnn.trainer import Trainer as MemoryTrainer, latent_scale, reward_scale
 from dreamduck.world_model.latents import Series
@@ -35,9 +35,9 @@ config = TrainingConfig(steps=2, batch_size=2, sequence=5, hidden_size=4, mixtur
 memory = MemoryTrainer(
     config, config.sizes(3, 2), reward_scale(series, range(2)), latent_scale(series, range(2), True)
 )
-places = data.plan(series.offsets, np.arange(2), 2, 5, 2, 0)
+places = batches.plan(series.offsets, np.arange(2), 2, 5, 2, 0)
 for step in range(2):
-    found += memory.train(data.batch(series, places, step, 5), step)
+    found += memory.train(batches.batch(series, places, step, 5), step)
 assert os.environ.get("KERAS_BACKEND") == given
 print(backend.keras.config.floatx(), backend.keras.config.image_data_format(), file=sys.stderr)
 print(found)
@@ -73,7 +73,7 @@ def test_settings_of_keras_change_no_training(tmp_path):
     "settings", ['{"floatx": "float7"}', '{"epsilon": "small"}', '{"image_data_format": 3}', "[1]"]
 )
 def test_damaged_settings_of_keras_are_one_line(tmp_path, settings):
-    code = "from dreamduck import cli\ndef main(argv):\n    import dreamduck.common.backend\ncli.run(main)"
+    code = "from dreamduck.common import command_line as cli\ndef main(argv):\n    import dreamduck.common.backend\ncli.run(main)"
     done = losses(tmp_path, settings, code=code)
     assert done.returncode == 2
     assert done.stderr.startswith("error: Keras cannot be loaded")

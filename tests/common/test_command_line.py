@@ -96,7 +96,7 @@ def test_errors_of_the_system_are_one_line_and_code_2(capsys, error, text):
 
 COMMAND = """
 import sys
-from dreamduck import cli
+from dreamduck.common import command_line as cli
 cli.run(lambda argv: print("much to tell " * int(argv[0])), sys.argv[1:])
 """
 
@@ -132,7 +132,7 @@ def test_an_output_that_takes_nothing(times):
 def test_a_command_goes_on_once_there_is_room(tmp_path):
     """On a full disk in miniature: files may have 100 bytes."""
     code = (
-        "import resource, signal, sys; from dreamduck import cli, storage\n"
+        "import resource, signal, sys; from dreamduck.common import command_line as cli, storage\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))\n"
         "cli.run(lambda argv: storage.write_text(argv[0], 'x' * 500), sys.argv[1:])\n"
