@@ -1,4 +1,4 @@
-"""Make the pictures of README and docs anew, from the running system with the weights that ship.
+"""Make the pictures of README and docs again, from the running system with the weights that ship.
 
     python scripts/media.py [--controller FILE] [--map-name loop_empty] [--seed 0]
 

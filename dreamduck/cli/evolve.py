@@ -53,7 +53,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--log", default="log", help="folder to write to (default: log)")
     parser.add_argument("--start", help="a controller file to start from, instead of zeros")
     add_strict(parser)
-    parser.add_argument("--fresh", action="store_true", help="start anew, over a run that lies there")
+    parser.add_argument("--fresh", action="store_true", help="start over, replacing a run that is there")
     parser.add_argument(
         "--threads", type=int, default=0, help="cores for each process (default: its share)"
     )

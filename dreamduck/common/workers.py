@@ -1,7 +1,7 @@
 """Helper processes for what must not share a process with TensorFlow: anything that draws with GL.
 
 Mesa's software renderer and TensorFlow crash together.
-A worker is started anew, not forked, and does not run the caller's main module again, so that it works
+A worker is a new process, not forked, and does not run the caller's main module again, so that it works
 from notebooks and from scripts on standard input. It ends when it is closed or collected, and when the
 process that made it ends in whatever way."""
 

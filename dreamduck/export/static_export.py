@@ -199,7 +199,7 @@ def _vendored(name: str) -> bytes:
     if not path.is_file():
         raise DependencyError(
             f"{path}: no such file; fetch the browser's runtime with `make page` in a clone "
-            "of the repository (needs npm), and work there or install from it anew"
+            "of the repository (needs npm), and work there or install from it again"
         )
     return path.read_bytes()
 

@@ -2,7 +2,7 @@
 
 A controller finds what is wrong with a dream; its own episodes in the
 simulator show the MDN-RNN what happens there. Each round adds such episodes to the records, trains the
-MDN-RNN anew on all of them, evolves in the new dream, and evaluates in the simulator.
+MDN-RNN again on all of them, evolves in the new dream, and evaluates in the simulator.
 Source: Ha & Schmidhuber 2018, section 5 (iterative training)."""
 
 from __future__ import annotations

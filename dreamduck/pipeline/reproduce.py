@@ -116,7 +116,7 @@ def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
         Stage("evolve", tuple(evolve), (rnn,), (best,)),
         Stage("score", tuple(score), (rnn, best), (folder / "scores" / "scores.json",)),
         Stage("record-unseen", tuple(elsewhere), (), (unseen,)),
-        # Trained to its end already, it only measures anew, with frames of a map that it never saw.
+        # Trained to its end already, it only measures again, with frames of a map that it never saw.
         Stage("vision-unseen", (*train_vae, "--unseen", str(unseen)), (vae,), (vae,)),
         Stage("dreams", tuple(dream(records, "held-out")), (rnn,), (truth / "held-out" / "openloop.json",)),
         Stage("dreams-unseen", (*dream(unseen, "unseen"), "--everything"), (rnn,), (reports[1],)),

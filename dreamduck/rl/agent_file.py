@@ -4,7 +4,7 @@ The file is Stable-Baselines3's own zip, so that `PPO.load(path)` opens it, with
 `dreamduck.json` (its card) and `normalize.npz` (running mean and variance of observations and returns).
 
 No file is trusted. Stable-Baselines3's member `data` holds pickles, which run code when they are opened; it
-is never opened here. The agent is built anew from the card and gets the weights, read by
+is never opened here. The agent is built from the card and gets the weights, read by
 `torch.load(weights_only=True)`, which makes tensors and nothing else. The card chooses among our algorithms
 and networks and among registered environments; no module is imported because a file names it. Of a file
 without a card the network's weights alone are taken.

@@ -97,7 +97,7 @@ class Flags:
         if self.fresh and self.save_path is None:
             raise ConfigError("--fresh: overwrites what is in --save_path; give --save_path too")
         if self.fresh and self.resume:
-            raise ConfigError("--fresh starts anew and --resume continues; give one of the two")
+            raise ConfigError("--fresh starts over and --resume continues; give one of the two")
         if self.resume and self.log_path is None:
             raise ConfigError("--resume: continues from a checkpoint in --log_path; give --log_path too")
 

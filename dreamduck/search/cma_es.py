@@ -130,7 +130,7 @@ class Evolution:
         """Continue from what `state` gave.
 
         Where another processor or pycma rounds differently, the candidates of old are not met again; the
-        search then continues from its last mean and deviations, and learns correlations anew.
+        search then continues from its last mean and deviations, and learns correlations again.
 
         Raises:
             CheckpointError: the state is of another size or kind of strategy.

@@ -74,7 +74,7 @@ class Subspace:
         try:
             made = cls(form, state["mean"], state["projection"], state["origin"])
         except KeyError as err:
-            raise CheckpointError(f"state: the subspace has no {err}; start anew with --fresh") from err
+            raise CheckpointError(f"state: the subspace has no {err}; start over with --fresh") from err
         inputs = form.inputs
         if made.mean.shape != (inputs,) or made.projection.shape[0] != inputs:
             raise CheckpointError(f"state: expected a subspace of {inputs} features, got {made.mean.shape}")

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 SEED_MODES = ("antithetic", "independent", "common")
 TRAINING, EVALUATION = 1, 2  # places of the random streams under a run's seed
 STATE_FORMAT = 1
-PLOT_SECONDS = 15.0  # the plot is drawn anew no more often than this
+PLOT_SECONDS = 15.0  # the plot is drawn again no more often than this
 # Settings that may differ when a run resumes: they say how long, not what.
 FREE = ("generations", "time_limit")
 
@@ -354,7 +354,7 @@ class Search:
         return {**settings, **world, "block": self._block, **{f"form.{k}": v for k, v in form.items()}}
 
     def _load(self) -> Evolution:
-        remedy = "start anew with --fresh"
+        remedy = "start over with --fresh"
         arrays = read_npz(self.state_path, CheckpointError, remedy)
         with in_words(self.state_path, CheckpointError, "not the state of a search", remedy):
             meta = parse_json(str(arrays.pop("meta")), self.state_path, CheckpointError, remedy)

@@ -1,7 +1,7 @@
 """A plot of a search: returns, their spread, evaluations, step size.
 
 `dreamduck plot log/rnnenv.cma.16.64.json` draws it; a
-running search draws it anew by itself. Files of the original code are drawn as well."""
+running search redraws it by itself. Files of the original code are drawn as well."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class SimulatorConfig:
     """What a simulator is built from; the same words in `make`, in the classes and as flags."""
 
     map_name: str = option("loop_empty", "Duckietown map, by name or as a path to a .yaml file")
-    domain_rand: bool = option(False, "draw light, colours, camera and wheels anew at every reset")
+    domain_rand: bool = option(False, "draw light, colours, camera and wheels at random at every reset")
     distortion: bool = option(False, "bend the image as the Duckiebot's fish-eye lens does")
     frame_skip: int = option(
         3, "steps of physics for each step of the world", unit="1/30 s", low=1, high=900

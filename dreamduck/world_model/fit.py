@@ -125,7 +125,7 @@ class TrainingSettings(Protocol):
 
     @property
     def fresh(self) -> bool:
-        """Whether to start anew."""
+        """Whether to start over."""
         ...
 
     def arithmetic(self) -> dict[str, Any]:
@@ -286,7 +286,7 @@ class Fit(abc.ABC):
 
     def _resume(self) -> None:
         """Go on from the checkpoint."""
-        advice = "train into another --weights folder, or start anew with --fresh"
+        advice = "train into another --weights folder, or start over with --fresh"
         state = read_npz(self.checkpoint, CheckpointError, advice)
         found = str(state.get("run", ""))
         if found != self._identity:

@@ -155,7 +155,7 @@ def test_a_kill_and_a_resume(tmp_path):
     main([*words, f"--num_timesteps={step + 256}", "--resume", "-q"])
     steps = steps_of(log)
     assert steps == list(range(128, step + 257, 128))  # none told twice, none left out
-    episodes = 2 * (step // 2 // 20) + 12  # of 20 steps, in two environments; a resumed run begins anew
+    episodes = 2 * (step // 2 // 20) + 12  # of 20 steps, in two environments; a resumed run begins again
     assert len((log / "monitor.csv").read_text().splitlines()) == 2 + episodes
     after = agent_file.read(newest(log / "checkpoints"))  # type: ignore[arg-type]
     assert after.card is not None

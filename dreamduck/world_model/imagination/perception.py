@@ -2,7 +2,7 @@
 
 z is the encoder's mean, without noise: the same
 frame then always looks the same, and a controller is not shaken by numbers that mean nothing. (The
-original drew z anew from mu and logvar at every frame. In the dream z is drawn, since there chance
+original drew z from mu and logvar at every frame. In the dream z is drawn, since there chance
 stands for what the MDN-RNN does not know.)"""
 
 from __future__ import annotations

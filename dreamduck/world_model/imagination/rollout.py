@@ -80,7 +80,7 @@ class Dream:
         Args:
             policy: a function of theta (P, n), z (B, Z), c (B, H), h (B, H) that gives actions (B, A)
                 with TensorFlow's operations; B = P * E, candidate by candidate. Keep one function for
-                all calls: each new one is compiled anew.
+                all calls: each new one is compiled again.
             theta: (P, n).
             steps: a dream is cut after so many.
             seed: of all, or one for each candidate. Episode e of a candidate with seed s is the dream

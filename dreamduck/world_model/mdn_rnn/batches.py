@@ -70,7 +70,7 @@ def plan(
 ) -> WindowPlan:
     """Lay out `steps` batches.
 
-    Every episode comes once before any comes again; the order is drawn anew each time round.
+    Every episode comes once before any comes again; the order is drawn again each time round.
 
     Args:
         offsets: (E + 1,), rows of the episodes in the series.

@@ -53,7 +53,7 @@ class TrainingConfig:
         "folder of a memory, also one of 2019: it is kept as it is, and only its heads for reward and end "
         "are trained",
     )
-    fresh: bool = option(False, "start anew, whatever checkpoint there is")
+    fresh: bool = option(False, "start over, whatever checkpoint there is")
 
     def __post_init__(self) -> None:
         check(self)

@@ -37,7 +37,7 @@ class TrainingConfig:
     limit: int | None = option(None, "use only so many episodes", low=1)
     checkpoint_every: int = option(500, "steps between checkpoints, besides one an epoch", low=1)
     buffer_frames: int = option(BUFFER_FRAMES, "frames shuffled together; each takes 12 KB, twice", low=1)
-    fresh: bool = option(False, "start anew, whatever checkpoint there is")
+    fresh: bool = option(False, "start over, whatever checkpoint there is")
 
     def __post_init__(self) -> None:
         check(self)

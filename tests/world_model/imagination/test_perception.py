@@ -52,7 +52,7 @@ def test_cars_begin_and_go_on_one_by_one():
     for t in range(4):
         actions = random.uniform(-1, 1, (3, 2))
         seen = frames(3, 10 + t)
-        if t == 2:  # the first car begins anew, the others go on
+        if t == 2:  # the first car begins again, the others go on
             again = together.reset(seen[:1], np.array([0]))
             assert not again[0, 4:].any()
             both = together.step(seen[1:], actions[1:], np.array([1, 2]))
