@@ -73,7 +73,10 @@ def test_settings_of_keras_change_no_training(tmp_path):
     "settings", ['{"floatx": "float7"}', '{"epsilon": "small"}', '{"image_data_format": 3}', "[1]"]
 )
 def test_damaged_settings_of_keras_are_one_line(tmp_path, settings):
-    code = "from dreamduck.common import command_line as cli\ndef main(argv):\n    import dreamduck.common.backend\ncli.run(main)"
+    code = (
+        "from dreamduck.common import command_line\n"
+        "def main(argv):\n    import dreamduck.common.backend\ncommand_line.run(main)"
+    )
     done = losses(tmp_path, settings, code=code)
     assert done.returncode == 2
     assert done.stderr.startswith("error: Keras cannot be loaded")
