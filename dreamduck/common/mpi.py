@@ -205,6 +205,9 @@ class MPITeam(Team):
             _say("interrupted")
         _flush()
         time.sleep(LINGER)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MPI has a line of its own about an abort
+        with contextlib.suppress(Exception):
+            self._world.Abort(code)
         os._exit(code)
 
     def __exit__(
