@@ -26,6 +26,7 @@ EVERY = 5  # steps between two pictures
 SHOWN = 10  # real frames before the dream
 STEPS = COLUMNS * EVERY  # of the dream; four seconds
 EPISODES = 12
+LEAST, MOST = 0.5, 2.0  # of the contrast and the sharpness of decoded frames, that a dream may have
 
 Frames = npt.NDArray[np.uint8]
 
@@ -85,6 +86,23 @@ def measure(looks: list[Look]) -> dict[str, float]:
     }
 
 
+def check(report: dict[str, dict[str, float]]) -> None:
+    """Hold the contrast and the sharpness of each dream to those of the decoded frames.
+
+    Args:
+        report: what `measure` gives, for each world model.
+    Raises:
+        SystemExit: a dream has less than `LEAST` or more than `MOST` of either.
+    """
+    for name, found in report.items():
+        for what in ("contrast", "sharpness"):
+            if not LEAST <= found[what] <= MOST:
+                raise SystemExit(
+                    f"error: {name} model: expected dreams with {LEAST:.0%} to {MOST:.0%} of the {what} of "
+                    f"decoded frames, got {found[what]:.0%}; train longer, with --minutes"
+                )
+
+
 def choose(records: Path) -> list[Episode]:
     """Held-out episodes that are long enough, those that the expert drove first."""
     recordings = find_recordings(records)
@@ -135,6 +153,7 @@ def main(folder: Path) -> None:
             f"{said['contrast']:.0%} of the contrast and {said['sharpness']:.0%} of the sharpness "
             "of decoded frames"
         )
+    check(report)
 
 
 if __name__ == "__main__":

@@ -220,10 +220,19 @@ def model_fingerprints(env_id: str, env_kwargs: Mapping[str, Any]) -> dict[str, 
     return weights_fingerprints(_model_folder(env_kwargs))
 
 
-def check_world_model(save: Save, env_id: str, env_kwargs: Mapping[str, Any]) -> None:
-    """Warn where the environment has another world model than the one in which the agent learned."""
+def check_world_model(save: Save, env_id: str, env_kwargs: Mapping[str, Any], strict: bool = False) -> None:
+    """Warn where the environment has another world model than the one in which the agent learned.
+
+    Args:
+        save: the agent's file.
+        env_id: of the environment that it meets.
+        env_kwargs: of that environment.
+        strict: raise instead of warning.
+    Raises:
+        ControllerError: it learned in another one, and `strict` is true.
+    """
     if save.card is not None and env_id.rpartition(":")[2] in MODEL_ENVS:
-        check_model(save.path, save.card.get("weights"), _model_folder(env_kwargs))
+        check_model(save.path, save.card.get("weights"), _model_folder(env_kwargs), strict)
 
 
 def _model_folder(env_kwargs: Mapping[str, Any]) -> Path:

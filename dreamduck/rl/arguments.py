@@ -73,6 +73,7 @@ class Flags:
     recipe: bool = option(False, "start from the values that train this environment, docs/rl.md")
     save_path: str | None = option(None, "file to save the agent to")
     fresh: bool = option(False, "overwrite what is in --save_path")
+    strict: bool = option(False, "refuse an agent of another world model, instead of warning")
     save_video_interval: int = option(0, "record a video every so many steps; 0: never", low=0)
     save_video_length: int = option(VIDEO_LENGTH, "length of such a video", unit="steps", low=1)
     log_path: str | None = option(None, "folder of the logs (default: OPENAI_LOGDIR, or a new one in /tmp)")

@@ -208,7 +208,7 @@ class Run:
         )
         self.initial.check(plan, venv, self._settings(plan))
         if self.initial.save is not None:
-            agent_file.check_world_model(self.initial.save, self.env_id, self.env_kwargs)
+            agent_file.check_world_model(self.initial.save, self.env_id, self.env_kwargs, self.flags.strict)
         return plan
 
     def _agent(self, plan: Plan, raw: VecEnv, training: bool) -> BaseAlgorithm:

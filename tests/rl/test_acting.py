@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dreamduck.common.errors import CheckpointError
+from dreamduck.common.errors import CheckpointError, ControllerError
 from dreamduck.common.storage import fingerprint
 from dreamduck.controllers.factory import WorldConfig
 from dreamduck.evaluation import entries as rows
@@ -59,6 +59,21 @@ def dream(tmp_path_factory: pytest.TempPathFactory, weights: Path) -> Path:
     return trained(
         tmp_path_factory.mktemp("dream"), words + " --normalize_observations=True --num_hidden=8"
     )
+
+
+def test_an_agent_of_another_world_model_is_named_or_refused(dream, tmp_path, caplog):
+    other = write_model(tmp_path / "other", end=-2.5, vae=True)
+    words = [
+        f"--load_path={dream}",
+        "--num_timesteps=0",
+        "--env_kwargs=" + json.dumps({"weights": str(other)}),
+    ]
+    main([*words, f"--save_path={tmp_path / 'warned'}"])
+    assert "made with another world model" in caplog.text
+    with pytest.raises(ControllerError, match="made with another world model"):
+        main([*words, f"--save_path={tmp_path / 'refused'}", "--strict"])
+    assert (tmp_path / "warned").exists()
+    assert not (tmp_path / "refused").exists()
 
 
 def test_agent_info_from_the_card(road, dream):

@@ -120,6 +120,7 @@ ELSEWHERE = {  # what needs two runs; where it is tested
     "resume": "test_command.test_resumed_logs_have_every_step_once",
     "fresh": "test_command.test_an_agent_is_not_written_over",
     "recipe": "test_command.test_a_recipe_sets_the_defaults",
+    "strict": "test_acting.test_an_agent_of_another_world_model_is_named_or_refused",
     "save_video_length": "test_the_length_of_a_video",
 }
 

@@ -1,0 +1,1 @@
+"""Programs for those who develop the package; run by path or by make."""
