@@ -189,7 +189,7 @@ class MPITeam(Team):
         """Name the ranks that are silent, and end all processes of the run on this host."""
         local = next((int(os.environ[name]) for name in LOCAL_RANK_VARIABLES if name in os.environ), 0)
         if local:
-            time.sleep(2 * LINGER)  # the first rank of a host speaks, and ends this one
+            time.sleep(5 * LINGER)  # the first rank of a host speaks, and ends this one
         names = ", ".join(f"rank {peer} on {self._hosts[peer]}" for peer in peers)
         _say(
             f"error: {names}: lost, no heartbeat within {self._timeout:.0f} s (--rank-timeout); "
