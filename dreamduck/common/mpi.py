@@ -102,6 +102,7 @@ class MPITeam(Team):
         self._failure: int | None = None  # exit code
         self._lock = threading.Lock()  # one thread at a time in MPI
         self._closing, self._ending = threading.Event(), threading.Lock()
+        self._exchange()  # the first heartbeat goes before any work: it tells this rank's host
         self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._heart.start()
 
