@@ -147,8 +147,8 @@ def lens_map(width: int, height: int) -> npt.NDArray[np.int64]:
     """Which pixel of the plain image each pixel of the distorted one shows.
 
     Args:
-            width: of both images [pixels].
-            height: likewise.
+        width: of both images [pixels].
+        height: likewise.
     Returns:
         (height * width,) int64, places in the plain image row by row.
     """

@@ -60,7 +60,7 @@ def cluster(mesh: Mesh, cell: float, textured: Sequence[bool]) -> Mesh:
     """The mesh with the vertices of each cubic cell put together.
 
     The place is the mean over the cell, so that no cracks open; where some of its vertices show a texture,
-    over these alone, lest the texture slides. Normals, colours and texture coordinates
+    over these alone, so that the texture does not slide. Normals, colours and texture coordinates
     are means over those vertices of the cell that have one material, face the same way and show the same
     part of their texture.
 

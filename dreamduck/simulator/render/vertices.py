@@ -31,7 +31,7 @@ BLOCK = 16
 SHADED = 9  # rows of what is worked out for each vertex
 IN_BLOCK = BLOCK * ATTRIBUTES  # floats in a block of a mesh
 OUT_BLOCK = BLOCK * SHADED
-# Rows of a block; unsigned, lest the compiler guards against counting from the end.
+# Rows of a block; unsigned, so that the compiler adds no check for negative ones.
 R1, R2, R3, R4, R5, R6, R7, R8, R9, R10 = (np.uint64(BLOCK * k) for k in range(1, 11))
 # What is worked out for each vertex, in rows of a block again: place in the image [pixels], depth [m] and
 # its inverse, then what is blended over a triangle, each times the inverse: red, green, blue, two texture
@@ -119,7 +119,7 @@ def shade_vertices(
     lx, ly, lz, lw = lamp[0], lamp[1], lamp[2], lamp[3]
     red0, green0, blue0, red1, green1, blue1 = light[0], light[1], light[2], light[3], light[4], light[5]
     for block in range(blocks):
-        # Unsigned numbers, lest the compiler guards against counting from the end.
+        # Unsigned numbers, so that the compiler adds no check for negative ones.
         at, to = np.uint64(first + block * IN_BLOCK), np.uint64(block * OUT_BLOCK)
         for k in range(np.uint64(BLOCK)):
             x, y, z = source[at + k], source[at + R1 + k], source[at + R2 + k]
