@@ -18,6 +18,7 @@ STAGES = [
     "world_model.fit",
     "world_model.vae",
     "world_model.latents",
+    "world_model.dynamics",
     "world_model.mdn_rnn",
     "world_model.legacy",
     "world_model.imagination",

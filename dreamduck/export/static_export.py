@@ -152,9 +152,8 @@ def reference(model: WorldModel, temperature: float) -> tuple[dict[str, npt.NDAr
         name: [] for name in ("z", "reward", "end_reward", "end", "frames")
     }
     for t in steps:
-        state = memory.advance(z, action[t][None], state)
-        said = memory.predict(z, state)
-        z = memory.draw(said.mixture, uniform[t][None], normal[t][None], temperature)
+        chance = uniform[t][None], normal[t][None]
+        z, state, said = memory.step(z, action[t][None], state, *chance, temperature)
         rows["z"].append(z)
         for name in ("reward", "end_reward", "end"):
             rows[name].append(getattr(said, name))

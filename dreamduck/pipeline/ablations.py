@@ -42,6 +42,7 @@ WORLDS = ("realenv", "rnnenv")
 SEARCH = {**DEFAULTS, "max_steps": ROAD_STEPS}  # on the road; in the dream no more than is true
 OUTPUTS = ("ablations.json", "ablations.md")
 VAE_FILES = ("vae.weights.h5", "vae.json", "initial_z.json")
+RNN_CARD = "rnn.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,24 +93,20 @@ def cases(settings: AblationConfig, sizes: tuple[int, int]) -> list[AblationCase
 
 
 def with_untrained_rnn(source: Path, target: Path, seed: int) -> Path:
-    """A copy of a world model whose MDN-RNN was never trained.
+    """A copy of a world model whose dynamics were never trained.
 
     Args:
         source: a folder of weights.
         target: where the copy goes.
         seed: of the random weights.
     """
-    from dreamduck.world_model.mdn_rnn.files import CARD, save
-    from dreamduck.world_model.mdn_rnn.layout import initial_parameters
-
-    if not (target / CARD).exists():
+    if not (target / RNN_CARD).exists():
         target.mkdir(parents=True, exist_ok=True)
         for name in VAE_FILES:
             if (source / name).exists():
                 shutil.copyfile(source / name, target / name)
-        sizes = WorldModel.load(source).sizes
         card = {"trained": False, "seed": seed, "made_by": "dreamduck.pipeline.ablations"}
-        save(target, initial_parameters(sizes, seed), sizes, card)
+        WorldModel.load(source).dynamics.untrained(seed).save(target, card)
     return target
 
 

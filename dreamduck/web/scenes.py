@@ -22,7 +22,6 @@ from dreamduck.web.session import Frame, Outcome, Scene, Session
 from dreamduck.web.share_link import Start
 from dreamduck.window.policy_switch import CONTROLLER, EXPERT, Action
 from dreamduck.world_model import WorldModel
-from dreamduck.world_model.mdn_rnn.mixture import Mixture
 
 WIDE = (320, 240)  # the image for people, where nothing else is shown
 SHOWN_DECIMALS = 3  # of latents that go to the page
@@ -152,18 +151,13 @@ def model_facts(env: RealEnv | DreamEnv, session: Session) -> dict[str, Any]:
     if env.prediction is not None:
         facts["predicted_reward"] = float(env.prediction.reward[0])
         facts["end_probability"] = float(env.prediction.end[0])
-        facts["entropy"] = entropy(env.prediction.mixture)
+        facts["entropy"] = float(env.prediction.entropy()[0])
     return facts
 
 
 def latent_order(model: WorldModel) -> list[int]:
     """The latents, those first that differ most between the beginnings of episodes."""
     return [int(k) for k in np.argsort(-model.start_states().mu.std(axis=0), kind="stable")]
-
-
-def entropy(mixture: Mixture) -> float:
-    """How undecided the mixture is between its Gaussians [nats], the mean over the latents."""
-    return float(-(np.exp(mixture.logmix) * mixture.logmix).sum(axis=1).mean())
 
 
 def _told(value: Any) -> Any:

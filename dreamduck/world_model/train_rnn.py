@@ -16,13 +16,20 @@ from dreamduck.common.storage import claim, fingerprint, replacing
 from dreamduck.common.training_log import logbook_files
 from dreamduck.simulator.environment import ENVIRONMENT
 from dreamduck.world_model import WorldModel
+from dreamduck.world_model.dynamics.start_states import (
+    INITIAL_FILE,
+    MIDWAY_FILE,
+    InitialZ,
+    find_midway,
+    write_initial,
+    write_midway,
+)
 from dreamduck.world_model.fit import Evaluation, Fit, checkpoint_of
 from dreamduck.world_model.latents import Series, read_series
 from dreamduck.world_model.mdn_rnn import batches, files
 from dreamduck.world_model.mdn_rnn.layout import ALIVE, ENDED, REWARD_AND_END, Parameters
 from dreamduck.world_model.mdn_rnn.prediction_metrics import one_step_metrics
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
-from dreamduck.world_model.mdn_rnn.start_states import InitialZ, find_midway, write_initial, write_midway
 from dreamduck.world_model.mdn_rnn.step import MDNRNN
 from dreamduck.world_model.mdn_rnn.trainer import Trainer, latent_scale, reward_scale
 from dreamduck.world_model.vae import files as vae_files
@@ -54,7 +61,7 @@ def train(config: TrainingConfig, command: str = "") -> dict[str, Any]:
             f"weights: expected another folder than {config.heads_only}, whose memory is kept; "
             "name a new one"
         )
-    outputs = [weights / name for name in (files.WEIGHTS, files.CARD, files.INITIAL, files.MIDWAY)]
+    outputs = [weights / name for name in (files.WEIGHTS, files.CARD, INITIAL_FILE, MIDWAY_FILE)]
     outputs += logbook_files(config.log, "rnn")
     with claim("rnn", outputs, weights / CHECKPOINT, config.fresh) as resumes:
         return MDNRNNFit(config, read_series(config.series)).run(resumes, command)
@@ -145,8 +152,8 @@ class MDNRNNFit(Fit):
             _copy_vae(Path(str(self.settings.heads_only)), folder)
         files.save(folder, parameters, self.sizes, card)
         first = self.series.offsets[:-1][self.learning]
-        write_initial(folder / files.INITIAL, InitialZ(self.series.mu[first], self.series.logvar[first]))
-        write_midway(folder / files.MIDWAY, find_midway(dynamics, self.series, self.learning.tolist()))
+        write_initial(folder / INITIAL_FILE, InitialZ(self.series.mu[first], self.series.logvar[first]))
+        write_midway(folder / MIDWAY_FILE, find_midway(dynamics, self.series, self.learning.tolist()))
         return files.read_card(folder)
 
     def _world(self) -> dict[str, Any]:
@@ -181,6 +188,8 @@ def _source(config: TrainingConfig, series: Series) -> MDNRNN:
     """
     folder = Path(str(config.heads_only))
     found = WorldModel.load(folder).dynamics
+    if not isinstance(found, MDNRNN):
+        raise WeightsError(f"{folder}: expected an MDN-RNN, got dynamics of the kind {found.kind!r}")
     vae = next((folder / n for n in VAE_FILES if (folder / n).is_file()), None)
     if vae is not None and series.meta.get("vision", fingerprint(vae)) != fingerprint(vae):
         raise WeightsError(

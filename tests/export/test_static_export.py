@@ -21,13 +21,12 @@ from dreamduck.controllers.policy import Controller, ControllerForm, random_thet
 from dreamduck.export import static_export
 from dreamduck.export.graphs import decoder_graph, memory_graph
 from dreamduck.pretrained import FOLDER
-from dreamduck.web.scenes import entropy
 from dreamduck.web.server import PAGE
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination import TEMPERATURE
 from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig
 from dreamduck.world_model.mdn_rnn.layout import initial_parameters
-from dreamduck.world_model.mdn_rnn.mixture import Mixture, sample
+from dreamduck.world_model.mdn_rnn.mixture import Mixture, entropy, sample
 from dreamduck.world_model.vae import VAE
 from tests.world_model.vae.helpers import parameters as vision_parameters
 
@@ -87,8 +86,8 @@ def compare(memory: MDNRNN, first, temperature: float) -> None:
             assert out[name] == pytest.approx(getattr(said.mixture, name), abs=1e-3)
         for name in ("reward", "end_reward", "end"):
             assert out[name][:, 0] == pytest.approx(getattr(said, name), abs=1e-3)
-        z = memory.draw(said.mixture, *noise, temperature)
-        other = memory.draw(Mixture(*(out[name] for name in Mixture._fields)), *noise, temperature)
+        theirs = said._replace(mixture=Mixture(*(out[name] for name in Mixture._fields)))
+        z, other = (memory.draw(one, state, *noise, temperature)[0] for one in (said, theirs))
 
 
 @pytest.mark.parametrize("temperature", [TEMPERATURE, 1.0])
@@ -138,7 +137,7 @@ def test_what_the_page_draws_and_does(shipped):
             uniform = random.random((1, size), np.float32)
             normal = random.standard_normal((1, size), np.float32)
             drawn = sample(mixture, uniform, normal, temperature, bounds)
-            expected.append((drawn[0], entropy(mixture)))
+            expected.append((drawn[0], float(entropy(mixture)[0])))
             said = {name: getattr(mixture, name).ravel().tolist() for name in Mixture._fields}
             noise = {"uniform": uniform[0].tolist(), "normal": normal[0].tolist()}
             cases.append({"said": said, "noise": noise, "temperature": temperature})

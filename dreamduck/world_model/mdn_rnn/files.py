@@ -16,9 +16,9 @@ from dreamduck.common import weights
 from dreamduck.common.config import from_mapping, to_dict
 from dreamduck.common.errors import ConfigError, WeightsError
 from dreamduck.common.readers import PathLike, fingerprint, fingerprint_of
-from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig, Parameters, check_parameters, shapes
+from dreamduck.world_model.mdn_rnn.layout import KIND, MDNRNNConfig, Parameters, check_parameters, shapes
 
-WEIGHTS, CARD, INITIAL, MIDWAY = "rnn.weights.h5", "rnn.json", "initial_z.json", "midway.npz"
+WEIGHTS, CARD = "rnn.weights.h5", "rnn.json"
 MAKE = "train it with rnn_train.py, or name another folder"
 
 
@@ -92,7 +92,7 @@ def rounded(parameters: Parameters) -> Parameters:
 
 def save(folder: PathLike, parameters: Parameters, config: MDNRNNConfig, card: Mapping[str, Any]) -> None:
     """Write weights, as they are, and their card into a folder; the card gets their fingerprint."""
-    whole = {**card, "kind": "memory", "sizes": to_dict(config)}
+    whole = {**card, "kind": KIND, "sizes": to_dict(config)}
     weights.save_pair(Path(folder) / WEIGHTS, _to_hdf5(parameters), Path(folder) / CARD, whole)
 
 

@@ -18,10 +18,11 @@ from dreamduck.common.config import check, option
 from dreamduck.common.errors import WeightsError
 from dreamduck.common.readers import to_float32
 from dreamduck.common.seeding import generator
+from dreamduck.world_model.dynamics import FloatArray
 
-FloatArray = npt.NDArray[np.float32]
 Parameters = dict[str, FloatArray]
 
+KIND = "mdn-rnn"  # as a card names it
 Z_SIZE, ACTION_SIZE, HIDDEN_SIZE, MIXTURES = 64, 2, 512, 5
 TRAINING_STEPS = 20_000  # after 4,000 it is chance whether what learned in the dream drives
 SIZE_LIMIT = 65_536  # a larger one is a damaged file
@@ -41,6 +42,21 @@ class MDNRNNConfig:
 
     def __post_init__(self) -> None:
         check(self)
+
+    @property
+    def cell_size(self) -> int:
+        """Numbers in the LSTM's cell."""
+        return self.hidden_size
+
+    @property
+    def uniform_size(self) -> int:
+        """Numbers in [0, 1) that a draw takes: one chooses the Gaussian of each latent."""
+        return self.z_size
+
+    @property
+    def normal_size(self) -> int:
+        """Standard normal numbers that a draw takes."""
+        return self.z_size
 
     @property
     def input_size(self) -> int:

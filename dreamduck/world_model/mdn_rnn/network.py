@@ -101,12 +101,12 @@ class MDNRNNNetwork(keras.Model):
         reward, end = self.head_reward(hidden), self.head_end(hidden)[..., 0]
         return Heads(self.head_mixture(hidden), residual, reward, end), h, c
 
-    def merged(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def merged(self) -> equations.StepWeights:
         """The weights as `MDNRNN.merged` gives them."""
         kernel, recurrent, bias = self.core.weights
         halves = equations.gate_halves(self.sizes.hidden_size)
         heads = (self.head_mixture, self.head_reward, self.head_end)
-        return (
+        return equations.StepWeights(
             ops.concatenate([kernel, recurrent]) * halves,
             bias * halves,
             ops.concatenate([head.kernel for head in heads], axis=1),

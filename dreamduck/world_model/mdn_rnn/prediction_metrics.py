@@ -13,7 +13,7 @@ import numpy.typing as npt
 from dreamduck.common.seeding import generator
 from dreamduck.world_model.latents import Series
 from dreamduck.world_model.mdn_rnn.mixture import log_likelihood
-from dreamduck.world_model.mdn_rnn.step import MDNRNN, LSTMState
+from dreamduck.world_model.mdn_rnn.step import MDNRNN
 
 Floats = npt.NDArray[np.floating]
 TOGETHER = 64  # episodes run side by side
@@ -64,7 +64,7 @@ def _run(
     for t in range(int(length[0])):
         count = int((length > t).sum())
         rows = first[:count] + t
-        state = memory.advance(z[:count], series.action[rows], LSTMState(state.h[:count], state.c[:count]))
+        state = memory.advance(z[:count], series.action[rows], state.rows(slice(count)))
         prediction = memory.predict(z[:count], state)
         going = int((length > t + 1).sum())
         if going:

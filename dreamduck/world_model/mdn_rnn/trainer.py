@@ -14,18 +14,17 @@ import numpy as np
 
 from dreamduck.common.backend import has_gpu, tf
 from dreamduck.world_model import fit
+from dreamduck.world_model.dynamics import Z_LIMIT, FloatArray
 from dreamduck.world_model.latents import Series
-from dreamduck.world_model.mdn_rnn import graph
+from dreamduck.world_model.mdn_rnn import equations
 from dreamduck.world_model.mdn_rnn.batches import Batch
 from dreamduck.world_model.mdn_rnn.layout import (
     ALIVE,
     ENDED,
-    FloatArray,
     MDNRNNConfig,
     Parameters,
     initial_parameters,
 )
-from dreamduck.world_model.mdn_rnn.mixture import Z_LIMIT
 from dreamduck.world_model.mdn_rnn.network import (
     Heads,
     MDNRNNNetwork,
@@ -169,16 +168,16 @@ class Trainer(fit.Trainer):
         begin = tf.random.stateless_uniform((self._sampled_rows,), chance[1], 0, last, tf.int32)
         uniform = tf.random.stateless_uniform(tf.shape(known), chance[2])
         normal = tf.random.stateless_normal(tf.shape(known), chance[3])
-        weights = graph.StepWeights(*self.model.merged())
+        weights = self.model.merged()
         residual_scale = self.model.head_share.kernel if self.sizes.residual else 0.0
         bounds = tf.constant(self.latents.bounds)
         rows = tf.TensorArray(tf.float32, steps)
 
         def body(t: Any, now: Any, h: Any, c: Any, rows: Any) -> tuple[Any, ...]:
             now = tf.where((t <= begin)[:, None], known[:, t], now)
-            c, h, out = graph.advance(weights, now, done[:, t], c, h)
-            after = graph.sample(
-                self.sizes, out, now, residual_scale, uniform[:, t], normal[:, t], 1.0, bounds
+            h, c, out = equations.advance(tf, weights, now, done[:, t], h, c)
+            after = equations.draw_from_heads(
+                tf, self.sizes, out, now, residual_scale, uniform[:, t], normal[:, t], 1.0, bounds
             )
             return t + 1, after, h, c, rows.write(t, now)
 

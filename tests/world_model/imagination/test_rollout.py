@@ -10,10 +10,11 @@ from dreamduck.pretrained import FOLDER
 from dreamduck.simulator.environment import describe
 from dreamduck.simulator.road import RoadConfig
 from dreamduck.world_model import WorldModel
+from dreamduck.world_model.dynamics import InitialZ
 from dreamduck.world_model.imagination import rollout
 from dreamduck.world_model.imagination.rollout import CHUNK, Dream
 from dreamduck.world_model.imagination.stepper import Dreams
-from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ, MDNRNNConfig, files
+from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig, files
 from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_memory
 
 RESIDUAL = MDNRNNConfig(z_size=4, hidden_size=16, mixtures=3, residual=True)

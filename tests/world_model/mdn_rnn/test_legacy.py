@@ -8,9 +8,9 @@ import pytest
 from dreamduck.common.backend import tf
 from dreamduck.common.errors import WeightsError
 from dreamduck.world_model import WorldModel
+from dreamduck.world_model.dynamics.start_states import InitialZ, read_initial, write_initial
 from dreamduck.world_model.legacy.rnn_json import read_legacy, write_legacy
 from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig
-from dreamduck.world_model.mdn_rnn.start_states import InitialZ, read_initial, write_initial
 from tests.world_model.mdn_rnn.helpers import random_parameters
 
 # z, action, hidden, with the end's logit: car racing's, doom's with its input of a beginning, a small one
