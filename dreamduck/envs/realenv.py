@@ -130,7 +130,7 @@ class SeenCars(RoadCars):
         state = self.perception.state
         self.prediction = dynamics.predict(before, state)
         chance = uniform[:, 0, :-1], normal[:, 0]
-        self.expected, _ = dynamics.draw(self.prediction, state, *chance, self.temperature)
+        self.expected = dynamics.draw(self.prediction, state, *chance, self.temperature).z
 
     def _observe(self) -> npt.NDArray[np.float32]:
         return clipped(self.perception.observation)

@@ -21,7 +21,7 @@ from dreamduck.common import command_line, config, mpi
 from dreamduck.common.config import check, option, to_dict
 from dreamduck.common.errors import ConfigError
 from dreamduck.common.storage import replacing, write_json
-from dreamduck.controllers.factory import WorldConfig, load_controller, model_sizes
+from dreamduck.controllers.factory import FormConfig, WorldConfig, load_controller, model_sizes
 from dreamduck.controllers.policy import ControllerForm
 from dreamduck.evaluation.final_evaluation import (
     EvaluationConfig,
@@ -77,17 +77,17 @@ class AblationCase(NamedTuple):
         return f"{self.env}-{self.memory}-{'hidden' if self.form.hidden else 'linear'}"
 
 
-def cases(settings: AblationConfig, sizes: tuple[int, int]) -> list[AblationCase]:
+def cases(settings: AblationConfig, sizes: tuple[int, int, int]) -> list[AblationCase]:
     """All that are compared.
 
     Args:
-        sizes: (Z, H) of the world model.
+        sizes: (Z, H, C) of the world model.
     """
     layers = [0, settings.hidden_units] if settings.hidden_units else [0]
     found = []
     for env, memory, hidden in itertools.product(settings.worlds, settings.memories, layers):
         features = "z" if memory == "none" else settings.features
-        form = ControllerForm(features, hidden, z_size=sizes[0], hidden_size=sizes[1])
+        form = FormConfig(features, hidden).form(*sizes)
         found.append(AblationCase(env, memory, form))
     return found
 

@@ -87,7 +87,7 @@ def compare(memory: MDNRNN, first, temperature: float) -> None:
         for name in ("reward", "end_reward", "end"):
             assert out[name][:, 0] == pytest.approx(getattr(said, name), abs=1e-3)
         theirs = said._replace(mixture=Mixture(*(out[name] for name in Mixture._fields)))
-        z, other = (memory.draw(one, state, *noise, temperature)[0] for one in (said, theirs))
+        z, other = (memory.draw(one, state, *noise, temperature).z for one in (said, theirs))
 
 
 @pytest.mark.parametrize("temperature", [TEMPERATURE, 1.0])

@@ -11,6 +11,7 @@ from dreamduck.world_model.dynamics.state import (
     GraphStep,
     Prediction,
     RecurrentState,
+    Step,
     TensorStep,
 )
 
@@ -26,5 +27,6 @@ __all__ = [
     "InitialZ",
     "Prediction",
     "RecurrentState",
+    "Step",
     "TensorStep",
 ]

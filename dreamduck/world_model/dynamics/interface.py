@@ -133,7 +133,7 @@ class Dynamics(abc.ABC):
         uniform: FloatArray,
         normal: FloatArray,
         temperature: float,
-    ) -> tuple[FloatArray, RecurrentState]:
+    ) -> Step:
         """The next latents of dreams, within what training saw, and the state that belongs to them.
 
         Args:
@@ -143,7 +143,7 @@ class Dynamics(abc.ABC):
             normal: (B, N), standard normal.
             temperature: 1 as the dynamics expect; 0 draws the likeliest.
         Returns:
-            (B, Z), and the state.
+            Also the prediction, where a kind's rewards and ends depend on what was drawn, with those.
         """
 
     @abc.abstractmethod
@@ -166,8 +166,7 @@ class Dynamics(abc.ABC):
         """One step of B dreams: `advance`, `predict`, `draw`."""
         state = self.advance(z, action, state)
         prediction = self.predict(z, state)
-        z, state = self.draw(prediction, state, uniform, normal, temperature)
-        return Step(z, state, prediction)
+        return self.draw(prediction, state, uniform, normal, temperature)
 
     def likeliest(self, z: FloatArray, action: npt.ArrayLike, state: RecurrentState) -> FloatArray:
         """The latents (B, Z) that most likely follow; see `advance`."""

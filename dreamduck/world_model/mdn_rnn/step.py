@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.products import Product
-from dreamduck.world_model.dynamics import Dynamics, FloatArray, GraphStep, RecurrentState, TensorStep
+from dreamduck.world_model.dynamics import Dynamics, FloatArray, GraphStep, RecurrentState, Step, TensorStep
 from dreamduck.world_model.mdn_rnn import equations, files
 from dreamduck.world_model.mdn_rnn.layout import (
     KIND,
@@ -134,9 +134,10 @@ class MDNRNN(Dynamics):
         uniform: FloatArray,
         normal: FloatArray,
         temperature: float,
-    ) -> tuple[FloatArray, RecurrentState]:
-        """See `Dynamics.draw`; the state stays as it is."""
-        return sample(prediction.mixture, uniform, normal, temperature, self.bounds), state
+    ) -> Step:
+        """See `Dynamics.draw`; state and prediction stay as they are."""
+        z = sample(prediction.mixture, uniform, normal, temperature, self.bounds)
+        return Step(z, state, prediction)
 
     def graph_step(self, xp: Any) -> GraphStep:
         """See `Dynamics.graph_step`."""

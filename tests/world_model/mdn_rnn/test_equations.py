@@ -30,7 +30,7 @@ def test_one_step_and_draw(dynamics, temperature):
     uniform = np.random.default_rng(2).random((BATCH, 4), np.float32)
     state = dynamics.advance(z, action, LSTMState(h, c))
     prediction = dynamics.predict(z, state)
-    drawn, _ = dynamics.draw(prediction, state, uniform, normal, temperature)
+    drawn = dynamics.draw(prediction, state, uniform, normal, temperature).z
     others = map(tf.constant, (z, action, h, c, uniform, normal, np.float32(temperature)))
     found = dynamics.graph_step(tf)(*others)
     np.testing.assert_allclose(found.h, state.h, atol=2e-6)

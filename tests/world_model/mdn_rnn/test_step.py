@@ -157,7 +157,7 @@ def test_no_latent_leaves_the_range_on_the_card():
     prediction = memory.predict(z, state)
     uniform, normal = random.random((50, 4), np.float32), random.standard_normal((50, 4)).astype(np.float32)
     for temperature in (0.0, 0.1, 1.0):
-        drawn, wide = (m.draw(prediction, state, uniform, normal, temperature)[0] for m in (memory, free))
+        drawn, wide = (m.draw(prediction, state, uniform, normal, temperature).z for m in (memory, free))
         np.testing.assert_array_equal(drawn, np.clip(wide, *np.array([low, high], np.float32)))
         assert (drawn != wide).any()
         assert (drawn == wide).any()
