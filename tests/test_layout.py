@@ -15,6 +15,7 @@ STAGES = [
     "pretrained",
     "simulator",
     "recordings",
+    "world_model.weights_format",
     "world_model.fit",
     "world_model.vae",
     "world_model.latents",
