@@ -16,6 +16,7 @@ STAGES = [
     "simulator",
     "recordings",
     "world_model.weights_format",
+    "world_model.trainer",
     "world_model.fit",
     "world_model.vae",
     "world_model.latents",

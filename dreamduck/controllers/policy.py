@@ -237,9 +237,9 @@ def infer_form(
     Raises:
         ControllerError: no form of these sizes has so many parameters.
     """
-    sizes = {"z_size": z_size, "hidden_size": hidden_size, "cell_size": cell_size}
-    linear = [ControllerForm(features, 0, actions, **sizes) for features in FEATURES]
-    steering = [ControllerForm(features, 0, 1, **sizes, bias=False) for features in FEATURES]
+    first = ControllerForm("z", 0, actions, z_size, hidden_size, cell_size=cell_size)
+    linear = [dataclasses.replace(first, features=features) for features in FEATURES]
+    steering = [dataclasses.replace(form, actions=1, bias=False) for form in linear]
     for form in [*linear, *steering]:
         if form.size == size:
             return form

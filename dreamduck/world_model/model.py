@@ -28,10 +28,10 @@ from dreamduck.world_model.legacy.rnn_json import is_legacy, legacy_card
 from dreamduck.world_model.legacy.rnn_json import read_legacy as read_legacy_rnn
 from dreamduck.world_model.legacy.vae_json import read_legacy as read_legacy_vae
 from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig, files
-from dreamduck.world_model.mdn_rnn.layout import Parameters
 from dreamduck.world_model.vae import VAE
 from dreamduck.world_model.vae import files as vae_files
 from dreamduck.world_model.vae.layout import Frames
+from dreamduck.world_model.weights_format import Parameters
 
 if TYPE_CHECKING:
     from dreamduck.world_model.imagination.rollout import Dream, Rollout

@@ -38,10 +38,12 @@ class Dynamics(abc.ABC):
 
     Attributes:
         kind: as a card names it.
+        parameters: the weights, by name.
         bounds: (2, Z), the range of each latent that training saw, which no dream leaves.
     """
 
     kind: ClassVar[str]
+    parameters: dict[str, FloatArray]
 
     def __init__(
         self, config: DynamicsSizes, card: Mapping[str, Any] | None = None, weights: str = ""
@@ -79,6 +81,11 @@ class Dynamics(abc.ABC):
     @abc.abstractmethod
     def save(self, folder: Path, card: Mapping[str, Any]) -> None:
         """Write the weights, and a card for them."""
+
+    @property
+    @abc.abstractmethod
+    def multiply_adds(self) -> int:
+        """Products of numbers that one step of one dream takes."""
 
     @property
     def begins(self) -> bool:
@@ -170,9 +177,9 @@ class Dynamics(abc.ABC):
 
     def likeliest(self, z: FloatArray, action: npt.ArrayLike, state: RecurrentState) -> FloatArray:
         """The latents (B, Z) that most likely follow; see `advance`."""
-        sizes = self.config.uniform_size, self.config.normal_size
-        chance = (np.zeros((len(z), size), np.float32) for size in sizes)
-        return self.step(z, action, state, *chance, temperature=0.0).z
+        uniform = np.zeros((len(z), self.config.uniform_size), np.float32)
+        normal = np.zeros((len(z), self.config.normal_size), np.float32)
+        return self.step(z, action, state, uniform, normal, 0.0).z
 
 
 def latent_bounds(card: Mapping[str, Any], z_size: int) -> FloatArray:

@@ -15,14 +15,9 @@ import numpy.typing as npt
 from dreamduck.common.products import Product
 from dreamduck.world_model.dynamics import Dynamics, FloatArray, GraphStep, RecurrentState, Step, TensorStep
 from dreamduck.world_model.mdn_rnn import equations, files
-from dreamduck.world_model.mdn_rnn.layout import (
-    KIND,
-    MDNRNNConfig,
-    Parameters,
-    check_parameters,
-    initial_parameters,
-)
+from dreamduck.world_model.mdn_rnn.layout import KIND, MDNRNNConfig, check_parameters, initial_parameters
 from dreamduck.world_model.mdn_rnn.mixture import Mixture, entropy, log_softmax, sample
+from dreamduck.world_model.weights_format import Parameters
 
 LSTMState = RecurrentState  # h, the LSTM's output, and c, its cell
 
@@ -86,6 +81,12 @@ class MDNRNN(Dynamics):
     def save(self, folder: Path, card: Mapping[str, Any]) -> None:
         """See `Dynamics.save`."""
         files.save(folder, self.parameters, self.config, card)
+
+    @property
+    def multiply_adds(self) -> int:
+        """See `Dynamics.multiply_adds`: the gates' and the heads'."""
+        merged = self.merged()
+        return merged.gates.size + merged.heads.size
 
     @property
     def begins(self) -> bool:

@@ -13,18 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dreamduck.common.backend import has_gpu, tf
-from dreamduck.world_model import fit
+from dreamduck.world_model import trainer
 from dreamduck.world_model.dynamics import Z_LIMIT, FloatArray
 from dreamduck.world_model.latents import Series
 from dreamduck.world_model.mdn_rnn import equations
 from dreamduck.world_model.mdn_rnn.batches import Batch
-from dreamduck.world_model.mdn_rnn.layout import (
-    ALIVE,
-    ENDED,
-    MDNRNNConfig,
-    Parameters,
-    initial_parameters,
-)
+from dreamduck.world_model.mdn_rnn.layout import ALIVE, ENDED, MDNRNNConfig, initial_parameters
 from dreamduck.world_model.mdn_rnn.network import (
     Heads,
     MDNRNNNetwork,
@@ -33,6 +27,7 @@ from dreamduck.world_model.mdn_rnn.network import (
     outputs_of,
 )
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
+from dreamduck.world_model.weights_format import Parameters
 
 WARM_UP = 50  # steps until the learning rate is whole
 SAMPLES_FROM = 1 / 3  # of the training; what is drawn before is not worth learning from
@@ -81,7 +76,7 @@ class Losses(NamedTuple):
         return self._asdict()
 
 
-class Trainer(fit.Trainer):
+class Trainer(trainer.Trainer):
     """The model, its optimizer, the streams' states, and one compiled step.
 
     Args:
@@ -115,7 +110,7 @@ class Trainer(fit.Trainer):
     def learning_rate(self, step: int) -> float:
         """Of a step, by the schedule."""
         rise = min(1.0, (step + 1) / WARM_UP)
-        return self.config.learning_rate * rise * fit.cosine(step, self.config.steps)
+        return self.config.learning_rate * rise * trainer.cosine(step, self.config.steps)
 
     def train(self, batch: Batch, step: int) -> Losses:
         """Learn from one batch; returns the losses before the step."""

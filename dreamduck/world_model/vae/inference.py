@@ -21,10 +21,10 @@ from dreamduck.world_model.vae.layout import (
     TRANSPOSED,
     FloatArray,
     Frames,
-    Parameters,
     phase_kernel,
     z_size_of,
 )
+from dreamduck.world_model.weights_format import Parameters
 
 CHUNK = 8  # frames at a time: patches of more fall out of the processor's cache
 

@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 
 from dreamduck.common.backend import CHANNELS, FLOAT, keras
+from dreamduck.world_model.trainer import Network
 from dreamduck.world_model.vae.layout import (
     CONVOLUTIONS,
+    FORMAT,
     FRAME_SHAPE,
     HIDDEN,
     TRANSPOSED,
     Z_SIZE,
-    Parameters,
-    check_parameters,
-    shapes,
 )
 
 ops = keras.ops
@@ -79,17 +78,19 @@ class TransposedConv(keras.layers.Layer):
         return {**super().get_config(), **made, "activation": keras.activations.serialize(self.activation)}
 
 
-class VAENetwork(keras.Model):
+class VAENetwork(Network):
     """Encoder and decoder.
 
     Args:
         z_size: size of the latent vector.
     """
 
+    weights_format = FORMAT
+
     def __init__(self, z_size: int = Z_SIZE, **kwargs: Any) -> None:
         super().__init__(**{"dtype": FLOAT, **kwargs})
         layers = keras.layers
-        self.z_size = z_size
+        self.z_size = self.sizes = z_size
         form = {"data_format": CHANNELS, "dtype": FLOAT}
         # An attribute for each layer, since Keras names them so in a weights file.
         for name, k, _, units in CONVOLUTIONS:
@@ -126,21 +127,6 @@ class VAENetwork(keras.Model):
         for name, *_ in TRANSPOSED:
             h = getattr(self, name)(h)
         return h
-
-    def parameters(self) -> Parameters:
-        """The weights as arrays; see `layout.shapes`."""
-        found = {f"{v.path.split('/')[-2]}/{v.name}": ops.convert_to_numpy(v) for v in self.weights}
-        return {name: found[name] for name in shapes(self.z_size)}
-
-    def set_parameters(self, parameters: Parameters) -> None:
-        """Take weights over from arrays.
-
-        Raises:
-            WeightsError: they do not fit.
-        """
-        checked = check_parameters(parameters)
-        for variable in self.weights:
-            variable.assign(checked[f"{variable.path.split('/')[-2]}/{variable.name}"])
 
     def get_config(self) -> dict[str, Any]:
         """What the model was made with."""

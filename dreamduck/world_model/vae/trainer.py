@@ -9,7 +9,7 @@ import math
 from typing import Any, NamedTuple
 
 from dreamduck.common.backend import tf
-from dreamduck.world_model import fit
+from dreamduck.world_model import trainer
 from dreamduck.world_model.vae.layout import Frames, initial_parameters
 from dreamduck.world_model.vae.network import VAENetwork, losses
 from dreamduck.world_model.vae.settings import TrainingConfig
@@ -29,7 +29,7 @@ class Losses(NamedTuple):
         return {"loss": self.reconstruction + self.divergence, **found}
 
 
-class Trainer(fit.Trainer):
+class Trainer(trainer.Trainer):
     """The model, its optimizer, and one compiled step.
 
     Args:
@@ -48,7 +48,7 @@ class Trainer(fit.Trainer):
         """Of a step, by the schedule."""
         if self.config.schedule == "constant":
             return self.config.learning_rate
-        return self.config.learning_rate * fit.cosine(step, self.total_steps)
+        return self.config.learning_rate * trainer.cosine(step, self.total_steps)
 
     def train(self, batch: Frames, step: int) -> Losses:
         """Learn from one batch; returns the losses before the step."""

@@ -147,7 +147,7 @@ def test_searches_and_ablations_take_it(model, tmp_path):
     folder = with_untrained_rnn(model.folder, tmp_path / "untrained", 8)
     other = WorldModel.load(folder).dynamics
     assert isinstance(other, ToyDynamics)
-    assert not np.array_equal(other.arrays["core"], model.dynamics.arrays["core"])
+    assert not np.array_equal(other.parameters["core"], model.dynamics.parameters["core"])
 
 
 def test_a_policy_sees_what_it_chose(model):

@@ -83,7 +83,7 @@ class ToyDynamics(Dynamics):
             "latents": (read, sizes.z_size),
             "heads": (read, 3),
         }
-        self.arrays = {
+        self.parameters = {
             name: random.normal(0, SPREAD, shape).astype(np.float32) for name, shape in shapes.items()
         }
 
@@ -98,6 +98,11 @@ class ToyDynamics(Dynamics):
         """As the card has them."""
         return from_mapping(ToySizes, card["sizes"])
 
+    @property
+    def multiply_adds(self) -> int:
+        """Of all matrices but the posterior's."""
+        return sum(array.size for name, array in self.parameters.items() if name != "posterior")
+
     def untrained(self, seed: int) -> ToyDynamics:
         """Others."""
         return ToyDynamics(self.config, {"seed": seed})
@@ -109,31 +114,31 @@ class ToyDynamics(Dynamics):
 
     def observe(self, z: FloatArray, state: RecurrentState) -> RecurrentState:
         """s becomes what is likeliest when h and the frame are known."""
-        logits = np.concatenate([state.h, z], axis=1) @ self.arrays["posterior"]
+        logits = np.concatenate([state.h, z], axis=1) @ self.parameters["posterior"]
         return RecurrentState(state.h, self._choose(np, logits, None, 1.0))
 
     def advance(self, z: FloatArray, action: Any, state: RecurrentState) -> RecurrentState:
         """Only h moves."""
         return RecurrentState(
-            self._core(np, self.arrays, np.asarray(action, np.float32), *state), state.c.copy()
+            self._core(np, self.parameters, np.asarray(action, np.float32), *state), state.c.copy()
         )
 
     def predict(self, z: FloatArray, state: RecurrentState) -> ToyPrediction:
         """Rewards and ends of the s before."""
-        logits = state.h @ self.arrays["prior"]
-        return ToyPrediction(logits, *self._heads(np, self.arrays, *state)[1:])
+        logits = state.h @ self.parameters["prior"]
+        return ToyPrediction(logits, *self._heads(np, self.parameters, *state)[1:])
 
     def draw(
         self, prediction: Any, state: RecurrentState, uniform: Any, normal: Any, temperature: float
     ) -> Step:
         """s, and all that it decides."""
         s = self._choose(np, prediction.logits, uniform if temperature else None, temperature or 1.0)
-        z, *heads = self._heads(np, self.arrays, state.h, s)
+        z, *heads = self._heads(np, self.parameters, state.h, s)
         return Step(z, RecurrentState(state.h, s), ToyPrediction(prediction.logits, *heads))
 
     def graph_step(self, xp: Any) -> GraphStep:
         """The same."""
-        arrays = {name: xp.constant(array) for name, array in self.arrays.items()}
+        arrays = {name: xp.constant(array) for name, array in self.parameters.items()}
 
         def step(z: Any, action: Any, h: Any, c: Any, uniform: Any, normal: Any, temperature: Any) -> Any:
             h = self._core(xp, arrays, action, h, c)
