@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.common import save
-from dreamduck.export.graphs import decoder_graph, memory_graph
+from dreamduck.export.graphs import decoder_graph, mdn_rnn_graph
 from dreamduck.export.static_export import main as export
 from dreamduck.pretrained import FOLDER
 from dreamduck.world_model import WorldModel
@@ -28,7 +28,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = WorldModel.load(FOLDER)
-        (folder / "memory.onnx").write_bytes(memory_graph(model.dynamics))
+        (folder / "mdn_rnn.onnx").write_bytes(mdn_rnn_graph(model.dynamics))
         (folder / "decoder.onnx").write_bytes(decoder_graph(model.vae))
         export([str(folder / "dream.html")])
         command = [sys.executable, "-m", "dreamduck", "drive", "--port", "0"]
