@@ -66,8 +66,9 @@ def test_the_card_says_the_kind(model, tmp_path):
         card = {k: v for k, v in card.items() if k != "kind"} | ({"kind": name} if name else {})
         (folder / files.CARD).write_text(json.dumps(card))
         assert isinstance(WorldModel.load(folder).dynamics, MDNRNN)
-    for name in ("other", 3, None, []):
-        (folder / files.CARD).write_text(json.dumps({**card, "kind": name}))
+    bad: list[object] = ["other", 3, None, []]
+    for unknown in bad:
+        (folder / files.CARD).write_text(json.dumps({**card, "kind": unknown}))
         with pytest.raises(WeightsError, match="kind: expected one of mdn-rnn, toy, got"):
             _ = WorldModel.load(folder).dynamics
 
@@ -109,6 +110,7 @@ def test_it_is_dreamt_in(model):
     before = env.dreams.z.copy()
     assert env.expect([[0.3, 0.1]]).shape == (1, 4)
     np.testing.assert_array_equal(env.dreams.z, before)
+    assert env.prediction is not None
     assert np.isfinite(env.prediction.entropy()[0])
 
 

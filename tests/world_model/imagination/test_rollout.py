@@ -186,6 +186,7 @@ def test_the_range_of_the_weights_that_ship_is_no_hindrance():
     memory = WorldModel.load(FOLDER).dynamics
     assert memory.card["environment"] == describe(RoadConfig())
     assert memory.card["weights"] == fingerprint(FOLDER / files.WEIGHTS) == memory.weights
+    assert isinstance(memory, MDNRNN)
     low, high = memory.bounds
     assert (low < -1.5).all()
     assert (high > 1.5).all()

@@ -57,6 +57,7 @@ def columns(part):
 def test_outputs_of_the_original(tmp_path, z_size, action_size, hidden, ends):
     arrays = original_file(tmp_path / "rnn.json", z_size, action_size, hidden, ends)
     memory = WorldModel.load(tmp_path).dynamics
+    assert isinstance(memory, MDNRNN)
     assert memory.config == WorldModel.load(tmp_path).sizes == MDNRNNConfig(z_size, action_size, hidden, 5)
     random = np.random.default_rng(1)
     c = h = np.zeros((1, hidden))
