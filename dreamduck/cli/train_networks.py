@@ -29,7 +29,7 @@ RNN_EXAMPLES = """examples:
 def train_vae(argv: Sequence[str] | None = None) -> int | None:
     """Train the VAE on recorded episodes.
 
-    Reads `records/`, writes `weights/vae.weights.h5` with its card `vae.json`, and metrics and pictures to
+    Reads `records/`, writes `weights/vae.weights.h5` with its card `vae.json`, and metrics and images to
     `log/`. A run that was stopped goes on where it was when the same command is given again."""
     settings, command = _read(argv, train_vae.__doc__, VAE_EXAMPLES, VAEConfig, "vae_train.py")
     from dreamduck.world_model.train_vae import train  # loads TensorFlow

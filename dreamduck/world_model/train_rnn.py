@@ -191,8 +191,8 @@ def _source(config: TrainingConfig, series: Series) -> MDNRNN:
     ):
         if have != need:
             raise WeightsError(
-                f"{folder}: a memory for {here} of {need} numbers, but the series has {here} of {have}; "
-                "make the series with the VAE that belongs to the memory"
+                f"{folder}: an MDN-RNN for {here} of {need} numbers, but the series has {here} of {have}; "
+                "make the series with the VAE that belongs to the MDN-RNN"
             )
     return found
 

@@ -17,9 +17,9 @@ from dreamduck.simulator.environment import ENVIRONMENT, of_recording, shared
 from dreamduck.world_model import fit
 from dreamduck.world_model.vae import files
 from dreamduck.world_model.vae.frame_stream import FrameStream, data_fingerprint, sample_frames
+from dreamduck.world_model.vae.image_grid import show
 from dreamduck.world_model.vae.inference import NumpyVAE
 from dreamduck.world_model.vae.layout import Frames
-from dreamduck.world_model.vae.pictures import show
 from dreamduck.world_model.vae.reconstruction import evaluate
 from dreamduck.world_model.vae.settings import TrainingConfig
 from dreamduck.world_model.vae.trainer import Trainer

@@ -23,6 +23,6 @@ def no_heads(dynamics: Dynamics) -> str:
         return ""
     rewards = "every reward of its dream is 0" + ("" if dynamics.begins else " and no dream ends")
     return (
-        f"a memory of 2019, which predicts {dynamics.lacks}: {rewards}; expected one with heads for both; "
-        "fit them on recordings with rnn_train.py --heads-only"
+        f"an MDN-RNN of 2019, which predicts {dynamics.lacks}: {rewards}; expected one with heads for "
+        "both; fit them on recordings with rnn_train.py --heads-only"
     )

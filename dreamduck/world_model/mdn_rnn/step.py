@@ -90,7 +90,7 @@ class MDNRNN(Dynamics):
 
     @property
     def begins(self) -> bool:
-        """Whether the action's last number says that an episode begins, as in 2019's Doom memory."""
+        """Whether the action's last number says that an episode begins, as in Doom's of 2019."""
         return bool(self.card.get("begins", False))
 
     @property

@@ -52,7 +52,7 @@ class LatentScale(NamedTuple):
     """
 
     mean: FloatArray
-    residual_scale: FloatArray  # the best linear guess; 0 for a memory without `residual`
+    residual_scale: FloatArray  # the best linear guess; 0 for an MDN-RNN without `residual`
     spread: FloatArray  # standard deviation of the rest
     bounds: FloatArray  # (2, Z), the range of what is drawn
 

@@ -56,7 +56,7 @@ class VAE:
         return self._network.encode(given)
 
     def decode(self, z: npt.ArrayLike) -> Frames:
-        """The pictures that latents stand for.
+        """The images that latents stand for.
 
         Args:
             z: (B, Z).

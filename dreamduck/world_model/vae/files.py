@@ -1,7 +1,7 @@
 """The VAE's weights on disk: `vae.weights.h5`, which tells the size of the latent, and its card `vae.json`.
 
 Weights that are saved to be used (`shipped`) are brought into a form that takes a seventh of the room and
-makes the same pictures; the card's figures are measured on that form."""
+makes the same images; the card's figures are measured on that form."""
 
 from __future__ import annotations
 

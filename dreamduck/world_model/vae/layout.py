@@ -29,7 +29,7 @@ CONVOLUTIONS = (
     ("enc_conv4", 4, 128, 256),
 )
 ENCODED = 2 * 2 * 256  # what the convolutions leave of a frame
-HIDDEN = 4 * 256  # units of the decoder's dense layer, seen as a picture of 1 x 1
+HIDDEN = 4 * 256  # units of the decoder's dense layer, seen as an image of 1 x 1
 TRANSPOSED = (
     ("dec_deconv1", 5, HIDDEN, 128),
     ("dec_deconv2", 5, 128, 64),

@@ -113,16 +113,16 @@ class VAENetwork(Network):
         """Pictures (B, 64, 64, 3) in [0, 1] to their reconstructions through mu."""
         return self.decode(self.encode(inputs)[0])
 
-    def encode(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Pictures (B, 64, 64, 3) in [0, 1] to (mu, logvar), each (B, Z)."""
-        h = pictures
+        h = images
         for name, *_ in CONVOLUTIONS:
             h = getattr(self, name)(h)
         h = ops.reshape(h, (-1, h.shape[1] * h.shape[2] * h.shape[3]))
         return self.enc_fc_mu(h), self.enc_fc_log_var(h)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Latents (B, Z) to pictures (B, 64, 64, 3) in [0, 1]."""
+        """Latents (B, Z) to images (B, 64, 64, 3) in [0, 1]."""
         h = ops.reshape(self.dec_fc(z), (-1, 1, 1, HIDDEN))
         for name, *_ in TRANSPOSED:
             h = getattr(self, name)(h)
@@ -134,18 +134,18 @@ class VAENetwork(Network):
 
 
 def losses(
-    pictures: Tensor, again: Tensor, mu: Tensor, logvar: Tensor, kl_tolerance: float
+    images: Tensor, again: Tensor, mu: Tensor, logvar: Tensor, kl_tolerance: float
 ) -> tuple[Tensor, Tensor]:
     """The paper's two losses, means over the batch.
 
     Args:
-        pictures: (B, 64, 64, 3) in [0, 1], given and reconstructed.
+        images: (B, 64, 64, 3) in [0, 1], given and reconstructed.
         again: likewise.
         kl_tolerance: the divergence below this times Z costs nothing.
     Returns:
-        The squared error summed over a picture, and the divergence from N(0, 1) [nats].
+        The squared error summed over an image, and the divergence from N(0, 1) [nats].
     """
-    squared = ops.sum(ops.square(pictures - again), axis=(1, 2, 3))
+    squared = ops.sum(ops.square(images - again), axis=(1, 2, 3))
     divergence = -0.5 * ops.sum(1 + logvar - ops.square(mu) - ops.exp(logvar), axis=1)
     floor = np.float32(kl_tolerance * mu.shape[-1])
     return ops.mean(squared), ops.mean(ops.maximum(divergence, floor))

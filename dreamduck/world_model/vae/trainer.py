@@ -57,13 +57,13 @@ class Trainer(trainer.Trainer):
         return Losses(squared, divergence, math.isfinite(squared + divergence + size))
 
     def _train_step(self, frames: Any, step: Any) -> tuple[Any, Any, Any]:
-        pictures = tf.cast(frames, tf.float32) / 255
+        images = tf.cast(frames, tf.float32) / 255
         noise_seed = tf.stack([tf.constant(self.config.seed % 2**31), step])
         with tf.GradientTape() as tape:
-            mu, logvar = self.model.encode(pictures)
+            mu, logvar = self.model.encode(images)
             noise = tf.random.stateless_normal(tf.shape(mu), noise_seed)
             again = self.model.decode(mu + tf.exp(logvar / 2) * noise)
-            squared, divergence = losses(pictures, again, mu, logvar, self.config.kl_tolerance)
+            squared, divergence = losses(images, again, mu, logvar, self.config.kl_tolerance)
             loss = squared + divergence
         variables = self.model.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
