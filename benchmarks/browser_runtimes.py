@@ -12,10 +12,11 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.common import save
-from dreamduck.export.graphs import decoder_graph, memory_graph
+from dreamduck.export.graphs import decoder_graph, mdn_rnn_graph
 from dreamduck.export.static_export import main as export
 from dreamduck.pretrained import FOLDER
 from dreamduck.world_model import WorldModel
+from dreamduck.world_model.mdn_rnn import MDNRNN
 
 HERE = Path(__file__).parent / "browser"
 COMMAND = "python -m benchmarks browser_runtimes"
@@ -28,7 +29,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         model = WorldModel.load(FOLDER)
-        (folder / "memory.onnx").write_bytes(memory_graph(model.dynamics))
+        assert isinstance(model.dynamics, MDNRNN)
+        (folder / "mdn_rnn.onnx").write_bytes(mdn_rnn_graph(model.dynamics))
         (folder / "decoder.onnx").write_bytes(decoder_graph(model.vae))
         export([str(folder / "dream.html")])
         command = [sys.executable, "-m", "dreamduck", "drive", "--port", "0"]

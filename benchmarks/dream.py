@@ -20,9 +20,10 @@ import numpy as np
 
 from benchmarks.common import save, seconds_per_call
 from dreamduck.common.backend import set_threads, tf
+from dreamduck.world_model.dynamics import InitialZ
 from dreamduck.world_model.imagination.rollout import Dream
 from dreamduck.world_model.imagination.stepper import Dreams
-from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ, MDNRNNConfig
+from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig
 from dreamduck.world_model.mdn_rnn.layout import initial_parameters
 
 SIZES = MDNRNNConfig()

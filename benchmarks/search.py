@@ -55,8 +55,9 @@ def strategies(features: str, rounds: int) -> dict[str, float]:
 
 def make_dream(hidden_size: int) -> Any:
     """A dream of random weights that does not end: the time does not depend on what was learnt."""
+    from dreamduck.world_model.dynamics import InitialZ
     from dreamduck.world_model.imagination.rollout import Dream
-    from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ, MDNRNNConfig
+    from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig
     from dreamduck.world_model.mdn_rnn.layout import initial_parameters
 
     sizes = MDNRNNConfig(hidden_size=hidden_size)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from dreamduck.world_model import mdn_rnn, vae
+from dreamduck.world_model.dynamics.start_states import InitialZ, write_initial, write_midway
 from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig
-from dreamduck.world_model.mdn_rnn.start_states import InitialZ, write_initial, write_midway
 from tests.display import display, x_server
 from tests.web.model import write_model
 

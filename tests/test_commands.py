@@ -57,15 +57,15 @@ def folders() -> set[str]:
     for path in (ROOT / "dreamduck").rglob("*.py"):
         for line in path.read_text(encoding="utf-8").splitlines():
             match = DEFAULT_FOLDER.search(line)
-            if match and re.search(r"fold|pictures", line):
+            if match and re.search(r"fold|images", line):
                 found.add(match[1])
     return found
 
 
 @pytest.mark.parametrize("place", ["", "dreamduck/envs"])
 def test_what_commands_write_by_default_is_ignored_by_git(place):
-    assert {"records", "weights", "series", "log", "films", "scores", "gap", "loop"} <= folders()
-    names = folders() | {"demo", "pictures", "models", "train_logs"}
+    assert {"records", "weights", "series", "log", "videos", "scores", "gap", "loop"} <= folders()
+    names = folders() | {"demo", "images", "models", "train_logs"}
     paths = [str(Path(place) / name / "file.json") for name in sorted(names)]
     done = subprocess.run(
         ["git", "check-ignore", "--no-index", *paths], capture_output=True, text=True, cwd=ROOT, check=False

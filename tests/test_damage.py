@@ -36,9 +36,9 @@ from dreamduck.recordings import read_episode, scan, write_episode
 from dreamduck.search import search_plot
 from dreamduck.search.search import Search
 from dreamduck.world_model import WorldModel, vae
+from dreamduck.world_model.dynamics.start_states import InitialZ, read_initial, read_midway, write_midway
 from dreamduck.world_model.latents import read_series, write_series
 from dreamduck.world_model.mdn_rnn.files import read_parameters
-from dreamduck.world_model.mdn_rnn.start_states import InitialZ, read_initial, read_midway, write_midway
 from tests.controllers.fakes import CONFIG, FORM, Sphere
 from tests.recordings.helpers import episode, folder_of_episodes
 from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, toy_series, write_memory
@@ -192,7 +192,7 @@ KINDS: dict[str, Kind] = {
     "weights alone": Kind(make_weights_without_fingerprint, lambda path: read_parameters(path, SMALL)),
     "vae": Kind(make_vae, read_vae, exact=True),
     "midway": Kind(
-        make_midway, lambda path: read_midway(path, SMALL.z_size, SMALL.hidden_size)._asdict(), True
+        make_midway, lambda path: read_midway(path, SMALL)._asdict(), True
     ),
     "checkpoint": Kind(make_checkpoint, read_npz, exact=True),
     "state": Kind(lambda folder: make_run(folder, ".state.npz"), load_state, exact=True),

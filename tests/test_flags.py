@@ -17,8 +17,7 @@ import pytest
 
 from dreamduck.cli import encode as series
 from dreamduck.cli import record as extract
-from dreamduck.cli import train_rnn as rnn_train
-from dreamduck.cli import train_vae as vae_train
+from dreamduck.cli import train_networks
 from dreamduck.common.backend import tf
 from dreamduck.common.errors import CheckpointError, ConfigError, RecordError
 from dreamduck.common.storage import write_npz
@@ -139,7 +138,7 @@ def vae_run(tmp_path, eager, monkeypatch):
             for part in ("records", "other"):
                 (folder / part).symlink_to(tmp_path / part)
         written.clear()
-        made = Run(folder, vae_train.main, {**VAENetwork, **changes})
+        made = Run(folder, train_networks.train_vae, {**VAENetwork, **changes})
         made.written = len(written)
         return made
 
@@ -147,7 +146,7 @@ def vae_run(tmp_path, eager, monkeypatch):
 
 
 def test_all_flags_of_vae_train(vae_run):
-    assert set(VAE_FLAGS) == flags_of(vae_train.main)
+    assert set(VAE_FLAGS) == flags_of(train_networks.train_vae)
     base = vae_run("base")
     again = vae_run("again")
     assert not differ(base, again, "weights/vae.checkpoint.npz")
@@ -234,7 +233,7 @@ def rnn_run(tmp_path, eager, monkeypatch):
         if name == "heads_only":
             given = {k: v for k, v in given.items() if k not in ("hidden_size", "mixtures")}
         written.clear()
-        made = Run(folder, rnn_train.main, given)
+        made = Run(folder, train_networks.train_rnn, given)
         made.written = len(written)
         return made
 
@@ -242,7 +241,7 @@ def rnn_run(tmp_path, eager, monkeypatch):
 
 
 def test_all_flags_of_rnn_train(rnn_run):
-    assert set(RNN_FLAGS) == flags_of(rnn_train.main)
+    assert set(RNN_FLAGS) == flags_of(train_networks.train_rnn)
     base = rnn_run("base")
     assert not differ(base, rnn_run("again"), CHECKPOINT)
     for name, (value, has_effect) in RNN_FLAGS.items():
@@ -385,7 +384,7 @@ def test_quiet_and_verbose(tmp_path, flag, level):
     before = ours.level
     try:
         with pytest.raises(RecordError):
-            vae_train.main([flag, "--records", str(tmp_path / "none")])
+            train_networks.train_vae([flag, "--records", str(tmp_path / "none")])
         assert ours.level == level
     finally:
         ours.setLevel(before)

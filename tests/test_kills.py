@@ -15,6 +15,7 @@ import pytest
 
 import dreamduck
 from dreamduck.common.training_log import read_training_log
+from dreamduck.world_model.dynamics.start_states import INITIAL_FILE, MIDWAY_FILE
 from dreamduck.world_model.mdn_rnn import files
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
 from dreamduck.world_model.train_rnn import CHECKPOINT, train
@@ -127,7 +128,7 @@ def left_by(folder, log):
         {name: value for name, value in row.items() if name != "time"}
         for row in read_training_log(log / "rnn.jsonl")
     ]
-    others = {name: (folder / name).read_bytes() for name in (files.WEIGHTS, files.INITIAL, files.MIDWAY)}
+    others = {name: (folder / name).read_bytes() for name in (files.WEIGHTS, INITIAL_FILE, MIDWAY_FILE)}
     return arrays, card, rows, others
 
 

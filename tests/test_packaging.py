@@ -108,6 +108,7 @@ def test_a_wheel_has_what_it_needs_and_no_more(wheel):
     assert sources <= names
     assert {
         "dreamduck/py.typed",
+        "dreamduck/export/loader.html",
         "dreamduck/web/page/index.html",
         "dreamduck/pretrained/rnn.json",
     } <= names

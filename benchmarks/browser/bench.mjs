@@ -43,7 +43,7 @@ async function rates(address, ready) {
       input.value = rate;
       input.dispatchEvent(new Event("input", { bubbles: true }));
     }, pace);
-    // What is counted are pictures painted: the number of the moment, seen at every frame of the screen.
+    // What is counted are images painted: the number of the moment, seen at every frame of the screen.
     found[pace] = await tab.evaluate(async (seconds) => {
       const shown = () => document.querySelector("#moment").textContent;
       const start = () => document.querySelector("#run").textContent === "Drive" && document.querySelector("#run").click();
@@ -67,8 +67,8 @@ async function rates(address, ready) {
 const results = {
   milliseconds: await libraries(),
   frames_per_second: {
-    page: await rates(page, () => document.querySelector("#pictures").dataset.shown === "dream"),
-    file: await rates(`file://${folder}/dream.html`, () => window.dreamduck?.page.ready),
+    page: await rates(page, () => document.querySelector("#images").dataset.shown === "dream"),
+    file: await rates(`file://${folder}/dream.html`, () => document.querySelector("#images").dataset.shown === "dream"),
   },
 };
 console.log(JSON.stringify(results));

@@ -31,9 +31,9 @@ class Command(NamedTuple):
 COMMANDS = {
     "fetch-data": Command("dreamduck.cli.fetch_data:main", "fetch Duckietown's maps, textures and meshes"),
     "record": Command("dreamduck.cli.record:main", "record episodes in the simulator"),
-    "train-vae": Command("dreamduck.cli.train_vae:main", "train the VAE on recorded episodes"),
+    "train-vae": Command("dreamduck.cli.train_networks:train_vae", "train the VAE on recorded episodes"),
     "encode": Command("dreamduck.cli.encode:main", "encode recorded episodes as latents"),
-    "train-rnn": Command("dreamduck.cli.train_rnn:main", "train the MDN-RNN on encoded episodes"),
+    "train-rnn": Command("dreamduck.cli.train_networks:train_rnn", "train the MDN-RNN on encoded episodes"),
     "evolve": Command(
         "dreamduck.cli.evolve:main", "evolve a controller by CMA-ES, in the dream or on the road"
     ),

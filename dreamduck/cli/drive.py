@@ -15,8 +15,9 @@ from threadpoolctl import threadpool_limits
 
 from dreamduck.common import command_line
 from dreamduck.common.config import add_arguments, from_arguments
-from dreamduck.web.limits import tell_loop_error
-from dreamduck.web.server import Server, ServerConfig, is_loopback
+from dreamduck.web.access import is_loopback
+from dreamduck.web.limits import log_loop_error
+from dreamduck.web.server import Server, ServerConfig
 from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig
 
 DESCRIPTION = """Drive in a browser: on the road, on the road as the world model sees it, or in the dream.
@@ -57,7 +58,7 @@ async def serve(server: Server) -> None:
     """
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(tell_loop_error)
+    loop.set_exception_handler(log_loop_error)
 
     watchdog = threading.Timer(CLOSE_LIMIT, _abort, (0,))
     watchdog.daemon = True

@@ -150,7 +150,9 @@ def read_card(path: PathLike) -> dict[str, Any]:
     return card
 
 
-def read_controller(path: PathLike, z_size: int, hidden_size: int) -> Controller:
+def read_controller(
+    path: PathLike, z_size: int, hidden_size: int, cell_size: int | None = None
+) -> Controller:
     """A controller file for a world model of these sizes.
 
     The card beside the file says its form; without one the form follows from the length of theta.
@@ -163,7 +165,9 @@ def read_controller(path: PathLike, z_size: int, hidden_size: int) -> Controller
         described = _form_of(card)
         fits = described is not None and described.size == theta.size
         if fits and described is not None:
-            if (described.z_size, described.hidden_size) != (z_size, hidden_size):
+            if described != dataclasses.replace(
+                described, z_size=z_size, hidden_size=hidden_size, cell_size=cell_size
+            ):
                 raise ControllerError(
                     f"made for a world model with {described.z_size} latents and "
                     f"{described.hidden_size} units, got one with {z_size} and {hidden_size}; "
@@ -171,7 +175,7 @@ def read_controller(path: PathLike, z_size: int, hidden_size: int) -> Controller
                 )
             form = described
         else:
-            form = infer_form(theta.size, z_size, hidden_size)
+            form = infer_form(theta.size, z_size, hidden_size, cell_size)
         if form.actions not in (1, ACTION_SIZE):
             raise ControllerError(
                 f"expected one action (steering) or two (throttle and steering), got a controller of "
@@ -185,8 +189,9 @@ def read_controller(path: PathLike, z_size: int, hidden_size: int) -> Controller
 def to_card(form: ControllerForm, theta: Floats | npt.NDArray[np.float64], **facts: Any) -> dict[str, Any]:
     """A card: the form, a summary of theta, and whatever facts are given."""
     numbers = np.asarray(theta, dtype=np.float64)
+    described = {name: value for name, value in dataclasses.asdict(form).items() if value is not None}
     return {
-        "form": dataclasses.asdict(form),
+        "form": described,
         "parameters": form.size,
         "theta_rms": round(float(np.sqrt(np.mean(numbers**2))), 6),
         **facts,

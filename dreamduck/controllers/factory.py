@@ -65,9 +65,11 @@ class FormConfig:
     def __post_init__(self) -> None:
         check(self)
 
-    def form(self, z_size: int, hidden_size: int) -> ControllerForm:
+    def form(self, z_size: int, hidden_size: int, cell_size: int | None = None) -> ControllerForm:
         """The form for a world model of these sizes."""
-        return ControllerForm(self.features, self.hidden, z_size=z_size, hidden_size=hidden_size)
+        return ControllerForm(
+            self.features, self.hidden, z_size=z_size, hidden_size=hidden_size, cell_size=cell_size
+        )
 
 
 def check_flags(env: str, said: set[str]) -> None:
@@ -99,14 +101,14 @@ def road_flags(road: RoadConfig) -> list[str]:
     return flags
 
 
-def model_sizes(folder: Path) -> tuple[int, int]:
-    """(Z, H) of the world model in a folder, from its card alone.
+def model_sizes(folder: Path) -> tuple[int, int, int]:
+    """(Z, H, C) of the world model in a folder, from its card alone.
 
     Raises:
         WeightsError: the card is missing or damaged.
     """
     sizes = WorldModel.load(folder).sizes
-    return sizes.z_size, sizes.hidden_size
+    return sizes.z_size, sizes.hidden_size, sizes.cell_size
 
 
 def add_strict(parser: argparse.ArgumentParser) -> None:

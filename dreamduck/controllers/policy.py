@@ -36,6 +36,7 @@ class ControllerForm:
         z_size: Z, latents of the VAE.
         hidden_size: H, units of the memory's LSTM.
         bias: whether theta holds biases; the original's `doomrnn` has none.
+        cell_size: C, numbers of c; None where they are as many as of h.
     """
 
     features: str = "zch"
@@ -44,9 +45,12 @@ class ControllerForm:
     z_size: int = Z_SIZE
     hidden_size: int = HIDDEN_SIZE
     bias: bool = True
+    cell_size: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("hidden", "actions", "z_size", "hidden_size"):
+        if self.cell_size is not None and self.cell_size == self.hidden_size:
+            object.__setattr__(self, "cell_size", None)
+        for name in ("hidden", "actions", "z_size", "hidden_size", "c_width"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
                 raise ControllerError(f"{name}: expected an integer, got {value!r}")
@@ -54,13 +58,18 @@ class ControllerForm:
             raise ControllerError(f"bias: expected true or false, got {self.bias!r}")
         if self.features not in FEATURES:
             raise ControllerError(f"features: expected one of {', '.join(FEATURES)}, got {self.features!r}")
-        if self.hidden < 0 or min(self.actions, self.z_size) < 1 or self.hidden_size < 0:
+        if self.hidden < 0 or min(self.actions, self.z_size) < 1 or min(self.hidden_size, self.c_width) < 0:
             raise ControllerError(f"controller: expected positive sizes, got {self}")
+
+    @property
+    def c_width(self) -> int:
+        """How many numbers c has."""
+        return self.hidden_size if self.cell_size is None else self.cell_size
 
     @property
     def inputs(self) -> int:
         """How many features go in."""
-        return self.z_size + self.hidden_size * (len(self.features) - 1)
+        return sum({"z": self.z_size, "c": self.c_width, "h": self.hidden_size}[f] for f in self.features)
 
     @property
     def layers(self) -> tuple[tuple[int, int], ...]:
@@ -107,7 +116,7 @@ class Controller:
         """The actions for observations [z, c, h].
 
         Args:
-            observation: (N, Z + 2H), or (Z + 2H,) for a single car.
+            observation: (N, Z + C + H), or (Z + C + H,) for a single car.
         Returns:
             (N, 2), or (2,), in [-1, 1].
         """
@@ -120,26 +129,26 @@ def select(form: ControllerForm, observation: npt.NDArray[Any]) -> Floats:
     """The features that a form takes from observations [z, c, h].
 
     Args:
-        observation: (..., Z + 2H).
+        observation: (..., Z + C + H).
     Returns:
         (..., inputs) float32, in the form's order: z, then c, then h.
     Raises:
         ControllerError: the observation is not as wide as the form's sizes ask.
     """
-    z_size, hidden_size = form.z_size, form.hidden_size
-    expected = z_size + 2 * hidden_size
+    z_size, c_width, hidden_size = form.z_size, form.c_width, form.hidden_size
+    expected = z_size + c_width + hidden_size
     observation = np.asarray(observation, dtype=np.float32)
     if observation.shape[-1] != expected:
         raise ControllerError(
-            f"observation: expected {expected} numbers ({z_size} of z, {hidden_size} of c and of h), "
-            f"got {observation.shape[-1]}; the controller belongs to a world model of other sizes"
+            f"observation: expected {expected} numbers ({z_size} of z, {c_width} of c, {hidden_size} of "
+            f"h), got {observation.shape[-1]}; the controller belongs to a world model of other sizes"
         )
     if form.features == "z":
         return observation[..., :z_size]
     if form.features == "zc":
-        return observation[..., : z_size + hidden_size]
+        return observation[..., : z_size + c_width]
     if form.features == "zh":
-        parts = observation[..., :z_size], observation[..., z_size + hidden_size :]
+        parts = observation[..., :z_size], observation[..., z_size + c_width :]
         return np.concatenate(parts, axis=-1)
     return observation
 
@@ -186,7 +195,7 @@ def tensor_policy(form: ControllerForm) -> Callable[[Any, Any, Any, Any], Any]:
     """The same as `act`, as a function of tensors, to stand inside a compiled dream.
 
     Returns:
-        A function of theta (P, n), z (B, Z), c (B, H) and h (B, H) that gives actions (B, 2).
+        A function of theta (P, n), z (B, Z), c (B, C) and h (B, H) that gives actions (B, 2).
         The dreams of one candidate lie together: B = P * E, candidate by candidate.
     """
     from dreamduck.common.backend import tf
@@ -218,6 +227,7 @@ def infer_form(
     size: int,
     z_size: int = Z_SIZE,
     hidden_size: int = HIDDEN_SIZE,
+    cell_size: int | None = None,
     actions: int = ACTION_SIZE,
 ) -> ControllerForm:
     """The form that a theta of this length has, for files that hold nothing else.
@@ -227,8 +237,9 @@ def infer_form(
     Raises:
         ControllerError: no form of these sizes has so many parameters.
     """
-    linear = [ControllerForm(features, 0, actions, z_size, hidden_size) for features in FEATURES]
-    steering = [ControllerForm(features, 0, 1, z_size, hidden_size, bias=False) for features in FEATURES]
+    first = ControllerForm("z", 0, actions, z_size, hidden_size, cell_size=cell_size)
+    linear = [dataclasses.replace(first, features=features) for features in FEATURES]
+    steering = [dataclasses.replace(form, actions=1, bias=False) for form in linear]
     for form in [*linear, *steering]:
         if form.size == size:
             return form

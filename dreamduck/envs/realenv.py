@@ -18,15 +18,16 @@ from dreamduck.common.errors import ConfigError
 from dreamduck.envs.base import Flags, Indices, Info, SingleEnv
 from dreamduck.envs.env import FRAME_SHAPE, RoadCars
 from dreamduck.envs.panels import panels
-from dreamduck.envs.rnnenv import clipped, likeliest, observation_space
+from dreamduck.envs.rnnenv import clipped, observation_space
 from dreamduck.envs.vector import BatchEnv
 from dreamduck.simulator.base import FloatArray, Frames
 from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, check_environment
 from dreamduck.simulator.road import RoadConfig
 from dreamduck.world_model import WorldModel
+from dreamduck.world_model.dynamics import Prediction
 from dreamduck.world_model.imagination.noise import Noise
 from dreamduck.world_model.imagination.perception import Perception
-from dreamduck.world_model.mdn_rnn import Prediction
+from dreamduck.world_model.imagination.stepper import chance_arrays
 from dreamduck.world_model.model_config import ModelConfig
 
 
@@ -98,7 +99,7 @@ class SeenCars(RoadCars):
         Args:
             actions: (N, 2).
         """
-        return likeliest(self.model.dynamics, self.perception.z, self.perception.state, actions)
+        return self.model.dynamics.likeliest(self.perception.z, actions, self.perception.state)
 
     def _begin(self, envs: Indices, seeds: Sequence[int], options: dict[str, Any]) -> Info:
         info = super()._begin(envs, seeds, options)
@@ -121,16 +122,15 @@ class SeenCars(RoadCars):
 
     def _expect(self, before: npt.NDArray[np.float32]) -> None:
         """Draw what was expected after the latents `before` (N, Z) and the actions."""
-        count, size = before.shape
-        uniform, normal = np.zeros((count, 1, size + 1), np.float32), np.zeros((count, 1, size), np.float32)
+        dynamics = self.model.dynamics
+        uniform, normal = chance_arrays(dynamics, len(before))
         for noise, row, column in zip(self._noises, uniform, normal, strict=True):
             if noise is not None:
                 noise.draw(row, column)
-        dynamics = self.model.dynamics
-        self.prediction = dynamics.predict(before, self.perception.state)
-        self.expected = dynamics.draw(
-            self.prediction.mixture, uniform[:, 0, :-1], normal[:, 0], self.temperature
-        )
+        state = self.perception.state
+        self.prediction = dynamics.predict(before, state)
+        chance = uniform[:, 0, :-1], normal[:, 0]
+        self.expected = dynamics.draw(self.prediction, state, *chance, self.temperature).z
 
     def _observe(self) -> npt.NDArray[np.float32]:
         return clipped(self.perception.observation)

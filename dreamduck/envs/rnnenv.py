@@ -23,16 +23,16 @@ from dreamduck.envs.panels import panels
 from dreamduck.envs.vector import BatchEnv
 from dreamduck.simulator.base import FloatArray, Frames
 from dreamduck.simulator.environment import ENVIRONMENT
-from dreamduck.world_model import WorldModel, mdn_rnn
+from dreamduck.world_model import WorldModel
+from dreamduck.world_model.dynamics import BEGINNINGS, Dynamics, Prediction
 from dreamduck.world_model.imagination import DREAM_END, no_heads
 from dreamduck.world_model.imagination.stepper import Dreams
-from dreamduck.world_model.mdn_rnn import MDNRNN, LSTMState, Prediction
-from dreamduck.world_model.mdn_rnn.layout import ACTION_SIZE
 from dreamduck.world_model.model_config import ModelConfig
 
 log = logging.getLogger(__name__)
 _told: set[str] = set()  # fingerprints of the weights that something was said about
 
+ACTION_SIZE = 2  # throttle and steering
 STEP_TIME = 0.1  # [s], where the memory's card tells no other
 OBSERVATION_LIMIT = 50.0  # the original's
 
@@ -43,7 +43,7 @@ class DreamConfig:
 
     model: ModelConfig = part(ModelConfig)
     beginning: str = option(
-        "first", "dreams begin as recorded episodes do, or anywhere in them", choices=mdn_rnn.BEGINNINGS
+        "first", "dreams begin as recorded episodes do, or anywhere in them", choices=BEGINNINGS
     )
 
     def __post_init__(self) -> None:
@@ -96,7 +96,7 @@ class DreamCars(Cars):
         Args:
             actions: (N, 2).
         """
-        return likeliest(self.model.dynamics, self.dreams.z, self.dreams.state, actions)
+        return self.model.dynamics.likeliest(self.dreams.z, actions, self.dreams.state)
 
     def _begin(self, envs: Indices, seeds: Sequence[int], options: dict[str, Any]) -> Info:
         self._episode_seeds[envs] = seeds
@@ -227,46 +227,31 @@ def observation_space(model: WorldModel) -> spaces.Box:
     Raises:
         WeightsError: its actions are not the worlds' throttle and steering.
     """
-    rnn = model.dynamics
-    if rnn.begins:
+    dynamics = model.dynamics
+    sizes = dynamics.config
+    if dynamics.begins:
         raise WeightsError(
             "weights: a memory of 2019's Doom experiment, whose last input says that an episode begins; "
             f"expected one of {ACTION_SIZE} actions, throttle and steering; it can be read and stepped "
             "(dreamduck.world_model.mdn_rnn), but not driven here"
         )
-    if rnn.config.action_size != ACTION_SIZE:
+    if sizes.action_size != ACTION_SIZE:
         raise WeightsError(
-            f"weights: a memory of actions of {rnn.config.action_size} numbers, expected {ACTION_SIZE}, "
+            f"weights: a memory of actions of {sizes.action_size} numbers, expected {ACTION_SIZE}, "
             "throttle and steering; it can be stepped (dreamduck.world_model.mdn_rnn), but not driven here"
         )
-    size = rnn.config.z_size + 2 * rnn.config.hidden_size
+    size = sizes.z_size + sizes.cell_size + sizes.hidden_size
     return spaces.Box(-OBSERVATION_LIMIT, OBSERVATION_LIMIT, (size,), dtype=np.float32)
 
 
 def clipped(observation: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Observations (N, Z + 2H), inside the space."""
+    """Observations (N, Z + C + H), inside the space."""
     return np.clip(observation, -OBSERVATION_LIMIT, OBSERVATION_LIMIT)
 
 
-def likeliest(
-    dynamics: MDNRNN, z: npt.NDArray[np.float32], state: LSTMState, actions: npt.ArrayLike
-) -> npt.NDArray[np.float32]:
-    """The latents (N, Z) that most likely follow.
-
-    Args:
-        dynamics: what predicts.
-        z: (N, Z) now.
-        state: of the LSTM, N rows.
-        actions: (N, A).
-    """
-    mixture = dynamics.predict(z, dynamics.advance(z, actions, state)).mixture
-    nothing = np.zeros_like(z)
-    return dynamics.draw(mixture, nothing, nothing, 0.0)
-
-
-def step_time(rnn: MDNRNN) -> float:
-    """Duration of one step of what the memory learned from [s]."""
-    learned = rnn.card.get(ENVIRONMENT)
+def step_time(dynamics: Dynamics) -> float:
+    """Duration of one step of what the dynamics learned from [s]."""
+    learned = dynamics.card.get(ENVIRONMENT)
     found = learned.get("step_time") if isinstance(learned, dict) else None
     return float(found) if isinstance(found, (int, float)) and found > 0 else STEP_TIME
 

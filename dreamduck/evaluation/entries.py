@@ -81,8 +81,7 @@ def check_agent(source: str, world: WorldConfig, strict: bool = False) -> None:
     if found.sees_frames:
         wanted: tuple[int, ...] = (world.road.camera_height, world.road.camera_width, 3)
     else:
-        z_size, hidden_size = model_sizes(world.model.folder)
-        wanted = (z_size + 2 * hidden_size,)
+        wanted = (sum(model_sizes(world.model.folder)),)
     if found.shape != wanted:
         raise CheckpointError(f"{source}: learned from observations {found.shape}, here they are {wanted}")
     if not found.sees_frames:

@@ -14,9 +14,8 @@ import numpy.typing as npt
 
 from dreamduck.common.seeding import generator
 from dreamduck.recordings import Episode
-from dreamduck.world_model.mdn_rnn.mixture import FloatArray
+from dreamduck.world_model.dynamics import Dynamics, FloatArray, Prediction
 from dreamduck.world_model.mdn_rnn.prediction_metrics import correlation, roc_auc
-from dreamduck.world_model.mdn_rnn.step import MDNRNN, LSTMState, Prediction
 
 Frames = npt.NDArray[np.uint8]
 NOISE_KEY = 0x6F6C
@@ -53,7 +52,13 @@ def make_window(episode: Episode, z: FloatArray) -> EpisodeWindow:
 
 
 def dream_on(
-    rnn: MDNRNN, window: EpisodeWindow, shown: int, steps: int, dreams: int, temperature: float, seed: int
+    dynamics: Dynamics,
+    window: EpisodeWindow,
+    shown: int,
+    steps: int,
+    dreams: int,
+    temperature: float,
+    seed: int,
 ) -> Dreamt:
     """Show the first `shown` frames, then dream `steps` steps with the recorded actions.
 
@@ -66,19 +71,18 @@ def dream_on(
         The dreams; their first step is that of the last frame shown, their first latent the one after.
     """
     random = generator(seed, NOISE_KEY)
-    state = rnn.start()
+    state = dynamics.observe(window.z[:1], dynamics.start())
     for t in range(shown - 1):
-        state = rnn.advance(window.z[t : t + 1], window.action[t : t + 1], state)
-    state = LSTMState(*(np.repeat(part, dreams, axis=0) for part in state))
-    z = np.repeat(window.z[shown - 1 : shown], dreams, axis=0)
+        state = dynamics.advance(window.z[t : t + 1], window.action[t : t + 1], state)
+        state = dynamics.observe(window.z[t + 1 : t + 2], state)
+    state, z = state.repeat(dreams), np.repeat(window.z[shown - 1 : shown], dreams, axis=0)
+    sizes = dynamics.config
     found: list[tuple[FloatArray, Prediction]] = []
     for t in range(shown - 1, shown - 1 + steps):
         action = np.repeat(window.action[min(t, len(window.action) - 1)][None], dreams, axis=0)
-        state = rnn.advance(z, action, state)
-        prediction = rnn.predict(z, state)
-        uniform = random.random(z.shape, np.float32)
-        normal = random.standard_normal(z.shape, np.float32)
-        z = rnn.draw(prediction.mixture, uniform, normal, temperature)
+        uniform = random.random((dreams, sizes.uniform_size), np.float32)
+        normal = random.standard_normal((dreams, sizes.normal_size), np.float32)
+        z, state, prediction = dynamics.step(z, action, state, uniform, normal, temperature)
         found.append((z, prediction))
     return Dreamt(
         np.stack([z for z, _ in found], axis=1),

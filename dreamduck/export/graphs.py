@@ -1,8 +1,7 @@
-"""The memory and the decoder as ONNX graphs, for runtimes that know nothing of Python.
+"""The MDN-RNN and the decoder as ONNX graphs.
 
-Weights that half precision holds exactly (those that
-ship were rounded to it) are stored in it and widened when the graph is loaded: half the size, the same
-numbers."""
+Weights that half precision holds exactly (those that ship were rounded to it) are stored in it and widened
+when the graph is loaded: half the size, the same numbers."""
 
 from __future__ import annotations
 
@@ -22,7 +21,7 @@ IR_VERSION = 8  # what belongs to that opset; older runtimes refuse newer files
 
 
 class Array:
-    """An array of a graph in the making; operators add nodes.
+    """An array of a graph that is being built; operators add nodes.
 
     Args:
         graph: that it belongs to.
@@ -57,7 +56,7 @@ class Array:
 
 
 class Graph:
-    """A graph in the making."""
+    """A graph that is being built."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -105,15 +104,15 @@ class Graph:
         return bytes(model.SerializeToString())
 
 
-def memory_graph(memory: MDNRNN) -> bytes:
-    """One step of the memory: z, action, h, c to the mixture, rewards, end, and the next h and c.
+def mdn_rnn_graph(rnn: MDNRNN) -> bytes:
+    """One step of the MDN-RNN: z, action, h, c to the mixture, rewards, end, and the next h and c.
 
     Inputs: `z` (1, Z), `action` (1, A), `h` and `c` (1, H). Outputs: `logmix`, `mix_mu` and
     `mix_logstd` (1, K, Z), `reward`, `end_reward` and `end` (1, 1), `h_next` and `c_next` (1, H).
     """
-    config, p = memory.config, memory.parameters
+    config, p = rnn.config, rnn.parameters
     z_size, hidden, mixtures = config.z_size, config.hidden_size, config.mixtures
-    g = Graph("memory")
+    g = Graph("mdn_rnn")
     g.add("Concat", ["z", "action", "h"], "inputs", axis=1)
     kernel = np.concatenate([p["core/kernel"], p["core/recurrent_kernel"]])
     g.add("Gemm", ["inputs", g.constant("kernel", kernel), g.constant("bias", p["core/bias"])], "gates")
@@ -134,8 +133,8 @@ def memory_graph(memory: MDNRNN) -> bytes:
     g.nodes.append(helper.make_node("Split", ["mixture_parts"], parts, axis=0))
     g.add("LogSoftmax", ["logits"], "logmix", axis=1)
     if config.residual:
-        # (1, Z) meets (1, K, Z): a share of the latent that went in is added to each Gaussian's mean.
-        g.add("Mul", ["z", g.constant("share", memory.residual_scale[None])], "residual")
+        # (1, Z) meets (1, K, Z): a part of the latent that went in is added to each mean.
+        g.add("Mul", ["z", g.constant("residual_scale", rnn.residual_scale[None])], "residual")
         g.add("Add", ["means", "residual"], "mix_mu")
     else:
         g.add("Identity", ["means"], "mix_mu")
@@ -147,24 +146,26 @@ def memory_graph(memory: MDNRNN) -> bytes:
     )
 
 
-def decoder_graph(vision: VAE) -> bytes:
-    """The decoder: `z` (1, Z) to `picture` (1, 3, 64, 64) in [0, 1], colour by colour."""
-    p = vision.parameters
+def decoder_graph(vae: VAE) -> bytes:
+    """The decoder: `z` (1, Z) to `image` (1, 3, 64, 64) in [0, 1], channel by channel."""
+    p = vae.parameters
     g = Graph("decoder")
-    # The dense layer has no activation, and the first transposed convolution sees a picture of 1 x 1:
+    # The dense layer has no activation, and the first transposed convolution sees an image of 1 x 1:
     # together they are one matrix, which is a sixteenth of the two.
     (first, size, channels, units), *others = TRANSPOSED
-    spread = p[f"{first}/kernel"].transpose(3, 2, 0, 1).reshape(channels, -1)  # rows: channel; out, y, x
-    bias = p["dec_fc/bias"] @ spread + np.repeat(p[f"{first}/bias"], size * size)
-    weights = [g.constant("spread", p["dec_fc/kernel"] @ spread), g.constant("spread_bias", bias)]
+    first_kernel = (
+        p[f"{first}/kernel"].transpose(3, 2, 0, 1).reshape(channels, -1)
+    )  # rows: channel; out, y, x
+    bias = p["dec_fc/bias"] @ first_kernel + np.repeat(p[f"{first}/bias"], size * size)
+    weights = [g.constant("dense", p["dec_fc/kernel"] @ first_kernel), g.constant("dense_bias", bias)]
     g.add("Relu", [g.add("Gemm", ["z", *weights], "flat")], "flat_relu")
     shape = g.constant("first_shape", np.array([1, units, size, size], np.int64))
-    seen = g.add("Reshape", ["flat_relu", shape], "first")
+    features = g.add("Reshape", ["flat_relu", shape], "first")
     for name, size, _, _ in others:
         kernel = g.constant(f"{name}_kernel", p[f"{name}/kernel"].transpose(3, 2, 0, 1))
         bias_name = g.constant(f"{name}_bias", p[f"{name}/bias"])
         attributes = {"strides": [2, 2], "kernel_shape": [size, size]}
-        spreading = g.add("ConvTranspose", [seen, kernel, bias_name], f"{name}_out", **attributes)
+        convolved = g.add("ConvTranspose", [features, kernel, bias_name], f"{name}_out", **attributes)
         last = name == others[-1][0]
-        seen = g.add("Sigmoid" if last else "Relu", [spreading], "picture" if last else f"{name}_relu")
-    return g.bytes({"z": [1, vision.z_size]}, {"picture": [1, 3, 64, 64]})
+        features = g.add("Sigmoid" if last else "Relu", [convolved], "image" if last else f"{name}_relu")
+    return g.bytes({"z": [1, vae.z_size]}, {"image": [1, 3, 64, 64]})

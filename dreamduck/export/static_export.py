@@ -1,8 +1,9 @@
 """The dream as one HTML file: `dreamduck export dream.html`.
 
-The memory and the decoder become ONNX graphs, which ONNX Runtime Web runs in the browser; of
-the two libraries for that, it is the quicker one (docs/drive.md). The file also holds a hundred steps that
-Python dreamt, so that the page can compare its numbers with ours."""
+The page is that of `dreamduck drive`, with `page/offline.js` in the place of its server. The MDN-RNN and
+the decoder are ONNX graphs, which ONNX Runtime Web runs in the browser; of the two libraries for that, it
+is the quicker one (docs/drive.md). The file also holds a hundred steps that Python dreamt, so that the page
+can compare its numbers with ours."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import gzip
 import json
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,22 +23,21 @@ from dreamduck.common.config import add_arguments, from_arguments, options
 from dreamduck.common.errors import DependencyError, WeightsError
 from dreamduck.common.storage import PathLike, replacing
 from dreamduck.controllers.policy import CRUISE_THROTTLE, Controller
-from dreamduck.envs.rnnenv import step_time
-from dreamduck.web.protocol import MAX_PACE
-from dreamduck.web.scenes import latent_order
 from dreamduck.web.server import PAGE
-from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig, pace_of
-from dreamduck.web.share_link import MAX_STEPS, MAX_TEMPERATURE
+from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig
+from dreamduck.web.share_link import MAX_STEPS
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination import TEMPERATURE
+from dreamduck.world_model.mdn_rnn import MDNRNN
 
 log = logging.getLogger(__name__)
 
 VENDOR = PAGE / "vendor"
 RUNTIME, WASM = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"
-MODULES = ("static.js", "dream.js", "input.js", "latents.js", "view.js")
+CONNECTION = "connection.js"  # which is offline.js here
+LOADER = Path(__file__).with_name("loader.html")  # what the page begins with in one file
 CHECK_STEPS, CHECK_EVERY = 100, 10
-CHECK_LIMIT = 1e-3  # a difference beyond it is no rounding: the file's numbers are wrong
+CHECK_LIMIT = 1e-3  # a greater difference is not rounding: the file's numbers are wrong
 FIRST_ROWS = 100  # beginnings of dreams that the file holds
 DESCRIPTION = """Write the dream as one HTML file, which any browser opens with no server and no network."""
 
@@ -69,68 +70,88 @@ def export(path: PathLike, config: SessionFactoryConfig) -> int:
         WeightsError: there is no world model.
         DependencyError: the browser's runtime has not been fetched yet.
     """
-    factory = SessionFactory(config)
-    if factory.model is None:
-        raise WeightsError(factory.missing)
-    html = render(factory.model, factory.controller, config.temperature)
+    html = render(SessionFactory(config))
     with replacing(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return len(html.encode())
 
 
-def render(model: WorldModel, controller: Controller | None, temperature: float = TEMPERATURE) -> str:
+def render(factory: SessionFactory) -> str:
     """The file's text.
 
+    Args:
+        factory: with the world model, the controller and the temperature.
+
     Raises:
+        WeightsError: there is no world model.
         DependencyError: the browser's runtime has not been fetched yet.
     """
-    from dreamduck.export.graphs import decoder_graph, memory_graph
+    if factory.model is None:
+        raise WeightsError(factory.missing)
+    about, blocks = contents(factory, factory.model)
+    texts = {"about": json.dumps(about, separators=(",", ":"), allow_nan=False)}
+    texts |= {name: _letters(block) for name, block in blocks.items()}
+    modules = {path.name: path.read_text(encoding="utf-8") for path in PAGE.glob("*.js")}
+    modules[CONNECTION] = modules.pop("offline.js")
+    texts |= {f"module-{name}": text for name, text in modules.items()}
+    data = [f'<script type="text/plain" id="{name}">{text}</script>\n' for name, text in texts.items()]
+    duck = base64.b64encode((PAGE / "duck.svg").read_bytes()).decode()
+    html = _page("index.html")
+    for old, new in {
+        '<link rel="stylesheet" href="/page/style.css">': f"<style>{_page('style.css')}</style>",
+        '  <script type="module" src="/page/main.js"></script>\n': "",
+        '"/page/duck.svg"': f'"data:image/svg+xml;base64,{duck}"',
+        "<body>": '<body class="offline">',
+        "</body>": "".join(data) + LOADER.read_text(encoding="utf-8") + "</body>",
+    }.items():
+        html = html.replace(old, new)
+    return html
 
+
+def contents(factory: SessionFactory, model: WorldModel) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """What the page has to know, and its packed blocks by name.
+
+    Raises:
+        WeightsError: the dynamics are no MDN-RNN.
+    """
+    from dreamduck.export.graphs import decoder_graph, mdn_rnn_graph
+
+    rnn = model.dynamics
+    if not isinstance(rnn, MDNRNN):
+        raise WeightsError(
+            f"{model.folder}: expected an MDN-RNN, whose draws the page knows, got dynamics of the kind "
+            f"{rnn.kind!r}; choose other weights"
+        )
     # Temperature 0 draws nothing, and would check less.
-    arrays, check = reference(model, temperature or TEMPERATURE)
+    arrays, check = reference(model, factory.config.temperature or TEMPERATURE)
     initial = model.start_states()
     rows = np.linspace(0, len(initial.mu) - 1, min(len(initial.mu), FIRST_ROWS)).astype(int)
     arrays |= {"mu": initial.mu[rows], "logvar": initial.logvar[rows]}
     layout, numbers = pack(arrays)
-    config = model.dynamics.config
+    config = rnn.config
     about = {
+        **factory.describe(),
+        "worlds": {"dream": ""},
+        "maps": [],
         "z_size": config.z_size,
         "hidden_size": config.hidden_size,
         "mixtures": config.mixtures,
-        "low": model.dynamics.bounds[0].tolist(),
-        "high": model.dynamics.bounds[1].tolist(),
-        "latents": latent_order(model),
-        "temperature": temperature,
-        "max_temperature": MAX_TEMPERATURE,
-        "pace": pace_of(step_time(model.dynamics)),
-        "max_pace": MAX_PACE,
+        "low": rnn.bounds[0].tolist(),
+        "high": rnn.bounds[1].tolist(),
         "max_steps": MAX_STEPS,
-        "weights": {"vae": model.vae.weights, "memory": model.dynamics.weights},
-        "controller": _controller(controller),
+        "weights": {"vae": model.vae.weights, "mdn_rnn": rnn.weights},
+        "policy": _controller(factory.controller),
         "check": check,
         "numbers": layout,
     }
     blocks = {
         "runtime": _vendored(RUNTIME),
         "wasm": _vendored(WASM),
-        "memory": memory_graph(model.dynamics),
+        "mdn_rnn": mdn_rnn_graph(rnn),
         "decoder": decoder_graph(model.vae),
         "numbers": numbers,
     }
-    data = [
-        f'<script type="text/plain" id="{name}">{_letters(block)}</script>'
-        for name, block in blocks.items()
-    ]
-    data += [f'<script type="text/plain" id="module-{name}">{_page(name)}</script>' for name in MODULES]
-    html = _page("static.html")
-    for mark, text in {
-        "/*{style}*/": _page("style.css"),
-        "<!--{duck}-->": _page("duck.svg").replace("<svg ", '<svg width="28" height="28" ', 1),
-        "/*{about}*/": json.dumps(about, separators=(",", ":"), allow_nan=False),
-        "<!--{data}-->": "\n".join(data),
-    }.items():
-        html = html.replace(mark, text, 1)
-    return html
+    return about, blocks
 
 
 def reference(model: WorldModel, temperature: float) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
@@ -139,25 +160,24 @@ def reference(model: WorldModel, temperature: float) -> tuple[dict[str, npt.NDAr
     Returns:
         Arrays by name, and what the page has to know about them.
     """
-    memory = model.dynamics
-    size = memory.config.z_size
+    rnn = model.dynamics
+    size = rnn.config.z_size
     random = seeding.generator(0)
     steps = np.arange(CHECK_STEPS)
     action = np.stack([0.5 + 0.3 * np.sin(steps / 9), 0.8 * np.sin(steps / 5)], axis=1).astype(np.float32)
     uniform = random.random((CHECK_STEPS, size), np.float32)
     normal = random.standard_normal((CHECK_STEPS, size), np.float32)
     first = model.start_states().mu[:1]
-    z, state = first, memory.start()
+    z, state = first, rnn.start()
     rows: dict[str, list[npt.NDArray[Any]]] = {
         name: [] for name in ("z", "reward", "end_reward", "end", "frames")
     }
     for t in steps:
-        state = memory.advance(z, action[t][None], state)
-        said = memory.predict(z, state)
-        z = memory.draw(said.mixture, uniform[t][None], normal[t][None], temperature)
+        chance = uniform[t][None], normal[t][None]
+        z, state, predicted = rnn.step(z, action[t][None], state, *chance, temperature)
         rows["z"].append(z)
         for name in ("reward", "end_reward", "end"):
-            rows[name].append(getattr(said, name))
+            rows[name].append(getattr(predicted, name))
         if (t + 1) % CHECK_EVERY == 0:
             rows["frames"].append(model.vae.decode(z))
     arrays = {name: np.concatenate(values) for name, values in rows.items()}

@@ -21,7 +21,7 @@ from dreamduck.common import command_line, config, mpi
 from dreamduck.common.config import check, option, to_dict
 from dreamduck.common.errors import ConfigError
 from dreamduck.common.storage import replacing, write_json
-from dreamduck.controllers.factory import WorldConfig, load_controller, model_sizes
+from dreamduck.controllers.factory import FormConfig, WorldConfig, load_controller, model_sizes
 from dreamduck.controllers.policy import ControllerForm
 from dreamduck.evaluation.final_evaluation import (
     EvaluationConfig,
@@ -42,6 +42,7 @@ WORLDS = ("realenv", "rnnenv")
 SEARCH = {**DEFAULTS, "max_steps": ROAD_STEPS}  # on the road; in the dream no more than is true
 OUTPUTS = ("ablations.json", "ablations.md")
 VAE_FILES = ("vae.weights.h5", "vae.json", "initial_z.json")
+RNN_CARD = "rnn.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,40 +77,36 @@ class AblationCase(NamedTuple):
         return f"{self.env}-{self.memory}-{'hidden' if self.form.hidden else 'linear'}"
 
 
-def cases(settings: AblationConfig, sizes: tuple[int, int]) -> list[AblationCase]:
+def cases(settings: AblationConfig, sizes: tuple[int, int, int]) -> list[AblationCase]:
     """All that are compared.
 
     Args:
-        sizes: (Z, H) of the world model.
+        sizes: (Z, H, C) of the world model.
     """
     layers = [0, settings.hidden_units] if settings.hidden_units else [0]
     found = []
     for env, memory, hidden in itertools.product(settings.worlds, settings.memories, layers):
         features = "z" if memory == "none" else settings.features
-        form = ControllerForm(features, hidden, z_size=sizes[0], hidden_size=sizes[1])
+        form = FormConfig(features, hidden).form(*sizes)
         found.append(AblationCase(env, memory, form))
     return found
 
 
 def with_untrained_rnn(source: Path, target: Path, seed: int) -> Path:
-    """A copy of a world model whose MDN-RNN was never trained.
+    """A copy of a world model whose dynamics were never trained.
 
     Args:
         source: a folder of weights.
         target: where the copy goes.
         seed: of the random weights.
     """
-    from dreamduck.world_model.mdn_rnn.files import CARD, save
-    from dreamduck.world_model.mdn_rnn.layout import initial_parameters
-
-    if not (target / CARD).exists():
+    if not (target / RNN_CARD).exists():
         target.mkdir(parents=True, exist_ok=True)
         for name in VAE_FILES:
             if (source / name).exists():
                 shutil.copyfile(source / name, target / name)
-        sizes = WorldModel.load(source).sizes
         card = {"trained": False, "seed": seed, "made_by": "dreamduck.pipeline.ablations"}
-        save(target, initial_parameters(sizes, seed), sizes, card)
+        WorldModel.load(source).dynamics.untrained(seed).save(target, card)
     return target
 
 

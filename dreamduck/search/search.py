@@ -29,7 +29,7 @@ from dreamduck.controllers.policy import ControllerForm
 from dreamduck.search.cma_es import Evolution, EvolutionConfig
 from dreamduck.search.principal_components import Subspace
 from dreamduck.search.search_plot import draw_run
-from dreamduck.world_model.mdn_rnn import BEGINNINGS
+from dreamduck.world_model.dynamics import BEGINNINGS
 
 log = logging.getLogger(__name__)
 

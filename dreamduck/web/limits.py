@@ -1,6 +1,6 @@
-"""What keeps the page's server up under rude clients: a limit on connections, and a log that stays short.
+"""What keeps the page's server up under hostile clients: a limit on connections, and a short log.
 
-A client may send half a request, or nonsense, or open connections without end."""
+A client may send half a request, or bytes that are not HTTP, or open connections without end."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from typing import Any, cast
 
 from aiohttp.http_exceptions import HttpProcessingError
 
+from dreamduck.web.access import HEADERS
+
 log = logging.getLogger(__name__)
 
-EACH_WORLD = 4  # connections of a tab: its socket, and what a browser opens to load the page
+EACH_TAB = 4  # connections of a tab: its socket, and what a browser opens to load the page
 OTHERS = 32  # connections beside those
 FEWEST = 4
 RESERVE = 24  # files that stay free for worlds, recordings, videos, and connections about to be refused
 BACKLOG = 8  # connections that are accepted at once
 WAITING = 128  # connections that wait to be accepted
 WARN_EVERY = 10.0  # [s] between two warnings
-BUSY = (
-    b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\nRetry-After: 5\r\n\r\n"
-)
+BUSY = {"Content-Length": "0", "Connection": "close", "Retry-After": "5", **HEADERS}
 
 
 def connection_limit(worlds: int) -> int:
@@ -32,7 +32,7 @@ def connection_limit(worlds: int) -> int:
     Args:
         worlds: tabs that may drive at once.
     """
-    wanted = EACH_WORLD * worlds + OTHERS
+    wanted = EACH_TAB * worlds + OTHERS
     try:
         import resource
 
@@ -53,20 +53,21 @@ def connection_limit(worlds: int) -> int:
 
 
 class Refusal(asyncio.Protocol):
-    """A connection beyond the limit: it is told so, and closed."""
+    """A connection beyond the limit: it gets status 503, and is closed."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Answer and hang up."""
+        """Respond and close."""
         refused = cast(asyncio.Transport, transport)
-        refused.write(BUSY)
+        lines = ["HTTP/1.1 503 Service Unavailable", *map(": ".join, BUSY.items()), "", ""]
+        refused.write("\r\n".join(lines).encode())
         refused.close()
-        log.warning("a connection was refused: there are as many as may be")
+        log.warning("a connection was refused: the limit is reached")
 
 
 class ShortLog(logging.Filter):
     """Turns tracebacks into one line, and passes one warning in `WARN_EVERY` seconds.
 
-    Requests that are no HTTP are told at level DEBUG. With `--verbose` everything is told, whole.
+    Requests that are not HTTP are logged at level DEBUG. With `--verbose` everything is logged in full.
     """
 
     def __init__(self) -> None:
@@ -75,7 +76,7 @@ class ShortLog(logging.Filter):
         self._dropped = 0
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether this record is told."""
+        """Whether this record is logged."""
         if log.isEnabledFor(logging.DEBUG):
             return True
         error = record.exc_info[1] if record.exc_info else None
@@ -97,11 +98,11 @@ class ShortLog(logging.Filter):
 
 
 log.addFilter(ShortLog())
-http_log = logging.getLogger(f"{__name__}.http")  # what aiohttp tells of its requests
+http_log = logging.getLogger(f"{__name__}.http")  # what aiohttp logs of its requests
 http_log.addFilter(ShortLog())
 
 
-def tell_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+def log_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """An event loop's exception handler; for example, there may be no file left for a connection."""
     error = context.get("exception")
     http_log.error("%s", context.get("message", "error"), exc_info=error)

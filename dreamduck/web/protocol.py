@@ -1,8 +1,8 @@
-"""What the page and the server say to each other.
+"""The messages between the page and the server.
 
-The page speaks JSON, one object a message, `type` first among
-its keys; nothing that is not described here is let through. The server answers in JSON, and tells
-each moment in one binary message, so that its pictures and its numbers always belong together."""
+The page sends JSON, one object a message, with its `type`; what is not described here is refused. The
+server answers in JSON, and sends each moment as one binary message, so that images and numbers
+belong together."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from PIL import Image
 
 from dreamduck.common.config import check, from_mapping, option
 from dreamduck.common.errors import MessageError
-from dreamduck.web.session import DRIVERS, REPLAY
-from dreamduck.web.share_link import MAX_LINK, MAX_PULL, MAX_STEPS, MAX_TEMPERATURE, Start
+from dreamduck.web.session import POLICIES, REPLAY
+from dreamduck.web.share_link import MAX_LATENT, MAX_LINK, MAX_STEPS, MAX_TEMPERATURE, Start
 from dreamduck.window.policy_switch import PERSON
 from dreamduck.world_model.imagination import TEMPERATURE
 
 Frame = npt.NDArray[np.uint8]
 
-PICTURE_BYTES = 64 * 64 * 3  # a picture to dream from comes as plain RGB; the browser makes it so
+IMAGE_BYTES = 64 * 64 * 3  # an image to dream from comes as plain RGB; the browser makes it so
 MAX_MESSAGE = MAX_LINK + 1024  # bytes; whatever is longer closes the connection
 MAX_PACE = 60.0
-CHOSEN = tuple(driver for driver in DRIVERS if driver != REPLAY)  # who can be asked to drive from the start
-RAW_PIXELS = 64 * 64  # larger pictures go as JPEG
+CHOSEN = tuple(policy for policy in POLICIES if policy != REPLAY)  # what an episode can begin with
+RAW_PIXELS = 64 * 64  # larger images go as JPEG
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,16 +43,16 @@ class Message:
 
 @dataclasses.dataclass(frozen=True)
 class Begin(Message):
-    """Begin a drive; `picture`: dream from the picture that was sent before."""
+    """Begin an episode; `image`: dream from the image that was sent before."""
 
     world: str = option("dream", "which world")
     map_name: str = option("loop_empty", "Duckietown map")
     seed: int = option(0, "of everything", low=0, high=2**31 - 1)
-    domain_rand: bool = option(False, "random looks")
+    domain_rand: bool = option(False, "random appearance")
     temperature: float = option(TEMPERATURE, "of the dream", low=0.0, high=MAX_TEMPERATURE)
-    driver: str = option(PERSON, "who drives, where that one can; otherwise the person", choices=CHOSEN)
+    policy: str = option(PERSON, "the policy, where the world has it; otherwise the person", choices=CHOSEN)
     run: bool = option(False, "whether it runs at once")
-    picture: bool = option(False, "dream from the picture that was sent before")
+    image: bool = option(False, "dream from the image that was sent before")
     record: str = option("", "dream from a frame of this recording")
     frame: int = option(0, "which frame of the recording", low=0, high=10**6)
 
@@ -62,18 +62,18 @@ class Begin(Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class Hold(Message):
-    """What the person holds."""
+class SetAction(Message):
+    """The action of the person, until the next."""
 
     throttle: float = option(0.0, "forward", low=-1.0, high=1.0)
     steering: float = option(0.0, "to the left", low=-1.0, high=1.0)
 
 
 @dataclasses.dataclass(frozen=True)
-class Driver(Message):
-    """Who drives."""
+class SetPolicy(Message):
+    """The policy, from the next step on."""
 
-    driver: str = option("person", "who", choices=DRIVERS)
+    policy: str = option(PERSON, "which", choices=POLICIES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,77 +96,77 @@ class Seek(Message):
 
 
 @dataclasses.dataclass(frozen=True)
-class Pace(Message):
+class SetPace(Message):
     """Steps a second."""
 
     rate: float = option(10.0, "steps a second", low=1.0, high=MAX_PACE)
 
 
 @dataclasses.dataclass(frozen=True)
-class Temperature(Message):
+class SetTemperature(Message):
     """The dream's temperature."""
 
     value: float = option(TEMPERATURE, "temperature", low=0.0, high=MAX_TEMPERATURE)
 
 
 @dataclasses.dataclass(frozen=True)
-class Pull(Message):
-    """Set one latent."""
+class SetLatent(Message):
+    """Set one latent of this moment."""
 
     latent: int = option(0, "which", low=0, high=10_000)
-    value: float = option(0.0, "to what", low=-MAX_PULL, high=MAX_PULL)
+    value: float = option(0.0, "to what", low=-MAX_LATENT, high=MAX_LATENT)
 
 
 @dataclasses.dataclass(frozen=True)
 class Save(Message):
-    """Save what was driven: an episode and a film."""
+    """Save the episode: a recording and a video."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Link(Message):
-    """Ask for a link to what was driven; `tag` comes back with the answer."""
+class MakeLink(Message):
+    """Ask for a link to this episode; `tag` comes back with the answer."""
 
     tag: str = option("", "comes back")
 
 
 @dataclasses.dataclass(frozen=True)
-class Again(Message):
-    """Drive what a link holds; `resume`: stand at one of its moments, to go on from there."""
+class OpenLink(Message):
+    """Replay the episode in a link; `resume`: stand at one of its moments, to drive from there."""
 
     link: str = option("", "of to_link")
     resume: bool = option(False, "stand at `step`, paused, instead of showing the whole")
     step: int = option(MAX_STEPS, "where to stand; beyond the end means there", low=0, high=MAX_STEPS)
-    driver: str = option(PERSON, "who drives after it, where that one can", choices=CHOSEN)
+    policy: str = option(PERSON, "the policy after it, where the world has it", choices=CHOSEN)
 
 
 @dataclasses.dataclass(frozen=True)
-class Records(Message):
+class ListRecords(Message):
     """Ask which recordings there are."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Peek(Message):
+class GetFrame(Message):
     """Ask for one frame of a recording."""
 
-    record: str = option("", "which")
+    record: str = option("", "which recording")
     frame: int = option(0, "which frame", low=0, high=10**6)
 
 
 MESSAGES: dict[str, type[Message]] = {
     "begin": Begin,
-    "hold": Hold,
-    "driver": Driver,
+    "action": SetAction,
+    "policy": SetPolicy,
     "run": Run,
     "step": Step,
     "seek": Seek,
-    "pace": Pace,
-    "temperature": Temperature,
-    "pull": Pull,
+    "pace": SetPace,
+    "temperature": SetTemperature,
+    "latent": SetLatent,
     "save": Save,
-    "link": Link,
-    "again": Again,
-    "records": Records,
-    "peek": Peek,
+    "link": MakeLink,
+    "open_link": OpenLink,
+    "records": ListRecords,
+    "record_frame": GetFrame,
 }
 
 
@@ -175,7 +175,7 @@ def parse(text: str) -> Message:
 
     Raises:
         MessageError: it is not JSON, or of no kind described here.
-        ConfigError: a value is missing its range.
+        ConfigError: a value is out of its range.
     """
     try:
         value = json.loads(text)
@@ -189,14 +189,14 @@ def parse(text: str) -> Message:
     return from_mapping(cls, value)
 
 
-def picture(data: bytes) -> Frame:
+def image(data: bytes) -> Frame:
     """The frame (64, 64, 3) in a binary message from the page.
 
     Raises:
         MessageError: it is not 64 x 64 pixels of RGB.
     """
-    if len(data) != PICTURE_BYTES:
-        raise MessageError(f"picture: expected {PICTURE_BYTES} bytes (64 x 64, RGB), got {len(data)}")
+    if len(data) != IMAGE_BYTES:
+        raise MessageError(f"image: expected {IMAGE_BYTES} bytes (64 x 64, RGB), got {len(data)}")
     return np.frombuffer(data, np.uint8).reshape(64, 64, 3)
 
 
@@ -205,32 +205,32 @@ def to_json(value: Mapping[str, Any]) -> str:
     return json.dumps(value, separators=(",", ":"), allow_nan=False)
 
 
-def pack(facts: Mapping[str, Any], pictures: Mapping[str, Frame]) -> bytes:
-    """One moment as a binary message: length of the header, header, pictures.
+def pack(facts: Mapping[str, Any], images: Mapping[str, Frame]) -> bytes:
+    """One moment as a binary message: length of the header, header, images.
 
-    The header is `facts` and `pictures`, a list of name, width, height, coding ("rgb" or "jpeg")
+    The header is `facts` and `images`, a list of name, width, height, coding ("rgb" or "jpeg")
     and number of bytes; the header's length is 4 bytes, low byte first.
     """
     listed, parts = [], []
-    for name, frame in pictures.items():
+    for name, frame in images.items():
         height, width = frame.shape[:2]
         coding = "rgb" if width * height <= RAW_PIXELS else "jpeg"
         data = np.ascontiguousarray(frame).tobytes() if coding == "rgb" else _jpeg(frame)
         listed.append([name, width, height, coding, len(data)])
         parts.append(data)
-    header = to_json({**facts, "pictures": listed}).encode()
+    header = to_json({**facts, "images": listed}).encode()
     return b"".join([struct.pack("<I", len(header)), header, *parts])
 
 
 def unpack(message: bytes) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The header and the coded pictures of a packed moment; for tests and for scripts that listen."""
+    """The header and the coded images of a packed moment; for tests and for other clients."""
     (length,) = struct.unpack_from("<I", message)
     header = json.loads(message[4 : 4 + length])
-    pictures, at = {}, 4 + length
-    for name, _, _, _, size in header["pictures"]:
-        pictures[name] = message[at : at + size]
+    images, at = {}, 4 + length
+    for name, _, _, _, size in header["images"]:
+        images[name] = message[at : at + size]
         at += size
-    return header, pictures
+    return header, images
 
 
 def _jpeg(frame: Frame) -> bytes:

@@ -1,4 +1,4 @@
-"""What was driven, kept: an episode for training, a video for showing."""
+"""Episodes of the page on disk: a recording for training, a video to show."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 Frame = npt.NDArray[np.uint8]
 
 VIDEO_SCALE = 6  # 64 x 64 pixels become 384 x 384
-KEPT = 4  # recordings held in memory for looking through
+CACHED = 4  # recordings held in memory
 MAX_LISTED = 10_000
 
 
@@ -30,48 +30,48 @@ class Recorder:
 
     Args:
         folder: `records`, where episodes lie.
-        films: where films of drives lie.
+        videos: where videos of episodes lie.
         step_time: duration of a step of the world [s].
     """
 
-    def __init__(self, folder: Path, films: Path, step_time: float) -> None:
+    def __init__(self, folder: Path, videos: Path, step_time: float) -> None:
         self.folder = folder
-        self.films = films
+        self.videos = videos
         self.step_time = step_time
         self._lock = threading.Lock()
         self._read: OrderedDict[str, Episode] = OrderedDict()
 
     def save(self, session: Session) -> dict[str, Any]:
-        """Keep a drive up to its present moment: both files, or neither.
+        """Save an episode up to its present moment: both files, or neither.
 
         Returns:
-            `episode` and `film`, the names of the files, and `steps`.
+            `episode` and `video`, the names of the files, and `steps`.
         Raises:
-            RecordError: nothing was driven yet, or a file cannot be written; the drive is as it was.
+            RecordError: there is no step yet, or a file cannot be written; the episode is as it was.
         """
         if session.at == 0:
-            raise RecordError("save: expected a drive of at least one step; drive first")
+            raise RecordError("save: expected an episode of at least one step; drive first")
         episode = to_episode(session)
         frames = [moment.frame for moment in session.moments[: session.at + 1]]
         try:
             with self._lock:  # two tabs must not choose one number
                 number = keep(self.folder, episode)
-            film = f"{number}.mp4"
+            video = f"{number}.mp4"
             try:
-                write_video(self.films / film, frames, 1 / self.step_time, VIDEO_SCALE)
+                write_video(self.videos / video, frames, 1 / self.step_time, VIDEO_SCALE)
             except BaseException:
                 (self.folder / f"{number}.npz").unlink(missing_ok=True)
                 raise
         except (OSError, VideoError) as err:
             raise RecordError(
-                f"save: expected to write to {self.folder} and {self.films}, got: {err}; nothing is lost: "
-                "make room there, or start the server with other --records and --films, and save again"
+                f"save: expected to write to {self.folder} and {self.videos}, got: {err}; nothing is lost: "
+                "make room there, or start the server with other --records and --videos, and save again"
             ) from err
-        return {"episode": f"{number}.npz", "film": film, "steps": len(episode)}
+        return {"episode": f"{number}.npz", "video": video, "steps": len(episode)}
 
-    def film(self, name: str) -> Path | None:
-        """The path of a film by its name; None if there is none."""
-        return next((p for p in self.films.glob("*.mp4") if p.name == name), None)
+    def video(self, name: str) -> Path | None:
+        """The path of a video by its name; None if there is none."""
+        return next((p for p in self.videos.glob("*.mp4") if p.name == name), None)
 
     def names(self) -> list[str]:
         """The recordings there are, the newest first."""
@@ -82,7 +82,7 @@ class Recorder:
         return [path.stem for path in files[:MAX_LISTED]]
 
     def frame(self, name: str, index: int) -> tuple[Frame, int]:
-        """One frame (64, 64, 3) of a recording, and how many it has; past its end: the last.
+        """One frame (64, 64, 3) of a recording, and how many it has; past its end, the last.
 
         Raises:
             RecordError: there is no such recording, or it is damaged.
@@ -94,13 +94,13 @@ class Recorder:
             episode = self._read.get(name) or read_episode(self.folder / f"{name}.npz")
             self._read[name] = episode
             self._read.move_to_end(name)
-            while len(self._read) > KEPT:
+            while len(self._read) > CACHED:
                 self._read.popitem(last=False)
         return episode.obs[min(index, len(episode) - 1)], len(episode)
 
 
 def to_episode(session: Session) -> Episode:
-    """A drive up to its present moment, in the form of a recording.
+    """An episode up to its present moment, in the form of a recording.
 
     In the dream, frames are what the VAE makes of the latents, and rewards are predicted ones.
     """

@@ -1,193 +1,97 @@
-"""The three worlds as the page shows them: each drives one of the environments."""
+"""An environment in which an episode has begun, and its moments, as the page needs them."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.config import replace, to_dict
-from dreamduck.common.errors import ConfigError
-from dreamduck.controllers.policy import Controller
-from dreamduck.envs.env import FRAME_SHAPE, DuckEnv
-from dreamduck.envs.realenv import RealEnv
-from dreamduck.envs.rnnenv import DreamEnv
-from dreamduck.simulator.expert import Expert, ExpertConfig
-from dreamduck.simulator.maps.parser import load_map
-from dreamduck.simulator.road import RoadConfig, car_info, lane_progress
-from dreamduck.web.session import Frame, Outcome, Scene, Session
+from dreamduck.envs.base import SingleEnv, WorldState
 from dreamduck.web.share_link import Start
-from dreamduck.window.policy_switch import CONTROLLER, EXPERT, Action
-from dreamduck.world_model import WorldModel
-from dreamduck.world_model.mdn_rnn.mixture import Mixture
+from dreamduck.window.policy_switch import PERSON, Action
 
-WIDE = (320, 240)  # the image for people, where nothing else is shown
-SHOWN_DECIMALS = 3  # of latents that go to the page
+Frame = npt.NDArray[np.uint8]
 
 
-class RoadScene(Scene):
-    """The road, and beside it, where `seen`, what the world model makes of it.
+class Outcome(NamedTuple):
+    """What one step gave.
 
-    Args:
-        start: where and how the episode begins.
-        config: the simulator and its settings; map and appearance come from `start`.
-        model: looks through the camera; None: there is none.
-        controller: drives from what the model sees; None: nobody does.
-        any_weights: take a model that learned from other settings.
+    Attributes:
+        reward: of the step; in the dream, the predicted one.
+        end: "" while the episode continues, otherwise why it ended.
+        distance: [m] along the lane; 0 in the dream.
     """
 
-    env: DuckEnv | RealEnv
+    reward: float
+    end: str = ""
+    distance: float = 0.0
 
-    def __init__(
-        self,
-        start: Start,
-        config: RoadConfig,
-        model: WorldModel | None,
-        controller: Controller | None,
-        any_weights: bool = False,
-    ) -> None:
-        angle = config.start_angle if start.start_angle is None else start.start_angle
-        road = replace(
-            config,
-            start_angle=angle,
-            map_name=start.map_name,
-            domain_rand=start.domain_rand,
-            camera_height=FRAME_SHAPE[0],
-            camera_width=FRAME_SHAPE[1],
-        )
-        self.seen = start.world == "seen"
-        env: DuckEnv | RealEnv
-        if model is None:
-            env = DuckEnv(**to_dict(road))
-        else:
-            env = RealEnv(model=model, next_z=self.seen, any_weights=any_weights, **to_dict(road))
-        expert = Expert(load_map(start.map_name), ExpertConfig(steering_gain=road.steering_gain))
-        policies: dict[str, Callable[[], Action]] = {}
-        if controller is not None and model is not None:
-            policies[CONTROLLER] = lambda: controller(env.observation)
-        policies[EXPERT] = lambda: np.asarray(expert(env.state)[0], np.float32)
-        super().__init__(env, dataclasses.replace(start, start_angle=angle), policies)
-        env.reset(seed=start.seed)
+
+@dataclasses.dataclass
+class Moment:
+    """A point in an episode.
+
+    Attributes:
+        state: of the environment.
+        frame: (64, 64, 3) uint8.
+        action: of the step that led here; without meaning for the first.
+        temperature: likewise.
+        outcome: likewise.
+        total: sum of rewards up to here.
+        distance: [m] along the lane up to here.
+        changed_latents: latents that were set here, and to what.
+    """
+
+    state: WorldState
+    frame: Frame
+    action: Action
+    temperature: float
+    outcome: Outcome
+    total: float = 0.0
+    distance: float = 0.0
+    changed_latents: dict[int, float] = dataclasses.field(default_factory=dict)
+
+
+class Scene:
+    """An environment in which an episode has just begun.
+
+    Args:
+        env: the environment.
+        start: what the episode began with.
+        policies: what each policy but the person does now, by the policy's name.
+    """
+
+    def __init__(self, env: SingleEnv, start: Start, policies: Mapping[str, Callable[[], Action]]) -> None:
+        self.env, self.start, self.policies = env, start, policies
+
+    @property
+    def policy_names(self) -> tuple[str, ...]:
+        """The policies that there are here."""
+        return (PERSON, *self.policies)
 
     @property
     def latents(self) -> npt.NDArray[np.float32]:
-        """(Z,) what the model sees."""
-        return self.env.latents if isinstance(self.env, RealEnv) else super().latents
+        """(Z,) the latents of this moment, to be changed in place; empty where there is no world model."""
+        return np.zeros(0, np.float32)
 
     def step(self, action: Action, temperature: float) -> Outcome:
-        """Go on by one step; the temperature is that of what the model expects."""
-        if isinstance(self.env, RealEnv):
-            self.env.temperature = temperature
-        before = self.env.state.pose[:, :2]
-        outcome = super().step(action, temperature)
-        after = self.env.state
-        return outcome._replace(distance=float(lane_progress(after, after.pose[:, :2] - before)[0]))
+        """Take one step.
 
-    def look(self, session: Session, ahead: Action) -> tuple[dict[str, Frame], dict[str, Any]]:
-        """The camera's image; where `seen`, also the reconstruction, and what the model had expected."""
-        info = {**car_info(self.env.state), "distance": session.distance}
-        facts = {key: _told(value) for key, value in info.items() if key != "end"}
-        if not self.seen or not isinstance(self.env, RealEnv):
-            return {"camera": self.env.road.view("camera", *WIDE)}, facts
-        decode = self.env.model.decode
-        images = {"camera": session.now.frame, "reconstruction": decode(self.env.perception.z)[0]}
-        if self.env.prediction is not None:
-            images["foreseen"] = decode(self.env.expected)[0]
-        return images, {**facts, **model_facts(self.env, session)}
+        Args:
+            action: (2,) in [-1, 1], throttle and steering.
+            temperature: of the dream, or of the prediction.
+        """
+        _, reward, _, _, info = self.env.step(action)
+        return Outcome(reward, info["end"])
 
+    def show(self, moment: Moment, ahead: Action) -> tuple[dict[str, Frame], dict[str, Any]]:
+        """Images and facts of this moment for people.
 
-class DreamScene(Scene):
-    """The dream.
-
-    Args:
-        start: how the dream begins.
-        model: dreams.
-        controller: drives from [z, c, h]; None: nobody does.
-    Raises:
-        ConfigError: the first latents are not as many as the model has.
-    """
-
-    env: DreamEnv
-
-    def __init__(self, start: Start, model: WorldModel, controller: Controller | None) -> None:
-        env = DreamEnv(model=model)
-        env.reset(seed=start.seed)
-        if start.z:
-            if len(start.z) != len(env.latents):
-                raise ConfigError(
-                    f"z: expected {len(env.latents)} latents, got {len(start.z)}; other weights made them"
-                )
-            env.latents[:] = start.z
-        policies: Mapping[str, Callable[[], Action]] = {}
-        if controller is not None:
-            policies = {CONTROLLER: lambda: controller(env.observation)}
-        z = tuple(map(float, env.latents))
-        super().__init__(env, dataclasses.replace(start, z=z), policies)
-
-    @property
-    def latents(self) -> npt.NDArray[np.float32]:
-        """(Z,) what is dreamt."""
-        return self.env.latents
-
-    def step(self, action: Action, temperature: float) -> Outcome:
-        """Dream one step on."""
-        self.env.temperature = temperature
-        return super().step(action, temperature)
-
-    def look(self, session: Session, ahead: Action) -> tuple[dict[str, Frame], dict[str, Any]]:
-        """The dream, and what would most likely come next."""
-        coming = self.env.model.decode(self.env.expect(ahead[None]))[0]
-        return {"dream": session.now.frame, "next": coming}, model_facts(self.env, session)
-
-
-def model_facts(env: RealEnv | DreamEnv, session: Session) -> dict[str, Any]:
-    """What the page tells of the world model at this moment."""
-    facts: dict[str, Any] = {
-        "z": [round(float(v), SHOWN_DECIMALS) for v in env.latents],
-        "pulled": list(session.now.pulls),
-    }
-    if env.prediction is not None:
-        facts["predicted_reward"] = float(env.prediction.reward[0])
-        facts["end_probability"] = float(env.prediction.end[0])
-        facts["entropy"] = entropy(env.prediction.mixture)
-    return facts
-
-
-def latent_order(model: WorldModel) -> list[int]:
-    """The latents, those first that differ most between the beginnings of episodes."""
-    return [int(k) for k in np.argsort(-model.start_states().mu.std(axis=0), kind="stable")]
-
-
-def entropy(mixture: Mixture) -> float:
-    """How undecided the mixture is between its Gaussians [nats], the mean over the latents."""
-    return float(-(np.exp(mixture.logmix) * mixture.logmix).sum(axis=1).mean())
-
-
-def _told(value: Any) -> Any:
-    """A value of `info` for JSON, which knows no nan."""
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    return list(value) if isinstance(value, tuple) else value
-
-
-def map_outline(name: str) -> dict[str, Any]:
-    """A map seen from above, for drawing: tiles, lanes and the things that stand on it.
-
-    Returns:
-        `tile_size` [m], `width`, `height` [tiles], `tiles` (i, j, kind) of drivable ones, `lanes`
-        (four points x, z [m] of each Bezier curve), `things` (kind, x, z [m]).
-    """
-    found = load_map(name)
-    tiles = found.drivable_tiles
-    return {
-        "name": name,
-        "tile_size": found.tile_size,
-        "width": found.width,
-        "height": found.height,
-        "tiles": [[tile.i, tile.j, tile.kind] for tile in tiles],
-        "lanes": [np.round(curve, 4).tolist() for tile in tiles for curve in tile.curves],
-        "things": [[t.kind, round(float(t.pos[0]), 3), round(float(t.pos[2]), 3)] for t in found.objects],
-    }
+        Args:
+            moment: at which the environment stands.
+            ahead: (2,) the current action, for the dream's next frame.
+        """
+        return {"camera": moment.frame}, {}

@@ -1,55 +1,40 @@
-"""The web server behind the page: who may come in, and what they get.
-
-On loopback anybody on this machine may drive, but only
-pages that this server itself sent may talk to it; on any other address a token is needed as well."""
+"""The web server behind the page: its routes, its connections, and how it starts and stops."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-import hmac
-import ipaddress
 import logging
 import re
-import secrets
 import socket
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from aiohttp import WSCloseCode, web
 
 from dreamduck.common.config import check, option
 from dreamduck.common.errors import ConfigError, DreamDuckError
 from dreamduck.web import limits
-from dreamduck.web.handler import Connection, SessionFactory
+from dreamduck.web.access import COOKIE, HEADERS, Guard, RequestHandler
+from dreamduck.web.connection import Connection
 from dreamduck.web.protocol import MAX_MESSAGE
 from dreamduck.web.session import Session
+from dreamduck.web.session_factory import SessionFactory
 from dreamduck.web.share_link import Start
 from dreamduck.window.policy_switch import EXPERT
 
 log = logging.getLogger(__name__)
 
 PAGE = Path(__file__).parent / "page"
-COOKIE = "dreamduck"
 HEARTBEAT = 15.0  # [s] a tab that answers no ping for so long is gone
 REQUEST_LIMIT = 10.0  # [s] for a request to be sent, and for an idle connection
 BODY_LIMIT = 1.0  # [s] for the rest of a body that nobody reads
 SEND_LIMIT = 300.0  # [s] for an answer to be taken, a video for example
 HANG_UP_LIMIT = 0.5  # [s] for a tab to say goodbye
 STOP_LIMIT = 1.0  # [s] for worlds to end when the server stops
-HEADERS = {
-    # Nothing is loaded from elsewhere, and nobody else may show the page inside theirs.
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; media-src 'self'; "
-    "style-src 'self'; connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Cache-Control": "no-cache",
-}
 TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -84,8 +69,7 @@ class Server:
 
     def __init__(self, config: ServerConfig, factory: SessionFactory) -> None:
         self.config = config
-        self.local = is_loopback(config.host)
-        self.token = config.token or ("" if self.local else secrets.token_urlsafe(24))
+        self._guard = Guard(config.host, config.token, config.origin)
         self._factory = factory
         self._files = {path.name: path.read_bytes() for path in PAGE.iterdir() if path.suffix in TYPES}
         self._tabs: dict[Connection, asyncio.Task[Any] | None] = {}
@@ -100,11 +84,11 @@ class Server:
     def application(self) -> web.Application:
         """The routes and the guard in front of them."""
         # No request has a body worth reading; what comes over the socket is limited there.
-        app = web.Application(middlewares=[self._guard], client_max_size=1024)
+        app = web.Application(middlewares=[self._check], client_max_size=1024)
         app.router.add_get("/", self._index)
         app.router.add_get("/socket", self._socket)
         app.router.add_get("/status", self._status)
-        app.router.add_get("/films/{name}", self._film)
+        app.router.add_get("/videos/{name}", self._video)
         app.router.add_get("/page/{name:[a-z_]+\\.[a-z]+}", self._file)
         app.on_response_prepare.append(_add_headers)
         return app
@@ -115,23 +99,25 @@ class Server:
         Raises:
             ConfigError: the address cannot be listened on.
         """
-        self._runner = runner = web.AppRunner(
-            self.application(),
-            access_log=None,
-            logger=limits.http_log,
-            keepalive_timeout=REQUEST_LIMIT,
-            lingering_time=BODY_LIMIT,
-            shutdown_timeout=0.1,
-        )
+        self._runner = runner = web.AppRunner(self.application(), shutdown_timeout=0.1)
         await runner.setup()
+        loop = asyncio.get_running_loop()
         most = limits.connection_limit(self.config.max_worlds)
 
         def answer() -> asyncio.BaseProtocol:
             assert runner.server is not None
-            return runner.server() if len(runner.server.connections) < most else limits.Refusal()
+            if len(runner.server.connections) >= most:
+                return limits.Refusal()
+            return RequestHandler(
+                runner.server,
+                loop=loop,
+                logger=limits.http_log,
+                keepalive_timeout=REQUEST_LIMIT,
+                lingering_time=BODY_LIMIT,
+            )
 
         try:
-            self._listener = await asyncio.get_running_loop().create_server(
+            self._listener = await loop.create_server(
                 answer, self.config.host, self.config.port, backlog=limits.BACKLOG, reuse_address=True
             )
         except (OSError, OverflowError, UnicodeError) as err:
@@ -144,23 +130,25 @@ class Server:
                 copy.listen(limits.WAITING)  # few are accepted at once, but many may wait
         port = self._listener.sockets[0].getsockname()[1]
         host = f"[{self.config.host}]" if ":" in self.config.host else self.config.host
-        self.address = f"http://{host}:{port}/" + (f"?token={quote(self.token)}" if self.token else "")
+        self.address = f"http://{host}:{port}/" + (
+            f"?token={quote(token)}" if (token := self._guard.token) else ""
+        )
         return self.address
 
     def warm(self) -> None:
-        """Drive a step on a road of its own, so that its code is compiled by the time somebody wants it."""
+        """Take a step on a road of its own, so that its code is compiled before the first episode there."""
         try:
             session = Session(self._factory.make(Start("road", self._factory.describe()["map_name"])))
-            session.choose_driver(EXPERT)
+            session.choose_policy(EXPERT)
             session.advance()
-            session.look()
+            session.show()
             session.close()
         except DreamDuckError as err:
             log.warning("the road cannot be driven on: %s", err)
         self._warm = True
 
     async def stop(self) -> None:
-        """End every world and stop listening; who does not end within STOP_LIMIT is cut off."""
+        """End every world and stop listening; a tab that does not end within STOP_LIMIT is cut off."""
         if self._runner is None or self._listener is None:
             return
         runner, self._runner = self._runner, None
@@ -177,53 +165,22 @@ class Server:
         await runner.cleanup()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    # ---------------------------------------------------------------- who may come in
-
     @web.middleware
-    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        self._check_host(request)
-        if self.token and not self._knows_token(request):
-            raise web.HTTPForbidden(
-                text="The address that the server printed holds a token; open that one.\n"
-            )
+    async def _check(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._guard.check(request)
         response = await handler(request)
         if isinstance(response, web.FileResponse):
             async with asyncio.timeout(SEND_LIMIT):
                 await response.prepare(request)
         return response
 
-    def _check_host(self, request: web.Request) -> None:
-        """Refuse a name that is not ours: some other site's name may be made to point to us."""
-        if not self.local or (self.config.origin and urlsplit(self.config.origin).netloc == request.host):
-            return
-        try:
-            name = urlsplit(f"//{request.host}").hostname or ""
-        except ValueError:  # half an IPv6 address, for example
-            name = ""
-        if not is_loopback(name):
-            raise web.HTTPForbidden(text=f"Expected the host to be this machine, got {name[:80]!r}.\n")
-
-    def _knows_token(self, request: web.Request) -> bool:
-        given = request.query.get("token", "") or request.cookies.get(COOKIE, "")
-        return hmac.compare_digest(given.encode(errors="replace"), self.token.encode())
-
-    def _check_origin(self, request: web.Request) -> None:
-        """Refuse sockets that other sites' pages open; a program that is no browser sends no origin."""
-        ours = [f"http://{request.host}", f"https://{request.host}"]
-        if self.config.origin:
-            ours.append(self.config.origin)
-        for origin in request.headers.getall("Origin", []):
-            if origin not in ours:
-                text = f"Expected the page of this server, got one of {origin[:80]!r}.\n"
-                raise web.HTTPForbidden(text=text)
-
-    # ---------------------------------------------------------------- what they get
+    # ---------------------------------------------------------------- responses
 
     async def _index(self, request: web.Request) -> web.StreamResponse:
-        if "token" in request.query and self.token:
+        if "token" in request.query and self._guard.token:
             # From now on a cookie holds the token, so that a copied address does not give it away.
             response = web.Response(status=303, headers={"Location": "/"})
-            response.set_cookie(COOKIE, self.token, httponly=True, samesite="Strict", path="/")
+            response.set_cookie(COOKIE, self._guard.token, httponly=True, samesite="Strict", path="/")
             return response
         return self._page("index.html")
 
@@ -236,8 +193,8 @@ class Server:
         kind = TYPES[Path(name).suffix]
         return web.Response(body=self._files[name], content_type=kind, charset="utf-8")
 
-    async def _film(self, request: web.Request) -> web.StreamResponse:
-        path = self._factory.recorder.film(request.match_info["name"])
+    async def _video(self, request: web.Request) -> web.StreamResponse:
+        path = self._factory.recorder.video(request.match_info["name"])
         if path is None:
             raise web.HTTPNotFound
         return web.FileResponse(path, headers={"Content-Type": "video/mp4"})
@@ -248,8 +205,8 @@ class Server:
         )
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
-        self._check_origin(request)
-        # Pictures hardly compress, and compressing them would cost more than their worlds.
+        self._guard.check_origin(request)
+        # Images hardly compress, and compressing them would cost more than computing them.
         tab_socket = web.WebSocketResponse(
             heartbeat=HEARTBEAT, max_msg_size=MAX_MESSAGE, compress=False, timeout=HANG_UP_LIMIT
         )
@@ -285,15 +242,5 @@ async def _hang_up(request: web.Request, tab_socket: web.WebSocketResponse, code
 
 
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Every answer carries them, a refusal too."""
+    """Add the headers to every response, a refusal too."""
     response.headers.update(HEADERS)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address means this machine and nothing else."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

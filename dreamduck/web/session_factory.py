@@ -23,29 +23,29 @@ from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.road import RoadConfig
 from dreamduck.web.protocol import MAX_PACE
 from dreamduck.web.recording import Recorder
-from dreamduck.web.scenes import DreamScene, RoadScene, latent_order, map_outline
-from dreamduck.web.session import Scene
+from dreamduck.web.scenes import Scene
 from dreamduck.web.share_link import MAX_TEMPERATURE, WORLDS, Start
+from dreamduck.web.worlds import DreamScene, RoadScene, latent_order, map_outline
 from dreamduck.window.policy_switch import NO_CONTROLLER, find_controller
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination import TEMPERATURE
 
 log = logging.getLogger(__name__)
 
-START_ANGLE = 4.0  # [degrees], of the AI Driving Olympics: nobody expects to start across the lane
+START_ANGLE = 4.0  # [degrees], of the AI Driving Olympics: people do not expect to start across the lane
 
 
 @dataclasses.dataclass(frozen=True)
 class SessionFactoryConfig:
-    """The road, and what drives and is kept."""
+    """The road, the policies, and where episodes are saved."""
 
     road: RoadConfig = part(RoadConfig, start_angle=START_ANGLE)
     weights: str = option("", "folder of the world model; the one that ships by default", flags=("-w",))
     controller: str = option("", "controller file; by default the best of the largest run in ./log")
     strict: bool = option(False, STRICT)
     records: str = option("records", "folder of recordings")
-    films: str = option("films", "folder for films of drives")
-    temperature: float = option(TEMPERATURE, "of the dream, for a start", low=0.0, high=MAX_TEMPERATURE)
+    videos: str = option("videos", "folder for videos of episodes", flags=("--films",))
+    temperature: float = option(TEMPERATURE, "of the dream, at first", low=0.0, high=MAX_TEMPERATURE)
     any_weights: bool = option(False, ANY_WEIGHTS)
 
     def __post_init__(self) -> None:
@@ -62,7 +62,7 @@ def _has_road(name: str) -> bool:
 
 
 def pace_of(step_time: float) -> float:
-    """Steps a second at which the car's own clock runs, within what the page can show.
+    """Steps a second in real time, within what the page can show.
 
     Args:
         step_time: [s].
@@ -74,8 +74,8 @@ class SessionFactory:
     """Begins episodes.
 
     Args:
-        config: what of. Without weights there is only the road; without a controller only people
-            and the expert drive; the page says why.
+        config: the settings. Without weights there is only the road; without a controller, only the
+            person and the expert; the page says why.
 
     Attributes:
         model: None where there is none; `missing` then says why.
@@ -89,7 +89,7 @@ class SessionFactory:
 
     def __init__(self, config: SessionFactoryConfig) -> None:
         self.config = config
-        self.recorder = Recorder(Path(config.records), Path(config.films), config.road.step_time)
+        self.recorder = Recorder(Path(config.records), Path(config.videos), config.road.step_time)
         self.model, self.missing = self._load_model()
         self.controller, self._no_controller = self._load_controller()
         self._maps = tuple(dict.fromkeys([*filter(_has_road, map_names()), config.road.map_name]))

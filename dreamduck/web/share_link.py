@@ -1,7 +1,7 @@
-"""How a drive begins, and the link that lets it be driven again.
+"""How an episode begins, and the link that replays it.
 
-A link holds the start, every action, the temperature of every
-step and every pulled latent; the worlds are deterministic, so that nothing else is needed."""
+A link holds the start, every action, the temperature of every step and every changed latent; the worlds are
+deterministic, so that nothing else is needed."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from dreamduck.common.errors import ConfigError
 WORLDS = ("road", "seen", "dream")
 MAX_STEPS = 3000  # of one episode: five minutes of the road's time
 MAX_TEMPERATURE = 3.0
-MAX_PULL = 10.0  # latents are roughly standard normal
+MAX_LATENT = 10.0  # latents are roughly standard normal
 MAX_LATENTS = 1024
 OLD_START_ANGLE = 60.0  # [degrees], of links that do not say it
-MAX_PULLS = 5000  # latents set by hand in one episode; a link holds about as many
+MAX_CHANGES = 5000  # latents set by hand in one episode; a link holds about as many
 MAX_LINK = 60_000  # characters; a full episode with noise in every action needs about 20,000
 GRID = 32767  # actions are integer multiples of 1 / GRID, so that a link carries them exactly
 # Bytes of the longest link, unpacked: names; base64 of the latents; for each step an action and a count
 # with its temperature; for each latent that was set its step, number and value.
-MAX_UNPACKED = 1024 + 6 * MAX_LATENTS + (4 + 32) * MAX_STEPS + 48 * MAX_PULLS
+MAX_UNPACKED = 1024 + 6 * MAX_LATENTS + (4 + 32) * MAX_STEPS + 48 * MAX_CHANGES
 
 
 @dataclasses.dataclass(frozen=True)
 class Start:
-    """What a drive begins with.
+    """What an episode begins with.
 
     Attributes:
         z: the dream's first latents, (Z,) numbers; empty: drawn from the shipped first frames.
@@ -58,18 +58,18 @@ class Start:
 
 @dataclasses.dataclass(frozen=True)
 class Script:
-    """All that is needed to drive a drive again.
+    """All that is needed to replay an episode.
 
     Attributes:
         actions: (T, 2) float32, on the grid of `on_grid`.
         temperatures: T numbers, one a step.
-        pulls: (moment, latent, value): what was pulled, and when.
+        changed_latents: (moment, latent, value) of each latent that was set.
     """
 
     start: Start
     actions: npt.NDArray[np.float32]
     temperatures: tuple[float, ...]
-    pulls: tuple[tuple[int, int, float], ...] = ()
+    changed_latents: tuple[tuple[int, int, float], ...] = ()
 
 
 def on_grid(action: Sequence[float] | npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -78,10 +78,10 @@ def on_grid(action: Sequence[float] | npt.NDArray[Any]) -> npt.NDArray[np.float3
 
 
 def to_link(script: Script) -> str:
-    """A script as letters that may stand in an address; `page/drive.js` makes the same.
+    """A script as letters that may stand in an address; `page/episode.js` makes the same.
 
     Raises:
-        ConfigError: it would be longer than `from_link` takes, which needs thousands of pulled latents.
+        ConfigError: it would be longer than `from_link` takes, which needs thousands of changed latents.
     """
     start = dataclasses.asdict(script.start)
     start["z"] = base64.b64encode(np.asarray(script.start.z, "<f4").tobytes()).decode()
@@ -91,12 +91,12 @@ def to_link(script: Script) -> str:
             runs[-1][0] += 1
         else:
             runs.append([1, temperature])
-    head = {"v": 1, "start": start, "temperatures": runs, "pulls": script.pulls}
+    head = {"v": 1, "start": start, "temperatures": runs, "pulls": script.changed_latents}
     whole = np.rint(script.actions.astype(np.float64) * GRID).astype("<i2")
     data = json.dumps(head, separators=(",", ":")).encode() + b"\0" + whole.tobytes()
     link = base64.urlsafe_b64encode(zlib.compress(data, 9)).decode().rstrip("=")
-    if len(link) > MAX_LINK or len(data) > MAX_UNPACKED or len(script.pulls) > MAX_PULLS:
-        raise ConfigError("link: too many latents were pulled in this drive for a link; it can be recorded")
+    if len(link) > MAX_LINK or len(data) > MAX_UNPACKED or len(script.changed_latents) > MAX_CHANGES:
+        raise ConfigError("link: too many latents were changed in this episode for a link; it can be saved")
     return link
 
 
@@ -113,7 +113,7 @@ def from_link(link: str) -> Script:
         unpacker = zlib.decompressobj()
         data = unpacker.decompress(packed, MAX_UNPACKED)
         if unpacker.unconsumed_tail or unpacker.unused_data or not unpacker.eof:
-            raise ConfigError("link: expected a whole drive, got one cut short or far too long")
+            raise ConfigError("link: expected a whole episode, got one cut short or far too long")
         text, _, raw = data.partition(b"\0")
         head = json.loads(text)
         actions = np.frombuffer(raw, "<i2").reshape(-1, 2) / np.float64(GRID)
@@ -138,7 +138,7 @@ def _script(head: Any, actions: npt.NDArray[np.float32]) -> Script:
         from_mapping(Start, {**start, "z": tuple(map(float, z))}),
         actions,
         _temperatures(head["temperatures"], len(actions)),
-        _pulls(head["pulls"], len(actions)),
+        _changed_latents(head["pulls"], len(actions)),
     )
 
 
@@ -157,20 +157,20 @@ def _temperatures(runs: Any, steps: int) -> tuple[float, ...]:
     return tuple(temperatures)
 
 
-def _pulls(rows: Any, steps: int) -> tuple[tuple[int, int, float], ...]:
+def _changed_latents(rows: Any, steps: int) -> tuple[tuple[int, int, float], ...]:
     """The latents that were set, from rows of [step, latent, value]; none twice at one step."""
-    if not isinstance(rows, list) or len(rows) > MAX_PULLS:
-        raise ConfigError(f"link: expected a list of at most {MAX_PULLS} latents that were set")
-    pulls: dict[tuple[int, int], float] = {}
+    if not isinstance(rows, list) or len(rows) > MAX_CHANGES:
+        raise ConfigError(f"link: expected a list of at most {MAX_CHANGES} latents that were set")
+    changed: dict[tuple[int, int], float] = {}
     for step, latent, value in rows:
         if type(step) is not int or type(latent) is not int or not _is_number(value):
             raise ConfigError("link: expected [step, latent, value] for each latent that was set")
-        if not (0 <= step <= steps and 0 <= latent < MAX_LATENTS and abs(value) <= MAX_PULL):
+        if not (0 <= step <= steps and 0 <= latent < MAX_LATENTS and abs(value) <= MAX_LATENT):
             raise ConfigError("link: a latent that was set is out of range")
-        pulls[step, latent] = float(value)
-    if len(pulls) != len(rows):
+        changed[step, latent] = float(value)
+    if len(changed) != len(rows):
         raise ConfigError("link: a latent is set twice at one step")
-    return tuple((*key, value) for key, value in pulls.items())
+    return tuple((*key, value) for key, value in changed.items())
 
 
 def _is_number(value: Any) -> bool:

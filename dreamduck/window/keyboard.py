@@ -1,4 +1,4 @@
-"""Driving a world by keyboard or gamepad; what `env.py`, `realenv.py` and `rnnenv.py` do as scripts."""
+"""Driving an environment by keyboard or gamepad: `env.py`, `realenv.py` and `rnnenv.py` as scripts."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ log = logging.getLogger(__name__)
 
 CRUISE, FULL = 0.5, 1.0  # throttle of the up key, alone and with shift
 TURN, FULL_TURN = 0.6, 1.0  # steering likewise
-DRIVERS = {"_1": PERSON, "_2": CONTROLLER, "_3": EXPERT}
-DRIVERS |= {f"NUM{key}": driver for key, driver in DRIVERS.items()}
+POLICIES = {"_1": PERSON, "_2": CONTROLLER, "_3": EXPERT}
+POLICIES |= {f"NUM{key}": policy for key, policy in POLICIES.items()}
 EPILOG = """keys:
   arrows     drive; down brakes and reverses
   shift      held with them: a boost
-  1, 2, 3    the person drives, the controller, the expert (on the road)
+  1, 2, 3    the policy: the person, the controller, the expert (on the road)
   backspace  a new episode
   return     save the image
   escape     quit (or close the window)
@@ -40,20 +40,22 @@ A gamepad's left stick drives too."""
 
 
 def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags that driving adds to a world's own."""
+    """The flags that driving adds to an environment's own."""
     parser.add_argument("--seed", type=int, default=None, help="of the first episode (default: any)")
     parser.add_argument(
+        "--images",
         "--pictures",
         type=Path,
-        default=Path("pictures"),
-        help="folder for saved images (default: pictures)",
+        default=Path("images"),
+        help="folder for saved images (default: images)",
     )
     parser.add_argument("--steps", type=int, default=0, help="stop after so many steps (default: 0, never)")
     parser.add_argument(
+        "--policy",
         "--driver",
         choices=(PERSON, CONTROLLER, EXPERT),
         default=PERSON,
-        help="who drives first (default: person)",
+        help="which policy begins (default: person)",
     )
     parser.add_argument(
         "--controller", default="", help="its file (default: the best of the largest run in ./log)"
@@ -65,7 +67,7 @@ def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const=Path("records"),
         metavar="FOLDER",
-        help="keep every episode for training (default folder: records)",
+        help="save every episode for training (default folder: records)",
     )
     parser.add_argument(
         "--video", type=Path, metavar="FILE", help="write what the window shows, .mp4 or .gif"
@@ -83,8 +85,8 @@ def key_action(held: Collection[str]) -> Action:
     )
 
 
-def hand_action(keys: Keys) -> Action:
-    """[throttle, steering] that the person wants: the gamepad's if its stick is moved, else the keys'."""
+def person_action(keys: Keys) -> Action:
+    """[throttle, steering] of the person: the gamepad's if its stick is moved, else the keys'."""
     if keys.stick != (0.0, 0.0):
         right, up = keys.stick
         return np.array([up, -right], np.float32)
@@ -94,13 +96,13 @@ def hand_action(keys: Keys) -> Action:
 def run(
     description: str, config: type[Any], env: type[Any], argv: Sequence[str] | None, weights: bool = False
 ) -> None:
-    """The command line that drives a world by keyboard.
+    """The command line that drives an environment by keyboard.
 
     Args:
         description: of the command.
-        config: the world's settings.
-        env: the world's class.
-        argv: the words; those of the process where it is None.
+        config: the environment's settings.
+        env: the environment's class.
+        argv: the arguments; those of the process where it is None.
         weights: whether to add a flag for the world model that the controller drives with.
     """
     parser = command_line.parser(description, EPILOG)
@@ -116,14 +118,14 @@ def run(
 
 
 def drive(world: gymnasium.Env[Any, Any], arguments: argparse.Namespace) -> None:
-    """Show a world in a window and drive it until escape is pressed.
+    """Show an environment in a window and drive it until escape is pressed.
 
     Args:
         world: made with render_mode="rgb_array"; it is closed at the end.
         arguments: what `add_drive_arguments` parsed, and `weights` where the script has them.
     Raises:
         DisplayError: there is no display.
-        ConfigError: the driver that was named cannot drive here.
+        ConfigError: the environment does not have the policy that was named.
         ControllerError: what was named cannot be used.
         WeightsError: likewise.
         VideoError: the encoder failed.
@@ -143,11 +145,11 @@ class _Drive:
     """One session at the keyboard."""
 
     def __init__(self, world: gymnasium.Env[Any, Any], arguments: argparse.Namespace) -> None:
-        self.world, self.pictures = world, arguments.pictures
+        self.world, self.images = world, arguments.images
         self.switch = PolicySwitch(
             world, arguments.controller, getattr(arguments, "weights", ""), arguments.strict
         )
-        self.first_driver = arguments.driver
+        self.first_policy = arguments.policy
         self.log = EpisodeLog(arguments.record, world) if arguments.record else None
         self.video: VideoWriter | None = None
         self.fps = float(world.metadata["render_fps"])
@@ -164,14 +166,14 @@ class _Drive:
         self.switch.begin()
 
     def end(self) -> None:
-        """The episode is over, or is left: keep it, if it is to be kept."""
+        """The episode is over, or is left: save it, if it is to be saved."""
         if self.log is not None:
             self.log.close()
 
     def run(self, window: Window, seed: int | None, limit: int) -> None:
         """Until escape, or so many steps."""
         self.begin(seed)
-        self.switch.hand_to(self.first_driver)
+        self.switch.choose(self.first_policy)
         driven, over = 0, False
         while not limit or driven < limit:
             frame: Any = self.world.render()
@@ -181,22 +183,22 @@ class _Drive:
                 self.video.add(compose(frame, lines))
             if keys.closed or "ESCAPE" in keys.pressed:
                 return
-            self.listen(keys, frame)
+            self.press(keys, frame)
             if over or "BACKSPACE" in keys.pressed:
                 self.begin(None)
                 over = False
                 continue
-            over = self.step(self.switch.action(hand_action(keys), self.observation))
+            over = self.step(self.switch.action(person_action(keys), self.observation))
             driven += 1
 
     def lines(self) -> list[str]:
         """What stands below the image."""
         first, second = status(self.reward, self.info, self.steps, self.total)
-        parts = (second, self.note or f"{self.switch.driver} drives", "records" if self.log else "")
+        parts = (second, self.note or f"policy: {self.switch.policy}", "records" if self.log else "")
         return [first, "   ".join(part for part in parts if part)]
 
-    def listen(self, keys: Keys, frame: npt.NDArray[np.uint8]) -> None:
-        """Do what the keys say beside driving."""
+    def press(self, keys: Keys, frame: npt.NDArray[np.uint8]) -> None:
+        """Do what the keys ask for beside driving."""
         if "RETURN" in keys.pressed or "ENTER" in keys.pressed:
             try:
                 self.save(frame)
@@ -204,9 +206,9 @@ class _Drive:
                 self.note = f"the image was not saved: {err}"
                 log.warning("%s", self.note)
         for key in keys.pressed:
-            if key in DRIVERS:
+            if key in POLICIES:
                 try:
-                    self.switch.hand_to(DRIVERS[key])
+                    self.switch.choose(POLICIES[key])
                     self.note = ""
                 except ConfigError as err:
                     self.note = str(err)
@@ -234,7 +236,7 @@ class _Drive:
     def save(self, frame: npt.NDArray[np.uint8]) -> None:
         """Save an image under the first free number."""
         number = 1
-        while (path := self.pictures / f"dreamduck-{number:03d}.png").exists():
+        while (path := self.images / f"dreamduck-{number:03d}.png").exists():
             number += 1
         with replacing(path) as temporary:
             Image.fromarray(frame).save(temporary)

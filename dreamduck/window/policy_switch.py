@@ -1,4 +1,4 @@
-"""Who drives in a Gym world: the person, a controller or the expert, by turns."""
+"""The policy of a Gymnasium environment: the person, a controller or the expert, by turns."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def find_controller(name: str, folder: Path, strict: bool = False) -> Controller
 
 
 class PolicySwitch:
-    """Who drives in a Gymnasium environment; it can be changed at any time.
+    """The policy that drives in a Gymnasium environment; it can be changed at any time.
 
     Args:
         world: `DuckEnv`, `RealEnv` or `DreamEnv`; of any other world only the person drives.
@@ -81,7 +81,7 @@ class PolicySwitch:
     """
 
     def __init__(self, world: Any, controller: str = "", weights: str = "", strict: bool = False) -> None:
-        self.driver = PERSON
+        self.policy = PERSON
         self._world = world
         self._folder = Path(weights) if weights else FOLDER
         self._perception: Perception | None = None
@@ -99,25 +99,25 @@ class PolicySwitch:
                 raise
             return None, f"There is no world model: {err}"
 
-    def hand_to(self, driver: str) -> None:
-        """Let another drive, from the next action on.
+    def choose(self, policy: str) -> None:
+        """Choose the policy, from the next action on.
 
         Raises:
-            ConfigError: nobody of that name can drive here.
+            ConfigError: this environment does not have it.
         """
-        if driver == CONTROLLER and self._controller is None:
+        if policy == CONTROLLER and self._controller is None:
             raise ConfigError(self._missing)
-        if driver == EXPERT and self._expert is None:
-            raise ConfigError("In a dream there is no road that the expert could know.")
-        if driver == CONTROLLER and self._perception is None and not self._sees_itself:
-            # From here on it remembers; what was driven before is not known to it.
+        if policy == EXPERT and self._expert is None:
+            raise ConfigError("The expert needs the true pose, which a dream does not have.")
+        if policy == CONTROLLER and self._perception is None and not self._has_latents:
+            # It remembers from here on, and does not know what was driven before.
             model = WorldModel.load(self._folder)
             self._perception = Perception(model.vae, model.dynamics)
             self._perception.reset(self._world.frame()[None])
-        self.driver = driver
+        self.policy = policy
 
     @property
-    def _sees_itself(self) -> bool:
+    def _has_latents(self) -> bool:
         """Whether the world's own observation is [z, c, h]."""
         return len(self._world.observation_space.shape or ()) == 1
 
@@ -127,20 +127,20 @@ class PolicySwitch:
             self._perception.reset(self._world.frame()[None])
 
     def acted(self, action: Action) -> None:
-        """An action was taken, by whomever."""
+        """An action was taken, by any policy."""
         if self._perception is not None:
             self._perception.step(self._world.frame()[None], action[None])
 
-    def action(self, hand: Action, observation: npt.NDArray[Any]) -> Action:
-        """What the driver does.
+    def action(self, person: Action, observation: npt.NDArray[Any]) -> Action:
+        """The policy's action.
 
         Args:
-            hand: (2,) what the person wants.
+            person: (2,) the action of the person.
             observation: of the world.
         """
-        if self.driver == CONTROLLER and self._controller is not None:
+        if self.policy == CONTROLLER and self._controller is not None:
             seen = observation if self._perception is None else self._perception.observation[0]
             return self._controller(seen)
-        if self.driver == EXPERT and self._expert is not None:
+        if self.policy == EXPERT and self._expert is not None:
             return np.asarray(self._expert(self._world.state)[0], np.float32)
-        return hand
+        return person

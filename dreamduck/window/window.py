@@ -1,7 +1,7 @@
-"""A window that shows a world and listens to the keyboard.
+"""A window that shows an environment and reads the keyboard.
 
-The window is drawn by a process of its own, because its OpenGL and
-TensorFlow crash in one process; here are its controls, and the line of text below the image."""
+The window is drawn by a process of its own, because its OpenGL and TensorFlow crash in one process; here
+are its controls, and the text below the image."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def compose(frame: Frame, lines: Sequence[str], size: tuple[int, int] = (WIDTH, 
 
 
 def status(reward: float, info: Mapping[str, Any], steps: int, total: float | None = None) -> list[str]:
-    """The two lines below the image: reward and speed; place in the lane, or what the dream expects."""
+    """The two lines below the image: reward and speed; lane position, or probability of termination."""
     sums = "" if total is None else f"   sum {total:+.2f}"
     first = f"step {steps}   reward {reward:+.3f}{sums}"
     if "speed" in info:

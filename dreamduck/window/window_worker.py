@@ -1,4 +1,4 @@
-"""What runs in the window's process: pyglet, an X display, and nothing that TensorFlow dislikes.
+"""What runs in the window's process: pyglet, an X display, and no TensorFlow beside them.
 
 Started by `workers.Worker`, not by people."""
 
@@ -23,7 +23,7 @@ def calls() -> Calls:
 
 
 def idle() -> None:
-    """Keep the window alive while the world computes."""
+    """Keep the window alive while the environment computes."""
     _screen.dispatch()
 
 

@@ -7,21 +7,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from dreamduck.simulator.environment import ENVIRONMENT
-from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig
+from dreamduck.world_model.dynamics import DynamicsSizes
 
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """The cards of a VAE and of an MDN-RNN; empty where a network has none.
+    """The cards of a VAE and of dynamics; empty where a network has none.
 
     Attributes:
-        sizes: of the MDN-RNN; its `z_size` is the VAE's.
+        sizes: of the dynamics; their `z_size` is the VAE's.
         fingerprints: of the weights, by network ("vae", "rnn").
         vae: the VAE's card, as the file has it.
-        rnn: the MDN-RNN's.
+        rnn: the dynamics'.
     """
 
-    sizes: MDNRNNConfig
+    sizes: DynamicsSizes
     fingerprints: Mapping[str, str]
     vae: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     rnn: Mapping[str, Any] = dataclasses.field(default_factory=dict)

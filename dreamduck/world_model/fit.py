@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, NoReturn, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 import dreamduck
 from dreamduck.common.backend import keras, tf
@@ -24,85 +23,17 @@ from dreamduck.common.command_line import progress
 from dreamduck.common.config import to_dict
 from dreamduck.common.errors import CheckpointError, TrainingError
 from dreamduck.common.readers import in_words
-from dreamduck.common.storage import read_npz, write_npz
-from dreamduck.common.training_log import TrainingLog
+from dreamduck.common.storage import claim, read_npz, write_npz
+from dreamduck.common.training_log import TrainingLog, logbook_files
+from dreamduck.world_model.trainer import Trainer
+from dreamduck.world_model.weights_format import Parameters
 
 log = logging.getLogger(__name__)
-
-Arrays = dict[str, npt.NDArray[Any]]
-
-COSINE_END = 0.02  # of the learning rate
-PREFIX = "weight/"
 
 
 def checkpoint_of(name: str) -> str:
     """The checkpoint's file of a network ("vae", "rnn")."""
     return f"{name}.checkpoint.npz"
-
-
-def cosine(step: int, total: int) -> float:
-    """The share of the learning rate that a cosine leaves at a step, from 1 to `COSINE_END`."""
-    return COSINE_END + (1 - COSINE_END) * 0.5 * (1 + math.cos(math.pi * step / total))
-
-
-class Trainer(abc.ABC):
-    """A network, its optimizer, and what else a training step carries on.
-
-    Args:
-        model: a network with `parameters` and `set_parameters`; what is to be frozen is frozen.
-        learning_rate: of Adam.
-    """
-
-    def __init__(self, model: Any, learning_rate: float) -> None:
-        self.model = model
-        self.optimizer = keras.optimizers.Adam(learning_rate)
-        self.optimizer.build(model.trainable_variables)
-
-    @abc.abstractmethod
-    def learning_rate(self, step: int) -> float:
-        """Of a step, by the schedule."""
-
-    @abc.abstractmethod
-    def train(self, batch: Any, step: int) -> StepLosses:
-        """Learn from one batch; returns the losses before the step."""
-
-    def carried(self) -> dict[str, Any]:
-        """Variables that a step hands to the next, by their names in a checkpoint."""
-        return {f"optimizer/{i}": variable for i, variable in enumerate(self.optimizer.variables)}
-
-    def state(self) -> Arrays:
-        """Weights and carried variables, as arrays."""
-        arrays: Arrays = {PREFIX + name: array for name, array in self.model.parameters().items()}
-        return arrays | {
-            name: keras.ops.convert_to_numpy(variable) for name, variable in self.carried().items()
-        }
-
-    def restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Take over what `state` gave.
-
-        Raises:
-            WeightsError: it does not fit.
-            KeyError: likewise.
-            ValueError: likewise.
-        """
-        weights = {n.removeprefix(PREFIX): a for n, a in arrays.items() if n.startswith(PREFIX)}
-        self.model.set_parameters(weights)
-        for name, variable in self.carried().items():
-            variable.assign(arrays[name])
-
-
-class StepLosses(Protocol):
-    """What a training step tells."""
-
-    @property
-    def finite(self) -> bool:
-        """Whether the losses, and the weights after the step, are finite as far as it looked."""
-        ...
-
-    @property
-    def metrics(self) -> dict[str, float]:
-        """Losses by name, for the log."""
-        ...
 
 
 class TrainingSettings(Protocol):
@@ -146,9 +77,31 @@ class TrainingProgress:
 class Evaluation(NamedTuple):
     """Weights as they would be shipped, and how good they are on episodes held out."""
 
-    parameters: dict[str, npt.NDArray[np.float32]]
+    parameters: Parameters
     metrics: dict[str, float]
     loss: float  # the least is the best
+
+
+def train(fit: type[Fit], config: TrainingSettings, command: str = "") -> dict[str, Any]:
+    """Train, or continue a training; leave the best weights with their card.
+
+    Args:
+        fit: which training; it is made from the settings alone.
+        config: the settings.
+        command: the command line, for the card.
+    Returns:
+        The card.
+    Raises:
+        RecordError: no recordings.
+        SeriesError: no series, or a damaged one.
+        TrainingError: too little data, or a loss that is not finite.
+        CheckpointError: the checkpoint in `config.weights` is of another training.
+        ConfigError: files of another run are there, and not `config.fresh`.
+    """
+    weights = Path(config.weights)
+    outputs = [*(weights / name for name in fit.outputs), *logbook_files(config.log, fit.name)]
+    with claim(fit.name, outputs, weights / checkpoint_of(fit.name), config.fresh) as resumes:
+        return fit(config).run(resumes, command)  # type: ignore[call-arg]
 
 
 class Fit(abc.ABC):
@@ -162,6 +115,7 @@ class Fit(abc.ABC):
     """
 
     name: ClassVar[str]  # of the network, in its files' names
+    outputs: ClassVar[tuple[str, ...]]  # files in the folder of weights
     log_every: ClassVar[int]  # steps
 
     def __init__(
@@ -187,7 +141,7 @@ class Fit(abc.ABC):
         """Measure the weights as they would be shipped."""
 
     @abc.abstractmethod
-    def save_weights(self, parameters: dict[str, npt.NDArray[np.float32]], card: Mapping[str, Any]) -> None:
+    def save_weights(self, parameters: Parameters, card: Mapping[str, Any]) -> None:
         """Write weights that are the best so far, with what is known of them."""
 
     @abc.abstractmethod

@@ -14,25 +14,31 @@ from dreamduck.common.errors import WeightsError
 from dreamduck.common.readers import PathLike, begins_with, fingerprint
 from dreamduck.pretrained import FOLDER
 from dreamduck.world_model.card import Card
+from dreamduck.world_model.dynamics import FIRST, MIDWAY, Dynamics, DynamicsSizes, FloatArray, InitialZ
+from dreamduck.world_model.dynamics.start_states import (
+    INITIAL_FILE,
+    MIDWAY_FILE,
+    read_initial,
+    read_midway,
+)
 from dreamduck.world_model.imagination import TEMPERATURE
 from dreamduck.world_model.imagination.stepper import DreamState, start_dreams, step_dreams
+from dreamduck.world_model.kinds import kind_of
 from dreamduck.world_model.legacy.rnn_json import is_legacy, legacy_card
 from dreamduck.world_model.legacy.rnn_json import read_legacy as read_legacy_rnn
 from dreamduck.world_model.legacy.vae_json import read_legacy as read_legacy_vae
-from dreamduck.world_model.mdn_rnn import FIRST, MIDWAY, files
-from dreamduck.world_model.mdn_rnn.layout import FloatArray, MDNRNNConfig, Parameters
-from dreamduck.world_model.mdn_rnn.start_states import InitialZ, read_initial, read_midway
-from dreamduck.world_model.mdn_rnn.step import MDNRNN
+from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig, files
 from dreamduck.world_model.vae import VAE
 from dreamduck.world_model.vae import files as vae_files
 from dreamduck.world_model.vae.layout import Frames
+from dreamduck.world_model.weights_format import Parameters
 
 if TYPE_CHECKING:
     from dreamduck.world_model.imagination.rollout import Dream, Rollout
 
 
 class WorldModel:
-    """The world model in a folder: a VAE, an MDN-RNN, and where dreams begin.
+    """The world model in a folder: a VAE, dynamics, and where dreams begin.
 
     Each part is read when it is first asked for, so that a folder with the VAE alone serves whoever
     needs no more.
@@ -69,28 +75,28 @@ class WorldModel:
         return VAE(*vae_files.load(self.folder))
 
     @functools.cached_property
-    def dynamics(self) -> MDNRNN:
-        """The MDN-RNN: `rnn.weights.h5` with its card, or else an `rnn.json` of 2019.
+    def dynamics(self) -> Dynamics:
+        """The dynamics: `rnn.weights.h5` with its card, which names the kind, or an `rnn.json` of 2019.
 
         Raises:
-            WeightsError: there is none, or it is damaged.
+            WeightsError: there are none, they are damaged, or of an unknown kind.
         """
         if not self._has_legacy_rnn:
-            return MDNRNN(*files.load(self.folder))
+            return self._kind.load(self.folder)
         parameters, sizes = self._legacy_rnn
         weights = fingerprint(self.folder / files.CARD)
         return MDNRNN(parameters, sizes, legacy_card(parameters), weights)
 
     @property
-    def sizes(self) -> MDNRNNConfig:
-        """The sizes of the MDN-RNN; its weights are not read for them.
+    def sizes(self) -> DynamicsSizes:
+        """The sizes of the dynamics; their weights are not read for them.
 
         Raises:
             WeightsError: there is no card, or it is damaged.
         """
         if self._has_legacy_rnn:
             return self._legacy_rnn[1]
-        return files.config_of(files.read_card(self.folder), str(self.folder / files.CARD))
+        return self._kind.sizes_of(files.read_card(self.folder), str(self.folder / files.CARD))
 
     @property
     def card(self) -> Card:
@@ -118,13 +124,13 @@ class WorldModel:
     def _read_start_states(self, beginning: str) -> InitialZ:
         sizes = self.sizes
         if beginning == MIDWAY:
-            path = self.folder / files.MIDWAY
+            path = self.folder / MIDWAY_FILE
             if not path.exists():
                 raise WeightsError(
                     f"{path}: no such file; write it with rnn_train.py, or give --beginning first"
                 )
-            return read_midway(path, sizes.z_size, sizes.hidden_size)
-        path = self.folder / files.INITIAL
+            return read_midway(path, sizes)
+        path = self.folder / INITIAL_FILE
         initial = read_initial(path)
         if initial.mu.shape[1] != sizes.z_size:
             raise WeightsError(
@@ -217,12 +223,16 @@ class WorldModel:
         return self._dreams[beginning]
 
     @property
+    def _kind(self) -> type[Dynamics]:
+        return kind_of(files.read_card(self.folder), str(self.folder / files.CARD))
+
+    @property
     def _has_legacy_rnn(self) -> bool:
         return not (self.folder / files.WEIGHTS).exists() and is_legacy(self.folder / files.CARD)
 
     @functools.cached_property
     def _legacy_rnn(self) -> tuple[Parameters, MDNRNNConfig]:
         """An MDN-RNN of 2019; the first latents, where they lie beside it, tell its number of Gaussians."""
-        initial = self.folder / files.INITIAL
+        initial = self.folder / INITIAL_FILE
         z_size = read_initial(initial).mu.shape[1] if initial.exists() else None
         return read_legacy_rnn(self.folder / files.CARD, z_size=z_size)

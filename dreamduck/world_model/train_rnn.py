@@ -12,67 +12,61 @@ from typing import Any
 import numpy as np
 
 from dreamduck.common.errors import ConfigError, WeightsError
-from dreamduck.common.storage import claim, fingerprint, replacing
-from dreamduck.common.training_log import logbook_files
+from dreamduck.common.storage import fingerprint, replacing
 from dreamduck.simulator.environment import ENVIRONMENT
-from dreamduck.world_model import WorldModel
-from dreamduck.world_model.fit import Evaluation, Fit, checkpoint_of
+from dreamduck.world_model import WorldModel, fit
+from dreamduck.world_model.dynamics.start_states import (
+    INITIAL_FILE,
+    MIDWAY_FILE,
+    InitialZ,
+    find_midway,
+    write_initial,
+    write_midway,
+)
 from dreamduck.world_model.latents import Series, read_series
 from dreamduck.world_model.mdn_rnn import batches, files
-from dreamduck.world_model.mdn_rnn.layout import ALIVE, ENDED, REWARD_AND_END, Parameters
+from dreamduck.world_model.mdn_rnn.layout import ALIVE, ENDED, REWARD_AND_END
 from dreamduck.world_model.mdn_rnn.prediction_metrics import one_step_metrics
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
-from dreamduck.world_model.mdn_rnn.start_states import InitialZ, find_midway, write_initial, write_midway
 from dreamduck.world_model.mdn_rnn.step import MDNRNN
 from dreamduck.world_model.mdn_rnn.trainer import Trainer, latent_scale, reward_scale
 from dreamduck.world_model.vae import files as vae_files
+from dreamduck.world_model.weights_format import Parameters
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT = checkpoint_of("rnn")
+CHECKPOINT = fit.checkpoint_of("rnn")
 VAE_FILES = (vae_files.WEIGHTS, vae_files.CARD)
 TEST_STEPS = 20_000  # of each evaluation; the card's metrics are of all held-out episodes
 
 
 def train(config: TrainingConfig, command: str = "") -> dict[str, Any]:
-    """Train, or go on with a training; leave the best weights with their card and where dreams begin.
+    """Train the MDN-RNN, and leave also where dreams begin; see `fit.train`.
 
-    Args:
-        config: the settings.
-        command: the command line, for the card.
-    Returns:
-        The card.
     Raises:
-        SeriesError: no series, or a damaged one.
-        TrainingError: a loss that is not finite.
-        CheckpointError: the checkpoint in `config.weights` is of another training.
-        ConfigError: files of another run are there, and not `config.fresh`.
+        ConfigError: the heads of an MDN-RNN would be trained in its own folder.
     """
-    weights = Path(config.weights)
-    if config.heads_only and Path(config.heads_only).resolve() == weights.resolve():
+    if config.heads_only and Path(config.heads_only).resolve() == Path(config.weights).resolve():
         raise ConfigError(
-            f"weights: expected another folder than {config.heads_only}, whose memory is kept; "
+            f"weights: expected another folder than {config.heads_only}, whose MDN-RNN is kept; "
             "name a new one"
         )
-    outputs = [weights / name for name in (files.WEIGHTS, files.CARD, files.INITIAL, files.MIDWAY)]
-    outputs += logbook_files(config.log, "rnn")
-    with claim("rnn", outputs, weights / CHECKPOINT, config.fresh) as resumes:
-        return MDNRNNFit(config, read_series(config.series)).run(resumes, command)
+    return fit.train(MDNRNNFit, config, command)
 
 
-class MDNRNNFit(Fit):
+class MDNRNNFit(fit.Fit):
     """A training of the MDN-RNN.
 
     Args:
         config: the settings.
-        series: what it learns from.
     """
 
     name = "rnn"
+    outputs = (files.WEIGHTS, files.CARD, INITIAL_FILE, MIDWAY_FILE)
     log_every = 10
 
-    def __init__(self, config: TrainingConfig, series: Series) -> None:
-        self.settings, self.series = config, series
+    def __init__(self, config: TrainingConfig) -> None:
+        self.settings, self.series = config, (series := read_series(config.series))
         learning, testing = batches.split(series)
         self.learning, self.testing = learning[: config.limit], testing[: config.limit]
         self.windows = batches.plan(
@@ -111,7 +105,7 @@ class MDNRNNFit(Fit):
         """As often as the settings say."""
         return step % self.settings.evaluate_every == 0
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self) -> fit.Evaluation:
         """Measure predictions of the next step on episodes held out."""
         parameters = {**files.rounded(self.mdn_rnn_trainer.parameters()), **(self._frozen() or {})}
         try:
@@ -126,7 +120,7 @@ class MDNRNNFit(Fit):
             "step %d: held-out nll %.4f, reward correlation %.3f, end AUC %.3f",
             self.progress.step, metrics["nll"], metrics["reward_correlation"], metrics["end_auc"],
         )  # fmt: skip
-        return Evaluation(parameters, metrics, loss)
+        return fit.Evaluation(parameters, metrics, loss)
 
     def save_weights(self, parameters: Parameters, card: Mapping[str, Any]) -> None:
         """Write the weights and their card."""
@@ -145,8 +139,8 @@ class MDNRNNFit(Fit):
             _copy_vae(Path(str(self.settings.heads_only)), folder)
         files.save(folder, parameters, self.sizes, card)
         first = self.series.offsets[:-1][self.learning]
-        write_initial(folder / files.INITIAL, InitialZ(self.series.mu[first], self.series.logvar[first]))
-        write_midway(folder / files.MIDWAY, find_midway(dynamics, self.series, self.learning.tolist()))
+        write_initial(folder / INITIAL_FILE, InitialZ(self.series.mu[first], self.series.logvar[first]))
+        write_midway(folder / MIDWAY_FILE, find_midway(dynamics, self.series, self.learning.tolist()))
         return files.read_card(folder)
 
     def _world(self) -> dict[str, Any]:
@@ -181,6 +175,8 @@ def _source(config: TrainingConfig, series: Series) -> MDNRNN:
     """
     folder = Path(str(config.heads_only))
     found = WorldModel.load(folder).dynamics
+    if not isinstance(found, MDNRNN):
+        raise WeightsError(f"{folder}: expected an MDN-RNN, got dynamics of the kind {found.kind!r}")
     vae = next((folder / n for n in VAE_FILES if (folder / n).is_file()), None)
     if vae is not None and series.meta.get("vision", fingerprint(vae)) != fingerprint(vae):
         raise WeightsError(
@@ -195,8 +191,8 @@ def _source(config: TrainingConfig, series: Series) -> MDNRNN:
     ):
         if have != need:
             raise WeightsError(
-                f"{folder}: a memory for {here} of {need} numbers, but the series has {here} of {have}; "
-                "make the series with the VAE that belongs to the memory"
+                f"{folder}: an MDN-RNN for {here} of {need} numbers, but the series has {here} of {have}; "
+                "make the series with the VAE that belongs to the MDN-RNN"
             )
     return found
 

@@ -12,48 +12,32 @@ from typing import Any
 import numpy as np
 
 from dreamduck.common.errors import RecordError
-from dreamduck.common.storage import claim
-from dreamduck.common.training_log import logbook_files
 from dreamduck.recordings import Recordings, find_recordings, held_out, read_episode
 from dreamduck.simulator.environment import ENVIRONMENT, of_recording, shared
-from dreamduck.world_model.fit import Evaluation, Fit, checkpoint_of
+from dreamduck.world_model import fit
 from dreamduck.world_model.vae import files
 from dreamduck.world_model.vae.frame_stream import FrameStream, data_fingerprint, sample_frames
+from dreamduck.world_model.vae.image_grid import show
 from dreamduck.world_model.vae.inference import NumpyVAE
-from dreamduck.world_model.vae.layout import Frames, Parameters
-from dreamduck.world_model.vae.pictures import show
+from dreamduck.world_model.vae.layout import Frames
 from dreamduck.world_model.vae.reconstruction import evaluate
 from dreamduck.world_model.vae.settings import TrainingConfig
 from dreamduck.world_model.vae.trainer import Trainer
+from dreamduck.world_model.weights_format import Parameters
 
 log = logging.getLogger(__name__)
 
-CHECKPOINT = checkpoint_of("vae")
+CHECKPOINT = fit.checkpoint_of("vae")
 TEST_FRAMES = 2048  # that each epoch is evaluated on
 FINAL_FRAMES = 8192  # that the card's metrics are of
 
 
 def train(config: TrainingConfig, command: str = "") -> dict[str, Any]:
-    """Train, or go on with a training, and leave the best weights with their card.
-
-    Args:
-        config: the settings.
-        command: the command line, for the card.
-    Returns:
-        The card.
-    Raises:
-        RecordError: no records.
-        TrainingError: too little data, or a loss that is not finite.
-        CheckpointError: the checkpoint in `config.weights` is of another training.
-        ConfigError: files of another run are there, and not `config.fresh`.
-    """
-    weights = Path(config.weights)
-    outputs = [weights / files.WEIGHTS, weights / files.CARD, *logbook_files(config.log, "vae")]
-    with claim("vae", outputs, weights / CHECKPOINT, config.fresh) as resumes:
-        return VAEFit(config).run(resumes, command)
+    """Train the VAE; see `fit.train`."""
+    return fit.train(VAEFit, config, command)
 
 
-class VAEFit(Fit):
+class VAEFit(fit.Fit):
     """A training of the VAE; it is evaluated after each epoch.
 
     Args:
@@ -61,6 +45,7 @@ class VAEFit(Fit):
     """
 
     name = "vae"
+    outputs = (files.WEIGHTS, files.CARD)
     log_every = 20
 
     def __init__(self, config: TrainingConfig) -> None:
@@ -91,7 +76,7 @@ class VAEFit(Fit):
         """Also at the end of an epoch."""
         return self.evaluates_after(step) or super().saves_after(step)
 
-    def evaluate(self) -> Evaluation:
+    def evaluate(self) -> fit.Evaluation:
         """Measure reconstructions of frames held out, and show some."""
         parameters = files.shipped(self.trainer.model.parameters())
         network = NumpyVAE(parameters)
@@ -101,7 +86,7 @@ class VAEFit(Fit):
         epoch = -(-self.progress.step // self.stream.steps_per_epoch)
         log.info("epoch %d: held-out loss %.2f, PSNR %.2f dB", epoch, metrics["loss"], metrics["psnr"])
         show(Path(self.config.log) / "vae" / f"epoch-{epoch:03d}.png", network, self.test_frames)
-        return Evaluation(parameters, metrics, metrics["loss"])
+        return fit.Evaluation(parameters, metrics, metrics["loss"])
 
     def save_weights(self, parameters: Parameters, card: Mapping[str, Any]) -> None:
         """Write the weights and their card."""

@@ -23,11 +23,11 @@ from dreamduck.evaluation.scoreboard import read_entries
 from dreamduck.pipeline.stages import _read_stamp
 from dreamduck.recordings import read_episode
 from dreamduck.world_model import WorldModel, vae
+from dreamduck.world_model.dynamics.start_states import read_initial, read_midway
 from dreamduck.world_model.latents import read_series
 from dreamduck.world_model.legacy import vae_json
 from dreamduck.world_model.legacy.rnn_json import is_legacy, read_legacy
 from dreamduck.world_model.mdn_rnn import files
-from dreamduck.world_model.mdn_rnn.start_states import read_initial, read_midway
 from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_memory
 from tests.world_model.vae.helpers import parameters as vision_parameters
 
@@ -43,7 +43,7 @@ READERS = {
     "c.json": lambda path: read_controller(path, 3, 4),
     "c.card.json": lambda path: read_card(path.with_name("c.json")),
     "initial_z.json": read_initial,
-    "midway.npz": lambda path: read_midway(path, 4, 16),
+    "midway.npz": lambda path: read_midway(path, SMALL),
     "7.npz": read_episode,
     "series.npz": read_series,
     "vae.weights.h5": vae.files.read_parameters,

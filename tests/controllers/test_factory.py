@@ -43,7 +43,7 @@ def thetas():
 
 
 def test_sizes_come_from_the_card(weights, tmp_path):
-    assert model_sizes(weights) == (4, 8)
+    assert model_sizes(weights) == (4, 8, 8)
     assert FormConfig(features="zh", hidden=3).form(4, 8).size == 13 * 3 + 4 * 2
     with pytest.raises(WeightsError):
         model_sizes(tmp_path)

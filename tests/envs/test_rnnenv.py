@@ -18,9 +18,10 @@ from dreamduck.common.errors import ConfigError, ResetNeeded, WeightsError
 from dreamduck.controllers.factory import WorldConfig, make_dream
 from dreamduck.envs.realenv import RealEnv, RealVectorEnv
 from dreamduck.envs.rnnenv import DreamEnv, DreamVectorEnv
+from dreamduck.world_model.dynamics import InitialZ
+from dreamduck.world_model.dynamics.start_states import write_initial
 from dreamduck.world_model.legacy.rnn_json import write_legacy
-from dreamduck.world_model.mdn_rnn import InitialZ, MDNRNNConfig
-from dreamduck.world_model.mdn_rnn.start_states import write_initial
+from dreamduck.world_model.mdn_rnn import MDNRNNConfig
 from dreamduck.world_model.model_config import ModelConfig
 from dreamduck.world_model.vae.files import save as write_vision
 from dreamduck.world_model.vae.layout import initial_parameters

@@ -1,7 +1,7 @@
 """The dream as one file: its graphs, and what its JavaScript computes, against the library's numbers.
 
 test_browser opens the file. Every second form of a computation is compared with the weights that ship and
-with weights that are random in every parameter: no share of 1, no bias of 0."""
+with weights that are random in every parameter: no residual scale of 1, no bias of 0."""
 
 import base64
 import gzip
@@ -19,23 +19,23 @@ from onnx.reference import ReferenceEvaluator
 from dreamduck.common.errors import DependencyError, WeightsError
 from dreamduck.controllers.policy import Controller, ControllerForm, random_theta
 from dreamduck.export import static_export
-from dreamduck.export.graphs import decoder_graph, memory_graph
+from dreamduck.export.graphs import decoder_graph, mdn_rnn_graph
 from dreamduck.pretrained import FOLDER
-from dreamduck.web.scenes import entropy
 from dreamduck.web.server import PAGE
+from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination import TEMPERATURE
 from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig
 from dreamduck.world_model.mdn_rnn.layout import initial_parameters
-from dreamduck.world_model.mdn_rnn.mixture import Mixture, sample
+from dreamduck.world_model.mdn_rnn.mixture import Mixture, entropy, sample
 from dreamduck.world_model.vae import VAE
-from tests.world_model.vae.helpers import parameters as vision_parameters
+from tests.world_model.vae.helpers import parameters as vae_parameters
 
 STEPS = 100
 
 
-def random_memory(config: MDNRNNConfig, seed: int = 1) -> MDNRNN:
-    """A memory in which no parameter keeps its first value."""
+def random_rnn(config: MDNRNNConfig, seed: int = 1) -> MDNRNN:
+    """An MDN-RNN in which no parameter keeps its first value."""
     random = np.random.default_rng(seed)
     made = initial_parameters(config, seed)
     for name, array in made.items():
@@ -66,12 +66,12 @@ def evaluator(graph: bytes) -> ReferenceEvaluator:
     return ReferenceEvaluator(model)
 
 
-def compare(memory: MDNRNN, first, temperature: float) -> None:
+def compare(rnn: MDNRNN, first, temperature: float) -> None:
     """Dream a hundred steps by the graph and by the library, each from its own latents."""
-    graph = evaluator(memory_graph(memory))
+    graph = evaluator(mdn_rnn_graph(rnn))
     random = np.random.default_rng(0)
-    size = memory.config.z_size
-    z, state = first, memory.start()
+    size = rnn.config.z_size
+    z, state = first, rnn.start()
     other, h, c = z, state.h, state.c
     for _ in range(STEPS):
         action = random.uniform(-1, 1, (1, 2)).astype(np.float32)
@@ -79,39 +79,39 @@ def compare(memory: MDNRNN, first, temperature: float) -> None:
         given = {"z": other, "action": action, "h": h, "c": c}
         out = dict(zip(graph.output_names, graph.run(None, given), strict=True))
         h, c = out["h_next"], out["c_next"]
-        state = memory.advance(z, action, state)
-        said = memory.predict(z, state)
+        state = rnn.advance(z, action, state)
+        said = rnn.predict(z, state)
         assert h == pytest.approx(state.h, abs=1e-3)
         assert c == pytest.approx(state.c, abs=1e-3)
         for name in said.mixture._fields:
             assert out[name] == pytest.approx(getattr(said.mixture, name), abs=1e-3)
         for name in ("reward", "end_reward", "end"):
             assert out[name][:, 0] == pytest.approx(getattr(said, name), abs=1e-3)
-        z = memory.draw(said.mixture, *noise, temperature)
-        other = memory.draw(Mixture(*(out[name] for name in Mixture._fields)), *noise, temperature)
+        theirs = said._replace(mixture=Mixture(*(out[name] for name in Mixture._fields)))
+        z, other = (rnn.draw(one, state, *noise, temperature).z for one in (said, theirs))
 
 
 @pytest.mark.parametrize("temperature", [TEMPERATURE, 1.0])
-def test_the_shipped_memory_as_a_graph(shipped, temperature):
+def test_the_shipped_mdn_rnn_as_a_graph(shipped, temperature):
     scale = shipped.dynamics.residual_scale
     assert 0 < scale.min() < scale.max() < 1
     compare(shipped.dynamics, shipped.start_states().mu[:1], temperature)
 
 
 @pytest.mark.parametrize("residual", [False, True])
-def test_a_random_memory_as_a_graph(residual):
+def test_a_random_rnn_as_a_graph(residual):
     config = MDNRNNConfig(z_size=6, hidden_size=20, mixtures=3, residual=residual)
     first = np.random.default_rng(3).standard_normal((1, 6)).astype(np.float32)
-    compare(random_memory(config), first, 0.7)
+    compare(random_rnn(config), first, 0.7)
 
 
 @pytest.mark.parametrize("weights", ["shipped", "random"])
 def test_the_decoder_as_a_graph(shipped, weights):
-    vision = shipped.vae if weights == "shipped" else VAE(vision_parameters(seed=7))
-    graph = evaluator(decoder_graph(vision))
+    vae = shipped.vae if weights == "shipped" else VAE(vae_parameters(seed=7))
+    graph = evaluator(decoder_graph(vae))
     z = np.random.default_rng(0).standard_normal((1, 64)).astype(np.float32)
-    (picture,) = graph.run(None, {"z": z})
-    assert picture[0].transpose(1, 2, 0) * 255 == pytest.approx(vision.decode(z)[0], abs=0.51)
+    (image,) = graph.run(None, {"z": z})
+    assert image[0].transpose(1, 2, 0) * 255 == pytest.approx(vae.decode(z)[0], abs=0.51)
 
 
 NODE = """
@@ -138,7 +138,7 @@ def test_what_the_page_draws_and_does(shipped):
             uniform = random.random((1, size), np.float32)
             normal = random.standard_normal((1, size), np.float32)
             drawn = sample(mixture, uniform, normal, temperature, bounds)
-            expected.append((drawn[0], entropy(mixture)))
+            expected.append((drawn[0], float(entropy(mixture)[0])))
             said = {name: getattr(mixture, name).ravel().tolist() for name in Mixture._fields}
             noise = {"uniform": uniform[0].tolist(), "normal": normal[0].tolist()}
             cases.append({"said": said, "noise": noise, "temperature": temperature})
@@ -171,33 +171,37 @@ def write_runtime(folder):
         (folder / name).write_bytes(b"runtime")
 
 
-def test_the_file_is_whole(model, tmp_path, monkeypatch):
+def test_the_file_is_whole(model, model_folder, tmp_path, monkeypatch):
     monkeypatch.setattr(static_export, "VENDOR", tmp_path)
+    factory = SessionFactory(SessionFactoryConfig(weights=str(model_folder), temperature=0.5))
     with pytest.raises(DependencyError, match="make page"):
-        static_export.render(model, None)
+        static_export.render(factory)
     write_runtime(tmp_path)
-    html = static_export.render(model, None, 0.5)
-    assert "{data}" not in html
-    assert "{about}" not in html
+    html = static_export.render(factory)
     assert not re.search(r'(src|href)="(?!data:)', html)  # nothing is loaded
+    assert "/page/" not in re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
     blocks = dict(re.findall(r'<script type="[a-z/]+" id="([\w.-]+)">(.*?)</script>', html, re.DOTALL))
     about = json.loads(blocks["about"])
     assert about["temperature"] == about["check"]["temperature"] == 0.5
     assert about["check"]["limit"] == 1e-3
-    assert about["pace"] == 10
+    assert about["pace"]["dream"] == 10
     numbers = gzip.decompress(base64.b64decode(blocks["numbers"]))
     kind, at, size = about["numbers"]["z"]
     assert kind == "f4"
     z = np.frombuffer(numbers, "<f4", size, at).reshape(100, 64)
     arrays, _ = static_export.reference(model, 0.5)
     assert (z == arrays["z"]).all()
-    graph = ReferenceEvaluator(onnx.load_from_string(gzip.decompress(base64.b64decode(blocks["memory"]))))
+    graph = ReferenceEvaluator(onnx.load_from_string(gzip.decompress(base64.b64decode(blocks["mdn_rnn"]))))
     given = {"z": arrays["first"][None], "action": arrays["action"][:1]}
     state = model.dynamics.start()
     out = dict(zip(graph.output_names, graph.run(None, {**given, "h": state.h, "c": state.c}), strict=True))
     assert out["reward"][0] == pytest.approx(arrays["reward"][:1], abs=1e-5)
-    for name in static_export.MODULES:
+    imports = re.findall(r'from "\./([a-z_]+\.js)"', html)
+    assert {"main.js", "connection.js", "dream.js", "view.js"} <= {*imports, "main.js"}
+    for name in imports:
         assert f"module-{name}" in blocks
+    assert "WebSocket" not in html
+    assert 'class="offline"' in html
 
 
 def test_a_file_without_flags_dreams_at_the_default_temperature(model, model_folder, tmp_path, monkeypatch):

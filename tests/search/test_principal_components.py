@@ -13,7 +13,8 @@ from dreamduck.controllers.controller_file import RunFiles, read_theta
 from dreamduck.controllers.policy import Controller, ControllerForm, select
 from dreamduck.search.principal_components import Subspace, find_subspace, sample_observations
 from dreamduck.search.search import Search
-from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ, MDNRNNConfig
+from dreamduck.world_model.dynamics import InitialZ
+from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig
 from dreamduck.world_model.mdn_rnn.layout import initial_parameters
 from tests.controllers.fakes import CONFIG, Sphere
 

@@ -11,7 +11,8 @@ from gymnasium import spaces
 from dreamduck.common.errors import ConfigError
 from dreamduck.envs.base import SingleEnv
 from dreamduck.web.recording import Recorder
-from dreamduck.web.session import Outcome, Scene
+from dreamduck.web.scenes import Outcome, Scene
+from dreamduck.web.session_factory import SessionFactory
 from dreamduck.web.share_link import Start
 
 LATENTS = 4
@@ -94,7 +95,7 @@ class LineScene(Scene):
         self.env.temperature = temperature
         return super().step(action, temperature)
 
-    def look(self, session, ahead):
+    def show(self, moment, ahead):
         facts: dict[str, Any] = {"place": self.env.place, "ahead": [float(v) for v in ahead]}
         if self.env.large:
             noise = np.random.default_rng(self.env.steps).integers(0, 255, (480, 640, 3), np.uint8)
@@ -102,11 +103,11 @@ class LineScene(Scene):
         return {"camera": self.env.frame()}, facts
 
 
-class LineFactory:
+class LineFactory(SessionFactory):
     """Begins such episodes, and remembers their environments."""
 
     def __init__(self, folder: Path) -> None:
-        self.recorder = Recorder(folder / "records", folder / "films", 0.1)
+        self.recorder = Recorder(folder / "records", folder / "videos", 0.1)
         self.made: list[LineEnv] = []
         self.pains = 0.0  # seconds that an environment takes to be made
         self.pace = 0.0  # seconds that its steps take

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from dreamduck.world_model import WorldModel
-from dreamduck.world_model.mdn_rnn import InitialZ, MDNRNNConfig, files, start_states
+from dreamduck.world_model.dynamics.start_states import INITIAL_FILE, InitialZ, write_initial
+from dreamduck.world_model.mdn_rnn import MDNRNNConfig, files
 from dreamduck.world_model.mdn_rnn.layout import initial_parameters
 from dreamduck.world_model.vae.files import save
 from tests.world_model.vae.helpers import parameters
@@ -27,5 +28,5 @@ def write_model(folder: Path, seed: int = 0) -> Path:
     made["head_mixture/kernel"] *= 10
     files.save(folder, files.rounded(made), config, {})
     mu = random.standard_normal((10, 64)).astype(np.float32)
-    start_states.write_initial(folder / files.INITIAL, InitialZ(mu, np.full_like(mu, -4.0)))
+    write_initial(folder / INITIAL_FILE, InitialZ(mu, np.full_like(mu, -4.0)))
     return folder

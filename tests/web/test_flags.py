@@ -82,7 +82,7 @@ PAGE: dict[str, list[str]] = {
     "controller": ["--controller={controller}"],
     "strict": ["--strict", "--controller={stranger}"],
     "records": ["--records={folder}/a"],
-    "films": ["--films={folder}/b"],
+    "videos": ["--videos={folder}/b"],
     "temperature": ["--temperature=0.7"],
     "any_weights": ["--any-weights", "--steering-gain=2"],
     "host": ["--host=127.0.0.2"],
@@ -101,18 +101,18 @@ def page_look(flags: list[str], monkeypatch) -> str:
         shop = server._factory
         assert isinstance(shop, SessionFactory)
         config = server.config
-        told["listens"] = [config.host, config.port, server.token, config.max_worlds, config.origin]
+        told["listens"] = [config.host, config.port, server._guard.token, config.max_worlds, config.origin]
         about = shop.describe()
         told["about"] = {key: about[key] for key in ("map_name", "temperature", "pace", "domain_rand")}
-        told["folders"] = [str(shop.recorder.folder), str(shop.recorder.films)]
+        told["folders"] = [str(shop.recorder.folder), str(shop.recorder.videos)]
         told["weights"] = shop.model.dynamics.weights if shop.model else about["worlds"]
         told["controller"] = shop.controller.theta.tolist() if shop.controller else about["controller"]
         road = Session(shop.make(Start("road", about["map_name"], 3, about["domain_rand"])))
         told["simulator"] = road.scene.env.about()["simulator"]
-        road.hold(0.3, 0.6)
+        road.set_action(0.3, 0.6)
         for _ in range(5):
             road.advance()
-        told["road"] = [road.now.frame.tolist(), road.total]
+        told["road"] = [road.now.frame.tolist(), road.now.total]
         road.close()
 
     monkeypatch.setattr(page, "serve", serve)
@@ -171,18 +171,18 @@ ROAD: dict[str, list[str]] = {
 }
 DRIVE: dict[str, list[str]] = {
     "seed": ["--seed=4"],
-    "pictures": ["--pictures={folder}/shots"],
+    "images": ["--images={folder}/shots"],
     "steps": ["--steps=3"],
-    "driver": ["--driver=controller", "--controller={controller}"],
+    "policy": ["--policy=controller", "--controller={controller}"],
     "controller": ["--controller={folder}/missing.json"],
     "strict": ["--strict", "--controller={stranger}"],
     "record": ["--record={folder}/episodes"],
-    "video": ["--video={folder}/film.gif"],
+    "video": ["--video={folder}/video.gif"],
 }
 SCRIPTS: dict[str, tuple[Callable[..., Any], dict[str, list[str]]]] = {
     "env": (
         partial(window.start, "v0"),
-        {**ROAD, **DRIVE, "weights": ["--weights={folder}/missing", "--driver=controller"]},
+        {**ROAD, **DRIVE, "weights": ["--weights={folder}/missing", "--policy=controller"]},
     ),
     "realenv": (
         partial(window.start, "v1"),

@@ -20,8 +20,9 @@ from aiohttp import ClientSession, CookieJar, WSMsgType, WSServerHandshakeError
 from dreamduck.common.errors import ConfigError
 from dreamduck.recordings import read_episode
 from dreamduck.web import limits
+from dreamduck.web.access import HEADERS, is_loopback
 from dreamduck.web.protocol import MAX_MESSAGE, unpack
-from dreamduck.web.server import HEADERS, Server, ServerConfig, is_loopback
+from dreamduck.web.server import Server, ServerConfig
 from dreamduck.web.share_link import MAX_STEPS, Script, Start, to_link
 from tests.web.fakes import LineEnv, LineFactory
 
@@ -42,9 +43,9 @@ class Tab:
         while True:
             message = await self.socket.receive(timeout=10)
             if message.type == WSMsgType.BINARY:
-                header, pictures = unpack(message.data)
+                header, images = unpack(message.data)
                 if type == "moment":
-                    return {**header, "seen": pictures}
+                    return {**header, "seen": images}
             elif message.type == WSMsgType.TEXT:
                 answer = json.loads(message.data)
                 if answer["type"] == type:
@@ -108,7 +109,7 @@ def test_a_drive_from_beginning_to_film(tmp_path):
         assert world["start"]["seed"] == 7
         assert world["map"] == {"name": "loop_empty"}
         await one.say("pace", rate=60)
-        await one.say("hold", throttle=1.0, steering=-0.5)
+        await one.say("action", throttle=1.0, steering=-0.5)
         await one.say("run", on=True)
         moment = await one.moment(lambda m: m["step"] == 6)
         assert moment["action"] == pytest.approx([1, -0.5], abs=1e-4)
@@ -127,16 +128,16 @@ def test_a_drive_from_beginning_to_film(tmp_path):
         assert len(episode) == 3
         assert episode.meta["seed"] == 7
         assert episode.action[:, 0].tolist() == pytest.approx([1, 1, 1], abs=1e-4)
-        film = await http.get(f"{address}films/{saved['film']}")
-        assert film.headers["Content-Type"] == "video/mp4"
-        assert (await film.read())[4:8] == b"ftyp"
+        video = await http.get(f"{address}videos/{saved['video']}")
+        assert video.headers["Content-Type"] == "video/mp4"
+        assert (await video.read())[4:8] == b"ftyp"
         await one.say("save")
         assert (await one.hear("saved"))["episode"] != saved["episode"]
         await one.say("records")
         names = (await one.hear("records"))["records"]
         assert len(names) == 2
-        await one.say("peek", record=names[0], frame=99)
-        peeked = await one.moment(lambda m: "peek" in m)
+        await one.say("record_frame", record=names[0], frame=99)
+        peeked = await one.moment(lambda m: "record" in m)
         assert peeked["length"] == 3
         assert len(peeked["seen"]["record"]) == 64 * 64 * 3
 
@@ -147,19 +148,19 @@ def test_who_drives_and_a_link(tmp_path):
     async def test(address, http, tab, factory):
         one, two = await tab(), await tab()
         await one.begin(seed=5, temperature=1.0)
-        await one.say("driver", driver="expert")
+        await one.say("policy", policy="expert")
         for _ in range(4):
             await one.say("step")
         moment = await one.moment(lambda m: m["step"] == 4)
-        assert moment["driver"] == "expert"
+        assert moment["policy"] == "expert"
         await one.say("link", tag="t")
         link = await one.hear("link")
         assert link["tag"] == "t"
-        await two.say("again", link=link["link"], resume=True)
+        await two.say("open_link", link=link["link"], resume=True)
         again = await two.moment(lambda m: m["step"] == 4)
         assert again["place"] == moment["place"]
         assert not again["running"]
-        await two.say("again", link=link["link"])
+        await two.say("open_link", link=link["link"])
         again = await two.moment(lambda m: m["step"] == 4)
         assert again["place"] == moment["place"]
         assert again["length"] == 4
@@ -211,7 +212,7 @@ def test_a_flood_of_messages_closes_the_connection(tmp_path):
         await one.say("begin", world="road")
         with contextlib.suppress(ConnectionError):
             for _ in range(1000):
-                await one.say("hold", throttle=0.1)
+                await one.say("action", throttle=0.1)
         while (message := await one.socket.receive(timeout=10)).type == WSMsgType.TEXT:
             pass
         assert message.type in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.ERROR)
@@ -230,8 +231,8 @@ def test_the_dream_from_a_picture_and_from_a_recording(tmp_path):
         await one.say("save")
         record = (await one.hear("saved"))["episode"].removesuffix(".npz")
         await one.socket.send_bytes(bytes([9, 8, 7]) * 64 * 64)
-        await one.hear("picture")
-        world = await one.begin(world="dream", picture=True)
+        await one.hear("image")
+        world = await one.begin(world="dream", image=True)
         assert world["start"]["z"] == [9, 8, 7]
         assert world["map"] is None
         world = await one.begin(world="dream", record=record, frame=0)
@@ -249,23 +250,23 @@ BAD = [
     "[" * 20000,
     '{"type": "fly"}',
     '{"type": ["begin"]}',
-    '{"type": "hold"}' + " " * 10 + "x",
-    '{"type": "hold", "throttle": 2}',
-    '{"type": "hold", "throttle": NaN}',
-    '{"type": "hold", "throttle": "1"}',
-    '{"type": "hold", "boost": 1}',
+    '{"type": "action"}' + " " * 10 + "x",
+    '{"type": "action", "throttle": 2}',
+    '{"type": "action", "throttle": NaN}',
+    '{"type": "action", "throttle": "1"}',
+    '{"type": "action", "boost": 1}',
     '{"type": "temperature", "value": 1e999}',
     '{"type": "seek", "step": -1}',
     '{"type": "seek", "step": 1.5}',
-    '{"type": "pull", "latent": 77, "value": 0}',
-    '{"type": "driver", "driver": "controller"}',
+    '{"type": "latent", "latent": 77, "value": 0}',
+    '{"type": "policy", "policy": "controller"}',
     '{"type": "begin", "world": "moon"}',
     '{"type": "begin", "map_name": "nowhere"}',
-    '{"type": "begin", "world": "dream", "picture": true}',
+    '{"type": "begin", "world": "dream", "image": true}',
     '{"type": "begin", "world": "dream", "record": "../../etc/passwd"}',
-    '{"type": "peek", "record": "/etc/passwd"}',
-    '{"type": "peek", "record": "999"}',
-    '{"type": "again", "link": "AAAA"}',
+    '{"type": "record_frame", "record": "/etc/passwd"}',
+    '{"type": "record_frame", "record": "999"}',
+    '{"type": "open_link", "link": "AAAA"}',
     '{"type": "save"}',
     b"\x00" * 100,
     b"",
@@ -352,7 +353,7 @@ def test_a_token_guards_what_is_not_loopback(tmp_path):
             "status",
             "socket",
             "page/main.js",
-            "films/1.mp4",
+            "videos/1.mp4",
             "?token=",
             "?token=" + "x" * len(token),
         ):
@@ -403,22 +404,22 @@ def test_a_drive_goes_on_where_another_cannot_be_begun(tmp_path):
     serving(tmp_path)(test)
 
 
-def test_the_chosen_driver_begins(tmp_path):
+def test_the_chosen_policy_begins(tmp_path):
     async def test(address, http, tab, factory):
         one = await tab()
-        await one.begin(driver="expert")
+        await one.begin(policy="expert")
         await one.say("step")
         moment = await one.moment(lambda m: m["step"] == 1)
-        assert moment["driver"] == "expert"
+        assert moment["policy"] == "expert"
         assert moment["action"] == pytest.approx([1, 0.25], abs=1e-4)
-        await one.begin(driver="controller")  # who cannot drive here
+        await one.begin(policy="controller")  # who cannot drive here
         await one.say("step")
-        assert (await one.moment(lambda m: m["step"] == 1))["driver"] == "person"
+        assert (await one.moment(lambda m: m["step"] == 1))["policy"] == "person"
 
     serving(tmp_path)(test)
 
 
-@pytest.mark.parametrize("blocked", ["records", "films"])
+@pytest.mark.parametrize("blocked", ["records", "videos"])
 def test_a_drive_that_cannot_be_saved_is_not_lost(tmp_path, blocked):
     async def test(address, http, tab, factory):
         one = await tab()
@@ -487,12 +488,12 @@ def test_a_drive_goes_on_after_the_server_was_away(tmp_path):
 
     async def first(address, http, tab, factory):
         one = await tab()
-        known["start"] = (await one.begin(seed=8, temperature=0.5, driver="expert"))["start"]
+        known["start"] = (await one.begin(seed=8, temperature=0.5, policy="expert"))["start"]
         moments: list[list[Any]] = []
         for type, values in (
             *(("step", {}),) * 4,
             ("seek", {"step": 2}),
-            ("pull", {"latent": 1, "value": 1.5}),
+            ("latent", {"latent": 1, "value": 1.5}),
             ("temperature", {"value": 2.0}),
             *(("step", {}),) * 5,
             ("seek", {"step": 3}),
@@ -500,7 +501,7 @@ def test_a_drive_goes_on_after_the_server_was_away(tmp_path):
             await one.say(type, **values)
         while True:
             moment = await one.hear("moment")
-            start, rows = moment["news"]
+            start, rows = moment["changes"]
             moments = [*moments[:start], *rows]
             if moment["step"] == 3 and moment["length"] == 7:
                 break
@@ -510,21 +511,21 @@ def test_a_drive_goes_on_after_the_server_was_away(tmp_path):
         moments = known["moments"]
         actions = np.array([row[:2] for row in moments[1:]], np.float64) / 32767
         start = Start(**{**known["start"], "z": tuple(known["start"]["z"])})
-        pulls = tuple((step, *pull) for step, row in enumerate(moments) for pull in row[3])
+        changed = tuple((step, *item) for step, row in enumerate(moments) for item in row[3])
         temperatures = tuple(row[2] for row in moments[1:])
-        link = to_link(Script(start, actions.astype(np.float32), temperatures, pulls))
+        link = to_link(Script(start, actions.astype(np.float32), temperatures, changed))
         one = await tab()
-        await one.say("again", link=link, resume=True, step=3, driver="expert")
+        await one.say("open_link", link=link, resume=True, step=3, policy="expert")
         moment = await one.hear("moment")
-        assert moment == {**known["moment"], "news": [0, moments]}
+        assert moment == {**known["moment"], "changes": [0, moments]}
 
     known: dict[str, Any] = {}
     serving(tmp_path)(first)
     serving(tmp_path)(second)
 
 
-def test_the_driver_changes_between_two_steps(tmp_path):
-    """A step that is being computed is the last driver's to its end, and drops nothing of a replay."""
+def test_the_policy_changes_between_two_steps(tmp_path):
+    """A step that is being computed ends with the policy it began with, and drops nothing of a replay."""
 
     async def test(address, http, tab, factory):
         one = await tab()
@@ -534,17 +535,17 @@ def test_the_driver_changes_between_two_steps(tmp_path):
         await one.moment(lambda m: m["step"] == 6)
         await one.say("seek", step=0)
         await one.moment(lambda m: m["step"] == 0)
-        await one.say("driver", driver="replay")
+        await one.say("policy", policy="replay")
         world = factory.made[0]
         world.pace = 0.3
         world.entered.clear()
         await one.say("run", on=True)
         await until(world.entered.is_set)
-        await one.say("driver", driver="expert")
+        await one.say("policy", policy="expert")
         moment = await one.moment(lambda m: m["step"] == 1)
-        assert (moment["driver"], moment["length"]) == ("replay", 6)
+        assert (moment["policy"], moment["length"]) == ("replay", 6)
         moment = await one.moment(lambda m: m["step"] == 2)
-        assert (moment["driver"], moment["length"]) == ("expert", 2)
+        assert (moment["policy"], moment["length"]) == ("expert", 2)
 
     serving(tmp_path)(test)
 
@@ -554,7 +555,7 @@ def test_a_newer_wish_ends_a_long_replay(tmp_path):
         one = await tab()
         await one.begin()
         factory.pace = 0.02  # a minute for the whole
-        await one.say("again", link=LONG)
+        await one.say("open_link", link=LONG)
         await until(lambda: len(factory.made) == 2 and factory.made[1].steps > 2)
         factory.pace = 0.0
         world = await one.begin(seed=5)
@@ -569,7 +570,7 @@ def test_a_closed_tab_ends_its_long_replay(tmp_path):
     async def test(address, http, tab, factory):
         factory.pace = 0.02
         one = await tab()
-        await one.say("again", link=LONG)
+        await one.say("open_link", link=LONG)
         await until(lambda: factory.made and factory.made[0].steps > 2)
         await one.socket.close()
         await until(lambda: factory.made[0].closed)
@@ -604,7 +605,7 @@ def test_every_answer_carries_the_headers(tmp_path):
             (200, await http.get(address)),
             (200, await http.get(address + "status")),
             (404, await http.get(address + "x")),
-            (404, await http.get(address + "films/1.mp4")),
+            (404, await http.get(address + "videos/1.mp4")),
             (403, await http.get(address, headers={"Host": "evil.example"})),
             (403, await http.get(address + "socket", headers={"Origin": "http://evil.example"})),
             (405, await http.post(own)),
@@ -642,7 +643,7 @@ def test_half_a_request_is_not_waited_for(tmp_path, monkeypatch, half):
     serving(tmp_path)(test)
 
 
-def test_nonsense_is_answered_without_a_word_in_the_log(tmp_path, caplog):
+def test_bytes_that_are_not_http_are_refused_and_not_logged(tmp_path, caplog):
     async def test(address, http, tab, factory):
         for data in (
             b"\x16\x03\x01\x02\x00\x01",
@@ -653,11 +654,16 @@ def test_nonsense_is_answered_without_a_word_in_the_log(tmp_path, caplog):
             b"GET / HTTP/1.1\r\nContent-Length: -5\r\n\r\n",
             b"GET / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         ) * 3:
-            await talk(address, data + b"\r\n\r\n")
+            answer = (await talk(address, data + b"\r\n\r\n")).decode()
+            if answer:  # none where the server hung up before all was sent
+                refused.append(answer.split()[1])
+                assert all(f"{name}: {value}\r\n" in answer for name, value in HEADERS.items())
         assert (await http.get(address)).status == 200
 
+    refused: list[str] = []
     logging.getLogger("dreamduck").setLevel(logging.INFO)
     serving(tmp_path)(test)
+    assert refused.count("400") > 10
     assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
 
 
@@ -680,7 +686,9 @@ def test_connections_beyond_the_limit_are_refused(tmp_path, monkeypatch):
         port = int(address.rstrip("/").rpartition(":")[2])
         held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
         await asyncio.sleep(0.1)
-        assert b" 503 " in await talk(address, b"")
+        answer = (await talk(address, b"")).decode()
+        assert " 503 " in answer
+        assert all(f"{name}: {value}\r\n" in answer for name, value in HEADERS.items())
         for _, writer in held:
             writer.close()
         await asyncio.sleep(0.1)
@@ -715,7 +723,7 @@ def test_pages_and_nothing_else_are_served(tmp_path):
             "page/server.py",
             "page/../server.py",
             "page/%2e%2e/server.py",
-            "films/..%2f..%2fetc%2fpasswd",
+            "videos/..%2f..%2fetc%2fpasswd",
             "x",
         )
         for name in strange:
@@ -752,7 +760,7 @@ def test_a_stopped_server_says_so_and_the_port_is_free_again(tmp_path):
 
 
 async def deaf_tab(address):
-    """A tab that asks for pictures and never reads; returns what keeps it open."""
+    """A tab that asks for images and never reads; returns what keeps it open."""
     port = int(address.rstrip("/").rpartition(":")[2])
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -814,7 +822,7 @@ def test_a_server_stops_while_a_long_link_is_replayed(tmp_path):
         address = await server.start()
         async with ClientSession() as http:
             one = Tab(await http.ws_connect(address + "socket"))
-            await one.say("again", link=LONG)
+            await one.say("open_link", link=LONG)
             await until(lambda: factory.made and factory.made[0].steps > 2)
             await stops(server, factory)
             assert factory.made[0].steps < 1000

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 
 from dreamduck.common.errors import ActionError, ConfigError
-from dreamduck.web import session as sessions
+from dreamduck.web.replay import Cancelled, replay
 from dreamduck.web.server import PAGE
-from dreamduck.web.session import REPLAY, Cancelled, Session, replay
+from dreamduck.web.session import REPLAY, Session
 from dreamduck.web.share_link import (
+    MAX_CHANGES,
     MAX_LATENTS,
     MAX_LINK,
-    MAX_PULLS,
     MAX_STEPS,
     OLD_START_ANGLE,
     Script,
@@ -31,7 +31,7 @@ from tests.web.fakes import LineEnv, LineScene
 def driven(actions, temperature=0.5, seed=3):
     session = Session(LineScene(Start("road", seed=seed)), temperature)
     for throttle, steering in actions:
-        session.hold(throttle, steering)
+        session.set_action(throttle, steering)
         assert session.advance()
     return session
 
@@ -46,7 +46,7 @@ def test_going_back_and_driving_on_differently():
     session.seek(4)
     assert session.scene.env.place == before[4]
     assert len(session.moments) == 11  # nothing is lost by looking
-    session.hold(-1, 0)
+    session.set_action(-1, 0)
     session.advance()
     assert places(session)[:5] == before[:5]
     assert places(session)[5] != before[5]
@@ -59,7 +59,7 @@ def test_going_back_and_driving_on_as_before_gives_the_same():
     before = places(session)
     session.seek(7)
     for throttle, steering in actions[7:]:
-        session.hold(throttle, steering)
+        session.set_action(throttle, steering)
         session.advance()
     assert places(session) == before
 
@@ -68,7 +68,7 @@ def test_replay_shows_what_lies_ahead_and_drops_nothing():
     session = driven([(0.3, 0)] * 6)
     before = places(session)
     session.seek(0)
-    session.choose_driver(REPLAY)
+    session.choose_policy(REPLAY)
     seen = [session.scene.env.place]
     while session.advance():
         seen.append(session.scene.env.place)
@@ -76,9 +76,9 @@ def test_replay_shows_what_lies_ahead_and_drops_nothing():
     assert session.at == 6
 
 
-def test_a_drive_ends_where_the_world_does():
+def test_an_episode_ends_where_the_world_does():
     session = driven([])
-    session.choose_driver("expert")
+    session.choose_policy("expert")
     while session.advance():
         pass
     assert session.now.outcome.end == "off-road"
@@ -88,36 +88,36 @@ def test_a_drive_ends_where_the_world_does():
     assert not session.over
 
 
-def test_who_drives():
+def test_the_policy_drives():
     session = driven([])
-    session.choose_driver("expert")
+    session.choose_policy("expert")
     session.advance()
     assert session.now.action.tolist() == pytest.approx([1, 0.25], abs=1e-4)
-    session.choose_driver("person")
-    session.hold(0.5, 2.0)
+    session.choose_policy("person")
+    session.set_action(0.5, 2.0)
     session.advance()
     assert session.now.action.tolist() == pytest.approx([0.5, 1.0], abs=1e-4)
     with pytest.raises(ConfigError, match="controller"):
-        session.choose_driver("controller")
+        session.choose_policy("controller")
     with pytest.raises(ActionError):
-        session.hold(float("nan"), 0)
+        session.set_action(float("nan"), 0)
 
 
 def test_temperature_acts_from_the_next_step():
     session = driven([(0, 0)] * 3, temperature=0.0)
     assert session.scene.env.place == 0
-    session.heat(2.0)
+    session.set_temperature(2.0)
     session.advance()
     assert session.scene.env.place != 0
     for bad in (-0.1, 9, float("nan")):
         with pytest.raises(ConfigError):
-            session.heat(bad)
+            session.set_temperature(bad)
 
 
-def test_a_pulled_latent_stays_with_its_moment():
+def test_a_changed_latent_stays_with_its_moment():
     session = driven([(0.5, 0)] * 4)
     session.seek(2)
-    session.pull(0, 3.0)
+    session.set_latents({0: 3.0})
     assert session.now.frame[0, 0, 1] == 60
     assert len(session.moments) == 3  # what came after no longer follows
     session.advance()
@@ -126,16 +126,16 @@ def test_a_pulled_latent_stays_with_its_moment():
     session.seek(2)
     assert session.now.frame[0, 0, 1] == 60
     with pytest.raises(ConfigError):
-        session.pull(99, 0.0)
+        session.set_latents({99: 0.0})
     with pytest.raises(ConfigError):
-        session.pull(0, float("inf"))
+        session.set_latents({0: float("inf")})
 
 
 def test_a_link_drives_the_same_again():
     session = driven([(np.sin(t), np.cos(t)) for t in range(30)])
     session.seek(20)
-    session.heat(1.5)
-    session.pull(0, 2.5)
+    session.set_temperature(1.5)
+    session.set_latents({0: 2.5})
     for _ in range(5):
         session.advance()
     script = from_link(to_link(session.script()))
@@ -161,10 +161,10 @@ def test_a_link_of_a_long_noisy_drive_is_short_enough():
     assert (back.actions == actions).all()
 
 
-def test_a_drive_with_too_many_pulls_has_no_link():
+def test_a_drive_with_too_many_changed_latents_has_no_link():
     random = np.random.default_rng(0)
     pulls = tuple((step, k, float(random.normal())) for step in range(1000) for k in range(10))
-    with pytest.raises(ConfigError, match="pulled"):
+    with pytest.raises(ConfigError, match="changed"):
         to_link(Script(Start("dream"), np.zeros((1000, 2), np.float32), (1.0,) * 1000, pulls))
 
 
@@ -231,7 +231,7 @@ def test_a_link_that_would_fill_the_memory_is_refused():
     [
         {"temperatures": [[MAX_STEPS, 1.0]] * 20_000},
         {"pulls": [[0, 0, 0.0]] * 30_000},
-        {"pulls": [[k % 3, k // 3, 0.0] for k in range(MAX_PULLS + 1)]},
+        {"pulls": [[k % 3, k // 3, 0.0] for k in range(MAX_CHANGES + 1)]},
     ],
 )
 def test_a_short_link_takes_little_memory(head):
@@ -270,43 +270,43 @@ def test_a_replay_can_be_given_up():
 
 
 def test_a_replay_that_takes_too_long_is_refused(monkeypatch):
-    monkeypatch.setattr(sessions, "REPLAY_LIMIT", 0.0)
+    monkeypatch.setattr("dreamduck.web.replay.REPLAY_LIMIT", 0.0)
     script = Script(Start("road"), np.zeros((3000, 2), np.float32), (1.0,) * 3000)
     with pytest.raises(ConfigError, match="of 3000 steps"):
         replay(LineScene, script)
 
 
-def test_many_pulls_of_one_moment_are_one_picture(monkeypatch):
+def test_many_changed_latents_of_one_moment_are_one_frame(monkeypatch):
     """What a replay costs follows the number of steps, not that of latents."""
     frames: list[None] = []
     monkeypatch.setattr(LineEnv, "frame", lambda env: frames.append(None))
     pulls = tuple((step, latent, 1.0) for step in range(3) for latent in range(4))
     replay(LineScene, Script(Start("road"), np.zeros((2, 2), np.float32), (1.0,) * 2, pulls))
-    assert len(frames) <= 1 + 2 + 3  # the beginning, two steps, three moments with pulls
+    assert len(frames) <= 1 + 2 + 3  # the beginning, two steps, three moments with changed latents
 
 
-def test_after_a_replay_the_driver_before_it_drives_on():
+def test_after_a_replay_the_policy_before_it_continues():
     session = driven([(0.3, 0)] * 3)
-    session.choose_driver("expert")
+    session.choose_policy("expert")
     session.seek(0)
-    session.choose_driver(REPLAY)
-    session.choose_driver(REPLAY)
+    session.choose_policy(REPLAY)
+    session.choose_policy(REPLAY)
     while session.advance():
         pass
     session.end_replay()
-    assert session.driver == "expert"
+    assert session.policy == "expert"
 
 
-def hear(moments, news):
-    """What a tab does with the news."""
-    first, rows = news
+def updated(moments, changes):
+    """What a tab does with the changes."""
+    first, rows = changes
     return [*moments[:first], *rows]
 
 
 def scripted(session, moments):
     """The script of an episode that a tab knows."""
     actions = np.array([row[:2] for row in moments[1:]], np.float64).reshape(-1, 2) / 32767
-    pulls = tuple((step, *pull) for step, row in enumerate(moments) for pull in row[3])
+    pulls = tuple((step, *item) for step, row in enumerate(moments) for item in row[3])
     temperatures = tuple(row[2] for row in moments[1:])
     return Script(session.scene.start, actions.astype(np.float32), temperatures, pulls)
 
@@ -319,7 +319,7 @@ def full_script(session):
 
 
 def random_drive(seed):
-    """Random things done to a session; yields it after each, with what a tab knows that heard all news."""
+    """Random things done to a session; gives it, with what a tab knows that took all changes."""
     random = np.random.default_rng(seed)
     session = driven([])
     moments: list[list[Any]] = []
@@ -328,34 +328,34 @@ def random_drive(seed):
             case 0:
                 session.seek(int(random.integers(len(session.moments))))
             case 1:
-                session.pull(int(random.integers(4)), float(random.normal()))
+                session.set_latents({int(random.integers(4)): float(random.normal())})
             case 2:
-                session.heat(float(random.uniform(0, 3)))
+                session.set_temperature(float(random.uniform(0, 3)))
             case _:
-                session.hold(*random.uniform(-1, 1, 2))
+                session.set_action(*random.uniform(-1, 1, 2))
                 session.advance()
         if random.random() < 0.6:  # some moments are told together
-            moments = hear(moments, session.news())
-    return session, hear(moments, session.news())
+            moments = updated(moments, session.changes())
+    return session, updated(moments, session.changes())
 
 
 @pytest.mark.parametrize("seed", [5, 6, 14, 19])
-def test_a_tab_that_hears_the_news_knows_the_episode(seed):
+def test_a_tab_that_takes_the_changes_knows_the_episode(seed):
     session, moments = random_drive(seed)
     known, whole = scripted(session, moments), full_script(session)
     assert (known.actions == whole.actions).all()
     assert known.temperatures == whole.temperatures
-    assert known.pulls == whole.pulls
-    assert session.news() == (len(session.moments), [])
+    assert known.changed_latents == whole.changed_latents
+    assert session.changes() == (len(session.moments), [])
 
 
 NODE = """
-import { Drive } from %s;
-const drive = new Drive();
+import { Episode } from %s;
+const episode = new Episode();
 const { start, told } = JSON.parse(await new Response(process.stdin).text());
-drive.begin(start);
-for (const news of told) drive.hear(news);
-console.log(await drive.link());
+episode.begin(start);
+for (const changes of told) episode.update(changes);
+console.log(await episode.link());
 """
 
 
@@ -365,12 +365,12 @@ def test_the_page_makes_the_same_link():
     start = {**vars(Start("dream", seed=7, z=(0.5, -1.25, 3e-5))), "z": [0.5, -1.25, 3e-5]}
     told = [[0, moments[:9]], [4, moments[4:]]]
     command = ["node", "--no-warnings", "--input-type=module", "-e"]
-    command.append(NODE % json.dumps((PAGE / "drive.js").as_uri()))
+    command.append(NODE % json.dumps((PAGE / "episode.js").as_uri()))
     text = json.dumps({"start": start, "told": told})
     link = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout.strip()
     found, whole = from_link(link), full_script(session)
     assert len(set(whole.temperatures)) > 2
-    assert len(whole.pulls) > 2
+    assert len(whole.changed_latents) > 2
     assert (
         found.start
         == from_link(
@@ -379,4 +379,4 @@ def test_the_page_makes_the_same_link():
     )
     assert (found.actions == whole.actions).all()
     assert found.temperatures == whole.temperatures
-    assert found.pulls == whole.pulls
+    assert found.changed_latents == whole.changed_latents

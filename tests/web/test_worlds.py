@@ -15,7 +15,8 @@ from dreamduck.recordings import read_episode
 from dreamduck.simulator.environment import describe
 from dreamduck.simulator.road import Road, RoadConfig
 from dreamduck.web.recording import to_episode
-from dreamduck.web.session import Session, replay
+from dreamduck.web.replay import replay
+from dreamduck.web.session import Session
 from dreamduck.web.session_factory import START_ANGLE, SessionFactory, SessionFactoryConfig
 from dreamduck.web.share_link import Start, from_link, to_link
 from dreamduck.window.policy_switch import evolved
@@ -35,13 +36,13 @@ def factory(model_folder, tmp_path_factory) -> SessionFactory:
             weights=str(folder),
             controller=str(files.path(".json")),
             records=str(records / "records"),
-            films=str(records / "films"),
+            videos=str(records / "videos"),
         )
     )
 
 
-def drive(session: Session, steps: int, driver: str = "expert") -> None:
-    session.choose_driver(driver)
+def drive(session: Session, steps: int, policy: str = "expert") -> None:
+    session.choose_policy(policy)
     for _ in range(steps):
         assert session.advance()
 
@@ -76,7 +77,7 @@ def test_recordings_name_the_end_as_the_gym_worlds_do(factory, monkeypatch):
 
     for world, end in (("road", "off-road"), ("dream", "dream-end")):
         session = Session(factory.make(Start(world, seed=8)), temperature=1.0)  # not at the first step
-        session.hold(1.0, 1.0)
+        session.set_action(1.0, 1.0)
         session.advance()
         assert to_episode(session).meta["end"] == "time"
         monkeypatch.setattr(MDNRNN, "predict", often)
@@ -96,7 +97,7 @@ def test_the_road_is_the_road(factory):
     rewards = [float(road.step(action[None]).reward[0]) for action in session.actions()]
     assert (road.frames()[0] == session.now.frame).all()
     assert [moment.outcome.reward for moment in session.moments[1:]] == rewards
-    _, facts = session.look()
+    _, facts = session.show()
     assert facts["distance"] > 0.1
     assert np.isfinite(facts["lane_dist"])
     road.close()
@@ -107,12 +108,12 @@ def test_the_road_is_the_road(factory):
 def test_going_back_and_on_as_before_gives_the_same(factory, world):
     session = Session(factory.make(Start(world, map_name="loop_dyn_duckiebots", seed=2)))
     drive(session, 9, "controller")
-    before, facts = [moment.frame for moment in session.moments], session.look()[1]
+    before, facts = [moment.frame for moment in session.moments], session.show()[1]
     session.seek(3)
     assert (session.scene.env.frame() == before[3]).all()
     drive(session, 6, "controller")
     assert all((a == moment.frame).all() for a, moment in zip(before, session.moments, strict=True))
-    assert session.look()[1] == facts
+    assert session.show()[1] == facts
     session.close()
 
 
@@ -120,14 +121,14 @@ def test_going_back_and_on_as_before_gives_the_same(factory, world):
 def test_a_link_drives_the_same_again(factory, world):
     session = Session(factory.make(Start(world, seed=3)), temperature=0.7)
     drive(session, 5, "controller")
-    session.pull(7, 1.5)
-    session.heat(1.3)
+    session.set_latents({7: 1.5})
+    session.set_temperature(1.3)
     drive(session, 4, "controller")
     again = replay(factory.make, from_link(to_link(session.script())))
     assert again.at == 0
     again.seek(9)
     assert (again.now.frame == session.now.frame).all()
-    assert again.look()[1]["total"] == session.look()[1]["total"]
+    assert again.show()[1]["total"] == session.show()[1]["total"]
     session.close()
     again.close()
 
@@ -138,12 +139,12 @@ def test_the_dream_is_that_of_the_library(factory):
     dreams = Dreams(model.dynamics, model.start_states(), temperature=0.9)
     dreams.reset([11])
     for step in range(8):
-        session.hold(0.5, np.sin(step))
+        session.set_action(0.5, np.sin(step))
         session.advance()
         told = dreams.step(session.now.action[None])
         assert session.now.outcome.reward == told.reward[0]
         assert np.array_equal(session.scene.latents, dreams.z[0])
-        assert session.look()[1]["end_probability"] == pytest.approx(told.prediction.end[0])
+        assert session.show()[1]["end_probability"] == pytest.approx(told.prediction.end[0])
     session.seek(0)
     again = Session(factory.make(session.scene.start))  # with its first latents given
     assert np.array_equal(again.scene.latents, session.scene.latents)
@@ -158,25 +159,25 @@ def test_the_seen_road_is_seen_as_the_library_sees_it(factory):
     for moment in session.moments[1:]:
         observation = vae.step(moment.frame[None], moment.action[None])
     assert session.scene.env.observation == pytest.approx(observation[0], abs=1e-5)
-    pictures, facts = session.look()
-    assert set(pictures) == {"camera", "reconstruction", "foreseen"}
-    assert (pictures["camera"] == session.now.frame).all()
+    images, facts = session.show()
+    assert set(images) == {"camera", "reconstruction", "predicted"}
+    assert (images["camera"] == session.now.frame).all()
     assert len(facts["z"]) == 64
-    session.pull(0, 4.0)
-    pulled, facts = session.look()
-    assert facts["pulled"] == [0]
-    assert not (pulled["reconstruction"] == pictures["reconstruction"]).all()
+    session.set_latents({0: 4.0})
+    changed, facts = session.show()
+    assert facts["changed_latents"] == [0]
+    assert not (changed["reconstruction"] == images["reconstruction"]).all()
     session.close()
 
 
 def test_temperature_nought_is_the_likeliest(factory):
     session = Session(factory.make(Start("dream", seed=1)), temperature=0.0)
-    coming = session.look()[0]["next"]
+    coming = session.show()[0]["next"]
     session.advance()
-    assert (session.look()[0]["dream"] == coming).all()
+    assert (session.show()[0]["dream"] == coming).all()
 
 
-def test_a_drive_becomes_a_recording(factory):
+def test_an_episode_becomes_a_recording(factory):
     session = Session(factory.make(Start("dream", seed=1)))
     with pytest.raises(RecordError):
         factory.recorder.save(session)
@@ -187,8 +188,8 @@ def test_a_drive_becomes_a_recording(factory):
     assert (episode.obs[0] == session.moments[0].frame).all()
     assert (episode.action == session.actions()).all()
     assert episode.meta["simulator"] == "dream"
-    assert factory.recorder.film(saved["film"]).stat().st_size > 500
-    assert factory.recorder.film("../" + saved["film"]) is None
+    assert factory.recorder.video(saved["video"]).stat().st_size > 500
+    assert factory.recorder.video("../" + saved["video"]) is None
     frame, length = factory.recorder.frame(saved["episode"].removesuffix(".npz"), 2)
     assert length == 5
     assert (frame == session.moments[2].frame).all()
@@ -281,5 +282,5 @@ def test_without_weights_there_is_the_road(factory, tmp_path, monkeypatch):
     session = Session(bare.make(Start("road", seed=4)))
     drive(session, 1)
     with pytest.raises(ConfigError):
-        session.pull(0, 1.0)
+        session.set_latents({0: 1.0})
     session.close()

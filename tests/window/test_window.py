@@ -30,7 +30,16 @@ from dreamduck.controllers.controller_file import RunFiles
 from dreamduck.controllers.policy import ControllerForm, random_theta
 from dreamduck.recordings import read_episode
 from dreamduck.recordings.live import VideoWriter
-from dreamduck.window.keyboard import CRUISE, FULL, FULL_TURN, TURN, _Drive, drive, hand_action, key_action
+from dreamduck.window.keyboard import (
+    CRUISE,
+    FULL,
+    FULL_TURN,
+    TURN,
+    _Drive,
+    drive,
+    key_action,
+    person_action,
+)
 from dreamduck.window.policy_switch import PolicySwitch
 from dreamduck.window.window import HEIGHT, LINE, LINES, WIDTH, Keys, Window, compose, status
 from dreamduck.window.window_worker import Screen
@@ -62,7 +71,7 @@ def window(display):
     window.close()
 
 
-def test_pictures_are_on_the_screen(display, window):
+def test_images_are_on_the_screen(display, window):
     whole = WIDTH * HEIGHT / (1024 * 768)
     for color in (RED, GREEN):
         window.show(plain(color), ["hello"])
@@ -70,7 +79,7 @@ def test_pictures_are_on_the_screen(display, window):
     assert share(display.screen(), RED) == 0
 
 
-def test_picture_is_upright_and_not_mirrored(display, window):
+def test_image_is_upright_and_not_mirrored(display, window):
     frame = plain(RED)
     frame[:24, :32] = BLUE
     window.show(frame)
@@ -118,7 +127,7 @@ def test_death_of_its_process_is_told(display):
 
 
 def test_a_window_that_hangs_is_told(display, monkeypatch):
-    """Its process stands still: the world goes on within the limit, though a picture fills the pipe."""
+    """Its process stands still: the world goes on within the limit, though a image fills the pipe."""
     monkeypatch.setattr("dreamduck.window.window.SHOW_TIMEOUT", 1.0)
     window = Window("hung")
     os.kill(window._worker.process.pid, signal.SIGSTOP)
@@ -132,11 +141,11 @@ def test_a_window_that_hangs_is_told(display, monkeypatch):
 def test_what_was_driven_is_kept_when_the_window_hangs(display, tmp_path, monkeypatch):
     monkeypatch.setattr("dreamduck.window.window.SHOW_TIMEOUT", 1.0)
     world = Counter()
-    folder, film = tmp_path / "records", tmp_path / "drive.mp4"
+    folder, video = tmp_path / "records", tmp_path / "drive.mp4"
     failed: list[Exception] = []
 
     def run() -> None:
-        arguments = {**FLAGS, "pictures": tmp_path / "shots", "record": folder, "video": film}
+        arguments = {**FLAGS, "images": tmp_path / "shots", "record": folder, "video": video}
         try:
             drive(world, argparse.Namespace(**arguments))
         except SimulatorError as err:
@@ -153,7 +162,7 @@ def test_what_was_driven_is_kept_when_the_window_hangs(display, tmp_path, monkey
     assert world.closed
     (path,) = folder.glob("*.npz")
     assert len(read_episode(path)) == len(world.actions)
-    assert film.stat().st_size > 500
+    assert video.stat().st_size > 500
 
 
 def children() -> list[tuple[int, str]]:
@@ -208,8 +217,8 @@ def test_keys_to_action(held, action):
 
 def test_a_stick_drives_where_it_is_moved():
     keys = Keys(frozenset(["UP"]), (), False)
-    assert hand_action(keys) == pytest.approx([CRUISE, 0])
-    assert hand_action(keys._replace(stick=(0.5, -1.0))) == pytest.approx([-1, -0.5])
+    assert person_action(keys) == pytest.approx([CRUISE, 0])
+    assert person_action(keys._replace(stick=(0.5, -1.0))) == pytest.approx([-1, -0.5])
 
 
 def test_a_gamepad_is_read():
@@ -222,11 +231,11 @@ def test_a_gamepad_is_read():
 
 
 def test_compose_keeps_the_shape():
-    picture = compose(plain(RED, (64, 64)), ["a", "b"])
-    assert picture.shape == (HEIGHT + LINE * LINES, WIDTH, 3)
-    red = np.all(picture == RED, axis=-1)
+    image = compose(plain(RED, (64, 64)), ["a", "b"])
+    assert image.shape == (HEIGHT + LINE * LINES, WIDTH, 3)
+    red = np.all(image == RED, axis=-1)
     assert red.sum() == HEIGHT * HEIGHT  # square, as high as the place for it
-    assert (picture[HEIGHT:] > 200).any()  # the text
+    assert (image[HEIGHT:] > 200).any()  # the text
 
 
 def test_status_of_a_car_and_of_a_dream():
@@ -240,7 +249,7 @@ def test_status_of_a_car_and_of_a_dream():
 
 
 class Counter(gymnasium.Env):
-    """Its picture turns green while the car goes left; an episode lasts `length` steps."""
+    """Its image turns green while the car goes left; an episode lasts `length` steps."""
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 50}  # noqa: RUF012
 
@@ -274,7 +283,7 @@ class Counter(gymnasium.Env):
 FLAGS = {
     "seed": 3,
     "steps": 0,
-    "driver": "person",
+    "policy": "person",
     "controller": "",
     "strict": False,
     "record": None,
@@ -283,7 +292,7 @@ FLAGS = {
 
 
 def drive_in_thread(world, tmp_path, **flags):
-    arguments = argparse.Namespace(**{**FLAGS, "pictures": tmp_path / "shots", **flags})
+    arguments = argparse.Namespace(**{**FLAGS, "images": tmp_path / "shots", **flags})
     thread = threading.Thread(target=drive, args=(world, arguments), daemon=True)
     thread.start()
     return thread
@@ -322,8 +331,8 @@ def test_a_new_episode_follows_an_end(display, tmp_path):
 
 def test_what_is_driven_is_recorded_and_filmed(display, tmp_path):
     world = Counter(length=5)
-    folder, film = tmp_path / "records", tmp_path / "drive.mp4"
-    drive_in_thread(world, tmp_path, steps=7, record=folder, video=film).join(60)
+    folder, video = tmp_path / "records", tmp_path / "drive.mp4"
+    drive_in_thread(world, tmp_path, steps=7, record=folder, video=video).join(60)
     first, second = (read_episode(path) for path in sorted(folder.glob("*.npz")))
     assert (len(first), len(second)) == (5, 2)
     assert first.obs[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
@@ -332,42 +341,42 @@ def test_what_is_driven_is_recorded_and_filmed(display, tmp_path):
     assert (first.reward == 1).all()
     assert first.meta["world"] == "counter"
     assert first.meta["policy"] == "drive"
-    frames, _ = imageio_ffmpeg.count_frames_and_secs(str(film))
+    frames, _ = imageio_ffmpeg.count_frames_and_secs(str(video))
     assert frames == 8  # the end of the first episode is seen, too
 
 
 def test_a_full_disk_at_the_keyboard(tmp_path):
-    """A picture that cannot be saved is told; an episode that cannot be kept is an error of one line."""
+    """A image that cannot be saved is told; an episode that cannot be kept is an error of one line."""
     (tmp_path / "shots").write_text("no folder")
     (tmp_path / "records").write_text("no folder")
     world = Counter()
     session = _Drive(
         world,
-        argparse.Namespace(**{**FLAGS, "pictures": tmp_path / "shots", "record": tmp_path / "records"}),
+        argparse.Namespace(**{**FLAGS, "images": tmp_path / "shots", "record": tmp_path / "records"}),
     )
     session.begin(1)
-    session.listen(Keys(frozenset(), ("RETURN",), False), plain(RED))
+    session.press(Keys(frozenset(), ("RETURN",), False), plain(RED))
     assert "not saved" in session.note
     session.step(np.zeros(2, np.float32))
     with pytest.raises(RecordError, match="episode of 1 steps"):
         session.end()
 
 
-def film_something(path):
-    with VideoWriter(path, 10) as film:
+def write_something(path):
+    with VideoWriter(path, 10) as video:
         for _ in range(100):
-            film.add(plain(RED))
+            video.add(plain(RED))
 
 
 def test_a_film_that_cannot_be_written(tmp_path):
     with pytest.raises(ConfigError, match=r"\.mp4"):
-        VideoWriter(tmp_path / "film.txt", 10)
+        VideoWriter(tmp_path / "video.txt", 10)
     with VideoWriter(tmp_path / "none.mp4", 10):
         pass  # nothing was shown
     assert not list(tmp_path.iterdir())
     (tmp_path / "file").write_text("no folder")
     with pytest.raises((VideoError, OSError)):
-        film_something(tmp_path / "file" / "film.mp4")
+        write_something(tmp_path / "file" / "video.mp4")
 
 
 @pytest.fixture(scope="module")
@@ -378,27 +387,27 @@ def controller(model_folder):
 
 
 @pytest.mark.parametrize("name", ["DreamDuck-v0", "DreamDuck-v1", "DreamDuck-v2"])
-def test_who_drives(model_folder, controller, name):
+def test_the_policy_drives(model_folder, controller, name):
     settings = {} if name == "DreamDuck-v0" else {"weights": model_folder}
     world: Any = gymnasium.make(name, **settings).unwrapped
-    wheel = PolicySwitch(world, controller, str(model_folder))
+    switch = PolicySwitch(world, controller, str(model_folder))
     observation, _ = world.reset(seed=1)
-    wheel.begin()
-    hand = np.array([0.25, 0.5], np.float32)
-    assert wheel.action(hand, observation).tolist() == [0.25, 0.5]
-    wheel.hand_to("controller")
-    moved = [wheel.action(hand, observation)]
+    switch.begin()
+    person = np.array([0.25, 0.5], np.float32)
+    assert switch.action(person, observation).tolist() == [0.25, 0.5]
+    switch.choose("controller")
+    moved = [switch.action(person, observation)]
     for _ in range(3):
         observation, *_ = world.step(moved[-1])
-        wheel.acted(moved[-1])
-        moved.append(wheel.action(hand, observation))
+        switch.acted(moved[-1])
+        moved.append(switch.action(person, observation))
     assert len({tuple(action) for action in moved}) == 4
     if name == "DreamDuck-v2":
         with pytest.raises(ConfigError, match="dream"):
-            wheel.hand_to("expert")
+            switch.choose("expert")
     else:
-        wheel.hand_to("expert")
-        assert (wheel.action(hand, observation) != hand).any()
+        switch.choose("expert")
+        assert (switch.action(person, observation) != person).any()
     assert world.frame().shape == (64, 64, 3)
     assert world.about()["seed"] == 1
     world.close()
@@ -408,34 +417,34 @@ def test_a_controller_sees_the_same_in_the_simulator_as_through_the_model(model_
     taken = []
     for name, settings in (("DreamDuck-v0", {}), ("DreamDuck-v1", {"weights": model_folder})):
         world = gymnasium.make(name, **settings).unwrapped
-        wheel = PolicySwitch(world, controller, str(model_folder))
+        switch = PolicySwitch(world, controller, str(model_folder))
         observation, _ = world.reset(seed=4)
-        wheel.hand_to("controller")
-        wheel.begin()
+        switch.choose("controller")
+        switch.begin()
         actions = []
         for _ in range(5):
-            actions.append(wheel.action(np.zeros(2, np.float32), observation))
+            actions.append(switch.action(np.zeros(2, np.float32), observation))
             observation, *_ = world.step(actions[-1])
-            wheel.acted(actions[-1])
+            switch.acted(actions[-1])
         taken.append(np.array(actions))
         world.close()
     assert taken[0] == pytest.approx(taken[1], abs=1e-5)
 
 
-def test_drivers_that_there_are_not(tmp_path, monkeypatch, model_folder):
+def test_missing_policies(tmp_path, monkeypatch, model_folder):
     monkeypatch.chdir(tmp_path)  # no ./log here
     monkeypatch.setattr("dreamduck.window.policy_switch.CONTROLLERS", tmp_path)
-    wheel = PolicySwitch(Counter(), "", str(model_folder))
-    for driver in ("controller", "expert"):
+    switch = PolicySwitch(Counter(), "", str(model_folder))
+    for policy in ("controller", "expert"):
         with pytest.raises(ConfigError):
-            wheel.hand_to(driver)
-    assert wheel.driver == "person"
+            switch.choose(policy)
+    assert switch.policy == "person"
     with pytest.raises(ControllerError):
         PolicySwitch(Counter(), "missing.json", str(model_folder))
 
 
-def test_the_script_records_films_and_hands_over(display, tmp_path, model_folder, controller):
-    """In the dream: the controller by a key, and back; an episode and a film of it."""
+def test_the_script_records_and_changes_the_policy(display, tmp_path, model_folder, controller):
+    """In the dream: the controller by a key, and back; an episode and a video of it."""
     command = [sys.executable, "dreamduck/envs/rnnenv.py", "--seed=1", f"--weights={model_folder}"]
     command += [f"--controller={controller}", f"--record={tmp_path}", f"--video={tmp_path / 'dream.mp4'}"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
@@ -450,7 +459,7 @@ def test_the_script_records_films_and_hands_over(display, tmp_path, model_folder
     finally:
         process.kill()
     assert process.returncode == 0, errors
-    assert "no road that the expert could know" in errors
+    assert "needs the true pose" in errors
     (path,) = tmp_path.glob("*.npz")
     episode = read_episode(path)
     assert episode.meta["world"] == "dream"
@@ -460,11 +469,11 @@ def test_the_script_records_films_and_hands_over(display, tmp_path, model_folder
 
 def test_the_script_drives_the_simulator(display, tmp_path):
     """The command of the README, with its key presses, in a process of its own."""
-    command = [sys.executable, "dreamduck/envs/env.py", "--seed=1", f"--pictures={tmp_path}"]
+    command = [sys.executable, "dreamduck/envs/env.py", "--seed=1", f"--images={tmp_path}"]
     process = subprocess.Popen([*command, "--simulator=gym-duckietown"], stderr=subprocess.PIPE, text=True)
     try:
         target = display.window("DuckEnv", timeout=90)
-        eventually(lambda: display.screen().mean() > 20)  # the first picture is there
+        eventually(lambda: display.screen().mean() > 20)  # the first image is there
         display.tap(target, "Return")
         eventually((tmp_path / "dreamduck-001.png").exists)
         display.press(target, "Up")

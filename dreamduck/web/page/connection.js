@@ -3,8 +3,8 @@
 const RETRY = [500, 1000, 2000, 4000]; // milliseconds
 
 /**
- * @param {Object} on  handlers: open(), lost(reason), answer(object), moment(header, pictures)
- * @returns {{send: function(string, Object=), sendPicture: function(Uint8Array), isOpen: function(): boolean}}
+ * @param {Object} on  handlers: lost(reason), answer(object), moment(header, images)
+ * @returns {{send: function(string, Object=), sendImage: function(Uint8Array), isOpen: function(): boolean}}
  */
 export function connect(on) {
   let socket = null;
@@ -16,7 +16,6 @@ export function connect(on) {
     address.hash = "";
     socket = new WebSocket(address);
     socket.binaryType = "arraybuffer";
-    socket.onopen = () => on.open();
     socket.onmessage = ({ data }) => {
       if (typeof data !== "string") return on.moment(...unpack(data));
       failures = 0; // only now: a full server opens the socket and closes it at once
@@ -34,19 +33,19 @@ export function connect(on) {
   return {
     isOpen,
     send: (type, values = {}) => isOpen() && socket.send(JSON.stringify({ type, ...values })),
-    sendPicture: (bytes) => isOpen() && socket.send(bytes),
+    sendImage: (bytes) => isOpen() && socket.send(bytes),
   };
 }
 
-/** Take a moment apart: its header, and the bytes of each picture by name. */
+/** Take a moment apart: its header, and the bytes of each image by name. */
 export function unpack(buffer) {
   const length = new DataView(buffer).getUint32(0, true);
   const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
-  const pictures = {};
+  const images = {};
   let at = 4 + length;
-  for (const [name, width, height, coding, size] of header.pictures) {
-    pictures[name] = { width, height, coding, bytes: new Uint8Array(buffer, at, size) };
+  for (const [name, width, height, coding, size] of header.images) {
+    images[name] = { width, height, coding, bytes: new Uint8Array(buffer, at, size) };
     at += size;
   }
-  return [header, pictures];
+  return [header, images];
 }

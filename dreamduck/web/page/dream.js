@@ -1,4 +1,4 @@
-// The world model in the browser: the memory and the decoder by ONNX Runtime, the draw by hand.
+// The world model in the browser: the MDN-RNN and the decoder by ONNX Runtime, the draw in JavaScript.
 // The same arithmetic as dreamduck.world_model.mdn_rnn and dreamduck.world_model.vae; `check` holds the two together.
 
 export class Dream {
@@ -6,12 +6,12 @@ export class Dream {
    * @param {Object} ort  ONNX Runtime
    * @param {Object} about  z_size, hidden_size, mixtures, low and high (the range of each latent)
    */
-  constructor(ort, about, memory, decoder) {
-    Object.assign(this, { ort, about, memory, decoder });
+  constructor(ort, about, mdnRnn, decoder) {
+    Object.assign(this, { ort, about, mdnRnn, decoder });
   }
 
-  static async load(ort, about, memory, decoder) {
-    const [first, second] = [await ort.InferenceSession.create(memory), await ort.InferenceSession.create(decoder)];
+  static async load(ort, about, mdnRnn, decoder) {
+    const [first, second] = [await ort.InferenceSession.create(mdnRnn), await ort.InferenceSession.create(decoder)];
     return new Dream(ort, about, first, second);
   }
 
@@ -21,10 +21,10 @@ export class Dream {
     return { z, h: new Float32Array(hidden), c: new Float32Array(hidden), reward: 0, end: 0, entropy: 0 };
   }
 
-  /** What the memory says of the next moment. */
-  async foresee({ z, h, c }, action) {
+  /** What the MDN-RNN predicts for the next moment. */
+  async predict({ z, h, c }, action) {
     const row = (values) => new this.ort.Tensor("float32", Float32Array.from(values), [1, values.length]);
-    const out = await this.memory.run({ z: row(z), action: row(action), h: row(h), c: row(c) });
+    const out = await this.mdnRnn.run({ z: row(z), action: row(action), h: row(h), c: row(c) });
     return Object.fromEntries(Object.entries(out).map(([name, tensor]) => [name, tensor.data]));
   }
 
@@ -34,9 +34,9 @@ export class Dream {
    * @param {number} temperature  0 takes the likeliest
    */
   async step(moment, action, noise, temperature) {
-    const said = await this.foresee(moment, action);
-    const z = this.draw(said, noise, temperature);
-    return { z, h: said.h_next, c: said.c_next, reward: said.reward[0], end_reward: said.end_reward[0], end: said.end[0], entropy: this.entropy(said) };
+    const predicted = await this.predict(moment, action);
+    const z = this.draw(predicted, noise, temperature);
+    return { z, h: predicted.h_next, c: predicted.c_next, reward: predicted.reward[0], end_reward: predicted.end_reward[0], end: predicted.end[0], entropy: this.entropy(predicted) };
   }
 
   draw({ logmix, mix_mu, mix_logstd }, { uniform, normal }, temperature) {
@@ -53,8 +53,8 @@ export class Dream {
         let point = uniform[i] * total;
         for (chosen = 0; chosen < mixtures - 1 && point > weights[chosen]; chosen++) point -= weights[chosen];
       }
-      const spread = temperature > 0 ? Math.exp(mix_logstd[chosen * z_size + i]) * Math.sqrt(temperature) * normal[i] : 0;
-      z[i] = Math.max(low[i], Math.min(high[i], mix_mu[chosen * z_size + i] + spread));
+      const deviation = temperature > 0 ? Math.exp(mix_logstd[chosen * z_size + i]) * Math.sqrt(temperature) * normal[i] : 0;
+      z[i] = Math.max(low[i], Math.min(high[i], mix_mu[chosen * z_size + i] + deviation));
     }
     return z;
   }
@@ -65,14 +65,14 @@ export class Dream {
     return sum / this.about.z_size;
   }
 
-  /** The picture of latents: colour by colour, 3 x 64 x 64 numbers in [0, 1]. */
+  /** The image of latents: channel by channel, 3 x 64 x 64 numbers in [0, 1]. */
   async decode(z) {
-    const { picture } = await this.decoder.run({ z: new this.ort.Tensor("float32", Float32Array.from(z), [1, z.length]) });
-    return picture.data;
+    const { image } = await this.decoder.run({ z: new this.ort.Tensor("float32", Float32Array.from(z), [1, z.length]) });
+    return image.data;
   }
 
   /** The same as RGB bytes, as `paint` takes them. */
-  async picture(z) {
+  async image(z) {
     const planes = await this.decode(z);
     const bytes = new Uint8ClampedArray(64 * 64 * 3);
     for (let at = 0; at < 64 * 64; at++) for (let c = 0; c < 3; c++) bytes[3 * at + c] = planes[c * 4096 + at] * 255;
@@ -81,11 +81,11 @@ export class Dream {
 
   /**
    * Dream what Python dreamt, and compare.
-   * @returns {Promise<Object>} the greatest differences of z, reward, end and picture, and the steps
+   * @returns {Promise<Object>} the greatest differences of z, rewards, end and image, and the steps
    */
   async check({ steps, temperature, action, uniform, normal, first, z, reward, end_reward, end, frames, every }) {
     const size = this.about.z_size;
-    const worst = { steps, z: 0, reward: 0, end_reward: 0, end: 0, picture: 0 };
+    const worst = { steps, z: 0, reward: 0, end_reward: 0, end: 0, image: 0 };
     const differ = (name, a, b) => (worst[name] = Math.max(worst[name], Math.abs(a - b)));
     let moment = this.begin(first);
     for (let t = 0; t < steps; t++) {
@@ -98,9 +98,9 @@ export class Dream {
       if ((t + 1) % every === 0) {
         const planes = await this.decode(moment.z);
         const from = ((t + 1) / every - 1) * 12288;
-        // Python's pictures are whole numbers, so that half of one is no difference.
+        // Python's images are integers, so that half of one is no difference.
         for (let at = 0; at < 4096; at++) for (let c = 0; c < 3; c++)
-          worst.picture = Math.max(worst.picture, (Math.abs(planes[c * 4096 + at] * 255 - frames[from + 3 * at + c]) - 0.5) / 255);
+          worst.image = Math.max(worst.image, (Math.abs(planes[c * 4096 + at] * 255 - frames[from + 3 * at + c]) - 0.5) / 255);
       }
     }
     return worst;

@@ -1,4 +1,4 @@
-// Hands: keys, a round pad for fingers and mice, a gamepad. What they want becomes throttle and steering.
+// Keys, a round pad for touch and mouse, and a gamepad, as throttle and steering.
 
 const KEYS = {
   ArrowUp: "up", KeyW: "up", ArrowDown: "down", KeyS: "down",
@@ -12,7 +12,7 @@ const DEAD = 0.12; // of a stick
 // Buttons of a gamepad that do what keys do: start, select, and the two at the shoulders.
 const BUTTONS = { 9: "Space", 8: "KeyR", 4: "Comma", 5: "Period" };
 
-export class Hands {
+export class Controls {
   /** @param {HTMLElement} pad  the round pad; its first child is the knob */
   constructor(pad) {
     this.pressed = new Set();
@@ -72,7 +72,7 @@ export class Hands {
     for (const type of ["pointerup", "pointercancel", "lostpointercapture"]) pad.addEventListener(type, end);
   }
 
-  /** What the hands want now; to be called once a picture, `seconds` after the last time. */
+  /** The action now; to be called once a frame, `seconds` after the last time. */
   update(seconds) {
     this.pressButtons();
     const direct = this.stick ?? gamepad();
@@ -87,7 +87,7 @@ export class Hands {
     const most = RAMP * seconds;
     for (const name of ["throttle", "steering"]) {
       const missing = target[name] - this.value[name];
-      // Letting go counts at once: a car that steers on after the key is up cannot be held.
+      // Letting go counts at once: a car that keeps steering after the key is up cannot be controlled.
       this.value[name] = target[name] === 0 ? 0 : this.value[name] + Math.max(-most, Math.min(most, missing));
     }
     return this.value;

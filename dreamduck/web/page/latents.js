@@ -3,11 +3,11 @@
 export class Latents {
   /**
    * @param {HTMLElement} box  where the sliders go
-   * @param {function(number, number)} pull  called with the latent and its new value
+   * @param {function(number, number)} change  called with the latent and its new value
    */
-  constructor(box, pull) {
+  constructor(box, change) {
     this.box = box;
-    this.pull = pull;
+    this.change = change;
     this.sliders = new Map();
     this.held = null;
   }
@@ -28,8 +28,8 @@ export class Latents {
     input.setAttribute("aria-label", `Latent ${latent}`);
     input.addEventListener("input", () => {
       output.textContent = Number(input.value).toFixed(2);
-      label.classList.add("pulled");
-      this.pull(latent, Number(input.value));
+      label.classList.add("changed");
+      this.change(latent, Number(input.value));
     });
     input.addEventListener("pointerdown", () => (this.held = latent));
     input.addEventListener("pointerup", () => (this.held = null));
@@ -38,13 +38,13 @@ export class Latents {
     return label;
   }
 
-  /** Show the latents of a moment, but move no slider that a hand holds. */
-  show(z, pulled) {
+  /** Show the latents of a moment, but leave the slider that is being moved. */
+  show(z, changed) {
     for (const [latent, { label, input, output }] of this.sliders) {
       if (latent === this.held || z[latent] === undefined) continue;
       input.value = z[latent];
       output.textContent = z[latent].toFixed(2);
-      label.classList.toggle("pulled", pulled.includes(latent));
+      label.classList.toggle("changed", changed.includes(latent));
     }
   }
 }

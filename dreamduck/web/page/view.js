@@ -1,4 +1,4 @@
-// What is seen of a moment: pictures, numbers, the lane, the curves of reward and ending.
+// What is seen of a moment: images, numbers, the lane, the curves of reward and probability of ending.
 
 const $ = (id) => document.getElementById(id);
 const number = (digits, unit = "") => (v) => (v === null || v === undefined ? "none" : v.toFixed(digits) + unit);
@@ -19,12 +19,12 @@ const FACTS = {
 export const ENDS = {
   "off-road": "Off the road.",
   collision: "A collision.",
-  "dream-end": "The dream ends here: the memory expects a crash.",
-  full: "This drive is as long as one may be.",
+  "dream-end": "The dream ends here: the MDN-RNN predicts a crash.",
+  full: "The episode has its greatest length.",
 };
 const HALF_VIEW = 0.21; // metres either side that the lane bar shows; its green half is the lane
 
-/** Put one picture on its canvas. */
+/** Paint an image on its canvas. */
 export async function paint(canvas, { width, height, coding, bytes }) {
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const context = canvas.getContext("2d");
@@ -44,12 +44,12 @@ export async function paint(canvas, { width, height, coding, bytes }) {
   context.putImageData(image, 0, 0);
 }
 
-/** Show all pictures of a moment, and no others. */
-export async function showPictures(pictures) {
-  const figures = [...document.querySelectorAll("figure[data-picture]")];
-  for (const figure of figures) figure.hidden = !pictures[figure.dataset.picture];
+/** Show all images of a moment, and no others. */
+export async function showImages(images) {
+  const figures = [...document.querySelectorAll("figure[data-image]")];
+  for (const figure of figures) figure.hidden = !images[figure.dataset.image];
   const shown = figures.filter((figure) => !figure.hidden);
-  await Promise.all(shown.map((figure) => paint(figure.firstElementChild, pictures[figure.dataset.picture])));
+  await Promise.all(shown.map((figure) => paint(figure.firstElementChild, images[figure.dataset.image])));
 }
 
 /** Show the numbers of a moment. */

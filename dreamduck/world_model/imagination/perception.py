@@ -3,7 +3,7 @@
 z is the encoder's mean, without noise: the same
 frame then always looks the same, and a controller is not shaken by numbers that mean nothing. (The
 original drew z from mu and logvar at every frame. In the dream z is drawn, since there chance
-stands for what the MDN-RNN does not know.)"""
+stands for what the dynamics do not know.)"""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import FrameError, ResetNeeded, WeightsError
-from dreamduck.world_model.mdn_rnn import MDNRNN, LSTMState
-from dreamduck.world_model.mdn_rnn.mixture import FloatArray
+from dreamduck.world_model.dynamics import Dynamics, FloatArray, RecurrentState
+from dreamduck.world_model.dynamics.state import features
 
 
 class FrameEncoder(Protocol):
@@ -31,31 +31,31 @@ class FrameEncoder(Protocol):
 
 
 class Perception:
-    """What N cars make of what they see; keeps the MDN-RNN's state of each.
+    """What N cars make of what they see; keeps the recurrent state of each.
 
     Args:
-        vision: the world model.
-        memory: likewise.
+        vae: of the world model.
+        dynamics: likewise.
         cars: N.
     Raises:
         WeightsError: the two are of different sizes.
     """
 
-    def __init__(self, vision: FrameEncoder, memory: MDNRNN, cars: int = 1) -> None:
-        if vision.z_size != memory.config.z_size:
+    def __init__(self, vae: FrameEncoder, dynamics: Dynamics, cars: int = 1) -> None:
+        if vae.z_size != dynamics.config.z_size:
             raise WeightsError(
-                f"weights: the VAE has {vision.z_size} latents, the memory {memory.config.z_size}; "
-                "train the memory again with rnn_train.py, on a series that this VAE encoded"
+                f"weights: the VAE has {vae.z_size} latents, the dynamics {dynamics.config.z_size}; "
+                "train the dynamics again with rnn_train.py, on a series that this VAE encoded"
             )
-        self.vision, self.memory, self.cars = vision, memory, cars
-        self.z: FloatArray = np.zeros((cars, vision.z_size), np.float32)
-        self.state = memory.start(cars)
+        self.vae, self.dynamics, self.cars = vae, dynamics, cars
+        self.z: FloatArray = np.zeros((cars, vae.z_size), np.float32)
+        self.state = dynamics.start(cars)
         self._seen = np.zeros(cars, np.bool_)
 
     @property
     def observation(self) -> FloatArray:
-        """(N, Z + 2H) [z, c, h] of all cars, as they last were."""
-        return np.concatenate([self.z, self.state.c, self.state.h], axis=1)
+        """(N, Z + C + H) [z, c, h] of all cars, as they last were."""
+        return features(self.z, self.state)
 
     def reset(self, frames: npt.NDArray[np.uint8], cars: npt.NDArray[np.int64] | None = None) -> FloatArray:
         """Episodes begin.
@@ -64,11 +64,10 @@ class Perception:
             frames: (n, 64, 64, 3), what these cars see.
             cars: (n,) which; all by default.
         Returns:
-            (n, Z + 2H) [z, c, h] of these cars; c and h are 0.
+            (n, Z + C + H) [z, c, h] of these cars; h is 0.
         """
         chosen = self._chosen(cars)
-        self._look(frames, chosen)
-        self.state.h[chosen] = self.state.c[chosen] = 0.0
+        self._look(frames, chosen, self.dynamics.start(len(chosen)))
         self._seen[chosen] = True
         return self.observation[chosen]
 
@@ -85,7 +84,7 @@ class Perception:
             actions: (n, 2), what they did before; clipped to [-1, 1] as the world clips them.
             cars: (n,) which; all by default.
         Returns:
-            (n, Z + 2H) [z, c, h] of these cars.
+            (n, Z + C + H) [z, c, h] of these cars.
         Raises:
             ResetNeeded: a car has not begun.
         """
@@ -93,26 +92,26 @@ class Perception:
         if not self._seen[chosen].all():
             raise ResetNeeded("expected a reset of every car before its first step; call reset")
         clipped = np.clip(np.asarray(actions, dtype=np.float32), -1.0, 1.0)
-        before = LSTMState(self.state.h[chosen], self.state.c[chosen])
-        after = self.memory.advance(self.z[chosen], clipped, before)
-        self._look(frames, chosen)
-        self.state.h[chosen], self.state.c[chosen] = after
+        state = self.dynamics.advance(self.z[chosen], clipped, self.state.rows(chosen))
+        self._look(frames, chosen, state)
         return self.observation[chosen]
 
     def get_state(self) -> Any:
         """A snapshot of all cars, never changed afterwards."""
-        return self.z.copy(), LSTMState(*(part.copy() for part in self.state)), self._seen.copy()
+        return self.z.copy(), self.state.copy(), self._seen.copy()
 
     def set_state(self, state: Any) -> None:
         """Return to a snapshot of as many cars."""
-        z, lstm, seen = state
-        self.z, self._seen = z.copy(), seen.copy()
-        self.state = LSTMState(*(part.copy() for part in lstm))
+        z, recurrent, seen = state
+        self.z, self.state, self._seen = z.copy(), recurrent.copy(), seen.copy()
 
-    def _look(self, frames: npt.NDArray[np.uint8], chosen: npt.NDArray[np.int64]) -> None:
+    def _look(
+        self, frames: npt.NDArray[np.uint8], chosen: npt.NDArray[np.int64], state: RecurrentState
+    ) -> None:
         if len(frames) != len(chosen):
             raise FrameError(f"frames: expected {len(chosen)}, one a car, got {len(frames)}")
-        self.z[chosen] = self.vision.encode(frames)[0]
+        self.z[chosen] = z = self.vae.encode(frames)[0]
+        self.state.put(chosen, self.dynamics.observe(z, state))
 
     def _chosen(self, cars: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
         return np.arange(self.cars) if cars is None else np.asarray(cars, dtype=np.int64)

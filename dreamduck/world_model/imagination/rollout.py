@@ -1,8 +1,8 @@
 """Many dreams in compiled batches, with the controllers inside.
 
 Source: Ha & Schmidhuber 2018, section 4 (training in the dream) and
-App. A.2 (temperature). What is computed is the LSTM, its heads and one draw of each mixture; candidates
-whose dreams have all ended drop out. A dream's numbers do not depend on those beside it: batches are
+App. A.2 (temperature). What is computed is `Dynamics.graph_step`; candidates whose dreams have all ended
+drop out. A dream's numbers do not depend on those beside it: batches are
 filled up to a multiple of 8 rows, where TensorFlow's kernels give a row the same bits in any batch."""
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import numpy.typing as npt
 from dreamduck.common.backend import tf, threads_used
 from dreamduck.common.errors import ConfigError
 from dreamduck.common.seeding import derive
+from dreamduck.world_model.dynamics import Dynamics, InitialZ
 from dreamduck.world_model.imagination import TEMPERATURE
 from dreamduck.world_model.imagination.noise import Noise
-from dreamduck.world_model.imagination.stepper import check_temperature
-from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ, equations, graph
+from dreamduck.world_model.imagination.stepper import begin_dreams, chance_arrays, check_temperature
 
 Tensor = Any
 Policy = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
@@ -55,14 +55,13 @@ class Dream:
     """The dream of a world model.
 
     Args:
-        memory: what is dreamt.
+        dynamics: what is dreamt.
         initial: where it begins.
     """
 
-    def __init__(self, memory: MDNRNN, initial: InitialZ) -> None:
-        self.memory, self.initial = memory, initial
-        self._weights = graph.StepWeights(*(tf.constant(array) for array in memory.merged()))
-        self._residual_scale, self._bounds = tf.constant(memory.residual_scale), tf.constant(memory.bounds)
+    def __init__(self, dynamics: Dynamics, initial: InitialZ) -> None:
+        self.dynamics, self.initial = dynamics, initial
+        self._step = dynamics.graph_step(tf)
         self._compiled: dict[tuple[Policy, bool], Any] = {}
 
     def rollout(
@@ -78,14 +77,14 @@ class Dream:
         """Dream E episodes with each of P controllers.
 
         Args:
-            policy: a function of theta (P, n), z (B, Z), c (B, H), h (B, H) that gives actions (B, A)
+            policy: a function of theta (P, n), z (B, Z), c (B, C), h (B, H) that gives actions (B, A)
                 with TensorFlow's operations; B = P * E, candidate by candidate. Keep one function for
                 all calls: each new one is compiled again.
             theta: (P, n).
             steps: a dream is cut after so many.
             seed: of all, or one for each candidate. Episode e of a candidate with seed s is the dream
                 (s, e), whoever else dreams; the world v2 dreams (s, 0) after `reset(seed=s)`.
-            temperature: 1 as the MDN-RNN expects; less is surer, more is stranger.
+            temperature: 1 as the dynamics expect; less is surer, more is stranger.
             trace: also return every step, at the price of the RAM for it.
         Raises:
             ConfigError: a number is out of its range, or the shapes do not fit.
@@ -128,13 +127,12 @@ class Dream:
         if key not in self._compiled:
             while len(self._compiled) >= POLICIES:
                 self._compiled.pop(next(iter(self._compiled)))
-            config, floats = self.memory.config, tf.float32
-            signature = [tf.TensorSpec([None, None], floats), tf.TensorSpec([None, config.z_size], floats)]
-            signature += [tf.TensorSpec([None, config.hidden_size], floats)] * 2
+            sizes, floats = self.dynamics.config, tf.float32
+            widths = (None, sizes.z_size, sizes.cell_size, sizes.hidden_size)
+            signature = [tf.TensorSpec([None, width], floats) for width in widths]
             signature += [tf.TensorSpec([None], kind) for kind in (floats, tf.int32, tf.bool)]
-            signature += [
-                tf.TensorSpec([None, None, width], floats) for width in (config.z_size + 1, config.z_size)
-            ]
+            chance = (sizes.uniform_size + 1, sizes.normal_size)
+            signature += [tf.TensorSpec([None, None, width], floats) for width in chance]
             signature += [tf.TensorSpec([], floats)]
 
             def loop(theta: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
@@ -160,25 +158,21 @@ class Dream:
     ) -> tuple[Tensor, ...]:
         """T steps of all rows."""
         uniform, normal = (tf.transpose(noise, (1, 0, 2)) for noise in (uniform, normal))  # (T, B, ...)
-        steps, sizes = tf.shape(uniform)[0], self.memory.config
+        steps = tf.shape(uniform)[0]
         rows = tuple(tf.TensorArray(tf.float32, steps) for _ in Trace._fields) if trace else ()
 
         def body(t: Tensor, carried: tuple[Tensor, ...], rows: tuple[Any, ...]) -> tuple[Any, ...]:
             z, c, h, total, length, alive = carried
             action = policy(theta, z, c, h)
-            c, h, out = graph.advance(self._weights, z, action, c, h)
             chance = uniform[t]
-            going, ending, end = equations.end_and_rewards(tf, out, sizes)
-            ended = chance[:, -1] < end
-            reward = tf.where(ended, ending, going)
-            rows = tuple(r.write(t, v) for r, v in zip(rows, (z, action, reward, end), strict=False))
+            found = self._step(z, action, h, c, chance[:, :-1], normal[t], temperature)
+            ended = chance[:, -1] < found.end
+            reward = tf.where(ended, found.end_reward, found.reward)
+            rows = tuple(r.write(t, v) for r, v in zip(rows, (z, action, reward, found.end), strict=False))
             total = total + tf.where(alive, reward, 0.0)
             length = length + tf.cast(alive, tf.int32)
             alive = tf.logical_and(alive, tf.logical_not(ended))
-            z = graph.sample(
-                sizes, out, z, self._residual_scale, chance, normal[t], temperature, self._bounds
-            )
-            return t + 1, (z, c, h, total, length, alive), rows
+            return t + 1, (found.z, found.c, found.h, total, length, alive), rows
 
         def carry_state(t: Tensor, carried: tuple[Tensor, ...], rows: tuple[Any, ...]) -> Tensor:
             return tf.logical_and(t < steps, tf.logical_or(trace, tf.reduce_any(carried[-1])))
@@ -194,22 +188,18 @@ class _Table:
     def __init__(
         self, dream: Dream, theta: npt.NDArray[np.float32], episodes: int, seeds: list[int]
     ) -> None:
-        config = dream.memory.config
-        self._size, self._episodes = config.z_size, episodes
+        self._dynamics, self._episodes = dream.dynamics, episodes
         count = len(theta)
         places = [(seed, e) for seed in seeds for e in range(episodes)]
-        self._noise = Noise.of(places, config.z_size)  # candidate by candidate
-        begun = [noise.begin() for noise in self._noise]
-        chance, normal = (np.array(part) for part in zip(*begun, strict=True))
-        first = np.clip(dream.initial.draw(chance, normal), *dream.memory.bounds)
-        known = dream.initial.recall(chance, config.hidden_size)
+        self._noise = Noise.of(places, dream.dynamics.config.z_size)  # candidate by candidate
+        first, state = begin_dreams(dream.dynamics, dream.initial, self._noise)
         self._scores = [np.zeros((count, episodes), kind) for kind in (np.float32, np.int64, np.bool_)]
         self._scores[2][:] = True
         self._candidates = np.arange(count)  # which are in the batch, filled up at its end
         rows = self._filled(self._candidates)
         z, h, c = (
             part.reshape(count, episodes, -1)[rows].reshape(len(rows) * episodes, -1)
-            for part in (first, *known)
+            for part in (first, *state)
         )
         flat = [np.zeros(len(z), np.float32), np.zeros(len(z), np.int32), np.ones(len(z), np.bool_)]
         flat[2].reshape(len(rows), episodes)[len(self._candidates) :] = False
@@ -222,11 +212,9 @@ class _Table:
         return np.resize(candidates, -(-len(candidates) // unit) * unit)
 
     def draw(self, steps: int) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-        """The noise of the next steps, (B, T, Z + 1) uniform and (B, T, Z) normal."""
+        """The noise of the next steps, see `chance_arrays`; B rows."""
         rows, known = len(self.theta) * self._episodes, len(self._candidates) * self._episodes
-        uniform = np.empty((rows, steps, self._size + 1), np.float32)
-        normal = np.empty((rows, steps, self._size), np.float32)
-        uniform[known:], normal[known:] = 0, 0
+        uniform, normal = chance_arrays(self._dynamics, rows, steps)
         firsts = self._candidates * self._episodes
         noises = [self._noise[first + e] for first in firsts for e in range(self._episodes)]
         workers = min(threads_used(), -(-known * steps // A_THREAD))

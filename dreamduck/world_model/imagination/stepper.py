@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import ConfigError, ResetNeeded
+from dreamduck.world_model.dynamics import Dynamics, FloatArray, InitialZ, Prediction, RecurrentState
+from dreamduck.world_model.dynamics.start_states import begin
+from dreamduck.world_model.dynamics.state import features
 from dreamduck.world_model.imagination import TEMPERATURE
 from dreamduck.world_model.imagination.noise import POSITION, Noise
-from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ, LSTMState, Prediction
-from dreamduck.world_model.mdn_rnn.mixture import FloatArray
 
 
 class DreamStep(NamedTuple):
@@ -31,11 +32,13 @@ class DreamState(NamedTuple):
 
     z: FloatArray  # (N, Z)
     h: FloatArray  # (N, H)
-    c: FloatArray  # (N, H)
+    c: FloatArray  # (N, C)
     streams: npt.NDArray[np.uint64]  # (N, 2, 6), where each dream's random streams stand
 
 
-def start_dreams(dynamics: MDNRNN, initial: InitialZ, seeds: Sequence[int], episode: int = 0) -> DreamState:
+def start_dreams(
+    dynamics: Dynamics, initial: InitialZ, seeds: Sequence[int], episode: int = 0
+) -> DreamState:
     """Begin N dreams.
 
     Args:
@@ -45,17 +48,23 @@ def start_dreams(dynamics: MDNRNN, initial: InitialZ, seeds: Sequence[int], epis
         episode: which dream of each seed.
     """
     noises = Noise.of([(int(seed), episode) for seed in seeds], dynamics.config.z_size)
+    z, state = begin_dreams(dynamics, initial, noises)
+    streams = np.array([noise.position() for noise in noises], np.uint64).reshape(-1, *POSITION)
+    return DreamState(z, state.h, state.c, streams)
+
+
+def begin_dreams(
+    dynamics: Dynamics, initial: InitialZ, noises: Sequence[Noise]
+) -> tuple[FloatArray, RecurrentState]:
+    """The first latents (N, Z) and states of N dreams."""
     begun = [noise.begin() for noise in noises]
     uniform = np.array([first for first, _ in begun])
     normal = np.array([second for _, second in begun], np.float32).reshape(-1, dynamics.config.z_size)
-    z = np.clip(initial.draw(uniform, normal), *dynamics.bounds)
-    known = initial.recall(uniform, dynamics.config.hidden_size)
-    streams = np.array([noise.position() for noise in noises], np.uint64).reshape(-1, *POSITION)
-    return DreamState(z, known.h, known.c, streams)
+    return begin(dynamics, initial, uniform, normal)
 
 
 def step_dreams(
-    dynamics: MDNRNN, state: DreamState, actions: npt.ArrayLike, temperature: float
+    dynamics: Dynamics, state: DreamState, actions: npt.ArrayLike, temperature: float
 ) -> tuple[DreamState, DreamStep]:
     """One step of N dreams.
 
@@ -67,36 +76,43 @@ def step_dreams(
     Raises:
         ConfigError: a temperature that is not more than 0.
     """
-    count, size = state.z.shape
-    uniform, normal = np.empty((count, 1, size + 1), np.float32), np.empty((count, 1, size), np.float32)
+    uniform, normal = chance_arrays(dynamics, len(state.z))
     streams = state.streams.copy()
-    noise = Noise(0, 0, size)
-    for row in range(count):
+    noise = Noise(0, 0, dynamics.config.z_size)
+    for row in range(len(state.z)):
         noise.move_to(streams[row])
         noise.draw(uniform[row], normal[row])
         streams[row] = noise.position()
+    recurrent = RecurrentState(state.h, state.c)
     chance = uniform[:, 0], normal[:, 0]
-    z, lstm, found = _step(
-        dynamics, state.z, actions, LSTMState(state.h, state.c), *chance, check_temperature(temperature)
+    z, recurrent, found = _step(
+        dynamics, state.z, actions, recurrent, *chance, check_temperature(temperature)
     )
-    return DreamState(z, lstm.h, lstm.c, streams), found
+    return DreamState(z, recurrent.h, recurrent.c, streams), found
+
+
+def chance_arrays(dynamics: Dynamics, count: int, steps: int = 1) -> tuple[FloatArray, FloatArray]:
+    """Room for the random numbers of N dreams: (N, T, U + 1), the last for the end, and (N, T, N')."""
+    sizes = dynamics.config
+    return (
+        np.zeros((count, steps, sizes.uniform_size + 1), np.float32),
+        np.zeros((count, steps, sizes.normal_size), np.float32),
+    )
 
 
 def _step(
-    dynamics: MDNRNN,
+    dynamics: Dynamics,
     z: FloatArray,
     actions: npt.ArrayLike,
-    state: LSTMState,
+    state: RecurrentState,
     uniform: FloatArray,
     normal: FloatArray,
     temperature: float,
-) -> tuple[FloatArray, LSTMState, DreamStep]:
-    """The next latents and states of N dreams, from chance (N, Z + 1) and (N, Z)."""
-    state = dynamics.advance(z, actions, state)
-    prediction = dynamics.predict(z, state)
+) -> tuple[FloatArray, RecurrentState, DreamStep]:
+    """The next latents and states of N dreams, from their random numbers."""
+    z, state, prediction = dynamics.step(z, actions, state, uniform[:, :-1], normal, temperature)
     # At temperature 0 the likelier of the two comes, as with everything else.
     ended = (uniform[:, -1] if temperature > 0 else 0.5) < prediction.end
-    z = dynamics.draw(prediction.mixture, uniform[:, :-1], normal, temperature)
     reward = np.where(ended, prediction.end_reward, prediction.reward)
     return z, state, DreamStep(reward, ended, prediction)
 
@@ -105,30 +121,28 @@ class Dreams:
     """N dreams side by side.
 
     Args:
-        memory: what is dreamt.
+        dynamics: what is dreamt.
         initial: where it begins.
         count: N.
-        temperature: 1 as the MDN-RNN expects; less is surer, more is stranger.
+        temperature: 1 as the dynamics expect; less is surer, more is stranger.
     Raises:
         ConfigError: a temperature that is not more than 0.
     """
 
     def __init__(
-        self, memory: MDNRNN, initial: InitialZ, count: int = 1, temperature: float = TEMPERATURE
+        self, dynamics: Dynamics, initial: InitialZ, count: int = 1, temperature: float = TEMPERATURE
     ) -> None:
-        self.memory, self.initial, self.count = memory, initial, count
+        self.dynamics, self.initial, self.count = dynamics, initial, count
         self.temperature = check_temperature(temperature)
-        size = memory.config.z_size
-        self.z: FloatArray = np.zeros((count, size), np.float32)
-        self.state = memory.start(count)
+        self.z: FloatArray = np.zeros((count, dynamics.config.z_size), np.float32)
+        self.state = dynamics.start(count)
         self._noise: list[Noise | None] = [None] * count
-        self._uniform = np.zeros((count, 1, size + 1), np.float32)
-        self._normal = np.zeros((count, 1, size), np.float32)
+        self._uniform, self._normal = chance_arrays(dynamics, count)
 
     @property
     def observation(self) -> FloatArray:
-        """(N, Z + 2H) [z, c, h]."""
-        return np.concatenate([self.z, self.state.c, self.state.h], axis=1)
+        """(N, Z + C + H) [z, c, h]."""
+        return features(self.z, self.state)
 
     def reset(self, seeds: Sequence[int], rows: Sequence[int] | None = None, episode: int = 0) -> None:
         """Begin dreams.
@@ -137,13 +151,12 @@ class Dreams:
             seeds: one for each dream that begins.
             rows: which; all by default.
         """
-        noises = Noise.of([(int(seed), episode) for seed in seeds], self.memory.config.z_size)
-        for row, noise in zip(range(self.count) if rows is None else rows, noises, strict=True):
+        noises = Noise.of([(int(seed), episode) for seed in seeds], self.dynamics.config.z_size)
+        chosen = np.arange(self.count) if rows is None else np.asarray(rows, np.intp)
+        for row, noise in zip(chosen, noises, strict=True):
             self._noise[row] = noise
-            uniform, normal = noise.begin()
-            self.z[row] = np.clip(self.initial.draw(uniform, normal), *self.memory.bounds)
-            known = self.initial.recall(uniform, self.memory.config.hidden_size)
-            self.state.h[row], self.state.c[row] = known
+        self.z[chosen], state = begin_dreams(self.dynamics, self.initial, noises)
+        self.state.put(chosen, state)
 
     def step(self, actions: npt.ArrayLike) -> DreamStep:
         """Dream on.
@@ -157,7 +170,7 @@ class Dreams:
             self._begun(noise).draw(uniform, normal)
         chance = self._uniform[:, 0], self._normal[:, 0]
         self.z, self.state, found = _step(
-            self.memory, self.z, actions, self.state, *chance, self.temperature
+            self.dynamics, self.z, actions, self.state, *chance, self.temperature
         )
         return found
 
@@ -172,7 +185,7 @@ class Dreams:
 
     def set_state(self, state: DreamState) -> None:
         """Go on from what `get_state` gave, of as many dreams."""
-        self.z, self.state = state.z.copy(), LSTMState(state.h.copy(), state.c.copy())
+        self.z, self.state = state.z.copy(), RecurrentState(state.h, state.c).copy()
         self._noise = [Noise(0, 0, self.z.shape[1]) for _ in range(self.count)]
         for noise, position in zip(self._noise, state.streams, strict=True):
             self._begun(noise).move_to(position)

@@ -30,7 +30,7 @@ AHEAD = 4  # episodes read while others are encoded; each takes 2 MB
 
 
 def make_series(
-    records: PathLike, vision: VAE, where: PathLike, limit: int | None = None, fresh: bool = False
+    records: PathLike, vae: VAE, where: PathLike, limit: int | None = None, fresh: bool = False
 ) -> Series:
     """Encode a folder of recordings and write the series, unless it lies there already.
 
@@ -45,30 +45,30 @@ def make_series(
         ConfigError: a file is there that is not of these recordings and weights, and not `fresh`.
     """
     recordings = find_recordings(records, limit)
-    made_of = {"records": data_fingerprint(recordings), "vision": vision.weights}
+    made_of = {"records": data_fingerprint(recordings), "vision": vae.weights}
     path = path_of(where)
     if not fresh and _made_of(path) == made_of:
         log.info("%s is already of these recordings and weights", path)
         return read_series(path)
     with claim("series", [path], fresh=fresh):
-        write_series(path, encode(recordings, vision))
+        write_series(path, encode(recordings, vae))
     return read_series(path)
 
 
-def encode(recordings: Recordings, vision: VAE) -> Series:
+def encode(recordings: Recordings, vae: VAE) -> Series:
     """Encode episodes, one after another.
 
     Raises:
         RecordError: a file changed since it was found.
     """
-    rows, size = int(recordings.lengths.sum()), vision.z_size
+    rows, size = int(recordings.lengths.sum()), vae.z_size
     offsets = np.concatenate([[0], np.cumsum(recordings.lengths)]).astype(np.int64)
     mu, logvar = np.empty((2, rows, size), np.float32)
     action, reward = np.empty((rows, 2), np.float32), np.empty(rows, np.float32)
     done = np.empty(rows, np.bool_)
     maps: collections.Counter[str] = collections.Counter()
     environment: tuple[str, dict[str, Any]] | None = None
-    encoder = BatchEncoder(vision.parameters)
+    encoder = BatchEncoder(vae.parameters)
     frames, held, row = np.empty((SIZE, *FRAME_SHAPE), np.uint8), 0, 0  # waiting, and where they belong
     with progress(total=rows, desc="encoding", unit="frame") as bar:
         for i, episode in enumerate(_episodes(recordings)):
@@ -85,7 +85,7 @@ def encode(recordings: Recordings, vision: VAE) -> Series:
                     row, held = row + held, 0
     meta = {
         "records": data_fingerprint(recordings),
-        "vision": vision.weights,
+        "vision": vae.weights,
         "maps": dict(sorted(maps.items())),
         "dreamduck": dreamduck.__version__,
         **({} if environment is None else {ENVIRONMENT: environment[1]}),

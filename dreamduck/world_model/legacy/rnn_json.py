@@ -18,7 +18,8 @@ import numpy.typing as npt
 from dreamduck.common.errors import WeightsError
 from dreamduck.common.readers import JSON_LEGACY_BYTES, PathLike, begins_with, read_json
 from dreamduck.common.storage import write_json
-from dreamduck.world_model.mdn_rnn.layout import MIXTURES, MDNRNNConfig, Parameters, check_parameters
+from dreamduck.world_model.mdn_rnn.layout import MIXTURES, MDNRNNConfig, check_parameters
+from dreamduck.world_model.weights_format import Parameters
 
 SCALE = 10_000
 FORGET_BIAS = 1.0

@@ -11,7 +11,8 @@ import numpy as np
 from dreamduck.common.errors import WeightsError
 from dreamduck.common.readers import JSON_LEGACY_BYTES, PathLike, read_json
 from dreamduck.common.storage import write_json
-from dreamduck.world_model.vae.layout import Parameters, check_parameters, shapes
+from dreamduck.world_model.vae.layout import check_parameters, shapes
+from dreamduck.world_model.weights_format import Parameters
 
 SCALE = 10_000
 MU_INDEX = 8  # the place of enc_fc_mu's kernel, which tells the size of the latent

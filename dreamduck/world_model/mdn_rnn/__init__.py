@@ -3,9 +3,6 @@
 Prediction needs no TensorFlow (`step`); training loads it (`network`, `trainer`)."""
 
 from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig
-from dreamduck.world_model.mdn_rnn.start_states import InitialZ
 from dreamduck.world_model.mdn_rnn.step import MDNRNN, LSTMState, Prediction
 
-FIRST, MIDWAY = BEGINNINGS = ("first", "midway")
-
-__all__ = ["BEGINNINGS", "MDNRNN", "InitialZ", "LSTMState", "MDNRNNConfig", "Prediction"]
+__all__ = ["MDNRNN", "LSTMState", "MDNRNNConfig", "Prediction"]

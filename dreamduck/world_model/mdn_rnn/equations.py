@@ -1,20 +1,31 @@
 """The MDN-RNN's equations, once for every array library: the LSTM's cell, its heads, the draw of a latent.
 
 `xp` is `numpy`, `tensorflow`, or what builds ONNX graphs (`dreamduck.export.graphs`): a module or an object
-with `tanh`, `exp`, `sqrt`, `where`, `maximum`, `minimum`, and arrays with operators and slices.
+with `concat`, `matmul`, `tanh`, `exp`, `sqrt`, `where`, `maximum`, `minimum`, and arrays with operators and
+slices.
 
 Source: Hochreiter & Schmidhuber 1997 with Gers et al.'s forget gate; Ha & Schmidhuber 2018, App. A.2."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from dreamduck.world_model.mdn_rnn.layout import ALIVE, ENDED, FloatArray, MDNRNNConfig
+from dreamduck.world_model.dynamics import FloatArray
+from dreamduck.world_model.mdn_rnn.layout import ALIVE, ENDED, MDNRNNConfig
 
 Array = Any
+
+
+class StepWeights(NamedTuple):
+    """The weights as one step uses them."""
+
+    gates: Array  # (Z + A + H, 4H), halved but for the candidate's
+    gates_bias: Array  # (4H,)
+    heads: Array  # (H, 3KZ + 3), side by side
+    heads_bias: Array  # (3KZ + 3,)
 
 
 def gate_halves(hidden_size: int) -> FloatArray:
@@ -59,6 +70,26 @@ def cell(xp: Any, gates: Array, c: Array) -> tuple[Array, Array]:
     input_gate, forget_gate, candidate, output_gate = opened(gates)
     c = forget_gate * c + input_gate * candidate
     return output_gate * xp.tanh(c), c
+
+
+def advance(
+    xp: Any, weights: StepWeights, z: Array, action: Array, h: Array, c: Array
+) -> tuple[Array, Array, Array]:
+    """The LSTM's step, and what all heads give.
+
+    Args:
+        xp: the array library.
+        weights: its arrays.
+        z: (B, Z).
+        action: (B, A).
+        h: (B, H).
+        c: likewise.
+    Returns:
+        h, c, out: (B, H) twice and (B, 3KZ + 3).
+    """
+    gates = xp.tanh(xp.matmul(xp.concat([z, action, h], 1), weights.gates) + weights.gates_bias)
+    h, c = cell(xp, gates, c)
+    return h, c, xp.matmul(h, weights.heads) + weights.heads_bias
 
 
 def mixture_columns(out: Array, config: MDNRNNConfig) -> tuple[list[Array], list[Array], list[Array]]:
@@ -131,3 +162,31 @@ def draw(
         mean = mean + residual
     drawn = mean + xp.exp(logstd) * normal * xp.sqrt(temperature)
     return xp.minimum(xp.maximum(drawn, bounds[0]), bounds[1])
+
+
+def draw_from_heads(
+    xp: Any,
+    config: MDNRNNConfig,
+    out: Array,
+    z: Array,
+    residual_scale: Array,
+    uniform: Array,
+    normal: Array,
+    temperature: Any,
+    bounds: Sequence[Array],
+) -> Array:
+    """`draw`, straight from the heads' columns.
+
+    Args:
+        xp: the array library.
+        config: the sizes.
+        out: (B, 3KZ + 3), what the heads gave.
+        z: (B, Z), the latent before.
+        residual_scale: (Z,), of that latent which is added to the means; unused without `residual`.
+        uniform: see `draw`, as all that follows.
+    Returns:
+        (B, Z).
+    """
+    residual = residual_scale * z if config.residual else None
+    columns = mixture_columns(out, config)
+    return draw(xp, *columns, uniform, normal, temperature, bounds, residual)

@@ -1,44 +1,15 @@
-"""The MDN-RNN's step and draw in TensorFlow, by the equations that numpy runs; its LSTM over a sequence.
+"""The LSTM over a sequence in TensorFlow, with a gradient of its own.
 
-The LSTM over a sequence has a gradient of its own (`benchmarks/memory.py` shows what it gains); tests hold
-it to Keras's layer and to the equations."""
+`benchmarks/memory.py` shows what it gains; tests hold it to Keras's layer and to the equations."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from dreamduck.common.backend import tf
 from dreamduck.world_model.mdn_rnn import equations
-from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig
 
 Tensor = Any
-
-
-class StepWeights(NamedTuple):
-    """The weights as one step uses them, as `MDNRNN.merged` describes them."""
-
-    gates: Tensor  # (Z + A + H, 4H), halved but for the candidate's
-    gates_bias: Tensor  # (4H,)
-    heads: Tensor  # (H, 3KZ + 3)
-    heads_bias: Tensor  # (3KZ + 3,)
-
-
-def advance(
-    weights: StepWeights, z: Tensor, action: Tensor, c: Tensor, h: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
-    """`MDNRNN.advance`, and what all heads give.
-
-    Args:
-        z: (B, Z).
-        action: (B, A).
-        c: (B, H).
-        h: likewise.
-    Returns:
-        c, h, out: (B, H) twice and (B, 3KZ + 3).
-    """
-    gates = tf.tanh(tf.matmul(tf.concat([z, action, h], 1), weights.gates) + weights.gates_bias)
-    h, c = equations.cell(tf, gates, c)
-    return c, h, tf.matmul(h, weights.heads) + weights.heads_bias
 
 
 def lstm(
@@ -115,36 +86,3 @@ def _lstm(x: Tensor, h: Tensor, c: Tensor, kernel: Tensor, recurrent: Tensor, bi
         return by_input, d_h, d_c, by_weight[:width], by_weight[width:], tf.reduce_sum(flat, 0)
 
     return (tf.transpose(hidden, (1, 0, 2)), h, c), gradient
-
-
-def sample(
-    config: MDNRNNConfig,
-    out: Tensor,
-    z: Tensor,
-    residual_scale: Tensor,
-    uniform: Tensor,
-    normal: Tensor,
-    temperature: Tensor,
-    bounds: Tensor,
-) -> Tensor:
-    """`mixture.sample`, straight from the heads' columns.
-
-    Args:
-        out: (B, 3KZ + 3), what the heads gave.
-        z: (B, Z), the latent before.
-        residual_scale: (Z,), of that latent which is added to the means; unused without `residual`.
-        uniform: (B, Z) or more columns.
-        normal: (B, Z).
-        bounds: (2, Z), the least and the greatest value of each latent.
-    Returns:
-        (B, Z).
-    """
-    return equations.draw(
-        tf,
-        *equations.mixture_columns(out, config),
-        uniform[:, : config.z_size],
-        normal,
-        temperature,
-        bounds,
-        residual_scale * z if config.residual else None,
-    )

@@ -1,8 +1,7 @@
 """The shape of the MDN-RNN, and its weights as plain arrays.
 
-Source: Ha & Schmidhuber 2018, App. A.2. Everything that reads,
-writes or runs weights speaks of them as `Parameters`: a dictionary from names to arrays. The LSTM's
-gates stand in Keras's order (input, forget, candidate, output); the mixture's columns are (3, K, Z):
+Source: Ha & Schmidhuber 2018, App. A.2. The LSTM's gates stand in Keras's order (input,
+forget, candidate, output); the mixture's columns are (3, K, Z):
 log weights, means, log standard deviations."""
 
 from __future__ import annotations
@@ -10,18 +9,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.config import check, option
-from dreamduck.common.errors import WeightsError
-from dreamduck.common.readers import to_float32
 from dreamduck.common.seeding import generator
+from dreamduck.world_model.weights_format import Parameters, WeightsFormat, place_in_layer
 
-FloatArray = npt.NDArray[np.float32]
-Parameters = dict[str, FloatArray]
-
+KIND = "mdn-rnn"  # as a card names it
 Z_SIZE, ACTION_SIZE, HIDDEN_SIZE, MIXTURES = 64, 2, 512, 5
 TRAINING_STEPS = 20_000  # after 4,000 it is chance whether what learned in the dream drives
 SIZE_LIMIT = 65_536  # a larger one is a damaged file
@@ -41,6 +38,21 @@ class MDNRNNConfig:
 
     def __post_init__(self) -> None:
         check(self)
+
+    @property
+    def cell_size(self) -> int:
+        """Numbers in the LSTM's cell."""
+        return self.hidden_size
+
+    @property
+    def uniform_size(self) -> int:
+        """Numbers in [0, 1) that a draw takes: one chooses the Gaussian of each latent."""
+        return self.z_size
+
+    @property
+    def normal_size(self) -> int:
+        """Standard normal numbers that a draw takes."""
+        return self.z_size
 
     @property
     def input_size(self) -> int:
@@ -71,6 +83,24 @@ def shapes(config: MDNRNNConfig) -> dict[str, tuple[int, ...]]:
     }
 
 
+def _place(name: str) -> str:
+    layer, variable = name.split("/")
+    if layer != "core":
+        return place_in_layer(name)
+    return f"core/cell/vars/{('kernel', 'recurrent_kernel', 'bias').index(variable)}"
+
+
+FORMAT: WeightsFormat[MDNRNNConfig] = WeightsFormat(
+    name="rnn",
+    title="MDN-RNN",
+    script="rnn_train.py",
+    shapes=shapes,
+    place=_place,
+    groups=("core/vars", "vars"),
+    older={"head_share/kernel": 1.0},
+)
+
+
 def initial_parameters(config: MDNRNNConfig, seed: int) -> Parameters:
     """First weights: Glorot's uniform kernels, an orthogonal recurrent one, forget biases of 1.
 
@@ -95,25 +125,7 @@ def initial_parameters(config: MDNRNNConfig, seed: int) -> Parameters:
 
 
 def check_parameters(
-    arrays: Mapping[str, npt.NDArray[np.generic]], config: MDNRNNConfig, source: str = "weights"
+    arrays: Mapping[str, npt.NDArray[Any]], config: MDNRNNConfig, source: str = "weights"
 ) -> Parameters:
-    """The arrays as float32 in the standard order.
-
-    Args:
-        source: what an error message calls them, for example the file's path.
-    Raises:
-        WeightsError: a name is missing or unknown, a shape is wrong, a number is not finite.
-    """
-    expected = shapes(config)
-    wrong = sorted(set(expected) ^ set(arrays))
-    if wrong:
-        raise WeightsError(f"{source}: not this memory; missing or unknown: {', '.join(wrong)}")
-    checked: Parameters = {}
-    for name, shape in expected.items():
-        array = np.asarray(arrays[name])
-        if array.shape != shape or array.dtype.kind not in "fiu":
-            raise WeightsError(f"{source}: {name} is {array.dtype} {array.shape}, expected numbers {shape}")
-        checked[name] = np.ascontiguousarray(to_float32(array))
-        if not np.isfinite(checked[name]).all():
-            raise WeightsError(f"{source}: {name} has numbers that are not finite; train it again")
-    return checked
+    """See `WeightsFormat.check`."""
+    return FORMAT.check(arrays, config, source)

@@ -10,13 +10,10 @@ import math
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from dreamduck.world_model.dynamics import Z_LIMIT, FloatArray
 from dreamduck.world_model.mdn_rnn import equations
 
-FloatArray = npt.NDArray[np.float32]
-
-Z_LIMIT = 50.0  # no latent is drawn beyond it, where it is not known what training saw
 LOG_SQRT_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
@@ -52,6 +49,12 @@ def log_likelihood(mixture: Mixture, z: FloatArray) -> FloatArray:
 def expected(mixture: Mixture) -> FloatArray:
     """The mean of the mixture, (B, Z)."""
     return (np.exp(mixture.logmix) * mixture.mix_mu).sum(axis=1)
+
+
+def entropy(mixture: Mixture) -> FloatArray:
+    """How undecided it is between its Gaussians [nats], the mean over the latents, (B,)."""
+    found: FloatArray = -(np.exp(mixture.logmix) * mixture.logmix).sum(axis=1).mean(axis=1)
+    return found
 
 
 def likeliest(mixture: Mixture) -> FloatArray:

@@ -12,7 +12,8 @@ import numpy as np
 
 from dreamduck.common.backend import FLOAT, has_gpu, keras
 from dreamduck.world_model.mdn_rnn import equations, graph
-from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig, Parameters, check_parameters, shapes
+from dreamduck.world_model.mdn_rnn.layout import FORMAT, MDNRNNConfig
+from dreamduck.world_model.trainer import Network
 
 ops = keras.ops
 Tensor = Any
@@ -50,12 +51,14 @@ class ResidualScale(keras.layers.Layer):
         return inputs * self.kernel
 
 
-class MDNRNNNetwork(keras.Model):
+class MDNRNNNetwork(Network):
     """LSTM and heads.
 
     Args:
         config: the sizes.
     """
+
+    weights_format = FORMAT
 
     def __init__(self, config: MDNRNNConfig, **kwargs: Any) -> None:
         super().__init__(**{"dtype": FLOAT, **kwargs})
@@ -101,44 +104,22 @@ class MDNRNNNetwork(keras.Model):
         reward, end = self.head_reward(hidden), self.head_end(hidden)[..., 0]
         return Heads(self.head_mixture(hidden), residual, reward, end), h, c
 
-    def merged(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def merged(self) -> equations.StepWeights:
         """The weights as `MDNRNN.merged` gives them."""
         kernel, recurrent, bias = self.core.weights
         halves = equations.gate_halves(self.sizes.hidden_size)
         heads = (self.head_mixture, self.head_reward, self.head_end)
-        return (
+        return equations.StepWeights(
             ops.concatenate([kernel, recurrent]) * halves,
             bias * halves,
             ops.concatenate([head.kernel for head in heads], axis=1),
             ops.concatenate([head.bias for head in heads]),
         )
 
-    def _parts(self) -> list[Any]:
-        return [self.core, self.head_mixture, self.head_reward, self.head_end, self.head_share]
-
     def freeze(self) -> None:
         """Train the heads for reward and end alone."""
         for layer in (self.core, self.head_mixture, self.head_share):
             layer.trainable = False
-
-    def parameters(self) -> Parameters:
-        """The weights as arrays; see `layout.shapes`."""
-        found = {}
-        for layer in self._parts():
-            for variable in layer.weights:
-                found[f"{layer.name}/{variable.name}"] = ops.convert_to_numpy(variable)
-        return {name: found[name] for name in shapes(self.sizes)}
-
-    def set_parameters(self, parameters: Parameters) -> None:
-        """Take weights over from arrays.
-
-        Raises:
-            WeightsError: they do not fit.
-        """
-        checked = check_parameters(parameters, self.sizes)
-        for layer in self._parts():
-            for variable in layer.weights:
-                variable.assign(checked[f"{layer.name}/{variable.name}"])
 
 
 def outputs_of(heads: Heads, config: MDNRNNConfig) -> Outputs:

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from dreamduck.common.seeding import generator
 from dreamduck.world_model.latents import Series
 from dreamduck.world_model.mdn_rnn.mixture import log_likelihood
-from dreamduck.world_model.mdn_rnn.step import MDNRNN, LSTMState
+from dreamduck.world_model.mdn_rnn.step import MDNRNN
 
 Floats = npt.NDArray[np.floating]
 TOGETHER = 64  # episodes run side by side
@@ -21,7 +21,7 @@ NOISE_KEY = 3
 
 
 def one_step_metrics(
-    memory: MDNRNN, series: Series, episodes: Sequence[int], seed: int = 0
+    rnn: MDNRNN, series: Series, episodes: Sequence[int], seed: int = 0
 ) -> dict[str, float]:
     """Run over whole episodes, each from its first step, with latents drawn from mu and logvar.
 
@@ -31,10 +31,10 @@ def one_step_metrics(
         reward_error: mean squared error over the variance.
         end_auc: area under the ROC curve of the end's probability; nan without ends.
         end_cross_entropy [nats], end_rate and end_expected: how often episodes end, and how often the
-        memory expects it. steps, ends: how many were judged.
+        MDN-RNN expects it. steps, ends: how many were judged.
     """
     order = sorted(episodes, key=lambda e: -int(series.lengths[e]))
-    parts = [_run(memory, series, order[at : at + TOGETHER], seed) for at in range(0, len(order), TOGETHER)]
+    parts = [_run(rnn, series, order[at : at + TOGETHER], seed) for at in range(0, len(order), TOGETHER)]
     nll, predicted, reward, end, done = (np.concatenate(column) for column in zip(*parts, strict=True))
     variance = float(reward.var())
     clipped = np.clip(end, 1e-7, 1 - 1e-7)
@@ -51,21 +51,19 @@ def one_step_metrics(
     }
 
 
-def _run(
-    memory: MDNRNN, series: Series, episodes: Sequence[int], seed: int
-) -> list[npt.NDArray[np.generic]]:
+def _run(rnn: MDNRNN, series: Series, episodes: Sequence[int], seed: int) -> list[npt.NDArray[np.generic]]:
     """The episodes, longest first, side by side; those that are over drop out."""
     first = series.offsets[:-1][list(episodes)]
     length = series.lengths[list(episodes)]
     noises = [generator(seed, NOISE_KEY, int(series.seeds[e])) for e in episodes]
-    state = memory.start(len(episodes))
+    state = rnn.start(len(episodes))
     found: list[list[npt.NDArray[np.generic]]] = [[], [], [], [], []]
     z = _draw(series, first, noises)
     for t in range(int(length[0])):
         count = int((length > t).sum())
         rows = first[:count] + t
-        state = memory.advance(z[:count], series.action[rows], LSTMState(state.h[:count], state.c[:count]))
-        prediction = memory.predict(z[:count], state)
+        state = rnn.advance(z[:count], series.action[rows], state.rows(slice(count)))
+        prediction = rnn.predict(z[:count], state)
         going = int((length > t + 1).sum())
         if going:
             z = _draw(series, first[:going] + t + 1, noises)

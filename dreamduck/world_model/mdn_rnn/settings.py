@@ -50,8 +50,8 @@ class TrainingConfig:
     checkpoint_every: int = option(50, "steps between checkpoints", low=1)
     heads_only: str | None = option(
         None,
-        "folder of a memory, also one of 2019: it is kept as it is, and only its heads for reward and end "
-        "are trained",
+        "folder of an MDN-RNN, also one of 2019: it is kept as it is, and only its heads for reward and "
+        "end are trained",
     )
     fresh: bool = option(False, "start over, whatever checkpoint there is")
 
@@ -78,6 +78,6 @@ class TrainingConfig:
                 given, found = getattr(self, field.name), getattr(sizes, field.name)
                 if given not in (field.default, found):
                     raise ConfigError(
-                        f"{field.name}: expected {found}, as the memory in {source} has it, got {given}; "
+                        f"{field.name}: expected {found}, as the MDN-RNN in {source} has it, got {given}; "
                         "leave the setting out"
                     )

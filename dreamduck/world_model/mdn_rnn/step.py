@@ -6,40 +6,36 @@ measures it), and it runs inside anybody's session, or beside OpenGL, where Tens
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.errors import WeightsError
 from dreamduck.common.products import Product
-from dreamduck.world_model.mdn_rnn import equations
-from dreamduck.world_model.mdn_rnn.layout import (
-    FloatArray,
-    MDNRNNConfig,
-    Parameters,
-    check_parameters,
-)
-from dreamduck.world_model.mdn_rnn.mixture import Z_LIMIT, Mixture, log_softmax, sample
+from dreamduck.world_model.dynamics import Dynamics, FloatArray, GraphStep, RecurrentState, Step, TensorStep
+from dreamduck.world_model.mdn_rnn import equations, files
+from dreamduck.world_model.mdn_rnn.layout import KIND, MDNRNNConfig, check_parameters, initial_parameters
+from dreamduck.world_model.mdn_rnn.mixture import Mixture, entropy, log_softmax, sample
+from dreamduck.world_model.weights_format import Parameters
 
-
-class LSTMState(NamedTuple):
-    """What the MDN-RNN carries from step to step."""
-
-    h: FloatArray  # (B, H), the LSTM's output
-    c: FloatArray  # (B, H), its cell
+LSTMState = RecurrentState  # h, the LSTM's output, and c, its cell
 
 
 class Prediction(NamedTuple):
     """What follows the action just taken."""
 
     mixture: Mixture  # of the next latent
-    reward: FloatArray  # (B,), of this action, if the episode goes on
+    reward: FloatArray  # (B,), of this action, if the episode continues
     end_reward: FloatArray  # (B,), if the episode ends with it
     end: FloatArray  # (B,), probability that it ends
 
+    def entropy(self) -> FloatArray:
+        """(B,), see `mixture.entropy`."""
+        return entropy(self.mixture)
 
-class MDNRNN:
+
+class MDNRNN(Dynamics):
     """A trained MDN-RNN, step by step, for B cars at once.
 
     Args:
@@ -49,30 +45,52 @@ class MDNRNN:
         weights: their fingerprint.
     Raises:
         WeightsError: the parameters do not fit the sizes, or the card's range of latents is none.
-
-    Attributes:
-        bounds: (2, Z), the range of each latent that training saw, which no dream leaves.
     """
+
+    kind: ClassVar[str] = KIND
+    config: MDNRNNConfig
 
     def __init__(
         self,
         parameters: Parameters,
         config: MDNRNNConfig,
-        card: dict[str, Any] | None = None,
+        card: Mapping[str, Any] | None = None,
         weights: str = "",
     ) -> None:
-        self.config = config
-        self.card = card or {}
-        self.weights = weights
-        self.bounds = latent_bounds(self.card, config)
+        super().__init__(config, card, weights)
         self.parameters = p = check_parameters(parameters, config)
-        gates, gates_bias, heads, heads_bias = self.merged()
-        self._gates, self._heads = Product(gates, gates_bias), Product(heads, heads_bias)
+        merged = self.merged()
+        self._gates = Product(merged.gates, merged.gates_bias)
+        self._heads = Product(merged.heads, merged.heads_bias)
         self.residual_scale = p.get("head_share/kernel", np.zeros(config.z_size, np.float32))
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """See `Dynamics.load`."""
+        return cls(*files.load(folder))
+
+    @classmethod
+    def sizes_of(cls, card: Mapping[str, Any], source: str) -> MDNRNNConfig:
+        """See `Dynamics.sizes_of`."""
+        return files.config_of(card, source)
+
+    def untrained(self, seed: int) -> Self:
+        """See `Dynamics.untrained`."""
+        return type(self)(initial_parameters(self.config, seed), self.config)
+
+    def save(self, folder: Path, card: Mapping[str, Any]) -> None:
+        """See `Dynamics.save`."""
+        files.save(folder, self.parameters, self.config, card)
+
+    @property
+    def multiply_adds(self) -> int:
+        """See `Dynamics.multiply_adds`: the gates' and the heads'."""
+        merged = self.merged()
+        return merged.gates.size + merged.heads.size
 
     @property
     def begins(self) -> bool:
-        """Whether the action's last number says that an episode begins, as in 2019's Doom memory."""
+        """Whether the action's last number says that an episode begins, as in Doom's of 2019."""
         return bool(self.card.get("begins", False))
 
     @property
@@ -82,42 +100,26 @@ class MDNRNN:
             return ""
         return "no rewards" if self.begins else "neither rewards nor ends"
 
-    def merged(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """The weights as one step uses them: gates (Z + A + H, 4H), halved but for the candidate's, their
-        bias, all heads side by side (H, 3KZ + 3), their bias.
-        """
+    def merged(self) -> equations.StepWeights:
+        """The weights as one step uses them."""
         p, halves = self.parameters, equations.gate_halves(self.config.hidden_size)
         heads = ("head_mixture", "head_reward", "head_end")
-        return (
+        return equations.StepWeights(
             np.concatenate([p["core/kernel"], p["core/recurrent_kernel"]]) * halves,
             p["core/bias"] * halves,
             np.concatenate([p[f"{head}/kernel"] for head in heads], axis=1),
             np.concatenate([p[f"{head}/bias"] for head in heads]),
         )
 
-    def start(self, count: int = 1) -> LSTMState:
-        """The state at the beginning of `count` episodes: zeros."""
-        shape = (count, self.config.hidden_size)
-        return LSTMState(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
-
-    def advance(self, z: FloatArray, action: npt.ArrayLike, state: LSTMState) -> LSTMState:
-        """Take in what was seen and done.
-
-        Args:
-            z: (B, Z).
-            action: (B, A).
-        """
+    def advance(self, z: FloatArray, action: npt.ArrayLike, state: RecurrentState) -> RecurrentState:
+        """See `Dynamics.advance`."""
         inputs = np.concatenate([z, np.asarray(action, dtype=np.float32), state.h], axis=1)
         gates = self._gates(inputs)
         np.tanh(gates, out=gates)
-        return LSTMState(*equations.cell(np, gates, state.c))
+        return RecurrentState(*equations.cell(np, gates, state.c))
 
-    def predict(self, z: FloatArray, state: LSTMState) -> Prediction:
-        """What follows, after `advance`.
-
-        Args:
-            z: (B, Z), the latent that `advance` took in.
-        """
+    def predict(self, z: FloatArray, state: RecurrentState) -> Prediction:
+        """See `Dynamics.predict`."""
         config = self.config
         out = self._heads(state.h)
         width = config.mixture_size
@@ -127,28 +129,31 @@ class MDNRNN:
         return Prediction(mixture, *equations.end_and_rewards(np, out, config))
 
     def draw(
-        self, mixture: Mixture, uniform: FloatArray, normal: FloatArray, temperature: float
-    ) -> FloatArray:
-        """The next latent, (B, Z), within what training saw; see `mixture.sample`."""
-        return sample(mixture, uniform, normal, temperature, self.bounds)
+        self,
+        prediction: Prediction,
+        state: RecurrentState,
+        uniform: FloatArray,
+        normal: FloatArray,
+        temperature: float,
+    ) -> Step:
+        """See `Dynamics.draw`; state and prediction stay as they are."""
+        z = sample(prediction.mixture, uniform, normal, temperature, self.bounds)
+        return Step(z, state, prediction)
 
+    def graph_step(self, xp: Any) -> GraphStep:
+        """See `Dynamics.graph_step`."""
+        weights = equations.StepWeights(*(xp.constant(array) for array in self.merged()))
+        residual_scale, bounds = xp.constant(self.residual_scale), xp.constant(self.bounds)
+        config = self.config
 
-def latent_bounds(card: Mapping[str, Any], config: MDNRNNConfig) -> FloatArray:
-    """The range of each latent that a card tells, (2, Z); a wide one where it tells none.
+        def step(
+            z: Any, action: Any, h: Any, c: Any, uniform: Any, normal: Any, temperature: Any
+        ) -> TensorStep:
+            h, c, out = equations.advance(xp, weights, z, action, h, c)
+            heads = equations.end_and_rewards(xp, out, config)
+            z = equations.draw_from_heads(
+                xp, config, out, z, residual_scale, uniform, normal, temperature, bounds
+            )
+            return TensorStep(z, h, c, *heads)
 
-    Raises:
-        WeightsError: what it tells is no range.
-    """
-    told = card.get("latents")
-    if told is None:
-        return np.repeat(np.array([[-Z_LIMIT], [Z_LIMIT]], np.float32), config.z_size, axis=1)
-    try:
-        found = np.array([told["low"], told["high"]], np.float32)
-    except (KeyError, TypeError, ValueError, OverflowError) as err:
-        raise WeightsError(f"the memory's card: latents: expected 'low' and 'high' ({err})") from err
-    if found.shape != (2, config.z_size) or not np.isfinite(found).all() or (found[0] > found[1]).any():
-        raise WeightsError(
-            f"the memory's card: latents: expected {config.z_size} finite numbers 'low', and as many "
-            "'high' that are not less; train it again with rnn_train.py"
-        )
-    return found
+        return step

@@ -13,19 +13,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dreamduck.common.backend import has_gpu, tf
-from dreamduck.world_model import fit
+from dreamduck.world_model import trainer
+from dreamduck.world_model.dynamics import Z_LIMIT, FloatArray
 from dreamduck.world_model.latents import Series
-from dreamduck.world_model.mdn_rnn import graph
+from dreamduck.world_model.mdn_rnn import equations
 from dreamduck.world_model.mdn_rnn.batches import Batch
-from dreamduck.world_model.mdn_rnn.layout import (
-    ALIVE,
-    ENDED,
-    FloatArray,
-    MDNRNNConfig,
-    Parameters,
-    initial_parameters,
-)
-from dreamduck.world_model.mdn_rnn.mixture import Z_LIMIT
+from dreamduck.world_model.mdn_rnn.layout import ALIVE, ENDED, MDNRNNConfig, initial_parameters
 from dreamduck.world_model.mdn_rnn.network import (
     Heads,
     MDNRNNNetwork,
@@ -34,6 +27,7 @@ from dreamduck.world_model.mdn_rnn.network import (
     outputs_of,
 )
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
+from dreamduck.world_model.weights_format import Parameters
 
 WARM_UP = 50  # steps until the learning rate is whole
 SAMPLES_FROM = 1 / 3  # of the training; what is drawn before is not worth learning from
@@ -58,7 +52,7 @@ class LatentScale(NamedTuple):
     """
 
     mean: FloatArray
-    residual_scale: FloatArray  # the best linear guess; 0 for a memory without `residual`
+    residual_scale: FloatArray  # the best linear guess; 0 for an MDN-RNN without `residual`
     spread: FloatArray  # standard deviation of the rest
     bounds: FloatArray  # (2, Z), the range of what is drawn
 
@@ -82,7 +76,7 @@ class Losses(NamedTuple):
         return self._asdict()
 
 
-class Trainer(fit.Trainer):
+class Trainer(trainer.Trainer):
     """The model, its optimizer, the streams' states, and one compiled step.
 
     Args:
@@ -116,7 +110,7 @@ class Trainer(fit.Trainer):
     def learning_rate(self, step: int) -> float:
         """Of a step, by the schedule."""
         rise = min(1.0, (step + 1) / WARM_UP)
-        return self.config.learning_rate * rise * fit.cosine(step, self.config.steps)
+        return self.config.learning_rate * rise * trainer.cosine(step, self.config.steps)
 
     def train(self, batch: Batch, step: int) -> Losses:
         """Learn from one batch; returns the losses before the step."""
@@ -169,16 +163,16 @@ class Trainer(fit.Trainer):
         begin = tf.random.stateless_uniform((self._sampled_rows,), chance[1], 0, last, tf.int32)
         uniform = tf.random.stateless_uniform(tf.shape(known), chance[2])
         normal = tf.random.stateless_normal(tf.shape(known), chance[3])
-        weights = graph.StepWeights(*self.model.merged())
+        weights = self.model.merged()
         residual_scale = self.model.head_share.kernel if self.sizes.residual else 0.0
         bounds = tf.constant(self.latents.bounds)
         rows = tf.TensorArray(tf.float32, steps)
 
         def body(t: Any, now: Any, h: Any, c: Any, rows: Any) -> tuple[Any, ...]:
             now = tf.where((t <= begin)[:, None], known[:, t], now)
-            c, h, out = graph.advance(weights, now, done[:, t], c, h)
-            after = graph.sample(
-                self.sizes, out, now, residual_scale, uniform[:, t], normal[:, t], 1.0, bounds
+            h, c, out = equations.advance(tf, weights, now, done[:, t], h, c)
+            after = equations.draw_from_heads(
+                tf, self.sizes, out, now, residual_scale, uniform[:, t], normal[:, t], 1.0, bounds
             )
             return t + 1, after, h, c, rows.write(t, now)
 

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from dreamduck.common.errors import FrameError
 from dreamduck.world_model.vae.inference import NumpyVAE
-from dreamduck.world_model.vae.layout import FRAME_SHAPE, FloatArray, Frames, Parameters
+from dreamduck.world_model.vae.layout import FRAME_SHAPE, FloatArray, Frames
+from dreamduck.world_model.weights_format import Parameters
 
 __all__ = ["VAE"]
 
@@ -55,7 +56,7 @@ class VAE:
         return self._network.encode(given)
 
     def decode(self, z: npt.ArrayLike) -> Frames:
-        """The pictures that latents stand for.
+        """The images that latents stand for.
 
         Args:
             z: (B, Z).

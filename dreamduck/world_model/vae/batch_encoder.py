@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from dreamduck.common.backend import tf
-from dreamduck.world_model.vae.layout import FRAME_SHAPE, FloatArray, Frames, Parameters, z_size_of
+from dreamduck.world_model.vae.layout import FRAME_SHAPE, FloatArray, Frames, z_size_of
 from dreamduck.world_model.vae.network import VAENetwork
+from dreamduck.world_model.weights_format import Parameters
 
 SIZE = (
     256  # frames; the batch is always of this size, so that a frame's numbers do not depend on its company

@@ -21,10 +21,10 @@ from dreamduck.world_model.vae.layout import (
     TRANSPOSED,
     FloatArray,
     Frames,
-    Parameters,
     phase_kernel,
     z_size_of,
 )
+from dreamduck.world_model.weights_format import Parameters
 
 CHUNK = 8  # frames at a time: patches of more fall out of the processor's cache
 
@@ -59,7 +59,7 @@ class NumpyVAE:
             spread=False,
         )
         # The decoder's dense layer has no activation, so that it and the first transposed
-        # convolution, a dense layer too on a picture of 1 x 1, are one matrix of rank Z.
+        # convolution, a dense layer too on an image of 1 x 1, are one matrix of rank Z.
         kernel = p["dec_deconv1/kernel"]  # (5, 5, 128, 1024)
         spread = kernel.transpose(3, 0, 1, 2).reshape(kernel.shape[3], -1)
         bias = p["dec_fc/bias"] @ spread + np.tile(p["dec_deconv1/bias"], 25)
@@ -76,9 +76,9 @@ class NumpyVAE:
         return joined[:, : self.z_size].copy(), joined[:, self.z_size :].copy()
 
     def decode(self, z: FloatArray) -> FloatArray:
-        """Latents (B, Z) to pictures (B, 64, 64, 3) float32 in [0, 1]."""
-        pictures = _in_chunks(self._decode, z)
-        return np.concatenate(pictures) if pictures else np.empty((0, 64, 64, 3), np.float32)
+        """Latents (B, Z) to images (B, 64, 64, 3) float32 in [0, 1]."""
+        images = _in_chunks(self._decode, z)
+        return np.concatenate(images) if images else np.empty((0, 64, 64, 3), np.float32)
 
     def _encode(self, frames: Frames) -> FloatArray:
         h = np.ascontiguousarray(frames)

@@ -1,24 +1,23 @@
 """The shape of the VAE, and its weights as plain arrays.
 
-Source: Ha & Schmidhuber 2018, App. A.1. Everything that
-reads, writes or runs weights speaks of them as `Parameters`: a dictionary in the order in which
-the paper's code made its variables, kernels in the paper's layout."""
+Source: Ha & Schmidhuber 2018, App. A.1. Parameters stand in the order in which the paper's code made its
+variables, kernels in the paper's layout."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import WeightsError
-from dreamduck.common.readers import to_float32
 from dreamduck.common.seeding import generator
+from dreamduck.world_model.weights_format import Parameters, WeightsFormat
 
 FloatArray = npt.NDArray[np.float32]
 Frames = npt.NDArray[np.uint8]
-Parameters = dict[str, FloatArray]
 
 FRAME_SHAPE = (64, 64, 3)
 Z_SIZE = 64
@@ -30,7 +29,7 @@ CONVOLUTIONS = (
     ("enc_conv4", 4, 128, 256),
 )
 ENCODED = 2 * 2 * 256  # what the convolutions leave of a frame
-HIDDEN = 4 * 256  # units of the decoder's dense layer, seen as a picture of 1 x 1
+HIDDEN = 4 * 256  # units of the decoder's dense layer, seen as an image of 1 x 1
 TRANSPOSED = (
     ("dec_deconv1", 5, HIDDEN, 128),
     ("dec_deconv2", 5, 128, 64),
@@ -56,6 +55,9 @@ def shapes(z_size: int = Z_SIZE) -> dict[str, tuple[int, ...]]:
     return found
 
 
+FORMAT: WeightsFormat[int] = WeightsFormat("vae", "VAE", "vae_train.py", shapes)
+
+
 def initial_parameters(z_size: int, seed: int) -> Parameters:
     """First weights: kernels as Glorot and Bengio (2010) draw them, uniformly; biases 0."""
     random = generator(seed, z_size)
@@ -67,32 +69,14 @@ def initial_parameters(z_size: int, seed: int) -> Parameters:
     return made
 
 
-def check_parameters(arrays: Mapping[str, npt.NDArray[np.generic]], source: str = "weights") -> Parameters:
-    """The arrays as float32 in the standard order.
-
-    Args:
-        source: what an error message calls them, for example the file's path.
-    Raises:
-        WeightsError: a name is missing or unknown, a shape is wrong, a number is not finite.
-    """
+def check_parameters(arrays: Mapping[str, npt.NDArray[Any]], source: str = "weights") -> Parameters:
+    """See `WeightsFormat.check`; the size of the latent is that of the arrays."""
     kernel = arrays.get("enc_fc_mu/kernel")
     if kernel is None or kernel.ndim != 2 or kernel.shape[1] < 1:
         raise WeightsError(
             f"{source}: expected a VAE with 'enc_fc_mu/kernel' ({ENCODED}, z); train it again"
         )
-    expected = shapes(int(kernel.shape[1]))
-    wrong = sorted(set(expected) ^ set(arrays))
-    if wrong:
-        raise WeightsError(f"{source}: not this VAE; missing or unknown: {', '.join(wrong)}")
-    checked: Parameters = {}
-    for name, shape in expected.items():
-        array = np.asarray(arrays[name])
-        if array.shape != shape or array.dtype.kind not in "fiu":
-            raise WeightsError(f"{source}: {name} is {array.dtype} {array.shape}, expected numbers {shape}")
-        checked[name] = np.ascontiguousarray(to_float32(array))
-        if not np.isfinite(checked[name]).all():
-            raise WeightsError(f"{source}: {name} has numbers that are not finite; train it again")
-    return checked
+    return FORMAT.check(arrays, int(kernel.shape[1]), source)
 
 
 def z_size_of(parameters: Mapping[str, FloatArray]) -> int:

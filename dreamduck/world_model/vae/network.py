@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 
 from dreamduck.common.backend import CHANNELS, FLOAT, keras
+from dreamduck.world_model.trainer import Network
 from dreamduck.world_model.vae.layout import (
     CONVOLUTIONS,
+    FORMAT,
     FRAME_SHAPE,
     HIDDEN,
     TRANSPOSED,
     Z_SIZE,
-    Parameters,
-    check_parameters,
-    shapes,
 )
 
 ops = keras.ops
@@ -79,17 +78,19 @@ class TransposedConv(keras.layers.Layer):
         return {**super().get_config(), **made, "activation": keras.activations.serialize(self.activation)}
 
 
-class VAENetwork(keras.Model):
+class VAENetwork(Network):
     """Encoder and decoder.
 
     Args:
         z_size: size of the latent vector.
     """
 
+    weights_format = FORMAT
+
     def __init__(self, z_size: int = Z_SIZE, **kwargs: Any) -> None:
         super().__init__(**{"dtype": FLOAT, **kwargs})
         layers = keras.layers
-        self.z_size = z_size
+        self.z_size = self.sizes = z_size
         form = {"data_format": CHANNELS, "dtype": FLOAT}
         # An attribute for each layer, since Keras names them so in a weights file.
         for name, k, _, units in CONVOLUTIONS:
@@ -112,35 +113,20 @@ class VAENetwork(keras.Model):
         """Pictures (B, 64, 64, 3) in [0, 1] to their reconstructions through mu."""
         return self.decode(self.encode(inputs)[0])
 
-    def encode(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+    def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Pictures (B, 64, 64, 3) in [0, 1] to (mu, logvar), each (B, Z)."""
-        h = pictures
+        h = images
         for name, *_ in CONVOLUTIONS:
             h = getattr(self, name)(h)
         h = ops.reshape(h, (-1, h.shape[1] * h.shape[2] * h.shape[3]))
         return self.enc_fc_mu(h), self.enc_fc_log_var(h)
 
     def decode(self, z: Tensor) -> Tensor:
-        """Latents (B, Z) to pictures (B, 64, 64, 3) in [0, 1]."""
+        """Latents (B, Z) to images (B, 64, 64, 3) in [0, 1]."""
         h = ops.reshape(self.dec_fc(z), (-1, 1, 1, HIDDEN))
         for name, *_ in TRANSPOSED:
             h = getattr(self, name)(h)
         return h
-
-    def parameters(self) -> Parameters:
-        """The weights as arrays; see `layout.shapes`."""
-        found = {f"{v.path.split('/')[-2]}/{v.name}": ops.convert_to_numpy(v) for v in self.weights}
-        return {name: found[name] for name in shapes(self.z_size)}
-
-    def set_parameters(self, parameters: Parameters) -> None:
-        """Take weights over from arrays.
-
-        Raises:
-            WeightsError: they do not fit.
-        """
-        checked = check_parameters(parameters)
-        for variable in self.weights:
-            variable.assign(checked[f"{variable.path.split('/')[-2]}/{variable.name}"])
 
     def get_config(self) -> dict[str, Any]:
         """What the model was made with."""
@@ -148,18 +134,18 @@ class VAENetwork(keras.Model):
 
 
 def losses(
-    pictures: Tensor, again: Tensor, mu: Tensor, logvar: Tensor, kl_tolerance: float
+    images: Tensor, again: Tensor, mu: Tensor, logvar: Tensor, kl_tolerance: float
 ) -> tuple[Tensor, Tensor]:
     """The paper's two losses, means over the batch.
 
     Args:
-        pictures: (B, 64, 64, 3) in [0, 1], given and reconstructed.
+        images: (B, 64, 64, 3) in [0, 1], given and reconstructed.
         again: likewise.
         kl_tolerance: the divergence below this times Z costs nothing.
     Returns:
-        The squared error summed over a picture, and the divergence from N(0, 1) [nats].
+        The squared error summed over an image, and the divergence from N(0, 1) [nats].
     """
-    squared = ops.sum(ops.square(pictures - again), axis=(1, 2, 3))
+    squared = ops.sum(ops.square(images - again), axis=(1, 2, 3))
     divergence = -0.5 * ops.sum(1 + logvar - ops.square(mu) - ops.exp(logvar), axis=1)
     floor = np.float32(kl_tolerance * mu.shape[-1])
     return ops.mean(squared), ops.mean(ops.maximum(divergence, floor))

@@ -44,20 +44,20 @@ def evaluate(network: NumpyVAE, frames: Frames, kl_tolerance: float) -> dict[str
     Args:
         frames: (B, 64, 64, 3) uint8, B at least 1.
     Returns:
-        `psnr` [dB], `ssim`, `reconstruction` (squared error summed over a picture, in [0, 1]),
+        `psnr` [dB], `ssim`, `reconstruction` (squared error summed over an image, in [0, 1]),
         `divergence` [nats, with its floor], `loss` (their sum), `active` (latents that carry
         information: the variance of mu over frames above 0.01) and `frames`.
     """
     mu, logvar = network.encode(frames)
-    squared = np.empty(len(frames))  # error summed over a picture, of the decoder's numbers
+    squared = np.empty(len(frames))  # error summed over an image, of the decoder's numbers
     rounded = np.empty(len(frames))  # and of the bytes that they become
     similar = []
     some = set(np.linspace(0, len(frames) - 1, min(len(frames), SSIM_FRAMES)).astype(int).tolist())
-    for start in range(0, len(frames), CHUNK):  # pictures as floats take four times the room of frames
+    for start in range(0, len(frames), CHUNK):  # images as floats take four times the room of frames
         given, here = frames[start : start + CHUNK], slice(start, start + CHUNK)
-        pictures = network.decode(mu[here])
-        again = np.rint(pictures * 255).astype(np.uint8)
-        squared[here] = np.square(pictures - given / np.float32(255)).sum(axis=(1, 2, 3))
+        images = network.decode(mu[here])
+        again = np.rint(images * 255).astype(np.uint8)
+        squared[here] = np.square(images - given / np.float32(255)).sum(axis=(1, 2, 3))
         rounded[here] = np.square(given.astype(np.float32) - again).mean(axis=(1, 2, 3))
         similar += [
             ssim(given[k : k + 1], again[k : k + 1]) for k in range(len(given)) if start + k in some

@@ -20,7 +20,7 @@ class TrainingConfig:
 
     records: str = option("records", "folder of recorded episodes")
     weights: str = option("weights", "folder that the weights, their card and the checkpoint go to")
-    log: str = option("log", "folder for metrics and pictures")
+    log: str = option("log", "folder for metrics and images")
     unseen: str | None = option(
         None, "folder of episodes on a map that is not among the records, to report on"
     )

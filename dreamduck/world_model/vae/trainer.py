@@ -9,7 +9,7 @@ import math
 from typing import Any, NamedTuple
 
 from dreamduck.common.backend import tf
-from dreamduck.world_model import fit
+from dreamduck.world_model import trainer
 from dreamduck.world_model.vae.layout import Frames, initial_parameters
 from dreamduck.world_model.vae.network import VAENetwork, losses
 from dreamduck.world_model.vae.settings import TrainingConfig
@@ -29,7 +29,7 @@ class Losses(NamedTuple):
         return {"loss": self.reconstruction + self.divergence, **found}
 
 
-class Trainer(fit.Trainer):
+class Trainer(trainer.Trainer):
     """The model, its optimizer, and one compiled step.
 
     Args:
@@ -48,7 +48,7 @@ class Trainer(fit.Trainer):
         """Of a step, by the schedule."""
         if self.config.schedule == "constant":
             return self.config.learning_rate
-        return self.config.learning_rate * fit.cosine(step, self.total_steps)
+        return self.config.learning_rate * trainer.cosine(step, self.total_steps)
 
     def train(self, batch: Frames, step: int) -> Losses:
         """Learn from one batch; returns the losses before the step."""
@@ -57,13 +57,13 @@ class Trainer(fit.Trainer):
         return Losses(squared, divergence, math.isfinite(squared + divergence + size))
 
     def _train_step(self, frames: Any, step: Any) -> tuple[Any, Any, Any]:
-        pictures = tf.cast(frames, tf.float32) / 255
+        images = tf.cast(frames, tf.float32) / 255
         noise_seed = tf.stack([tf.constant(self.config.seed % 2**31), step])
         with tf.GradientTape() as tape:
-            mu, logvar = self.model.encode(pictures)
+            mu, logvar = self.model.encode(images)
             noise = tf.random.stateless_normal(tf.shape(mu), noise_seed)
             again = self.model.decode(mu + tf.exp(logvar / 2) * noise)
-            squared, divergence = losses(pictures, again, mu, logvar, self.config.kl_tolerance)
+            squared, divergence = losses(images, again, mu, logvar, self.config.kl_tolerance)
             loss = squared + divergence
         variables = self.model.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))

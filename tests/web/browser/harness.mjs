@@ -1,4 +1,4 @@
-// What the scenarios share: a browser, and eyes for what a page shows.
+// What the scenarios share: a browser, and ways to read what a page shows.
 
 import assert from "node:assert/strict";
 import { createInterface } from "node:readline";
@@ -33,7 +33,7 @@ export async function open(browser, url, options = {}) {
   return page;
 }
 
-/** The moment that is shown: step and length of the drive. */
+/** The moment that is shown: step and length of the episode. */
 export async function at(page) {
   const [step, length] = (await page.textContent("#moment")).split("/").map(Number);
   return { step, length };
@@ -49,7 +49,7 @@ export const fact = async (page, name) => parseFloat(await page.textContent(`dd[
 export const pixels = (page, selector) =>
   page.$eval(selector, (canvas) => Array.from(canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data));
 
-/** How much two pictures differ: the mean over all numbers, 0 to 255. */
+/** How much two images differ: the mean over all numbers, 0 to 255. */
 export function difference(a, b) {
   assert.equal(a.length, b.length);
   return a.reduce((sum, value, k) => sum + Math.abs(value - b[k]), 0) / a.length;
@@ -61,7 +61,7 @@ export const colours = (data) => new Set(data.filter((_, k) => k % 4 === 1)).siz
 export async function world(page, name) {
   await page.click(`[data-world=${name}]`);
   await page.waitForSelector(`#worlds [data-world=${name}][aria-pressed=true]`);
-  await page.waitForSelector(`#pictures[data-shown=${name}]`);
+  await page.waitForSelector(`#images[data-shown=${name}]`);
   await page.waitForFunction(() => document.querySelector("#moment").textContent === "0 / 0");
 }
 

@@ -4,15 +4,15 @@ import {
   PATIENCE, ask, assert, at, colours, difference, fact, launch, open, paused, pixels, reach, running, slide, world,
 } from "./harness.mjs";
 
-const CAMERA = "[data-picture=camera] canvas";
-const DREAM = "[data-picture=dream] canvas";
+const CAMERA = "[data-image=camera] canvas";
+const DREAM = "[data-image=dream] canvas";
 
 const scenarios = {
   async keys_drive_on_the_road(browser, url) {
     const page = await open(browser, url);
     await world(page, "road");
     const before = await pixels(page, CAMERA);
-    assert.ok(colours(before) > 20, "the camera's picture is blank");
+    assert.ok(colours(before) > 20, "the camera image is blank");
     const map = await pixels(page, "#map");
     await page.keyboard.press("Space");
     await page.keyboard.down("ArrowUp");
@@ -25,7 +25,7 @@ const scenarios = {
     await page.keyboard.up("ArrowUp");
     await page.keyboard.press("Space");
     await paused(page);
-    assert.ok(difference(before, await pixels(page, CAMERA)) > 1, "the camera's picture did not change");
+    assert.ok(difference(before, await pixels(page, CAMERA)) > 1, "the camera image did not change");
     assert.ok(difference(map, await pixels(page, "#map")) > 0, "no path on the map");
     return page;
   },
@@ -46,7 +46,7 @@ const scenarios = {
     await slide(page, "#timeline", 0);
     await page.waitForFunction(() => parseInt(document.querySelector("#moment").textContent) === 0);
     assert.equal(difference(first, await pixels(page, CAMERA)), 0);
-    assert.equal((await at(page)).length, end.length, "looking back must lose nothing");
+    assert.equal((await at(page)).length, end.length, "going back must lose nothing");
     await slide(page, "#timeline", end.step);
     await reach(page, end.step);
     assert.equal(difference(last, await pixels(page, CAMERA)), 0);
@@ -58,18 +58,18 @@ const scenarios = {
     return page;
   },
 
-  async the_expert_and_the_controller_take_over(browser, url) {
+  async the_policy_changes(browser, url) {
     const page = await open(browser, url);
     await world(page, "road");
     await page.keyboard.press("Space");
     await running(page);
-    await page.click("[data-driver=expert]");
+    await page.click("[data-policy=expert]");
     await page.waitForFunction(() => parseFloat(document.querySelector("dd[data-fact=distance]").textContent) > 0.8);
     assert.equal(await page.textContent("dd[data-fact=in_lane]"), "yes");
-    await page.click("[data-driver=controller]");
-    await page.waitForSelector("[data-driver=controller][aria-pressed=true]");
-    await page.click("[data-driver=person]");
-    await page.waitForSelector("[data-driver=person][aria-pressed=true]");
+    await page.click("[data-policy=controller]");
+    await page.waitForSelector("[data-policy=controller][aria-pressed=true]");
+    await page.click("[data-policy=person]");
+    await page.waitForSelector("[data-policy=person][aria-pressed=true]");
     await page.waitForFunction(() => document.querySelector("#throttle_value").textContent === "0.00");
     return page;
   },
@@ -77,7 +77,7 @@ const scenarios = {
   async the_dream_its_numbers_and_its_sliders(browser, url) {
     const page = await open(browser, url);
     await world(page, "dream");
-    assert.ok(await page.isDisabled("[data-driver=expert]"), "nobody knows the way in a dream");
+    assert.ok(await page.isDisabled("[data-policy=expert]"), "nobody knows the way in a dream");
     const before = await pixels(page, DREAM);
     await page.click("#run");
     await page.keyboard.down("ArrowUp");
@@ -88,7 +88,7 @@ const scenarios = {
     for (const name of ["predicted_reward", "end_probability", "entropy"]) assert.ok(Number.isFinite(await fact(page, name)), name);
     const here = await pixels(page, DREAM);
     assert.ok(difference(before, here) > 0.2, "the dream stands still");
-    const next = await pixels(page, "[data-picture=next] canvas");
+    const next = await pixels(page, "[data-image=next] canvas");
     assert.ok(difference(here, next) > 0, "the next frame is this one");
 
     await page.click("#latents_card summary");
@@ -99,7 +99,7 @@ const scenarios = {
       input.dispatchEvent(new Event("input", { bubbles: true }));
     });
     await page.waitForFunction((old) => {
-      const canvas = document.querySelector("[data-picture=dream] canvas");
+      const canvas = document.querySelector("[data-image=dream] canvas");
       const data = canvas.getContext("2d").getImageData(0, 0, 64, 64).data;
       return old.some((value, k) => Math.abs(value - data[k]) > 1);
     }, here);
@@ -125,7 +125,7 @@ const scenarios = {
     return page;
   },
 
-  async three_pictures_in_step(browser, url) {
+  async three_images_in_step(browser, url) {
     const page = await open(browser, url);
     await world(page, "seen");
     await page.keyboard.press("Digit3");
@@ -133,8 +133,8 @@ const scenarios = {
     await reach(page, 5);
     await page.click("#run");
     await paused(page);
-    for (const name of ["camera", "reconstruction", "foreseen"]) {
-      const data = await pixels(page, `[data-picture=${name}] canvas`);
+    for (const name of ["camera", "reconstruction", "predicted"]) {
+      const data = await pixels(page, `[data-image=${name}] canvas`);
       assert.equal(data.length, 64 * 64 * 4);
       assert.ok(colours(data) > 3, `${name} is blank`);
     }
@@ -143,7 +143,7 @@ const scenarios = {
     return page;
   },
 
-  async fingers_drive(browser, url) {
+  async touch_drives(browser, url) {
     const page = await open(browser, url, { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
     await world(page, "road");
     await page.tap("#run");
@@ -194,7 +194,7 @@ const scenarios = {
   async a_link_that_leads_nowhere(browser, url) {
     const page = await open(browser, `${url}#drive=AAAA`);
     await page.waitForSelector("#notice:not([hidden])");
-    await page.waitForSelector("#pictures[data-shown=dream]"); // there is a drive all the same
+    await page.waitForSelector("#images[data-shown=dream]"); // there is a drive all the same
     await page.keyboard.press("Period");
     await page.waitForFunction(() => document.querySelector("#moment").textContent === "1 / 1");
     return page;
@@ -231,12 +231,12 @@ const scenarios = {
     await page.click("#map_name");
     await page.selectOption("#map_name", "small_loop");
     await page.waitForFunction(() => document.activeElement === document.body);
-    await page.waitForSelector("#pictures[data-shown=road]");
+    await page.waitForSelector("#images[data-shown=road]");
     await page.click("#seed");
     await page.keyboard.type("7");
     await page.keyboard.press("Enter");
     await page.waitForFunction(() => document.activeElement === document.body);
-    await page.waitForSelector("#pictures[data-shown=road]");
+    await page.waitForSelector("#images[data-shown=road]");
     await page.keyboard.down("KeyW");
     await page.keyboard.press("Space");
     await reach(page, 3);
@@ -246,14 +246,14 @@ const scenarios = {
   },
 
   async worlds_change_while_it_runs(browser, url) {
-    // Pictures of the world before must neither be shown nor counted in the next.
+    // Images of the world before must neither be shown nor counted in the next.
     const page = await open(browser, url);
     for (const name of ["road", "seen", "dream", "road", "dream", "seen"]) {
       await page.click(`[data-world=${name}]`);
-      await page.waitForSelector(`#pictures[data-shown=${name}]`);
-      const shown = await page.$$eval("figure:not([hidden])", (figures) => figures.map((figure) => figure.dataset.picture).sort());
+      await page.waitForSelector(`#images[data-shown=${name}]`);
+      const shown = await page.$$eval("figure:not([hidden])", (figures) => figures.map((figure) => figure.dataset.image).sort());
       const expected = { road: ["camera"], seen: ["camera", "reconstruction"], dream: ["dream", "next"] }[name];
-      assert.deepEqual(shown.filter((picture) => picture !== "foreseen"), expected);
+      assert.deepEqual(shown.filter((image) => image !== "predicted"), expected);
       const width = await page.$eval("figure:not([hidden]) canvas", (canvas) => canvas.width);
       assert.equal(width, name === "road" ? 320 : 64);
       await page.keyboard.press("Space");
@@ -275,7 +275,7 @@ const scenarios = {
     await page.keyboard.press("Period");
     await ask("start");
     await page.waitForSelector("#status.open");
-    await page.waitForSelector("#pictures[data-shown=dream]");
+    await page.waitForSelector("#images[data-shown=dream]");
     assert.ok(!await page.$eval("main", (main) => main.inert));
     const { step } = await at(page);
     await page.click("#step");
@@ -295,7 +295,7 @@ const scenarios = {
     await reach(two, 8);
     await two.close();
     const end = Date.now() + PATIENCE;
-    while (await count() !== 1) assert.ok(Date.now() < end, "a closed tab's world goes on");
+    while (await count() !== 1) assert.ok(Date.now() < end, "a closed tab's world continues");
     await reach(one, (await at(one)).step + 5);
     return one;
   },
@@ -304,7 +304,7 @@ const scenarios = {
     const page = await open(browser, url);
     page.mayFail = true; // the browser itself complains of refused connections
     await world(page, "road");
-    await page.click("[data-driver=expert]");
+    await page.click("[data-policy=expert]");
     await page.click("#run");
     await reach(page, 10);
     await page.click("#run");
@@ -315,10 +315,10 @@ const scenarios = {
     await page.waitForFunction(() => !document.querySelector("#status").classList.contains("open"));
     await ask("start");
     await page.waitForSelector("#status.open");
-    await page.waitForSelector("#pictures[data-shown=road]");
+    await page.waitForSelector("#images[data-shown=road]");
     await page.waitForFunction((wanted) => document.querySelector("#moment").textContent === `${wanted} / ${wanted}`, step);
-    assert.equal(difference(before, await pixels(page, CAMERA)), 0, "the drive goes on somewhere else");
-    await page.waitForSelector("[data-driver=expert][aria-pressed=true]");
+    assert.equal(difference(before, await pixels(page, CAMERA)), 0, "the episode continues somewhere else");
+    await page.waitForSelector("[data-policy=expert][aria-pressed=true]");
     await page.click("#step");
     await reach(page, step + 1);
     return page;
@@ -336,7 +336,7 @@ const scenarios = {
     await page.click("#latents_card summary");
     await page.waitForFunction(() => [...document.querySelectorAll("#latents input")].some((input) => Number(input.value) !== 0));
     await slide(page, "#latents input >> nth=0", 2.5);
-    await page.waitForSelector("#latents label.pulled");
+    await page.waitForSelector("#latents label.changed");
     for (let step = 5; step <= 7; step++) {
       await page.keyboard.press("Period");
       await reach(page, step);
@@ -348,7 +348,7 @@ const scenarios = {
     await ask("kill");
     await page.waitForFunction(() => !document.querySelector("#status").classList.contains("open"));
     await ask("start");
-    await page.waitForSelector("#pictures[data-shown=dream]");
+    await page.waitForSelector("#images[data-shown=dream]");
     await page.waitForFunction(() => document.querySelector("#moment").textContent === "5 / 7");
     assert.equal(difference(here, await pixels(page, DREAM)), 0);
     await slide(page, "#timeline", 7);
@@ -403,10 +403,10 @@ const scenarios = {
     return page;
   },
 
-  async the_chosen_driver_stays(browser, url) {
+  async the_chosen_policy_stays(browser, url) {
     const page = await open(browser, url);
     await world(page, "road");
-    const drives = (driver) => page.waitForSelector(`[data-driver=${driver}][aria-pressed=true]`);
+    const drives = (policy) => page.waitForSelector(`[data-policy=${policy}][aria-pressed=true]`);
     await page.keyboard.press("Digit3");
     await drives("expert");
     await page.keyboard.press("Period");
@@ -439,19 +439,19 @@ const scenarios = {
   async recording_and_linking(browser, url) {
     const page = await open(browser, url);
     await world(page, "road");
-    await page.click("[data-driver=expert]");
+    await page.click("[data-policy=expert]");
     await page.click("#run");
     await reach(page, 15);
     await page.click("#run");
     await paused(page);
     await page.click("#save");
-    await page.waitForSelector("#kept a");
-    const film = await page.evaluate(async () => {
-      const answer = await fetch(document.querySelector("#kept a").href);
+    await page.waitForSelector("#saved a");
+    const video = await page.evaluate(async () => {
+      const answer = await fetch(document.querySelector("#saved a").href);
       return [answer.headers.get("content-type"), (await answer.arrayBuffer()).byteLength];
     });
-    assert.equal(film[0], "video/mp4");
-    assert.ok(film[1] > 1000);
+    assert.equal(video[0], "video/mp4");
+    assert.ok(video[1] > 1000);
     const { step } = await at(page);
     const distance = await page.textContent("dd[data-fact=distance]");
     await page.click("#share");
@@ -464,7 +464,7 @@ const scenarios = {
     return page;
   },
 
-  async dreaming_from_a_picture_and_from_a_recording(browser, url) {
+  async dreaming_from_an_image_and_from_a_recording(browser, url) {
     const page = await open(browser, url);
     await world(page, "dream");
     const drawn = await pixels(page, DREAM);
@@ -480,12 +480,12 @@ const scenarios = {
     await page.click("#from summary");
     await page.setInputFiles("#file", { name: "road.png", mimeType: "image/png", buffer: png });
     await page.waitForFunction((old) => {
-      const data = document.querySelector("[data-picture=dream] canvas").getContext("2d").getImageData(0, 0, 64, 64).data;
+      const data = document.querySelector("[data-image=dream] canvas").getContext("2d").getImageData(0, 0, 64, 64).data;
       return old.some((value, k) => Math.abs(value - data[k]) > 1);
     }, drawn);
-    await page.setInputFiles("#file", { name: "no.png", mimeType: "image/png", buffer: Buffer.from("no picture") });
+    await page.setInputFiles("#file", { name: "no.png", mimeType: "image/png", buffer: Buffer.from("no image") });
     await page.waitForSelector("#notice:not([hidden])");
-    const pictured = await pixels(page, DREAM);
+    const imagined = await pixels(page, DREAM);
 
     await world(page, "road");
     for (let step = 1; step <= 3; step++) {
@@ -493,7 +493,7 @@ const scenarios = {
       await reach(page, step);
     }
     await page.click("#save");
-    await page.waitForSelector("#kept a");
+    await page.waitForSelector("#saved a");
     await world(page, "dream");
     await page.waitForSelector("#dream_on");
     await page.waitForFunction(() => Number(document.querySelector("#frame").max) === 2); // the newest comes first
@@ -501,9 +501,9 @@ const scenarios = {
     await page.waitForFunction(() => document.querySelector("#preview").getContext("2d").getImageData(20, 40, 1, 1).data[0] > 0);
     await page.click("#dream_on");
     await page.waitForFunction((old) => {
-      const data = document.querySelector("[data-picture=dream] canvas").getContext("2d").getImageData(0, 0, 64, 64).data;
+      const data = document.querySelector("[data-image=dream] canvas").getContext("2d").getImageData(0, 0, 64, 64).data;
       return old.some((value, k) => Math.abs(value - data[k]) > 1);
-    }, pictured);
+    }, imagined);
     return page;
   },
 
@@ -523,26 +523,26 @@ const scenarios = {
 
   async the_dream_as_one_file(browser, url) {
     const page = await open(browser, url, { offline: true });
-    await page.waitForFunction(() => window.dreamduck?.page.ready);
+    await page.waitForFunction(() => window.dreamduck && document.querySelector("#images").dataset.shown === "dream");
     const worst = await page.evaluate(() => window.dreamduck.check());
     console.log(JSON.stringify(worst));
     assert.equal(worst.steps, 100);
-    for (const name of ["z", "reward", "end_reward", "end", "picture"]) assert.ok(worst[name] < 1e-3, `${name}: ${worst[name]}`);
-    const before = await pixels(page, "#dream");
+    for (const name of ["z", "reward", "end_reward", "end", "image"]) assert.ok(worst[name] < 1e-3, `${name}: ${worst[name]}`);
+    const before = await pixels(page, "[data-image=dream] canvas");
     await page.click("#run");
     await page.keyboard.down("ArrowUp");
     await reach(page, 10);
     await page.keyboard.up("ArrowUp");
     await page.keyboard.press("Space");
     await paused(page);
-    const here = await pixels(page, "#dream");
+    const here = await pixels(page, "[data-image=dream] canvas");
     assert.ok(difference(before, here) > 0.2);
     await page.keyboard.press("Comma");
     await page.waitForFunction((length) => parseInt(document.querySelector("#moment").textContent) < length, (await at(page)).length);
     await slide(page, "#timeline", 0);
     await page.waitForFunction(() => parseInt(document.querySelector("#moment").textContent) === 0);
-    assert.equal(difference(before, await pixels(page, "#dream")), 0);
-    await page.click("[data-driver=controller]");
+    assert.equal(difference(before, await pixels(page, "[data-image=dream] canvas")), 0);
+    await page.click("[data-policy=controller]");
     await page.click("#step");
     await page.waitForFunction(() => document.querySelector("#moment").textContent === "1 / 1");
     // Numbers that are not Python's are told, in red.
@@ -550,7 +550,7 @@ const scenarios = {
     await page.click("#check");
     await page.waitForSelector("#checked.good");
     for (const wrong of [0.01, NaN]) {
-      await page.evaluate((value) => (window.dreamduck.page.arrays.z[70] += value), wrong);
+      await page.evaluate((value) => (window.dreamduck.arrays.z[70] += value), wrong);
       await page.click("#check");
       await page.waitForSelector("#checked.bad");
       assert.doesNotMatch(await page.textContent("#status"), /ready/);

@@ -10,10 +10,11 @@ from dreamduck.pretrained import FOLDER
 from dreamduck.simulator.environment import describe
 from dreamduck.simulator.road import RoadConfig
 from dreamduck.world_model import WorldModel
+from dreamduck.world_model.dynamics import InitialZ
 from dreamduck.world_model.imagination import rollout
 from dreamduck.world_model.imagination.rollout import CHUNK, Dream
 from dreamduck.world_model.imagination.stepper import Dreams
-from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ, MDNRNNConfig, files
+from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig, files
 from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_memory
 
 RESIDUAL = MDNRNNConfig(z_size=4, hidden_size=16, mixtures=3, residual=True)
@@ -185,6 +186,7 @@ def test_the_range_of_the_weights_that_ship_is_no_hindrance():
     memory = WorldModel.load(FOLDER).dynamics
     assert memory.card["environment"] == describe(RoadConfig())
     assert memory.card["weights"] == fingerprint(FOLDER / files.WEIGHTS) == memory.weights
+    assert isinstance(memory, MDNRNN)
     low, high = memory.bounds
     assert (low < -1.5).all()
     assert (high > 1.5).all()

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from dreamduck.common.errors import ConfigError, ResetNeeded
+from dreamduck.world_model.dynamics import InitialZ
 from dreamduck.world_model.imagination.noise import Noise
 from dreamduck.world_model.imagination.stepper import Dreams, check_temperature
-from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ
+from dreamduck.world_model.mdn_rnn import MDNRNN
 from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters
 
 

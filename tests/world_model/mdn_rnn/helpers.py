@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from dreamduck.common.seeding import generator
+from dreamduck.world_model.dynamics.start_states import INITIAL_FILE, InitialZ, write_initial
 from dreamduck.world_model.latents import Series, write_series
 from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig, files
-from dreamduck.world_model.mdn_rnn.layout import Parameters, initial_parameters, shapes
-from dreamduck.world_model.mdn_rnn.start_states import InitialZ, write_initial
+from dreamduck.world_model.mdn_rnn.layout import initial_parameters, shapes
+from dreamduck.world_model.weights_format import Parameters
 
 ENVIRONMENT = {"frame_skip": 5, "step_time": 1 / 6, "reward": "toy"}  # of the toy world
 SMALL = MDNRNNConfig(z_size=4, action_size=2, hidden_size=16, mixtures=3)
@@ -33,7 +34,7 @@ def write_memory(
     files.save(folder, made, config, {})
     random = generator(seed, 1)
     mu = random.standard_normal((5, config.z_size)).astype(np.float32)
-    write_initial(folder / files.INITIAL, InitialZ(mu, np.full_like(mu, -4.0)))
+    write_initial(folder / INITIAL_FILE, InitialZ(mu, np.full_like(mu, -4.0)))
     return MDNRNN(made, config)
 
 

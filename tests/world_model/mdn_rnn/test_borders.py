@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from dreamduck.common.backend import tf
+from dreamduck.world_model.dynamics.start_states import find_midway
 from dreamduck.world_model.mdn_rnn import MDNRNN, batches
 from dreamduck.world_model.mdn_rnn import network as models
 from dreamduck.world_model.mdn_rnn import trainer as trainers
 from dreamduck.world_model.mdn_rnn.batches import Batch
 from dreamduck.world_model.mdn_rnn.prediction_metrics import one_step_metrics
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
-from dreamduck.world_model.mdn_rnn.start_states import find_midway
 from dreamduck.world_model.mdn_rnn.trainer import Trainer, latent_scale, reward_scale
 from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, toy_series
 

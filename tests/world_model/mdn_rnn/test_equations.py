@@ -29,22 +29,15 @@ def test_one_step_and_draw(dynamics, temperature):
     z, action, h, c, normal = given(dynamics, (4,), (2,), (16,), (16,), (4,))
     uniform = np.random.default_rng(2).random((BATCH, 4), np.float32)
     state = dynamics.advance(z, action, LSTMState(h, c))
-    drawn = dynamics.draw(dynamics.predict(z, state).mixture, uniform, normal, temperature)
-    weights = graph.StepWeights(*(tf.constant(array) for array in dynamics.merged()))
-    c, h, out = graph.advance(weights, *map(tf.constant, (z, action, c, h)))
-    other = graph.sample(
-        dynamics.config,
-        out,
-        z,
-        dynamics.residual_scale,
-        uniform,
-        normal,
-        np.float32(temperature),
-        dynamics.bounds,
-    )
-    np.testing.assert_allclose(h, state.h, atol=2e-6)
-    np.testing.assert_allclose(c, state.c, atol=2e-6)
-    np.testing.assert_allclose(other, drawn, atol=1e-5)
+    prediction = dynamics.predict(z, state)
+    drawn = dynamics.draw(prediction, state, uniform, normal, temperature).z
+    others = map(tf.constant, (z, action, h, c, uniform, normal, np.float32(temperature)))
+    found = dynamics.graph_step(tf)(*others)
+    np.testing.assert_allclose(found.h, state.h, atol=2e-6)
+    np.testing.assert_allclose(found.c, state.c, atol=2e-6)
+    np.testing.assert_allclose(found.z, drawn, atol=1e-5)
+    for name in ("reward", "end_reward", "end"):
+        np.testing.assert_allclose(getattr(found, name), getattr(prediction, name), atol=2e-6)
     assert (np.abs(drawn) < 1.4).any()  # not all at the limits
 
 

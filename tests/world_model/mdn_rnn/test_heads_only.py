@@ -117,7 +117,7 @@ def test_the_source_stays_as_it_is(tmp_path, legacy, fresh):
 @pytest.mark.parametrize(
     ("changes", "match"),
     [
-        ({"hidden_size": 100}, "hidden_size: expected 24, as the memory in .* has it, got 100"),
+        ({"hidden_size": 100}, "hidden_size: expected 24, as the MDN-RNN in .* has it, got 100"),
         ({"mixtures": 3}, "mixtures: expected 5"),
     ],
 )

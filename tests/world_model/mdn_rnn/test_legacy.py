@@ -8,9 +8,9 @@ import pytest
 from dreamduck.common.backend import tf
 from dreamduck.common.errors import WeightsError
 from dreamduck.world_model import WorldModel
+from dreamduck.world_model.dynamics.start_states import InitialZ, read_initial, write_initial
 from dreamduck.world_model.legacy.rnn_json import read_legacy, write_legacy
 from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig
-from dreamduck.world_model.mdn_rnn.start_states import InitialZ, read_initial, write_initial
 from tests.world_model.mdn_rnn.helpers import random_parameters
 
 # z, action, hidden, with the end's logit: car racing's, doom's with its input of a beginning, a small one
@@ -57,6 +57,7 @@ def columns(part):
 def test_outputs_of_the_original(tmp_path, z_size, action_size, hidden, ends):
     arrays = original_file(tmp_path / "rnn.json", z_size, action_size, hidden, ends)
     memory = WorldModel.load(tmp_path).dynamics
+    assert isinstance(memory, MDNRNN)
     assert memory.config == WorldModel.load(tmp_path).sizes == MDNRNNConfig(z_size, action_size, hidden, 5)
     random = np.random.default_rng(1)
     c = h = np.zeros((1, hidden))

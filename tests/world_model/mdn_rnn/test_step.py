@@ -154,10 +154,10 @@ def test_no_latent_leaves_the_range_on_the_card():
     random = np.random.default_rng(0)
     z, state = np.zeros((50, 4), np.float32), memory.start(50)
     state = memory.advance(z, random.uniform(-1, 1, (50, 2)), state)
-    mixture = memory.predict(z, state).mixture
+    prediction = memory.predict(z, state)
     uniform, normal = random.random((50, 4), np.float32), random.standard_normal((50, 4)).astype(np.float32)
     for temperature in (0.0, 0.1, 1.0):
-        drawn, wide = (m.draw(mixture, uniform, normal, temperature) for m in (memory, free))
+        drawn, wide = (m.draw(prediction, state, uniform, normal, temperature).z for m in (memory, free))
         np.testing.assert_array_equal(drawn, np.clip(wide, *np.array([low, high], np.float32)))
         assert (drawn != wide).any()
         assert (drawn == wide).any()

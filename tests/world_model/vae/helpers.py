@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from dreamduck.world_model.vae.layout import Frames, Parameters, shapes
+from dreamduck.world_model.vae.layout import Frames, shapes
+from dreamduck.world_model.weights_format import Parameters
 
 
 def parameters(z_size: int = 64, seed: int = 0) -> Parameters:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dreamduck.world_model.vae.image_grid import grid, show
 from dreamduck.world_model.vae.inference import NumpyVAE
-from dreamduck.world_model.vae.pictures import grid, show
 from dreamduck.world_model.vae.reconstruction import evaluate, psnr, ssim
 from tests.world_model.vae.helpers import frames, parameters
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from dreamduck.common.errors import WeightsError
 from dreamduck.world_model import WorldModel
-from dreamduck.world_model.mdn_rnn import MDNRNN, InitialZ, files
-from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig, initial_parameters
-from dreamduck.world_model.mdn_rnn.start_states import (
+from dreamduck.world_model.dynamics import InitialZ
+from dreamduck.world_model.dynamics.start_states import (
     AT_ONCE,
-    MIDWAY,
+    MIDWAY_STARTS,
     SEEN,
     find_midway,
     read_midway,
     write_midway,
 )
+from dreamduck.world_model.mdn_rnn import MDNRNN, files
+from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig, initial_parameters
 from tests.world_model.mdn_rnn.helpers import toy_series
 
 SIZES = MDNRNNConfig(z_size=4, hidden_size=6, mixtures=2)
@@ -41,7 +44,7 @@ def test_the_memory_knows_what_came_before(memory, series, midway):
     """Each state is that of running over the steps before it, at most `SEEN` of them."""
     rows = {mu.tobytes(): row for row, mu in enumerate(series.mu)}
     starts = series.offsets[:-1]
-    for k in range(0, MIDWAY, 37):
+    for k in range(0, MIDWAY_STARTS, 37):
         row = rows[midway.mu[k].tobytes()]
         first = starts[starts <= row].max()
         state = memory.start(1)
@@ -70,19 +73,19 @@ def test_the_seed_decides(memory, series, midway):
 
 def test_draws_and_what_belongs_to_them(midway):
     row = 123
-    uniform = (row + 0.5) / MIDWAY
+    uniform = (row + 0.5) / MIDWAY_STARTS
     assert np.array_equal(midway.draw(uniform, np.zeros(4, np.float32)), midway.mu[row])
-    state = midway.recall(uniform, 6)
+    state = midway.recall(uniform, SIZES)
     assert np.array_equal(state.h, midway.h[row])
     assert np.array_equal(state.c, midway.c[row])
-    nothing = InitialZ(midway.mu, midway.logvar).recall(uniform, 6)
+    nothing = InitialZ(midway.mu, midway.logvar).recall(uniform, SIZES)
     assert not nothing.h.any()
     assert not nothing.c.any()
 
 
 def test_round_trip(tmp_path, midway):
     write_midway(tmp_path / "midway.npz", midway)
-    found = read_midway(tmp_path / "midway.npz", SIZES.z_size, SIZES.hidden_size)
+    found = read_midway(tmp_path / "midway.npz", SIZES)
     for name in InitialZ._fields:
         made, read = (np.asarray(getattr(one, name)) for one in (midway, found))
         np.testing.assert_allclose(read, made, rtol=1e-3, atol=1e-4)
@@ -95,13 +98,13 @@ def test_what_does_not_fit_is_refused(tmp_path, midway):
         WorldModel.load(tmp_path).start_states("midway")
     write_midway(path, midway)
     with pytest.raises(WeightsError, match=r"h: expected numbers \(N, 7\)"):
-        read_midway(path, 4, 7)
+        read_midway(path, dataclasses.replace(SIZES, hidden_size=7))
     write_midway(path, midway._replace(c=midway.c * np.float32(np.nan)))
     with pytest.raises(WeightsError, match="not finite"):
-        read_midway(path, 4, 6)
+        read_midway(path, SIZES)
     np.savez(path, mu=midway.mu)
     with pytest.raises(WeightsError, match="logvar: expected"):
-        read_midway(path, 4, 6)
+        read_midway(path, SIZES)
     path.write_bytes(b"PK nothing")
     with pytest.raises(WeightsError, match=r"midway\.npz"):
-        read_midway(path, 4, 6)
+        read_midway(path, SIZES)

@@ -17,16 +17,16 @@ SCALE = 2
 
 
 def grid(rows: list[Frames], gap: int = 2) -> Frames:
-    """Rows of frames, each (n, H, W, 3), as one picture with gaps between them."""
+    """Rows of frames, each (n, H, W, 3), as one image with gaps between them."""
     height, width = rows[0].shape[1:3]
     columns = max(len(row) for row in rows)
     shape = (len(rows) * (height + gap) - gap, columns * (width + gap) - gap, 3)
-    picture = np.full(shape, 255, np.uint8)
+    image = np.full(shape, 255, np.uint8)
     for i, row in enumerate(rows):
         for j, frame in enumerate(row):
             y, x = i * (height + gap), j * (width + gap)
-            picture[y : y + height, x : x + width] = frame
-    return picture
+            image[y : y + height, x : x + width] = frame
+    return image
 
 
 def show(path: PathLike, network: NumpyVAE, frames: Frames, seed: int = 0) -> None:
@@ -43,12 +43,12 @@ def show(path: PathLike, network: NumpyVAE, frames: Frames, seed: int = 0) -> No
     for start in range(0, len(chosen), COLUMNS):
         rows += [chosen[start : start + COLUMNS], again[start : start + COLUMNS]]
     rows += [samples[:COLUMNS], samples[COLUMNS:]]
-    picture = grid(rows).repeat(SCALE, axis=0).repeat(SCALE, axis=1)
+    image = grid(rows).repeat(SCALE, axis=0).repeat(SCALE, axis=1)
     sweep(Path(path).parent)
     with replacing(path) as temporary:
-        Image.fromarray(picture).save(temporary)
+        Image.fromarray(image).save(temporary)
 
 
-def as_bytes(pictures: np.ndarray) -> Frames:
+def as_bytes(images: np.ndarray) -> Frames:
     """Pictures in [0, 1] as frames in 0..255."""
-    return np.rint(pictures * 255).astype(np.uint8)
+    return np.rint(images * 255).astype(np.uint8)

@@ -2,7 +2,7 @@
 
 The first file is in the original's form: a list of mus and a list of
 logvars, each value times 10,000 and rounded to a whole number. The second holds mu, logvar and the
-memory's state after it has seen some real steps: dreams are true for a few seconds, and those that begin
+recurrent state after some real steps: dreams are true for a few seconds, and those that begin
 anywhere show a controller everything within that time. Source: WorldModelsExperiments for the first;
 Hafner et al. 2020, "Dream to Control", for the second."""
 
@@ -18,13 +18,15 @@ from dreamduck.common.errors import WeightsError
 from dreamduck.common.readers import to_float32
 from dreamduck.common.seeding import generator
 from dreamduck.common.storage import PathLike, read_json, read_npz, write_json, write_npz
+from dreamduck.world_model.dynamics.interface import Dynamics
+from dreamduck.world_model.dynamics.state import DynamicsSizes, FloatArray, RecurrentState
 from dreamduck.world_model.latents import Series
-from dreamduck.world_model.mdn_rnn.layout import FloatArray
-from dreamduck.world_model.mdn_rnn.step import MDNRNN, LSTMState
 
+FIRST, MIDWAY = BEGINNINGS = ("first", "midway")
+INITIAL_FILE, MIDWAY_FILE = "initial_z.json", "midway.npz"
 SCALE = 10_000
 MOST = 1000  # as many as the original keeps
-MIDWAY = 1000  # beginnings that are kept in `midway.npz`
+MIDWAY_STARTS = 1000  # that are kept in `midway.npz`
 AT_ONCE = 0.3  # of them at an episode's first step: who cannot start does not come to drive
 SEEN = 20  # real steps before such a one, or as many as there are
 PLACES = 4  # the stream that chooses them
@@ -32,12 +34,12 @@ LOGVAR_LIMIT = 50.0  # beyond it, half of it in an exponential leaves what float
 
 
 class InitialZ(NamedTuple):
-    """First latents of N dreams, and what the MDN-RNN knows by then."""
+    """First latents of N dreams, and the recurrent state before them."""
 
     mu: FloatArray  # (N, Z)
     logvar: FloatArray  # (N, Z)
-    h: FloatArray | None = None  # (N, H); None where the MDN-RNN knows nothing
-    c: FloatArray | None = None  # (N, H)
+    h: FloatArray | None = None  # (N, H); None where episodes begin
+    c: FloatArray | None = None  # (N, C)
 
     def draw(self, uniform: npt.ArrayLike, normal: FloatArray) -> FloatArray:
         """Some of them, each drawn from its Gaussian.
@@ -51,13 +53,20 @@ class InitialZ(NamedTuple):
         rows = self._rows(uniform)
         return self.mu[rows] + np.exp(self.logvar[rows] * np.float32(0.5)) * normal
 
-    def recall(self, uniform: npt.ArrayLike, hidden_size: int) -> LSTMState:
-        """The MDN-RNN's states that belong to the latents which the same numbers draw, each (..., H)."""
+    def recall(self, uniform: npt.ArrayLike, sizes: DynamicsSizes) -> RecurrentState:
+        """The recurrent states that belong to the latents which the same numbers draw.
+
+        Args:
+            uniform: (...), as `draw` had it.
+            sizes: of the dynamics.
+        Returns:
+            (..., H) and (..., C).
+        """
         rows = self._rows(uniform)
         if self.h is None or self.c is None:
-            shape = (*rows.shape, hidden_size)
-            return LSTMState(np.zeros(shape, np.float32), np.zeros(shape, np.float32))
-        return LSTMState(self.h[rows], self.c[rows])
+            widths = sizes.hidden_size, sizes.cell_size
+            return RecurrentState(*(np.zeros((*rows.shape, width), np.float32) for width in widths))
+        return RecurrentState(self.h[rows], self.c[rows])
 
     def _rows(self, uniform: npt.ArrayLike) -> npt.NDArray[np.intp]:
         rows = (np.asarray(uniform, np.float64) * len(self.mu)).astype(np.intp)
@@ -99,26 +108,46 @@ def write_initial(path: PathLike, initial: InitialZ, most: int = MOST) -> None:
     write_json(path, values, indent=None)
 
 
-def find_midway(memory: MDNRNN, series: Series, episodes: Sequence[int], seed: int = 0) -> InitialZ:
+def begin(
+    dynamics: Dynamics, initial: InitialZ, uniform: npt.ArrayLike, normal: FloatArray
+) -> tuple[FloatArray, RecurrentState]:
+    """The first latents and states of N dreams.
+
+    Args:
+        dynamics: what is dreamt.
+        initial: where dreams begin.
+        uniform: (N,), in [0, 1).
+        normal: (N, Z), standard normal.
+    Returns:
+        (N, Z), and the state.
+    """
+    z = np.clip(initial.draw(uniform, normal), *dynamics.bounds)
+    return z, dynamics.observe(z, initial.recall(uniform, dynamics.config))
+
+
+def find_midway(dynamics: Dynamics, series: Series, episodes: Sequence[int], seed: int = 0) -> InitialZ:
     """Beginnings in the midst of these episodes, at any step but the last; some at the first.
 
     Args:
+        dynamics: which have seen the steps before.
+        series: of encoded episodes.
+        episodes: which.
         seed: chooses the steps.
     """
     random = generator(seed, PLACES)
     lengths = np.maximum(series.lengths[list(episodes)] - 1, 1)
-    steps = np.sort(random.integers(lengths.sum(), size=MIDWAY))
+    steps = np.sort(random.integers(lengths.sum(), size=MIDWAY_STARTS))
     number = np.searchsorted(np.cumsum(lengths), steps, "right")
     first = series.offsets[:-1][list(episodes)][number]
     last = first + steps - (np.cumsum(lengths) - lengths)[number]
-    last = np.where(random.random(MIDWAY) < AT_ONCE, first, last)
-    state = memory.start(MIDWAY)
+    last = np.where(random.random(MIDWAY_STARTS) < AT_ONCE, first, last)
+    state = dynamics.start(MIDWAY_STARTS)
     for back in range(SEEN, 0, -1):
         rows = np.flatnonzero(last - back >= first)
         if len(rows):
-            before = LSTMState(state.h[rows], state.c[rows])
-            after = memory.advance(series.mu[last[rows] - back], series.action[last[rows] - back], before)
-            state.h[rows], state.c[rows] = after
+            seen = last[rows] - back
+            before = dynamics.observe(series.mu[seen], state.rows(rows))
+            state.put(rows, dynamics.advance(series.mu[seen], series.action[seen], before))
     return InitialZ(series.mu[last], series.logvar[last], state.h, state.c)
 
 
@@ -127,16 +156,16 @@ def write_midway(path: PathLike, initial: InitialZ) -> None:
     write_npz(path, {name: np.asarray(part, np.float16) for name, part in initial._asdict().items()})
 
 
-def read_midway(path: PathLike, z_size: int, hidden_size: int) -> InitialZ:
-    """Read a `midway.npz` of an MDN-RNN of these sizes.
+def read_midway(path: PathLike, sizes: DynamicsSizes) -> InitialZ:
+    """Read a `midway.npz` of dynamics of these sizes.
 
     Raises:
-        WeightsError: it is missing, damaged, or of another memory.
+        WeightsError: it is missing, damaged, or of others.
     """
     arrays = read_npz(path, WeightsError)
-    sizes = {"mu": z_size, "logvar": z_size, "h": hidden_size, "c": hidden_size}
+    widths = {"mu": sizes.z_size, "logvar": sizes.z_size, "h": sizes.hidden_size, "c": sizes.cell_size}
     count = len(arrays["mu"]) if arrays.get("mu", np.zeros(())).ndim else 0
-    for name, size in sizes.items():
+    for name, size in widths.items():
         array = arrays.get(name)
         if array is None or not count or array.shape != (count, size) or array.dtype.kind != "f":
             found = "none" if array is None else f"{array.dtype} {array.shape}"

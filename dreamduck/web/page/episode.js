@@ -1,19 +1,19 @@
-// The episode on the screen as this tab knows it, so that it can go on when the server was away.
+// The episode on the screen as this tab knows it, so that it can continue when the server was away.
 
-export class Drive {
+export class Episode {
   constructor() {
     this.start = null;
-    this.moments = []; // throttle, steering, temperature and [latent, value] pairs, as the server told them
-    this.coming = null; // the start of a world of which nothing has been told yet
+    this.moments = []; // throttle, steering, temperature and [latent, value] pairs, as the server sent them
+    this.coming = null; // the start of a world of which nothing was received yet
   }
 
-  /** Another world was begun; the one before counts until something of this one is told. */
+  /** Another world was begun; the one before counts until something of this one arrives. */
   begin(start) {
     this.coming = start;
   }
 
-  /** Take what has changed: the first moment that did, and all from there on. Returns whether a known drive changed. */
-  hear([first, rows]) {
+  /** Take what has changed: the first moment that did, and all from there on. Returns whether a known episode changed. */
+  update([first, rows]) {
     const known = !this.coming;
     if (!known) {
       this.start = this.coming;
@@ -34,9 +34,9 @@ export class Drive {
       if (last?.[1] === temperature) last[0] += 1;
       else temperatures.push([1, temperature]);
     }
-    const pulls = this.moments.flatMap(([, , , pulled], step) => pulled.map((pull) => [step, ...pull]));
+    const changed = this.moments.flatMap(([, , , latents], step) => latents.map((latent) => [step, ...latent]));
     const z = letters(new Uint8Array(Float32Array.from(this.start.z).buffer));
-    const head = JSON.stringify({ v: 1, start: { ...this.start, z }, temperatures, pulls });
+    const head = JSON.stringify({ v: 1, start: { ...this.start, z }, temperatures, pulls: changed });
     const actions = new Uint8Array(Int16Array.from(taken.flatMap(([throttle, steering]) => [throttle, steering])).buffer);
     const packed = new Blob([head, "\0", actions]).stream().pipeThrough(new CompressionStream("deflate"));
     const bytes = new Uint8Array(await new Response(packed).arrayBuffer());

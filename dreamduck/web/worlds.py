@@ -1,0 +1,187 @@
+"""The three worlds as the page shows them: each is one of the environments."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.common.config import replace, to_dict
+from dreamduck.common.errors import ConfigError
+from dreamduck.controllers.policy import Controller
+from dreamduck.envs.env import FRAME_SHAPE, DuckEnv
+from dreamduck.envs.realenv import RealEnv
+from dreamduck.envs.rnnenv import DreamEnv
+from dreamduck.simulator.expert import Expert, ExpertConfig
+from dreamduck.simulator.maps.parser import load_map
+from dreamduck.simulator.road import RoadConfig, car_info, lane_progress
+from dreamduck.web.scenes import Frame, Moment, Outcome, Scene
+from dreamduck.web.share_link import Start
+from dreamduck.window.policy_switch import CONTROLLER, EXPERT, Action
+from dreamduck.world_model import WorldModel
+
+WIDE = (320, 240)  # the image for people, where nothing else is shown
+SHOWN_DECIMALS = 3  # of latents that go to the page
+
+
+class RoadScene(Scene):
+    """The road, and beside it, where `seen`, what the world model makes of it.
+
+    Args:
+        start: where and how the episode begins.
+        config: the simulator and its settings; map and appearance come from `start`.
+        model: looks through the camera; None: there is none.
+        controller: acts on what the model sees; None: there is none.
+        any_weights: take a model that learned from other settings.
+    """
+
+    env: DuckEnv | RealEnv
+
+    def __init__(
+        self,
+        start: Start,
+        config: RoadConfig,
+        model: WorldModel | None,
+        controller: Controller | None,
+        any_weights: bool = False,
+    ) -> None:
+        angle = config.start_angle if start.start_angle is None else start.start_angle
+        road = replace(
+            config,
+            start_angle=angle,
+            map_name=start.map_name,
+            domain_rand=start.domain_rand,
+            camera_height=FRAME_SHAPE[0],
+            camera_width=FRAME_SHAPE[1],
+        )
+        self.seen = start.world == "seen"
+        env: DuckEnv | RealEnv
+        if model is None:
+            env = DuckEnv(**to_dict(road))
+        else:
+            env = RealEnv(model=model, next_z=self.seen, any_weights=any_weights, **to_dict(road))
+        expert = Expert(load_map(start.map_name), ExpertConfig(steering_gain=road.steering_gain))
+        policies: dict[str, Callable[[], Action]] = {}
+        if controller is not None and model is not None:
+            policies[CONTROLLER] = lambda: controller(env.observation)
+        policies[EXPERT] = lambda: np.asarray(expert(env.state)[0], np.float32)
+        super().__init__(env, dataclasses.replace(start, start_angle=angle), policies)
+        env.reset(seed=start.seed)
+
+    @property
+    def latents(self) -> npt.NDArray[np.float32]:
+        """(Z,) what the model sees."""
+        return self.env.latents if isinstance(self.env, RealEnv) else super().latents
+
+    def step(self, action: Action, temperature: float) -> Outcome:
+        """Take one step; the temperature is that of the prediction."""
+        if isinstance(self.env, RealEnv):
+            self.env.temperature = temperature
+        before = self.env.state.pose[:, :2]
+        outcome = super().step(action, temperature)
+        after = self.env.state
+        return outcome._replace(distance=float(lane_progress(after, after.pose[:, :2] - before)[0]))
+
+    def show(self, moment: Moment, ahead: Action) -> tuple[dict[str, Frame], dict[str, Any]]:
+        """The camera's image; where `seen`, also the reconstruction and the prediction of this frame."""
+        info = {**car_info(self.env.state), "distance": moment.distance}
+        facts = {key: _for_json(value) for key, value in info.items() if key != "end"}
+        if not self.seen or not isinstance(self.env, RealEnv):
+            return {"camera": self.env.road.view("camera", *WIDE)}, facts
+        decode = self.env.model.decode
+        images = {"camera": moment.frame, "reconstruction": decode(self.env.perception.z)[0]}
+        if self.env.prediction is not None:
+            images["predicted"] = decode(self.env.expected)[0]
+        return images, {**facts, **model_facts(self.env, moment)}
+
+
+class DreamScene(Scene):
+    """The dream.
+
+    Args:
+        start: how the dream begins.
+        model: dreams.
+        controller: acts on [z, c, h]; None: there is none.
+    Raises:
+        ConfigError: the first latents are not as many as the model has.
+    """
+
+    env: DreamEnv
+
+    def __init__(self, start: Start, model: WorldModel, controller: Controller | None) -> None:
+        env = DreamEnv(model=model)
+        env.reset(seed=start.seed)
+        if start.z:
+            if len(start.z) != len(env.latents):
+                raise ConfigError(
+                    f"z: expected {len(env.latents)} latents, got {len(start.z)}; other weights made them"
+                )
+            env.latents[:] = start.z
+        policies: Mapping[str, Callable[[], Action]] = {}
+        if controller is not None:
+            policies = {CONTROLLER: lambda: controller(env.observation)}
+        z = tuple(map(float, env.latents))
+        super().__init__(env, dataclasses.replace(start, z=z), policies)
+
+    @property
+    def latents(self) -> npt.NDArray[np.float32]:
+        """(Z,) what is dreamt."""
+        return self.env.latents
+
+    def step(self, action: Action, temperature: float) -> Outcome:
+        """Dream one step."""
+        self.env.temperature = temperature
+        return super().step(action, temperature)
+
+    def show(self, moment: Moment, ahead: Action) -> tuple[dict[str, Frame], dict[str, Any]]:
+        """The dream, and the likeliest next frame."""
+        coming = self.env.model.decode(self.env.expect(ahead[None]))[0]
+        return {"dream": moment.frame, "next": coming}, model_facts(self.env, moment)
+
+
+def model_facts(env: RealEnv | DreamEnv, moment: Moment) -> dict[str, Any]:
+    """What the page shows of the world model at this moment."""
+    facts: dict[str, Any] = {
+        "z": [round(float(v), SHOWN_DECIMALS) for v in env.latents],
+        "changed_latents": list(moment.changed_latents),
+    }
+    if env.prediction is not None:
+        facts["predicted_reward"] = float(env.prediction.reward[0])
+        facts["end_probability"] = float(env.prediction.end[0])
+        facts["entropy"] = float(env.prediction.entropy()[0])
+    return facts
+
+
+def latent_order(model: WorldModel) -> list[int]:
+    """The latents, those first that differ most between the beginnings of episodes."""
+    return [int(k) for k in np.argsort(-model.start_states().mu.std(axis=0), kind="stable")]
+
+
+def _for_json(value: Any) -> Any:
+    """A value of `info` for JSON, which knows no nan."""
+    if isinstance(value, float):
+        return value if np.isfinite(value) else None
+    return list(value) if isinstance(value, tuple) else value
+
+
+def map_outline(name: str) -> dict[str, Any]:
+    """A map seen from above, for drawing: tiles, lanes and the things that stand on it.
+
+    Returns:
+        `tile_size` [m], `width`, `height` [tiles], `tiles` (i, j, kind) of drivable ones, `lanes`
+        (four points x, z [m] of each Bezier curve), `things` (kind, x, z [m]).
+    """
+    found = load_map(name)
+    tiles = found.drivable_tiles
+    return {
+        "name": name,
+        "tile_size": found.tile_size,
+        "width": found.width,
+        "height": found.height,
+        "tiles": [[tile.i, tile.j, tile.kind] for tile in tiles],
+        "lanes": [np.round(curve, 4).tolist() for tile in tiles for curve in tile.curves],
+        "things": [[t.kind, round(float(t.pos[0]), 3), round(float(t.pos[2]), 3)] for t in found.objects],
+    }

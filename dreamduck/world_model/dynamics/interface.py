@@ -1,0 +1,203 @@
+"""The interface of all dynamics: the next latent, the reward and the end, from a latent and an action.
+
+On real frames: `start`, then `observe` a latent and `advance` by an action, in turn. In a dream: `step`,
+which advances, predicts, draws. `graph_step` is the same step in a graph, for compiled dreams."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.common.errors import WeightsError
+from dreamduck.world_model.dynamics.state import (
+    DynamicsSizes,
+    FloatArray,
+    GraphStep,
+    Prediction,
+    RecurrentState,
+    Step,
+)
+
+Z_LIMIT = 50.0  # no latent is drawn beyond it, where it is not known what training saw
+
+
+class Dynamics(abc.ABC):
+    """Trained dynamics, step by step, for B cars at once.
+
+    Args:
+        config: the sizes.
+        card: what is known about the weights.
+        weights: their fingerprint.
+    Raises:
+        WeightsError: the card's range of latents is none.
+
+    Attributes:
+        kind: as a card names it.
+        parameters: the weights, by name.
+        bounds: (2, Z), the range of each latent that training saw, which no dream leaves.
+    """
+
+    kind: ClassVar[str]
+    parameters: dict[str, FloatArray]
+
+    def __init__(
+        self, config: DynamicsSizes, card: Mapping[str, Any] | None = None, weights: str = ""
+    ) -> None:
+        self.config = config
+        self.card = dict(card or {})
+        self.weights = weights
+        self.bounds = latent_bounds(self.card, config.z_size)
+
+    @classmethod
+    @abc.abstractmethod
+    def load(cls, folder: Path) -> Self:
+        """The dynamics in a folder.
+
+        Raises:
+            WeightsError: a file is missing or damaged, or the card is of other weights.
+        """
+
+    @classmethod
+    @abc.abstractmethod
+    def sizes_of(cls, card: Mapping[str, Any], source: str) -> DynamicsSizes:
+        """The sizes that a card tells.
+
+        Args:
+            card: of a folder.
+            source: what an error message calls it.
+        Raises:
+            WeightsError: they make no sense.
+        """
+
+    @abc.abstractmethod
+    def untrained(self, seed: int) -> Self:
+        """Others of the same sizes, with first weights."""
+
+    @abc.abstractmethod
+    def save(self, folder: Path, card: Mapping[str, Any]) -> None:
+        """Write the weights, and a card for them."""
+
+    @property
+    @abc.abstractmethod
+    def multiply_adds(self) -> int:
+        """Products of numbers that one step of one dream takes."""
+
+    @property
+    def begins(self) -> bool:
+        """Whether the action's last number says that an episode begins, as in Doom's MDN-RNN of 2019."""
+        return False
+
+    @property
+    def lacks(self) -> str:
+        """What they do not predict, for a message: "" where they predict rewards and ends."""
+        return ""
+
+    def start(self, count: int = 1) -> RecurrentState:
+        """The state before the first frame of `count` episodes: zeros."""
+        sizes = self.config
+        return RecurrentState(
+            np.zeros((count, sizes.hidden_size), np.float32), np.zeros((count, sizes.cell_size), np.float32)
+        )
+
+    def observe(self, z: FloatArray, state: RecurrentState) -> RecurrentState:
+        """The state, when the latents of frames are known; it stays as it is, unless a kind says otherwise.
+
+        Args:
+            z: (B, Z), of the frames that follow the action of the last `advance`, or that begin episodes.
+            state: of `start` or `advance`.
+        """
+        return state
+
+    @abc.abstractmethod
+    def advance(self, z: FloatArray, action: npt.ArrayLike, state: RecurrentState) -> RecurrentState:
+        """The state after an action.
+
+        Args:
+            z: (B, Z), of the frames before it.
+            action: (B, A).
+            state: of `observe`, or of a dream.
+        """
+
+    @abc.abstractmethod
+    def predict(self, z: FloatArray, state: RecurrentState) -> Prediction:
+        """What follows, after `advance`.
+
+        Args:
+            z: (B, Z), the latent that `advance` took in.
+            state: which it gave.
+        """
+
+    @abc.abstractmethod
+    def draw(
+        self,
+        prediction: Any,
+        state: RecurrentState,
+        uniform: FloatArray,
+        normal: FloatArray,
+        temperature: float,
+    ) -> Step:
+        """The next latents of dreams, within what training saw, and the state that belongs to them.
+
+        Args:
+            prediction: of `predict`.
+            state: of `advance`.
+            uniform: (B, U), in [0, 1).
+            normal: (B, N), standard normal.
+            temperature: 1 as the dynamics expect; 0 draws the likeliest.
+        Returns:
+            Also the prediction, where a kind's rewards and ends depend on what was drawn, with those.
+        """
+
+    @abc.abstractmethod
+    def graph_step(self, xp: Any) -> GraphStep:
+        """`step` in another array library, with these weights.
+
+        Args:
+            xp: the library, for example `tensorflow`.
+        """
+
+    def step(
+        self,
+        z: FloatArray,
+        action: npt.ArrayLike,
+        state: RecurrentState,
+        uniform: FloatArray,
+        normal: FloatArray,
+        temperature: float,
+    ) -> Step:
+        """One step of B dreams: `advance`, `predict`, `draw`."""
+        state = self.advance(z, action, state)
+        prediction = self.predict(z, state)
+        return self.draw(prediction, state, uniform, normal, temperature)
+
+    def likeliest(self, z: FloatArray, action: npt.ArrayLike, state: RecurrentState) -> FloatArray:
+        """The latents (B, Z) that most likely follow; see `advance`."""
+        uniform = np.zeros((len(z), self.config.uniform_size), np.float32)
+        normal = np.zeros((len(z), self.config.normal_size), np.float32)
+        return self.step(z, action, state, uniform, normal, 0.0).z
+
+
+def latent_bounds(card: Mapping[str, Any], z_size: int) -> FloatArray:
+    """The range of each latent that a card tells, (2, Z); a wide one where it tells none.
+
+    Raises:
+        WeightsError: what it tells is no range.
+    """
+    told = card.get("latents")
+    if told is None:
+        return np.repeat(np.array([[-Z_LIMIT], [Z_LIMIT]], np.float32), z_size, axis=1)
+    try:
+        found = np.array([told["low"], told["high"]], np.float32)
+    except (KeyError, TypeError, ValueError, OverflowError) as err:
+        raise WeightsError(f"the dynamics' card: latents: expected 'low' and 'high' ({err})") from err
+    if found.shape != (2, z_size) or not np.isfinite(found).all() or (found[0] > found[1]).any():
+        raise WeightsError(
+            f"the dynamics' card: latents: expected {z_size} finite numbers 'low', and as many 'high' "
+            "that are not less; train it again with rnn_train.py"
+        )
+    return found

@@ -1,0 +1,143 @@
+"""What dynamics take and give: their sizes, the state they carry, a prediction, a step."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+FloatArray = npt.NDArray[np.float32]
+Rows = npt.NDArray[np.integer] | npt.NDArray[np.bool_] | slice
+Tensor = Any
+
+
+class DynamicsSizes(Protocol):
+    """The sizes that the rest of the package needs; a kind's configuration has more."""
+
+    @property
+    def z_size(self) -> int:
+        """Z, of the latent vector."""
+        ...
+
+    @property
+    def action_size(self) -> int:
+        """A, numbers in an action."""
+        ...
+
+    @property
+    def hidden_size(self) -> int:
+        """H, of the output of the recurrent network."""
+        ...
+
+    @property
+    def cell_size(self) -> int:
+        """C, of what else it carries: the cell of an LSTM, or the draws of a state-space model."""
+        ...
+
+    @property
+    def uniform_size(self) -> int:
+        """U, numbers in [0, 1) that a draw takes."""
+        ...
+
+    @property
+    def normal_size(self) -> int:
+        """N, standard normal numbers that a draw takes."""
+        ...
+
+
+class RecurrentState(NamedTuple):
+    """What dynamics carry from step to step."""
+
+    h: FloatArray  # (B, H), the output
+    c: FloatArray  # (B, C), what else is carried
+
+    def rows(self, rows: Rows) -> RecurrentState:
+        """Some of the rows; a copy, unless `rows` is a slice."""
+        return RecurrentState(self.h[rows], self.c[rows])
+
+    def put(self, rows: Rows, other: RecurrentState) -> None:
+        """Write the rows of another state over some of these."""
+        self.h[rows], self.c[rows] = other
+
+    def copy(self) -> RecurrentState:
+        """A copy."""
+        return RecurrentState(self.h.copy(), self.c.copy())
+
+    def repeat(self, times: int) -> RecurrentState:
+        """Each row so many times, side by side."""
+        return RecurrentState(np.repeat(self.h, times, axis=0), np.repeat(self.c, times, axis=0))
+
+
+class Prediction(Protocol):
+    """What follows an action; a kind adds the distribution of the next latent."""
+
+    @property
+    def reward(self) -> FloatArray:
+        """(B,), of the action, if the episode continues."""
+        ...
+
+    @property
+    def end_reward(self) -> FloatArray:
+        """(B,), if the episode ends with it."""
+        ...
+
+    @property
+    def end(self) -> FloatArray:
+        """(B,), the probability that it ends."""
+        ...
+
+    def entropy(self) -> FloatArray:
+        """(B,), how undecided the prediction is between its alternatives [nats], a mean over them."""
+        ...
+
+
+class Step(NamedTuple):
+    """One step of B dreams."""
+
+    z: FloatArray  # (B, Z)
+    state: RecurrentState
+    prediction: Prediction  # from which z was drawn
+
+
+class TensorStep(NamedTuple):
+    """One step of B dreams in a graph."""
+
+    z: Tensor  # (B, Z)
+    h: Tensor  # (B, H)
+    c: Tensor  # (B, C)
+    reward: Tensor  # (B,), if the dream continues
+    end_reward: Tensor  # (B,), if it ends
+    end: Tensor  # (B,), probability
+
+
+class GraphStep(Protocol):
+    """A step for graphs: `Dynamics.step` in another array library."""
+
+    def __call__(
+        self,
+        z: Tensor,
+        action: Tensor,
+        h: Tensor,
+        c: Tensor,
+        uniform: Tensor,
+        normal: Tensor,
+        temperature: Tensor,
+    ) -> TensorStep:
+        """Advance, predict and draw.
+
+        Args:
+            z: (B, Z).
+            action: (B, A).
+            h: (B, H).
+            c: (B, C).
+            uniform: (B, U), in [0, 1).
+            normal: (B, N).
+            temperature: a number more than 0.
+        """
+        ...
+
+
+def features(z: FloatArray, state: RecurrentState) -> FloatArray:
+    """What policies see: [z, c, h], (B, Z + C + H)."""
+    return np.concatenate([z, state.c, state.h], axis=1)

@@ -1,0 +1,32 @@
+"""The kinds of dynamics, by the names that cards give them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dreamduck.common.errors import WeightsError
+from dreamduck.world_model.dynamics import Dynamics
+from dreamduck.world_model.mdn_rnn import MDNRNN
+
+KINDS: dict[str, type[Dynamics]] = {kind.kind: kind for kind in (MDNRNN,)}
+OLDER_NAMES = {"memory": MDNRNN.kind}  # of cards before there was a second kind
+
+
+def kind_of(card: Mapping[str, Any], source: str) -> type[Dynamics]:
+    """The class of the dynamics that a card is of; an MDN-RNN where it names no kind.
+
+    Args:
+        card: of a folder.
+        source: what an error message calls it.
+    Raises:
+        WeightsError: an unknown kind.
+    """
+    name = card.get("kind", MDNRNN.kind)
+    found = KINDS.get(OLDER_NAMES.get(name, name)) if isinstance(name, str) else None
+    if found is None:
+        raise WeightsError(
+            f"{source}: kind: expected one of {', '.join(KINDS)}, got {str(name)[:40]!r}; "
+            "install a newer dreamduck, or train it again with rnn_train.py"
+        )
+    return found

@@ -1,0 +1,162 @@
+"""A second kind of dynamics goes everywhere that the first one goes, and needs no change there."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dreamduck.common.errors import WeightsError
+from dreamduck.controllers.evaluator import DreamEvaluator, EvalBatch
+from dreamduck.controllers.factory import FormConfig, model_sizes
+from dreamduck.controllers.policy import Controller, select
+from dreamduck.envs.realenv import RealEnv
+from dreamduck.envs.rnnenv import DreamEnv, DreamVectorEnv
+from dreamduck.pipeline.ablations import with_untrained_rnn
+from dreamduck.search.principal_components import find_subspace
+from dreamduck.world_model import WorldModel, kinds
+from dreamduck.world_model.dynamics.start_states import (
+    INITIAL_FILE,
+    MIDWAY_FILE,
+    InitialZ,
+    find_midway,
+    write_initial,
+    write_midway,
+)
+from dreamduck.world_model.imagination.perception import Perception
+from dreamduck.world_model.mdn_rnn import MDNRNN, files
+from tests.world_model.dynamics.toy import ToyDynamics, ToySizes
+from tests.world_model.mdn_rnn.helpers import toy_series, write_memory
+
+SIZES = ToySizes()
+ACTIONS = np.random.default_rng(0).uniform(-1, 1, (40, 3, 2)).astype(np.float32)
+
+
+class FakeVAE:
+    """Four means of a frame stand for its latent."""
+
+    z_size = 4
+
+    def __init__(self):
+        self.card = {}
+
+    def encode(self, frames):
+        mu = np.stack([frames[:, i * 16 : (i + 1) * 16].mean(axis=(1, 2, 3)) for i in range(4)], axis=1)
+        return (mu / 255).astype(np.float32), np.zeros((len(frames), 4), np.float32)
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    monkeypatch.setitem(kinds.KINDS, "toy", ToyDynamics)
+    dynamics = ToyDynamics(SIZES, {"seed": 3})
+    dynamics.save(tmp_path, {})
+    mu = np.random.default_rng(1).standard_normal((6, 4)).astype(np.float32)
+    write_initial(tmp_path / INITIAL_FILE, InitialZ(mu, np.full_like(mu, -3.0)))
+    write_midway(tmp_path / MIDWAY_FILE, find_midway(dynamics, toy_series(6), range(6)))
+    return WorldModel.load(tmp_path)
+
+
+def test_the_card_says_the_kind(model, tmp_path):
+    assert isinstance(model.dynamics, ToyDynamics)
+    assert (model.sizes.hidden_size, model.sizes.cell_size) == (6, 15)
+    for name in ("memory", "mdn-rnn", None):
+        folder = tmp_path / str(name)
+        write_memory(folder)
+        card = json.loads((folder / files.CARD).read_text())
+        assert card["kind"] == "mdn-rnn"
+        card = {k: v for k, v in card.items() if k != "kind"} | ({"kind": name} if name else {})
+        (folder / files.CARD).write_text(json.dumps(card))
+        assert isinstance(WorldModel.load(folder).dynamics, MDNRNN)
+    bad: list[object] = ["other", 3, None, []]
+    for unknown in bad:
+        (folder / files.CARD).write_text(json.dumps({**card, "kind": unknown}))
+        with pytest.raises(WeightsError, match="kind: expected one of mdn-rnn, toy, got"):
+            _ = WorldModel.load(folder).dynamics
+
+
+@pytest.mark.parametrize("beginning", ["first", "midway"])
+def test_stepped_and_compiled_dreams_agree(model, beginning):
+    form = FormConfig(features="zch").form(*model_sizes(model.folder))
+    assert form.inputs == 4 + 15 + 6
+    theta = np.random.default_rng(2).normal(0, 0.3, (2, form.size)).astype(np.float32)
+    evaluator = DreamEvaluator(model.compiled_dream(beginning), form, 0.8)
+    found = evaluator(EvalBatch(theta, (5, 6), episodes=1, steps=40))
+    for row, seed in enumerate((5, 6)):
+        controller, state = Controller(form, theta[row]), model.start([seed], beginning)
+        total, ended, length = 0.0, False, 0
+        while not ended and length < 40:
+            seen = np.concatenate([state.z, state.c, state.h], axis=1)
+            state, reward, end = model.step(state, controller(seen), 0.8)
+            total, ended, length = total + float(reward[0]), bool(end[0]), length + 1
+        assert (found.length[row, 0], found.ended[row, 0]) == (length, ended)
+        assert found.reward[row, 0] == pytest.approx(total, abs=1e-4)
+    assert found.length.min() > 1
+
+
+def test_it_is_dreamt_in(model):
+    env, many = DreamEnv(model=model, temperature=0.8), DreamVectorEnv(3, model=model, temperature=0.8)
+    seen, _ = env.reset(seed=4)
+    together, _ = many.reset(seed=[3, 4, 5])
+    assert seen.shape == (4 + 15 + 6,)
+    assert seen in env.observation_space
+    np.testing.assert_array_equal(together[1], seen)
+    assert seen[4:19].sum() == SIZES.variables  # the first frame is known
+    kept = env.get_state()
+    first = [env.step(action) for action in ACTIONS[:5, 0]]
+    env.set_state(kept)
+    for one, action in zip(first, ACTIONS[:5, 0], strict=True):
+        again = env.step(action)
+        np.testing.assert_array_equal(again[0], one[0])
+        assert again[1:4] == one[1:4]
+    before = env.dreams.z.copy()
+    assert env.expect([[0.3, 0.1]]).shape == (1, 4)
+    np.testing.assert_array_equal(env.dreams.z, before)
+    assert env.prediction is not None
+    assert np.isfinite(env.prediction.entropy()[0])
+
+
+def test_it_sees_the_road(model):
+    model.vae = FakeVAE()
+    env = RealEnv(model=model, any_weights=True, next_z=True, debug=False)
+    seen, _ = env.reset(seed=1)
+    assert seen.shape == (25,)
+    np.testing.assert_array_equal(seen[4:19], env.perception.state.c[0])
+    assert seen[4:19].sum() == SIZES.variables
+    for action in ACTIONS[:3, 0]:
+        after, *_ = env.step(action)
+    assert (after != seen).any()
+    assert np.isfinite(env.expected).all()
+    assert np.abs(env.expected).max() > 0
+    env.close()
+
+
+def test_perception_observes_every_frame(model):
+    perception = Perception(FakeVAE(), model.dynamics, 1)
+    frames = np.random.default_rng(0).integers(0, 256, (3, 1, 64, 64, 3), dtype=np.uint8)
+    perception.reset(frames[0])
+    state = model.dynamics.observe(perception.z, model.dynamics.start())
+    for t in (1, 2):
+        z = perception.z.copy()
+        perception.step(frames[t], ACTIONS[t, :1])
+        state = model.dynamics.observe(perception.z, model.dynamics.advance(z, ACTIONS[t, :1], state))
+    np.testing.assert_array_equal(perception.state.h, state.h)
+    np.testing.assert_array_equal(perception.state.c, state.c)
+
+
+def test_searches_and_ablations_take_it(model, tmp_path):
+    form = FormConfig(features="zc").form(*model_sizes(model.folder))
+    found = find_subspace(model.compiled_dream(), form, 5, seed=0)
+    assert found.mean.shape == (19,)
+    folder = with_untrained_rnn(model.folder, tmp_path / "untrained", 8)
+    other = WorldModel.load(folder).dynamics
+    assert isinstance(other, ToyDynamics)
+    assert not np.array_equal(other.parameters["core"], model.dynamics.parameters["core"])
+
+
+def test_a_policy_sees_what_it_chose(model):
+    sizes = model_sizes(model.folder)
+    seen = np.arange(25, dtype=np.float32)
+    z, c, h = np.split(seen, [4, 19])
+    for features, parts in {"z": [z], "zc": [z, c], "zh": [z, h], "zch": [z, c, h]}.items():
+        np.testing.assert_array_equal(
+            select(FormConfig(features=features).form(*sizes), seen), np.concatenate(parts)
+        )
