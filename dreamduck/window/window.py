@@ -140,7 +140,7 @@ def status(reward: float, info: Mapping[str, Any], steps: int, total: float | No
         else:
             second = "no lane here"
     elif "end_probability" in info:
-        second = f"probability of ending {info['end_probability']:.1%}"
+        second = f"probability of termination {info['end_probability']:.1%}"
     if info.get("end"):
         second += f"   ended: {info['end']}"
     return [first, second]

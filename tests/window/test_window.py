@@ -245,7 +245,7 @@ def test_status_of_a_car_and_of_a_dream():
     assert second == "lane +2.1 cm, +0 degrees   ended: off-road"
     assert status(0.5, {"lane_dist": np.nan, "lane_angle": np.nan}, 1)[1] == "no lane here"
     assert status(0.5, {}, 1)[1] == ""
-    assert status(0.5, {"end_probability": 0.25}, 1)[1] == "probability of ending 25.0%"
+    assert status(0.5, {"end_probability": 0.25}, 1)[1] == "probability of termination 25.0%"
 
 
 class Counter(gymnasium.Env):

@@ -1,4 +1,4 @@
-// What is seen of a moment: images, numbers, the lane, the curves of reward and probability of ending.
+// What is seen of a moment: images, numbers, the lane, the curves of reward and probability of termination.
 
 const $ = (id) => document.getElementById(id);
 const number = (digits, unit = "") => (v) => (v === null || v === undefined ? "none" : v.toFixed(digits) + unit);
@@ -8,7 +8,7 @@ const FACTS = {
   total: ["Reward so far", number(2)],
   reward: ["Reward of the step", number(3)],
   predicted_reward: ["Predicted reward", number(3)],
-  end_probability: ["Probability of ending", (v) => number(1, " %")(v === null ? v : v * 100), (v) => v > 0.5],
+  end_probability: ["Probability of termination", (v) => number(1, " %")(v === null ? v : v * 100), (v) => v > 0.5],
   entropy: ["Entropy of the mixture", number(2, " nats")],
   lane_dist: ["From the lane's centre", (v) => number(1, " cm")(v === null ? v : v * 100)],
   lane_angle: ["Angle to the lane", (v) => number(0, "°")(v === null ? v : v * 180 / Math.PI)],
@@ -85,7 +85,7 @@ export function showFacts(moment) {
   }
 }
 
-/** The last hundred steps: reward as a yellow line about the middle, probability of ending in red. */
+/** The last hundred steps: reward as a yellow line about the middle, probability of termination in red. */
 export class Chart {
   constructor(canvas) {
     this.canvas = canvas;
