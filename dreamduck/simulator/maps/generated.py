@@ -1,6 +1,6 @@
-"""Maps made by number: `generated:17` is a map wherever a map's name is one, and always the same.
+"""Maps made by number: `generated:17` is a map like any other, and always the same.
 
-A generated map is a file as Duckietown's own are, in the user's cache folder, so that both simulators load it."""
+It is a file in the form of Duckietown's own, in the user's cache folder, so that both simulators load it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,9 @@ def generated_path(name: str) -> Path | None:
         return None
     number = name.removeprefix(PREFIX)
     if not re.fullmatch("[0-9]{1,10}", number) or int(number) > MAX_NUMBER:
-        raise MapError(f"map_name: expected {PREFIX}N with a number from 0 to {MAX_NUMBER}, got {name!r:.60}")
+        raise MapError(
+            f"map_name: expected {PREFIX}N with a number from 0 to {MAX_NUMBER}, got {name!r:.60}"
+        )
     text = map_text(int(number)).encode()
     folders = (cached_folder().parent, Path(tempfile.gettempdir()) / f"dreamduck-{os.getuid()}")
     for folder in folders:
@@ -52,8 +54,8 @@ def generated_path(name: str) -> Path | None:
                     temporary.write_bytes(text)
             return path
     raise MapError(
-        f"{name}: expected to write its file to {folders[0]} or {folders[1]}, could not; set XDG_CACHE_HOME "
-        "to a folder that can be written"
+        f"{name}: expected to write its file to {folders[0]} or {folders[1]}, could not; set "
+        "XDG_CACHE_HOME to a folder that can be written"
     )
 
 
@@ -67,18 +69,28 @@ def expand_map_names(names: Sequence[str]) -> tuple[str, ...]:
     """
     found: list[str] = []
     for name in names:
-        if not name.startswith(PREFIX):
-            found.append(name)
-            continue
-        match = re.fullmatch("(?:([0-9]{1,10})-)?([0-9]{1,10})", name.removeprefix(PREFIX))
-        first, last = (int(match[1] or 0), int(match[2]) - (match[1] is None)) if match else (0, -1)
-        if not 0 <= last - first < MAX_MAPS or last > MAX_NUMBER:
-            raise MapError(
-                f"maps: expected {PREFIX}200 (the first 200) or {PREFIX}50-59, {MAX_MAPS} maps at most, "
-                f"got {name!r:.60}"
-            )
-        found += [f"{PREFIX}{number}" for number in range(first, last + 1)]
+        found += [f"{PREFIX}{n}" for n in _numbers(name)] if name.startswith(PREFIX) else [name]
     return tuple(found)
+
+
+def canonical_map_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The same list, in which those who stand for generated maps have a first and a last number."""
+    return tuple(
+        f"{PREFIX}{_numbers(name)[0]}-{_numbers(name)[-1]}" if name.startswith(PREFIX) else name
+        for name in names
+    )
+
+
+def _numbers(name: str) -> range:
+    """The numbers of the maps that a name in a list stands for."""
+    match = re.fullmatch("(?:([0-9]{1,10})-)?([0-9]{1,10})", name.removeprefix(PREFIX))
+    first, end = (int(match[1] or 0), int(match[2]) + (match[1] is not None)) if match else (0, 0)
+    if not 0 < end - first <= MAX_MAPS or end > MAX_NUMBER:
+        raise MapError(
+            f"maps: expected {PREFIX}200 (the first 200) or {PREFIX}50-59, {MAX_MAPS} maps at most, "
+            f"got {name!r:.60}"
+        )
+    return range(first, end)
 
 
 @lru_cache(maxsize=256)

@@ -34,11 +34,20 @@ BESIDE = {  # kind: least and largest height [m], how often compared with the ot
 }
 FARTHEST_BESIDE = 0.25  # [m] from the middle of its tile to its own farthest corner
 DENSITY = (0.0, 0.6)  # least and largest share of the free tiles that have something on them
-OBSTACLES = {"duckie": (0.06, 0.08), "cone": (0.06, 0.08), "barrier": (0.06, 0.08), "duckiebot": (0.12, 0.12)}
+OBSTACLES = {
+    "duckie": (0.06, 0.08),
+    "cone": (0.06, 0.08),
+    "barrier": (0.06, 0.08),
+    "duckiebot": (0.12, 0.12),
+}
 OBSTACLE_OFFSET = 0.25  # [m] at most from the middle of the road
 SHARES = {"obstacles": 0.25, "pedestrians": 0.15, "duckiebots": 0.15}  # of the maps that have them
 LIGHTS_SHARE = 0.3  # of the maps with a crossing of four, that have a traffic light there
-OBSTACLE_COUNTS, PEDESTRIAN_COUNTS, BOT_COUNTS = (0.4, 0.3, 0.2, 0.1), (0.6, 0.4), (0.7, 0.3)  # of 1, 2, ...
+OBSTACLE_COUNTS, PEDESTRIAN_COUNTS, BOT_COUNTS = (
+    (0.4, 0.3, 0.2, 0.1),
+    (0.6, 0.4),
+    (0.7, 0.3),
+)  # of 1, 2, ...
 
 
 def draw_objects(

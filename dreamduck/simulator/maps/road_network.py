@@ -18,10 +18,11 @@ T = TypeVar("T")
 
 STEPS = {"S": (0, 1), "E": (1, 0), "N": (0, -1), "W": (-1, 0)}  # the index of a side is its quarter turns
 KINDS = ("straight", "curve_left", "curve_right", "3way_left", "4way")  # 3way_right's image does not fit
-SIDES = (3, 8)  # cells of the grid that the roads lie in, least and most
+SIDES = (3, 8)  # cells of the grid that the loop lies in, least and most
+MARGIN = 2  # cells around it that other roads may use
 GROWTHS = (2, 40)  # tries to enlarge the loop
 CROSSING_ROADS = (0.35, 0.25, 0.2, 0.2)  # probabilities of 0, 1, 2 and 3 roads that cut across
-AT_CROSSING = 0.5  # probability that such a road begins at a crossing of three, which makes it one of four
+AT_CROSSING = 0.7  # probability that such a road begins at a crossing of three, which makes it one of four
 DEAD_ENDS = (0.85, 0.1, 0.05)  # probabilities of 0, 1 and 2
 DEAD_END_LENGTHS = (2, 3)  # [tiles]
 TRIES = 30
@@ -58,7 +59,9 @@ def draw_roads(rng: np.random.Generator) -> Roads:
 
 def draw_index(rng: np.random.Generator, probabilities: Sequence[float]) -> int:
     """An index, drawn with these probabilities."""
-    return min(int(np.searchsorted(np.cumsum(probabilities), rng.random(), "right")), len(probabilities) - 1)
+    return min(
+        int(np.searchsorted(np.cumsum(probabilities), rng.random(), "right")), len(probabilities) - 1
+    )
 
 
 def pick(rng: np.random.Generator, items: Sequence[T]) -> T:
@@ -102,7 +105,7 @@ def _neighbours(cell: Cell) -> list[Cell]:
     return [(cell[0] + di, cell[1] + dj) for di, dj in STEPS.values()]
 
 
-def _inside(cell: Cell, grid: tuple[int, int], border: int = 0) -> bool:
+def _inside(cell: Cell, grid: tuple[int, int], border: int) -> bool:
     return all(border <= place < size - border for place, size in zip(cell, grid, strict=True))
 
 
@@ -168,13 +171,11 @@ def _dead_end(rng: np.random.Generator, grid: tuple[int, int], roads: set[Cell])
     return set()
 
 
-def _ways(
-    end: Cell, grid: tuple[int, int], roads: set[Cell], path: list[Cell]
-) -> list[tuple[Cell, bool]]:
+def _ways(end: Cell, grid: tuple[int, int], roads: set[Cell], path: list[Cell]) -> list[tuple[Cell, bool]]:
     """The free cells in which a path can go on, and whether it meets another road there."""
     taken, found = roads.union(path), []
     for cell in _neighbours(end):
-        if cell in taken or not _inside(cell, grid):
+        if cell in taken or not _inside(cell, grid, border=-MARGIN):
             continue
         touched = taken.intersection(_neighbours(cell)) - {end}
         if len(touched) > 1 or touched.intersection(path):
@@ -187,6 +188,4 @@ def _ways(
 def _has_square(roads: set[Cell], cell: Cell) -> bool:
     """Whether the cell is one of four road cells that form a square."""
     i, j = cell
-    return any(
-        {(i + di, j), (i, j + dj), (i + di, j + dj)} <= roads for di in (-1, 1) for dj in (-1, 1)
-    )
+    return any({(i + di, j), (i, j + dj), (i + di, j + dj)} <= roads for di in (-1, 1) for dj in (-1, 1))
