@@ -1,6 +1,6 @@
 """Maps made by number: `generated:17` is a map like any other, and always the same.
 
-It is a file in the form of Duckietown's own, in the user's cache folder, so that both simulators load it."""
+Both simulators load it: it is a file in the form of Duckietown's own, in the user's cache folder."""
 
 from __future__ import annotations
 
