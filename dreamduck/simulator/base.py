@@ -36,7 +36,9 @@ ENDS = ("", "off-road", "collision")  # by code
 class SimulatorConfig:
     """What a simulator is built from; the same words in `make`, in the classes and as flags."""
 
-    map_name: str = option("loop_empty", "Duckietown map, by name or as a path to a .yaml file")
+    map_name: str = option(
+        "loop_empty", "Duckietown map: its name, a path to a .yaml file, or generated:N with a number N"
+    )
     domain_rand: bool = option(False, "draw light, colours, camera and wheels at random at every reset")
     dynamics_rand: bool = option(
         False,
