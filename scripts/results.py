@@ -393,9 +393,21 @@ def episodes() -> str:
     return "\n".join(parts)
 
 
+def generated_maps() -> str:
+    """How varied the generated maps are."""
+    found = read_json(RESULTS / "generated_maps.json")["results"]
+    names = {"road_tiles": "road tiles: least, median, most", "left_turns": "left turns among all turns of "
+             "the expert's way: a tenth, half and nine tenths of the maps have less"}  # fmt: skip
+    rows = [["different roads", f"{found['layouts']} of {found['maps']}"]]
+    rows += [[text, ", ".join(map(str, found[name]))] for name, text in names.items()]
+    rows += [[f"maps with {name}", f"{value:.0%}"] for name, value in found["shares"].items()]
+    return table([f"the first {found['maps']}", ""], rows)
+
+
 MAKERS = (
     *(summary, model, openloop, feedback, reproduce, scores, gap, ablation, simulator, speed, agents, ppo),
     *(frames, passes, browser, distribute, scaling, measured_ranks, episodes),
+    generated_maps,
 )
 TABLES: dict[str, Callable[[], str]] = {maker.__name__: maker for maker in MAKERS}
 

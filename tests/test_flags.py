@@ -306,7 +306,11 @@ def rewards(run):
 EXTRACT_FLAGS = {
     "map_name": ("small_loop", lambda run, base: meta(run)["map_name"] == "small_loop"),
     "domain_rand": (True, frames_differ),
+    "dynamics_rand": (True, lambda run, base: all("dynamics" in meta(run, i) for i in range(3))),
     "distortion": (True, frames_differ),
+    "domain_rand_share": (1.0, frames_differ),
+    "dynamics_rand_share": (1.0, lambda run, base: all("dynamics" in meta(run, i) for i in range(3))),
+    "distortion_share": (1.0, frames_differ),
     "frame_skip": (7, frames_differ),
     "start_angle": (2.0, frames_differ),
     "simulator": ("nowhere", SystemExit),

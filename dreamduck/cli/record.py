@@ -24,6 +24,7 @@ EXAMPLES = """examples:
   dreamduck record --max-trials 20              a small run
   dreamduck record --maps loop_empty,udem1,zigzag_dists --max-trials 2000
   dreamduck record --policies expert=1,walk=1 --domain-rand
+  dreamduck record --maps generated:200 --max-trials 1800 --dynamics-rand-share 0.3
   dreamduck record --simulator gym-duckietown --max-trials 4
   bash dreamduck/envs/extract.bash 8 --max-trials 2000          eight processes
 """

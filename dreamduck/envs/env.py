@@ -112,8 +112,8 @@ class DuckEnv(RoadCars, SingleEnv):
 
     ## Arguments
     render_mode (None, "rgb_array" or "human"), and those of `RoadConfig`: map_name, simulator ("native"
-    or "gym-duckietown"), reward, domain_rand, distortion, frame_skip, steering_gain, camera_width,
-    camera_height.
+    or "gym-duckietown"), reward, domain_rand, dynamics_rand, distortion, frame_skip, steering_gain,
+    camera_width, camera_height.
 
     ## Version history
     v0: the first.

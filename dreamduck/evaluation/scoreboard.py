@@ -37,6 +37,7 @@ from dreamduck.evaluation.entries import BUILT_IN, Entry, check_agent, training_
 from dreamduck.evaluation.episode_stats import as_measures
 from dreamduck.evaluation.runner import PATHS_KEPT, Round, Runner
 from dreamduck.simulator.base import SIMULATORS
+from dreamduck.simulator.maps.generated import expand_map_names
 from dreamduck.simulator.maps.parser import load_map
 
 SCORES_BYTES = 1 << 28  # every episode of every row
@@ -63,6 +64,7 @@ class ScoreConfig:
         for name in self.simulators:
             if name not in SIMULATORS:
                 raise ConfigError(f"simulators: expected some of {', '.join(SIMULATORS)}, got {name!r}")
+        object.__setattr__(self, "maps", expand_map_names(self.maps))
         for name in self.maps:
             load_map(name)  # an unknown one is fails now, not after an hour
 

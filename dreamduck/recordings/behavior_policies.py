@@ -6,7 +6,7 @@ lane. So every episode draws one of these policies, and each visits states that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ from dreamduck.common.errors import ConfigError
 
 FloatArray = npt.NDArray[np.float64]
 Generator = np.random.Generator
+STRETCH = (5, 40)  # steps that a policy with two ways of driving keeps to one, at least and at most
 GRAY_SIDE = 8  # [pixels] width and height of the random controller's image
 
 
@@ -131,12 +132,70 @@ class Crash:
         return steady if step < self._begin else self._override
 
 
-POLICIES: Mapping[str, type[RandomController | RandomWalk | NoisyExpert | RecklessExpert | Crash]] = {
+class Standing:
+    """No command at all: half of the episodes from the first step on, the others after a drive."""
+
+    def __init__(self, random: Generator, frames: int) -> None:
+        self._expert = NoisyExpert(random, frames)
+        self._begin = int(random.integers(1, max(2, frames // 2))) if random.random() < 0.5 else 0
+
+    def act(self, step: int, frame: npt.NDArray[np.uint8], expert: FloatArray) -> FloatArray:
+        """See `BehaviorPolicy.act`."""
+        steady = self._expert.act(step, frame, expert)
+        return steady if step < self._begin else np.zeros(2)
+
+
+class Stopping:
+    """The expert, which stops again and again for a while without any command, and drives on."""
+
+    def __init__(self, random: Generator, frames: int) -> None:
+        self._random, self._expert = random, NoisyExpert(random, frames)
+        self._until, self._drives = 0, bool(random.random() < 0.5)
+        self._command = np.zeros(2)
+
+    def act(self, step: int, frame: npt.NDArray[np.uint8], expert: FloatArray) -> FloatArray:
+        """See `BehaviorPolicy.act`."""
+        steady = self._expert.act(step, frame, expert)
+        if step >= self._until:
+            self._until = step + int(self._random.integers(STRETCH[0], STRETCH[1] + 1))
+            self._drives = not self._drives
+            self._command = self._draw_command()
+        return steady if self._drives else self._command
+
+    def _draw_command(self) -> FloatArray:
+        """The action (2,) until the expert drives again."""
+        return np.zeros(2)
+
+
+class Reversing(Stopping):
+    """The expert, which backs up again and again for a while, also off the road."""
+
+    def _draw_command(self) -> FloatArray:
+        return np.array([self._random.uniform(-1.0, -0.2), self._random.normal(0, 0.2)])
+
+
+class Creeping:
+    """The expert at walking pace and slower, with little noise."""
+
+    def __init__(self, random: Generator, frames: int) -> None:
+        self._speed = random.uniform(0.05, 0.35)
+        self._noise = OrnsteinUhlenbeck(random, random.uniform(5, 20), (0.02, 0.05))
+
+    def act(self, step: int, frame: npt.NDArray[np.uint8], expert: FloatArray) -> FloatArray:
+        """See `BehaviorPolicy.act`."""
+        return expert * (self._speed, 1.0) + self._noise()
+
+
+POLICIES: Mapping[str, Callable[[Generator, int], BehaviorPolicy]] = {
     "random": RandomController,
     "walk": RandomWalk,
     "expert": NoisyExpert,
     "reckless": RecklessExpert,
     "crash": Crash,
+    "stand": Standing,
+    "stop": Stopping,
+    "creep": Creeping,
+    "reverse": Reversing,
 }
 DEFAULT_MIX = ("random=1", "walk=2", "expert=3", "reckless=3", "crash=1")
 

@@ -10,9 +10,13 @@ from typing import Any
 
 from dreamduck.common.config import check, option, part, replace, to_dict
 from dreamduck.common.errors import ConfigError, RecordError
+from dreamduck.common.seeding import generator
 from dreamduck.recordings.behavior_policies import DEFAULT_MIX, parse_mix
 from dreamduck.recordings.episode import MAX_FRAMES, MAX_SEED, read_episode
 from dreamduck.registration import MAX_EPISODE_STEPS
+from dreamduck.simulator.base import Variation
+from dreamduck.simulator.environment import describe
+from dreamduck.simulator.maps.generated import canonical_map_names, expand_map_names
 from dreamduck.simulator.road import RoadConfig
 
 log = logging.getLogger(__name__)
@@ -21,6 +25,30 @@ BATCH, BATCH_UPSTREAM = 16, 2  # upstream takes a process for each car
 EPISODES_A_SEED = 1_000_000
 OLDER = {"start_angle": 60.0}  # of recordings that are older than the setting
 ATTEMPTS = 20  # to reach `min_frames`
+# streams of an episode's random numbers
+POLICY_CHOICE, SIMULATION, START, POLICY_NOISE, VARIATION = range(5)
+
+
+@dataclasses.dataclass(frozen=True)
+class VariationConfig:
+    """In how many episodes the world is another than the settings of the road say."""
+
+    domain_rand_share: float = option(
+        0.0, "share of episodes with --domain-rand, if not all have it", low=0.0, high=1.0
+    )
+    distortion_share: float = option(
+        0.0, "share of episodes with --distortion, if not all have it", low=0.0, high=1.0
+    )
+    dynamics_rand_share: float = option(
+        0.0, "share of episodes with --dynamics-rand, if not all have it", low=0.0, high=1.0
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+# Settings that a file only has where they are not these, so that those of older versions stay the same.
+UNWRITTEN = {"dynamics_rand": False, **to_dict(VariationConfig())}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +57,12 @@ class RecorderConfig:
 
     road: RoadConfig = part(RoadConfig)
     records: str = option("records", "folder to record to")
-    maps: tuple[str, ...] = option((), "several maps, in turn; by default the one of --map-name")
+    variation: VariationConfig = part(VariationConfig)
+    maps: tuple[str, ...] = option(
+        (),
+        "several maps, in turn; generated:200 are the first 200 generated ones, generated:200-299 the next "
+        "100; by default the one of --map-name",
+    )
     max_trials: int = option(200, "episodes, of all processes together", low=1, high=EPISODES_A_SEED)
     max_frames: int = option(150, "steps of an episode at most", low=1, high=MAX_FRAMES)
     min_frames: int = option(
@@ -53,13 +86,14 @@ class RecorderConfig:
     def __post_init__(self) -> None:
         check(self)
         parse_mix(self.policies)
+        expand_map_names(self.maps)
         if (self.road.camera_width, self.road.camera_height) != (64, 64):
             raise ConfigError("camera_width, camera_height: recordings are 64 x 64")
 
     @property
     def map_names(self) -> tuple[str, ...]:
         """The maps that episodes take in turn."""
-        return self.maps or (self.road.map_name,)
+        return expand_map_names(self.maps) or (self.road.map_name,)
 
     @property
     def cars(self) -> int:
@@ -84,6 +118,25 @@ class RecorderConfig:
 def episode_seed(config: RecorderConfig, episode: int) -> int:
     """The number that names an episode's file."""
     return config.seed * EPISODES_A_SEED + episode
+
+
+def variation_of(config: RecorderConfig, episode: int) -> Variation:
+    """What is random in an episode."""
+    looks, lens, dynamics = generator(config.seed, VARIATION, episode).random(3)
+    shares, road = config.variation, config.road
+    return Variation(
+        domain_rand=road.domain_rand or bool(looks < shares.domain_rand_share),
+        distortion=road.distortion or bool(lens < shares.distortion_share),
+        dynamics_rand=road.dynamics_rand or bool(dynamics < shares.dynamics_rand_share),
+    )
+
+
+def environment_of(config: RecorderConfig) -> dict[str, Any]:
+    """The description of the environment; where only some episodes have distortion, both kinds fit."""
+    found = describe(config.road)
+    if config.variation.distortion_share and not config.road.distortion:
+        del found["distortion"]
+    return found
 
 
 def path_of(config: RecorderConfig, episode: int) -> Path:
@@ -138,10 +191,14 @@ def _recorded(config: RecorderConfig, path: Path) -> bool:
 def settings(config: RecorderConfig) -> dict[str, Any]:
     """The settings that shape an episode, as its file has them."""
     unimportant = ("records", "max_trials", "batch", "map_name", "max_frames", "full_episode")
-    values = {k: v for k, v in to_dict(config).items() if k not in unimportant}
+    values = {
+        name: value
+        for name, value in to_dict(config).items()
+        if name not in unimportant and not (name in UNWRITTEN and value == UNWRITTEN[name])
+    }
     return {
         **values,
-        "maps": list(config.map_names),
+        "maps": list(canonical_map_names(config.maps) or config.map_names),
         "policies": list(config.policies),
         "frames": config.frames,
     }

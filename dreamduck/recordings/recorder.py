@@ -17,17 +17,27 @@ from dreamduck.common.errors import StartError
 from dreamduck.common.seeding import derive, generator
 from dreamduck.recordings.behavior_policies import make_policy, parse_mix
 from dreamduck.recordings.episode import TELEMETRY, Episode, write_episode
-from dreamduck.recordings.plan import ATTEMPTS, RecorderConfig, path_of, settings
+from dreamduck.recordings.plan import (
+    ATTEMPTS,
+    POLICY_CHOICE,
+    POLICY_NOISE,
+    SIMULATION,
+    START,
+    RecorderConfig,
+    environment_of,
+    path_of,
+    settings,
+    variation_of,
+)
 from dreamduck.simulator.base import ENDS, CarState, FloatArray, Frames
-from dreamduck.simulator.environment import ENVIRONMENT, describe
+from dreamduck.simulator.environment import ENVIRONMENT
 from dreamduck.simulator.expert import Expert, ExpertConfig
 from dreamduck.simulator.maps.parser import load_map
+from dreamduck.simulator.physics.dynamics import draw_dynamics
 from dreamduck.simulator.road import Road
 
 START_TRIES = 10
 MAX_OFFSET = 0.22  # [m] from the lane's centre at a start
-# streams of an episode's random numbers
-POLICY_CHOICE, SIMULATION, START, POLICY_NOISE = range(4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,17 +185,18 @@ class MapRecorder:
         policy = list(self._mix)[min(int(np.searchsorted(shares, draw, "right")), len(shares) - 1)]
         self._slots[car] = EpisodeSlot(job, policy, generator(seed, POLICY_NOISE, *key), self.config.frames)
         cars, seeds = np.array([car]), [derive(seed, SIMULATION, *key)]
-        state = self.road.reset(seeds, cars=cars)
+        variations = [variation_of(self.config, job.episode)]
+        state = self.road.reset(seeds, None, cars, variations)
         random = generator(seed, START, *key)
         if random.random() < self.config.any_start:
             pose = state.pose[car].copy()
             lane = (state.lane_dist[car], state.lane_tangent[car].copy())
             for _ in range(START_TRIES):
                 try:
-                    return self.road.reset(seeds, anywhere(pose, *lane, random)[None], cars)
+                    return self.road.reset(seeds, anywhere(pose, *lane, random)[None], cars, variations)
                 except StartError:
                     continue
-            state = self.road.reset(seeds, cars=cars)
+            state = self.road.reset(seeds, None, cars, variations)
         return state
 
     def _episode(self, slot: EpisodeSlot, end: str) -> Episode:
@@ -195,20 +206,26 @@ class MapRecorder:
             return best
         done = np.zeros(length, np.bool_)
         done[-1] = end != ""
-        config = self.config
+        config, job = self.config, slot.job
+        variation = variation_of(config, job.episode)
         meta = {
             "map_name": self.map_name,
             "simulator": config.road.simulator,
-            "domain_rand": config.road.domain_rand,
+            "domain_rand": variation.domain_rand,
             "seed": config.seed,
-            "episode": slot.job.episode,
-            "attempt": slot.job.attempt,
+            "episode": job.episode,
+            "attempt": job.attempt,
             "policy": slot.policy_name,
             "end": end or "time",
             "recorder": settings(config),
-            ENVIRONMENT: describe(config.road),
+            ENVIRONMENT: environment_of(config),
             "versions": {"dreamduck": dreamduck.__version__, "numpy": np.__version__},
         }
+        if config.variation.distortion_share:
+            meta["distortion"] = variation.distortion
+        if variation.dynamics_rand:
+            drawn = draw_dynamics(derive(config.seed, SIMULATION, job.episode, job.attempt))
+            meta["dynamics"] = drawn._asdict()
         n = length
         return Episode(slot.obs[:n], slot.action[:n], slot.reward[:n], done, slot.telemetry[:n], meta)
 

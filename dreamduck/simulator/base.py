@@ -10,7 +10,7 @@ import dataclasses
 import math
 import os
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -36,8 +36,14 @@ ENDS = ("", "off-road", "collision")  # by code
 class SimulatorConfig:
     """What a simulator is built from; the same words in `make`, in the classes and as flags."""
 
-    map_name: str = option("loop_empty", "Duckietown map, by name or as a path to a .yaml file")
+    map_name: str = option(
+        "loop_empty", "Duckietown map: its name, a path to a .yaml file, or generated:N with a number N"
+    )
     domain_rand: bool = option(False, "draw light, colours, camera and wheels at random at every reset")
+    dynamics_rand: bool = option(
+        False,
+        "draw the motors' gain, trim and delay and the distance of the wheels at random at every reset",
+    )
     distortion: bool = option(False, "bend the image as the Duckiebot's fish-eye lens does")
     frame_skip: int = option(
         3, "steps of physics for each step of the world", unit="1/30 s", low=1, high=900
@@ -59,6 +65,19 @@ class SimulatorConfig:
         check(self)
         if not self.map_name:
             raise ConfigError("map_name: expected a map's name, got ''")
+
+
+class Variation(NamedTuple):
+    """The settings that may differ from one episode to the next; see `SimulatorConfig`."""
+
+    domain_rand: bool
+    distortion: bool
+    dynamics_rand: bool
+
+
+def variation_of(config: SimulatorConfig) -> Variation:
+    """The variation of every episode that is not given one."""
+    return Variation(config.domain_rand, config.distortion, config.dynamics_rand)
 
 
 def wrapped(angle: float) -> float:
@@ -119,6 +138,7 @@ class Simulator(Protocol):
         seeds: Sequence[int],
         starts: FloatArray | None = None,
         cars: npt.NDArray[np.int64] | None = None,
+        variations: Sequence[Variation] | None = None,
     ) -> CarState:
         """Begin an episode for the given cars.
 
@@ -128,6 +148,7 @@ class Simulator(Protocol):
             starts: (n, 3) x [m], z [m], heading [rad], any number of turns; a row of nan, or None
                 for all, is drawn as upstream draws it.
             cars: (n,) indices of the cars to reset; all by default.
+            variations: n of them; by default that of the settings for all.
         Returns:
             The state of all N cars; those not reset are as they were.
         Raises:

@@ -1,7 +1,7 @@
 """What a step of an environment means: the settings that a world model learns from, and must be used with.
 
-Recordings carry the description to the cards of the weights. The map, the simulator and domain
-randomisation are no part of it: a model may meet others than it learned from."""
+Recordings carry the description to the cards of the weights. The map, the simulator, domain
+randomisation and random dynamics are no part of it: a model may meet others than it learned from."""
 
 from __future__ import annotations
 

@@ -23,7 +23,9 @@ from dreamduck.simulator.base import (
     FloatArray,
     Frames,
     SimulatorConfig,
+    Variation,
     no_start,
+    variation_of,
 )
 from dreamduck.simulator.maps.lanes import map_lanes
 from dreamduck.simulator.maps.map import DUCKIE
@@ -31,7 +33,7 @@ from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.physics import objects
 from dreamduck.simulator.physics import spawn as starts
 from dreamduck.simulator.physics.collisions import on_road, static_boxes
-from dreamduck.simulator.physics.dynamics import command_ages
+from dreamduck.simulator.physics.dynamics import DELAYS, NOMINAL, command_ages, draw_dynamics
 from dreamduck.simulator.physics.state import Cars, drive, make_cars, observe, place_car
 from dreamduck.simulator.randomization import Appearance, draw_appearance, standard_appearance
 
@@ -71,13 +73,15 @@ class NativeSimulator:
         self._boxes = static_boxes(self.map)
         self._circles = starts.keep_away(self.map)
         self._template = objects.template(self.map)
-        self._ages = command_ages(FIRST_STEPS)
+        self._ages = _all_ages(FIRST_STEPS)
         walkers = sum(thing.behaviour == DUCKIE for thing in self.map.objects)
         # A walk and the wait after it take 3 seconds at least.
-        walks = walkers * (2 + config.frame_skip // 90) if config.domain_rand else 0
+        walks = walkers * (2 + config.frame_skip // 90)
         self._cars: Cars = make_cars(num_cars, self._template, walks)
         self._streams: list[np.random.RandomState | None] = [None] * num_cars
+        self._standard = standard_appearance(self.map, 1)
         self._appearance = standard_appearance(self.map, num_cars)
+        self._bent = np.full(num_cars, config.distortion)
         self._ready = np.zeros(num_cars, dtype=np.bool_)
         self._camera: Camera | None = None
         self._views: dict[tuple[int, int], Camera] = {}
@@ -90,18 +94,25 @@ class NativeSimulator:
         seeds: Sequence[int],
         starts: FloatArray | None = None,
         cars: npt.NDArray[np.int64] | None = None,
+        variations: Sequence[Variation] | None = None,
     ) -> CarState:
         """Begin an episode for the given cars; see `Simulator.reset`.
 
         Raises:
-            ConfigError: seeds or cars do not fit.
+            ConfigError: seeds, cars or variations do not fit.
             StartError: a start cannot be driven from.
         """
         chosen = self._chosen(seeds, cars)
         poses = self._given_starts(starts, len(chosen))
+        if variations is None:
+            variations = [variation_of(self.config)] * len(chosen)
+        elif len(variations) != len(chosen):
+            raise ConfigError(
+                f"variations: expected {len(chosen)}, one for each car, got {len(variations)}"
+            )
         self._ready[chosen] = False
-        for car, seed, pose in zip(chosen, seeds, poses, strict=True):
-            self._begin(int(car), int(seed), pose)
+        for car, seed, pose, variation in zip(chosen, seeds, poses, variations, strict=True):
+            self._begin(int(car), int(seed), pose, variation)
             self._ready[car] = True
         return self._state()
 
@@ -115,8 +126,8 @@ class NativeSimulator:
         array = np.ascontiguousarray(actions, dtype=np.float64)
         assert array.shape == (self.num_cars, 2)  # compiled code looks at no bounds
         longest = int(self._cars.steps.max()) + self.config.frame_skip
-        if longest > len(self._ages):
-            self._ages = command_ages(2 * longest)
+        if longest > self._ages.shape[1]:
+            self._ages = _all_ages(2 * longest)
 
         def run(begin: int, stop: int) -> None:
             drive(
@@ -155,11 +166,11 @@ class NativeSimulator:
 
     def get_state(self) -> Any:
         """A snapshot of all cars; see `Simulator.get_state`."""
-        return copy.deepcopy((self._cars, self._appearance, self._streams, self._ready))
+        return copy.deepcopy((self._cars, self._appearance, self._streams, self._ready, self._bent))
 
     def set_state(self, state: Any) -> CarState:
         """Return to a snapshot; see `Simulator.set_state`."""
-        self._cars, self._appearance, self._streams, self._ready = copy.deepcopy(state)
+        self._cars, self._appearance, self._streams, self._ready, self._bent = copy.deepcopy(state)
         return self._state()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -202,17 +213,21 @@ class NativeSimulator:
                 raise StartError(f"start: {given} touches an object on {self.map.name}; move it away")
         return array
 
-    def _begin(self, car: int, seed: int, pose: FloatArray) -> None:
+    def _begin(self, car: int, seed: int, pose: FloatArray, variation: Variation) -> None:
         """Begin the episode of one car."""
         rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
-        rows, domain_rand = self._cars.objects[car], self.config.domain_rand
+        rows, domain_rand = self._cars.objects[car], variation.domain_rand
         rows[:] = self._template
+        self._bent[car] = variation.distortion
+        for values, standard in zip(self._appearance, self._standard, strict=True):
+            values[car] = standard[0]
         if len(rows):
             stream = np.random.RandomState(seed % LEGACY_SEEDS)
             objects.draw(rows, stream, domain_rand)
-            self._cars.walks[car] = objects.draw_walks(stream, self._cars.walks.shape[1])
+            walks = self._cars.walks[car]
+            walks[:] = objects.draw_walks(stream, len(walks)) if domain_rand else objects.USUAL_WALK
             self._cars.walks_used[car] = 0
-            self._streams[car] = stream if self._cars.walks.shape[1] else None
+            self._streams[car] = stream if domain_rand and len(walks) else None
         given = None if np.isnan(pose).all() else (float(pose[0]), float(pose[1]), float(pose[2]))
         for _ in range(START_TILES):
             wheel_distance = draw_appearance(rng, self.map, domain_rand, self._appearance, car)
@@ -225,7 +240,9 @@ class NativeSimulator:
                 break
         else:
             raise no_start(self.map.name, self.config.start_angle)
-        place_car(self._cars, car, self.map.height * self.map.tile_size, wheel_distance, *given)
+        usual = NOMINAL._replace(wheel_distance=wheel_distance)
+        dynamics = draw_dynamics(seed) if variation.dynamics_rand else usual
+        place_car(self._cars, car, self.map.height * self.map.tile_size, dynamics, *given)
         observe(self._lanes, self._boxes, self._cars, car, False)
 
     def _need_reset(self) -> None:
@@ -280,7 +297,7 @@ class NativeSimulator:
             raise ConfigError(f"out: expected contiguous uint8 {shape}, got {out.dtype} {out.shape}")
         if self._camera is None:
             self._camera = self._make_camera(self.config.camera_width, self.config.camera_height)
-        self._camera.render(self._cars.pose, self._appearance, self.moving, self.signals, out)
+        self._camera.render(self._cars.pose, self._appearance, self.moving, self.signals, out, self._bent)
         return out
 
     def view(self, mode: str, width: int, height: int, car: int = 0) -> Frames:
@@ -308,14 +325,16 @@ class NativeSimulator:
         row = slice(car, car + 1)
         appearance = Appearance._make(part[row] for part in self._appearance)
         out = np.empty((1, height, width, 3), dtype=np.uint8)
-        camera.render(self._cars.pose[row], appearance, self.moving[row], self.signals[row], out)
+        camera.render(
+            self._cars.pose[row], appearance, self.moving[row], self.signals[row], out, self._bent[row]
+        )
         return out[0]
 
     def _make_camera(self, width: int, height: int) -> Any:
         """A camera of this size; what it needs is only loaded when a frame is asked for."""
         from dreamduck.simulator.render.camera import Camera
 
-        return Camera(self.map, width, height, distortion=self.config.distortion, threads=self.threads)
+        return Camera(self.map, width, height, threads=self.threads)
 
     def close(self) -> None:
         """Free the threads and the cameras; calling it twice is harmless."""
@@ -324,3 +343,8 @@ class NativeSimulator:
         self._pool = None
         self._camera = None
         self._views.clear()
+
+
+def _all_ages(steps: int) -> npt.NDArray[np.int8]:
+    """The ages of commands (DELAYS, steps) for each delay."""
+    return np.stack([command_ages(steps, delay) for delay in DELAYS])

@@ -26,6 +26,7 @@ from dreamduck.simulator.base import (
     FloatArray,
     Frames,
     SimulatorConfig,
+    Variation,
 )
 from dreamduck.simulator.factory import make_simulator
 
@@ -84,9 +85,10 @@ class Road:
         seeds: Sequence[int],
         starts: FloatArray | None = None,
         cars: npt.NDArray[np.int64] | None = None,
+        variations: Sequence[Variation] | None = None,
     ) -> CarState:
         """Begin episodes; see `Simulator.reset`."""
-        state = self.simulator.reset(seeds, starts, cars)
+        state = self.simulator.reset(seeds, starts, cars, variations)
         chosen = slice(None) if cars is None else cars
         self._last_position[chosen] = state.pose[chosen, :2]
         return state

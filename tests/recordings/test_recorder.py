@@ -15,11 +15,12 @@ import pytest
 
 import dreamduck.envs
 from dreamduck.common.config import from_mapping, replace
-from dreamduck.common.errors import ConfigError
+from dreamduck.common.errors import ConfigError, MapError
+from dreamduck.common.seeding import derive
 from dreamduck.recordings import plan, read_episode, recorder, scan, write_episode
 from dreamduck.recordings.plan import RecorderConfig
 from dreamduck.recordings.recorder import anywhere
-from dreamduck.simulator.environment import describe
+from dreamduck.simulator.environment import describe, differences
 from dreamduck.simulator.road import Road
 from tests.recordings.helpers import episode
 
@@ -291,3 +292,79 @@ def test_workers_share_all_episodes():
     config = RecorderConfig(max_trials=11)
     shares = [plan.share(config, worker, 4) for worker in range(4)]
     assert [number for share in shares for number in share] == list(range(11))
+
+
+SHARES: dict[str, Any] = {"domain_rand_share": 0.5, "distortion_share": 0.5, "dynamics_rand_share": 0.5}
+
+
+@pytest.fixture(scope="module")
+def varied(tmp_path_factory) -> RecorderConfig:
+    config = from_mapping(
+        RecorderConfig,
+        {**SMALL, **SHARES, "maps": ("loop_pedestrians", "generated:5-6"), "max_trials": 12,
+         "records": str(tmp_path_factory.mktemp("varied"))},
+    )  # fmt: skip
+    assert len(list(recorder.record(config, range(12)))) == 12
+    return config
+
+
+def test_a_share_of_the_episodes_is_varied_and_says_so(varied):
+    metas = [read_episode(Path(varied.records) / f"{n}.npz").meta for n in range(12)]
+    for looks in (
+        [meta["domain_rand"] for meta in metas],
+        [meta["distortion"] for meta in metas],
+        ["dynamics" in meta for meta in metas],
+    ):
+        assert 2 <= sum(looks) <= 10
+    dynamics = [meta["dynamics"] for meta in metas if "dynamics" in meta]
+    assert len({tuple(one.values()) for one in dynamics}) == len(dynamics)
+    assert set(dynamics[0]) == {"gain", "trim", "delay", "wheel_distance"}
+    assert {meta["map_name"] for meta in metas} == {"loop_pedestrians", "generated:5", "generated:6"}
+
+
+def test_a_varied_episode_is_the_one_of_a_simulator_with_these_settings(varied):
+    """The recorded actions, driven again from the recorded seed, give the recorded frames, bit for bit."""
+    found = 0
+    for number in range(12):
+        made = read_episode(Path(varied.records) / f"{number}.npz")
+        variation = plan.variation_of(varied, number)
+        config = replace(varied.road_on(made.meta["map_name"]), **variation._asdict())
+        road = Road(config, 1)
+        road.reset([derive(0, plan.SIMULATION, number, made.meta["attempt"])])
+        if not np.array_equal(road.frames()[0], made.obs[0]):
+            continue  # it started elsewhere
+        found += 1
+        for frame, action in zip(made.obs, made.action, strict=True):
+            np.testing.assert_array_equal(road.frames()[0], frame)
+            road.step(action[None])
+    assert found >= 3
+
+
+def test_the_number_of_cars_changes_nothing_in_varied_ones(varied, tmp_path):
+    list(recorder.record(replace(varied, records=str(tmp_path), batch=1), range(12), threads=1))
+    assert contents(tmp_path) == contents(Path(varied.records))
+
+
+def test_recordings_with_and_without_distortion_make_one_series(varied):
+    description = read_episode(Path(varied.records) / "0.npz").meta["environment"]
+    assert description == {k: v for k, v in describe(varied.road).items() if k != "distortion"}
+    for distortion in (True, False):
+        assert not differences(description, describe(replace(varied.road, distortion=distortion)))
+
+
+def test_settings_that_are_off_leave_no_trace(recorded):
+    assert not {*SHARES, "dynamics_rand"} & set(plan.settings(recorded))
+    assert {*SHARES, "dynamics_rand"} <= set(
+        plan.settings(from_mapping(RecorderConfig, {**SHARES, "dynamics_rand": True}))
+    )
+
+
+def test_lists_of_generated_maps_are_named_in_short():
+    def maps(**given):
+        return plan.settings(from_mapping(RecorderConfig, given))["maps"]
+
+    assert maps(maps=("udem1", "generated:200")) == ["udem1", "generated:0-199"]
+    assert maps(map_name="generated:200") == ["generated:200"]
+    assert RecorderConfig(maps=("generated:200",)).map_names[199] == "generated:199"
+    with pytest.raises(MapError, match="first 200"):
+        RecorderConfig(maps=("generated:",))

@@ -1,4 +1,5 @@
 import copy
+import itertools
 import os
 import pickle
 import resource
@@ -10,10 +11,21 @@ import numpy as np
 import pytest
 
 from dreamduck.common.errors import ConfigError, ResetNeeded, StartError
-from dreamduck.simulator.base import END_COLLISION, END_NONE, END_OFF_ROAD, SimulatorConfig
+from dreamduck.simulator.base import END_COLLISION, END_NONE, END_OFF_ROAD, SimulatorConfig, Variation
 from dreamduck.simulator.expert import Expert
+from dreamduck.simulator.maps.lanes import map_lanes
+from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.native import NativeSimulator
-from dreamduck.simulator.physics.dynamics import NO_COMMAND, command_ages
+from dreamduck.simulator.physics.collisions import static_boxes
+from dreamduck.simulator.physics.dynamics import (
+    DELAYS,
+    MEMORY,
+    NO_COMMAND,
+    Dynamics,
+    command_ages,
+    draw_dynamics,
+)
+from dreamduck.simulator.physics.state import drive, make_cars, place_car
 
 
 def simulator(map_name="loop_empty", num_cars=1, threads=1, **settings):
@@ -387,3 +399,69 @@ def test_the_expert_goes_on_for_long():
     for _ in range(300):
         state = sim.step(expert(state) * (1.0, 3.14))
         assert (state.end == END_NONE).all()
+
+
+def test_an_episode_has_its_own_variation():
+    """It is the episode of a simulator with these settings, whatever is beside and before it."""
+    variations = [Variation(*bits) for bits in itertools.product((False, True), repeat=3)]
+    mixed = simulator("loop_pedestrians", len(variations), 2)
+    mixed.reset(range(10, 18), variations=variations[::-1])
+    state = mixed.reset(range(8), variations=variations)
+    rng = np.random.default_rng(0)
+    actions = rng.uniform((0.1, -2), (0.8, 2), size=(40, 8, 2))
+    states, frames = [state], [mixed.frames()]
+    for action in actions:
+        states.append(mixed.step(action))
+        frames.append(mixed.frames())
+    for car, variation in enumerate(variations):
+        alone = simulator("loop_pedestrians", **variation._asdict())
+        rows = [alone.reset([car])]
+        np.testing.assert_array_equal(alone.frames()[0], frames[0][car])
+        for action in actions:
+            rows.append(alone.step(action[car : car + 1]))
+        np.testing.assert_array_equal(alone.frames()[0], frames[-1][car])
+        np.testing.assert_array_equal(
+            alone.view("camera", 40, 30), mixed.view("camera", 40, 30, car), err_msg=str(variation)
+        )
+        for all_cars, one in zip(states, rows, strict=True):
+            for name, values in arrays(all_cars).items():
+                np.testing.assert_array_equal(values[car], getattr(one, name)[0], err_msg=str(variation))
+
+
+def test_variations_come_back_with_a_snapshot():
+    sim = simulator(num_cars=2)
+    sim.reset([1, 2], variations=[Variation(True, True, True), Variation(False, False, False)])
+    frames, snapshot = sim.frames(), sim.get_state()
+    sim.reset([3, 4])
+    sim.set_state(snapshot)
+    np.testing.assert_array_equal(sim.frames(), frames)
+    with pytest.raises(ConfigError, match="variations: expected 2"):
+        sim.reset([1, 2], variations=[Variation(True, True, True)])
+
+
+def test_random_dynamics_are_within_their_ranges_and_fill_them():
+    drawn = np.array([draw_dynamics(seed) for seed in range(500)])
+    low, high = drawn.min(axis=0), drawn.max(axis=0)
+    np.testing.assert_allclose(low, [0.8, -0.1, 0.05, 0.9 * 0.102], atol=0.01)
+    np.testing.assert_allclose(high, [1.2, 0.1, 0.25, 1.1 * 0.102], atol=0.01)
+    np.testing.assert_array_equal(np.unique(drawn[:, 2]), DELAYS)
+    assert max(command_ages(3000, delay).max() for delay in DELAYS) < MEMORY
+
+
+def test_dynamics_do_what_they_say():
+    def speeds(delay=0.15, gain=1.0, trim=0.0):
+        cars = make_cars(1, np.zeros((0, 28)), 0)
+        road = load_map("loop_empty")
+        place_car(cars, 0, 5.0, Dynamics(gain, trim, delay, 0.102), 1.2, 1.0, 0.0)
+        ages = np.stack([command_ages(100, one) for one in DELAYS])
+        found = []
+        for _ in range(60):
+            drive(map_lanes(road), static_boxes(road), cars, ages, np.array([[0.4, 0.0]]), 1, 0, 1)
+            found.append(cars.velocity[0].copy())
+        return np.array(found)
+
+    usual = speeds()
+    assert speeds(gain=1.2)[-1, 0] == pytest.approx(1.2 * usual[-1, 0])
+    assert abs(usual[-1, 1]) < 1e-12 < speeds(trim=0.1)[-1, 1]
+    waits = [int(np.flatnonzero(speeds(delay)[:, 0])[0]) for delay in DELAYS]
+    assert waits == [1, 2, 4, 6, 7]  # upstream rounds so

@@ -1,10 +1,12 @@
 """The native simulator against gym-duckietown itself, from the same seeds with the same actions."""
 
+import itertools
+
 import numpy as np
 import pytest
 
 from dreamduck.common.errors import StartError
-from dreamduck.simulator.base import END_NONE, SimulatorConfig
+from dreamduck.simulator.base import END_NONE, SimulatorConfig, Variation
 from dreamduck.simulator.expert import Expert
 from dreamduck.simulator.gym_duckietown.client import UpstreamSimulator
 from dreamduck.simulator.native import NativeSimulator
@@ -19,7 +21,7 @@ STATES = (
     "simulator_reward",
     "proximity_penalty",
 )
-SOME_MAPS = ("loop_dyn_duckiebots", "loop_pedestrians", "4way")
+SOME_MAPS = ("loop_dyn_duckiebots", "loop_pedestrians", "4way", "generated:31")
 MANY_MAPS = (
     "4way",
     "calibration_map_int",
@@ -38,6 +40,7 @@ MANY_MAPS = (
     "TTIC_ripltown",
     "udem1",
     "zigzag_dists",
+    *(f"generated:{number}" for number in (1, 3, 11, 21, 31, 34, 55, 60)),
 )
 
 
@@ -78,9 +81,9 @@ def assert_same(native, upstream, ours, theirs, where):
             assert pattern == things[k]["pattern"], where
 
 
-def compare(map_name, seeds, steps, frame_skip=3, domain_rand=False):
+def compare(map_name, seeds, steps, frame_skip=3, **settings):
     """How many of the episodes ended."""
-    config = SimulatorConfig(map_name=map_name, frame_skip=frame_skip, domain_rand=domain_rand)
+    config = SimulatorConfig(map_name=map_name, frame_skip=frame_skip, **settings)
     native, upstream = NativeSimulator(config), UpstreamSimulator(config)
     ended = 0
     try:
@@ -108,6 +111,33 @@ def compare(map_name, seeds, steps, frame_skip=3, domain_rand=False):
 def test_drives_like_upstream(map_name):
     ended = compare(map_name, seeds=range(3), steps=60)
     assert ended > 0, "no end was compared"
+
+
+def test_drives_like_upstream_with_other_dynamics():
+    compare("loop_empty", seeds=range(8), steps=30, dynamics_rand=True)
+
+
+def test_variations_are_those_of_upstream():
+    """Each episode its own, in simulators whose settings have none."""
+    config = SimulatorConfig(map_name="loop_pedestrians")
+    native, upstream = NativeSimulator(config), UpstreamSimulator(config)
+    try:
+        for seed, variation in enumerate(itertools.product((True, False), repeat=3)):
+            given = [Variation(*variation)]
+            ours = native.reset([seed], variations=given)
+            theirs = upstream.reset([seed], variations=given)
+            for step in range(20):
+                assert_same(native, upstream, ours, theirs, f"{given}, step {step}")
+                action = np.array([[0.5, np.sin(step / 3)]])
+                ours, theirs = native.step(action), upstream.step(action)
+            difference = np.abs(native.frames().astype(int) - upstream.frames())
+            assert difference.mean() < 1.5, given
+        snapshot = upstream.get_state()
+        upstream.reset([9])
+        assert_same(native, upstream, ours, upstream.set_state(snapshot), "snapshot")
+    finally:
+        upstream.close()
+        native.close()
 
 
 def test_starts_like_upstream(tmp_path):
@@ -153,6 +183,12 @@ def test_drives_like_upstream_everywhere(map_name):
 @pytest.mark.parametrize("map_name", ["loop_dyn_duckiebots", "loop_pedestrians", "4way", "robotarium1"])
 def test_drives_like_upstream_with_domain_randomisation(map_name):
     compare(map_name, seeds=range(10), steps=500, domain_rand=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("map_name", ["udem1", "generated:31"])
+def test_drives_like_upstream_with_all_that_is_random(map_name):
+    compare(map_name, seeds=range(20), steps=300, domain_rand=True, dynamics_rand=True)
 
 
 def test_draws_what_upstream_draws():

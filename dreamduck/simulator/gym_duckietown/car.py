@@ -54,7 +54,7 @@ class UpstreamCar(DuckietownEnv):
     def __init__(self, map_path: str, config: dict[str, Any]) -> None:
         self._quiet = True  # the constructor resets and renders; nobody looks
         self._buffers: OrderedDict[tuple[int, int], tuple[Any, Any, Frames]] = OrderedDict()
-        self._bent = bool(config["distortion"])
+        self._bent, self._delay = bool(config["distortion"]), DELAY
         self.end = END_NONE
         self.last_reward = 0.0
         super().__init__(
@@ -83,12 +83,33 @@ class UpstreamCar(DuckietownEnv):
             if hasattr(thing, "wiggle"):  # a one-element array, which ctypes does not take any more
                 thing.wiggle = float(np.asarray(thing.wiggle).reshape(-1)[0])
 
-    def begin(self, seed: int, start: Sequence[float] | None) -> None:
+    def begin(
+        self,
+        seed: int,
+        start: Sequence[float] | None,
+        domain_rand: bool,
+        distortion: bool,
+        gain: float,
+        trim: float,
+        delay: float,
+        wheel_distance: float | None,
+    ) -> None:
         """Reset to the episode of this seed.
 
+        Args:
+            seed: of the episode.
+            start: x [m], z [m], heading [rad]; None: it is drawn.
+            domain_rand: see `SimulatorConfig`.
+            distortion: likewise.
+            gain: of the motors, see `Dynamics`.
+            trim: likewise.
+            delay: [s].
+            wheel_distance: [m]; None: what the reset draws.
         Raises:
             StartError: the start is off the road or touches something.
         """
+        self.domain_rand, self._bent = domain_rand, distortion
+        self.gain, self.trim, self._delay = gain, trim, delay
         np.random.seed(seed % LEGACY_SEEDS)  # noqa: NPY002  (upstream's objects draw from it)
         self._load_objects(self.map_data)
         self.seed(seed)
@@ -103,6 +124,8 @@ class UpstreamCar(DuckietownEnv):
         else:
             raise no_start(self.map_name, self.accept_start_angle_deg)
         self._quiet = False
+        if wheel_distance is not None:
+            self.wheel_dist = wheel_distance
         self.end, self.last_reward = END_NONE, 0.0
         if start is not None:
             self._check_start(*start)
@@ -128,7 +151,7 @@ class UpstreamCar(DuckietownEnv):
     def place(self, x: float, z: float, heading: float) -> None:
         """Put the car there, at rest."""
         self.cur_pos, self.cur_angle, self.speed = np.array([x, 0.0, z]), heading, 0.0
-        dynamics = upstream.get_DB18_nominal(delay=DELAY)
+        dynamics = upstream.get_DB18_nominal(delay=self._delay)
         at_rest = geometry.se2_from_linear_angular([0.0, 0.0], 0.0)
         self.state = dynamics.initialize(
             c0=(self.cartesian_from_weird(self.cur_pos, heading), at_rest), t0=0

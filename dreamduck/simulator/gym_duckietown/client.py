@@ -18,8 +18,9 @@ import numpy.typing as npt
 from dreamduck.common import errors
 from dreamduck.common.errors import ConfigError, ResetNeeded, SimulatorError, StartError
 from dreamduck.common.workers import Reply, Worker
-from dreamduck.simulator.base import CarState, FloatArray, Frames, SimulatorConfig
+from dreamduck.simulator.base import CarState, FloatArray, Frames, SimulatorConfig, Variation, variation_of
 from dreamduck.simulator.maps.parser import load_map
+from dreamduck.simulator.physics.dynamics import NOMINAL, draw_dynamics
 
 # What a call may take on a slow and busy machine [s]; a worker that takes GRACE longer hangs.
 GRACE = 10.0
@@ -107,22 +108,28 @@ class UpstreamSimulator:
         seeds: Sequence[int],
         starts: FloatArray | None = None,
         cars: npt.NDArray[np.int64] | None = None,
+        variations: Sequence[Variation] | None = None,
     ) -> CarState:
         """Begin episodes; see `Simulator.reset`. Dead workers are replaced."""
         self._check_open()
         chosen = range(self.num_cars) if cars is None else [int(car) for car in cars]
         if len(seeds) != len(chosen):
             raise ConfigError(f"seeds: expected {len(chosen)}, one for each car, got {len(seeds)}")
+        if variations is None:
+            variations = [variation_of(self.config)] * len(chosen)
         poses = _start_poses(starts, len(chosen))
         renewed = [car for car in chosen if not self._workers[car].alive]
         for car in renewed:
             self._workers[car].close()
             self._workers[car] = CarWorker(self._map_path, self.config)
         self._collect(renewed)
-        begun = [_Episode(int(seed), pose, [], 0) for seed, pose in zip(seeds, poses, strict=True)]
+        begun = [
+            _Episode(int(seed), pose, variation, [], 0)
+            for seed, pose, variation in zip(seeds, poses, variations, strict=True)
+        ]
         for car, episode in zip(chosen, begun, strict=True):
             self._rows[car], self._episodes[car] = None, episode
-        self._ask_cars(chosen, "reset", [(episode.seed, episode.start) for episode in begun])
+        self._ask_cars(chosen, "reset", [episode.request() for episode in begun])
         return self._state()
 
     @_one_at_a_time
@@ -157,6 +164,7 @@ class UpstreamSimulator:
         self.reset(
             [episode.seed for episode in state],
             np.array([[np.nan] * 3 if e.start is None else e.start for e in state], np.float64),
+            variations=[episode.variation for episode in state],
         )
         for car, episode in enumerate(state):
             taken = episode.actions[: episode.steps]
@@ -290,8 +298,17 @@ class _Episode(NamedTuple):
 
     seed: int
     start: list[float] | None
+    variation: Variation
     actions: list[list[float]]  # only ever added to: the snapshots of one episode share it
     steps: int  # so many of them were taken
+
+    def request(self) -> tuple[Any, ...]:
+        """What the worker's `reset` takes."""
+        v = self.variation
+        dynamics = draw_dynamics(self.seed) if v.dynamics_rand else NOMINAL
+        # Without random dynamics the wheels' distance is what upstream draws.
+        distance = dynamics.wheel_distance if v.dynamics_rand else None
+        return self.seed, self.start, v.domain_rand, v.distortion, [*dynamics[:3], distance]
 
 
 _NAN = float("nan")

@@ -44,9 +44,16 @@ class Server:
         self.car = UpstreamCar(map_path, config)
         return {"pid": os.getpid()}, b""
 
-    def reset(self, seed: int, start: list[float] | None) -> Answer:
+    def reset(
+        self,
+        seed: int,
+        start: list[float] | None,
+        domain_rand: bool,
+        distortion: bool,
+        dynamics: tuple[float, float, float, float | None],
+    ) -> Answer:
         """Begin an episode."""
-        self.car.begin(seed, start)
+        self.car.begin(seed, start, domain_rand, distortion, *dynamics)
         return {"state": self.car.car_state()}, b""
 
     def step(self, throttle: float, steering: float) -> Answer:

@@ -14,6 +14,7 @@ import numpy as np
 
 from dreamduck.common.errors import MapError
 from dreamduck.simulator.maps import assets
+from dreamduck.simulator.maps.generated import generated_path
 from dreamduck.simulator.maps.lanes import tile_curves
 from dreamduck.simulator.maps.map import (
     CHASSIS_COLORS,
@@ -77,13 +78,14 @@ def load_map(name: str | os.PathLike[str]) -> Map:
     """Read a map.
 
     Args:
-        name: an installed map's name, or a path to a .yaml file; `~` is the home folder.
+        name: an installed map's name, a path to a .yaml file (`~` is the home folder), or a generated
+            map's, for example "generated:17".
     Raises:
         MapError: there is no such map, or the file is malformed; names the file, the place in it
             and what to do.
         DependencyError: Duckietown's data is not installed.
     """
-    path = assets.map_path(name)
+    path = generated_path(os.fspath(name)) or assets.map_path(name)
     try:
         modified = path.stat().st_mtime_ns
     except OSError as err:

@@ -6,11 +6,13 @@ Euler for the speeds, the exact motion along an arc for the pose, in a right-han
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.compiled import njit
+from dreamduck.common.seeding import generator
 from dreamduck.simulator.base import SIMULATION_RATE, FloatArray
 from dreamduck.simulator.robot import (
     ANGULAR_DRAG,
@@ -20,26 +22,60 @@ from dreamduck.simulator.robot import (
     LINEAR_DRAG,
     LINEAR_GAIN,
     MOTOR_CONSTANT,
+    WHEEL_DISTANCE,
     WHEEL_RADIUS,
 )
 
 STEP_TIME = 1.0 / SIMULATION_RATE  # [s]
-MEMORY = 8  # commands kept; the delay is 4 or 5 steps
+MEMORY = 8  # commands kept; the longest delay is seven and a half steps
 NO_COMMAND = -1
 TINY_TURN = 1e-8  # [rad] below it a step is straight
+DELAYS = (0.05, 0.1, DELAY, 0.2, 0.25)  # [s] that are drawn
+GAIN_SPREAD, TRIM_SPREAD, DISTANCE_SPREAD = 0.2, 0.1, 0.1  # share of 1; share of the gain; share of itself
+RANDOM_STREAM = 1  # of an episode's seed, apart from all that upstream draws
 
 
-def command_ages(steps: int) -> npt.NDArray[np.int8]:
+class Dynamics(NamedTuple):
+    """What makes one car move otherwise than another for the same commands.
+
+    Attributes:
+        gain: both motors turn so many times as fast.
+        trim: added to the gain of the right motor and taken from that of the left.
+        delay: [s] from command to motor, one of DELAYS.
+        wheel_distance: [m] that steering is computed with.
+    """
+
+    gain: float
+    trim: float
+    delay: float
+    wheel_distance: float
+
+
+NOMINAL = Dynamics(1.0, 0.0, DELAY, WHEEL_DISTANCE)
+
+
+def draw_dynamics(seed: int) -> Dynamics:
+    """The dynamics of the episode of this seed, where they are random."""
+    rng = generator(seed, RANDOM_STREAM)
+    gain, trim, distance = rng.uniform(-1.0, 1.0, 3) * (GAIN_SPREAD, TRIM_SPREAD, DISTANCE_SPREAD)
+    delay = DELAYS[int(rng.integers(len(DELAYS)))]
+    return Dynamics(1.0 + float(gain), float(trim), delay, WHEEL_DISTANCE * (1.0 + float(distance)))
+
+
+def command_ages(steps: int, delay: float = DELAY) -> npt.NDArray[np.int8]:
     """How many steps old the command is that the motors follow, for each step from the reset on.
 
-    The delay of 0.15 s is four and a half steps: upstream takes the command nearest in time, and which
-    of the two that is hangs on the rounding of its sum of time steps, which is repeated here.
+    The usual delay of 0.15 s is four and a half steps: upstream takes the command nearest in time, and
+    which of the two that is hangs on the rounding of its sum of time steps, which is repeated here.
 
+    Args:
+        steps: how many.
+        delay: [s].
     Returns:
         (steps,) int8; NO_COMMAND while none has arrived.
     """
     given = np.concatenate([[0.0], np.cumsum(np.full(steps, STEP_TIME))])  # sums in sequence, as upstream
-    wanted = given[1:] - DELAY
+    wanted = given[1:] - delay
     newest = np.arange(steps)
     after = np.searchsorted(given[:steps], wanted, side="left")
     before = np.maximum(after - 1, 0)
@@ -49,11 +85,12 @@ def command_ages(steps: int) -> npt.NDArray[np.int8]:
 
 
 @njit
-def wheel_duties(throttle: float, steering: float, wheel_distance: float) -> tuple[float, float]:
+def wheel_duties(
+    throttle: float, steering: float, wheel_distance: float, gain: float, trim: float
+) -> tuple[float, float]:
     """The duty cycles (left, right) of the motors in [-1, 1] for an action, as upstream's DuckietownEnv."""
-    scale = 1.0 / MOTOR_CONSTANT
-    right = (throttle + 0.5 * steering * wheel_distance) / WHEEL_RADIUS * scale
-    left = (throttle - 0.5 * steering * wheel_distance) / WHEEL_RADIUS * scale
+    right = (throttle + 0.5 * steering * wheel_distance) / WHEEL_RADIUS * ((gain + trim) / MOTOR_CONSTANT)
+    left = (throttle - 0.5 * steering * wheel_distance) / WHEEL_RADIUS * ((gain - trim) / MOTOR_CONSTANT)
     return (
         max(min(left, DUTY_LIMIT), -DUTY_LIMIT),
         max(min(right, DUTY_LIMIT), -DUTY_LIMIT),

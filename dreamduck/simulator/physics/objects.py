@@ -46,7 +46,7 @@ FIELDS = OWN + 8
 BOT_GAIN, BOT_FOLLOW, BOT_SPEED = 2.0, 0.3, 0.1
 BOT_RANDOM_TRIM = 2.0  # upstream adds it under domain randomisation: those bots turn on the spot
 LOOKUPS = 1000  # halvings of the distance ahead before a bot gives up
-DUCKIE_PACE, DUCKIE_WAIT = 0.02, 8.0  # [m a step], [s]
+DUCKIE_PACE, DUCKIE_WAIT = USUAL_WALK = 0.02, 8.0  # [m a step], [s]
 WIGGLE_RATE = 48.0  # [rad/s]
 LIGHT_PERIOD = 5.0  # [s]
 BOARD_STEP = 20.0 / 3000  # [m a step]
@@ -115,7 +115,7 @@ def step_objects(rows: FloatArray, lanes: Lanes, walks: FloatArray, used: int) -
 
     Args:
         rows: (D, FIELDS).
-        walks: (E, 2) from `draw_walks` under domain randomisation, else (0, 2).
+        walks: (E, 2) pace and wait after each of the next walks; E = 0 where nothing walks.
         used: how many walks are used up.
     Returns:
         How many walks are used up now.
@@ -127,12 +127,9 @@ def step_objects(rows: FloatArray, lanes: Lanes, walks: FloatArray, used: int) -
             _step_duckiebot(row, lanes)
         elif row[BEHAVIOUR] == DUCKIE:
             if _step_duckie(row, lanes.tile_size):
-                if len(walks) > 0:
-                    row[PACE] = -math.copysign(walks[used, 0], row[PACE])
-                    row[WAIT] = walks[used, 1]
-                    used += 1
-                else:
-                    row[PACE], row[WAIT] = -row[PACE], DUCKIE_WAIT
+                row[PACE] = -math.copysign(walks[used, 0], row[PACE])
+                row[WAIT] = walks[used, 1]
+                used += 1
         elif row[BEHAVIOUR] == CHECKERBOARD:
             _step_checkerboard(row)
         elif abs(row[TIME] - row[PERIOD] * round(row[TIME] / row[PERIOD])) < 0.0005:

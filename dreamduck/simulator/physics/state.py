@@ -20,7 +20,15 @@ from dreamduck.simulator.physics.collisions import (
     robot_center,
     static_penalty,
 )
-from dreamduck.simulator.physics.dynamics import MEMORY, STEP_TIME, heading_of, integrate, wheel_duties
+from dreamduck.simulator.physics.dynamics import (
+    DELAYS,
+    MEMORY,
+    STEP_TIME,
+    Dynamics,
+    heading_of,
+    integrate,
+    wheel_duties,
+)
 from dreamduck.simulator.physics.objects import hits_moving_objects, moving_objects_penalty, step_objects
 
 ALIGNED_REWARD = 1.2  # upstream's constant maximal speed, times the cosine of the lane angle
@@ -39,6 +47,9 @@ class Cars(NamedTuple):
         commands: the last duty cycles (left, right), a ring.
         steps: of physics since the reset.
         wheel_distance: [m].
+        gain: of the motors, see `Dynamics`.
+        trim: likewise.
+        delay: index into DELAYS.
         objects: (D, FIELDS) each, those that move or change.
         walks: the next random walks, see `objects.step_objects`.
         walks_used: how many of them are used up.
@@ -57,6 +68,9 @@ class Cars(NamedTuple):
     commands: FloatArray
     steps: npt.NDArray[np.int64]
     wheel_distance: FloatArray
+    gain: FloatArray
+    trim: FloatArray
+    delay: npt.NDArray[np.int64]
     objects: FloatArray
     walks: FloatArray
     walks_used: npt.NDArray[np.int64]
@@ -84,6 +98,9 @@ def make_cars(num_cars: int, objects: FloatArray, walks: int) -> Cars:
         commands=np.zeros((n, MEMORY, 2)),
         steps=np.zeros(n, dtype=np.int64),
         wheel_distance=np.zeros(n),
+        gain=np.ones(n),
+        trim=np.zeros(n),
+        delay=np.zeros(n, dtype=np.int64),
         objects=np.tile(objects, (n, 1, 1)),
         walks=np.zeros((n, walks, 2)),
         walks_used=np.zeros(n, dtype=np.int64),
@@ -97,13 +114,13 @@ def make_cars(num_cars: int, objects: FloatArray, walks: int) -> Cars:
 
 
 def place_car(
-    cars: Cars, car: int, height: float, wheel_distance: float, x: float, z: float, heading: float
+    cars: Cars, car: int, height: float, dynamics: Dynamics, x: float, z: float, heading: float
 ) -> None:
     """Put a car, standing still, at the beginning of an episode.
 
     Args:
         height: of the map [m].
-        wheel_distance: [m].
+        dynamics: its own.
         x: [m].
         z: likewise.
         heading: [rad], any number of turns.
@@ -112,7 +129,9 @@ def place_car(
     cars.pose[car] = x, z, heading
     cars.frame[car] = math.cos(heading), math.sin(heading), x, height - z
     cars.velocity[car] = cars.commands[car] = cars.speed[car] = cars.steps[car] = 0
-    cars.height[car], cars.wheel_distance[car] = height, wheel_distance
+    cars.height[car], cars.wheel_distance[car] = height, dynamics.wheel_distance
+    cars.gain[car], cars.trim[car] = dynamics.gain, dynamics.trim
+    cars.delay[car] = DELAYS.index(dynamics.delay)
 
 
 @njit(nogil=True)
@@ -129,13 +148,15 @@ def drive(
     """Drive the cars from `begin` to `stop` for `frame_skip` steps, and compute reward and end of each.
 
     Args:
-        ages: from `command_ages`, long enough for the oldest episode.
+        ages: (DELAYS, T) from `command_ages`, T long enough for the oldest episode.
         actions: (N, 2) throttle, steering.
     """
     for car in range(begin, stop):
-        left, right = wheel_duties(actions[car, 0], actions[car, 1], cars.wheel_distance[car])
+        left, right = wheel_duties(
+            actions[car, 0], actions[car, 1], cars.wheel_distance[car], cars.gain[car], cars.trim[car]
+        )
         for _ in range(frame_skip):
-            _step_car(cars, car, ages, left, right)
+            _step_car(cars, car, ages[cars.delay[car]], left, right)
             cars.walks_used[car] = step_objects(
                 cars.objects[car], lanes, cars.walks[car], cars.walks_used[car]
             )

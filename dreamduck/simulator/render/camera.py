@@ -4,6 +4,7 @@ Held to upstream's frames by tests."""
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -49,10 +50,10 @@ class Camera:
         if threads < 1:
             raise ConfigError(f"threads: expected at least 1, got {threads}")
         self.map, self.width, self.height, self.threads = map, width, height, threads
-        self.distortion = distortion
         self._tiles = _tile_textures(map)
         self._scene = build_scene(map)
-        self._lens = _lens_map(width, height) if distortion else np.zeros(0, dtype=np.int64)
+        self._distortion = distortion
+        self._lenses: dict[bool, npt.NDArray[np.int64]] = {False: np.zeros(0, dtype=np.int64)}
         self._buffers = [make_buffers(self._scene, width, height) for _ in range(threads)]
         self._pool: ThreadPoolExecutor | None = None
         self._process = os.getpid()
@@ -65,6 +66,7 @@ class Camera:
         moving: FloatArray,
         signals: npt.NDArray[np.int8],
         out: Frames,
+        distortion: npt.NDArray[np.bool_] | None = None,
     ) -> None:
         """Draw the frames of N cars; one call at a time.
 
@@ -74,6 +76,7 @@ class Camera:
             moving: (N, M, 4) x, y, z [m], angle about y [rad] of the moving objects of each car's world.
             signals: (N, S) 0 or 1, the pattern that each traffic light shows.
             out: (N, height, width, 3) uint8, written.
+            distortion: (N,) which frames are bent; by default as the camera was made.
         Raises:
             StartError: a pose is not finite.
         """
@@ -83,11 +86,17 @@ class Camera:
         if not np.isfinite(pose).all():
             raise StartError(f"pose: expected finite numbers x, z, heading, got {pose.tolist()!r:.80}")
 
+        bent = [self._distortion] * count if distortion is None else distortion.tolist()
+        if True in bent and True not in self._lenses:
+            self._lenses[True] = _lens_map(self.width, self.height)
+
         def draw(buffers: FrameBuffers, first: int, last: int) -> None:
-            render_frames(
-                pose, appearance, moving, signals, self._tiles, self._scene, buffers,
-                NOT_ABOVE, self._lens, first, last, out,
-            )  # fmt: skip
+            for one, run in itertools.groupby(range(first, last), bent.__getitem__):
+                cars = list(run)
+                render_frames(
+                    pose, appearance, moving, signals, self._tiles, self._scene, buffers,
+                    NOT_ABOVE, self._lenses[one], cars[0], cars[-1] + 1, out,
+                )  # fmt: skip
 
         pieces = min(self.threads, count)
         if pieces <= 1:

@@ -49,6 +49,22 @@ def pack(image: RGBImage) -> npt.NDArray[np.uint32]:
     return wide[:, 0] | wide[:, 1] << np.uint32(8) | wide[:, 2] << np.uint32(16)
 
 
+@lru_cache(maxsize=64)
+def load_texels(path: Path, side: int | None = None) -> npt.NDArray[np.uint32]:
+    """An image's texels; kept, since most maps are made of the same few images.
+
+    Args:
+        path: of the image.
+        side: width and height that it is enlarged to; None leaves it as it is.
+    Raises:
+        MapError: the file is missing or no image.
+    """
+    image = load_image(path)
+    texels = pack(image if side is None else _squared(image, side))
+    texels.flags.writeable = False
+    return texels
+
+
 class Textures(NamedTuple):
     """Several images in one array.
 
@@ -83,7 +99,7 @@ class Atlas:
         for row, image in zip(table, images, strict=True):
             row[:] = first, image.shape[1], image.shape[0]
             first += image.shape[0] * image.shape[1]
-        packed = [pack(image) for image in images] or [np.zeros(1, dtype=np.uint32)]
+        packed = [load_texels(path) for path in self._numbers] or [np.zeros(1, dtype=np.uint32)]
         return Textures(np.concatenate(packed), table)
 
 
@@ -128,7 +144,7 @@ def tile_textures(
     paths = list(dict.fromkeys(tile[3] for tile in tiles))
     images = [load_image(path) for path in paths]
     side = max([2, *(max(image.shape[:2]) for image in images)])
-    texels = [pack(_squared(image, side)) for image in images] or [np.zeros(1, dtype=np.uint32)]
+    texels = [load_texels(path, side) for path in paths] or [np.zeros(1, dtype=np.uint32)]
     last = side - 1
     # For each number of quarter turns: the first texel, and the steps along x and z of the world.
     turned = {
