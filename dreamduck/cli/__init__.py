@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from dreamduck.common import command_line
 from dreamduck.common.errors import ConfigError
-from dreamduck.common.extras import needed
+from dreamduck.common.extras import needed, require
 
 
 class Command(NamedTuple):
@@ -72,6 +72,13 @@ COMMANDS = {
         "dreamduck.rl.curves:main", "keep an agent with its curve, draw curves", "rl"
     ),
 }
+# What a command uses late, so that it would fail after hours; looked for before it begins.
+PACKAGES = {
+    **dict.fromkeys(("record", "scoreboard", "evaluate-model"), ("matplotlib",)),
+    **dict.fromkeys(("train-vae", "train-rnn"), ("keras", "matplotlib")),
+    **dict.fromkeys(("evolve", "temperature-sweep", "ablations"), ("cma", "matplotlib")),
+    **dict.fromkeys(("iterate", "reproduce"), ("keras", "cma", "matplotlib")),
+}
 
 
 def overview() -> str:
@@ -126,6 +133,8 @@ def run(words: Sequence[str] | None) -> int | None:
     command = COMMANDS[name]
     sys.argv = [f"dreamduck {name}", *rest]  # argparse takes the name of the program from here
     module, _, function = command.target.partition(":")
+    if not {"-h", "--help"} & set(rest):
+        require(command.extra, PACKAGES.get(name, ()))
     with needed(command.extra):
         code: int | None = getattr(importlib.import_module(module), function)(rest)
     return code

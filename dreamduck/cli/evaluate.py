@@ -91,9 +91,10 @@ def make_env(env: str, world: WorldConfig, render_mode: str) -> Any:
     import gymnasium
 
     names = ROAD_SETTINGS if env != "rnnenv" else ()
-    settings: dict[str, Any] = {name: getattr(world.road, name) for name in names}
+    road = config.to_dict(world.road)
+    settings: dict[str, Any] = {name: road[name] for name in names}
     if env == "env":
-        settings.update(camera_width=world.road.camera_width, camera_height=world.road.camera_height)
+        settings.update(camera_width=road["camera_width"], camera_height=road["camera_height"])
     else:
         settings.update(weights=str(world.model.folder), temperature=world.model.temperature)
     if env == "realenv":
@@ -105,10 +106,9 @@ def make_policy(env: str, world: WorldConfig, controller: Controller) -> Callabl
     """From an observation of the world to an action; frames are seen through the world model."""
     if env != "env":
         return controller
-    if (world.road.camera_width, world.road.camera_height) != (64, 64):
-        raise ConfigError(
-            f"camera: a controller sees 64x64, got {world.road.camera_width}x{world.road.camera_height}"
-        )
+    height, width, _ = world.road.simulation.frame_shape
+    if (height, width) != (64, 64):
+        raise ConfigError(f"camera: a controller sees 64x64, got {width}x{height}")
     perception = perception_maker(world)(1)
     last: list[Any] = []
 

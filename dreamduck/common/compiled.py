@@ -31,7 +31,7 @@ from numba.core.compiler import CompileResult
 from numba.core.dispatcher import Dispatcher
 from numba.core.serialize import dumps
 
-from dreamduck.common.storage import replacing
+from dreamduck.common.storage import cache_folder, replacing
 
 log = logging.getLogger(__name__)
 
@@ -170,8 +170,7 @@ def _folders(create: bool = False) -> Iterator[Path]:
     if numba.config.CACHE_DIR:
         yield Path(numba.config.CACHE_DIR) / "dreamduck" / f"{PREFIX}{key}"
     yield PACKAGE / "__pycache__" / f"{PREFIX}{key}"
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    yield Path(home) / "dreamduck" / f"{PREFIX}{key}"
+    yield cache_folder() / f"{PREFIX}{key}"
     temporary = _own_temporary(create)
     if temporary is not None:
         yield temporary / f"{PREFIX}{key}"

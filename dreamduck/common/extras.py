@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import importlib.util
+from collections.abc import Iterable, Iterator
 
 from dreamduck.common.errors import DependencyError
 
@@ -20,7 +21,21 @@ def needed(extra: str) -> Iterator[None]:
     except ModuleNotFoundError as err:
         if err.name is None or err.name.partition(".")[0] == "dreamduck":
             raise
-        raise DependencyError(
-            f"expected the package {err.name.partition('.')[0]}, found none; "
-            f"install it with: pip install 'dreamduck[{extra}]'"
-        ) from err
+        raise _missing(err.name.partition(".")[0], extra) from err
+
+
+def require(extra: str, packages: Iterable[str]) -> None:
+    """Refuse to begin without packages that are used later on; nothing is imported.
+
+    Raises:
+        DependencyError: one of them is missing; says how to install it.
+    """
+    for name in packages:
+        if importlib.util.find_spec(name) is None:
+            raise _missing(name, extra)
+
+
+def _missing(package: str, extra: str) -> DependencyError:
+    return DependencyError(
+        f"expected the package {package}, found none; install it with: pip install 'dreamduck[{extra}]'"
+    )

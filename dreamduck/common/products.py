@@ -21,7 +21,7 @@ FloatArray = npt.NDArray[np.float32]
 
 WIDTH = 64  # columns that are summed together, while they lie in the fastest cache
 ROWS = 4  # rows that share what is read of the weights
-A_THREAD = 1 << 25  # multiplications that are worth a thread: about a millisecond
+WORK_PER_THREAD = 1 << 25  # multiplications that are worth a thread: about a millisecond
 FAST = {"contract", "nsz"}  # a product and a sum in one instruction
 
 
@@ -62,7 +62,7 @@ class Product:
             raise ValueError(f"product: expected (B, {self.inner}), got {x.shape}")
         out = np.empty((len(x), self.columns), np.float32)
         work = len(x) * self.inner * self.columns
-        workers = min(work // A_THREAD, cores(), len(x) // ROWS) if self._spread else 1
+        workers = min(work // WORK_PER_THREAD, cores(), len(x) // ROWS) if self._spread else 1
         if workers < 2:
             _multiply(x, self._packed, self._bias, out)
             return out

@@ -27,18 +27,21 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
+from dreamduck.common.archives import checked_archive, read_arrays
 from dreamduck.common.errors import CheckpointError
+from dreamduck.common.readers import in_words, one_line, open_input, parse_json
 from dreamduck.common.storage import PathLike, replacing
 from dreamduck.controllers.factory import check_model, weights_fingerprints
 from dreamduck.pretrained import FOLDER
 from dreamduck.rl.networks import least_size
 from dreamduck.rl.run_plan import Plan
-from dreamduck.rl.safe_reader import SafeReader, line
-from dreamduck.rl.sb3 import BaseAlgorithm, VecNormalize, kept_out, th
+from dreamduck.rl.safe_reader import SMALL_BYTES, read_tensors
+from dreamduck.rl.sb3 import BaseAlgorithm, VecNormalize, th
 
 FORMAT, VERSION = "dreamduck-baselines", 1
 MODEL_ENVS = ("DreamDuck-v1", "DreamDuck-v2")  # which need a world model
 CARD, NORMALIZE = "dreamduck.json", "normalize.npz"
+MOST_BYTES = 2 << 30  # of a file; the largest network of the command with its optimiser has a tenth of that
 KINDS = {
     "env": str,
     "env_kwargs": dict,
@@ -103,7 +106,7 @@ def write(
         "weights": model_fingerprints(env_id, env_kwargs),
     }
     with replacing(path) as temporary:
-        with open(temporary, "wb") as file, kept_out():  # it lists the installed packages
+        with open(temporary, "wb") as file:
             model.save(file)
         with zipfile.ZipFile(temporary, "a") as archive:
             archive.writestr(CARD, json.dumps(card, indent=2))
@@ -120,17 +123,37 @@ def read(path: PathLike) -> Save:
         CheckpointError: missing, damaged, or no agent.
     """
     found = locate(path)
-    with SafeReader(found) as members:
-        parts = [name for name in members.names if name.endswith(".pth")]
+    with (
+        in_words(found, CheckpointError, "no saved agent"),
+        open_input(found, MOST_BYTES) as file,
+        checked_archive(file, most=SMALL_BYTES) as archive,
+    ):
+        names = archive.namelist()
+        parts = [name for name in names if name.endswith(".pth")]
         if "policy.pth" not in parts:
             raise CheckpointError(f"{found}: no saved agent; expected policy.pth in it")
-        card = _card(found, members.text(CARD)) if CARD in members.names else None
-        tensors = {name.removesuffix(".pth"): members.tensors(name) for name in parts}
-        arrays = members.arrays(NORMALIZE) if NORMALIZE in members.names else {}
+        card = _card(found, archive.read(CARD)) if CARD in names else None
+        tensors = {name.removesuffix(".pth"): _tensors(found, name, archive.read(name)) for name in parts}
+        arrays = _arrays(found, archive.read(NORMALIZE)) if NORMALIZE in names else {}
     if not all(isinstance(part, Mapping) for part in tensors.values()):
         raise CheckpointError(f"{found}: expected parts with tensors by name")
     variables = tensors.pop("pytorch_variables", {})
     return Save(found, card, tensors, variables, arrays)
+
+
+def _tensors(path: Path, name: str, content: bytes) -> Any:
+    """A part of the agent: tensors in dictionaries."""
+    with in_words(path, CheckpointError, f"{name} holds something else than weights"):
+        return read_tensors(content)
+
+
+def _arrays(path: Path, content: bytes) -> dict[str, npt.NDArray[np.float64]]:
+    """The normalization."""
+    with (
+        in_words(path, CheckpointError, f"{NORMALIZE} cannot be read"),
+        checked_archive(io.BytesIO(content)) as archive,
+    ):
+        return read_arrays(archive)
 
 
 def locate(path: PathLike) -> Path:
@@ -167,7 +190,7 @@ def fill(model: BaseAlgorithm, save: Save, normalize: VecNormalize | None) -> No
     try:
         model.set_parameters(weights, exact_match=save.card is not None)
     except (ValueError, RuntimeError, KeyError, TypeError, AttributeError, IndexError) as err:
-        raise CheckpointError(f"{save.path}: does not fit this agent ({line(err)})") from err
+        raise CheckpointError(f"{save.path}: does not fit this agent ({one_line(err)})") from err
     if save.card is None:
         return
     _check_optimizers(save, model)
@@ -315,12 +338,9 @@ def _check_optimizers(save: Save, model: BaseAlgorithm) -> None:
                     raise CheckpointError(f"{save.path}: {name} does not fit this agent's weights")
 
 
-def _card(path: Path, text: bytes) -> dict[str, Any]:
+def _card(path: Path, content: bytes) -> dict[str, Any]:
     """The card, with the type of every value that is used checked."""
-    try:
-        card = json.loads(text, parse_constant=_no_number)
-    except (ValueError, RecursionError) as err:
-        raise CheckpointError(f"{path}: {CARD} is not JSON ({line(err)})") from err
+    card = parse_json(content.decode(errors="replace"), f"{path}: {CARD}", CheckpointError)
     if not isinstance(card, dict) or card.get("format") != FORMAT or not set(KINDS) <= set(card):
         raise CheckpointError(f"{path}: {CARD} is of another form; expected {FORMAT}")
     if card.get("version") != VERSION:
@@ -334,7 +354,3 @@ def _card(path: Path, text: bytes) -> dict[str, Any]:
                 where = f"{part}.{key}" if part else key
                 raise CheckpointError(f"{path}: {CARD} is damaged; expected another {where}")
     return card
-
-
-def _no_number(text: str) -> float:
-    raise ValueError(f"{text} is no number of JSON")

@@ -14,6 +14,7 @@ from typing import Any
 from dreamduck import __version__
 from dreamduck.common import command_line
 from dreamduck.common.errors import CheckpointError, ConfigError
+from dreamduck.common.plot import figure
 from dreamduck.common.storage import PathLike, fingerprint, read_json, replacing, write_json
 
 COLUMNS = ("misc/total_timesteps", "misc/time_elapsed", "eprewmean", "eplenmean")  # of progress.csv
@@ -131,22 +132,15 @@ def draw(paths: Sequence[PathLike], out: PathLike) -> None:
     Raises:
         CheckpointError: a card cannot be read.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     cards = [read_card(path) for path in paths]
-    figure = Figure(figsize=(4.6 * len(cards), 3.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    for index, (plot, card) in enumerate(
-        zip(figure.subplots(1, len(cards), squeeze=False)[0], cards, strict=True)
-    ):
-        curve = card["curve"]
-        plot.plot([steps / 1e6 for steps in curve["steps"]], curve["reward"], color=f"C{index}")
-        plot.set_title(f"{card['env']}, {card['seconds'] / 60:.0f} minutes")
-        plot.set(xlabel="million steps", ylabel="reward of an episode, last 100", xlim=(0, None))
-        plot.grid(alpha=0.3)
-    with replacing(out) as temporary:
-        figure.savefig(temporary, dpi=100, format="png")
+    with figure(out, 4.6 * len(cards), 3.4) as drawn:
+        places = drawn.subplots(1, len(cards), squeeze=False)[0]
+        for index, (place, card) in enumerate(zip(places, cards, strict=True)):
+            curve = card["curve"]
+            place.plot([steps / 1e6 for steps in curve["steps"]], curve["reward"], color=f"C{index}")
+            place.set_title(f"{card['env']}, {card['seconds'] / 60:.0f} minutes")
+            place.set(xlabel="million steps", ylabel="reward of an episode, last 100", xlim=(0, None))
+            place.grid(alpha=0.3)
 
 
 def _scores(path: Path, agent: str) -> list[dict[str, Any]]:

@@ -117,6 +117,15 @@ def test_what_is_missing_is_named_with_its_extra(tmp_path):
         assert done.stderr.splitlines()[-1] == f"error: {wanted}"
 
 
+@pytest.mark.parametrize("command", cli.PACKAGES)
+def test_what_is_used_late_is_looked_for_at_the_start(command, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(
+        DependencyError, match=r"expected the package .*dreamduck\[train\]"
+    ):
+        cli.run([command, "--no-such-flag"])
+
+
 def test_only_foreign_modules_are_named():
     with pytest.raises(ModuleNotFoundError) as told, needed("train"):
         importlib.import_module("dreamduck.no_such_module")

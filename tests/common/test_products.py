@@ -36,7 +36,7 @@ def test_a_row_has_the_same_bits_in_any_batch(shape, monkeypatch):
     whole = product(x)
     for row in range(len(x)):
         np.testing.assert_array_equal(product(x[row : row + 1])[0], whole[row])
-    monkeypatch.setattr(products, "A_THREAD", 1)
+    monkeypatch.setattr(products, "WORK_PER_THREAD", 1)
     monkeypatch.setattr(products, "cores", lambda: 5)
     np.testing.assert_array_equal(product(x), whole)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(product))(x), whole)

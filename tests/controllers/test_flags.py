@@ -37,7 +37,7 @@ TEXTS = {
     "optimizer": "ses",
     "temperatures": "0.7,0.9",
     "worlds": "realenv",
-    "memories": "none",
+    "rnns": "none",
     "simulators": "native,gym-duckietown",
     "rows": "random",
     "env": "env",

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dreamduck.common.config import replace
 from dreamduck.common.errors import CheckpointError, ControllerError
 from dreamduck.common.storage import fingerprint
 from dreamduck.controllers.factory import WorldConfig
@@ -200,7 +201,7 @@ def test_training_cost_of_a_controller_is_in_its_card(tmp_path):
 
 
 def test_an_agent_that_does_not_fit_is_refused_before_the_evaluation(road, dream, weights, tmp_path):
-    small = WorldConfig(road=RoadConfig(camera_width=32, camera_height=32))
+    small = WorldConfig(road=replace(RoadConfig(), camera_width=32, camera_height=32))
     with pytest.raises(
         CheckpointError, match=r"learned from observations \(64, 64, 3\), here they are \(32"
     ):

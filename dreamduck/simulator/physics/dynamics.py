@@ -24,7 +24,7 @@ from dreamduck.simulator.robot import (
 )
 
 STEP_TIME = 1.0 / SIMULATION_RATE  # [s]
-MEMORY = 8  # commands kept; the delay is 4 or 5 steps
+COMMANDS_KEPT = 8  # the delay is 4 or 5 steps
 NO_COMMAND = -1
 TINY_TURN = 1e-8  # [rad] below it a step is straight
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.storage import read_npz, write_npz
+from dreamduck.common.storage import cache_folder, read_npz, write_npz
 from dreamduck.simulator.maps import assets, obj_file
 from dreamduck.simulator.render import meshes, simplify
 from dreamduck.simulator.render.meshes import ATTRIBUTES, Material, Mesh, load_mesh
@@ -64,14 +63,6 @@ def load_model(name: str) -> Model:
     with contextlib.suppress(OSError):
         write_npz(kept, _pack(model, key), compress=False)
     return model
-
-
-def cache_folder() -> Path:
-    """Where this package keeps what it can make again."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    with contextlib.suppress(RuntimeError):  # somebody without a home
-        return (Path(base) if base else Path.home() / ".cache") / "dreamduck"
-    return Path(os.devnull)
 
 
 def _build(name: str) -> Model:
