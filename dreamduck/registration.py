@@ -25,7 +25,7 @@ VECTOR_ENTRY_POINTS = {
     "DreamDuck-v2": "dreamduck.envs.rnnenv:DreamVectorEnv",
 }
 LEGACY_ENTRY_POINT = "dreamduck.envs.legacy:LegacyEnv"
-AGENTS = "dreamduck.rl.acting"
+AGENTS = "dreamduck.rl.agents.acting"
 
 
 def agents() -> Any:

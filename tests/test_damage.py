@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dreamduck.common.archives import read_npz
 from dreamduck.common.config import to_dict
 from dreamduck.common.errors import DreamDuckError
+from dreamduck.common.files.archives import read_npz
 from dreamduck.common.storage import write_json, write_npz
 from dreamduck.common.training_log import TrainingLog, read_training_log
 from dreamduck.controllers.controller_file import RunFiles, read_controller, run_of, to_card

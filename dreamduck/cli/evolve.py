@@ -9,8 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dreamduck.common import command_line, config, mpi
+from dreamduck.common import command_line, config
 from dreamduck.common.errors import ConfigError
+from dreamduck.common.processes import mpi
 from dreamduck.controllers.factory import (
     ENVS,
     FormConfig,

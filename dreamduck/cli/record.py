@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dreamduck.common import command_line, config, mpi
+from dreamduck.common import command_line, config
 from dreamduck.common.errors import ConfigError
+from dreamduck.common.processes import mpi
 from dreamduck.common.storage import sweep
 from dreamduck.recordings import coverage, plan, printable, recorder, scan
 from dreamduck.recordings.plan import RecorderConfig

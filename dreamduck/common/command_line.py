@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dreamduck.common.errors import DreamDuckError
-from dreamduck.common.workers import end_with_parent
+from dreamduck.common.processes.workers import end_with_parent
 
 T = TypeVar("T")
 SPACE = "free some space and give the same command again"

@@ -24,8 +24,8 @@ from typing import Any
 
 import numpy as np
 
-from dreamduck.common.archives import read_npz
 from dreamduck.common.errors import ConfigError
+from dreamduck.common.files.archives import read_npz
 from dreamduck.common.readers import PathLike, fingerprint, read_json
 
 __all__ = [

@@ -18,8 +18,8 @@ from typing import Any
 from dreamduck import __version__
 from dreamduck.common.config import check, option, options, part, refuse, to_dict
 from dreamduck.common.errors import ControllerError, WeightsError
+from dreamduck.common.processes.threads import cores
 from dreamduck.common.storage import PathLike, fingerprint
-from dreamduck.common.threads import cores
 from dreamduck.controllers.controller_file import read_card, read_controller
 from dreamduck.controllers.evaluator import DreamEvaluator, Evaluator, RoadEvaluator
 from dreamduck.controllers.policy import FEATURES, Controller, ControllerForm

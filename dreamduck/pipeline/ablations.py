@@ -16,9 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dreamduck.common import command_line, config, mpi
+from dreamduck.common import command_line, config
 from dreamduck.common.config import check, option, to_dict
 from dreamduck.common.errors import ConfigError
+from dreamduck.common.processes import mpi
 from dreamduck.common.storage import write_json, write_text
 from dreamduck.controllers.factory import WorldConfig, model_sizes
 from dreamduck.controllers.policy import Controller, ControllerForm

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dreamduck.common import mpi
+from dreamduck.common.processes import mpi
 from dreamduck.common.storage import write_json
 from dreamduck.controllers.factory import load_controller
 from dreamduck.controllers.policy import Controller

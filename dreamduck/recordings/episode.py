@@ -20,8 +20,8 @@ from typing import IO, Any
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.archives import check_values, open_archive, read_data, read_header
 from dreamduck.common.errors import RecordError
+from dreamduck.common.files.archives import check_values, open_archive, read_data, read_header
 from dreamduck.common.readers import PathLike, parse_json
 from dreamduck.common.storage import replacing
 

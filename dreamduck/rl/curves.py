@@ -78,7 +78,7 @@ def keep(
         CheckpointError: the agent cannot be read.
         ConfigError: the logs or the scores cannot, or another agent is there.
     """
-    from dreamduck.rl import acting, agent_file  # they load PyTorch, which plots do not need
+    from dreamduck.rl.agents import acting, agent_file  # they load PyTorch, which plots do not need
 
     about, save = acting.about(agent), agent_file.read(agent)
     assert save.card is not None  # checked by `about`

@@ -18,14 +18,16 @@ from dreamduck.common.errors import CheckpointError, ConfigError
 from dreamduck.common.storage import claim, sweep
 from dreamduck.common.video import SUFFIXES
 from dreamduck.registration import OWN_COMMAND, foreign_baselines
-from dreamduck.rl import agent_file, algorithms, env_factory, logs, policies, sb3, wrappers
+from dreamduck.rl import algorithms, logs, sb3
+from dreamduck.rl.agents import agent_file, policies
+from dreamduck.rl.agents.checkpoint import CheckpointWriter, TrainingProgress, initial_agent, prepare_resume
 from dreamduck.rl.arguments import Flags, parse
 from dreamduck.rl.callback import TrainingCallback
-from dreamduck.rl.checkpoint import CheckpointWriter, TrainingProgress, initial_agent, prepare_resume
+from dreamduck.rl.environments import env_factory, wrappers
+from dreamduck.rl.environments.wrappers import EpisodeMonitor
 from dreamduck.rl.run_plan import Plan, resolve
 from dreamduck.rl.sb3 import BaseAlgorithm, VecEnv
 from dreamduck.rl.video import VideoRecorder, has_display, play, render_frame
-from dreamduck.rl.wrappers import EpisodeMonitor
 
 log = logging.getLogger(__name__)
 DEFAULT_ENV = "DreamDuck-v0"

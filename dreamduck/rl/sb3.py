@@ -6,7 +6,7 @@ import contextlib
 import os
 
 from dreamduck.common.extras import needed
-from dreamduck.common.threads import cores
+from dreamduck.common.processes.threads import cores
 from dreamduck.common.training_log import without_tensorflow
 
 with needed("rl"):

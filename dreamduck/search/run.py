@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from dreamduck.common import training_log
 from dreamduck.common.errors import ConfigError
-from dreamduck.common.mpi import Team
+from dreamduck.common.processes.mpi import Team
 from dreamduck.common.storage import claim
 from dreamduck.controllers.controller_file import ENDINGS, RunFiles
 from dreamduck.controllers.factory import (

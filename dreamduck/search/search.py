@@ -19,7 +19,7 @@ from dreamduck.common import seeding
 from dreamduck.common.command_line import progress
 from dreamduck.common.config import check, option, to_dict
 from dreamduck.common.errors import CheckpointError, ConfigError
-from dreamduck.common.mpi import Team
+from dreamduck.common.processes.mpi import Team
 from dreamduck.common.readers import in_words, parse_json
 from dreamduck.common.storage import read_npz, write_npz
 from dreamduck.common.training_log import TrainingLog

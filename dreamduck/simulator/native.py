@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import ConfigError, ResetNeeded, StartError
-from dreamduck.common.threads import cores
+from dreamduck.common.processes.threads import cores
 from dreamduck.simulator.base import (
     START_TILES,
     CarState,

@@ -14,8 +14,9 @@ import h5py
 import numpy as np
 import pytest
 
-from dreamduck.common import archives, readers, storage, weights
+from dreamduck.common import readers, storage
 from dreamduck.common.errors import ConfigError, ControllerError, DreamDuckError, RecordError, WeightsError
+from dreamduck.common.files import archives, weights
 from dreamduck.common.training_log import read_training_log
 from dreamduck.controllers.controller_file import read_card, read_controller
 from dreamduck.evaluation.final_evaluation import read_result

@@ -20,11 +20,11 @@ import pytest
 from dreamduck.common.errors import CheckpointError, ConfigError, DreamDuckError
 from dreamduck.common.storage import claim
 from dreamduck.pretrained import AGENTS
-from dreamduck.rl import agent_file
+from dreamduck.rl.agents import agent_file
+from dreamduck.rl.agents.checkpoint import newest
 from dreamduck.rl.algorithms import RECIPES
 from dreamduck.rl.arguments import parse
 from dreamduck.rl.callback import TrainingCallback
-from dreamduck.rl.checkpoint import newest
 from dreamduck.rl.logs import STEP_COLUMNS
 from dreamduck.rl.run import Run, main
 from dreamduck.rl.sb3 import VecNormalize, sb3, th
@@ -460,7 +460,8 @@ def test_a_killed_environment_process_is_one_line(tmp_path, when):
     kill = f"""
 import os, signal, sys
 from dreamduck.common import command_line
-from dreamduck.rl import run, vec_env
+from dreamduck.rl import run
+from dreamduck.rl.environments import vec_env
 count, method = [0], vec_env.ProcessVecEnv.{"step_wait" if when == "step" else "reset"}
 def later(self, *arguments):
     count[0] += 1

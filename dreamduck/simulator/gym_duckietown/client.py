@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from dreamduck.common import errors
 from dreamduck.common.errors import ConfigError, ResetNeeded, SimulatorError
-from dreamduck.common.workers import Reply, Worker
+from dreamduck.common.processes.workers import Reply, Worker
 from dreamduck.simulator.base import CarState, FloatArray, Frames, SimulatorConfig, check_reset
 from dreamduck.simulator.maps.parser import load_map
 

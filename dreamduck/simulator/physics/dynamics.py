@@ -10,7 +10,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.compiled import njit
+from dreamduck.common.kernels.compiled import njit
 from dreamduck.simulator.base import SIMULATION_RATE, FloatArray
 from dreamduck.simulator.robot import (
     ANGULAR_DRAG,

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.compiled import njit
+from dreamduck.common.kernels.compiled import njit
 from dreamduck.simulator.base import END_NONE, INVALID_POSE_REWARD, FloatArray, wrapped
 from dreamduck.simulator.maps.lanes import Lanes, lane_position
 from dreamduck.simulator.physics.collisions import (

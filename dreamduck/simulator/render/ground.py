@@ -12,7 +12,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.compiled import njit
+from dreamduck.common.kernels.compiled import njit
 from dreamduck.simulator.base import Float32Array, FloatArray, Frames
 from dreamduck.simulator.render.camera_parameters import (
     AMBIENT_R,
@@ -22,8 +22,8 @@ from dreamduck.simulator.render.camera_parameters import (
     SCENE_AMBIENT,
     SKY_R,
 )
+from dreamduck.simulator.render.models.textures import TileTextures
 from dreamduck.simulator.render.rays import GROUND_HALF, ground_glow, set_row
-from dreamduck.simulator.render.textures import TileTextures
 
 Texels = npt.NDArray[np.uint32]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.compiled import njit
+from dreamduck.common.kernels.compiled import njit
 from dreamduck.simulator.base import Float32Array, FloatArray, Frames
 from dreamduck.simulator.render.camera_parameters import (
     COS_PITCH,

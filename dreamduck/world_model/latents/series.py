@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.archives import open_archive, read_array, read_header
 from dreamduck.common.errors import SeriesError
+from dreamduck.common.files.archives import open_archive, read_array, read_header
 from dreamduck.common.readers import PathLike, fingerprint, parse_json, to_float32
 from dreamduck.common.storage import write_npz
 

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from dreamduck.common import weights
 from dreamduck.common.config import from_mapping, to_dict
 from dreamduck.common.errors import ConfigError, WeightsError
+from dreamduck.common.files import weights
 from dreamduck.common.readers import PathLike, fingerprint, fingerprint_of
 from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig, Parameters, check_parameters, shapes
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import WeightsError
-from dreamduck.common.products import Product
+from dreamduck.common.kernels.products import Product
 from dreamduck.world_model.mdn_rnn import equations
 from dreamduck.world_model.mdn_rnn.layout import (
     FloatArray,

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from dreamduck.common import weights
+from dreamduck.common.files import weights
 from dreamduck.common.readers import PathLike, fingerprint, fingerprint_of
 from dreamduck.world_model.vae.layout import ENCODED, Parameters, check_parameters, shapes, z_size_of
 
