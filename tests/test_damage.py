@@ -116,7 +116,8 @@ def make_run(folder: Path, ending: str) -> Path:
 
 def load_state(path: Path) -> Any:
     found = search_in(path.parent)
-    return found.history, found.eval_log, found.best_theta, found.evolution.state()
+    run = found.found
+    return run.history, run.eval_log, run.best_theta, found.evolution.state()
 
 
 def make_controller(folder: Path, name: str) -> Path:

@@ -135,6 +135,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         strict=arguments.strict,
     )
     with mpi.team(arguments.rank_timeout) as team:
-        found = evolve(plan, team)
-    if found is not None:
-        log.info("%s: best evaluation %.2f", plan.files.path(".best.json"), found.best_reward)
+        finished = evolve(plan, team)
+    if finished is not None:
+        log.info("%s: best evaluation %.2f", plan.files.path(".best.json"), finished.found.best_reward)

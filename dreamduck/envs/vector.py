@@ -16,7 +16,8 @@ from gymnasium.vector.utils import batch_space
 
 from dreamduck.common.config import integer
 from dreamduck.common.errors import ConfigError, ResetNeeded
-from dreamduck.envs.base import SEEDS, Cars, Flags, Indices, Info, check_options
+from dreamduck.envs.base import SEEDS, Cars, Flags, Indices, Info
+from dreamduck.envs.reset_options import check_options
 from dreamduck.simulator.base import Frames
 from dreamduck.simulator.road import check_actions
 

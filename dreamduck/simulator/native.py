@@ -84,8 +84,6 @@ class NativeSimulator:
         self._views: dict[tuple[int, int], Camera] = {}
         self._pool: tuple[int, ThreadPoolExecutor] | None = None
 
-    # ---------------------------------------------------------------- driving
-
     def reset(
         self,
         seeds: Sequence[int],
@@ -167,8 +165,6 @@ class NativeSimulator:
         """All but the threads, for copies and pickles; a copy starts its own when it needs them."""
         return {**self.__dict__, "_pool": None}
 
-    # ---------------------------------------------------------------- starting
-
     def _check_starts(self, poses: FloatArray) -> None:
         """Refuse starts (n, 3) that cannot be driven from; rows of nan are drawn."""
         for x, z, heading in poses[~np.isnan(poses).all(axis=1)]:
@@ -226,8 +222,6 @@ class NativeSimulator:
             proximity_penalty=cars.penalty.copy(),
             end=cars.end.copy(),
         )
-
-    # ---------------------------------------------------------------- looking
 
     @property
     def appearance(self) -> Appearance:

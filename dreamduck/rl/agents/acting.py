@@ -20,7 +20,7 @@ from dreamduck.common.storage import PathLike
 from dreamduck.envs.rnnenv import OBSERVATION_LIMIT
 from dreamduck.registration import ENTRY_POINTS
 from dreamduck.rl import algorithms, sb3
-from dreamduck.rl.agents import agent_file, policies
+from dreamduck.rl.agents import agent_file, loading, policies
 from dreamduck.rl.agents.checkpoint import InitialAgent, TrainingProgress
 from dreamduck.rl.arguments import Flags
 from dreamduck.rl.environments import wrappers
@@ -79,13 +79,13 @@ class AgentPolicy:
         venv: VecEnv = DummyVecEnv([lambda: SpacesOnlyEnv(self.about)])
         spaces = venv.observation_space, venv.action_space
         plan = resolve(algorithm, values, {}, str(saved["network"]), 1, *spaces)
-        agent_file.check_network_size(save, plan)
+        loading.check_network_size(save, plan)
         sb3.set_threads(policies.uses_images(plan))
         norm = plan.normalize_observations, plan.normalize_returns, plan.clip_observations
         venv = wrappers.normalized(venv, *norm, False)
         self._model: BaseAlgorithm = policies.build(plan.idle(), venv, seed=None)
         self._normalize = self._model.get_vec_normalize_env()
-        agent_file.fill(self._model, save, self._normalize)
+        loading.fill(self._model, save, self._normalize)
         self._state: Any = None
         self._first = True
 

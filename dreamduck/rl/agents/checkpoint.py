@@ -17,7 +17,7 @@ import numpy as np
 from dreamduck.common import seeding
 from dreamduck.common.errors import CheckpointError
 from dreamduck.common.storage import read_npz, write_npz
-from dreamduck.rl.agents import agent_file
+from dreamduck.rl.agents import agent_file, loading
 from dreamduck.rl.agents.agent_file import Save
 from dreamduck.rl.algorithms import NETWORK_KEYS
 from dreamduck.rl.arguments import Flags
@@ -119,7 +119,7 @@ class InitialAgent:
         """
         if self.save is None or self.card is None:
             return
-        agent_file.check_spaces(self.save, venv.observation_space, venv.action_space)
+        loading.check_spaces(self.save, venv.observation_space, venv.action_space)
         theirs, ours = self.card["plan"], plan.described()
         for key in ("engine", "network", "network_options"):
             if theirs[key] != ours[key]:
@@ -128,7 +128,7 @@ class InitialAgent:
                     f"{self.save.path}: trained with {key} {theirs[key]!s:.200}, and this run has "
                     f"{ours[key]}; leave {flag} and its options out to take the file's"
                 )
-        agent_file.check_network_size(self.save, plan)
+        loading.check_network_size(self.save, plan)
         if self.checkpoint is None:
             return
         then = self.card["training"].get("settings")
