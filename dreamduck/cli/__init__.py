@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.metadata
+import os
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -119,7 +120,7 @@ def run(words: Sequence[str] | None) -> int | None:
         ConfigError: there is no subcommand of this name.
         DependencyError: what it needs is not installed.
     """
-    name, *rest = words or ["-h"]
+    name, *rest = (_to_complete() if command_line.completes() else words) or ["-h"]
     if name in ("-h", "--help"):
         print(overview())
         return None
@@ -133,8 +134,21 @@ def run(words: Sequence[str] | None) -> int | None:
     command = COMMANDS[name]
     sys.argv = [f"dreamduck {name}", *rest]  # argparse takes the name of the program from here
     module, _, function = command.target.partition(":")
-    if not {"-h", "--help"} & set(rest):
+    if not ({"-h", "--help"} & set(rest) or command_line.completes()):
         require(command.extra, PACKAGES.get(name, ()))
     with needed(command.extra):
         code: int | None = getattr(importlib.import_module(module), function)(rest)
     return code
+
+
+def _to_complete() -> list[str]:
+    """The subcommand whose arguments are to be completed; its name is completed here."""
+    typed = os.environ["COMP_LINE"][: int(os.environ["COMP_POINT"])]
+    words = typed.split(maxsplit=2)
+    if words[1:] and words[1] in COMMANDS and (words[2:] or typed[-1].isspace()):
+        os.environ["_ARGCOMPLETE"] = "2"  # the place of the word that argcomplete takes for the program
+        return words[1:2]
+    names = command_line.Parser(prog="dreamduck")
+    names.add_argument("command", choices=tuple(COMMANDS))
+    names.parse_args([])
+    return []

@@ -129,7 +129,7 @@ class LinearSchedule:
         return f"linear:{self.start:g}"
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(command_line.Parser):
     """An argument parser that raises `ConfigError`: one line, no usage."""
 
     def error(self, message: str) -> NoReturn:
@@ -154,6 +154,7 @@ def parse(argv: Sequence[str] | None) -> tuple[Flags, dict[str, Any], argparse.N
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
     parser.add_argument("-q", "--quiet", action="store_true", help="no tables, no progress bar")
     add_arguments(parser, Flags)
+    parser.complete()
     namespace, rest = parser.parse_known_args(argv)
     return from_arguments(Flags, namespace), _pairs(rest), namespace
 

@@ -144,3 +144,20 @@ def test_the_scripts_of_2019_are_the_same_commands():
 def test_an_unknown_command_is_a_configuration_error():
     with pytest.raises(ConfigError):
         cli.run(["no-such-command"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("dreamduck rep", {"reproduce"}),
+        ("dreamduck record --max-t", {"--max-trials"}),
+        ("dreamduck evolve --features ", {"z", "zh", "zc", "zch"}),
+        ("dreamduck rl --num_t", {"--num_timesteps"}),
+    ],
+)
+def test_a_shell_completes_commands_flags_and_choices(typed, expected, tmp_path):
+    pytest.importorskip("argcomplete")
+    asked = {"COMP_LINE": typed, "COMP_POINT": str(len(typed)), "COMP_TYPE": "9", "_ARGCOMPLETE": "1"}
+    answer = tmp_path / "answer"
+    dreamduck(env={**os.environ, **asked, "_ARGCOMPLETE_STDOUT_FILENAME": str(answer)}, cwd=tmp_path)
+    assert {word.strip() for word in answer.read_text().split("\013")} == expected
