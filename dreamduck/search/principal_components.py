@@ -87,7 +87,7 @@ def find_subspace(
     """The principal components of observations in dreams with smooth random walks of the actions.
 
     Args:
-        dream: with `dynamics` and its `initial` latents, as `imagination.Dream` has them.
+        dream: with a `memory` and its `initial` latents, as `imagination.Dream` has them.
         components: K, or as many as there are features.
         seed: of the run.
         origin: (n,) the theta to begin with; zeros by default.
@@ -106,7 +106,7 @@ def sample_observations(dream: Any, seed: int) -> npt.NDArray[np.float32]:
     """Observations (N, Z + 2H) from dreams; none after a dream's end."""
     from dreamduck.world_model.imagination.stepper import Dreams
 
-    dreams = Dreams(dream.dynamics, dream.initial, DREAMS)
+    dreams = Dreams(dream.memory, dream.initial, DREAMS)
     places = [(seed, SAMPLING, number) for number in range(DREAMS)]
     dreams.reset([seeding.derive(*place) for place in places])
     walks = [RandomWalk(seeding.generator(*place), STEPS) for place in places]

@@ -17,12 +17,12 @@ DREAM_END = "dream-end"  # how a dream ends, where the worlds say how
 TEMPERATURE = 0.1  # of a dream unless told otherwise: where it is truest, see README.md
 
 
-def no_heads(dynamics: MDNRNN) -> str:
+def no_heads(memory: MDNRNN) -> str:
     """What an MDN-RNN of 2019 does not predict, and what to do about it; "" where nothing is missing."""
-    if not dynamics.lacks:
+    if not memory.lacks:
         return ""
-    rewards = "every reward of its dream is 0" + ("" if dynamics.begins else " and no dream ends")
+    rewards = "every reward of its dream is 0" + ("" if memory.begins else " and no dream ends")
     return (
-        f"an MDN-RNN of 2019, which predicts {dynamics.lacks}: {rewards}; expected one with heads for "
-        "both; fit them on recordings with rnn_train.py --heads-only"
+        f"a memory of 2019, which predicts {memory.lacks}: {rewards}; expected one with heads for both; "
+        "fit them on recordings with rnn_train.py --heads-only"
     )

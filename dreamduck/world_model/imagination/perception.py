@@ -34,22 +34,22 @@ class Perception:
     """What N cars make of what they see; keeps the MDN-RNN's state of each.
 
     Args:
-        vae: the world model.
-        dynamics: likewise.
+        vision: the world model.
+        memory: likewise.
         cars: N.
     Raises:
         WeightsError: the two are of different sizes.
     """
 
-    def __init__(self, vae: FrameEncoder, dynamics: MDNRNN, cars: int = 1) -> None:
-        if vae.z_size != dynamics.config.z_size:
+    def __init__(self, vision: FrameEncoder, memory: MDNRNN, cars: int = 1) -> None:
+        if vision.z_size != memory.config.z_size:
             raise WeightsError(
-                f"weights: the VAE has {vae.z_size} latents, the MDN-RNN {dynamics.config.z_size}; "
-                "train the MDN-RNN again with rnn_train.py, on a series that this VAE encoded"
+                f"weights: the VAE has {vision.z_size} latents, the memory {memory.config.z_size}; "
+                "train the memory again with rnn_train.py, on a series that this VAE encoded"
             )
-        self.vae, self.dynamics, self.cars = vae, dynamics, cars
-        self.z: FloatArray = np.zeros((cars, vae.z_size), np.float32)
-        self.state = dynamics.start(cars)
+        self.vision, self.memory, self.cars = vision, memory, cars
+        self.z: FloatArray = np.zeros((cars, vision.z_size), np.float32)
+        self.state = memory.start(cars)
         self._seen = np.zeros(cars, np.bool_)
 
     @property
@@ -94,7 +94,7 @@ class Perception:
             raise ResetNeeded("expected a reset of every car before its first step; call reset")
         clipped = np.clip(np.asarray(actions, dtype=np.float32), -1.0, 1.0)
         before = LSTMState(self.state.h[chosen], self.state.c[chosen])
-        after = self.dynamics.advance(self.z[chosen], clipped, before)
+        after = self.memory.advance(self.z[chosen], clipped, before)
         self._look(frames, chosen)
         self.state.h[chosen], self.state.c[chosen] = after
         return self.observation[chosen]
@@ -112,7 +112,7 @@ class Perception:
     def _look(self, frames: npt.NDArray[np.uint8], chosen: npt.NDArray[np.int64]) -> None:
         if len(frames) != len(chosen):
             raise FrameError(f"frames: expected {len(chosen)}, one a car, got {len(frames)}")
-        self.z[chosen] = self.vae.encode(frames)[0]
+        self.z[chosen] = self.vision.encode(frames)[0]
 
     def _chosen(self, cars: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
         return np.arange(self.cars) if cars is None else np.asarray(cars, dtype=np.int64)

@@ -28,7 +28,7 @@ Policy = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 CHUNK = 32  # steps in a call; between calls noise is drawn and what has ended drops out
 ROWS = 8  # batches are filled up to a multiple of this
-STEPS_PER_THREAD = 4096  # of dreams, whose noise is drawn faster by a thread of its own
+A_THREAD = 4096  # dream steps whose noise is worth a thread of its own
 WORTH = 0.85  # ended candidates drop out when no more than this share of the rows is left
 POLICIES = 8  # compiled rollouts that are kept
 
@@ -55,17 +55,14 @@ class Dream:
     """The dream of a world model.
 
     Args:
-        dynamics: what is dreamt.
+        memory: what is dreamt.
         initial: where it begins.
     """
 
-    def __init__(self, dynamics: MDNRNN, initial: InitialZ) -> None:
-        self.dynamics, self.initial = dynamics, initial
-        self._weights = graph.StepWeights(*(tf.constant(array) for array in dynamics.merged()))
-        self._residual_scale, self._bounds = (
-            tf.constant(dynamics.residual_scale),
-            tf.constant(dynamics.bounds),
-        )
+    def __init__(self, memory: MDNRNN, initial: InitialZ) -> None:
+        self.memory, self.initial = memory, initial
+        self._weights = graph.StepWeights(*(tf.constant(array) for array in memory.merged()))
+        self._residual_scale, self._bounds = tf.constant(memory.residual_scale), tf.constant(memory.bounds)
         self._compiled: dict[tuple[Policy, bool], Any] = {}
 
     def rollout(
@@ -131,7 +128,7 @@ class Dream:
         if key not in self._compiled:
             while len(self._compiled) >= POLICIES:
                 self._compiled.pop(next(iter(self._compiled)))
-            config, floats = self.dynamics.config, tf.float32
+            config, floats = self.memory.config, tf.float32
             signature = [tf.TensorSpec([None, None], floats), tf.TensorSpec([None, config.z_size], floats)]
             signature += [tf.TensorSpec([None, config.hidden_size], floats)] * 2
             signature += [tf.TensorSpec([None], kind) for kind in (floats, tf.int32, tf.bool)]
@@ -163,7 +160,7 @@ class Dream:
     ) -> tuple[Tensor, ...]:
         """T steps of all rows."""
         uniform, normal = (tf.transpose(noise, (1, 0, 2)) for noise in (uniform, normal))  # (T, B, ...)
-        steps, sizes = tf.shape(uniform)[0], self.dynamics.config
+        steps, sizes = tf.shape(uniform)[0], self.memory.config
         rows = tuple(tf.TensorArray(tf.float32, steps) for _ in Trace._fields) if trace else ()
 
         def body(t: Tensor, carried: tuple[Tensor, ...], rows: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -197,14 +194,14 @@ class _Table:
     def __init__(
         self, dream: Dream, theta: npt.NDArray[np.float32], episodes: int, seeds: list[int]
     ) -> None:
-        config = dream.dynamics.config
+        config = dream.memory.config
         self._size, self._episodes = config.z_size, episodes
         count = len(theta)
         places = [(seed, e) for seed in seeds for e in range(episodes)]
         self._noise = Noise.of(places, config.z_size)  # candidate by candidate
         begun = [noise.begin() for noise in self._noise]
         chance, normal = (np.array(part) for part in zip(*begun, strict=True))
-        first = np.clip(dream.initial.draw(chance, normal), *dream.dynamics.bounds)
+        first = np.clip(dream.initial.draw(chance, normal), *dream.memory.bounds)
         known = dream.initial.recall(chance, config.hidden_size)
         self._scores = [np.zeros((count, episodes), kind) for kind in (np.float32, np.int64, np.bool_)]
         self._scores[2][:] = True
@@ -232,7 +229,7 @@ class _Table:
         uniform[known:], normal[known:] = 0, 0
         firsts = self._candidates * self._episodes
         noises = [self._noise[first + e] for first in firsts for e in range(self._episodes)]
-        workers = min(threads_used(), -(-known * steps // STEPS_PER_THREAD))
+        workers = min(threads_used(), -(-known * steps // A_THREAD))
         parts = np.linspace(0, known, workers + 1).astype(int)
 
         def fill(begin: int, end: int) -> None:

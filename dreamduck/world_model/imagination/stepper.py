@@ -105,7 +105,7 @@ class Dreams:
     """N dreams side by side.
 
     Args:
-        dynamics: what is dreamt.
+        memory: what is dreamt.
         initial: where it begins.
         count: N.
         temperature: 1 as the MDN-RNN expects; less is surer, more is stranger.
@@ -114,13 +114,13 @@ class Dreams:
     """
 
     def __init__(
-        self, dynamics: MDNRNN, initial: InitialZ, count: int = 1, temperature: float = TEMPERATURE
+        self, memory: MDNRNN, initial: InitialZ, count: int = 1, temperature: float = TEMPERATURE
     ) -> None:
-        self.dynamics, self.initial, self.count = dynamics, initial, count
+        self.memory, self.initial, self.count = memory, initial, count
         self.temperature = check_temperature(temperature)
-        size = dynamics.config.z_size
+        size = memory.config.z_size
         self.z: FloatArray = np.zeros((count, size), np.float32)
-        self.state = dynamics.start(count)
+        self.state = memory.start(count)
         self._noise: list[Noise | None] = [None] * count
         self._uniform = np.zeros((count, 1, size + 1), np.float32)
         self._normal = np.zeros((count, 1, size), np.float32)
@@ -137,12 +137,12 @@ class Dreams:
             seeds: one for each dream that begins.
             rows: which; all by default.
         """
-        noises = Noise.of([(int(seed), episode) for seed in seeds], self.dynamics.config.z_size)
+        noises = Noise.of([(int(seed), episode) for seed in seeds], self.memory.config.z_size)
         for row, noise in zip(range(self.count) if rows is None else rows, noises, strict=True):
             self._noise[row] = noise
             uniform, normal = noise.begin()
-            self.z[row] = np.clip(self.initial.draw(uniform, normal), *self.dynamics.bounds)
-            known = self.initial.recall(uniform, self.dynamics.config.hidden_size)
+            self.z[row] = np.clip(self.initial.draw(uniform, normal), *self.memory.bounds)
+            known = self.initial.recall(uniform, self.memory.config.hidden_size)
             self.state.h[row], self.state.c[row] = known
 
     def step(self, actions: npt.ArrayLike) -> DreamStep:
@@ -157,7 +157,7 @@ class Dreams:
             self._begun(noise).draw(uniform, normal)
         chance = self._uniform[:, 0], self._normal[:, 0]
         self.z, self.state, found = _step(
-            self.dynamics, self.z, actions, self.state, *chance, self.temperature
+            self.memory, self.z, actions, self.state, *chance, self.temperature
         )
         return found
 

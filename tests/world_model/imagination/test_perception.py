@@ -83,7 +83,7 @@ def test_bad_input():
 def test_models_that_do_not_belong_together():
     vae = FakeEye()
     vae.z_size = 5
-    with pytest.raises(WeightsError, match="5 latents, the MDN-RNN 4"):
+    with pytest.raises(WeightsError, match="5 latents, the memory 4"):
         Perception(vae, MDNRNN(random_parameters(), SMALL))
 
 

@@ -49,7 +49,7 @@ def test_the_noise_does_not_depend_on_who_draws_it(monkeypatch, threads):
     dream, theta = Dream(*make(end=-3.0)), thetas(5)
     one = dream.rollout(policy, theta, 3, 2 * STEPS, 4)
     assert len(set(one.length.flat)) > 3
-    monkeypatch.setattr(rollout, "STEPS_PER_THREAD", 7)
+    monkeypatch.setattr(rollout, "A_THREAD", 7)
     monkeypatch.setattr(rollout, "threads_used", lambda: threads)
     other = dream.rollout(policy, theta, 3, 2 * STEPS, 4)
     for known, found in zip(one[:3], other[:3], strict=True):
