@@ -1,7 +1,7 @@
 """Let a controller drive: `dreamduck evaluate realenv render log/rnnenv.cma.16.2.json`.
 
 With `norender` it drives 100 episodes and prints their mean and
-standard deviation; with `render` one episode in a window, or into a film with --video. Without a
+standard deviation; with `render` one episode in a window, or into a video with --video. Without a
 file the controller's parameters are random."""
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--max-steps", type=int, default=1000, help="an episode is cut there (default: 1000)"
     )
-    parser.add_argument("--video", help="for render: write this film instead of opening a window")
+    parser.add_argument("--video", help="for render: write this video instead of opening a window")
     add_strict(parser)
     config.add_arguments(parser.add_argument_group("random controller"), FormConfig)  # type: ignore[arg-type]
     config.add_arguments(parser.add_argument_group("world"), WorldConfig)  # type: ignore[arg-type]
@@ -148,7 +148,7 @@ def show(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Judge or show."""
+    """Evaluate many episodes, or show one."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)

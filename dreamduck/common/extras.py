@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import importlib.util
+import platform
 from collections.abc import Iterable, Iterator
 
+from dreamduck import __version__
 from dreamduck.common.errors import DependencyError
 
 
@@ -33,6 +36,15 @@ def require(extra: str, packages: Iterable[str]) -> None:
     for name in packages:
         if importlib.util.find_spec(name) is None:
             raise _missing(name, extra)
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """The versions of dreamduck, of Python, and of those packages that are installed."""
+    found = {"dreamduck": __version__, "python": platform.python_version()}
+    for name in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def _missing(package: str, extra: str) -> DependencyError:

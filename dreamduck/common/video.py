@@ -53,9 +53,7 @@ def write_video(
         VideoError: the encoder failed.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ConfigError(f"{path}: expected a name that ends in {' or '.join(SUFFIXES)}")
+    suffix = check_suffix(path)
     if not 0 < fps <= 240:
         raise ConfigError(f"fps: expected more than 0 and at most 240 frames a second, got {fps!r}")
     if scale < 1:
@@ -75,6 +73,18 @@ def write_video(
     except VideoError as err:
         raise VideoError(f"{path}: {one_line(err)}") from err
     return count
+
+
+def check_suffix(path: Path) -> str:
+    """The form of a video by its name's end, one of `SUFFIXES`.
+
+    Raises:
+        ConfigError: another end.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ConfigError(f"video: expected a name that ends in {' or '.join(SUFFIXES)}, got {path}")
+    return suffix
 
 
 def side_by_side(frames: Sequence[npt.NDArray[np.uint8]], gap: int = 2) -> npt.NDArray[np.uint8]:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.metadata
 import logging
-import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dreamduck import __version__
+from dreamduck.common import extras
 from dreamduck.common.config import check, option, options, part, refuse, to_dict
 from dreamduck.common.errors import ControllerError, WeightsError
 from dreamduck.common.processes.threads import cores
@@ -261,10 +259,4 @@ def weights_fingerprints(folder: Path) -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """The versions of what results depend on."""
-    found = {"dreamduck": __version__, "python": platform.python_version()}
-    for name in ("numpy", "tensorflow-cpu", "tensorflow", "keras", "cma", "numba"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    return extras.versions(("numpy", "tensorflow-cpu", "tensorflow", "keras", "cma", "numba"))

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import csv
-import importlib.metadata
 import math
-import platform
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dreamduck import __version__
 from dreamduck.common import command_line
 from dreamduck.common.errors import CheckpointError, ConfigError
+from dreamduck.common.extras import versions
 from dreamduck.common.plot import figure
 from dreamduck.common.storage import PathLike, fingerprint, read_json, replacing, write_json
 
@@ -90,7 +88,7 @@ def keep(
         "plan": save.card["plan"],
         "steps": about.steps,
         "seconds": round(about.seconds, 1),
-        "versions": _versions(),
+        "versions": versions(PACKAGES),
         "agent": fingerprint(save.path),
         "scores": [] if scores is None else _scores(Path(scores), fingerprint(save.path)),
         "curve": read_curve(log_path),
@@ -159,11 +157,6 @@ def _scores(path: Path, agent: str) -> list[dict[str, Any]]:
         ]
     except (KeyError, TypeError) as err:
         raise ConfigError(f"{path}: expected a scoreboard's scores.json ({err!r})") from err
-
-
-def _versions() -> dict[str, str]:
-    found = {"dreamduck": __version__, "python": platform.python_version()}
-    return found | {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

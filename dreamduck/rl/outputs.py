@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from dreamduck.common.errors import CheckpointError, ConfigError
-from dreamduck.common.video import SUFFIXES
+from dreamduck.common.video import check_suffix
 from dreamduck.rl import logs
 from dreamduck.rl.agents import agent_file
 from dreamduck.rl.agents.checkpoint import InitialAgent
@@ -30,8 +30,7 @@ def check(flags: Flags, initial: InitialAgent, loads: bool) -> Path:
         _check_save_path(Path(flags.save_path).expanduser(), flags.fresh, initial, loads)
     if flags.video is not None:
         video = Path(flags.video).expanduser()
-        if video.suffix.lower() not in SUFFIXES:
-            raise ConfigError(f"video: expected a name that ends in {' or '.join(SUFFIXES)}, got {video}")
+        check_suffix(video)
         logs.check_writable(video.parent, "video")
     trains = bool(int(flags.num_timesteps))
     if trains:
