@@ -23,7 +23,7 @@ from dreamduck.controllers.factory import (
 )
 from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
 from dreamduck.search.run import Plan, evolve
-from dreamduck.search.search import SearchConfig
+from dreamduck.search.settings import SearchConfig
 
 log = logging.getLogger("dreamduck.train")
 

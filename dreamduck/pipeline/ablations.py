@@ -32,7 +32,7 @@ from dreamduck.evaluation.final_evaluation import (
 from dreamduck.pipeline.comparison import Case, Rows, evolve_and_evaluate
 from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
 from dreamduck.search.run import Plan
-from dreamduck.search.search import SearchConfig
+from dreamduck.search.settings import SearchConfig
 from dreamduck.world_model import WorldModel
 
 RNNS = ("none", "untrained", "trained")

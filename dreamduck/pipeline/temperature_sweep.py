@@ -36,7 +36,7 @@ from dreamduck.evaluation.final_evaluation import (
 )
 from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS
 from dreamduck.search.run import Plan, evolve
-from dreamduck.search.search import SearchConfig
+from dreamduck.search.settings import SearchConfig
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,8 @@ from dreamduck.controllers.factory import (
 )
 from dreamduck.controllers.policy import ControllerForm
 from dreamduck.search.principal_components import find_subspace
-from dreamduck.search.search import Search, SearchConfig
+from dreamduck.search.search import Search
+from dreamduck.search.settings import SearchConfig
 
 log = logging.getLogger(__name__)
 
