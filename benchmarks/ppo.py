@@ -82,8 +82,7 @@ def trainer(venv: Any, network: str, **keys: Any) -> Any:
     """An agent for those environments; each call of the result trains for one update, and tells how many
     threads PyTorch had for it.
     """
-    from dreamduck.rl import algorithms
-    from dreamduck.rl.agents import policies
+    from dreamduck.rl import algorithms, policies
     from dreamduck.rl.environments.wrappers import EpisodeMonitor
     from dreamduck.rl.run_plan import resolve
     from dreamduck.rl.sb3 import set_threads

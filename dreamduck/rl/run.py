@@ -17,8 +17,8 @@ from dreamduck.common import command_line
 from dreamduck.common.errors import ConfigError
 from dreamduck.common.storage import claim, sweep
 from dreamduck.registration import OWN_COMMAND, foreign_baselines
-from dreamduck.rl import algorithms, logs, outputs, sb3
-from dreamduck.rl.agents import loading, policies
+from dreamduck.rl import algorithms, logs, outputs, policies, sb3
+from dreamduck.rl.agents import loading
 from dreamduck.rl.agents.checkpoint import CheckpointWriter, TrainingProgress, initial_agent, prepare_resume
 from dreamduck.rl.arguments import Flags, parse
 from dreamduck.rl.callback import TrainingCallback

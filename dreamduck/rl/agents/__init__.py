@@ -1,1 +1,3 @@
-"""Agents: their networks and policies, their files, their checkpoints."""
+"""Saved agents: their files, their checkpoints, and their policies without an environment.
+
+`networks` and `policies` stay beside this package: Stable-Baselines3's part of a file names their classes."""

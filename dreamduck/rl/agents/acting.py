@@ -19,8 +19,8 @@ from dreamduck.common.errors import CheckpointError
 from dreamduck.common.storage import PathLike
 from dreamduck.envs.rnnenv import OBSERVATION_LIMIT
 from dreamduck.registration import ENTRY_POINTS
-from dreamduck.rl import algorithms, sb3
-from dreamduck.rl.agents import agent_file, loading, policies
+from dreamduck.rl import algorithms, policies, sb3
+from dreamduck.rl.agents import agent_file, loading
 from dreamduck.rl.agents.checkpoint import InitialAgent, TrainingProgress
 from dreamduck.rl.arguments import Flags
 from dreamduck.rl.environments import wrappers

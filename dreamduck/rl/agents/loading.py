@@ -13,7 +13,7 @@ from dreamduck.common.errors import CheckpointError
 from dreamduck.common.readers import one_line
 from dreamduck.controllers.factory import check_model
 from dreamduck.rl.agents.agent_file import MODEL_ENVS, Save, describe, model_folder
-from dreamduck.rl.agents.networks import least_size
+from dreamduck.rl.networks import least_size
 from dreamduck.rl.run_plan import Plan
 from dreamduck.rl.sb3 import BaseAlgorithm, VecNormalize, th
 

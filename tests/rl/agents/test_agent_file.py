@@ -17,7 +17,7 @@ import pytest
 
 from dreamduck.common.errors import CheckpointError, ConfigError, DreamDuckError
 from dreamduck.rl.agents import agent_file
-from dreamduck.rl.agents.networks import least_size
+from dreamduck.rl.networks import least_size
 from dreamduck.rl.run import main
 from dreamduck.rl.sb3 import sb3, sb3_contrib, th
 from tests.rl.test_command import DOT, QUICK
@@ -248,7 +248,7 @@ def test_a_file_does_not_set_what_the_engine_learns_with(saved, tmp_path):
     ],
 )
 def test_a_network_larger_than_its_weights_is_never_built(saved, tmp_path, options, monkeypatch):
-    monkeypatch.setattr("dreamduck.rl.agents.policies.build", lambda *_: pytest.fail("built"))
+    monkeypatch.setattr("dreamduck.rl.policies.build", lambda *_: pytest.fail("built"))
     with pytest.raises(CheckpointError, match="its weights are too few"):
         load(with_card(saved, tmp_path / "a", plan__network_options=options))
 

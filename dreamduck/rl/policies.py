@@ -11,9 +11,9 @@ import gymnasium as gym
 import numpy as np
 
 from dreamduck.common.errors import ConfigError
-from dreamduck.rl.agents.networks import ACTIVATIONS, NETWORKS, extractor, lstm_units
 from dreamduck.rl.arguments import LinearSchedule
 from dreamduck.rl.environments.env_factory import first_line
+from dreamduck.rl.networks import ACTIVATIONS, NETWORKS, extractor, lstm_units
 from dreamduck.rl.run_plan import Plan
 from dreamduck.rl.sb3 import (
     ActionNoise,

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from dreamduck.common.errors import ConfigError
-from dreamduck.rl.agents.networks import NATURE, NETWORKS, Cnn, ImpalaCnn, Mlp, extractor
-from dreamduck.rl.agents.policies import LayerNormLSTM
+from dreamduck.rl.networks import NATURE, NETWORKS, Cnn, ImpalaCnn, Mlp, extractor
+from dreamduck.rl.policies import LayerNormLSTM
 from dreamduck.rl.sb3 import th
 
 CAMERA = gym.spaces.Box(0, 255, (3, 64, 64), np.uint8)  # channels first, as the engine hands it over
