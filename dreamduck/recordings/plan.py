@@ -12,7 +12,7 @@ from dreamduck.common.config import check, option, part, replace, to_dict
 from dreamduck.common.errors import ConfigError, RecordError
 from dreamduck.common.seeding import generator
 from dreamduck.recordings.behavior_policies import DEFAULT_MIX, parse_mix
-from dreamduck.recordings.episode import MAX_FRAMES, MAX_SEED, read_episode
+from dreamduck.recordings.episode import FRAME_SHAPE, MAX_FRAMES, MAX_SEED, read_episode
 from dreamduck.registration import MAX_EPISODE_STEPS
 from dreamduck.simulator.base import Variation
 from dreamduck.simulator.environment import describe
@@ -87,13 +87,13 @@ class RecorderConfig:
         check(self)
         parse_mix(self.policies)
         expand_map_names(self.maps)
-        if (self.road.camera_width, self.road.camera_height) != (64, 64):
+        if self.road.simulation.frame_shape != FRAME_SHAPE:
             raise ConfigError("camera_width, camera_height: recordings are 64 x 64")
 
     @property
     def map_names(self) -> tuple[str, ...]:
         """The maps that episodes take in turn."""
-        return expand_map_names(self.maps) or (self.road.map_name,)
+        return expand_map_names(self.maps) or (self.road.simulation.map_name,)
 
     @property
     def cars(self) -> int:

@@ -12,6 +12,7 @@ import numpy as np
 
 from dreamduck.common.errors import ConfigError
 from dreamduck.rl.arguments import LinearSchedule
+from dreamduck.rl.environments.env_factory import first_line
 from dreamduck.rl.networks import ACTIVATIONS, NETWORKS, extractor, lstm_units
 from dreamduck.rl.run_plan import Plan
 from dreamduck.rl.sb3 import (
@@ -49,8 +50,9 @@ def build(plan: Plan, venv: VecEnv, seed: int | None) -> BaseAlgorithm:
     except (ValueError, TypeError, AssertionError) as err:
         if isinstance(err, ConfigError):
             raise
-        first = (str(err).splitlines() or [type(err).__name__])[0]
-        raise ConfigError(f"{plan.algorithm.name}: Stable-Baselines3 does not take this ({first})") from err
+        raise ConfigError(
+            f"{plan.algorithm.name}: Stable-Baselines3 does not take this ({first_line(err)})"
+        ) from err
 
 
 def _policy(plan: Plan) -> tuple[Any, dict[str, Any]]:

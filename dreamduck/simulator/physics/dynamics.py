@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.compiled import njit
+from dreamduck.common.kernels.compiled import njit
 from dreamduck.common.seeding import generator
 from dreamduck.simulator.base import SIMULATION_RATE, FloatArray
 from dreamduck.simulator.robot import (
@@ -27,7 +27,7 @@ from dreamduck.simulator.robot import (
 )
 
 STEP_TIME = 1.0 / SIMULATION_RATE  # [s]
-MEMORY = 8  # commands kept; the longest delay is seven and a half steps
+COMMANDS_KEPT = 8  # the longest delay is seven and a half steps
 NO_COMMAND = -1
 TINY_TURN = 1e-8  # [rad] below it a step is straight
 DELAYS = (0.05, 0.1, DELAY, 0.2, 0.25)  # [s] that are drawn
