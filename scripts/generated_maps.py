@@ -45,7 +45,7 @@ def left_turns(road: Map) -> float:
     directions = np.diff(routes.points, axis=1)
     cross = directions[:, 0, 0] * directions[:, -1, 1] - directions[:, 0, 1] * directions[:, -1, 0]
     turns = np.arctan2(-cross, (directions[:, 0] * directions[:, -1]).sum(axis=1))
-    curve, found = 0, []
+    curve, found = 0, list[float]()
     while curve >= 0 and len(found) < FOLLOWED:
         found.append(turns[curve])
         curve = routes.after[curve]

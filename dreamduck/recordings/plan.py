@@ -123,7 +123,7 @@ def episode_seed(config: RecorderConfig, episode: int) -> int:
 def variation_of(config: RecorderConfig, episode: int) -> Variation:
     """What is random in an episode."""
     looks, lens, dynamics = generator(config.seed, VARIATION, episode).random(3)
-    shares, road = config.variation, config.road
+    shares, road = config.variation, config.road.simulation
     return Variation(
         domain_rand=road.domain_rand or bool(looks < shares.domain_rand_share),
         distortion=road.distortion or bool(lens < shares.distortion_share),
@@ -134,7 +134,7 @@ def variation_of(config: RecorderConfig, episode: int) -> Variation:
 def environment_of(config: RecorderConfig) -> dict[str, Any]:
     """The description of the environment; where only some episodes have distortion, both kinds fit."""
     found = describe(config.road)
-    if config.variation.distortion_share and not config.road.distortion:
+    if config.variation.distortion_share and not config.road.simulation.distortion:
         del found["distortion"]
     return found
 

@@ -7,7 +7,7 @@ import dataclasses
 from dreamduck.common.config import check, option
 from dreamduck.common.errors import ConfigError
 from dreamduck.search.cma_es import EvolutionConfig
-from dreamduck.world_model.mdn_rnn import BEGINNINGS
+from dreamduck.world_model.dynamics import BEGINNINGS
 
 SEED_MODES = ("antithetic", "independent", "common")
 # Settings that may differ when a run resumes: they say how long, not what.

@@ -19,7 +19,7 @@ from dreamduck.simulator.native import NativeSimulator
 from dreamduck.simulator.physics.collisions import static_boxes
 from dreamduck.simulator.physics.dynamics import (
     DELAYS,
-    MEMORY,
+    COMMANDS_KEPT,
     NO_COMMAND,
     Dynamics,
     command_ages,
@@ -445,7 +445,7 @@ def test_random_dynamics_are_within_their_ranges_and_fill_them():
     np.testing.assert_allclose(low, [0.8, -0.1, 0.05, 0.9 * 0.102], atol=0.01)
     np.testing.assert_allclose(high, [1.2, 0.1, 0.25, 1.1 * 0.102], atol=0.01)
     np.testing.assert_array_equal(np.unique(drawn[:, 2]), DELAYS)
-    assert max(command_ages(3000, delay).max() for delay in DELAYS) < MEMORY
+    assert max(command_ages(3000, delay).max() for delay in DELAYS) < COMMANDS_KEPT
 
 
 def test_dynamics_do_what_they_say():

@@ -1,3 +1,3 @@
 """Saved agents: their files, their checkpoints, and their policies without an environment.
 
-`networks` and `policies` stay beside this package: Stable-Baselines3's part of a file names their classes."""
+`networks` and `policies` stay beside this package: a saved agent names their classes by module."""

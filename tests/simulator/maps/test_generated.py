@@ -101,7 +101,7 @@ def test_a_car_can_start_everywhere(maps):
 
 def survivors(number, cars):
     name = f"generated:{number}"
-    road = Road(RoadConfig(map_name=name), cars, threads=1)
+    road = Road(RoadConfig(SimulatorConfig(map_name=name)), cars, threads=1)
     measures = measure(road, Expert(load_map(name)), range(cars), seconds=60.0)
     return measures.survival_time > 59.9
 
