@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from dreamduck.common.processes.threads import cores
 from dreamduck.common.storage import write_json
-from dreamduck.common.threads import cores
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("numpy", "numba", "tensorflow-cpu", "tensorflow", "keras", "torch", "duckietown-gym-daffy")

@@ -72,7 +72,7 @@ def stock_processes() -> Any:
     """The 8 processes as a batch; nothing of PyTorch is loaded in them."""
     from gymnasium.vector import AsyncVectorEnv, AutoresetMode
 
-    from dreamduck.rl.vec_env import BatchVecEnv
+    from dreamduck.rl.environments.vec_env import BatchVecEnv
 
     batch = AsyncVectorEnv([Stock] * CARS, context="spawn", autoreset_mode=AutoresetMode.SAME_STEP)
     return BatchVecEnv(batch)
@@ -82,10 +82,11 @@ def trainer(venv: Any, network: str, **keys: Any) -> Any:
     """An agent for those environments; each call of the result trains for one update, and tells how many
     threads PyTorch had for it.
     """
-    from dreamduck.rl import algorithms, policies
+    from dreamduck.rl import algorithms
+    from dreamduck.rl.agents import policies
+    from dreamduck.rl.environments.wrappers import EpisodeMonitor
     from dreamduck.rl.run_plan import resolve
     from dreamduck.rl.sb3 import set_threads
-    from dreamduck.rl.wrappers import EpisodeMonitor
 
     algorithm = algorithms.find("ppo2")
     given = {"nsteps": STEPS, **keys}
@@ -104,7 +105,7 @@ def trainer(venv: Any, network: str, **keys: Any) -> Any:
 def main(argv: Sequence[str] | None = None) -> None:
     from benchmarks.common import save
     from dreamduck.common.errors import WeightsError
-    from dreamduck.rl.wrappers import make_vec_env
+    from dreamduck.rl.environments.wrappers import make_vec_env
 
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter

@@ -29,7 +29,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import RESULTS, save
-from dreamduck.common import mpi, seeding
+from dreamduck.common import seeding
+from dreamduck.common.processes import mpi
 from dreamduck.common.storage import write_npz
 from dreamduck.controllers.evaluator import EvalBatch, Evaluator, Returns, block_size, evaluate_all
 from dreamduck.controllers.factory import WorldConfig, make_evaluator

@@ -21,7 +21,7 @@ import numpy.typing as npt
 from numba import njit
 
 from benchmarks.common import save, seconds_per_call
-from dreamduck.common.threads import cores
+from dreamduck.common.processes.threads import cores
 from dreamduck.simulator.base import SimulatorConfig
 from dreamduck.simulator.gym_duckietown.client import UpstreamSimulator
 from dreamduck.simulator.native import NativeSimulator

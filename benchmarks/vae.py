@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import save
-from dreamduck.common.threads import cores
+from dreamduck.common.processes.threads import cores
 
 BATCH, Z = 100, 64
 CALLS = {"train": 1, "encode": 40, "decode": 40, "encode 256": 1}  # in each turn

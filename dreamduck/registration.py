@@ -8,7 +8,6 @@ import importlib
 import importlib.util
 import logging
 import sys
-from collections.abc import MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +24,8 @@ VECTOR_ENTRY_POINTS = {
     "DreamDuck-v1": "dreamduck.envs.realenv:RealVectorEnv",
     "DreamDuck-v2": "dreamduck.envs.rnnenv:DreamVectorEnv",
 }
-LEGACY_ENTRY_POINTS = {
-    "DreamDuck-v0": "dreamduck.envs.legacy:LegacyDuckEnv",
-    "DreamDuck-v1": "dreamduck.envs.legacy:LegacyRealEnv",
-    "DreamDuck-v2": "dreamduck.envs.legacy:LegacyDreamEnv",
-}
-AGENTS = "dreamduck.rl.acting"
+LEGACY_ENTRY_POINT = "dreamduck.envs.legacy:LegacyEnv"
+AGENTS = "dreamduck.rl.agents.acting"
 
 
 def agents() -> Any:
@@ -69,7 +64,8 @@ def register() -> None:
                 vector_entry_point=VECTOR_ENTRY_POINTS.get(name),
                 max_episode_steps=MAX_EPISODE_STEPS,
             )
-    _are_worlds_not_versions(gymnasium.registry)
+    for name in ENTRY_POINTS:
+        gymnasium.spec(name).version = None  # or `make` says that v0 is out of date, and v2 better
 
 
 def register_legacy() -> None:
@@ -81,20 +77,16 @@ def register_legacy() -> None:
     other = foreign_baselines() if "baselines" in sys.modules else None
     if other is not None:
         log.warning("%s is not DreamDuck's program; that is `%s`", other, OWN_COMMAND)
-    from gym.envs.registration import register, registry
+    from gym.envs.registration import register, registry, spec
 
-    for name, entry_point in LEGACY_ENTRY_POINTS.items():
+    for name in ENTRY_POINTS:
         if name not in registry:
             register(
                 id=name,
-                entry_point=entry_point,
+                entry_point=LEGACY_ENTRY_POINT,
+                kwargs={"world_id": name},
                 max_episode_steps=MAX_EPISODE_STEPS,
                 disable_env_checker=True,
             )
-    _are_worlds_not_versions(registry)
-
-
-def _are_worlds_not_versions(registry: MutableMapping[str, Any]) -> None:
-    """Keep `make` from warning that DreamDuck-v0 is out of date and v2 better: they are three worlds."""
     for name in ENTRY_POINTS:
-        registry[name].version = None
+        spec(name).version = None

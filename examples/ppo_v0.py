@@ -7,7 +7,7 @@ import argparse
 from stable_baselines3 import PPO
 from stable_baselines3.common.evaluation import evaluate_policy
 
-from dreamduck.rl.wrappers import make_vec_env
+from dreamduck.rl.environments.wrappers import make_vec_env
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from stable_baselines3 import PPO
 
-from dreamduck.rl.wrappers import make_vec_env
+from dreamduck.rl.environments.wrappers import make_vec_env
 
 
 def main() -> None:

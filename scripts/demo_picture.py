@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.storage import replacing, write_json
+from dreamduck.common.plot import figure
+from dreamduck.common.storage import write_json
 from dreamduck.evaluation.open_loop import dream_on, make_window
 from dreamduck.pretrained import FOLDER
 from dreamduck.recordings import Episode, find_recordings, held_out, read_episode
@@ -117,21 +118,15 @@ def choose(records: Path) -> list[Episode]:
 
 def draw(path: Path, rows: dict[str, Frames]) -> None:
     """Write the picture: a row each, EVERY steps between two columns."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(1.3 * COLUMNS + 1, 1.35 * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(len(rows), COLUMNS)
-    for line, (name, frames) in zip(axes, rows.items(), strict=True):
-        for column, axis in enumerate(line):
-            axis.imshow(frames[(column + 1) * EVERY - 1])
-            axis.set(xticks=[], yticks=[])
-        line[0].set_ylabel(name, rotation="horizontal", ha="right", va="center")
-    for column, axis in enumerate(axes[0]):
-        axis.set_title(f"{(column + 1) * EVERY / 10:g} s", fontsize="small")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=90, format="png")
+    with figure(path, 1.3 * COLUMNS + 1, 1.35 * len(rows), dpi=90) as drawn:
+        axes = drawn.subplots(len(rows), COLUMNS)
+        for line, (name, frames) in zip(axes, rows.items(), strict=True):
+            for column, axis in enumerate(line):
+                axis.imshow(frames[(column + 1) * EVERY - 1])
+                axis.set(xticks=[], yticks=[])
+            line[0].set_ylabel(name, rotation="horizontal", ha="right", va="center")
+        for column, axis in enumerate(axes[0]):
+            axis.set_title(f"{(column + 1) * EVERY / 10:g} s", fontsize="small")
 
 
 def main(folder: Path) -> None:

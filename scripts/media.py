@@ -21,6 +21,7 @@ import numpy as np
 from PIL import Image
 
 import dreamduck  # noqa: F401  (registers the worlds)
+from dreamduck.common.config import replace
 from dreamduck.common.storage import write_json
 from dreamduck.common.video import side_by_side
 from dreamduck.controllers.evaluator import ControllerPolicy, Policy
@@ -136,8 +137,8 @@ def main() -> None:
     controller = find_controller(arguments.controller, FOLDER)
     if controller is None:
         parser.error(NO_CONTROLLER)
-    road = RoadConfig(map_name=arguments.map_name, start_angle=START_ANGLE)
-    expert = PurePursuit(load_map(road.map_name), road.steering_gain)
+    road = replace(RoadConfig(), map_name=arguments.map_name, start_angle=START_ANGLE)
+    expert = PurePursuit(load_map(road.simulation.map_name), road.steering_gain)
     seen, above, actions = drive(expert, road, arguments.seed)
     dreamt = dream_along(seen, actions, arguments.temp, arguments.seed)
     eyes = WorldModel.load(FOLDER).vae

@@ -23,7 +23,7 @@ import pytest
 
 from dreamduck.common.config import to_dict
 from dreamduck.common.errors import DreamDuckError
-from dreamduck.common.readers import read_npz
+from dreamduck.common.files.archives import read_npz
 from dreamduck.common.storage import write_json, write_npz
 from dreamduck.common.training_log import TrainingLog, read_training_log
 from dreamduck.controllers.controller_file import RunFiles, read_controller, run_of, to_card
@@ -116,7 +116,8 @@ def make_run(folder: Path, ending: str) -> Path:
 
 def load_state(path: Path) -> Any:
     found = search_in(path.parent)
-    return found.history, found.eval_log, found.best_theta, found.evolution.state()
+    run = found.found
+    return run.history, run.eval_log, run.best_theta, found.evolution.state()
 
 
 def make_controller(folder: Path, name: str) -> Path:

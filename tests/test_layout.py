@@ -130,12 +130,12 @@ def test_no_circle_of_modules():
 @pytest.mark.parametrize(
     "text",
     [
-        "import dreamduck.rl.acting",
+        "import dreamduck.rl.agents.acting",
         "from dreamduck.rl import acting",
         "from dreamduck import rl",
         "def f():\n    import dreamduck.rl as b",
-        "AGENTS = 'dreamduck.rl.acting'\nimport_module(AGENTS)",
-        "__import__('dreamduck.rl.acting')",
+        "AGENTS = 'dreamduck.rl.agents.acting'\nimport_module(AGENTS)",
+        "__import__('dreamduck.rl.agents.acting')",
         "run([sys.executable, '-m', 'dreamduck.rl.run'])",
         "run('python -m dreamduck.rl.run')",
         "name = f'dreamduck.rl.{what}'",

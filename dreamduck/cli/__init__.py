@@ -5,13 +5,14 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.metadata
+import os
 import sys
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from dreamduck.common import command_line
 from dreamduck.common.errors import ConfigError
-from dreamduck.common.extras import needed
+from dreamduck.common.extras import needed, require
 
 
 class Command(NamedTuple):
@@ -72,6 +73,13 @@ COMMANDS = {
         "dreamduck.rl.curves:main", "keep an agent with its curve, draw curves", "rl"
     ),
 }
+# What a command uses late, so that it would fail after hours; looked for before it begins.
+PACKAGES = {
+    **dict.fromkeys(("record", "scoreboard", "evaluate-model"), ("matplotlib",)),
+    **dict.fromkeys(("train-vae", "train-rnn"), ("keras", "matplotlib")),
+    **dict.fromkeys(("evolve", "temperature-sweep", "ablations"), ("cma", "matplotlib")),
+    **dict.fromkeys(("iterate", "reproduce"), ("keras", "cma", "matplotlib")),
+}
 
 
 def overview() -> str:
@@ -112,7 +120,7 @@ def run(words: Sequence[str] | None) -> int | None:
         ConfigError: there is no subcommand of this name.
         DependencyError: what it needs is not installed.
     """
-    name, *rest = words or ["-h"]
+    name, *rest = (_to_complete() if command_line.completes() else words) or ["-h"]
     if name in ("-h", "--help"):
         print(overview())
         return None
@@ -126,6 +134,21 @@ def run(words: Sequence[str] | None) -> int | None:
     command = COMMANDS[name]
     sys.argv = [f"dreamduck {name}", *rest]  # argparse takes the name of the program from here
     module, _, function = command.target.partition(":")
+    if not ({"-h", "--help"} & set(rest) or command_line.completes()):
+        require(command.extra, PACKAGES.get(name, ()))
     with needed(command.extra):
         code: int | None = getattr(importlib.import_module(module), function)(rest)
     return code
+
+
+def _to_complete() -> list[str]:
+    """The subcommand whose arguments are to be completed; its name is completed here."""
+    typed = os.environ["COMP_LINE"][: int(os.environ["COMP_POINT"])]
+    words = typed.split(maxsplit=2)
+    if words[1:] and words[1] in COMMANDS and (words[2:] or typed[-1].isspace()):
+        os.environ["_ARGCOMPLETE"] = "2"  # the place of the word that argcomplete takes for the program
+        return words[1:2]
+    names = command_line.Parser(prog="dreamduck")
+    names.add_argument("command", choices=tuple(COMMANDS))
+    names.parse_args([])
+    return []

@@ -1,7 +1,7 @@
 """Let a controller drive: `dreamduck evaluate realenv render log/rnnenv.cma.16.2.json`.
 
 With `norender` it drives 100 episodes and prints their mean and
-standard deviation; with `render` one episode in a window, or into a film with --video. Without a
+standard deviation; with `render` one episode in a window, or into a video with --video. Without a
 file the controller's parameters are random."""
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--max-steps", type=int, default=1000, help="an episode is cut there (default: 1000)"
     )
-    parser.add_argument("--video", help="for render: write this film instead of opening a window")
+    parser.add_argument("--video", help="for render: write this video instead of opening a window")
     add_strict(parser)
     config.add_arguments(parser.add_argument_group("random controller"), FormConfig)  # type: ignore[arg-type]
     config.add_arguments(parser.add_argument_group("world"), WorldConfig)  # type: ignore[arg-type]
@@ -91,9 +91,10 @@ def make_env(env: str, world: WorldConfig, render_mode: str) -> Any:
     import gymnasium
 
     names = ROAD_SETTINGS if env != "rnnenv" else ()
-    settings: dict[str, Any] = {name: getattr(world.road, name) for name in names}
+    road = config.to_dict(world.road)
+    settings: dict[str, Any] = {name: road[name] for name in names}
     if env == "env":
-        settings.update(camera_width=world.road.camera_width, camera_height=world.road.camera_height)
+        settings.update(camera_width=road["camera_width"], camera_height=road["camera_height"])
     else:
         settings.update(weights=str(world.model.folder), temperature=world.model.temperature)
     if env == "realenv":
@@ -105,10 +106,9 @@ def make_policy(env: str, world: WorldConfig, controller: Controller) -> Callabl
     """From an observation of the world to an action; frames are seen through the world model."""
     if env != "env":
         return controller
-    if (world.road.camera_width, world.road.camera_height) != (64, 64):
-        raise ConfigError(
-            f"camera: a controller sees 64x64, got {world.road.camera_width}x{world.road.camera_height}"
-        )
+    height, width, _ = world.road.simulation.frame_shape
+    if (height, width) != (64, 64):
+        raise ConfigError(f"camera: a controller sees 64x64, got {width}x{height}")
     perception = perception_maker(world)(1)
     last: list[Any] = []
 
@@ -148,7 +148,7 @@ def show(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Judge or show."""
+    """Evaluate many episodes, or show one."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)

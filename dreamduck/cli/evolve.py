@@ -9,8 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from dreamduck.common import command_line, config, mpi
+from dreamduck.common import command_line, config
 from dreamduck.common.errors import ConfigError
+from dreamduck.common.processes import mpi
 from dreamduck.controllers.factory import (
     ENVS,
     FormConfig,
@@ -22,7 +23,7 @@ from dreamduck.controllers.factory import (
 )
 from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
 from dreamduck.search.run import Plan, evolve
-from dreamduck.search.search import SearchConfig
+from dreamduck.search.settings import SearchConfig
 
 log = logging.getLogger("dreamduck.train")
 
@@ -134,6 +135,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         strict=arguments.strict,
     )
     with mpi.team(arguments.rank_timeout) as team:
-        found = evolve(plan, team)
-    if found is not None:
-        log.info("%s: best evaluation %.2f", plan.files.path(".best.json"), found.best_reward)
+        finished = evolve(plan, team)
+    if finished is not None:
+        log.info("%s: best evaluation %.2f", plan.files.path(".best.json"), finished.found.best_reward)

@@ -1,4 +1,4 @@
-"""Record episodes: many cars drive, each by a driver of its own, and what they see goes to `records/`.
+"""Record episodes: many cars drive, each by a policy of its own, and what they see goes to `records/`.
 
 One process does it alone; `mpiexec -n 4 dreamduck record` spreads the same episodes over
 four, and leaves the same files. A second start makes only what is missing."""
@@ -12,8 +12,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dreamduck.common import command_line, config, mpi
+from dreamduck.common import command_line, config
 from dreamduck.common.errors import ConfigError
+from dreamduck.common.processes import mpi
 from dreamduck.common.storage import sweep
 from dreamduck.recordings import coverage, plan, printable, recorder, scan
 from dreamduck.recordings.plan import RecorderConfig
@@ -114,8 +115,8 @@ def _report(settings: RecorderConfig, folder: str) -> int:
     for path, reason in found.skipped:
         log.warning("skipped %s: %s", printable(path), reason)
     measured = coverage.measure(found)
-    picture = coverage.report(folder, measured)
-    print(f"{measured.frames} frames in {measured.episodes} episodes in {settings.records}; {picture}")
+    image = coverage.report(folder, measured)
+    print(f"{measured.frames} frames in {measured.episodes} episodes in {settings.records}; {image}")
     if found.skipped:
         print(f"{len(found.skipped)} files skipped")
     for warning in measured.warnings:

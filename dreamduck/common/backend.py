@@ -20,7 +20,7 @@ from typing import Any
 
 from dreamduck.common.errors import DependencyError
 from dreamduck.common.extras import needed
-from dreamduck.common.threads import cores
+from dreamduck.common.processes.threads import cores
 
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 LEVEL = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")

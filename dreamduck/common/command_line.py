@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from dreamduck.common.errors import DreamDuckError
-from dreamduck.common.workers import end_with_parent
+from dreamduck.common.extras import needed
+from dreamduck.common.processes.workers import end_with_parent
 
 T = TypeVar("T")
 SPACE = "free some space and give the same command again"
@@ -45,9 +46,30 @@ class Formatter(argparse.RawDescriptionHelpFormatter):
     """Keeps the line breaks of descriptions and examples."""
 
 
-def parser(description: str, epilog: str = "") -> argparse.ArgumentParser:
+class Parser(argparse.ArgumentParser):
+    """An argument parser that also completes what is typed in a shell, by argcomplete."""
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Parse; where the shell asks for completions, answer and exit."""
+        self.complete()
+        return super().parse_args(args, namespace)
+
+    def complete(self) -> None:
+        """Answer a shell that asks for completions, and exit."""
+        if completes():
+            with needed("completion"):
+                import argcomplete
+            argcomplete.autocomplete(self)
+
+
+def completes() -> bool:
+    """Whether a shell started this process to complete a line that is not finished."""
+    return "_ARGCOMPLETE" in os.environ
+
+
+def parser(description: str, epilog: str = "") -> Parser:
     """An argument parser with the verbosity flags that every command has."""
-    made = argparse.ArgumentParser(description=description, epilog=epilog, formatter_class=Formatter)
+    made = Parser(description=description, epilog=epilog, formatter_class=Formatter)
     made.add_argument("-v", "--verbose", action="store_true", help="log more")
     made.add_argument("-q", "--quiet", action="store_true", help="log warnings only; no progress bar")
     return made

@@ -53,7 +53,7 @@ def part(cls: type[Any], **defaults: Any) -> Any:
         cls: its class.
         defaults: options whose default differs from that of the class.
     """
-    return dataclasses.field(default_factory=lambda: cls(**defaults))
+    return dataclasses.field(default_factory=lambda: from_mapping(cls, defaults))
 
 
 class Option(NamedTuple):

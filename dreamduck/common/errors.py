@@ -63,7 +63,7 @@ class DisplayError(DreamDuckError, RuntimeError):
 
 
 class VideoError(DreamDuckError, RuntimeError):
-    """The encoder could not write a film."""
+    """The encoder could not write a video."""
 
 
 class MessageError(DreamDuckError, ValueError):

@@ -58,7 +58,7 @@ def generators(seeds: Sequence[int], keys: Sequence[Sequence[int]]) -> list[np.r
 
 
 def _fit_words(numbers: Iterable[int]) -> bool:
-    """Whether each is a whole number of one word."""
+    """Whether each is an integer of one word."""
     return all(isinstance(number, (int, np.integer)) and 0 <= number < WORD for number in numbers)
 
 

@@ -25,10 +25,12 @@ from typing import Any
 import numpy as np
 
 from dreamduck.common.errors import ConfigError
-from dreamduck.common.readers import PathLike, fingerprint, read_json, read_npz
+from dreamduck.common.files.archives import read_npz
+from dreamduck.common.readers import PathLike, fingerprint, read_json
 
 __all__ = [
     "PathLike",
+    "cache_folder",
     "claim",
     "fingerprint",
     "read_json",
@@ -47,6 +49,17 @@ STEM = 80  # characters of the target's name in a temporary's; names have a limi
 
 _swept: set[str] = set()
 _swept_lock = threading.Lock()
+
+
+def cache_folder() -> Path:
+    """Where files lie that can be made or fetched again: under XDG_CACHE_HOME, or in the user's cache.
+
+    Returns:
+        The folder, which may not exist; a path that cannot be written where the user has no home.
+    """
+    given = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    base = given or os.path.expanduser("~/.cache")
+    return Path(os.devnull if base.startswith("~") else base) / "dreamduck"
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Frames to a film: `.mp4` to watch, `.gif` to put on a page.
+"""Frames to a video: `.mp4` to watch, `.gif` to put on a page.
 
 The encoder is the ffmpeg that comes with
 `imageio-ffmpeg`, so nothing has to be installed beside this package."""
@@ -27,7 +27,7 @@ MP4 = (
     *("-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "20", "-preset", "veryfast"),
     *("-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-movflags", "+faststart"),
 )
-# A palette for each film, and ordered dithering, which does not flicker between frames.
+# A palette for each video, and ordered dithering, which does not flicker between frames.
 GIF_FILTER = "split[a][b];[a]palettegen=stats_mode=diff[p];[b][p]paletteuse=dither=bayer:bayer_scale=4"
 GIF = ("-filter_complex", GIF_FILTER, "-loop", "0")
 
@@ -38,7 +38,7 @@ def write_video(
     fps: float,
     scale: int = 1,
 ) -> int:
-    """Write frames as a film, which appears under its name only when it is whole.
+    """Write frames as a video, which appears under its name only when it is whole.
 
     Args:
         path: ends in `.mp4` (H.264, plays everywhere) or `.gif` (loops for ever).
@@ -53,9 +53,7 @@ def write_video(
         VideoError: the encoder failed.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ConfigError(f"{path}: expected a name that ends in {' or '.join(SUFFIXES)}")
+    suffix = check_suffix(path)
     if not 0 < fps <= 240:
         raise ConfigError(f"fps: expected more than 0 and at most 240 frames a second, got {fps!r}")
     if scale < 1:
@@ -75,6 +73,18 @@ def write_video(
     except VideoError as err:
         raise VideoError(f"{path}: {one_line(err)}") from err
     return count
+
+
+def check_suffix(path: Path) -> str:
+    """The form of a video by its name's end, one of `SUFFIXES`.
+
+    Raises:
+        ConfigError: another end.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise ConfigError(f"video: expected a name that ends in {' or '.join(SUFFIXES)}, got {path}")
+    return suffix
 
 
 def side_by_side(frames: Sequence[npt.NDArray[np.uint8]], gap: int = 2) -> npt.NDArray[np.uint8]:

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import importlib.metadata
 import logging
-import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from dreamduck import __version__
-from dreamduck.common.config import check, option, part, refuse, to_dict
+from dreamduck.common import extras
+from dreamduck.common.config import check, option, options, part, refuse, to_dict
 from dreamduck.common.errors import ControllerError, WeightsError
+from dreamduck.common.processes.threads import cores
 from dreamduck.common.storage import PathLike, fingerprint
-from dreamduck.common.threads import cores
 from dreamduck.controllers.controller_file import read_card, read_controller
 from dreamduck.controllers.evaluator import DreamEvaluator, Evaluator, RoadEvaluator
 from dreamduck.controllers.policy import FEATURES, Controller, ControllerForm
@@ -39,7 +37,7 @@ LEGACY_FILES = ("vae.json", "rnn.json")
 # What [z] and [z, c, h] are made by; where dreams begin is no part of it.
 VAE_FILES = ("vae.weights.h5", "vae.json")
 MODEL_FILES = (*VAE_FILES, "rnn.weights.h5", "rnn.json")
-ROAD_FIELDS = frozenset(field.name for field in dataclasses.fields(RoadConfig))
+ROAD_FIELDS = frozenset(options(RoadConfig))
 STRICT = "refuse a controller or an agent that was made with another world model, instead of warning"
 
 
@@ -90,9 +88,10 @@ def check_flags(env: str, said: set[str]) -> None:
 def road_flags(road: RoadConfig) -> list[str]:
     """The command-line flags for the settings of a road that differ from the defaults."""
     flags = []
-    for field in dataclasses.fields(RoadConfig):
-        value, name = getattr(road, field.name), field.name.replace("_", "-")
-        if value == field.default:
+    given = to_dict(road)
+    for option_name, known in options(RoadConfig).items():
+        value, name = given[option_name], option_name.replace("_", "-")
+        if value == known.default:
             continue
         if isinstance(value, bool):
             flags.append(f"--{name}" if value else f"--no-{name}")
@@ -262,10 +261,4 @@ def weights_fingerprints(folder: Path) -> dict[str, str]:
 
 def versions() -> dict[str, str]:
     """The versions of what results depend on."""
-    found = {"dreamduck": __version__, "python": platform.python_version()}
-    for name in ("numpy", "tensorflow-cpu", "tensorflow", "keras", "cma", "numba"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
+    return extras.versions(("numpy", "tensorflow-cpu", "tensorflow", "keras", "cma", "numba"))

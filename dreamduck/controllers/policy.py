@@ -34,7 +34,7 @@ class ControllerForm:
         hidden: units of the hidden layer; 0 for a linear controller.
         actions: outputs.
         z_size: Z, latents of the VAE.
-        hidden_size: H, units of the memory's LSTM.
+        hidden_size: H, units of the MDN-RNN's LSTM.
         bias: whether theta holds biases; the original's `doomrnn` has none.
         cell_size: C, numbers of c; None where they are as many as of h.
     """

@@ -18,9 +18,10 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from dreamduck.common.config import integer
-from dreamduck.common.errors import ConfigError, ResetNeeded, SimulatorError, StartError
+from dreamduck.common.errors import ConfigError, ResetNeeded, SimulatorError
+from dreamduck.envs.reset_options import check_options
 from dreamduck.simulator.base import FloatArray, Frames
-from dreamduck.simulator.road import check_actions
+from dreamduck.simulator.road import check_actions, first_row
 
 RENDER_MODES = ("human", "rgb_array")
 SEEDS = 2**31  # episodes that are given no seed draw one below this
@@ -55,6 +56,18 @@ class Cars(abc.ABC):
     options: ClassVar[tuple[str, ...]] = ("start",)
     kept: ClassVar[tuple[str, ...]] = ()
 
+    closed: bool
+    _own: ClassVar[tuple[str, ...]]  # names of further attributes that belong to a snapshot
+    _count: int  # N
+
+    @abc.abstractmethod
+    def _configure(self, settings: dict[str, Any]) -> tuple[spaces.Box, float]:
+        """Check the keyword arguments; gives the space of an observation, and steps a second."""
+
+    @abc.abstractmethod
+    def _make(self, num_envs: int, threads: int | None) -> None:
+        """Make what the world consists of, when `_configure` has passed."""
+
     @abc.abstractmethod
     def _begin(self, envs: Indices, seeds: Sequence[int], options: dict[str, Any]) -> Info:
         """Begin the episodes of these seeds in these environments; gives their info, a row each."""
@@ -82,36 +95,60 @@ class Cars(abc.ABC):
     def _parts(self) -> dict[str, Any]:
         """The objects with `get_state` and `set_state` that the world consists of, by name."""
 
-    def _snapshot(self, num_envs: int, own: tuple[str, ...]) -> WorldState:
-        values = {name: copy.deepcopy(getattr(self, name)) for name in (*self.kept, *own)}
-        parts = {name: part.get_state() for name, part in self._parts().items()}
-        return WorldState(type(self).__name__, num_envs, values | parts)
+    def get_state(self) -> WorldState:
+        """A snapshot of this moment, from which `set_state` goes on exactly as before.
 
-    def _restore(self, state: WorldState, num_envs: int, own: tuple[str, ...]) -> None:
-        expected, found = (type(self).__name__, num_envs), (state.source, state.num_envs)
+        Raises:
+            ResetNeeded: before the first reset.
+            SimulatorError: the simulator cannot tell.
+        """
+        self._check_begun("get_state")
+        values = {name: copy.deepcopy(getattr(self, name)) for name in (*self.kept, *self._own)}
+        parts = {name: part.get_state() for name, part in self._parts().items()}
+        return WorldState(type(self).__name__, self._count, values | parts)
+
+    def set_state(self, state: WorldState) -> None:
+        """Return to a moment, of this environment or of another with the same settings.
+
+        Raises:
+            ConfigError: the snapshot is of another world, or of another number of environments.
+        """
+        self._check_open()
+        expected, found = (type(self).__name__, self._count), (state.source, state.num_envs)
         if found != expected:
             raise ConfigError(
                 f"state: expected one of {expected[1]} {expected[0]}, got {found[1]} {found[0]}"
             )
         for name, part in self._parts().items():
             part.set_state(state._values[name])
-        for name in (*self.kept, *own):
+        for name in (*self.kept, *self._own):
             setattr(self, name, copy.deepcopy(state._values[name]))
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise SimulatorError("this environment is closed; expected an open one, make another")
+
+    @abc.abstractmethod
+    def _check_begun(self, call: str) -> None:
+        """Refuse a call before the first reset, or after `close`."""
 
 
 class SingleEnv(Cars, gymnasium.Env[Any, Any]):
     """A world with one car.
 
     Args:
-        observation_space: of the world.
-        fps: steps of the world a second, for videos and the window.
         render_mode: None, "rgb_array" (`render` returns an image) or "human" (a window).
+        settings: of the world.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES), "render_fps": 10}  # type: ignore[misc]
     _own = ("_running", "_steps", "_last", "_np_random", "_np_random_seed")
 
-    def __init__(self, observation_space: spaces.Box, fps: float, render_mode: str | None) -> None:
+    _count = 1
+
+    def __init__(self, *, render_mode: str | None = None, **settings: Any) -> None:
+        self.closed = True
+        self.observation_space, fps = self._configure(settings)
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise ConfigError(f"render_mode: expected None or one of {RENDER_MODES}, got {render_mode!r}")
         if render_mode == "human":
@@ -120,13 +157,14 @@ class SingleEnv(Cars, gymnasium.Env[Any, Any]):
             check_display()
         self.render_mode = render_mode
         self.metadata = {**type(self).metadata, "render_fps": fps}  # type: ignore[misc]
-        self.observation_space = observation_space
         self.action_space = spaces.Box(-1.0, 1.0, (2,), dtype=np.float32)
-        self._running = self._closed = False
+        self._running = False
         self.stopped = False  # in mode "human": whether the window was closed, or escape pressed in it
         self._steps = 0
         self._window: Any = None
         self._last: tuple[float, dict[str, Any]] = (0.0, {})  # reward and info, for the window
+        self._make(1, threads=1)
+        self.closed = False
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -147,7 +185,7 @@ class SingleEnv(Cars, gymnasium.Env[Any, Any]):
         super().reset(seed=seed)
         self._running = False
         episode = int(self.np_random.integers(SEEDS)) if seed is None else seed
-        info = _first(self._begin(np.zeros(1, np.int64), [episode], checked))
+        info = first_row(self._begin(np.zeros(1, np.int64), [episode], checked))
         self._running, self._steps = True, 0
         self._show(0.0, info)
         return self.observation, info
@@ -164,7 +202,7 @@ class SingleEnv(Cars, gymnasium.Env[Any, Any]):
             when = "the episode has ended" if self._steps else "there is no episode yet"
             raise ResetNeeded(f"expected a reset before step ({when}); call reset")
         rewards, terminated, infos = self._advance(check_actions(_row(action), 1))
-        reward, info = float(rewards[0]), _first(infos)
+        reward, info = float(rewards[0]), first_row(infos)
         self._steps += 1
         self._running = not terminated[0]
         self._show(reward, info)
@@ -180,25 +218,6 @@ class SingleEnv(Cars, gymnasium.Env[Any, Any]):
         found: npt.NDArray[Any] = self._observe()[0]
         return found
 
-    def get_state(self) -> WorldState:
-        """A snapshot of this moment, from which `set_state` goes on exactly as before.
-
-        Raises:
-            ResetNeeded: before the first reset.
-            SimulatorError: the simulator cannot tell.
-        """
-        self._check_begun("get_state")
-        return self._snapshot(1, self._own)
-
-    def set_state(self, state: WorldState) -> None:
-        """Return to a moment, of this environment or of another with the same settings.
-
-        Raises:
-            ConfigError: the snapshot is of another world.
-        """
-        self._check_open()
-        self._restore(state, 1, self._own)
-
     def render(self) -> Any:
         """The image in mode "rgb_array", (H, W, 3) uint8; in mode "human" the window shows it already."""
         self._check_open()
@@ -209,8 +228,8 @@ class SingleEnv(Cars, gymnasium.Env[Any, Any]):
 
     def close(self) -> None:
         """Free everything; calling it twice is harmless."""
-        if not self._closed:
-            self._closed = True
+        if not self.closed:
+            self.closed = True
             if self._window is not None:
                 self._window.close()
             self._free()
@@ -228,10 +247,6 @@ class SingleEnv(Cars, gymnasium.Env[Any, Any]):
         keys = self._window.show(self._images()[0], lines, self.metadata["render_fps"])
         self.stopped = self.stopped or keys.closed or "ESCAPE" in keys.pressed
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise SimulatorError("this world is closed; expected an open one, make another")
-
     def _check_begun(self, call: str) -> None:
         self._check_open()
         if not self._last[1]:
@@ -248,64 +263,6 @@ def stopped(env: Any) -> bool:
     return bool(getattr(getattr(inner, "world", inner), "stopped", False))
 
 
-def _first(infos: Info) -> dict[str, Any]:
-    """The first row of info, in plain Python."""
-    return {
-        key: tuple(values[0].tolist()) if values.ndim > 1 else values[:1].tolist()[0]
-        for key, values in infos.items()
-    }
-
-
 def _row(action: Any) -> npt.ArrayLike:
     """An action as the only row of a batch."""
     return action[np.newaxis] if isinstance(action, np.ndarray) else [action]
-
-
-def check_options(
-    options: dict[str, Any] | None, known: Sequence[str], envs: Indices | None = None, num_envs: int = 1
-) -> dict[str, Any]:
-    """The options of a reset, with `start` as a row for each environment that is reset.
-
-    Args:
-        options: as given.
-        known: what the world takes.
-        envs: of a batch: those that are reset; None for a single environment.
-        num_envs: of the batch.
-    Raises:
-        ConfigError: an unknown key.
-        StartError: a start that is not three finite numbers, or rows of them.
-    """
-    checked = dict(options or {})
-    unknown = sorted(set(checked) - set(known))
-    if unknown:
-        raise ConfigError(
-            f"options: expected {', '.join(known) or 'none'}, got {', '.join(map(repr, unknown))}"
-        )
-    if checked.get("start") is not None:
-        if envs is None:
-            checked["start"] = check_start(checked["start"])[np.newaxis]
-        else:
-            checked["start"] = check_start(checked["start"], num_envs)[envs]
-    return checked
-
-
-def check_start(start: Any, rows: int | None = None) -> FloatArray:
-    """A start pose as (3,) float64, or as (rows, 3) where rows are allowed.
-
-    Args:
-        start: as given.
-        rows: how many rows are allowed instead of one pose.
-    Raises:
-        StartError: another shape, or a number that is not finite.
-    """
-    shapes = [(3,)] if rows is None else [(3,), (rows, 3)]
-    expected = "three finite numbers (x [m], z [m], heading [rad])"
-    if rows is not None:
-        expected += f", or {rows} rows of them"
-    try:
-        array = np.asarray(start, dtype=np.float64)
-    except (TypeError, ValueError) as err:
-        raise StartError(f"start: expected {expected}, got {start!r}") from err
-    if array.shape not in shapes or not np.isfinite(array).all():
-        raise StartError(f"start: expected {expected}, got {start!r}")
-    return array if rows is None else np.broadcast_to(array, (rows, 3))

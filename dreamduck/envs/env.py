@@ -11,15 +11,14 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode
 
 from dreamduck.common.config import from_mapping, integer
 from dreamduck.envs.base import Cars, Flags, Indices, Info, SingleEnv
 from dreamduck.envs.panels import IMAGE_HEIGHT, IMAGE_WIDTH
 from dreamduck.envs.vector import BatchEnv
-from dreamduck.simulator.base import ENDS, CarState, FloatArray, Frames
+from dreamduck.simulator.base import CarState, FloatArray, Frames
 from dreamduck.simulator.environment import ENVIRONMENT, describe
-from dreamduck.simulator.road import Road, RoadConfig, in_lane
+from dreamduck.simulator.road import Road, RoadConfig, cars_info
 
 FRAME_SHAPE = (64, 64, 3)  # of what the world model sees, and of what is recorded
 
@@ -33,17 +32,19 @@ class RoadCars(Cars):
     """
 
     kept: ClassVar[tuple[str, ...]] = ("state", "_episode_seeds")
+    config: Any
     road: Road
     state: CarState
 
-    def _make_road(self, config: RoadConfig, num_envs: int, threads: int | None) -> None:
-        """Build the simulator.
+    def _configure(self, settings: dict[str, Any]) -> tuple[spaces.Box, float]:
+        self.config = from_mapping(RoadConfig, settings)
+        space = spaces.Box(0, 255, self.config.simulation.frame_shape, dtype=np.uint8)
+        return space, 1.0 / self.config.step_time
 
-        Args:
-            config: its settings.
-            num_envs: how many cars.
-            threads: for the native simulator, how many cores to use; None for all.
-        """
+    def _make(self, num_envs: int, threads: int | None) -> None:
+        self._make_road(self.config, num_envs, threads)
+
+    def _make_road(self, config: RoadConfig, num_envs: int, threads: int | None) -> None:
         cores = {"threads": integer("threads", threads, 1)} if threads is not None else {}
         self.road = Road(config, num_envs, **(cores if config.simulator == "native" else {}))
         self._episode_seeds = np.zeros(num_envs, np.int64)
@@ -53,9 +54,9 @@ class RoadCars(Cars):
         config = self.road.config
         return {
             "world": "road",
-            "map_name": config.map_name,
+            "map_name": config.simulation.map_name,
             "simulator": config.simulator,
-            "domain_rand": config.domain_rand,
+            "domain_rand": config.simulation.domain_rand,
             # Recorded frames are of this size.
             ENVIRONMENT: {**describe(config), "camera": list(FRAME_SHAPE)},
             "seed": int(self._episode_seeds[0]),
@@ -88,34 +89,34 @@ class RoadCars(Cars):
 class DuckEnv(RoadCars, SingleEnv):
     """A car on a Duckietown map, seen through its camera.
 
-    ## Action
+    ## Action Space
     Box(-1, 1, (2,), float32): throttle and steering (positive to the left). Values outside are clipped.
 
-    ## Observation
+    ## Observation Space
     Box(0, 255, (camera_height, camera_width, 3), uint8): the camera's frame, RGB.
 
     ## Rewards
     `reward="progress"`: metres along the lane, less what leaving the lane, standing askew in it and
     crashing cost. `reward="simulator"`: upstream's own, which is in `info["simulator_reward"]` anyhow.
 
-    ## Start
+    ## Starting State
     A pose drawn as upstream draws it: on a random drivable tile, within 60 degrees of the lane.
     `options={"start": (x [m], z [m], heading [rad])}` places the car; heading 0 is along +x.
 
-    ## End
+    ## Episode End
     Terminated when the car leaves the road or touches something; `info["end"]` is "", "off-road" or
     "collision". Gymnasium's time limit, a wrapper that `make` adds, truncates after 1,000 steps.
 
-    ## Info
+    ## Information
     At reset and at every step: `lane_dist` [m], `lane_angle` [rad] (nan without a lane), `in_lane`,
     `speed` [m/s], `pose` (x, z, heading), `tile` (i, j), `simulator_reward`, `proximity_penalty`, `end`.
 
     ## Arguments
     render_mode (None, "rgb_array" or "human"), and those of `RoadConfig`: map_name, simulator ("native"
-    or "gym-duckietown"), reward, domain_rand, distortion, frame_skip, steering_gain, camera_width,
-    camera_height.
+    or "gym-duckietown"), reward, domain_rand, distortion, frame_skip, start_angle, steering_gain,
+    camera_width, camera_height.
 
-    ## Version history
+    ## Version History
     v0: the first.
 
     Raises:
@@ -123,11 +124,6 @@ class DuckEnv(RoadCars, SingleEnv):
         MapError: an unknown map.
         DependencyError: the simulator chosen needs something that is not installed.
     """
-
-    def __init__(self, *, render_mode: str | None = None, **settings: Any) -> None:
-        self.config = from_mapping(RoadConfig, settings)
-        super().__init__(frame_space(self.config), 1.0 / self.config.step_time, render_mode)
-        self._make_road(self.config, 1, threads=1)
 
     def frame(self) -> Frames:
         """What the camera sees now, (64, 64, 3), whatever size the observations have."""
@@ -141,49 +137,8 @@ class DuckVectorEnv(RoadCars, BatchEnv):
 
     `info` holds arrays of N rows: `pose` is (N, 3), `tile` (N, 2), `end` N strings.
 
-    Args:
-        num_envs: N.
-        render_mode: None or "rgb_array".
-        max_episode_steps: episodes are truncated after so many steps; None for never.
-        autoreset_mode: when an ended episode is followed by the next, see `BatchEnv`.
-        threads: for the native simulator, how many cores to use; all by default.
-        settings: the fields of `RoadConfig`.
+    Its arguments are those of `DuckEnv` and `BatchEnv`.
     """
-
-    def __init__(
-        self,
-        num_envs: int = 1,
-        *,
-        render_mode: str | None = None,
-        max_episode_steps: int | None = None,
-        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
-        threads: int | None = None,
-        **settings: Any,
-    ) -> None:
-        self.config = from_mapping(RoadConfig, settings)
-        fps, space = 1.0 / self.config.step_time, frame_space(self.config)
-        super().__init__(num_envs, space, fps, render_mode, max_episode_steps, autoreset_mode)
-        self._make_road(self.config, self.num_envs, threads)
-
-
-def frame_space(config: RoadConfig) -> spaces.Box:
-    """The space of the camera's frames."""
-    return spaces.Box(0, 255, (config.camera_height, config.camera_width, 3), dtype=np.uint8)
-
-
-def cars_info(state: CarState) -> Info:
-    """What `info` says of all cars, N rows each; see `road.car_info` for one."""
-    return {
-        "lane_dist": state.lane_dist.copy(),
-        "lane_angle": state.lane_angle.copy(),
-        "in_lane": in_lane(state),
-        "speed": state.speed.copy(),
-        "pose": state.pose.copy(),
-        "tile": state.tile.copy(),
-        "simulator_reward": state.simulator_reward.copy(),
-        "proximity_penalty": state.proximity_penalty.copy(),
-        "end": np.array(ENDS, dtype=object)[state.end],
-    }
 
 
 if __name__ == "__main__":

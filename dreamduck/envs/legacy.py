@@ -19,14 +19,14 @@ class LegacyEnv(gym.Env):
     """A world behind legacy gym's interface; `world` is the one inside.
 
     Args:
+        world_id: of the world, for example "DreamDuck-v0".
         settings: handed to the world.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES), "render_fps": 10}
-    world_id: ClassVar[str] = ""
 
-    def __init__(self, **settings: Any) -> None:
-        module, _, name = ENTRY_POINTS[self.world_id].partition(":")
+    def __init__(self, world_id: str, **settings: Any) -> None:
+        module, _, name = ENTRY_POINTS[world_id].partition(":")
         self.world: gymnasium.Env[Any, Any] = getattr(importlib.import_module(module), name)(**settings)
         self.metadata = dict(self.world.metadata)  # type: ignore[misc]
         self.render_mode = self.world.render_mode
@@ -45,7 +45,7 @@ class LegacyEnv(gym.Env):
         return observation, float(reward), terminated, truncated, info
 
     def render(self) -> Any:
-        """The picture; see the world."""
+        """The image; see the world."""
         return self.world.render()
 
     def close(self) -> None:
@@ -60,24 +60,6 @@ class LegacyEnv(gym.Env):
     @np_random.setter
     def np_random(self, value: np.random.Generator) -> None:
         self.world.np_random = value
-
-
-class LegacyDuckEnv(LegacyEnv):
-    """`DreamDuck-v0` for legacy gym."""
-
-    world_id = "DreamDuck-v0"
-
-
-class LegacyRealEnv(LegacyEnv):
-    """`DreamDuck-v1` for legacy gym."""
-
-    world_id = "DreamDuck-v1"
-
-
-class LegacyDreamEnv(LegacyEnv):
-    """`DreamDuck-v2` for legacy gym."""
-
-    world_id = "DreamDuck-v2"
 
 
 def box(space: gymnasium.Space[Any]) -> gym.spaces.Box:

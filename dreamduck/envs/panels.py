@@ -1,4 +1,4 @@
-"""Small frames, enlarged, side by side: the pictures of v1 and v2."""
+"""Small frames, enlarged, side by side: the images of v1 and v2."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ GAP = 4  # pixels between two panels
 
 
 def panels(frames: Sequence[Frames], width: int = IMAGE_WIDTH, height: int = IMAGE_HEIGHT) -> Frames:
-    """Square frames in a row, as large as the picture allows, in its middle.
+    """Square frames in a row, as large as the image allows, in its middle.
 
     Args:
         frames: each (n, n, 3) uint8.
@@ -24,10 +24,10 @@ def panels(frames: Sequence[Frames], width: int = IMAGE_WIDTH, height: int = IMA
     """
     count = len(frames)
     side = min(height, (width - GAP * (count - 1)) // count)
-    picture = np.full((height, width, 3), BACKGROUND, np.uint8)
+    image = np.full((height, width, 3), BACKGROUND, np.uint8)
     top, left = (height - side) // 2, (width - side * count - GAP * (count - 1)) // 2
     for frame in frames:
         large = Image.fromarray(frame).resize((side, side), Image.Resampling.BICUBIC)
-        picture[top : top + side, left : left + side] = np.asarray(large)
+        image[top : top + side, left : left + side] = np.asarray(large)
         left += side + GAP
-    return picture
+    return image

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
-from gymnasium.vector import AutoresetMode
+from gymnasium import spaces
 
 from dreamduck.common.config import check, from_mapping, option, part
 from dreamduck.common.errors import ConfigError
@@ -39,14 +39,15 @@ class RealConfig:
     model: ModelConfig = part(ModelConfig)
     any_weights: bool = option(False, ANY_WEIGHTS)
     debug: bool = option(True, "show what the VAE makes of the frame beside it; else the camera alone")
-    next_z: bool = option(False, "show the frame beside what the memory had expected of it")
+    next_z: bool = option(False, "show the frame beside what the MDN-RNN had expected of it")
 
     def __post_init__(self) -> None:
         check(self)
-        if (self.road.camera_height, self.road.camera_width, 3) != FRAME_SHAPE:
+        height, width, _ = found = self.road.simulation.frame_shape
+        if found != FRAME_SHAPE:
             raise ConfigError(
                 f"camera: expected {FRAME_SHAPE[1]}x{FRAME_SHAPE[0]}, which is what the VAE sees, got "
-                f"{self.road.camera_width}x{self.road.camera_height}; DreamDuck-v0 takes any size"
+                f"{width}x{height}; DreamDuck-v0 takes any size"
             )
 
 
@@ -72,15 +73,16 @@ class SeenCars(RoadCars):
     )
     config: RealConfig
 
-    def _load(self, config: RealConfig, model: WorldModel | None) -> None:
-        """Read the world model, and refuse settings that it did not learn from."""
-        self.config = config
+    def _configure(self, settings: dict[str, Any]) -> tuple[spaces.Box, float]:
+        model = settings.pop("model", None)
+        self.config = config = from_mapping(RealConfig, settings)
         self.model = model or WorldModel.load(config.model.folder)
         encoder, dynamics, source = self.model.vae, self.model.dynamics, str(self.model.folder)
         check_environment(dynamics.card, config.road, source, config.any_weights)
         check_environment(encoder.card, config.road, source, config.any_weights, only=FRAMES)
+        return observation_space(self.model), 1.0 / config.road.step_time
 
-    def _make_cars(self, num_envs: int, threads: int | None) -> None:
+    def _make(self, num_envs: int, threads: int | None) -> None:
         self._make_road(self.config.road, num_envs, threads)
         self.perception = Perception(self.model.vae, self.model.dynamics, num_envs)
         self._frames: Frames = np.zeros((num_envs, *FRAME_SHAPE), np.uint8)
@@ -150,26 +152,35 @@ class SeenCars(RoadCars):
 
 
 class RealEnv(SeenCars, SingleEnv):
-    """A car on a Duckietown map, seen through the VAE and the memory.
+    """A car on a Duckietown map, seen through the VAE and the MDN-RNN.
 
-    ## Action
+    ## Action Space
     Box(-1, 1, (2,), float32): throttle and steering (positive to the left). Values outside are clipped.
 
-    ## Observation
+    ## Observation Space
     Box(-50, 50, (Z + 2H,), float32): [z, c, h]: what the VAE makes of the frame (its mean), and the
-    memory's state after all frames and actions before; 64 + 512 + 512 numbers with the weights that ship.
+    MDN-RNN's state after all frames and actions before; 64 + 512 + 512 numbers with the weights that ship.
 
-    ## Rewards, Start, End, Info
+    ## Rewards
+    As in `DreamDuck-v0`.
+
+    ## Starting State
+    As in `DreamDuck-v0`.
+
+    ## Episode End
+    As in `DreamDuck-v0`.
+
+    ## Information
     As in `DreamDuck-v0`.
 
     ## Arguments
-    Those of `DreamDuck-v0` (the camera is 64 x 64), and: weights, a folder, by default the one that ships;
-    `model`: a world model that is loaded already, instead;
+    Those of `DreamDuck-v0` (the camera is 64 x 64), and: `weights`, a folder, by default the one that
+    ships; `model`: a world model that is loaded already, instead;
     `any_weights`: take weights that learned from other settings, which are refused otherwise;
     `debug`: `render` shows the frame and, beside it, the VAE's reconstruction of it (the default; False:
-    the camera alone, 640 x 480); `next_z`: also what the memory had expected, drawn with `temperature`.
+    the camera alone, 640 x 480); `next_z`: also what the MDN-RNN had expected, drawn with `temperature`.
 
-    ## Version history
+    ## Version History
     v1: the first.
 
     Raises:
@@ -177,14 +188,6 @@ class RealEnv(SeenCars, SingleEnv):
         MapError: an unknown map.
         WeightsError: the weights are missing or damaged.
     """
-
-    def __init__(
-        self, *, render_mode: str | None = None, model: WorldModel | None = None, **settings: Any
-    ) -> None:
-        self._load(from_mapping(RealConfig, settings), model)
-        space = observation_space(self.model)
-        super().__init__(space, 1.0 / self.config.road.step_time, render_mode)
-        self._make_cars(1, threads=1)
 
     @property
     def latents(self) -> npt.NDArray[np.float32]:
@@ -199,35 +202,8 @@ class RealEnv(SeenCars, SingleEnv):
 class RealVectorEnv(SeenCars, BatchEnv):
     """`DreamDuck-v1`, N cars at once; see `RealEnv` for what a car does, sees and is told.
 
-    Args:
-        num_envs: N.
-        render_mode: None or "rgb_array".
-        max_episode_steps: episodes are truncated after so many steps; None for never.
-        autoreset_mode: when an ended episode is followed by the next, see `BatchEnv`.
-        threads: for the native simulator, how many cores to use; all by default.
-        model: a world model that is loaded already, instead of `weights`.
-        settings: those of `RealEnv`.
-    Raises:
-        ConfigError: an unknown argument, or a bad value.
-        MapError: an unknown map.
-        WeightsError: the weights are missing or damaged.
+    Its arguments are those of `RealEnv` and `BatchEnv`.
     """
-
-    def __init__(
-        self,
-        num_envs: int = 1,
-        *,
-        render_mode: str | None = None,
-        max_episode_steps: int | None = None,
-        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
-        threads: int | None = None,
-        model: WorldModel | None = None,
-        **settings: Any,
-    ) -> None:
-        self._load(from_mapping(RealConfig, settings), model)
-        fps, space = 1.0 / self.config.road.step_time, observation_space(self.model)
-        super().__init__(num_envs, space, fps, render_mode, max_episode_steps, autoreset_mode)
-        self._make_cars(self.num_envs, threads)
 
 
 if __name__ == "__main__":

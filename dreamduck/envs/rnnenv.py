@@ -14,10 +14,9 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
-from gymnasium.vector import AutoresetMode
 
 from dreamduck.common.config import check, from_mapping, option, part
-from dreamduck.common.errors import WeightsError
+from dreamduck.common.errors import ConfigError, WeightsError
 from dreamduck.envs.base import Cars, Flags, Indices, Info, SingleEnv
 from dreamduck.envs.panels import panels
 from dreamduck.envs.vector import BatchEnv
@@ -33,7 +32,7 @@ log = logging.getLogger(__name__)
 _told: set[str] = set()  # fingerprints of the weights that something was said about
 
 ACTION_SIZE = 2  # throttle and steering
-STEP_TIME = 0.1  # [s], where the memory's card tells no other
+STEP_TIME = 0.1  # [s], where the dynamics' card has none
 OBSERVATION_LIMIT = 50.0  # the original's
 
 
@@ -63,12 +62,16 @@ class DreamCars(Cars):
     kept: ClassVar[tuple[str, ...]] = ("_episode_seeds", "prediction", "temperature")
     config: DreamConfig
 
-    def _load(self, config: DreamConfig, model: WorldModel | None) -> None:
-        self.config = config
-        self.model = model or WorldModel.load(config.model.folder)
+    def _configure(self, settings: dict[str, Any]) -> tuple[spaces.Box, float]:
+        model = settings.pop("model", None)
+        self.config = from_mapping(DreamConfig, settings)
+        self.model = model or WorldModel.load(self.config.model.folder)
         tell_missing_heads(self.model)
+        return observation_space(self.model), 1.0 / step_time(self.model.dynamics)
 
-    def _make_cars(self, num_envs: int) -> None:
+    def _make(self, num_envs: int, threads: int | None) -> None:
+        if threads not in (None, 1):
+            raise ConfigError("threads: of no effect in the dream, which numpy steps; leave it out")
         initial = self.model.start_states(self.config.beginning)
         self.dreams = Dreams(self.model.dynamics, initial, num_envs, self.config.model.temperature)
         self.prediction: Prediction | None = None
@@ -119,50 +122,42 @@ class DreamCars(Cars):
 
 
 class DreamEnv(DreamCars, SingleEnv):
-    """A car on a road that is only remembered: no simulator, no rule, the memory alone.
+    """A car on a road that is only remembered: no simulator, no rule, the MDN-RNN alone.
 
-    ## Action
+    ## Action Space
     Box(-1, 1, (2,), float32): throttle and steering (positive to the left). Values outside are clipped.
 
-    ## Observation
-    Box(-50, 50, (Z + 2H,), float32): [z, c, h], the latent that is dreamt and the memory's state; 64 + 512
-    + 512 numbers with the weights that ship.
+    ## Observation Space
+    Box(-50, 50, (Z + 2H,), float32): [z, c, h], the latent that is dreamt and the MDN-RNN's state;
+    64 + 512 + 512 numbers with the weights that ship.
 
     ## Rewards
-    What the memory predicts for the action: metres along the lane, less costs, if it learned from the
+    What the MDN-RNN predicts for the action: metres along the lane, less costs, if it learned from the
     reward "progress".
 
-    ## Start
-    The first latent of a recorded episode (`initial_z.json`), drawn by the seed; the memory knows nothing.
-    With beginning="midway": anywhere in an episode (`midway.npz`), and the memory knows what came before.
+    ## Starting State
+    The first latent of a recorded episode (`initial_z.json`), drawn by the seed; the MDN-RNN's state is 0.
+    With beginning="midway": anywhere in an episode (`midway.npz`), with the state after what came before.
 
-    ## End
-    Terminated with the probability that the memory predicts; `info["end"]` is "" or "dream-end".
+    ## Episode End
+    Terminated with the probability that the MDN-RNN predicts; `info["end"]` is "" or "dream-end".
     Gymnasium's time limit, a wrapper that `make` adds, truncates after 1,000 steps.
 
-    ## Info
-    `end`, and `end_probability`, the memory's, of the step just taken.
+    ## Information
+    `end`, and `end_probability`, the MDN-RNN's, of the step just taken.
 
     ## Arguments
     render_mode (None, "rgb_array" or "human"); weights, a folder, by default the one that ships;
     `model`, a world model that is loaded already, instead; temperature, more than 0: it divides the log
     weights of the mixtures and multiplies their variance; beginning ("first" or "midway").
 
-    ## Version history
+    ## Version History
     v2: the first.
 
     Raises:
         ConfigError: an unknown argument, or a bad value.
         WeightsError: the weights are missing or damaged.
     """
-
-    def __init__(
-        self, *, render_mode: str | None = None, model: WorldModel | None = None, **settings: Any
-    ) -> None:
-        self._load(from_mapping(DreamConfig, settings), model)
-        space = observation_space(self.model)
-        super().__init__(space, 1.0 / step_time(self.model.dynamics), render_mode)
-        self._make_cars(1)
 
     @property
     def latents(self) -> npt.NDArray[np.float32]:
@@ -177,29 +172,8 @@ class DreamEnv(DreamCars, SingleEnv):
 class DreamVectorEnv(DreamCars, BatchEnv):
     """`DreamDuck-v2`, N dreams at once; see `DreamEnv` for what a car does, sees and is told.
 
-    Args:
-        num_envs: N.
-        render_mode: None or "rgb_array".
-        max_episode_steps: episodes are truncated after so many steps; None for never.
-        autoreset_mode: when an ended episode is followed by the next, see `BatchEnv`.
-        model: a world model that is loaded already, instead of `weights`.
-        settings: those of `DreamEnv`.
+    Its arguments are those of `DreamEnv` and `BatchEnv`.
     """
-
-    def __init__(
-        self,
-        num_envs: int = 1,
-        *,
-        render_mode: str | None = None,
-        max_episode_steps: int | None = None,
-        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
-        model: WorldModel | None = None,
-        **settings: Any,
-    ) -> None:
-        self._load(from_mapping(DreamConfig, settings), model)
-        fps, space = 1.0 / step_time(self.model.dynamics), observation_space(self.model)
-        super().__init__(num_envs, space, fps, render_mode, max_episode_steps, autoreset_mode)
-        self._make_cars(self.num_envs)
 
 
 def _info(ended: Flags, probability: npt.NDArray[np.float32]) -> Info:
@@ -231,13 +205,13 @@ def observation_space(model: WorldModel) -> spaces.Box:
     sizes = dynamics.config
     if dynamics.begins:
         raise WeightsError(
-            "weights: a memory of 2019's Doom experiment, whose last input says that an episode begins; "
+            "weights: an MDN-RNN of 2019's Doom experiment, whose last input says that an episode begins; "
             f"expected one of {ACTION_SIZE} actions, throttle and steering; it can be read and stepped "
             "(dreamduck.world_model.mdn_rnn), but not driven here"
         )
     if sizes.action_size != ACTION_SIZE:
         raise WeightsError(
-            f"weights: a memory of actions of {sizes.action_size} numbers, expected {ACTION_SIZE}, "
+            f"weights: dynamics of actions of {sizes.action_size} numbers, expected {ACTION_SIZE}, "
             "throttle and steering; it can be stepped (dreamduck.world_model.mdn_rnn), but not driven here"
         )
     size = sizes.z_size + sizes.cell_size + sizes.hidden_size

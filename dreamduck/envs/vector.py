@@ -15,8 +15,9 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 
 from dreamduck.common.config import integer
-from dreamduck.common.errors import ConfigError, ResetNeeded, SimulatorError
-from dreamduck.envs.base import SEEDS, Cars, Flags, Indices, Info, WorldState, check_options
+from dreamduck.common.errors import ConfigError, ResetNeeded
+from dreamduck.envs.base import SEEDS, Cars, Flags, Indices, Info
+from dreamduck.envs.reset_options import check_options
 from dreamduck.simulator.base import Frames
 from dreamduck.simulator.road import check_actions
 
@@ -26,12 +27,14 @@ class BatchEnv(Cars, VectorEnv[Any, Any, Any]):
 
     Args:
         num_envs: N.
-        single_observation_space: of one world.
-        fps: steps of the world a second.
         render_mode: None or "rgb_array".
         max_episode_steps: episodes are truncated after so many steps, as Gymnasium's `TimeLimit` does for
             single worlds; None for never.
         autoreset_mode: when an ended episode is followed by the next: "NextStep", "SameStep", "Disabled".
+        threads: cores that the native simulator uses, where there is one; None for all.
+        settings: those of the single environment.
+    Raises:
+        ConfigError: an unknown argument, or a bad value.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 10}  # noqa: RUF012
@@ -39,13 +42,15 @@ class BatchEnv(Cars, VectorEnv[Any, Any, Any]):
 
     def __init__(
         self,
-        num_envs: int,
-        single_observation_space: spaces.Box,
-        fps: float,
-        render_mode: str | None,
-        max_episode_steps: int | None,
-        autoreset_mode: str | AutoresetMode,
+        num_envs: int = 1,
+        *,
+        render_mode: str | None = None,
+        max_episode_steps: int | None = None,
+        autoreset_mode: str | AutoresetMode = AutoresetMode.NEXT_STEP,
+        threads: int | None = None,
+        **settings: Any,
     ) -> None:
+        self.single_observation_space, fps = self._configure(settings)
         num_envs = integer("num_envs", num_envs, 1)
         if max_episode_steps is not None:
             max_episode_steps = integer("max_episode_steps", max_episode_steps, 1)
@@ -54,7 +59,7 @@ class BatchEnv(Cars, VectorEnv[Any, Any, Any]):
                 f"render_mode: expected None or 'rgb_array' for many worlds at once, got {render_mode!r}; "
                 "make a single world to watch it in a window"
             )
-        self.num_envs = num_envs
+        self.num_envs = self._count = num_envs
         self.render_mode = render_mode
         self.max_episode_steps = max_episode_steps
         self.autoreset_mode = _autoreset(autoreset_mode)
@@ -63,14 +68,14 @@ class BatchEnv(Cars, VectorEnv[Any, Any, Any]):
             "render_fps": fps,
             "autoreset_mode": self.autoreset_mode,
         }
-        self.single_observation_space = single_observation_space
         self.single_action_space = spaces.Box(-1.0, 1.0, (2,), dtype=np.float32)
-        self.observation_space = batch_space(single_observation_space, num_envs)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._generators: list[np.random.Generator | None] = [None] * num_envs
         self._steps = np.zeros(num_envs, dtype=np.int64)
         self._begun = np.zeros(num_envs, dtype=np.bool_)
         self._ended = np.zeros(num_envs, dtype=np.bool_)
+        self._make(num_envs, threads)
 
     def reset(
         self,
@@ -142,25 +147,6 @@ class BatchEnv(Cars, VectorEnv[Any, Any, Any]):
         self._check_begun("render")
         return tuple(self._images())
 
-    def get_state(self) -> WorldState:
-        """A snapshot of this moment, from which `set_state` goes on exactly as before.
-
-        Raises:
-            ResetNeeded: an environment was never reset.
-            SimulatorError: the simulator cannot tell.
-        """
-        self._check_begun("get_state")
-        return self._snapshot(self.num_envs, self._own)
-
-    def set_state(self, state: WorldState) -> None:
-        """Return to a moment, of this batch or of another with the same settings.
-
-        Raises:
-            ConfigError: the snapshot is of another world, or of another number of environments.
-        """
-        self._check_open()
-        self._restore(state, self.num_envs, self._own)
-
     def close_extras(self, **kwargs: Any) -> None:
         """Free what is held."""
         self._free()
@@ -213,10 +199,6 @@ class BatchEnv(Cars, VectorEnv[Any, Any, Any]):
                 self._generators[env] = generator
             seeds.append(int(generator.integers(SEEDS)) if own is None else own)
         return seeds
-
-    def _check_open(self) -> None:
-        if self.closed:
-            raise SimulatorError("these worlds are closed; expected open ones, make others")
 
     def _check_begun(self, call: str) -> None:
         self._check_open()

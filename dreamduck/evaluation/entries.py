@@ -79,7 +79,7 @@ def check_agent(source: str, world: WorldConfig, strict: bool = False) -> None:
     """
     found = agents().about(source)
     if found.sees_frames:
-        wanted: tuple[int, ...] = (world.road.camera_height, world.road.camera_width, 3)
+        wanted: tuple[int, ...] = world.road.simulation.frame_shape
     else:
         wanted = (sum(model_sizes(world.model.folder)),)
     if found.shape != wanted:

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 from dreamduck.common import seeding
 from dreamduck.common.config import check, option
 from dreamduck.common.errors import CheckpointError, ConfigError
+from dreamduck.common.processes.threads import cores
 from dreamduck.common.readers import in_words, read_json
 from dreamduck.common.storage import claim, write_json
-from dreamduck.common.threads import cores
 from dreamduck.controllers.controller_file import RunFiles, read_card, read_theta
 from dreamduck.controllers.evaluator import ControllerPolicy, EvalBatch, run_episodes, summarize
 from dreamduck.controllers.factory import (

@@ -56,7 +56,7 @@ class Runner:
         return {"episodes": episodes, "paths": stats.paths(PATHS_KEPT)}
 
     def _road(self, world: WorldConfig, cars: int) -> Any:
-        key = (world.road.simulator, world.road.map_name, cars)
+        key = (world.road.simulator, world.road.simulation.map_name, cars)
         if key not in self._roads:
             self.close()  # one at a time: a car of gym-duckietown takes 336 MB
             self._roads[key] = road_maker(world.road, self.threads)(cars)
@@ -80,7 +80,7 @@ class Runner:
         }
         if row.name in plain:
             return plain[row.name]()
-        return PurePursuit(load_map(world.road.map_name), world.road.steering_gain)
+        return PurePursuit(load_map(world.road.simulation.map_name), world.road.steering_gain)
 
     def _perception(self, world: WorldConfig, cars: int) -> Any:
         if self._perception_maker is None:

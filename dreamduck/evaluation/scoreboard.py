@@ -19,12 +19,13 @@ from typing import Any
 
 import numpy as np
 
-from dreamduck.common import command_line, config, mpi, seeding
+from dreamduck.common import command_line, config, seeding
 from dreamduck.common.config import check, option
 from dreamduck.common.errors import ConfigError
+from dreamduck.common.processes import mpi
+from dreamduck.common.processes.threads import cores
 from dreamduck.common.readers import in_words, read_text
 from dreamduck.common.storage import claim, read_json, write_json
-from dreamduck.common.threads import cores
 from dreamduck.controllers.factory import (
     WorldConfig,
     add_strict,

@@ -11,33 +11,31 @@ import argparse
 import contextlib
 import dataclasses
 import itertools
-import logging
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dreamduck.common import command_line, config, mpi
+from dreamduck.common import command_line, config
 from dreamduck.common.config import check, option, to_dict
 from dreamduck.common.errors import ConfigError
-from dreamduck.common.storage import replacing, write_json
-from dreamduck.controllers.factory import FormConfig, WorldConfig, load_controller, model_sizes
-from dreamduck.controllers.policy import ControllerForm
+from dreamduck.common.processes import mpi
+from dreamduck.common.storage import write_json, write_text
+from dreamduck.controllers.factory import FormConfig, WorldConfig, model_sizes
+from dreamduck.controllers.policy import Controller, ControllerForm
 from dreamduck.evaluation.final_evaluation import (
     EvaluationConfig,
-    cached,
     claim_report,
     evaluate_on_road,
     settings_key,
 )
+from dreamduck.pipeline.comparison import Case, Rows, evolve_and_evaluate
 from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
-from dreamduck.search.run import Plan, evolve
-from dreamduck.search.search import SearchConfig
+from dreamduck.search.run import Plan
+from dreamduck.search.settings import SearchConfig
 from dreamduck.world_model import WorldModel
 
-log = logging.getLogger(__name__)
-
-MEMORIES = ("none", "untrained", "trained")
+RNNS = ("none", "untrained", "trained")
 WORLDS = ("realenv", "rnnenv")
 SEARCH = {**DEFAULTS, "max_steps": ROAD_STEPS}  # on the road; in the dream no more than is true
 OUTPUTS = ("ablations.json", "ablations.md")
@@ -50,15 +48,17 @@ class AblationConfig(EvaluationConfig):
     """What is compared."""
 
     worlds: tuple[str, ...] = option(WORLDS, "where to evolve")
-    memories: tuple[str, ...] = option(MEMORIES, "none: z alone; untrained: random weights")
+    rnns: tuple[str, ...] = option(
+        RNNS, "of the MDN-RNN; none: z alone; untrained: random weights", flags=("--memories",)
+    )
     hidden_units: int = option(16, "of the controllers with a hidden layer; 0 leaves them out", low=0)
-    features: str = option("zh", "what the controllers with a memory see", choices=("zh", "zc", "zch"))
-    memory_seed: int = option(0, "of the untrained memory", low=0)
+    features: str = option("zh", "what the controllers with an MDN-RNN see", choices=("zh", "zc", "zch"))
+    rnn_seed: int = option(0, "of the untrained MDN-RNN", low=0, flags=("--memory-seed", "--memory_seed"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self)
-        for name, given, known in (("worlds", self.worlds, WORLDS), ("memories", self.memories, MEMORIES)):
+        for name, given, known in (("worlds", self.worlds, WORLDS), ("rnns", self.rnns, RNNS)):
             for value in given:
                 if value not in known:
                     raise ConfigError(f"{name}: expected some of {', '.join(known)}, got {value!r}")
@@ -68,13 +68,13 @@ class AblationCase(NamedTuple):
     """One controller of the table."""
 
     env: str
-    memory: str
+    rnn: str
     form: ControllerForm
 
     @property
     def name(self) -> str:
         """Of its folder."""
-        return f"{self.env}-{self.memory}-{'hidden' if self.form.hidden else 'linear'}"
+        return f"{self.env}-{self.rnn}-{'hidden' if self.form.hidden else 'linear'}"
 
 
 def cases(settings: AblationConfig, sizes: tuple[int, int, int]) -> list[AblationCase]:
@@ -85,10 +85,10 @@ def cases(settings: AblationConfig, sizes: tuple[int, int, int]) -> list[Ablatio
     """
     layers = [0, settings.hidden_units] if settings.hidden_units else [0]
     found = []
-    for env, memory, hidden in itertools.product(settings.worlds, settings.memories, layers):
-        features = "z" if memory == "none" else settings.features
+    for env, rnn, hidden in itertools.product(settings.worlds, settings.rnns, layers):
+        features = "z" if rnn == "none" else settings.features
         form = FormConfig(features, hidden).form(*sizes)
-        found.append(AblationCase(env, memory, form))
+        found.append(AblationCase(env, rnn, form))
     return found
 
 
@@ -118,7 +118,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         "The same search for each; evaluated in the simulator. Return: mean ± standard deviation over "
         f"{rows[0]['road']['episodes']} episodes; the rest: share or median with 95% interval.",
         "",
-        "| evolved | memory | controller | parameters | return | survival rate | along the lane [m] |",
+        "| evolved | MDN-RNN | controller | parameters | return | survival rate | along the lane [m] |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: |",
     ]
     for row in rows:
@@ -126,7 +126,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         alive, distance = road["alive"], road["distance"]
         kind = f"hidden layer of {row['hidden']}" if row["hidden"] else "linear"
         lines.append(
-            f"| {'in the simulator' if row['env'] == 'realenv' else 'in the dream'} | {row['memory']} | "
+            f"| {'in the simulator' if row['env'] == 'realenv' else 'in the dream'} | {row['rnn']} | "
             f"{kind} | {row['parameters']} | "
             f"{road['return'][0]:.2f} ± {road['return'][1]:.2f} | "
             f"{100 * alive[0]:.0f}% ({100 * alive[1]:.0f} to {100 * alive[2]:.0f}) | "
@@ -147,39 +147,43 @@ def run(
 
     What is done already is taken from the files, but with `fresh`.
     """
-    rows: list[dict[str, Any]] = []
     sizes = model_sizes(world.model.folder)
     if team.rank == 0:
-        with_untrained_rnn(world.model.folder, folder / "untrained", settings.memory_seed)
+        with_untrained_rnn(world.model.folder, folder / "untrained", settings.rnn_seed)
     team.agree(0)  # no rank reads the copy before it is there
-    for case in cases(settings, sizes):
-        here, how = world, search
-        if case.env == "rnnenv":
-            how = dataclasses.replace(search, max_steps=min(search.max_steps, DREAM_STEPS))
-        if case.memory == "untrained":
-            here = config.replace(world, weights=str(folder / "untrained"))
-            # An untrained state says nothing of what came before.
-            how = dataclasses.replace(how, beginning="first")
-        plan = Plan(case.env, here, how, case.form, folder / case.name, fresh=fresh)
-        done = plan.folder / "verdict.json"
-        key = settings_key(case.env, here, settings, search=to_dict(how), form=str(case.form))
-        row = None if team.rank or fresh else cached(done, key, table)
-        if team.agree(row is None):
-            evolve(plan, team)
-        if team.rank:
-            continue
-        if row is None:
-            controller = load_controller(plan.files.path(".best.json"), here.model.folder)
-            row = {"env": case.env, "memory": case.memory, "hidden": case.form.hidden}
-            row |= {"parameters": case.form.size, "road": evaluate_on_road(here, controller, settings)}
-            row["settings"] = key
-            write_json(done, row)
-        rows.append(row)
-        log.info("%s: %s", case.name, rows[-1])
-        write_json(folder / "ablations.json", rows)
-        with replacing(folder / "ablations.md") as temporary:
-            temporary.write_text(table(rows), encoding="utf-8")
-    return rows
+    planned = [_planned(case, settings, world, search, folder, fresh) for case in cases(settings, sizes)]
+
+    def write(rows: Rows) -> None:
+        write_json(folder / OUTPUTS[0], rows)
+        write_text(folder / OUTPUTS[1], table(rows))
+
+    return evolve_and_evaluate(planned, team, table, write, fresh)
+
+
+def _planned(
+    case: AblationCase,
+    settings: AblationConfig,
+    world: WorldConfig,
+    search: SearchConfig,
+    folder: Path,
+    fresh: bool,
+) -> Case:
+    """The search and the evaluation of one controller."""
+    if case.env == "rnnenv":
+        search = dataclasses.replace(search, max_steps=min(search.max_steps, DREAM_STEPS))
+    if case.rnn == "untrained":
+        world = config.replace(world, weights=str(folder / "untrained"))
+        # An untrained state says nothing of what came before.
+        search = dataclasses.replace(search, beginning="first")
+    plan = Plan(case.env, world, search, case.form, folder / case.name, fresh=fresh)
+    key = settings_key(case.env, world, settings, search=to_dict(search), form=str(case.form))
+
+    def evaluate(controller: Controller) -> dict[str, Any]:
+        row = {"env": case.env, "rnn": case.rnn, "hidden": case.form.hidden}
+        road = evaluate_on_road(world, controller, settings)
+        return {**row, "parameters": case.form.size, "road": road}
+
+    return Case(plan, key, evaluate)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -205,10 +209,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     said = config.given(parser, arguments, argv)
     if "rnnenv" not in arguments.worlds:
         config.refuse(said & {"temperature"}, "without the world rnnenv")
-    if "untrained" not in arguments.memories:
-        config.refuse(said & {"memory_seed"}, "without the memory 'untrained'")
-    if not {"untrained", "trained"} & set(arguments.memories):
-        config.refuse(said & {"features"}, "where no controller has a memory")
+    if "untrained" not in arguments.rnns:
+        config.refuse(said & {"rnn_seed"}, "without the MDN-RNN 'untrained'")
+    if not {"untrained", "trained"} & set(arguments.rnns):
+        config.refuse(said & {"features"}, "where no controller has an MDN-RNN")
     settings = config.from_arguments(AblationConfig, arguments)
     world = config.from_arguments(WorldConfig, arguments)
     search = config.from_arguments(SearchConfig, arguments)

@@ -17,7 +17,7 @@ from typing import Any
 
 from dreamduck.common import command_line, config
 from dreamduck.common.config import check, option, to_dict
-from dreamduck.common.storage import fingerprint, replacing, write_json
+from dreamduck.common.storage import fingerprint, write_json, write_text
 from dreamduck.controllers.controller_file import run_of
 from dreamduck.controllers.factory import WorldConfig, add_strict, load_controller, road_flags
 from dreamduck.evaluation.final_evaluation import (
@@ -49,7 +49,12 @@ class IterateConfig(RecipeConfig, SelectionConfig):
     episodes: int = option(200, "episodes to add in each round", low=1)
     drive_steps: int = option(300, "of such an episode at most", low=1)
     noise: float = option(0.3, "noise on the actions of every second episode", low=0.0)
-    memory_steps: int = option(TRAINING_STEPS, "of the MDN-RNN in each round", low=1)
+    rnn_steps: int = option(
+        TRAINING_STEPS,
+        "of the MDN-RNN in each round",
+        low=1,
+        flags=("--memory-steps", "--memory_steps"),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,18 +85,18 @@ def round_stages(
     """
     here = folder / f"round-{number}"
     records, series, made = folder / "records", here / "series", here / "weights"
-    name, any_weights = f"{number}", ["--any-weights"] if world.any_weights else []
+    any_weights = ["--any-weights"] if world.any_weights else []
     best = settings.best(here / "log")
-    drives = [
+    record = [
         *("dreamduck", "record-controller", str(controller), "--out", str(records)),
         *("--weights", str(weights), *road_flags(world.road), *any_weights),
         *("--first", str(900_000_000 + 1_000_000 * number), "--episodes", str(settings.episodes)),
         *("--max-steps", str(settings.drive_steps), "--noise", str(settings.noise)),
     ]
     encode = ["series.py", "--records", str(records), "--weights", str(made), "--series", str(series)]
-    remember = [
+    train = [
         *("rnn_train.py", "--series", str(series), "--weights", str(made), "--log", str(here / "log")),
-        *("--steps", str(settings.memory_steps)),
+        *("--steps", str(settings.rnn_steps)),
     ]
     evolve = [*settings.command(made, here / "log", world.model.temperature), *any_weights]
     if settings.features == "z":
@@ -99,10 +104,10 @@ def round_stages(
         evolve += ["--start", str(controller)]
     rnn = made / "rnn.weights.h5"
     return [
-        Stage(f"{name}-drives", tuple(drives), (controller,), (records,)),
-        Stage(f"{name}-series", tuple(encode), (controller,), (series,)),
-        Stage(f"{name}-memory", tuple(remember), (controller,), (rnn,)),
-        Stage(f"{name}-evolve", tuple(evolve), (rnn,), (best,)),
+        Stage(f"{number}-record", tuple(record), (controller,), (records,)),
+        Stage(f"{number}-series", tuple(encode), (controller,), (series,)),
+        Stage(f"{number}-rnn", tuple(train), (controller,), (rnn,)),
+        Stage(f"{number}-evolve", tuple(evolve), (rnn,), (best,)),
     ]
 
 
@@ -172,8 +177,7 @@ def run(
         rows.append(evaluate_round(number, controller, weights, settings, world, target, fresh))
         log.info("round %d: %s", number, rows[-1])
         write_json(folder / "loop.json", rows)
-        with replacing(folder / "loop.md") as temporary:
-            temporary.write_text(table(rows), encoding="utf-8")
+        write_text(folder / "loop.md", table(rows))
     return rows
 
 

@@ -155,9 +155,9 @@ def record_episodes(
     meta = {
         "policy": "controller",
         "controller": fingerprint(source),
-        "map_name": world.road.map_name,
+        "map_name": world.road.simulation.map_name,
         "simulator": world.road.simulator,
-        "domain_rand": world.road.domain_rand,
+        "domain_rand": world.road.simulation.domain_rand,
         "world": config.to_dict(world),
         ENVIRONMENT: describe(world.road),
         "noise": settings.noise,

@@ -47,7 +47,9 @@ class ReproduceConfig(RecipeConfig):
     vae_epochs: int = option(2, "of the VAE", low=1)
     vae_steps: int = option(4000, "of the VAE at most; 0 for all", low=0)
     kl_tolerance: float = option(2.0, "of the VAE: KL divergence that is not penalised", low=0.0)
-    memory_steps: int = option(TRAINING_STEPS, "of the MDN-RNN", low=1)
+    rnn_steps: int = option(
+        TRAINING_STEPS, "of the MDN-RNN", low=1, flags=("--memory-steps", "--memory_steps")
+    )
     temperature: float = option(TEMPERATURE, "of the dream", above=0.0)
     unseen_episodes: int = option(100, "to record on a map that is never seen, to report on", low=2)
     score_episodes: int = option(100, "to score by", low=1)
@@ -80,7 +82,7 @@ def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
     encode = ["series.py", "--records", str(records), "--weights", str(weights), "--series", str(series)]
     train_rnn = [
         *("rnn_train.py", "--series", str(series), "--weights", str(weights), "--log", str(logs)),
-        *("--steps", str(settings.memory_steps)),
+        *("--steps", str(settings.rnn_steps)),
     ]
     score = [
         *("dreamduck", "scoreboard", "--out", str(folder / "scores")),
@@ -96,28 +98,21 @@ def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
     ]
 
     def dream(episodes: Path, name: str) -> list[str]:
-        command = [
-            "dreamduck",
-            "evaluate-model",
-            "--weights",
-            str(weights),
-            "--records",
-            str(episodes),
-        ]
-        return [*command, "--out", str(truth / name)]
+        command = ["dreamduck", "evaluate-model", "--weights", str(weights)]
+        return [*command, "--records", str(episodes), "--out", str(truth / name)]
 
     evolve = settings.command(weights, logs, settings.temperature)
     reports = [truth / name / "openloop.json" for name in ("held-out", "unseen")]
     return [
         Stage("record", tuple(record), (), (records,)),
-        Stage("vision", tuple(train_vae), (), (vae,)),
+        Stage("vae", tuple(train_vae), (), (vae,)),
         Stage("series", tuple(encode), (vae,), (series,)),
-        Stage("memory", tuple(train_rnn), (vae,), (rnn,)),
+        Stage("rnn", tuple(train_rnn), (vae,), (rnn,)),
         Stage("evolve", tuple(evolve), (rnn,), (best,)),
         Stage("score", tuple(score), (rnn, best), (folder / "scores" / "scores.json",)),
         Stage("record-unseen", tuple(elsewhere), (), (unseen,)),
         # Trained to its end already, it only measures again, with frames of a map that it never saw.
-        Stage("vision-unseen", (*train_vae, "--unseen", str(unseen)), (vae,), (vae,)),
+        Stage("vae-unseen", (*train_vae, "--unseen", str(unseen)), (vae,), (vae,)),
         Stage("dreams", tuple(dream(records, "held-out")), (rnn,), (truth / "held-out" / "openloop.json",)),
         Stage("dreams-unseen", (*dream(unseen, "unseen"), "--everything"), (rnn,), (reports[1],)),
     ]

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from dreamduck.common.errors import ConfigError, TrainingError
+from dreamduck.common.processes.workers import child_environment
 from dreamduck.common.storage import fingerprint, read_json, write_json
-from dreamduck.common.workers import child_environment
 
 log = logging.getLogger(__name__)
 

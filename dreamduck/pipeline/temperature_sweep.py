@@ -15,10 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dreamduck.common import command_line, config, mpi
+from dreamduck.common import command_line, config
 from dreamduck.common.config import check, option, to_dict
 from dreamduck.common.errors import ConfigError
 from dreamduck.common.plot import figure
+from dreamduck.common.processes import mpi
 from dreamduck.common.readers import read_text
 from dreamduck.common.storage import PathLike, replacing, write_json
 from dreamduck.controllers.controller_file import RunFiles
@@ -35,7 +36,7 @@ from dreamduck.evaluation.final_evaluation import (
 )
 from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS
 from dreamduck.search.run import Plan, evolve
-from dreamduck.search.search import SearchConfig
+from dreamduck.search.settings import SearchConfig
 
 log = logging.getLogger(__name__)
 

@@ -21,14 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import RecordError
-from dreamduck.common.readers import (
-    PathLike,
-    check_values,
-    open_archive,
-    parse_json,
-    read_data,
-    read_header,
-)
+from dreamduck.common.files.archives import check_values, open_archive, read_data, read_header
+from dreamduck.common.readers import PathLike, parse_json
 from dreamduck.common.storage import replacing
 
 FRAME_SHAPE = (64, 64, 3)

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck import __version__
-from dreamduck.common.errors import ConfigError, RecordError
-from dreamduck.common.video import SUFFIXES, write_video
+from dreamduck.common.errors import RecordError
+from dreamduck.common.video import check_suffix, write_video
 from dreamduck.recordings.episode import MAX_FRAMES, Episode, write_episode
 
 log = logging.getLogger(__name__)
@@ -97,8 +97,7 @@ class VideoWriter:
         self._thread = ThreadPoolExecutor(1, "dreamduck-video")
         self._written: Future[int] | None = None
         self.path, self.fps = path, fps
-        if path.suffix.lower() not in SUFFIXES:
-            raise ConfigError(f"video: expected a name that ends in {' or '.join(SUFFIXES)}, got {path}")
+        check_suffix(path)
 
     def add(self, frame: Frame) -> None:
         """Add a frame (H, W, 3); all have one size.

@@ -11,7 +11,7 @@ from typing import Any
 from dreamduck.common.config import check, option, part, replace, to_dict
 from dreamduck.common.errors import ConfigError, RecordError
 from dreamduck.recordings.behavior_policies import DEFAULT_MIX, parse_mix
-from dreamduck.recordings.episode import MAX_FRAMES, MAX_SEED, read_episode
+from dreamduck.recordings.episode import FRAME_SHAPE, MAX_FRAMES, MAX_SEED, read_episode
 from dreamduck.registration import MAX_EPISODE_STEPS
 from dreamduck.simulator.road import RoadConfig
 
@@ -53,13 +53,13 @@ class RecorderConfig:
     def __post_init__(self) -> None:
         check(self)
         parse_mix(self.policies)
-        if (self.road.camera_width, self.road.camera_height) != (64, 64):
+        if self.road.simulation.frame_shape != FRAME_SHAPE:
             raise ConfigError("camera_width, camera_height: recordings are 64 x 64")
 
     @property
     def map_names(self) -> tuple[str, ...]:
         """The maps that episodes take in turn."""
-        return self.maps or (self.road.map_name,)
+        return self.maps or (self.road.simulation.map_name,)
 
     @property
     def cars(self) -> int:

@@ -199,7 +199,7 @@ class MapRecorder:
         meta = {
             "map_name": self.map_name,
             "simulator": config.road.simulator,
-            "domain_rand": config.road.domain_rand,
+            "domain_rand": config.road.simulation.domain_rand,
             "seed": config.seed,
             "episode": slot.job.episode,
             "attempt": slot.job.attempt,

@@ -27,10 +27,10 @@ LINEAR = re.compile(
 )
 EXAMPLES = """
 examples:
-  python -m baselines.run --alg=ppo2 --env=DreamDuck-v0 --num_timesteps=2e7 --num_env=4 \\
+  dreamduck rl --alg=ppo2 --env=DreamDuck-v0 --num_timesteps=2e7 --num_env=4 \\
       --save_path=./models/dreamduck__ppo2 --log_path=train_logs
-  python -m baselines.run --num_timesteps=0 --load_path=./models/dreamduck__ppo2 --play
-  python -m baselines.run --env=CartPole-v1 --num_timesteps=2e4 --nsteps=256 --nminibatches=8 --lr=1e-3
+  dreamduck rl --num_timesteps=0 --load_path=./models/dreamduck__ppo2 --play
+  dreamduck rl --env=CartPole-v1 --num_timesteps=2e4 --nsteps=256 --nminibatches=8 --lr=1e-3
 
 Any other --key=value goes to the algorithm: --nsteps --nminibatches --noptepochs --lr --ent_coef
 --cliprange --gamma --lam --load_path ...; an unknown one is answered with the known ones."""
@@ -129,7 +129,7 @@ class LinearSchedule:
         return f"linear:{self.start:g}"
 
 
-class _Parser(argparse.ArgumentParser):
+class _Parser(command_line.Parser):
     """An argument parser that raises `ConfigError`: one line, no usage."""
 
     def error(self, message: str) -> NoReturn:
@@ -146,7 +146,6 @@ def parse(argv: Sequence[str] | None) -> tuple[Flags, dict[str, Any], argparse.N
         ConfigError: a bad value, or an argument that is no flag.
     """
     parser = _Parser(
-        prog="python -m baselines.run",
         description="Train or watch an agent; the flags are OpenAI baselines' of June 2019.",
         epilog=EXAMPLES,
         formatter_class=command_line.Formatter,
@@ -155,6 +154,7 @@ def parse(argv: Sequence[str] | None) -> tuple[Flags, dict[str, Any], argparse.N
     parser.add_argument("-v", "--verbose", action="store_true", help="log more")
     parser.add_argument("-q", "--quiet", action="store_true", help="no tables, no progress bar")
     add_arguments(parser, Flags)
+    parser.complete()
     namespace, rest = parser.parse_known_args(argv)
     return from_arguments(Flags, namespace), _pairs(rest), namespace
 

@@ -6,7 +6,7 @@ import time
 from collections import deque
 
 from dreamduck.common import command_line
-from dreamduck.rl.checkpoint import CheckpointWriter, TrainingProgress
+from dreamduck.rl.agents.checkpoint import CheckpointWriter, TrainingProgress
 from dreamduck.rl.log_columns import Snapshot, log_entry, measure
 from dreamduck.rl.logs import RunLog
 from dreamduck.rl.run_plan import Plan

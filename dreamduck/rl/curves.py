@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import csv
-import importlib.metadata
 import math
-import platform
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dreamduck import __version__
 from dreamduck.common import command_line
 from dreamduck.common.errors import CheckpointError, ConfigError
+from dreamduck.common.extras import versions
+from dreamduck.common.plot import figure
 from dreamduck.common.storage import PathLike, fingerprint, read_json, replacing, write_json
 
 COLUMNS = ("misc/total_timesteps", "misc/time_elapsed", "eprewmean", "eplenmean")  # of progress.csv
@@ -77,7 +76,7 @@ def keep(
         CheckpointError: the agent cannot be read.
         ConfigError: the logs or the scores cannot, or another agent is there.
     """
-    from dreamduck.rl import acting, agent_file  # they load PyTorch, which plots do not need
+    from dreamduck.rl.agents import acting, agent_file  # they load PyTorch, which plots do not need
 
     about, save = acting.about(agent), agent_file.read(agent)
     assert save.card is not None  # checked by `about`
@@ -89,7 +88,7 @@ def keep(
         "plan": save.card["plan"],
         "steps": about.steps,
         "seconds": round(about.seconds, 1),
-        "versions": _versions(),
+        "versions": versions(PACKAGES),
         "agent": fingerprint(save.path),
         "scores": [] if scores is None else _scores(Path(scores), fingerprint(save.path)),
         "curve": read_curve(log_path),
@@ -131,22 +130,15 @@ def draw(paths: Sequence[PathLike], out: PathLike) -> None:
     Raises:
         CheckpointError: a card cannot be read.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     cards = [read_card(path) for path in paths]
-    figure = Figure(figsize=(4.6 * len(cards), 3.4), layout="constrained")
-    FigureCanvasAgg(figure)
-    for index, (plot, card) in enumerate(
-        zip(figure.subplots(1, len(cards), squeeze=False)[0], cards, strict=True)
-    ):
-        curve = card["curve"]
-        plot.plot([steps / 1e6 for steps in curve["steps"]], curve["reward"], color=f"C{index}")
-        plot.set_title(f"{card['env']}, {card['seconds'] / 60:.0f} minutes")
-        plot.set(xlabel="million steps", ylabel="reward of an episode, last 100", xlim=(0, None))
-        plot.grid(alpha=0.3)
-    with replacing(out) as temporary:
-        figure.savefig(temporary, dpi=100, format="png")
+    with figure(out, 4.6 * len(cards), 3.4) as drawn:
+        places = drawn.subplots(1, len(cards), squeeze=False)[0]
+        for index, (place, card) in enumerate(zip(places, cards, strict=True)):
+            curve = card["curve"]
+            place.plot([steps / 1e6 for steps in curve["steps"]], curve["reward"], color=f"C{index}")
+            place.set_title(f"{card['env']}, {card['seconds'] / 60:.0f} minutes")
+            place.set(xlabel="million steps", ylabel="reward of an episode, last 100", xlim=(0, None))
+            place.grid(alpha=0.3)
 
 
 def _scores(path: Path, agent: str) -> list[dict[str, Any]]:
@@ -165,11 +157,6 @@ def _scores(path: Path, agent: str) -> list[dict[str, Any]]:
         ]
     except (KeyError, TypeError) as err:
         raise ConfigError(f"{path}: expected a scoreboard's scores.json ({err!r})") from err
-
-
-def _versions() -> dict[str, str]:
-    found = {"dreamduck": __version__, "python": platform.python_version()}
-    return found | {name: importlib.metadata.version(name) for name in PACKAGES}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

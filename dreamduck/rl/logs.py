@@ -28,7 +28,6 @@ from dreamduck.rl.sb3 import (
     JSONOutputFormat,
     KVWriter,
     TensorBoardOutputFormat,
-    kept_out,
 )
 
 log = logging.getLogger(__name__)
@@ -147,8 +146,7 @@ class RunLog:
             self._writers.append(_JSON(path / "progress.json", mode))
         if "tensorboard" in wanted:
             try:
-                with kept_out():
-                    self._writers.append(TensorBoardOutputFormat(str(path / "tb")))
+                self._writers.append(TensorBoardOutputFormat(str(path / "tb")))
             except UnicodeEncodeError:  # TensorBoard's files need a path that UTF-8 can write
                 log.warning("tensorboard: cannot write to %a in this locale; set LC_ALL=C.UTF-8", str(path))
 

@@ -14,18 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from dreamduck.common import command_line
-from dreamduck.common.errors import CheckpointError, ConfigError
+from dreamduck.common.errors import ConfigError
 from dreamduck.common.storage import claim, sweep
-from dreamduck.common.video import SUFFIXES
 from dreamduck.registration import OWN_COMMAND, foreign_baselines
-from dreamduck.rl import agent_file, algorithms, env_factory, logs, policies, sb3, wrappers
+from dreamduck.rl import algorithms, logs, outputs, sb3
+from dreamduck.rl.agents import loading, policies
+from dreamduck.rl.agents.checkpoint import CheckpointWriter, TrainingProgress, initial_agent, prepare_resume
 from dreamduck.rl.arguments import Flags, parse
 from dreamduck.rl.callback import TrainingCallback
-from dreamduck.rl.checkpoint import CheckpointWriter, TrainingProgress, initial_agent, prepare_resume
+from dreamduck.rl.environments import env_factory, wrappers
+from dreamduck.rl.environments.wrappers import EpisodeMonitor
 from dreamduck.rl.run_plan import Plan, resolve
 from dreamduck.rl.sb3 import BaseAlgorithm, VecEnv
 from dreamduck.rl.video import VideoRecorder, has_display, play, render_frame
-from dreamduck.rl.wrappers import EpisodeMonitor
 
 log = logging.getLogger(__name__)
 DEFAULT_ENV = "DreamDuck-v0"
@@ -111,7 +112,7 @@ class Run:
 
     def execute(self) -> None:
         """Train or load, save, play."""
-        self._check_paths()
+        self.folder = outputs.check(self.flags, self.initial, self.keys.get("load_path") is not None)
         self._check_rendering()
         model = self._train() if self.total else self._load()
         if self.flags.play:
@@ -208,7 +209,7 @@ class Run:
         )
         self.initial.check(plan, venv, self._settings(plan))
         if self.initial.save is not None:
-            agent_file.check_world_model(self.initial.save, self.env_id, self.env_kwargs, self.flags.strict)
+            loading.check_world_model(self.initial.save, self.env_id, self.env_kwargs, self.flags.strict)
         return plan
 
     def _agent(self, plan: Plan, raw: VecEnv, training: bool) -> BaseAlgorithm:
@@ -228,7 +229,7 @@ class Run:
         self.venv = venv
         model = policies.build(plan, venv, self.initial.seed(self.flags.seed))
         if self.initial.save is not None:
-            agent_file.fill(model, self.initial.save, model.get_vec_normalize_env())
+            loading.fill(model, self.initial.save, model.get_vec_normalize_env())
         return model
 
     def _load(self) -> BaseAlgorithm:
@@ -256,7 +257,9 @@ class Run:
             report(f"Saved to {path}")
 
     def _play(self, model: BaseAlgorithm) -> None:
-        video = self._video_path()
+        video = outputs.video_path(self.flags, self.folder)
+        if video is not None and self.flags.video is None:
+            self._report(f"There is no display: recording to {video} (--video names another file)")
         mode = "human" if video is None else "rgb_array"
         venv = self._make(1, "dummy", mode)
         try:
@@ -270,16 +273,6 @@ class Run:
         finally:
             venv.close()
 
-    def _video_path(self) -> Path | None:
-        """The video's path: --video, or beside the logs without a display; None is a window."""
-        if self.flags.video is not None:
-            return Path(self.flags.video).expanduser()
-        if has_display():
-            return None
-        path = self.folder / "play.mp4"
-        self._report(f"There is no display: recording to {path} (--video names another file)")
-        return path
-
     def _report(self, line: str) -> None:
         if not self.quiet:
             print(line, flush=True)
@@ -288,50 +281,6 @@ class Run:
         """What must not change when a run is resumed."""
         environment = {"env": self.env_id, "env_kwargs": self.env_kwargs, "seed": self.flags.seed}
         return {**environment, "reward_scale": self.flags.reward_scale, **plan.described()}
-
-    def _check_paths(self) -> None:
-        """Check the paths that will be written, before the training."""
-        if self.flags.save_path is not None:
-            self._check_save_path(Path(self.flags.save_path).expanduser())
-        if self.flags.video is not None:
-            video = Path(self.flags.video).expanduser()
-            if video.suffix.lower() not in SUFFIXES:
-                raise ConfigError(
-                    f"video: expected a name that ends in {' or '.join(SUFFIXES)}, got {video}"
-                )
-            logs.check_writable(video.parent, "video")
-        if self.total:
-            logs.wanted_formats()
-        video_beside_logs = self.flags.play and self.flags.video is None and not has_display()
-        self.folder = logs.make_folder(self.flags.log_path) if self.total or video_beside_logs else Path()
-
-    def _check_save_path(self, path: Path) -> None:
-        """Refuse a path that cannot be written, or that has another run's agent."""
-        logs.check_writable(path.parent, "save_path")
-        if path.is_dir() or not path.name:
-            raise ConfigError(f"save_path: expected a file, got the folder {path}")
-        if not os.path.lexists(path):
-            return
-        if not path.is_file():
-            raise ConfigError(f"save_path: expected a file, got {path}, which is no regular file")
-        load_path = self.keys.get("load_path")
-        known = [self.initial.save.path] if self.initial.save is not None and load_path is not None else []
-        if self.flags.fresh or any(path.samefile(each) for each in known) or self._wrote(path):
-            return
-        raise ConfigError(
-            f"save_path: {path} exists already, and is not of this run; give another path, or --fresh "
-            "to overwrite it"
-        )
-
-    def _wrote(self, path: Path) -> bool:
-        """Whether the run that is resumed wrote this file."""
-        if self.initial.checkpoint is None or self.initial.card is None:
-            return False
-        try:
-            card = agent_file.read(path).card
-        except CheckpointError:
-            return False
-        return card is not None and card["training"].get("run") == self.initial.card["training"].get("run")
 
     def _check_rendering(self) -> None:
         """Check that the environment can be rendered where a video is wanted."""

@@ -15,9 +15,9 @@ import numpy as np
 
 from dreamduck.common.errors import ConfigError
 from dreamduck.rl import algorithms
+from dreamduck.rl.agents.networks import NETWORKS, check_network, default_network
 from dreamduck.rl.algorithms import NETWORK_KEYS, NO_NETWORK_NOISE, Algorithm
 from dreamduck.rl.arguments import LinearSchedule, boolean, engine_value, integer, layer_sizes, number
-from dreamduck.rl.networks import NETWORKS, check_network, default_network
 from dreamduck.rl.sb3 import BaseAlgorithm, sb3, sb3_contrib
 
 CLIP = 5.0  # [standard deviations], as in 2019's DDPG

@@ -1,39 +1,20 @@
-"""PyTorch and Stable-Baselines3, set up once: the only place that imports them.
-
-Two things that Stable-Baselines3 pulls in are kept out, which
-saves 3 seconds and 300 MB in every process that trains:
-- TensorFlow, through PyTorch's TensorBoard writer (tensorboard has a stub for what it needs);
-- legacy gym, which prints a notice about its age."""
+"""PyTorch and Stable-Baselines3, set up once: the only place that imports them."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import sys
-import types
-from collections.abc import Iterator
 
-from dreamduck.common.threads import cores
+from dreamduck.common.extras import needed
+from dreamduck.common.processes.threads import cores
+from dreamduck.common.training_log import without_tensorflow
 
+with needed("rl"):
+    without_tensorflow()  # PyTorch's writer for TensorBoard would load it
+    with contextlib.suppress(ImportError):
+        from gym_notices.notices import notices
 
-@contextlib.contextmanager
-def kept_out() -> Iterator[None]:
-    """While this lasts, imports do not find legacy gym, and tensorboard uses its stub of TensorFlow."""
-    # A module that is already loaded stays: whoever loaded it has paid for it.
-    wanted: dict[str, types.ModuleType | None] = {}
-    if "gym" not in sys.modules:
-        wanted["gym"] = None
-    if "tensorflow" not in sys.modules:
-        wanted["tensorboard.compat.notf"] = types.ModuleType("notf")
-    sys.modules.update(wanted)  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        for name in wanted:
-            sys.modules.pop(name, None)
-
-
-with kept_out():
+        notices.clear()  # Stable-Baselines3 imports legacy gym, which prints one about its age
     import sb3_contrib
     import stable_baselines3 as sb3
     import torch as th
@@ -86,7 +67,6 @@ __all__ = [
     "VecMonitor",
     "VecNormalize",
     "is_image_space",
-    "kept_out",
     "sb3",
     "sb3_contrib",
     "set_threads",

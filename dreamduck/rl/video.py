@@ -14,7 +14,7 @@ import numpy.typing as npt
 from dreamduck.common.errors import ConfigError, DreamDuckError
 from dreamduck.common.video import write_video
 from dreamduck.envs.base import stopped
-from dreamduck.rl.env_factory import first_line
+from dreamduck.rl.environments.env_factory import first_line
 from dreamduck.rl.sb3 import BaseAlgorithm, VecEnv, VecEnvWrapper
 
 DEFAULT_RATE = 30.0  # [frames/s], where the environment has none

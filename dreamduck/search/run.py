@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from dreamduck.common import training_log
 from dreamduck.common.errors import ConfigError
-from dreamduck.common.mpi import Team
+from dreamduck.common.processes.mpi import Team
 from dreamduck.common.storage import claim
 from dreamduck.controllers.controller_file import ENDINGS, RunFiles
 from dreamduck.controllers.factory import (
@@ -20,7 +20,8 @@ from dreamduck.controllers.factory import (
 )
 from dreamduck.controllers.policy import ControllerForm
 from dreamduck.search.principal_components import find_subspace
-from dreamduck.search.search import Search, SearchConfig
+from dreamduck.search.search import Search
+from dreamduck.search.settings import SearchConfig
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ been stopped. Source: WorldModelsExperiments, `train.py`."""
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -17,81 +16,24 @@ import numpy as np
 
 from dreamduck.common import seeding
 from dreamduck.common.command_line import progress
-from dreamduck.common.config import check, option, to_dict
+from dreamduck.common.config import to_dict
 from dreamduck.common.errors import CheckpointError, ConfigError
-from dreamduck.common.mpi import Team
-from dreamduck.common.readers import in_words, parse_json
-from dreamduck.common.storage import read_npz, write_npz
+from dreamduck.common.processes.mpi import Team
+from dreamduck.common.readers import in_words
 from dreamduck.common.training_log import TrainingLog
 from dreamduck.controllers.controller_file import ENDINGS, RunFiles, rounded, to_card
 from dreamduck.controllers.evaluator import Evaluator, Returns, block_size, evaluate_all
 from dreamduck.controllers.policy import ControllerForm
-from dreamduck.search.cma_es import Evolution, EvolutionConfig
+from dreamduck.search.cma_es import Evolution
 from dreamduck.search.principal_components import Subspace
 from dreamduck.search.search_plot import draw_run
-from dreamduck.world_model.dynamics import BEGINNINGS
+from dreamduck.search.settings import FREE, SearchConfig
+from dreamduck.search.state import NO_STATE, REMEDY, Found, read_state, write_state
 
 log = logging.getLogger(__name__)
 
-SEED_MODES = ("antithetic", "independent", "common")
 TRAINING, EVALUATION = 1, 2  # places of the random streams under a run's seed
-STATE_FORMAT = 1
 PLOT_SECONDS = 15.0  # the plot is drawn again no more often than this
-# Settings that may differ when a run resumes: they say how long, not what.
-FREE = ("generations", "time_limit")
-
-
-@dataclasses.dataclass(frozen=True)
-class SearchConfig(EvolutionConfig):
-    """Settings of a search; the names are the original's where it has them."""
-
-    num_worker: int = option(64, "workers to count the population by", low=1, flags=("-n",))
-    num_worker_trial: int = option(1, "candidates for each of them", low=1, flags=("-t",))
-    num_episode: int = option(16, "episodes for each candidate", low=1)
-    eval_steps: int = option(25, "evaluate the mean after every so many generations", low=1)
-    seed_start: int = option(111, "seed of the whole run", low=0, flags=("-s",))
-    seeds: str = option(
-        "antithetic",
-        "episodes of candidates i and i + P/2 are the same, each has its own, or all have the same",
-        choices=SEED_MODES,
-    )
-    generations: int = option(100, "stop after so many; 0 for no end", low=0)
-    time_limit: float = option(0.0, "stop after so long, this start alone; 0 for no end", unit="s", low=0.0)
-    max_steps: int = option(1000, "an episode is cut after so many steps", low=1)
-    cap_time: int = option(
-        0, "1 cuts episodes at twice the mean length of the generation before", choices=(0, 1)
-    )
-    block: int = option(0, "candidates evaluated in one call; 0 chooses", low=0)
-    end_cost: float = option(
-        0.0,
-        "taken off the return of an episode that ends before it is cut, for what is lost beyond it",
-        low=0.0,
-    )
-    beginning: str = option(
-        "midway", "dreams begin as recorded episodes do, or anywhere in them", choices=BEGINNINGS
-    )
-    components: int = option(
-        0, "search along so many principal components of what is seen; 0: every weight by itself", low=0
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check(self)
-        if self.population < 2:
-            raise ConfigError(
-                f"population: expected 2 or more, got {self.num_worker} workers times "
-                f"{self.num_worker_trial}; give a greater -n or -t"
-            )
-        if self.seeds == "antithetic" and self.population % 2:
-            raise ConfigError(
-                f"population: antithetic seeds need an even number, got {self.population}; "
-                "choose another -n or -t, or --seeds independent"
-            )
-
-    @property
-    def population(self) -> int:
-        """P, candidates in a generation."""
-        return self.num_worker * self.num_worker_trial
 
 
 class Search:
@@ -126,13 +68,7 @@ class Search:
         self.config, self.form, self.evaluator, self.files = config, form, evaluator, files
         self.team, self.facts = team or Team(), facts or {}
         self.subspace: Subspace | None = None
-        self.history: list[list[float]] = []
-        self.eval_log: list[list[Any]] = []
-        self.best_history: list[list[Any]] = []
-        self.best_reward = 0.0
-        self.best_theta: list[float] = []
-        self.seconds = 0.0  # over all starts
-        self.steps = 0  # steps of the world, over all starts
+        self.found = Found()
         self._drawn = time.monotonic()
         self._block = block_size(config.population, config.num_episode, config.block)
         self._resumed = self.state_path.exists() and not fresh
@@ -176,7 +112,7 @@ class Search:
             report: called with each generation's row of the history.
         """
         config = self.config
-        started, before = time.monotonic(), self.seconds
+        started, before = time.monotonic(), self.found.seconds
         total = config.generations or None
         base = self.files.base
         if not self._resumed:
@@ -190,7 +126,7 @@ class Search:
         with training_log, bar:
             while not total or self.generation < total:
                 self._one_generation(lambda: before + time.monotonic() - started)
-                row = self.history[-1]
+                row = self.found.history[-1]
                 training_log.write(self.generation, **self._metrics(row))
                 bar.update()
                 bar.set_postfix(mean=row[2], best=row[4])
@@ -208,21 +144,21 @@ class Search:
         )
         returns = scores.reward.mean(axis=1, dtype=np.float64)
         self.evolution.tell(returns)
-        self.steps += int(scores.length.sum())
-        self.seconds = clock()
-        self.history.append(self._row(returns, scores.length.mean(axis=1)))
+        self.found.steps += int(scores.length.sum())
+        self.found.seconds = clock()
+        self.found.history.append(self._row(returns, scores.length.mean(axis=1)))
         if generation == 0:
-            self.best_reward = self.history[-1][2]
+            self.found.best_reward = self.found.history[-1][2]
         if self.generation % self.config.eval_steps == 0:
             self._evaluate()
-            self.seconds = clock()
+            self.found.seconds = clock()
         self._save()
 
     def _row(self, returns: Any, lengths: Any) -> list[float]:
         """A row of the history, cut to the original's decimals."""
         return [
             self.generation,
-            int(self.seconds),
+            int(self.found.seconds),
             _cut(np.mean(returns)),
             _cut(np.min(returns)),
             _cut(np.max(returns)),
@@ -235,9 +171,9 @@ class Search:
     def _metrics(self, row: list[float]) -> dict[str, float]:
         names = ("mean", "worst", "best", "spread", "step_size", "length")
         metrics = dict(zip(names, row[2:8], strict=True))
-        metrics["seconds"], metrics["world_steps"] = self.seconds, self.steps
-        if self.eval_log and self.eval_log[-1][0] == self.generation:
-            metrics["evaluation"] = self.eval_log[-1][1]
+        metrics["seconds"], metrics["world_steps"] = self.found.seconds, self.found.steps
+        if self.found.eval_log and self.found.eval_log[-1][0] == self.generation:
+            metrics["evaluation"] = self.found.eval_log[-1][1]
         return metrics
 
     def _seeds(self, generation: int) -> list[int]:
@@ -251,8 +187,8 @@ class Search:
         return [seeding.derive(self.config.seed_start, TRAINING, generation, place) for place in places]
 
     def _steps_allowed(self) -> int:
-        if self.config.cap_time and self.history:
-            return min(self.config.max_steps, 2 * int(self.history[-1][7]))
+        if self.config.cap_time and self.found.history:
+            return min(self.config.max_steps, 2 * int(self.found.history[-1][7]))
         return self.config.max_steps
 
     def _evaluate_batch(self, theta: Any, seeds: list[int], steps: int) -> Returns:
@@ -280,23 +216,24 @@ class Search:
         return float(scores.reward.mean(dtype=np.float64))
 
     def _evaluate(self) -> None:
-        before = self.best_reward
-        found = self.evaluate_mean()
-        theta = rounded(self.mean).tolist()
-        if not self.eval_log or found > self.best_reward:
-            self.best_reward, self.best_theta = found, theta
-        self.eval_log.append([self.generation, found, theta])
-        words = ["improvement", found - before, "curr", found, "prev", before, "best", self.best_reward]
-        self.best_history.append([self.generation, int(self.seconds), *words])
-        log.info("evaluation at generation %d: %.2f (best %.2f)", self.generation, found, self.best_reward)
+        found, before = self.found, self.found.best_reward
+        reward, theta = self.evaluate_mean(), rounded(self.mean).tolist()
+        if not found.eval_log or reward > before:
+            found.best_reward, found.best_theta = reward, theta
+        found.eval_log.append([self.generation, reward, theta])
+        words = ["improvement", reward - before, "curr", reward, "prev", before, "best", found.best_reward]
+        found.best_history.append([self.generation, int(found.seconds), *words])
+        log.info(
+            "evaluation at generation %d: %.2f (best %.2f)", self.generation, reward, found.best_reward
+        )
 
     def _finish(self) -> None:
         """Evaluate the last mean if it was not, and draw the plot."""
-        if self.generation and (not self.eval_log or self.eval_log[-1][0] != self.generation):
+        if self.generation and (not self.found.eval_log or self.found.eval_log[-1][0] != self.generation):
             self._evaluate()
             # The state stays as the last generation left it: a longer run must not notice.
             self._write_files()
-        if self.history:
+        if self.found.history:
             draw_run(self.files)
 
     def _save(self) -> None:
@@ -304,30 +241,17 @@ class Search:
         self._save_state()
 
     def _save_state(self) -> None:
-        meta = {
-            "format": STATE_FORMAT,
-            "settings": self._settings(),
-            "history": self.history,
-            "eval_log": [[generation, reward] for generation, reward, _ in self.eval_log],
-            "best_history": self.best_history,
-            "best_reward": self.best_reward,
-            "seconds": self.seconds,
-            "steps": self.steps,
-        }
         arrays = {f"evolution.{name}": array for name, array in self.evolution.state().items()}
         if self.subspace:
             arrays |= {f"subspace.{name}": array for name, array in self.subspace.state().items()}
-        arrays["eval_thetas"] = np.asarray([row[2] for row in self.eval_log], dtype=np.float64)
-        arrays["best_theta"] = np.asarray(self.best_theta, dtype=np.float64)
-        arrays["meta"] = np.asarray(json.dumps(meta))
-        write_npz(self.state_path, arrays, compress=False)
+        write_state(self.state_path, self.found, self._settings(), arrays)
 
     def _write_files(self) -> None:
         self.files.write_theta(self.mean)
-        self.files.write_history(self.history)
-        if self.eval_log:
+        self.files.write_history(self.found.history)
+        if self.found.eval_log:
             self.files.write_evaluations(
-                self.eval_log, self.best_history, self.best_theta, self.best_reward
+                self.found.eval_log, self.found.best_history, self.found.best_theta, self.found.best_reward
             )
         self.files.write_card(to_card(self.form, self.mean, **self._described()))
         if time.monotonic() - self._drawn > PLOT_SECONDS:
@@ -341,9 +265,9 @@ class Search:
             "search": to_dict(self.config),
             "block": self._block,
             "generations": self.generation,
-            "seconds": round(self.seconds, 1),
-            "world_steps": self.steps,
-            "best_evaluation": self.best_reward if self.eval_log else None,
+            "seconds": round(self.found.seconds, 1),
+            "world_steps": self.found.steps,
+            "best_evaluation": self.found.best_reward if self.found.eval_log else None,
         }
 
     def _settings(self) -> dict[str, Any]:
@@ -354,30 +278,8 @@ class Search:
         return {**settings, **world, "block": self._block, **{f"form.{k}": v for k, v in form.items()}}
 
     def _load(self) -> Evolution:
-        remedy = "start over with --fresh"
-        arrays = read_npz(self.state_path, CheckpointError, remedy)
-        with in_words(self.state_path, CheckpointError, "not the state of a search", remedy):
-            meta = parse_json(str(arrays.pop("meta")), self.state_path, CheckpointError, remedy)
-            thetas, best = arrays.pop("eval_thetas"), arrays.pop("best_theta")
-            found = dict(meta["settings"])
-            self.history, self.best_history = list(meta["history"]), list(meta["best_history"])
-            self.eval_log = [
-                [*row, theta.tolist()] for row, theta in zip(meta["eval_log"], thetas, strict=True)
-            ]
-            self.best_reward, self.best_theta = float(meta["best_reward"]), best.tolist()
-            self.seconds, self.steps = float(meta["seconds"]), int(meta["steps"])
-        wanted = self._settings()
-        changed = [
-            f"{name} (then {found.get(name)}, now {wanted.get(name)})"
-            for name in sorted(set(found) | set(wanted))
-            if found.get(name) != wanted.get(name)
-        ]
-        if changed:
-            raise CheckpointError(
-                f"{self.state_path}: expected the settings this run was started with, but changed were "
-                f"{', '.join(changed)}; give the old ones to resume, or --fresh to start again"
-            )
-        with in_words(self.state_path, CheckpointError, "not the state of a search", remedy):
+        self.found, arrays = read_state(self.state_path, self._settings())
+        with in_words(self.state_path, CheckpointError, NO_STATE, REMEDY):
             if self.config.components:
                 self.subspace = Subspace.restore(self.form, _named(arrays, "subspace."))
             evolution = self._strategy()

@@ -60,6 +60,11 @@ class SimulatorConfig:
         if not self.map_name:
             raise ConfigError("map_name: expected a map's name, got ''")
 
+    @property
+    def frame_shape(self) -> tuple[int, int, int]:
+        """(H, W, 3) of a camera's frame."""
+        return self.camera_height, self.camera_width, 3
+
 
 def wrapped(angle: float) -> float:
     """The same direction as an angle [rad] in [-pi, pi); one that is in there is not changed at all."""
@@ -76,6 +81,42 @@ def no_start(map_name: str, start_angle: float) -> StartError:
         f"found none in {START_TILES} times {START_TRIES} tries; give a start, raise start_angle, or take "
         "objects off the road"
     )
+
+
+def check_reset(
+    num_cars: int, seeds: Sequence[int], starts: FloatArray | None, cars: npt.NDArray[np.int64] | None
+) -> tuple[npt.NDArray[np.int64], FloatArray]:
+    """Check what a reset is given, before anything changes; see `Simulator.reset`.
+
+    Args:
+        num_cars: N, of the simulator.
+        seeds: as given.
+        starts: likewise.
+        cars: likewise.
+    Returns:
+        The indices (n,) of the cars to reset, and their starts (n, 3), nan where one is to be drawn.
+    Raises:
+        ConfigError: seeds or cars do not fit.
+        StartError: a start is of another shape, or neither finite nor all nan.
+    """
+    chosen = np.arange(num_cars) if cars is None else np.asarray(cars, dtype=np.int64)
+    if chosen.ndim != 1 or ((chosen < 0) | (chosen >= num_cars)).any():
+        raise ConfigError(f"cars: expected indices from 0 to {num_cars - 1}, got {chosen.tolist()}")
+    count = len(chosen)
+    if len(set(chosen.tolist())) != count:
+        raise ConfigError(f"cars: expected each index once, got {chosen.tolist()}")
+    if len(seeds) != count:
+        raise ConfigError(f"seeds: expected {count}, one for each car, got {len(seeds)}")
+    for seed in seeds:
+        if not isinstance(seed, (int, np.integer)) or seed < 0:
+            raise ConfigError(f"seeds: expected integers of at least 0, got {seed!r}")
+    poses = np.full((count, 3), np.nan) if starts is None else np.array(starts, dtype=np.float64)
+    if poses.shape != (count, 3):
+        raise StartError(f"start: expected shape {(count, 3)} (x, z, heading), got {poses.shape}")
+    given = poses[~np.isnan(poses).all(axis=1)]
+    if not np.isfinite(given).all():
+        raise StartError(f"start: expected finite numbers (x, z, heading), got {given.tolist()}")
+    return chosen, poses
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from dreamduck.common.config import from_mapping, to_dict
 from dreamduck.common.errors import ConfigError, RecordError
 from dreamduck.simulator.road import RoadConfig
 
@@ -23,11 +24,12 @@ _warned: set[str] = set()
 
 def describe(config: RoadConfig) -> dict[str, Any]:
     """The description of the environment that these settings make, for JSON."""
+    settings = to_dict(config)
     return {
         "id": "DreamDuck-v0",
-        **{name: getattr(config, name) for name in SETTINGS},
+        **{name: settings[name] for name in SETTINGS},
         "step_time": config.step_time,
-        "camera": [config.camera_height, config.camera_width, 3],
+        "camera": list(config.simulation.frame_shape),
         "action_space": {"low": [-1.0, -1.0], "high": [1.0, 1.0]},
     }
 
@@ -41,7 +43,7 @@ def of_recording(meta: Mapping[str, Any]) -> dict[str, Any] | None:
     if not isinstance(settings, dict) or not all(name in settings for name in SETTINGS):
         return None
     try:
-        return describe(RoadConfig(**{name: settings[name] for name in SETTINGS}))
+        return describe(from_mapping(RoadConfig, {name: settings[name] for name in SETTINGS}))
     except ConfigError:
         return None
 

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.compiled import njit
 from dreamduck.common.config import check, option
+from dreamduck.common.kernels.compiled import njit
 from dreamduck.simulator.base import CarState, FloatArray
 from dreamduck.simulator.maps.lanes import Lanes, choose_curve, map_lanes, tile_index
 from dreamduck.simulator.maps.map import Map

@@ -16,13 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import ConfigError, ResetNeeded, StartError
-from dreamduck.common.threads import cores
+from dreamduck.common.processes.threads import cores
 from dreamduck.simulator.base import (
     START_TILES,
     CarState,
     FloatArray,
     Frames,
     SimulatorConfig,
+    check_reset,
     no_start,
 )
 from dreamduck.simulator.maps.lanes import map_lanes
@@ -83,8 +84,6 @@ class NativeSimulator:
         self._views: dict[tuple[int, int], Camera] = {}
         self._pool: tuple[int, ThreadPoolExecutor] | None = None
 
-    # ---------------------------------------------------------------- driving
-
     def reset(
         self,
         seeds: Sequence[int],
@@ -97,8 +96,8 @@ class NativeSimulator:
             ConfigError: seeds or cars do not fit.
             StartError: a start cannot be driven from.
         """
-        chosen = self._chosen(seeds, cars)
-        poses = self._given_starts(starts, len(chosen))
+        chosen, poses = check_reset(self.num_cars, seeds, starts, cars)
+        self._check_starts(poses)
         self._ready[chosen] = False
         for car, seed, pose in zip(chosen, seeds, poses, strict=True):
             self._begin(int(car), int(seed), pose)
@@ -166,33 +165,10 @@ class NativeSimulator:
         """All but the threads, for copies and pickles; a copy starts its own when it needs them."""
         return {**self.__dict__, "_pool": None}
 
-    # ---------------------------------------------------------------- starting
-
-    def _chosen(self, seeds: Sequence[int], cars: npt.NDArray[np.int64] | None) -> npt.NDArray[np.int64]:
-        """The indices of the cars to reset, checked together with their seeds."""
-        chosen = np.arange(self.num_cars) if cars is None else np.asarray(cars, dtype=np.int64)
-        if chosen.ndim != 1 or ((chosen < 0) | (chosen >= self.num_cars)).any():
-            raise ConfigError(
-                f"cars: expected indices from 0 to {self.num_cars - 1}, got {chosen.tolist()}"
-            )
-        if len(set(chosen.tolist())) != len(chosen):
-            raise ConfigError(f"cars: expected each index once, got {chosen.tolist()}")
-        if len(seeds) != len(chosen):
-            raise ConfigError(f"seeds: expected {len(chosen)}, one for each car, got {len(seeds)}")
-        for seed in seeds:
-            if not isinstance(seed, (int, np.integer)) or seed < 0:
-                raise ConfigError(f"seeds: expected integers of at least 0, got {seed!r}")
-        return chosen
-
-    def _given_starts(self, poses: FloatArray | None, count: int) -> FloatArray:
-        """The given starts (count, 3), nan where one is to be drawn, checked before anything changes."""
-        array = np.full((count, 3), np.nan) if poses is None else np.array(poses, dtype=np.float64)
-        if array.shape != (count, 3):
-            raise StartError(f"start: expected shape {(count, 3)} (x, z, heading), got {array.shape}")
-        for x, z, heading in array[~np.isnan(array).all(axis=1)]:
+    def _check_starts(self, poses: FloatArray) -> None:
+        """Refuse starts (n, 3) that cannot be driven from; rows of nan are drawn."""
+        for x, z, heading in poses[~np.isnan(poses).all(axis=1)]:
             given = f"({x:g}, {z:g}, {heading:g})"
-            if not np.isfinite((x, z, heading)).all():
-                raise StartError(f"start: expected finite numbers (x, z, heading), got {given}")
             if not on_road(self._lanes, x, z, heading, 1.0):
                 raise StartError(
                     f"start: expected a pose on the road of {self.map.name}, got {given}; give x and z in "
@@ -200,7 +176,6 @@ class NativeSimulator:
                 )
             if starts.touches(self._boxes, self._template, x, z, heading):
                 raise StartError(f"start: {given} touches an object on {self.map.name}; move it away")
-        return array
 
     def _begin(self, car: int, seed: int, pose: FloatArray) -> None:
         """Begin the episode of one car."""
@@ -248,8 +223,6 @@ class NativeSimulator:
             end=cars.end.copy(),
         )
 
-    # ---------------------------------------------------------------- looking
-
     @property
     def appearance(self) -> Appearance:
         """The appearance of the world to each car; not to be changed."""
@@ -273,7 +246,7 @@ class NativeSimulator:
             ConfigError: `out` has the wrong shape or kind.
         """
         self._need_reset()
-        shape = (self.num_cars, self.config.camera_height, self.config.camera_width, 3)
+        shape = (self.num_cars, *self.config.frame_shape)
         if out is None:
             out = np.empty(shape, dtype=np.uint8)
         elif out.shape != shape or out.dtype != np.uint8 or not out.flags.c_contiguous:

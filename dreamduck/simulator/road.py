@@ -9,13 +9,13 @@ still aligned with the lane, so that agents learn to stop; it stays available as
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.config import check, option
+from dreamduck.common.config import check, option, part
 from dreamduck.common.errors import ActionError
 from dreamduck.simulator.base import (
     END_NONE,
@@ -37,9 +37,10 @@ CRASH_COST = 1.0  # [m] taken off when the episode ends on the grass or in somet
 
 
 @dataclasses.dataclass(frozen=True)
-class RoadConfig(SimulatorConfig):
-    """A simulator's settings, and what the worlds add to them."""
+class RoadConfig:
+    """A simulator's settings, and what the environments add to them."""
 
+    simulation: SimulatorConfig = part(SimulatorConfig)
     simulator: str = option("native", "which simulator drives", choices=SIMULATORS)
     reward: str = option("progress", "metres along the lane, or upstream's own", choices=REWARDS)
     steering_gain: float = option(
@@ -47,13 +48,12 @@ class RoadConfig(SimulatorConfig):
     )
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         check(self)
 
     @property
     def step_time(self) -> float:
         """Duration of one step of the world [s]."""
-        return self.frame_skip / SIMULATION_RATE
+        return self.simulation.frame_skip / SIMULATION_RATE
 
 
 class RoadStep(NamedTuple):
@@ -76,7 +76,7 @@ class Road:
     def __init__(self, config: RoadConfig, num_cars: int = 1, **settings: Any) -> None:
         self.config = config
         self.num_cars = num_cars
-        self.simulator = make_simulator(config.simulator, config, num_cars, **settings)
+        self.simulator = make_simulator(config.simulator, config.simulation, num_cars, **settings)
         self._last_position = np.zeros((num_cars, 2))
 
     def reset(
@@ -179,17 +179,29 @@ def progress_reward(state: CarState, moved: FloatArray, step_time: float) -> Flo
     return paid - cost - CRASH_COST * (state.end != END_NONE)
 
 
-def car_info(state: CarState, car: int = 0) -> dict[str, Any]:
-    """What `info` says of one car."""
-    x, z, heading = (float(v) for v in state.pose[car])
+def cars_info(state: CarState) -> dict[str, npt.NDArray[Any]]:
+    """What `info` says of all cars, N rows each."""
     return {
-        "lane_dist": float(state.lane_dist[car]),
-        "lane_angle": float(state.lane_angle[car]),
-        "in_lane": bool(in_lane(state)[car]),
-        "speed": float(state.speed[car]),
-        "pose": (x, z, heading),
-        "tile": (int(state.tile[car, 0]), int(state.tile[car, 1])),
-        "simulator_reward": float(state.simulator_reward[car]),
-        "proximity_penalty": float(state.proximity_penalty[car]),
-        "end": ENDS[state.end[car]],
+        "lane_dist": state.lane_dist.copy(),
+        "lane_angle": state.lane_angle.copy(),
+        "in_lane": in_lane(state),
+        "speed": state.speed.copy(),
+        "pose": state.pose.copy(),
+        "tile": state.tile.copy(),
+        "simulator_reward": state.simulator_reward.copy(),
+        "proximity_penalty": state.proximity_penalty.copy(),
+        "end": np.array(ENDS, dtype=object)[state.end],
+    }
+
+
+def car_info(state: CarState) -> dict[str, Any]:
+    """What `info` says of the first car."""
+    return first_row(cars_info(state))
+
+
+def first_row(info: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+    """The first row of each array of `info`, in plain Python."""
+    return {
+        key: tuple(values[0].tolist()) if values.ndim > 1 else values[:1].tolist()[0]
+        for key, values in info.items()
     }

@@ -92,7 +92,9 @@ class SessionFactory:
         self.recorder = Recorder(Path(config.records), Path(config.videos), config.road.step_time)
         self.model, self.missing = self._load_model()
         self.controller, self._no_controller = self._load_controller()
-        self._maps = tuple(dict.fromkeys([*filter(_has_road, map_names()), config.road.map_name]))
+        self._maps = tuple(
+            dict.fromkeys([*filter(_has_road, map_names()), config.road.simulation.map_name])
+        )
 
     def _load_model(self) -> tuple[WorldModel | None, str]:
         folder = Path(self.config.weights or FOLDER)
@@ -130,9 +132,9 @@ class SessionFactory:
             "world": "road" if self.model is None else "dream",
             "controller": self._no_controller,
             "maps": list(self._maps),
-            "map_name": self.config.road.map_name,
+            "map_name": self.config.road.simulation.map_name,
             "temperature": self.config.temperature,
-            "domain_rand": self.config.road.domain_rand,
+            "domain_rand": self.config.road.simulation.domain_rand,
             "step_time": step_times,
             "pace": {world: pace_of(seconds) for world, seconds in step_times.items()},
             "max_temperature": MAX_TEMPERATURE,

@@ -48,7 +48,7 @@ class RoadScene(Scene):
         controller: Controller | None,
         any_weights: bool = False,
     ) -> None:
-        angle = config.start_angle if start.start_angle is None else start.start_angle
+        angle = config.simulation.start_angle if start.start_angle is None else start.start_angle
         road = replace(
             config,
             start_angle=angle,

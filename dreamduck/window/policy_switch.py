@@ -89,7 +89,7 @@ class PolicySwitch:
         self._expert: Expert | None = None
         if hasattr(world, "road"):
             settings = ExpertConfig(steering_gain=world.road.config.steering_gain)
-            self._expert = Expert(load_map(world.road.config.map_name), settings)
+            self._expert = Expert(load_map(world.road.config.simulation.map_name), settings)
 
     def _find(self, name: str, named: bool, strict: bool) -> tuple[Controller | None, str]:
         try:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from dreamduck.common.errors import DisplayError
-from dreamduck.common.workers import Worker
+from dreamduck.common.processes.workers import Worker
 
 Frame = npt.NDArray[np.uint8]
 

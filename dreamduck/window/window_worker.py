@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 from dreamduck.common.errors import DependencyError, DisplayError
-from dreamduck.common.workers import Blob, Calls
+from dreamduck.common.processes.workers import Blob, Calls
 
 GL_PACKAGES = "libgl1 libglu1-mesa libx11-6"
 DEAD = 0.12  # of a stick: this near to its middle it is not moved

@@ -117,6 +117,13 @@ def test_what_is_missing_is_named_with_its_extra(tmp_path):
         assert done.stderr.splitlines()[-1] == f"error: {wanted}"
 
 
+@pytest.mark.parametrize("command", cli.PACKAGES)
+def test_what_is_used_late_is_looked_for_at_the_start(command, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(DependencyError, match=r"expected the package .*dreamduck\[train\]"):
+        cli.run([command, "--no-such-flag"])
+
+
 def test_only_foreign_modules_are_named():
     with pytest.raises(ModuleNotFoundError) as told, needed("train"):
         importlib.import_module("dreamduck.no_such_module")
@@ -137,3 +144,20 @@ def test_the_scripts_of_2019_are_the_same_commands():
 def test_an_unknown_command_is_a_configuration_error():
     with pytest.raises(ConfigError):
         cli.run(["no-such-command"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("dreamduck rep", {"reproduce"}),
+        ("dreamduck record --max-t", {"--max-trials"}),
+        ("dreamduck evolve --features ", {"z", "zh", "zc", "zch"}),
+        ("dreamduck rl --num_t", {"--num_timesteps"}),
+    ],
+)
+def test_a_shell_completes_commands_flags_and_choices(typed, expected, tmp_path):
+    pytest.importorskip("argcomplete")
+    asked = {"COMP_LINE": typed, "COMP_POINT": str(len(typed)), "COMP_TYPE": "9", "_ARGCOMPLETE": "1"}
+    answer = tmp_path / "answer"
+    dreamduck(env={**os.environ, **asked, "_ARGCOMPLETE_STDOUT_FILENAME": str(answer)}, cwd=tmp_path)
+    assert {word.strip() for word in answer.read_text().split("\013")} == expected

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dreamduck.common.errors import ConfigError
-from dreamduck.common.mpi import Team
+from dreamduck.common.processes.mpi import Team
 from dreamduck.common.storage import claim
 from dreamduck.common.training_log import TrainingLog, read_training_log
 from dreamduck.controllers.controller_file import ENDINGS

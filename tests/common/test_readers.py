@@ -14,8 +14,9 @@ import h5py
 import numpy as np
 import pytest
 
-from dreamduck.common import readers, storage, weights
+from dreamduck.common import readers, storage
 from dreamduck.common.errors import ConfigError, ControllerError, DreamDuckError, RecordError, WeightsError
+from dreamduck.common.files import archives, weights
 from dreamduck.common.training_log import read_training_log
 from dreamduck.controllers.controller_file import read_card, read_controller
 from dreamduck.evaluation.final_evaluation import read_result
@@ -34,7 +35,7 @@ from tests.world_model.vae.helpers import parameters as vision_parameters
 MEGABYTE = 1 << 20
 READERS = {
     "a.json": readers.read_json,
-    "a.npz": readers.read_npz,
+    "a.npz": archives.read_npz,
     "a.txt": readers.read_text,
     "a.jsonl": read_training_log,
     "stamp.json": _read_stamp,
@@ -179,7 +180,7 @@ BOMBS = {
         p, {"a.npy": bytes(b - (i == 8) for i, b in enumerate(npy(np.arange(9.0))))}
     ),
     "something else": lambda p: archive(p, {"a.txt": b"hello"}),
-    "many members": lambda p: archive(p, {f"{i}.npy": b"" for i in range(readers.MEMBERS + 1)}),
+    "many members": lambda p: archive(p, {f"{i}.npy": b"" for i in range(archives.MEMBERS + 1)}),
 }
 
 
@@ -190,7 +191,7 @@ def test_archives_have_limits(tmp_path, bomb):
     tracemalloc.start()
     try:
         with pytest.raises(RecordError, match=r"a\.npz: not a readable \.npz file \([^\n]+\); again$"):
-            readers.read_npz(path, RecordError, "again")
+            archives.read_npz(path, RecordError, "again")
         assert tracemalloc.get_traced_memory()[1] < 8 * MEGABYTE
     finally:
         tracemalloc.stop()
@@ -207,7 +208,7 @@ def test_members_that_share_their_bytes_are_refused(tmp_path):
     data[second + 42 : second + 46] = data[first + 42 : first + 46]  # where it is
     path.write_bytes(data)
     with pytest.raises(RecordError, match=r"a\.npz"):
-        readers.read_npz(path, RecordError)
+        archives.read_npz(path, RecordError)
 
 
 ARRAYS = {
@@ -226,7 +227,7 @@ ARRAYS = {
 @pytest.mark.parametrize("compress", [False, True])
 def test_arrays_come_back_as_they_were(tmp_path, compress):
     storage.write_npz(tmp_path / "a.npz", ARRAYS, compress)
-    found = readers.read_npz(tmp_path / "a.npz")
+    found = archives.read_npz(tmp_path / "a.npz")
     assert set(found) == set(ARRAYS)
     for name, array in ARRAYS.items():
         assert found[name].dtype == array.dtype
@@ -241,7 +242,7 @@ def test_the_checksum_of_every_array_is_compared(tmp_path):
     for place in [m.start() + 128 + 80 for m in re.finditer(rb"\x93NUMPY", data)]:
         path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
         with pytest.raises(RecordError, match="Bad CRC-32"):
-            readers.read_npz(path, RecordError)
+            archives.read_npz(path, RecordError)
 
 
 def test_a_large_archive_of_ours_is_no_bomb(tmp_path, monkeypatch):
@@ -249,7 +250,7 @@ def test_a_large_archive_of_ours_is_no_bomb(tmp_path, monkeypatch):
     monkeypatch.setattr(zipfile, "ZIP64_LIMIT", 100)
     storage.write_npz(tmp_path / "a.npz", {"a": np.arange(500.0)}, compress=False)
     assert b"PK\6\6" in (tmp_path / "a.npz").read_bytes()
-    np.testing.assert_array_equal(readers.read_npz(tmp_path / "a.npz")["a"], np.arange(500.0))
+    np.testing.assert_array_equal(archives.read_npz(tmp_path / "a.npz")["a"], np.arange(500.0))
 
 
 @pytest.fixture

@@ -212,3 +212,25 @@ def test_a_killed_writer_leaves_nothing_for_long(tmp_path):
     assert [name[:5] for name in os.listdir(tmp_path)] == [".tmp-"]
     storage.sweep(tmp_path)
     assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"XDG_CACHE_HOME": "/a"}, "/a/dreamduck"),
+        ({"LOCALAPPDATA": "/b"}, "/b/dreamduck"),
+        ({"XDG_CACHE_HOME": "", "HOME": "/c"}, "/c/.cache/dreamduck"),
+    ],
+)
+def test_the_cache_folder(given, expected, monkeypatch):
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    assert str(storage.cache_folder()) == expected
+
+
+def test_nothing_is_cached_for_somebody_without_a_home(monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr("os.path.expanduser", lambda path: path)
+    assert str(storage.cache_folder()).startswith(os.devnull)

@@ -12,7 +12,7 @@ import numpy as np
 from dreamduck.common import seeding
 from dreamduck.controllers.evaluator import EvalBatch, Returns
 from dreamduck.controllers.policy import ControllerForm
-from dreamduck.search.search import SearchConfig
+from dreamduck.search.settings import SearchConfig
 from dreamduck.simulator.base import END_NONE, END_OFF_ROAD, CarState
 from dreamduck.simulator.road import RoadStep
 

@@ -14,8 +14,9 @@ import pytest
 
 from dreamduck.cli import evaluate as model
 from dreamduck.cli import evolve as train
-from dreamduck.common import command_line, config, mpi
+from dreamduck.common import command_line, config
 from dreamduck.common.errors import ConfigError, DreamDuckError
+from dreamduck.common.processes import mpi
 from dreamduck.controllers.controller_file import RunFiles, to_card
 from dreamduck.controllers.factory import WorldConfig
 from dreamduck.controllers.policy import Controller, ControllerForm
@@ -37,7 +38,7 @@ TEXTS = {
     "optimizer": "ses",
     "temperatures": "0.7,0.9",
     "worlds": "realenv",
-    "memories": "none",
+    "rnns": "none",
     "simulators": "native,gym-duckietown",
     "rows": "random",
     "env": "env",

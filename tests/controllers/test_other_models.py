@@ -145,7 +145,7 @@ def test_the_wheel_prefers_a_controller_of_its_own_model(weights, others, tmp_pa
 
 
 def test_an_agent_knows_the_model_that_it_learned_through(weights, others, tmp_path, caplog):
-    from dreamduck.rl import acting
+    from dreamduck.rl.agents import acting
     from dreamduck.rl.run import main as baselines
 
     save = tmp_path / "agent"

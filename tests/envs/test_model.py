@@ -15,6 +15,7 @@ import pytest
 import dreamduck
 from dreamduck.cli import evaluate as model
 from dreamduck.cli import evolve as train
+from dreamduck.common.config import replace
 from dreamduck.common.errors import ConfigError, ControllerError
 from dreamduck.controllers.policy import ControllerForm
 from dreamduck.simulator.environment import describe
@@ -91,7 +92,7 @@ def test_the_person_who_watches_can_stop_it(env, how, controller, weights, capsy
 def test_settings_that_the_weights_did_not_learn_from(controller, weights, tmp_path, capsys):
     folder = shutil.copytree(weights, tmp_path / "weights")
     card = json.loads((folder / "rnn.json").read_text())
-    card["environment"] = describe(RoadConfig(frame_skip=5))
+    card["environment"] = describe(replace(RoadConfig(), frame_skip=5))
     (folder / "rnn.json").write_text(json.dumps(card))
     flags = [controller, "7", "--episodes", "2", "--max-steps", "3", "--weights", str(folder), "-q"]
     for env in ("env", "realenv", "rnnenv"):

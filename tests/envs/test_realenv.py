@@ -13,6 +13,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import dreamduck
+from dreamduck.common.config import replace
 from dreamduck.common.errors import ConfigError, StartError, WeightsError
 from dreamduck.envs.env import DuckEnv
 from dreamduck.envs.panels import panels
@@ -108,7 +109,9 @@ def test_settings_that_the_weights_did_not_learn_from(folder, tmp_path, make):
     for name in ("rnn.json", "vae.json"):
         path = tmp_path / "model" / name
         card = json.loads(path.read_text())
-        card["environment"] = describe(RoadConfig(frame_skip=4, steering_gain=1.5, distortion=True))
+        card["environment"] = describe(
+            replace(RoadConfig(), frame_skip=4, steering_gain=1.5, distortion=True)
+        )
         path.write_text(json.dumps(card))
     fits = {"weights": tmp_path / "model", "frame_skip": 4, "steering_gain": 1.5, "distortion": True}
     make(**fits).close()

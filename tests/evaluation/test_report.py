@@ -170,12 +170,12 @@ def test_temperatures_are_numbers_above_zero():
             temperature_sweep.TemperatureSweepConfig(temperatures=(bad,))
 
 
-def test_the_ablations_compare_memories_and_layers(weights, tmp_path, capsys):
+def test_the_ablations_compare_rnns_and_layers(weights, tmp_path, capsys):
     flags = [*SEARCH, *EVALUATION, "--worlds", "rnnenv", "--hidden-units", "3", "--memory-seed", "5"]
     ablations.main([*flags, "--weights", str(weights), "--out", str(tmp_path)])
     rows = json.loads((tmp_path / "ablations.json").read_text())
     cases = [(memory, hidden) for memory in ("none", "untrained", "trained") for hidden in (0, 3)]
-    assert [(row["memory"], row["hidden"]) for row in rows] == cases
+    assert [(row["rnn"], row["hidden"]) for row in rows] == cases
     models = {name: weights_fingerprints(weights)["rnn.weights.h5"] for name in ("none", "trained")}
     models["untrained"] = weights_fingerprints(tmp_path / "untrained")["rnn.weights.h5"]
     assert models["untrained"] != models["trained"]
@@ -201,8 +201,8 @@ def test_the_ablations_compare_memories_and_layers(weights, tmp_path, capsys):
 
 
 def test_ablations_of_something_else_are_refused():
-    with pytest.raises(ConfigError, match="memories: expected some of none, untrained, trained"):
-        ablations.AblationConfig(memories=("lost",))
+    with pytest.raises(ConfigError, match="rnns: expected some of none, untrained, trained"):
+        ablations.AblationConfig(rnns=("lost",))
     with pytest.raises(ConfigError, match="worlds"):
         ablations.AblationConfig(worlds=("env",))
 

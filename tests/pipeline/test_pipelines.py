@@ -39,8 +39,8 @@ def entry(row, distance, alive, map_name="loop_empty"):
 
 def test_each_stage_feeds_the_next(tmp_path):
     planned = stages(tmp_path, ReproduceConfig())
-    names = ["record", "vision", "series", "memory", "evolve", "score"]
-    names += ["record-unseen", "vision-unseen", "dreams", "dreams-unseen"]
+    names = ["record", "vae", "series", "rnn", "evolve", "score"]
+    names += ["record-unseen", "vae-unseen", "dreams", "dreams-unseen"]
     assert [stage.name for stage in planned] == names
     made: set[Path] = set()
     for stage in planned:
@@ -180,7 +180,7 @@ def test_the_loop_goes_round(round_trip, capsys):
     ]
     flags += ["--weights", str(folder / "weights"), "--rounds", "3", "-q"]
     iterate.main(flags)
-    assert asked[1] == ["2-drives", "2-series", "2-memory", "2-evolve"]
+    assert asked[1] == ["2-record", "2-series", "2-rnn", "2-evolve"]
     rows = json.loads((folder / "loop" / "loop.json").read_text())
     assert [row["road"]["return"][0] for row in rows] == [1.0, 8.0, 5.0, 3.0]
     assert rows[2]["controller"].startswith(str(folder / "loop" / "round-2"))

@@ -11,9 +11,9 @@ from PIL import Image
 
 from dreamduck.common.errors import CheckpointError, ConfigError
 from dreamduck.common.storage import fingerprint
-from dreamduck.rl import agent_file
+from dreamduck.rl.agents import agent_file
 from dreamduck.rl.curves import MOST_POINTS, draw, main, read_card, read_curve
-from tests.rl.test_acting import trained
+from tests.rl.agents.test_acting import trained
 
 HEAD = "misc/total_timesteps,misc/time_elapsed,eprewmean,eplenmean\n"
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from dreamduck.common.errors import DreamDuckError
-from dreamduck.rl import agent_file
+from dreamduck.rl.agents import agent_file
 from dreamduck.rl.arguments import Flags
 from dreamduck.rl.run import main
 from tests.rl.test_command import entries_of

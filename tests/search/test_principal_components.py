@@ -103,7 +103,7 @@ def test_a_search_in_the_subspace_goes_on_where_it_was(tmp_path, dream):
     run(tmp_path / "parts", dream, 2)
     resumed = run(tmp_path / "parts", None, 6)  # the components come from the state
     assert resumed.evolution.size == 2 + 4 * 2
-    assert resumed.history[-1][2:] == whole.history[-1][2:]
+    assert resumed.found.history[-1][2:] == whole.found.history[-1][2:]
     for ending in (".json", ".best.json"):
         theta = read_theta(whole.files.path(ending))
         assert theta.shape == (FORM.size,)

@@ -9,7 +9,8 @@ import pytest
 from dreamduck.common.errors import CheckpointError, ConfigError, TrainingError
 from dreamduck.common.training_log import read_training_log
 from dreamduck.controllers.controller_file import RunFiles, read_theta
-from dreamduck.search.search import Search, SearchConfig
+from dreamduck.search.search import Search
+from dreamduck.search.settings import SearchConfig
 from tests.controllers.fakes import CONFIG, FORM, Sphere
 
 ENDINGS = (".json", ".best.json", ".hist.json", ".hist_best.json", ".log.json")

@@ -1,11 +1,11 @@
 """What a step means: told by recordings and cards, and held against the settings that are used."""
 
-import dataclasses
 import json
 import logging
 
 import pytest
 
+from dreamduck.common.config import replace, to_dict
 from dreamduck.common.errors import ConfigError, RecordError
 from dreamduck.recordings.plan import RecorderConfig, settings
 from dreamduck.simulator import environment
@@ -20,7 +20,8 @@ from dreamduck.simulator.environment import (
 )
 from dreamduck.simulator.road import RoadConfig
 
-ODD = RoadConfig(frame_skip=5, steering_gain=0.7, distortion=True, reward="simulator", camera_width=80)
+CHANGES = {"frame_skip": 5, "steering_gain": 0.7, "distortion": True, "camera_width": 80}
+ODD = replace(RoadConfig(), reward="simulator", **CHANGES)
 
 
 def test_a_description_has_every_setting():
@@ -50,7 +51,7 @@ def test_a_description_has_every_setting():
 )
 def test_each_setting_that_differs_is_refused_by_name(change, words):
     card = {ENVIRONMENT: json.loads(json.dumps(describe(ODD)))}
-    given = dataclasses.replace(ODD, **change)
+    given = replace(ODD, **change)
     with pytest.raises(ConfigError, match=f"folder: the weights were trained .*{words}.*--any-w"):
         check_environment(card, given, "folder")
     check_environment(card, given, "folder", any_weights=True)
@@ -61,7 +62,7 @@ def test_each_setting_that_differs_is_refused_by_name(change, words):
 
 def test_the_map_the_simulator_and_the_randomisation_are_free():
     card = {ENVIRONMENT: describe(ODD)}
-    other = dataclasses.replace(ODD, map_name="udem1", simulator="gym-duckietown", domain_rand=True)
+    other = replace(ODD, map_name="udem1", simulator="gym-duckietown", domain_rand=True)
     check_environment(card, other, "folder")
 
 
@@ -76,10 +77,10 @@ def test_a_card_without_a_description_gives_one_warning(monkeypatch, caplog):
 
 
 def test_older_recordings_are_described_by_their_other_settings():
-    recorder = RecorderConfig(RoadConfig(frame_skip=7, steering_gain=1.5), maps=("loop_empty",))
+    recorder = RecorderConfig(replace(RoadConfig(), frame_skip=7, steering_gain=1.5), maps=("loop_empty",))
     meta = json.loads(json.dumps({"recorder": settings(recorder)}))
     assert of_recording(meta) == describe(recorder.road)
-    assert of_recording({"world": dataclasses.asdict(RoadConfig(frame_skip=2))})["frame_skip"] == 2  # type: ignore[index]
+    assert of_recording({"world": to_dict(replace(RoadConfig(), frame_skip=2))})["frame_skip"] == 2  # type: ignore[index]
     assert of_recording({ENVIRONMENT: {"frame_skip": 9}}) == {"frame_skip": 9}
     for nothing in ({}, {"world": "road"}, {"recorder": {"frame_skip": 3}}):
         assert of_recording(nothing) is None
@@ -90,13 +91,13 @@ def test_recordings_of_two_environments_are_not_one_series():
     for name, meta in (("0.npz", {}), ("1.npz", {ENVIRONMENT: describe(ODD)}), ("2.npz", {})):
         known = one_environment(known, name, meta)
     assert known == ("1.npz", describe(ODD))
-    other = {ENVIRONMENT: describe(dataclasses.replace(ODD, frame_skip=6))}
+    other = {ENVIRONMENT: describe(replace(ODD, frame_skip=6))}
     with pytest.raises(RecordError, match=r"3\.npz: .* than 1\.npz .frame_skip: expected 5, got 6"):
         one_environment(known, "3.npz", other)
 
 
 def test_what_all_agree_about():
-    other = describe(dataclasses.replace(ODD, frame_skip=6, reward="progress"))
+    other = describe(replace(ODD, frame_skip=6, reward="progress"))
     assert shared([]) == {}
     assert shared([None, describe(ODD), None]) == describe(ODD)
     agreed = shared([describe(ODD), other])

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from dreamduck.common.config import replace
 from dreamduck.evaluation.metrics import measure
 from dreamduck.simulator.base import END_OFF_ROAD
 from dreamduck.simulator.expert import Expert, ExpertConfig
@@ -16,7 +17,7 @@ SHORT = ("calibration_map_ext", "regress_4way_drivable")
 
 
 def drive(map_name, cars, seconds=60.0, first_seed=0):
-    road = Road(RoadConfig(map_name=map_name), cars, threads=1)
+    road = Road(replace(RoadConfig(), map_name=map_name), cars, threads=1)
     expert = Expert(load_map(map_name))
     return measure(road, expert, range(first_seed, first_seed + cars), seconds=seconds)
 
@@ -50,14 +51,14 @@ def test_it_takes_ducks_in_the_way_for_what_they_are():
 
 
 def test_actions_do_not_depend_on_the_batch():
-    road = Road(RoadConfig(map_name="udem1"), 8, threads=1)
+    road = Road(replace(RoadConfig(), map_name="udem1"), 8, threads=1)
     expert = Expert(load_map("udem1"))
     state = road.reset(range(8))
     together = expert(state)
     assert together.shape == (8, 2)
     assert (np.abs(together) <= 1).all()
     for car in range(8):
-        alone = Road(RoadConfig(map_name="udem1"), 1, threads=1).reset([car])
+        alone = Road(replace(RoadConfig(), map_name="udem1"), 1, threads=1).reset([car])
         np.testing.assert_array_equal(expert(alone)[0], together[car])
 
 

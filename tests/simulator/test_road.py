@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+from dreamduck.common.config import replace
 from dreamduck.common.errors import ActionError, ConfigError
 from dreamduck.simulator import road as road_module
 from dreamduck.simulator.base import END_COLLISION, END_NONE, END_OFF_ROAD, CarState
@@ -59,7 +60,7 @@ def road(monkeypatch):
     monkeypatch.setattr(
         road_module, "make_simulator", lambda name, config, num_cars, **_: FakeSimulator(config, num_cars)
     )
-    return lambda num_cars=2, **settings: Road(RoadConfig(**settings), num_cars)
+    return lambda num_cars=2, **settings: Road(replace(RoadConfig(), **settings), num_cars)
 
 
 def test_steering_is_scaled_and_actions_are_clipped(road):
@@ -185,8 +186,8 @@ def test_info_of_one_car():
 )
 def test_bad_settings_are_refused(bad):
     with pytest.raises(ConfigError, match=next(iter(bad))):
-        RoadConfig(**bad)
+        replace(RoadConfig(), **bad)
 
 
 def test_the_length_of_a_step():
-    assert RoadConfig(frame_skip=3).step_time == pytest.approx(0.1)
+    assert replace(RoadConfig(), frame_skip=3).step_time == pytest.approx(0.1)

@@ -38,6 +38,9 @@ EXTRAS = {
     "drive": ("aiohttp", "web"),
     "rl": ("sb3_contrib", "rl"),
     "encode": ("keras", "train"),
+    "record": ("matplotlib", "train"),
+    "reproduce": ("keras", "train"),
+    "scoreboard": ("matplotlib", "train"),
     "train-vae": ("keras", "train"),
     "export": ("onnx", "web"),
 }

@@ -23,8 +23,10 @@ class LineEnv(SingleEnv):
 
     kept: ClassVar[tuple[str, ...]] = ("place", "z", "seed")
 
-    def __init__(self) -> None:
-        super().__init__(spaces.Box(-1, 1, (1,), np.float32), 10, None)
+    def _configure(self, settings):
+        return spaces.Box(-1, 1, (1,), np.float32), 10
+
+    def _make(self, num_envs, threads):
         self.z = np.zeros(LATENTS, np.float32)
         self.place, self.seed, self.temperature = 0.0, 0, 0.0
         self.large = False  # whether its images are large
@@ -34,10 +36,6 @@ class LineEnv(SingleEnv):
     @property
     def steps(self):
         return self._steps
-
-    @property
-    def closed(self):
-        return self._closed
 
     def about(self):
         return {"map_name": "line", "simulator": "line", "seed": self.seed}

@@ -18,6 +18,7 @@ import pytest
 from dreamduck.cli import drive as page
 from dreamduck.cli import window
 from dreamduck.common import command_line
+from dreamduck.common.config import replace
 from dreamduck.common.errors import ConfigError, ControllerError, DreamDuckError
 from dreamduck.controllers.controller_file import RunFiles
 from dreamduck.controllers.policy import ControllerForm, random_theta
@@ -154,7 +155,7 @@ def test_where_the_page_listens_is_where_it_says(tmp_path):
     with pytest.raises(ConfigError, match="port"):
         ServerConfig(port=70_000)
     with pytest.raises(DreamDuckError, match="frame_skip"):
-        SessionFactory(SessionFactoryConfig(road=RoadConfig(frame_skip=5)))
+        SessionFactory(SessionFactoryConfig(road=replace(RoadConfig(), frame_skip=5)))
 
 
 # ---------------------------------------------------------------- the window

@@ -7,6 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
+from dreamduck.common.config import replace
 from dreamduck.common.errors import ConfigError, ControllerError, RecordError, WeightsError
 from dreamduck.controllers.controller_file import RunFiles
 from dreamduck.controllers.policy import ControllerForm, random_theta
@@ -50,13 +51,15 @@ def drive(session: Session, steps: int, policy: str = "expert") -> None:
 def test_settings_that_the_weights_did_not_learn_from(model_folder, tmp_path):
     folder = shutil.copytree(model_folder, tmp_path / "model")
     card = json.loads((folder / "rnn.json").read_text())
-    card["environment"] = describe(RoadConfig(frame_skip=5))
+    card["environment"] = describe(replace(RoadConfig(), frame_skip=5))
     (folder / "rnn.json").write_text(json.dumps(card))
     with pytest.raises(ConfigError, match=r"frame_skip: expected 5, got 3.*--any-weights"):
         SessionFactory(SessionFactoryConfig(weights=str(folder)))
     assert SessionFactory(SessionFactoryConfig(weights=str(folder), any_weights=True)).model
     made = SessionFactory(
-        SessionFactoryConfig(road=RoadConfig(frame_skip=5, map_name="udem1"), weights=str(folder))
+        SessionFactoryConfig(
+            road=replace(RoadConfig(), frame_skip=5, map_name="udem1"), weights=str(folder)
+        )
     )
     for world, environment in (("road", describe(made.config.road)), ("dream", card["environment"])):
         session = Session(made.make(Start(world, map_name="udem1")))
@@ -92,7 +95,7 @@ def test_recordings_name_the_end_as_the_gym_worlds_do(factory, monkeypatch):
 def test_the_road_is_the_road(factory):
     session = Session(factory.make(Start("road", seed=4)))
     drive(session, 12)
-    road = Road(RoadConfig(start_angle=START_ANGLE))
+    road = Road(replace(RoadConfig(), start_angle=START_ANGLE))
     road.reset([4])
     rewards = [float(road.step(action[None]).reward[0]) for action in session.actions()]
     assert (road.frames()[0] == session.now.frame).all()

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common import errors
-from dreamduck.common.errors import ConfigError, ResetNeeded, SimulatorError, StartError
-from dreamduck.common.workers import Reply, Worker
-from dreamduck.simulator.base import CarState, FloatArray, Frames, SimulatorConfig
+from dreamduck.common.errors import ConfigError, ResetNeeded, SimulatorError
+from dreamduck.common.processes.workers import Reply, Worker
+from dreamduck.simulator.base import CarState, FloatArray, Frames, SimulatorConfig, check_reset
 from dreamduck.simulator.maps.parser import load_map
 
 # What a call may take on a slow and busy machine [s]; a worker that takes GRACE longer hangs.
@@ -110,16 +110,17 @@ class UpstreamSimulator:
     ) -> CarState:
         """Begin episodes; see `Simulator.reset`. Dead workers are replaced."""
         self._check_open()
-        chosen = range(self.num_cars) if cars is None else [int(car) for car in cars]
-        if len(seeds) != len(chosen):
-            raise ConfigError(f"seeds: expected {len(chosen)}, one for each car, got {len(seeds)}")
-        poses = _start_poses(starts, len(chosen))
+        indices, poses = check_reset(self.num_cars, seeds, starts, cars)
+        chosen = indices.tolist()
         renewed = [car for car in chosen if not self._workers[car].alive]
         for car in renewed:
             self._workers[car].close()
             self._workers[car] = CarWorker(self._map_path, self.config)
         self._collect(renewed)
-        begun = [_Episode(int(seed), pose, [], 0) for seed, pose in zip(seeds, poses, strict=True)]
+        begun = [
+            _Episode(int(seed), None if np.isnan(pose).all() else pose.tolist(), [], 0)
+            for seed, pose in zip(seeds, poses, strict=True)
+        ]
         for car, episode in zip(chosen, begun, strict=True):
             self._rows[car], self._episodes[car] = None, episode
         self._ask_cars(chosen, "reset", [(episode.seed, episode.start) for episode in begun])
@@ -169,7 +170,7 @@ class UpstreamSimulator:
     def frames(self, out: Frames | None = None) -> Frames:
         """What each car's camera sees now; see `Simulator.frames`."""
         self._check_ready()
-        shape = (self.config.camera_height, self.config.camera_width, 3)
+        shape = self.config.frame_shape
         if out is None:
             out = np.empty((self.num_cars, *shape), dtype=np.uint8)
         replies = self._ask_cars(range(self.num_cars), "frame", [()] * self.num_cars)
@@ -306,22 +307,3 @@ _NO_ROW: dict[str, Any] = {
     "proximity_penalty": 0.0,
     "end": 0,
 }
-
-
-def _start_poses(starts: FloatArray | None, count: int) -> list[list[float] | None]:
-    """A pose or None (draw it) for each car.
-
-    Raises:
-        StartError: the array has the wrong shape, or a row is neither finite nor all nan.
-    """
-    if starts is None:
-        return [None] * count
-    array = np.asarray(starts, dtype=np.float64)
-    if array.shape != (count, 3):
-        raise StartError(
-            f"starts: expected shape {(count, 3)} (x [m], z [m], heading [rad]), got {array.shape}"
-        )
-    drawn = [bool(np.isnan(row).all()) for row in array]
-    if not np.isfinite(array[np.logical_not(drawn)]).all():
-        raise StartError(f"starts: expected finite numbers or rows of nan, got {array.tolist()}")
-    return [None if draw else row.tolist() for draw, row in zip(drawn, array, strict=True)]

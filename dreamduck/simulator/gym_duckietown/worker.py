@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from dreamduck.common.workers import Blob, Calls
+from dreamduck.common.processes.workers import Blob, Calls
 
 Answer = tuple[dict[str, Any], Blob]
 

@@ -16,6 +16,7 @@ import tempfile
 from pathlib import Path, PurePosixPath
 
 from dreamduck.common.errors import DependencyError
+from dreamduck.common.storage import cache_folder
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +48,8 @@ class __legacy__:
 
 
 def cached_folder() -> Path:
-    """Where the fetched data lies, or will lie: in the user's cache, or that of XDG_CACHE_HOME."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(home) / "dreamduck" / f"duckietown-world-{VERSION}"
+    """Where the fetched data lies, or will lie, in the user's cache."""
+    return cache_folder() / f"duckietown-world-{VERSION}"
 
 
 def fetch() -> Path:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dreamduck.common.compiled import njit
+from dreamduck.common.kernels.compiled import njit
 from dreamduck.simulator.base import END_COLLISION, END_NONE, END_OFF_ROAD, FloatArray
 from dreamduck.simulator.maps.lanes import Lanes, tile_index
 from dreamduck.simulator.maps.map import STATIC, Map, MapObject

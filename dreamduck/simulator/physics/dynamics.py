@@ -10,7 +10,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.compiled import njit
+from dreamduck.common.kernels.compiled import njit
 from dreamduck.simulator.base import SIMULATION_RATE, FloatArray
 from dreamduck.simulator.robot import (
     ANGULAR_DRAG,
@@ -24,7 +24,7 @@ from dreamduck.simulator.robot import (
 )
 
 STEP_TIME = 1.0 / SIMULATION_RATE  # [s]
-MEMORY = 8  # commands kept; the delay is 4 or 5 steps
+COMMANDS_KEPT = 8  # the delay is 4 or 5 steps
 NO_COMMAND = -1
 TINY_TURN = 1e-8  # [rad] below it a step is straight
 

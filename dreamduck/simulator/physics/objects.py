@@ -10,7 +10,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.compiled import njit
+from dreamduck.common.kernels.compiled import njit
 from dreamduck.simulator.base import FloatArray
 from dreamduck.simulator.maps.lanes import Lanes, closest_curve_point
 from dreamduck.simulator.maps.map import CHECKERBOARD, DUCKIE, DUCKIEBOT, STATIC, TRAFFICLIGHT, Map

@@ -10,7 +10,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.compiled import njit
+from dreamduck.common.kernels.compiled import njit
 from dreamduck.simulator.base import START_TRIES, FloatArray
 from dreamduck.simulator.maps.lanes import Lanes, lane_position
 from dreamduck.simulator.maps.map import Map

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.compiled import njit
+from dreamduck.common.kernels.compiled import njit
 from dreamduck.simulator.base import END_NONE, INVALID_POSE_REWARD, FloatArray, wrapped
 from dreamduck.simulator.maps.lanes import Lanes, lane_position
 from dreamduck.simulator.physics.collisions import (
@@ -20,7 +20,13 @@ from dreamduck.simulator.physics.collisions import (
     robot_center,
     static_penalty,
 )
-from dreamduck.simulator.physics.dynamics import MEMORY, STEP_TIME, heading_of, integrate, wheel_duties
+from dreamduck.simulator.physics.dynamics import (
+    COMMANDS_KEPT,
+    STEP_TIME,
+    heading_of,
+    integrate,
+    wheel_duties,
+)
 from dreamduck.simulator.physics.objects import hits_moving_objects, moving_objects_penalty, step_objects
 
 ALIGNED_REWARD = 1.2  # upstream's constant maximal speed, times the cosine of the lane angle
@@ -81,7 +87,7 @@ def make_cars(num_cars: int, objects: FloatArray, walks: int) -> Cars:
         frame=np.zeros((n, 4)),
         velocity=np.zeros((n, 2)),
         height=np.zeros(n),
-        commands=np.zeros((n, MEMORY, 2)),
+        commands=np.zeros((n, COMMANDS_KEPT, 2)),
         steps=np.zeros(n, dtype=np.int64),
         wheel_distance=np.zeros(n),
         objects=np.tile(objects, (n, 1, 1)),
@@ -147,10 +153,10 @@ def _step_car(cars: Cars, car: int, ages: npt.NDArray[np.int8], left: float, rig
     """One step of physics of one car."""
     step = cars.steps[car]
     commands, frame, pose = cars.commands[car], cars.frame[car], cars.pose[car]
-    commands[step % MEMORY, 0], commands[step % MEMORY, 1] = left, right
+    commands[step % COMMANDS_KEPT, 0], commands[step % COMMANDS_KEPT, 1] = left, right
     used_left = used_right = 0.0
     if ages[step] >= 0:
-        then = (step - ages[step]) % MEMORY
+        then = (step - ages[step]) % COMMANDS_KEPT
         used_left, used_right = commands[then, 0], commands[then, 1]
     integrate(frame, cars.velocity[car], used_left, used_right)
     x, z = frame[2], cars.height[car] - frame[3]

@@ -17,8 +17,8 @@ from dreamduck.simulator.base import FloatArray, Frames
 from dreamduck.simulator.maps.map import Map
 from dreamduck.simulator.randomization import Appearance
 from dreamduck.simulator.render.frame import FrameBuffers, make_buffers, render_frames
+from dreamduck.simulator.render.models.textures import TileTextures, tile_textures
 from dreamduck.simulator.render.scene import Scene, build_scene
-from dreamduck.simulator.render.textures import TileTextures, tile_textures
 
 TOP_BORDER = 0.1  # [m] around the map seen from above
 TOP_TILT = 0.01  # [m] from what is straight below to where the camera above looks

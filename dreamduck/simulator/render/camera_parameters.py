@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 
-from dreamduck.common.compiled import njit
+from dreamduck.common.kernels.compiled import njit
 from dreamduck.simulator.base import FloatArray
 from dreamduck.simulator.randomization import Appearance
 from dreamduck.simulator.robot import CAMERA_FORWARD

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.compiled import njit
+from dreamduck.common.kernels.compiled import njit
 from dreamduck.simulator.base import FloatArray, Frames
 from dreamduck.simulator.randomization import Appearance
 from dreamduck.simulator.render.camera_parameters import (
@@ -22,9 +22,9 @@ from dreamduck.simulator.render.camera_parameters import (
     set_camera_above,
 )
 from dreamduck.simulator.render.ground import draw_ground
+from dreamduck.simulator.render.models.textures import TileTextures
 from dreamduck.simulator.render.raster import clear_samples, draw_triangles, resolve
 from dreamduck.simulator.render.scene import Scene
-from dreamduck.simulator.render.textures import TileTextures
 from dreamduck.simulator.render.vertices import NEAR, OUT_BLOCK, place_object, shade_vertices
 
 SIMPLIFY = 0.5  # [pixels] a mesh may be simplified by so much

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from dreamduck.common.compiled import njit
+from dreamduck.common.kernels.compiled import njit
 from dreamduck.simulator.base import Float32Array, FloatArray
 from dreamduck.simulator.render.camera_parameters import (
     COS_HEADING,
@@ -29,7 +29,7 @@ from dreamduck.simulator.render.camera_parameters import (
     TAN_HALF,
     lamp,
 )
-from dreamduck.simulator.render.textures import TileTextures
+from dreamduck.simulator.render.models.textures import TileTextures
 
 GROUND_LEVEL = -0.008  # [m], upstream's ground lies below the tiles
 GROUND_HALF = 50.0  # [m], it reaches so far from the origin

@@ -10,10 +10,10 @@ import numpy.typing as npt
 from dreamduck.common.errors import MapError
 from dreamduck.simulator.maps import assets
 from dreamduck.simulator.maps.map import CHASSIS_COLORS, TRAFFICLIGHT, Map, MapObject
-from dreamduck.simulator.render.mesh_cache import load_model
-from dreamduck.simulator.render.meshes import BLUE, RED, Material, Mesh, X, Z
+from dreamduck.simulator.render.models.mesh_cache import load_model
+from dreamduck.simulator.render.models.meshes import BLUE, RED, Material, Mesh, X, Z
+from dreamduck.simulator.render.models.textures import Atlas
 from dreamduck.simulator.render.raster import NO_TEXTURE, SIGNAL_TEXTURE
-from dreamduck.simulator.render.textures import Atlas
 from dreamduck.simulator.render.vertices import BLOCK, IN_BLOCK, corner_offsets, in_blocks
 
 CHASSIS = (

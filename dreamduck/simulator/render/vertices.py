@@ -12,7 +12,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.compiled import njit
+from dreamduck.common.kernels.compiled import njit
 from dreamduck.simulator.base import Float32Array, FloatArray
 from dreamduck.simulator.render.camera_parameters import (
     COS_HEADING,
@@ -24,7 +24,7 @@ from dreamduck.simulator.render.camera_parameters import (
     SIN_HEADING,
     SIN_PITCH,
 )
-from dreamduck.simulator.render.meshes import ATTRIBUTES, Mesh
+from dreamduck.simulator.render.models.meshes import ATTRIBUTES, Mesh
 
 NEAR = 0.04  # [m], nothing is drawn nearer
 BLOCK = 16

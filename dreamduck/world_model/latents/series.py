@@ -15,15 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import SeriesError
-from dreamduck.common.readers import (
-    PathLike,
-    fingerprint,
-    open_archive,
-    parse_json,
-    read_array,
-    read_header,
-    to_float32,
-)
+from dreamduck.common.files.archives import open_archive, read_array, read_header
+from dreamduck.common.readers import PathLike, fingerprint, parse_json, to_float32
 from dreamduck.common.storage import write_npz
 
 FILE = "series.npz"

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.products import Product
+from dreamduck.common.kernels.products import Product
 from dreamduck.world_model.dynamics import Dynamics, FloatArray, GraphStep, RecurrentState, Step, TensorStep
 from dreamduck.world_model.mdn_rnn import equations, files
 from dreamduck.world_model.mdn_rnn.layout import KIND, MDNRNNConfig, check_parameters, initial_parameters

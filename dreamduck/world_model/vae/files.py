@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from dreamduck.common.files.weights import find_dataset
 from dreamduck.common.readers import PathLike
-from dreamduck.common.weights import find_dataset
 from dreamduck.world_model.vae.layout import ENCODED, FORMAT, z_size_of
 from dreamduck.world_model.weights_format import Parameters, at_half_precision
 

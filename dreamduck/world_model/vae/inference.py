@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.products import Product
-from dreamduck.common.threads import cores
+from dreamduck.common.kernels.products import Product
+from dreamduck.common.processes.threads import cores
 from dreamduck.world_model.vae.layout import (
     CONVOLUTIONS,
     TRANSPOSED,

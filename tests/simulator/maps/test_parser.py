@@ -14,8 +14,8 @@ from dreamduck.simulator.maps import assets, obj_file
 from dreamduck.simulator.maps.map import DUCKIE, DUCKIEBOT, TRAFFICLIGHT
 from dreamduck.simulator.maps.map_yaml import read_yaml
 from dreamduck.simulator.maps.parser import load_map
-from dreamduck.simulator.render import meshes
-from dreamduck.simulator.render.textures import load_image
+from dreamduck.simulator.render.models import meshes
+from dreamduck.simulator.render.models.textures import load_image
 
 GOOD = """
 tile_size: 0.5

@@ -15,6 +15,7 @@ import pytest
 
 import dreamduck.envs
 from dreamduck.cli import encode as encode_command
+from dreamduck.common.config import replace
 from dreamduck.common.errors import ConfigError, RecordError, SeriesError
 from dreamduck.recordings import read_episode, scan, write_episode
 from dreamduck.simulator.environment import describe
@@ -71,7 +72,7 @@ def test_other_episodes_beside_it_change_no_episode(folder, path):
 
 def test_the_environment_travels_with_the_latents(folder, tmp_path):
     vision = WorldModel.load(folder / "weights").vae
-    told = [describe(RoadConfig(frame_skip=skip)) for skip in (4, 4, 6)]
+    told = [describe(replace(RoadConfig(), frame_skip=skip)) for skip in (4, 4, 6)]
     write_episode(tmp_path / "1.npz", episode(5, 1))  # an old one, which does not tell
     for seed, one in enumerate(told[:2], start=2):
         write_episode(tmp_path / f"{seed}.npz", episode(5, seed, environment=one))

@@ -1,0 +1,1 @@
+"""Forms of files: archives of arrays, and weights."""

@@ -1,0 +1,1 @@
+"""Code that is compiled by numba, with its cache, and products of small matrices."""

@@ -1,0 +1,160 @@
+"""Products of small matrices with the calling thread alone.
+
+numpy's OpenBLAS wakes all cores for products that one core takes microseconds for, and its threads wait for
+one another by spinning: beside other work a product then takes a hundred times longer. Its limit is one
+number for the whole process, which threads cannot set and put back without disturbing one another. So the
+worlds' products are compiled here. A row's bits depend neither on the rows beside it nor on the number of
+threads; only large batches are spread over the cores."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.common.kernels.compiled import njit
+from dreamduck.common.processes.threads import cores
+
+FloatArray = npt.NDArray[np.float32]
+
+WIDTH = 64  # columns that are summed together, while they lie in the fastest cache
+ROWS = 4  # rows that share what is read of the weights
+PANEL = 64  # rows that stay in the second cache while the weights pass by
+WORK_PER_THREAD = 1 << 25  # multiplications that are worth a thread: about a millisecond
+FAST = {"contract", "nsz"}  # a product and a sum in one instruction
+
+
+class Product:
+    """`x @ weights + bias` for weights that stay.
+
+    Args:
+        weights: (K, N).
+        bias: (N,), 0 by default.
+        spread: whether large batches are spread over the cores; False where the caller does that.
+    """
+
+    def __init__(
+        self, weights: npt.ArrayLike, bias: npt.ArrayLike | None = None, spread: bool = True
+    ) -> None:
+        self._spread = spread
+        given = np.asarray(weights, np.float32)
+        self.inner, self.columns = given.shape
+        count = -(-self.columns // WIDTH)
+        self._packed = np.zeros((count, self.inner * WIDTH), np.float32)
+        for block, packed in enumerate(self._packed.reshape(count, self.inner, WIDTH)):
+            part = given[:, block * WIDTH : (block + 1) * WIDTH]
+            packed[:, : part.shape[1]] = part
+        self._bias = np.zeros(self.columns, np.float32)
+        if bias is not None:
+            self._bias[:] = bias
+
+    def __call__(self, x: npt.NDArray[Any]) -> FloatArray:
+        """The product.
+
+        Args:
+            x: (B, K) float32.
+        Returns:
+            (B, N) float32.
+        """
+        x = np.ascontiguousarray(x, np.float32)
+        if x.ndim != 2 or x.shape[1] != self.inner:
+            raise ValueError(f"product: expected (B, {self.inner}), got {x.shape}")
+        out = np.empty((len(x), self.columns), np.float32)
+        work = len(x) * self.inner * self.columns
+        workers = min(work // WORK_PER_THREAD, cores(), len(x) // ROWS) if self._spread else 1
+        if workers < 2:
+            _multiply(x, self._packed, self._bias, out)
+            return out
+        edges = np.linspace(0, len(x), workers + 1).astype(int)
+        parts = [
+            (x[first:last], self._packed, self._bias, out[first:last])
+            for first, last in itertools.pairwise(edges)
+        ]
+        # Quicker than a pool: the calling thread takes a part itself.
+        threads = [threading.Thread(target=_multiply, args=part) for part in parts[1:]]
+        for thread in threads:
+            thread.start()
+        _multiply(*parts[0])
+        for thread in threads:
+            thread.join()
+        return out
+
+
+@njit(nogil=True, fastmath=FAST)
+def _multiply(x: FloatArray, packed: FloatArray, bias: FloatArray, out: FloatArray) -> None:
+    """Set out (B, N) to x (B, K) times packed weights (blocks, K * WIDTH), plus bias (N,)."""
+    rows, columns = out.shape
+    sums = np.empty(ROWS * WIDTH, np.float32)
+    for panel in range(0, rows, PANEL):
+        last = min(panel + PANEL, rows)
+        for block in range(len(packed)):
+            first = block * WIDTH
+            count = min(WIDTH, columns - first)
+            row = panel
+            while row + ROWS <= last:
+                _four_rows(sums, x[row], x[row + 1], x[row + 2], x[row + 3], packed[block])
+                for r in range(ROWS):
+                    for j in range(count):
+                        out[row + r, first + j] = sums[r * WIDTH + j] + bias[first + j]
+                row += ROWS
+            while row < last:
+                _one_row(sums, x[row], packed[block])
+                for j in range(count):
+                    out[row, first + j] = sums[j] + bias[first + j]
+                row += 1
+
+
+# In the loops over j the distances in memory are constants: so the compiler sees that nothing overlaps,
+# and takes eight columns at a time. Both functions add a row's terms in one order.
+
+
+@njit(nogil=True, fastmath=FAST)
+def _four_rows(
+    sums: FloatArray, xa: FloatArray, xb: FloatArray, xc: FloatArray, xd: FloatArray, weights: FloatArray
+) -> None:
+    """Sums (4 * WIDTH,) for four rows (K,) of x; weights (K * WIDTH,)."""
+    sums[:] = 0
+    inner, k = len(xa), 0
+    while k + 4 <= inner:
+        a0, a1, a2, a3 = xa[k], xa[k + 1], xa[k + 2], xa[k + 3]
+        b0, b1, b2, b3 = xb[k], xb[k + 1], xb[k + 2], xb[k + 3]
+        c0, c1, c2, c3 = xc[k], xc[k + 1], xc[k + 2], xc[k + 3]
+        d0, d1, d2, d3 = xd[k], xd[k + 1], xd[k + 2], xd[k + 3]
+        part = weights[k * WIDTH : (k + 4) * WIDTH]
+        for j in range(WIDTH):
+            w0, w1, w2, w3 = part[j], part[WIDTH + j], part[2 * WIDTH + j], part[3 * WIDTH + j]
+            sums[j] = sums[j] + a0 * w0 + a1 * w1 + a2 * w2 + a3 * w3
+            sums[WIDTH + j] = sums[WIDTH + j] + b0 * w0 + b1 * w1 + b2 * w2 + b3 * w3
+            sums[2 * WIDTH + j] = sums[2 * WIDTH + j] + c0 * w0 + c1 * w1 + c2 * w2 + c3 * w3
+            sums[3 * WIDTH + j] = sums[3 * WIDTH + j] + d0 * w0 + d1 * w1 + d2 * w2 + d3 * w3
+        k += 4
+    while k < inner:
+        part = weights[k * WIDTH : (k + 1) * WIDTH]
+        for j in range(WIDTH):
+            sums[j] = sums[j] + xa[k] * part[j]
+            sums[WIDTH + j] = sums[WIDTH + j] + xb[k] * part[j]
+            sums[2 * WIDTH + j] = sums[2 * WIDTH + j] + xc[k] * part[j]
+            sums[3 * WIDTH + j] = sums[3 * WIDTH + j] + xd[k] * part[j]
+        k += 1
+
+
+@njit(nogil=True, fastmath=FAST)
+def _one_row(sums: FloatArray, xa: FloatArray, weights: FloatArray) -> None:
+    """Sums (WIDTH,) for one row (K,) of x; weights (K * WIDTH,)."""
+    sums[:WIDTH] = 0
+    inner, k = len(xa), 0
+    while k + 4 <= inner:
+        a0, a1, a2, a3 = xa[k], xa[k + 1], xa[k + 2], xa[k + 3]
+        part = weights[k * WIDTH : (k + 4) * WIDTH]
+        for j in range(WIDTH):
+            w0, w1, w2, w3 = part[j], part[WIDTH + j], part[2 * WIDTH + j], part[3 * WIDTH + j]
+            sums[j] = sums[j] + a0 * w0 + a1 * w1 + a2 * w2 + a3 * w3
+        k += 4
+    while k < inner:
+        part = weights[k * WIDTH : (k + 1) * WIDTH]
+        for j in range(WIDTH):
+            sums[j] = sums[j] + xa[k] * part[j]
+        k += 1

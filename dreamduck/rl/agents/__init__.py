@@ -1,0 +1,1 @@
+"""Agents: their networks and policies, their files, their checkpoints."""

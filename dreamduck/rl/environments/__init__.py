@@ -1,0 +1,1 @@
+"""Environments of any Gymnasium id, as Stable-Baselines3 takes them."""

@@ -1,0 +1,67 @@
+"""Settings of a search; the names are the original's where it has them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from dreamduck.common.config import check, option
+from dreamduck.common.errors import ConfigError
+from dreamduck.search.cma_es import EvolutionConfig
+from dreamduck.world_model.dynamics import BEGINNINGS
+
+SEED_MODES = ("antithetic", "independent", "common")
+# Settings that may differ when a run resumes: they say how long, not what.
+FREE = ("generations", "time_limit")
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchConfig(EvolutionConfig):
+    """Settings of a search; the names are the original's where it has them."""
+
+    num_worker: int = option(64, "workers to count the population by", low=1, flags=("-n",))
+    num_worker_trial: int = option(1, "candidates for each of them", low=1, flags=("-t",))
+    num_episode: int = option(16, "episodes for each candidate", low=1)
+    eval_steps: int = option(25, "evaluate the mean after every so many generations", low=1)
+    seed_start: int = option(111, "seed of the whole run", low=0, flags=("-s",))
+    seeds: str = option(
+        "antithetic",
+        "episodes of candidates i and i + P/2 are the same, each has its own, or all have the same",
+        choices=SEED_MODES,
+    )
+    generations: int = option(100, "stop after so many; 0 for no end", low=0)
+    time_limit: float = option(0.0, "stop after so long, this start alone; 0 for no end", unit="s", low=0.0)
+    max_steps: int = option(1000, "an episode is cut after so many steps", low=1)
+    cap_time: int = option(
+        0, "1 cuts episodes at twice the mean length of the generation before", choices=(0, 1)
+    )
+    block: int = option(0, "candidates evaluated in one call; 0 chooses", low=0)
+    end_cost: float = option(
+        0.0,
+        "taken off the return of an episode that ends before it is cut, for what is lost beyond it",
+        low=0.0,
+    )
+    beginning: str = option(
+        "midway", "dreams begin as recorded episodes do, or anywhere in them", choices=BEGINNINGS
+    )
+    components: int = option(
+        0, "search along so many principal components of what is seen; 0: every weight by itself", low=0
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self)
+        if self.population < 2:
+            raise ConfigError(
+                f"population: expected 2 or more, got {self.num_worker} workers times "
+                f"{self.num_worker_trial}; give a greater -n or -t"
+            )
+        if self.seeds == "antithetic" and self.population % 2:
+            raise ConfigError(
+                f"population: antithetic seeds need an even number, got {self.population}; "
+                "choose another -n or -t, or --seeds independent"
+            )
+
+    @property
+    def population(self) -> int:
+        """P, candidates in a generation."""
+        return self.num_worker * self.num_worker_trial

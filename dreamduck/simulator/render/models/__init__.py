@@ -1,0 +1,1 @@
+"""Meshes and images, as the renderer reads them."""
