@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 _told: set[str] = set()  # fingerprints of the weights that something was said about
 
 ACTION_SIZE = 2  # throttle and steering
-STEP_TIME = 0.1  # [s], where the card has none
+STEP_TIME = 0.1  # [s], where the dynamics' card has none
 OBSERVATION_LIMIT = 50.0  # the original's
 
 

@@ -1,8 +1,8 @@
 """The world model: a VAE, an MDN-RNN, and dreams in what they predict (Ha & Schmidhuber 2018).
 
 `WorldModel` opens a folder and is all that its users need. Frames become latents (`vae`), recorded
-episodes become series of latents (`latents`), the MDN-RNN learns from those what comes next (`mdn_rnn`),
-and dreams run on its predictions (`imagination`)."""
+episodes become series of latents (`latents`), dynamics learn from those what comes next (`dynamics` has
+their interface, `mdn_rnn` the first kind), and dreams run on their predictions (`imagination`)."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.files import weights
 from dreamduck.common.errors import WeightsError
+from dreamduck.common.files import weights
 from dreamduck.common.readers import PathLike, fingerprint, fingerprint_of, to_float32
 
 Parameters = dict[str, npt.NDArray[np.float32]]
