@@ -45,12 +45,13 @@ def left_turns(road: Map) -> float:
     directions = np.diff(routes.points, axis=1)
     cross = directions[:, 0, 0] * directions[:, -1, 1] - directions[:, 0, 1] * directions[:, -1, 0]
     turns = np.arctan2(-cross, (directions[:, 0] * directions[:, -1]).sum(axis=1))
-    curve, found = 0, list[float]()
+    curve = 0
+    found: list[float] = []
     while curve >= 0 and len(found) < FOLLOWED:
-        found.append(turns[curve])
-        curve = routes.after[curve]
-    left, right = np.sum(np.array(found) > TURN), np.sum(np.array(found) < -TURN)
-    return float(left / max(left + right, 1))
+        found.append(float(turns[curve]))
+        curve = int(routes.after[curve])
+    turned = [turn > 0 for turn in found if abs(turn) > TURN]
+    return sum(turned) / max(len(turned), 1)
 
 
 def variety() -> dict[str, Any]:

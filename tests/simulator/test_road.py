@@ -42,7 +42,7 @@ class FakeSimulator:
         rows = [dataclasses.asdict(state_of(pose=[[x, 2.0, 0.0]])) for x in self.x]
         return CarState(**{k: np.concatenate([r[k] for r in rows]) for k in rows[0]})
 
-    def reset(self, seeds, starts=None, cars=None):
+    def reset(self, seeds, starts=None, cars=None, variations=None):
         self.x[slice(None) if cars is None else cars] = seeds
         return self.state()
 
