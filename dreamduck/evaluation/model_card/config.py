@@ -1,0 +1,87 @@
+"""Settings of the evaluation card, and the sample sizes of the full and the short card."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+from dreamduck.common.config import check, option
+from dreamduck.common.errors import ConfigError
+from dreamduck.world_model.imagination import TEMPERATURE
+
+VERSION = 1  # of `card/model.json`
+HORIZONS = (0.5, 1.0, 2.0, 3.0, 5.0)  # [s], of the state
+MIN_EPISODES = 4
+
+
+class Sizes(NamedTuple):
+    """Sample sizes of a card.
+
+    Attributes:
+        train_episodes: that the probes learn from.
+        held_out_episodes: that the sections measure on.
+        unseen_episodes: likewise, on maps never recorded.
+        episode_steps: longest episode that the card records.
+        probe_epochs: passes over the probes' training frames.
+        steering_starts: states that commands start from.
+        steering_dreams: dreams of each start and command.
+        still_starts: states that standing still starts from.
+    """
+
+    train_episodes: int
+    held_out_episodes: int
+    unseen_episodes: int
+    episode_steps: int
+    probe_epochs: int
+    steering_starts: int
+    steering_dreams: int
+    still_starts: int
+
+
+FULL = Sizes(
+    train_episodes=120,
+    held_out_episodes=80,
+    unseen_episodes=40,
+    episode_steps=150,
+    probe_epochs=12,
+    steering_starts=24,
+    steering_dreams=8,
+    still_starts=48,
+)
+SHORT = Sizes(
+    train_episodes=48,
+    held_out_episodes=24,
+    unseen_episodes=12,
+    episode_steps=120,
+    probe_epochs=6,
+    steering_starts=8,
+    steering_dreams=4,
+    still_starts=12,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelCardConfig:
+    """What is evaluated, on which episodes, and how thoroughly."""
+
+    weights: str = option("", "folder of the world model; the one that ships by default", flags=("-w",))
+    records: str = option("", "folder of recorded episodes; by default the card records its own")
+    out: str = option("card", "folder for model.json, model.md and the figures")
+    compare: tuple[str, ...] = option((), "folders of world models to put side by side")
+    short: bool = option(False, "smaller samples: minutes instead of a quarter of an hour")
+    seed: int = option(0, "decides the recorded episodes and all dreams", low=0, high=2**31 - 1)
+    temperature: float = option(TEMPERATURE, "uncertainty of the dream", above=0.0, flags=("--temp",))
+    episodes: int = option(0, "held-out episodes to measure on; 0: as many as the card's size", low=0)
+    dreams: int = option(16, "dreams of each held-out episode", low=2)
+    warmup: int = option(20, "real frames before a dream", unit="frames", low=1)
+
+    def __post_init__(self) -> None:
+        check(self)
+        if 0 < self.episodes < MIN_EPISODES:
+            raise ConfigError(f"episodes: expected at least {MIN_EPISODES}, got {self.episodes}")
+
+    @property
+    def sizes(self) -> Sizes:
+        """The sample sizes."""
+        found = SHORT if self.short else FULL
+        return found._replace(held_out_episodes=self.episodes) if self.episodes else found
