@@ -26,6 +26,8 @@ class Sizes(NamedTuple):
         steering_starts: states that commands start from.
         steering_dreams: dreams of each start and command.
         still_starts: states that standing still starts from.
+        distribution_episodes: of each driver whose frames are compared.
+        distribution_seconds: at which they are compared [s].
     """
 
     train_episodes: int
@@ -36,6 +38,8 @@ class Sizes(NamedTuple):
     steering_starts: int
     steering_dreams: int
     still_starts: int
+    distribution_episodes: int
+    distribution_seconds: tuple[float, ...]
 
 
 FULL = Sizes(
@@ -47,6 +51,8 @@ FULL = Sizes(
     steering_starts=24,
     steering_dreams=8,
     still_starts=48,
+    distribution_episodes=144,
+    distribution_seconds=(1.0, 5.0, 10.0, 30.0, 60.0),
 )
 SHORT = Sizes(
     train_episodes=48,
@@ -57,6 +63,8 @@ SHORT = Sizes(
     steering_starts=8,
     steering_dreams=4,
     still_starts=12,
+    distribution_episodes=48,
+    distribution_seconds=(1.0, 5.0, 10.0, 30.0),
 )
 
 
