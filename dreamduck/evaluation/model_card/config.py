@@ -26,6 +26,8 @@ class Sizes(NamedTuple):
         steering_starts: states that commands start from.
         steering_dreams: dreams of each start and command.
         still_starts: states that standing still starts from.
+        driver_episodes: of each driver in the ranking, on the road and in the dream.
+        driver_seconds: after which these are cut [s].
     """
 
     train_episodes: int
@@ -36,6 +38,8 @@ class Sizes(NamedTuple):
     steering_starts: int
     steering_dreams: int
     still_starts: int
+    driver_episodes: int
+    driver_seconds: float
 
 
 FULL = Sizes(
@@ -47,6 +51,8 @@ FULL = Sizes(
     steering_starts=24,
     steering_dreams=8,
     still_starts=48,
+    driver_episodes=100,
+    driver_seconds=60.0,
 )
 SHORT = Sizes(
     train_episodes=48,
@@ -57,6 +63,8 @@ SHORT = Sizes(
     steering_starts=8,
     steering_dreams=4,
     still_starts=12,
+    driver_episodes=10,
+    driver_seconds=20.0,
 )
 
 
