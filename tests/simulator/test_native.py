@@ -387,3 +387,13 @@ def test_the_expert_goes_on_for_long():
     for _ in range(300):
         state = sim.step(expert(state) * (1.0, 3.14))
         assert (state.end == END_NONE).all()
+
+
+def test_frames_of_some_cars_are_those_of_all():
+    cars = simulator("loop_dyn_duckiebots", 5, domain_rand=True)
+    cars.reset([4, 5, 6, 7, 8])
+    cars.step(np.full((5, 2), 0.4))
+    chosen = np.array([3, 0])
+    np.testing.assert_array_equal(cars.frames(cars=chosen), cars.frames()[chosen])
+    with pytest.raises(ConfigError, match=r"\(2, 64, 64, 3\)"):
+        cars.frames(np.zeros((5, 64, 64, 3), np.uint8), chosen)

@@ -28,6 +28,10 @@ class Sizes(NamedTuple):
         steering_starts: states that commands start from.
         steering_dreams: dreams of each start and command.
         still_starts: states that standing still starts from.
+        distribution_episodes: of each driver whose frames are compared.
+        distribution_seconds: at which they are compared [s].
+        driver_episodes: of each driver in the ranking, on the road and in the dream.
+        driver_seconds: after which these are cut [s].
     """
 
     train_episodes: int
@@ -39,6 +43,10 @@ class Sizes(NamedTuple):
     steering_starts: int
     steering_dreams: int
     still_starts: int
+    distribution_episodes: int
+    distribution_seconds: tuple[float, ...]
+    driver_episodes: int
+    driver_seconds: float
 
 
 FULL = Sizes(
@@ -51,6 +59,10 @@ FULL = Sizes(
     steering_starts=24,
     steering_dreams=8,
     still_starts=48,
+    distribution_episodes=144,
+    distribution_seconds=(1.0, 5.0, 10.0, 30.0, 60.0),
+    driver_episodes=100,
+    driver_seconds=60.0,
 )
 SHORT = Sizes(
     train_episodes=48,
@@ -62,6 +74,10 @@ SHORT = Sizes(
     steering_starts=8,
     steering_dreams=4,
     still_starts=12,
+    distribution_episodes=48,
+    distribution_seconds=(1.0, 5.0, 10.0, 30.0),
+    driver_episodes=10,
+    driver_seconds=20.0,
 )
 
 

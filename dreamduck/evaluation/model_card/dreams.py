@@ -42,6 +42,7 @@ class OpenLoop(NamedTuple):
     h: FloatArray  # (N, S, T, H), seen together with z
     reward: FloatArray  # (N, S, T), of the step if the episode goes on
     end: FloatArray  # (N, S, T), probability that the episode ends with the step
+    end_reward: FloatArray  # (N, S, T), of the step if it ends the episode
 
 
 class ClosedLoop(NamedTuple):
@@ -124,13 +125,14 @@ class Dreams:
         rows = count * dreams
         found = OpenLoop(
             *(np.empty((rows, steps, size), np.float32) for size in (z_size, hidden)),
-            *(np.empty((rows, steps), np.float32) for _ in range(2)),
+            *(np.empty((rows, steps), np.float32) for _ in range(3)),
         )
         for t in range(steps):
             taken = np.repeat(action[:, shown - 1 + t], dreams, axis=0)
             now, state, prediction = self._step(now, taken, state, random)
             found.z[:, t], found.h[:, t] = now, state.h
             found.reward[:, t], found.end[:, t] = prediction.reward, prediction.end
+            found.end_reward[:, t] = prediction.end_reward
         return OpenLoop(*(part.reshape(count, dreams, *part.shape[1:]) for part in found))
 
     def closed_loop(
