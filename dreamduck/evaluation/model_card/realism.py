@@ -118,9 +118,7 @@ def realism(
     def auc(episodes: IntArray) -> float:
         parts = np.concatenate([rows[e] for e in episodes])
         return float(
-            np.mean(
-                [roc_auc(scores[p], truth[p]) for p in (parts[fold[parts] == f] for f in range(FOLDS))]
-            )
+            np.mean([roc_auc(scores[p], truth[p]) for p in (parts[fold[parts] == f] for f in range(FOLDS))])
         )
 
     return bootstrap(auc, len(names), seed)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.seeding import derive
 from dreamduck.evaluation.model_card.bootstrap import IntArray
-from dreamduck.evaluation.model_card.collection import road_config
 from dreamduck.evaluation.model_card.dreams import Dreams
-from dreamduck.simulator.road import Road
+from dreamduck.simulator.road import Road, RoadConfig
 from dreamduck.world_model.imagination.perception import Perception
 from dreamduck.world_model.mdn_rnn.layout import FloatArray
-from dreamduck.world_model.vae.layout import FRAME_SHAPE, Frames
 
 # z (B, Z), h (B, H), step, numbers of the episodes (B,) -> actions (B, A)
 EpisodePolicy = Callable[[FloatArray, FloatArray, int, IntArray], npt.ArrayLike]
@@ -28,40 +26,34 @@ class RoadTrace(NamedTuple):
     h: FloatArray  # (E, T, H), likewise
     action: FloatArray  # (E, T, A)
     length: IntArray  # (E,), steps up to the end, the ending one included
-    frames: dict[int, Frames]  # (E, 64, 64, 3), before the steps that were asked for
 
 
 def drive_road(
     dreams: Dreams,
     policy: EpisodePolicy,
-    environment: dict[str, Any],
-    maps: Sequence[str],
+    roads: Sequence[RoadConfig],
     episodes: int,
     steps: int,
-    kept: Collection[int],
     seed: int,
 ) -> RoadTrace:
-    """Drive on several maps in turn.
+    """One episode after the other, each on the next map.
 
     Args:
         dreams: the world model that the policy sees through.
         policy: what acts.
-        environment: what a step means to the model.
-        maps: that the episodes take in turn.
+        roads: that the episodes take in turn.
         episodes: E.
         steps: T, after which an episode is cut.
-        kept: the steps whose frames are kept.
         seed: of the starts.
     """
     z_size, actions, hidden = dreams.sizes
     sizes = (z_size, hidden, actions)
     z, h, action = (np.zeros((episodes, steps, size), np.float32) for size in sizes)
-    frames = {step: np.zeros((episodes, *FRAME_SHAPE), np.uint8) for step in kept}
-    found = RoadTrace(z, h, action, np.zeros(episodes, np.int64), frames)
-    for number, name in enumerate(maps):
-        here = np.arange(number, episodes, len(maps))
+    found = RoadTrace(z, h, action, np.zeros(episodes, np.int64))
+    for number, config in enumerate(roads):
+        here = np.arange(number, episodes, len(roads))
         if len(here):
-            road = Road(road_config(environment, name), len(here))
+            road = Road(config, len(here))
             try:
                 _drive(dreams, policy, road, here, [derive(seed, int(e)) for e in here], found)
             finally:
@@ -84,18 +76,16 @@ def _drive(
     cars = np.arange(len(episodes))  # still driving
     actions = np.zeros((len(episodes), found.action.shape[2]), np.float32)
     for step in range(found.z.shape[1]):
-        seen, rows = road.frames(), episodes[cars]
+        frames, rows = road.frames(cars=cars), episodes[cars]
         if step:
-            perception.step(seen[cars], actions[cars], cars)
+            perception.step(frames, actions[cars], cars)
         else:
-            perception.reset(seen)
+            perception.reset(frames)
         z, h = perception.z[cars], perception.state.h[cars]
         actions[:] = 0
         actions[cars] = np.clip(np.asarray(policy(z, h, step, rows), np.float32), -1, 1)
         found.z[rows, step], found.h[rows, step], found.action[rows, step] = z, h, actions[cars]
         found.length[rows] = step + 1
-        if step in found.frames:
-            found.frames[step][rows] = seen[cars]
         cars = cars[~road.step(actions).terminated[cars]]
         if not len(cars):
             break
