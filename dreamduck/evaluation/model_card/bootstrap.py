@@ -48,17 +48,23 @@ def bootstrap(
     return Estimate(number(value), number(low), number(high), episodes)
 
 
-def bootstrap_mean(values: npt.NDArray[Any], seed: int, rounds: int = ROUNDS) -> Estimate:
-    """The mean of one figure for each episode.
+def bootstrap_mean(
+    values: npt.NDArray[Any], seed: int, episode: npt.NDArray[Any] | None = None, rounds: int = ROUNDS
+) -> Estimate:
+    """The mean of some values, resampled by the episodes that they are of.
 
     Args:
-        values: (E,); nan is left out.
+        values: (N,); nan is left out.
         seed: of the resampling.
+        episode: (N,) the number of each value's episode; one value for each episode by default.
         rounds: how often the episodes are resampled.
     """
-    known = np.asarray(values, np.float64)
-    known = known[np.isfinite(known)]
-    return bootstrap(lambda chosen: float(known[chosen].mean()), len(known), seed, rounds)
+    found = np.asarray(values, np.float64)
+    known = np.isfinite(found)
+    labels = np.arange(len(found)) if episode is None else np.asarray(episode)
+    places = np.unique(labels[known], return_inverse=True)[1]
+    sums, counts = np.bincount(places, found[known]), np.bincount(places)
+    return bootstrap(lambda e: float(sums[e].sum() / counts[e].sum()), len(sums), seed, rounds)
 
 
 def number(value: float) -> float | None:

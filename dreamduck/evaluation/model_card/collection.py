@@ -95,40 +95,39 @@ def _record(
     here, sizes = set(map_names()), config.sizes
     maps = tuple(name for name in seen if name in here) or DEFAULT_MAPS
     unseen_maps = tuple(name for name in UNSEEN_MAPS if name in here and name not in known)[:2]
-    groups = []
-    for number, (names, count) in enumerate(
-        (
-            (maps, sizes.train_episodes),
-            (maps, sizes.held_out_episodes),
-            (unseen_maps, sizes.unseen_episodes),
+    first = sizes.train_episodes
+    counts = {maps: first + sizes.held_out_episodes, unseen_maps: sizes.unseen_episodes}
+    made = [
+        _drive(
+            RecorderConfig(
+                road=road_config(environment, maps[0]),
+                maps=names,
+                seed=FIRST_SEED + derive(config.seed, KEY),
+                max_trials=count,
+                max_frames=sizes.episode_steps,
+            )
         )
-    ):
-        seed = FIRST_SEED + derive(config.seed, KEY, number)
-        settings = RecorderConfig(
-            road=road_config(environment, maps[0]),
-            maps=names,
-            seed=seed,
-            max_trials=max(count, 1),
-            max_frames=sizes.episode_steps,
-        )
-        groups.append(_drive(settings, count) if names else [])
+        for names, count in counts.items()
+        if names
+    ]
+    groups = made[0][:first], made[0][first:], made[1] if unseen_maps else []
     source = {"recorded": True, "maps": list(maps), "unseen_maps": list(unseen_maps)}
     return Recorded(*groups, environment, {**source, **_described(groups)})
 
 
-def _drive(settings: RecorderConfig, count: int) -> list[Episode]:
+def _drive(settings: RecorderConfig) -> list[Episode]:
     """Record without writing files."""
     made: dict[int, Episode] = {}
     names = settings.map_names
     for number, name in enumerate(progress(names, desc="recording", unit="map")):
-        here = range(number, count, len(names))
+        here = range(number, settings.max_trials, len(names))
         if here:
             recorder = MapRecorder(settings, name, min(settings.cars, len(here)))
             try:
                 made |= dict(recorder.run(here))
             finally:
                 recorder.close()
-    return [made[episode] for episode in range(count)]
+    return [made[episode] for episode in range(settings.max_trials)]
 
 
 def _read(models: Sequence[WorldModel], known: Sequence[str], config: ModelCardConfig) -> Recorded:

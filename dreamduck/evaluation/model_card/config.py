@@ -11,6 +11,7 @@ from dreamduck.world_model.imagination import TEMPERATURE
 
 VERSION = 1  # of `card/model.json`
 HORIZONS = (0.5, 1.0, 2.0, 3.0, 5.0)  # [s], of the state
+LAG = 0.5  # [s] between the frames that motion is read from
 MIN_EPISODES = 4
 
 
@@ -23,6 +24,7 @@ class Sizes(NamedTuple):
         unseen_episodes: likewise, on maps never recorded.
         episode_steps: longest episode that the card records.
         probe_epochs: passes over the probes' training frames.
+        horizon_windows: dreamt parts of each held-out episode, at most.
         steering_starts: states that commands start from.
         steering_dreams: dreams of each start and command.
         still_starts: states that standing still starts from.
@@ -37,6 +39,7 @@ class Sizes(NamedTuple):
     unseen_episodes: int
     episode_steps: int
     probe_epochs: int
+    horizon_windows: int
     steering_starts: int
     steering_dreams: int
     still_starts: int
@@ -52,6 +55,7 @@ FULL = Sizes(
     unseen_episodes=40,
     episode_steps=150,
     probe_epochs=12,
+    horizon_windows=2,
     steering_starts=24,
     steering_dreams=8,
     still_starts=48,
@@ -66,6 +70,7 @@ SHORT = Sizes(
     unseen_episodes=12,
     episode_steps=120,
     probe_epochs=6,
+    horizon_windows=1,
     steering_starts=8,
     steering_dreams=4,
     still_starts=12,

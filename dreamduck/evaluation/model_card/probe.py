@@ -16,18 +16,18 @@ from dreamduck.evaluation.model_card.bootstrap import IntArray, bootstrap
 from dreamduck.evaluation.model_card.config import ModelCardConfig
 from dreamduck.evaluation.model_card.data import RealData, RealEpisodes
 from dreamduck.evaluation.model_card.dreams import Dreams
+from dreamduck.evaluation.model_card.motion_probe import MotionProbe, fit_motion, halved, motion_scores
 from dreamduck.evaluation.model_card.probe_network import (
     HIDDEN,
-    NUMBERS,
     ProbeNetwork,
     feature_network,
     frame_network,
 )
 from dreamduck.evaluation.model_card.road_ahead import AHEAD
 from dreamduck.world_model.mdn_rnn.layout import FloatArray
-from dreamduck.world_model.vae.layout import Frames
 
 FRAME_PROBE, FEATURE_PROBE = 1, 2  # streams of their seeds
+OUTPUTS = (4, len(AHEAD))  # offset, sine and cosine of the angle, speed; classes of the road ahead
 QUANTITIES = ("lane_dist", "lane_angle", "speed")
 NO_TELEMETRY = "the recordings hold no telemetry"
 
@@ -79,8 +79,8 @@ class Probe:
 
     def _decoded(self, outputs: FloatArray) -> ProbedState:
         offset, speed = self._scale
-        logits = outputs[:, NUMBERS:] - outputs[:, NUMBERS:].max(axis=1, keepdims=True)
-        likely = np.exp(logits)
+        logits = outputs[:, OUTPUTS[0] :]
+        likely = np.exp(logits - logits.max(axis=1, keepdims=True))
         return ProbedState(
             outputs[:, 0] * np.float32(offset),
             np.arctan2(outputs[:, 1], outputs[:, 2]),
@@ -90,10 +90,11 @@ class Probe:
 
 
 class Probes(NamedTuple):
-    """The two probes of a model."""
+    """The probes of a model."""
 
     frame: Probe  # of frames
     zh: Probe  # of [z, h]
+    motion: MotionProbe  # of two frames
 
     def state(self, dreams: Dreams, z: FloatArray, h: FloatArray) -> ProbedState:
         """The state that dreams show: from their frames, and the speed, which no frame shows, from [z, h].
@@ -107,14 +108,8 @@ class Probes(NamedTuple):
         return self.frame.predict(dreams.decode(z))._replace(speed=speed)
 
 
-def halved(frames: Frames) -> FloatArray:
-    """Frames (N, 64, 64, 3) at half their size, (N, 32, 32, 3), in [0, 255]."""
-    found: FloatArray = frames.reshape(len(frames), 32, 2, 32, 2, 3).mean(axis=(2, 4), dtype=np.float32)
-    return found
-
-
 def fit_probes(dreams: Dreams, data: RealData, config: ModelCardConfig) -> Probes | None:
-    """Train both probes on the episodes for it; None where there is no telemetry.
+    """Train the probes on the episodes for it; None where there is no telemetry.
 
     Args:
         dreams: of the world model.
@@ -141,16 +136,17 @@ def fit_probes(dreams: Dreams, data: RealData, config: ModelCardConfig) -> Probe
 
     seed = derive(config.seed, FRAME_PROBE)
     pixels = (np.float32(127.5), np.float32(127.5))
-    frames = np.concatenate([train.frames[known], dreams.decode(train.z[known])])
-    network = frame_network(seed)
+    decoded = dreams.decode(train.z)
+    frames = np.concatenate([train.frames[known], decoded[known]])
+    network = frame_network(3, OUTPUTS, seed)
     probe = Probe(network, *pixels, scale)
     network.fit(probe._rows(frames), np.tile(numbers, (2, 1)), np.tile(classes, 2), epochs)
 
     features = episode_features(dreams, train)[known]
-    network = feature_network(features.shape[1], derive(config.seed, FEATURE_PROBE))
+    network = feature_network(features.shape[1], OUTPUTS, derive(config.seed, FEATURE_PROBE))
     other = Probe(network, features.mean(axis=0), features.std(axis=0) + np.float32(1e-3), scale)
     network.fit(other._rows(features), numbers, classes, 2 * epochs)
-    return Probes(probe, other)
+    return Probes(probe, other, fit_motion(train, decoded, data.environment, config))
 
 
 def episode_features(dreams: Dreams, real: RealEpisodes) -> FloatArray:
@@ -180,12 +176,14 @@ def probe(dreams: Dreams, data: RealData, probes: Probes | None, config: ModelCa
         if real is None or real.telemetry is None:
             found[name] = {"left_out": "no episodes on maps never recorded, with telemetry"}
             continue
+        decoded = dreams.decode(real.z)
         states = {
             "frame": probes.frame.predict(real.frames),
-            "reconstruction": probes.frame.predict(dreams.decode(real.z)),
+            "reconstruction": probes.frame.predict(decoded),
             "zh": probes.zh.predict(episode_features(dreams, real)),
         }
         scores = {source: agreement(real, state, config.seed) for source, state in states.items()}
+        scores["motion"] = motion_scores(probes.motion, real, decoded, data.environment, config.seed)
         found[name] = {"episodes": len(real), "steps": len(real.z), **scores}
     return found
 

@@ -16,8 +16,6 @@ from dreamduck.common.seeding import derive, generator
 
 FloatArray = npt.NDArray[np.float32]
 
-OUTPUTS = 8  # offset, sine and cosine of the angle, speed; four classes of road ahead
-NUMBERS = 4  # of the outputs that are regressed
 HIDDEN = 64  # units before the outputs: the probe's features
 BATCH, PREDICTED = 128, 512  # rows of a training step, and of a prediction
 LEARNING_RATE, WEIGHT_DECAY = 2e-3, 1e-3
@@ -31,25 +29,26 @@ class ProbeNetwork:
     Args:
         layers: from the inputs to `HIDDEN` features.
         inputs: the shape of one row.
+        outputs: how many numbers are regressed, and how many classes told apart.
         seed: of weights and batches.
     """
 
-    def __init__(self, layers: list[Any], inputs: tuple[int, ...], seed: int) -> None:
+    def __init__(
+        self, layers: list[Any], inputs: tuple[int, ...], outputs: tuple[int, int], seed: int
+    ) -> None:
         rows = keras.Input(inputs, dtype=FLOAT)
         hidden = rows
         for layer in layers:
             hidden = layer(hidden)
-        outputs = keras.layers.Dense(OUTPUTS, kernel_initializer=_initializer(seed, 99), dtype=FLOAT)(
-            hidden
-        )
-        self.seed = seed
-        self.model = keras.Model(rows, [outputs, hidden])
+        last = keras.layers.Dense(sum(outputs), kernel_initializer=_initializer(seed, 0), dtype=FLOAT)
+        self.seed, self.outputs = seed, outputs
+        self.model = keras.Model(rows, [last(hidden), hidden])
         signature = [tf.TensorSpec((PREDICTED, *inputs), tf.float32)]
         self._predict = tf.function(lambda x: self.model(x, training=False), input_signature=signature)
 
     def __call__(self, rows: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Outputs (N, OUTPUTS) and features (N, HIDDEN) of N rows."""
-        outputs = np.empty((len(rows), OUTPUTS), np.float32)
+        """Outputs (N, outputs) and features (N, HIDDEN) of N rows."""
+        outputs = np.empty((len(rows), sum(self.outputs)), np.float32)
         hidden = np.empty((len(rows), HIDDEN), np.float32)
         batch = np.zeros((PREDICTED, *rows.shape[1:]), np.float32)
         for at in range(0, len(rows), PREDICTED):
@@ -60,27 +59,35 @@ class ProbeNetwork:
         return outputs, hidden
 
     def fit(
-        self, rows: FloatArray, numbers: FloatArray, classes: npt.NDArray[np.int64], epochs: int
+        self,
+        rows: FloatArray,
+        numbers: FloatArray,
+        classes: npt.NDArray[np.int64] | None,
+        epochs: int,
     ) -> None:
         """Learn.
 
         Args:
             rows: (N, ...).
-            numbers: (N, NUMBERS), about of unit size.
-            classes: (N,) of the road ahead; -1 where it is not known.
+            numbers: (N, outputs), about of unit size.
+            classes: (N,), -1 where the class is not known; None without classes.
             epochs: passes over the rows.
         """
         optimizer = keras.optimizers.AdamW(LEARNING_RATE, weight_decay=WEIGHT_DECAY)
         optimizer.build(self.model.trainable_variables)
+        labels = np.full(len(rows), -1, np.int64) if classes is None else classes
+        count = self.outputs[0]
 
         @tf.function
-        def step(x: Any, y: Any, c: Any) -> None:
+        def step(x: Any, y: Any, label: Any) -> None:
             with tf.GradientTape() as tape:
                 out = self.model(x, training=True)[0]
-                squared = tf.reduce_mean((out[:, :NUMBERS] - y) ** 2)
-                entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.maximum(c, 0), out[:, NUMBERS:])
-                known = tf.cast(c >= 0, tf.float32)
-                loss = squared + CLASS_WEIGHT * tf.reduce_mean(entropy * known)
+                loss = tf.reduce_mean((out[:, :count] - y) ** 2)
+                if classes is not None:
+                    entropy = tf.nn.sparse_softmax_cross_entropy_with_logits(
+                        tf.maximum(label, 0), out[:, count:]
+                    )
+                    loss += CLASS_WEIGHT * tf.reduce_mean(entropy * tf.cast(label >= 0, tf.float32))
             variables = self.model.trainable_variables
             optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
 
@@ -91,11 +98,17 @@ class ProbeNetwork:
                 chosen = order[number * BATCH : (number + 1) * BATCH]
                 progress = (epoch * batches + number) / (epochs * batches)
                 optimizer.learning_rate.assign(LEARNING_RATE * (1 + math.cos(math.pi * progress)) / 2)
-                step(*(tf.constant(part[chosen]) for part in (rows, numbers, classes)))
+                step(*(tf.constant(part[chosen]) for part in (rows, numbers, labels)))
 
 
-def frame_network(seed: int) -> ProbeNetwork:
-    """For frames at half their size, (32, 32, 3) in [-1, 1]."""
+def frame_network(channels: int, outputs: tuple[int, int], seed: int) -> ProbeNetwork:
+    """For frames at half their size, (32, 32, channels) in [-1, 1].
+
+    Args:
+        channels: 3 for one frame, 6 for two.
+        outputs: numbers and classes.
+        seed: of weights and batches.
+    """
     layers: list[Any] = [
         keras.layers.Conv2D(
             filters,
@@ -109,20 +122,21 @@ def frame_network(seed: int) -> ProbeNetwork:
         )
         for filters in (16, 32, 48)
     ]
-    return ProbeNetwork(
-        [*layers, keras.layers.Flatten(dtype=FLOAT), _dense(HIDDEN, seed)], (32, 32, 3), seed
-    )
+    layers += [keras.layers.Flatten(dtype=FLOAT), _dense(HIDDEN, seed)]
+    return ProbeNetwork(layers, (32, 32, channels), outputs, seed)
 
 
-def feature_network(inputs: int, seed: int) -> ProbeNetwork:
+def feature_network(inputs: int, outputs: tuple[int, int], seed: int) -> ProbeNetwork:
     """For standardized features.
 
     Args:
         inputs: how many there are.
+        outputs: numbers and classes.
         seed: of weights, noise and batches.
     """
     noise = keras.layers.GaussianNoise(INPUT_NOISE, seed=derive(seed, 1), dtype=FLOAT)
-    return ProbeNetwork([noise, _dense(2 * HIDDEN, seed), _dense(HIDDEN, seed)], (inputs,), seed)
+    layers = [noise, _dense(2 * HIDDEN, seed), _dense(HIDDEN, seed)]
+    return ProbeNetwork(layers, (inputs,), outputs, seed)
 
 
 def _dense(units: int, seed: int) -> Any:

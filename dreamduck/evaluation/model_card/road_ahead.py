@@ -15,6 +15,7 @@ from dreamduck.simulator.maps.lanes import (
     bezier_tangent,
     choose_curve,
     closest_curve_point,
+    lane_position,
     map_lanes,
     tile_index,
 )
@@ -40,12 +41,35 @@ def road_ahead(map_name: str, poses: npt.ArrayLike) -> npt.NDArray[np.int64] | N
     return None if lanes is None else _classes(lanes, np.asarray(poses, np.float64))
 
 
+def lane_offsets(map_name: str, poses: npt.ArrayLike) -> npt.NDArray[np.float64] | None:
+    """Where poses are in their lane; None where the map is not known here.
+
+    Args:
+        map_name: of the map.
+        poses: (N, 3) x [m], z [m], heading [rad].
+    Returns:
+        (2, N) distance from the lane's centre [m] and angle to it [rad], as telemetry has them; nan off the
+        road.
+    """
+    lanes = _lanes(map_name)
+    return None if lanes is None else _offsets(lanes, np.asarray(poses, np.float64))
+
+
 @lru_cache(maxsize=64)
 def _lanes(map_name: str) -> Lanes | None:
     try:
         return map_lanes(load_map(map_name))
     except MapError:
         return None
+
+
+@njit
+def _offsets(lanes: Lanes, poses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    found = np.empty((2, len(poses)))
+    for row in range(len(poses)):
+        position = lane_position(lanes, poses[row, 0], poses[row, 1], poses[row, 2])
+        found[0, row], found[1, row] = position[1], position[2]
+    return found
 
 
 @njit
