@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 from dreamduck.common.command_line import progress
 from dreamduck.common.errors import ConfigError, MapError
 from dreamduck.common.seeding import derive
-from dreamduck.evaluation.model_card.bootstrap import IntArray, bootstrap, bootstrap_mean
+from dreamduck.evaluation.model_card.bootstrap import IntArray, bootstrap, bootstrap_mean, number
 from dreamduck.evaluation.model_card.collection import ENVIRONMENT_ID, road_config
 from dreamduck.evaluation.model_card.config import ModelCardConfig
 from dreamduck.evaluation.model_card.data import RealData
@@ -51,6 +51,8 @@ class DriverEpisodes(NamedTuple):
 
 def ranking(dreams: Dreams, data: RealData, probes: Any, config: ModelCardConfig) -> dict[str, Any]:
     """The section of the card; see `run_drivers` and `rank`."""
+    if lacks := dreams.model.dynamics.lacks:
+        return {"left_out": f"the model predicts {lacks}"}
     try:
         return rank(run_drivers(dreams, data, config), config.seed)
     except (ConfigError, MapError) as err:
@@ -194,9 +196,9 @@ def agreement(road: FloatMatrix, dream: FloatMatrix, seed: int) -> dict[str, Any
     return {"spearman": of(spearman), "pearson": of(pearson), "regret": of(regret)}
 
 
-def halves(road: FloatMatrix) -> float:
+def halves(road: FloatMatrix) -> float | None:
     """Spearman's correlation of the road with itself, odd episodes against even: the most to be had."""
-    return spearman(road[:, ::2].mean(axis=1), road[:, 1::2].mean(axis=1))
+    return number(spearman(road[:, ::2].mean(axis=1), road[:, 1::2].mean(axis=1)))
 
 
 def exploit_gap(road: FloatMatrix, dream: FloatMatrix, trained: npt.NDArray[np.bool_], seed: int) -> Any:
