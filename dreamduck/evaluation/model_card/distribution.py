@@ -16,9 +16,16 @@ from dreamduck.common.errors import ConfigError, ControllerError, MapError, Reco
 from dreamduck.common.seeding import derive
 from dreamduck.controllers.factory import load_controller
 from dreamduck.evaluation.model_card.bootstrap import Estimate, IntArray, bootstrap
-from dreamduck.evaluation.model_card.config import MIN_EPISODES, ModelCardConfig
+from dreamduck.evaluation.model_card.config import ModelCardConfig
 from dreamduck.evaluation.model_card.data import RealData
-from dreamduck.evaluation.model_card.distances import energy, frechet, principal, standardized, times_floor
+from dreamduck.evaluation.model_card.distances import (
+    MIN_ROWS,
+    energy,
+    frechet,
+    principal,
+    standardized,
+    times_floor,
+)
 from dreamduck.evaluation.model_card.dreams import ClosedLoop, Context, Dreams
 from dreamduck.evaluation.model_card.drivers import Driver, imitations, plain_drivers
 from dreamduck.evaluation.model_card.probe import NO_TELEMETRY, Probes
@@ -34,6 +41,7 @@ Array = npt.NDArray[np.float64]
 
 KEY, NOISE_KEY = 0x64697374, 0x6E6F6973
 SHIPPED, CONTROLLER = "shipped controller", "rnnenv.cma.32.64.best.json"
+LEAST = 2 * MIN_ROWS  # episodes in either world
 LAG = 0.5  # [s] over which a change is measured
 COMPONENTS = 16  # of the probe's features
 NEIGHBOURS = 4  # real frames of about the same speed that a dreamt one's flicker is held to
@@ -176,17 +184,20 @@ def compare(
     road, dream, at = driven.road, driven.dream, driven.last + step
     alive, kept = np.flatnonzero(road.length > at), np.flatnonzero(dream.length > step)
     found: dict[str, Any] = {"road_episodes": len(alive), "dreams": len(kept)}
-    if min(len(alive), len(kept)) < MIN_EPISODES:
-        return {**found, "left_out": f"expected {MIN_EPISODES} episodes that last so long in either world"}
+    if min(len(alive), len(kept)) < LEAST:
+        return {
+            **found,
+            "left_out": f"fewer than {LEAST} episodes last so long on the road or in the dream",
+        }
     dreamt = look(dreams, probes, (dream.z, dream.h), kept, driven.rows[kept], step, driven.lag)
     real = look(dreams, probes, (road.z, road.h), alive, alive, at, driven.lag)
     both = dreamt.episode, real.episode
     estimates: dict[str, Estimate] = {}
     if probes:
-        for name in ("state", "change"):
-            rows = standardized(getattr(dreamt, name), getattr(real, name))
-            estimates[f"{name}_energy"] = times_floor(energy(rows), *both, seed)
-            estimates[f"{name}_frechet"] = times_floor(frechet(rows), *both, seed)
+        for prefix, *pair in (("", dreamt.state, real.state), ("change_", dreamt.change, real.change)):
+            rows = standardized(*pair)
+            estimates[f"{prefix}energy"] = times_floor(energy(rows), *both, seed)
+            estimates[f"{prefix}frechet"] = times_floor(frechet(rows), *both, seed)
         rows = principal(standardized(dreamt.features, real.features), COMPONENTS)
         estimates["feature_frechet"] = times_floor(frechet(rows), *both, seed)
     estimates["realism"] = realism(dreamt.frame, real.frame, *both, seed)
