@@ -51,8 +51,6 @@ class DriverEpisodes(NamedTuple):
 
 def ranking(dreams: Dreams, data: RealData, probes: Any, config: ModelCardConfig) -> dict[str, Any]:
     """The section of the card; see `run_drivers` and `rank`."""
-    if lacks := dreams.model.dynamics.lacks:
-        return {"left_out": f"the model predicts {lacks}"}
     try:
         return rank(run_drivers(dreams, data, config), config.seed)
     except (ConfigError, MapError) as err:
@@ -63,9 +61,11 @@ def run_drivers(dreams: Dreams, data: RealData, config: ModelCardConfig) -> Driv
     """Drive the same episodes with all drivers in the simulator and in the dream.
 
     Raises:
-        ConfigError: the recordings are of another environment.
+        ConfigError: the recordings are of another environment, or the model predicts no rewards and ends.
         MapError: none of the maps is installed.
     """
+    if lacks := dreams.model.dynamics.lacks:
+        raise ConfigError(f"the model predicts {lacks}")
     roads = roads_of(dreams, data)
     drivers, left_out = make_drivers(dreams, data)
     episodes, step_time = config.sizes.driver_episodes, roads[0].step_time
