@@ -6,6 +6,7 @@ state over half a second counts as well, as dreams that stand still may show the
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -31,7 +32,7 @@ from dreamduck.evaluation.model_card.drivers import Driver, imitations, plain_dr
 from dreamduck.evaluation.model_card.probe import NO_TELEMETRY, Probes
 from dreamduck.evaluation.model_card.ranking import roads_of
 from dreamduck.evaluation.model_card.realism import flicker, realism, sharpness
-from dreamduck.evaluation.model_card.road_trace import RoadTrace, drive_road
+from dreamduck.evaluation.model_card.road_episodes import Trace, draw_starts, drive_all
 from dreamduck.pretrained import CONTROLLERS
 from dreamduck.simulator.road import RoadConfig
 from dreamduck.world_model.mdn_rnn.layout import FloatArray
@@ -64,13 +65,15 @@ class Comparison(NamedTuple):
 
     Attributes:
         road: E real episodes.
+        length: (E,) steps of each.
         dream: R dreams.
         rows: (R,) the real episodes that the dreams start from.
         last: step of the last real frame before a dream.
         lag: steps over which changes are measured.
     """
 
-    road: RoadTrace
+    road: Trace
+    length: IntArray
     dream: ClosedLoop
     rows: IntArray
     last: int
@@ -157,16 +160,15 @@ def drive(
     episodes, last = config.sizes.distribution_episodes, config.warmup - 1
     noise = driver.noises(derive(seed, NOISE_KEY), episodes, last + steps)
 
-    def policy(z: FloatArray, h: FloatArray, step: int, rows: IntArray) -> FloatArray:
-        return driver.policy(z, h) + noise[rows, step]
-
-    road = drive_road(dreams, policy, roads, episodes, last + steps, seed)
-    rows = np.flatnonzero(road.length > last)
+    looking = dataclasses.replace(driver, features="zh")  # the probes look, where it does not
+    starts, road = draw_starts(roads, episodes, seed), Trace.empty(episodes, last + steps, dreams.model)
+    length = drive_all(dreams.model, [looking], starts, last + steps, [noise], road).length[0]
+    rows = np.flatnonzero(length > last)
     context = Context(road.z[rows, : last + 1], road.action[rows, :last])
     dream = dreams.closed_loop(
-        lambda z, h, t: policy(z, h, last + t, rows), context, steps, seed, cut=False
+        lambda z, h, t: driver.policy(z, h) + noise[rows, last + t], context, steps, seed, cut=False
     )
-    return Comparison(road, dream, rows, last, lag)
+    return Comparison(road, length, dream, rows, last, lag)
 
 
 def compare(
@@ -182,7 +184,7 @@ def compare(
         seed: of splits, folds and intervals.
     """
     road, dream, at = driven.road, driven.dream, driven.last + step
-    alive, kept = np.flatnonzero(road.length > at), np.flatnonzero(dream.length > step)
+    alive, kept = np.flatnonzero(driven.length > at), np.flatnonzero(dream.length > step)
     found: dict[str, Any] = {"road_episodes": len(alive), "dreams": len(kept)}
     if min(len(alive), len(kept)) < LEAST:
         return {
@@ -202,8 +204,7 @@ def compare(
         estimates["feature_frechet"] = times_floor(frechet(rows), *both, seed)
     estimates["realism"] = realism(dreamt.frame, real.frame, *both, seed)
     estimates["sharpness"] = ratio(sharpness(dreamt.frame), sharpness(real.frame), *both, seed)
-    same_speed = matched(dreamt.speed, real.speed, real.motion)
-    estimates["flicker"] = ratio(dreamt.motion, same_speed, dreamt.episode, dreamt.episode, seed)
+    estimates["flicker"] = flicker_ratio(dreamt, real, seed)
     return {**found, **{name: estimate._asdict() for name, estimate in estimates.items()}}
 
 
@@ -255,6 +256,26 @@ def matched(speed: Array, other_speed: Array, other: Array) -> Array:
     return np.asarray(other[np.argsort(gaps, axis=1, kind="stable")[:, :NEIGHBOURS]].mean(axis=1))
 
 
+def flicker_ratio(dreamt: Sample, real: Sample, seed: int) -> Estimate:
+    """How much more dreamt frames change from step to step than real ones at about the same speed.
+
+    Args:
+        dreamt: of N episodes.
+        real: of M episodes.
+        seed: of the interval.
+    """
+    names = np.union1d(dreamt.episode, real.episode)
+
+    def of(chosen: IntArray) -> float:
+        rows, real_rows = (_rows_of(names[chosen], sample.episode) for sample in (dreamt, real))
+        if not len(rows) or not len(real_rows):
+            return np.nan
+        base = matched(dreamt.speed[rows], real.speed[real_rows], real.motion[real_rows]).mean()
+        return float(dreamt.motion[rows].mean() / base) if base else np.nan
+
+    return bootstrap(of, len(names), seed)
+
+
 def ratio(one: Array, other: Array, episode: IntArray, other_episode: IntArray, seed: int) -> Estimate:
     """The mean of one as a multiple of the mean of the other, over episodes.
 
@@ -266,16 +287,19 @@ def ratio(one: Array, other: Array, episode: IntArray, other_episode: IntArray, 
         seed: of the interval.
     """
     names = np.union1d(episode, other_episode)
-    values = np.full((2, len(names)), np.nan)
-    for row, value, where in zip(values, (one, other), (episode, other_episode), strict=True):
-        row[np.searchsorted(names, where)] = value
 
     def of(chosen: IntArray) -> float:
-        part = values[:, chosen]
-        known = np.isfinite(part)
-        if not known.any(axis=1).all():
+        rows, other_rows = (_rows_of(names[chosen], part) for part in (episode, other_episode))
+        if not len(rows) or not len(other_rows):
             return np.nan
-        mean, base = np.where(known, part, 0.0).sum(axis=1) / known.sum(axis=1)
-        return float(mean / base) if base else np.nan
+        base = other[other_rows].mean()
+        return float(one[rows].mean() / base) if base else np.nan
 
     return bootstrap(of, len(names), seed)
+
+
+def _rows_of(chosen: IntArray, episode: IntArray) -> IntArray:
+    """The rows of episodes, as often as these are chosen; each has one row at most."""
+    order = np.searchsorted(episode, chosen)
+    order = np.minimum(order, len(episode) - 1)
+    return order[episode[order] == chosen]
