@@ -16,7 +16,7 @@ import numpy.typing as npt
 from dreamduck.common.errors import ConfigError, ControllerError, MapError, RecordError
 from dreamduck.common.seeding import derive
 from dreamduck.controllers.factory import load_controller
-from dreamduck.evaluation.model_card.bootstrap import Estimate, IntArray, bootstrap
+from dreamduck.evaluation.model_card.bootstrap import Estimate, IntArray
 from dreamduck.evaluation.model_card.config import ModelCardConfig
 from dreamduck.evaluation.model_card.data import RealData
 from dreamduck.evaluation.model_card.distances import (
@@ -31,7 +31,14 @@ from dreamduck.evaluation.model_card.dreams import ClosedLoop, Context, Dreams
 from dreamduck.evaluation.model_card.drivers import Driver, imitations, plain_drivers
 from dreamduck.evaluation.model_card.probe import NO_TELEMETRY, Probes
 from dreamduck.evaluation.model_card.ranking import roads_of
-from dreamduck.evaluation.model_card.realism import flicker, realism, sharpness
+from dreamduck.evaluation.model_card.realism import (
+    Motion,
+    flicker,
+    flicker_ratio,
+    ratio,
+    realism,
+    sharpness,
+)
 from dreamduck.evaluation.model_card.road_episodes import Trace, draw_starts, drive_all
 from dreamduck.pretrained import CONTROLLERS
 from dreamduck.simulator.road import RoadConfig
@@ -45,7 +52,6 @@ SHIPPED, CONTROLLER = "shipped controller", "rnnenv.cma.32.64.best.json"
 LEAST = 2 * MIN_ROWS  # episodes in either world
 LAG = 0.5  # [s] over which a change is measured
 COMPONENTS = 16  # of the probe's features
-NEIGHBOURS = 4  # real frames of about the same speed that a dreamt one's flicker is held to
 
 
 class Sample(NamedTuple):
@@ -53,8 +59,7 @@ class Sample(NamedTuple):
 
     episode: IntArray  # (R,)
     frame: Frames  # (R, 64, 64, 3)
-    motion: Array  # (R,), mean absolute difference to the frame a step earlier
-    speed: Array  # (R,) [m/s], probed; 0 without probes
+    motion: Motion
     state: Array  # (R, S), probed; (R, 0) without probes
     change: Array  # (R, S - 1), of what frames show of it over `LAG`, likewise
     features: Array  # (R, F), of the probe's network, likewise
@@ -204,7 +209,7 @@ def compare(
         estimates["feature_frechet"] = times_floor(frechet(rows), *both, seed)
     estimates["realism"] = realism(dreamt.frame, real.frame, *both, seed)
     estimates["sharpness"] = ratio(sharpness(dreamt.frame), sharpness(real.frame), *both, seed)
-    estimates["flicker"] = flicker_ratio(dreamt, real, seed)
+    estimates["flicker"] = flicker_ratio(dreamt.motion, real.motion, seed)
     return {**found, **{name: estimate._asdict() for name, estimate in estimates.items()}}
 
 
@@ -231,75 +236,14 @@ def look(
     z, h = seen
     now, before, earlier = (dreams.decode(z[rows, step - back]) for back in (0, 1, lag))
     nothing = np.zeros((len(rows), 0))
+    motion = Motion(episodes, flicker(before, now), np.zeros(len(rows)))
     if probes is None:
-        nobody = np.zeros(len(rows))
-        return Sample(episodes, now, flicker(before, now), nobody, nothing, nothing, nothing)
+        return Sample(episodes, now, motion, nothing, nothing, nothing)
     reading, features = probes.frame.read(np.concatenate([now, earlier]))
     columns = (reading.lane_dist, np.sin(reading.lane_angle), reading.ahead[:, 1:])
     shown, shown_earlier = np.split(np.column_stack(columns).astype(np.float64), 2)
-    moving = np.concatenate([z[rows, step], h[rows, step]], axis=1)
-    speed = probes.zh.predict(moving).speed.astype(np.float64)
+    seen_now = np.concatenate([z[rows, step], h[rows, step]], axis=1)
+    speed = probes.zh.predict(seen_now).speed.astype(np.float64)
     state, change = np.column_stack([shown, speed]), shown - shown_earlier
     kept = features[: len(rows)].astype(np.float64)
-    return Sample(episodes, now, flicker(before, now), speed, state, change, kept)
-
-
-def matched(speed: Array, other_speed: Array, other: Array) -> Array:
-    """The mean of other values at about the same speed, `NEIGHBOURS` of them, (N,).
-
-    Args:
-        speed: (N,).
-        other_speed: (M,).
-        other: (M,).
-    """
-    gaps = np.abs(speed[:, None] - other_speed[None])
-    return np.asarray(other[np.argsort(gaps, axis=1, kind="stable")[:, :NEIGHBOURS]].mean(axis=1))
-
-
-def flicker_ratio(dreamt: Sample, real: Sample, seed: int) -> Estimate:
-    """How much more dreamt frames change from step to step than real ones at about the same speed.
-
-    Args:
-        dreamt: of N episodes.
-        real: of M episodes.
-        seed: of the interval.
-    """
-    names = np.union1d(dreamt.episode, real.episode)
-
-    def of(chosen: IntArray) -> float:
-        rows, real_rows = (_rows_of(names[chosen], sample.episode) for sample in (dreamt, real))
-        if not len(rows) or not len(real_rows):
-            return np.nan
-        base = matched(dreamt.speed[rows], real.speed[real_rows], real.motion[real_rows]).mean()
-        return float(dreamt.motion[rows].mean() / base) if base else np.nan
-
-    return bootstrap(of, len(names), seed)
-
-
-def ratio(one: Array, other: Array, episode: IntArray, other_episode: IntArray, seed: int) -> Estimate:
-    """The mean of one as a multiple of the mean of the other, over episodes.
-
-    Args:
-        one: (N,).
-        other: (M,).
-        episode: (N,) of each value.
-        other_episode: (M,) likewise.
-        seed: of the interval.
-    """
-    names = np.union1d(episode, other_episode)
-
-    def of(chosen: IntArray) -> float:
-        rows, other_rows = (_rows_of(names[chosen], part) for part in (episode, other_episode))
-        if not len(rows) or not len(other_rows):
-            return np.nan
-        base = other[other_rows].mean()
-        return float(one[rows].mean() / base) if base else np.nan
-
-    return bootstrap(of, len(names), seed)
-
-
-def _rows_of(chosen: IntArray, episode: IntArray) -> IntArray:
-    """The rows of episodes, as often as these are chosen; each has one row at most."""
-    order = np.searchsorted(episode, chosen)
-    order = np.minimum(order, len(episode) - 1)
-    return order[episode[order] == chosen]
+    return Sample(episodes, now, motion._replace(speed=speed), state, change, kept)

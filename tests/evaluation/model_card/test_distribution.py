@@ -10,8 +10,6 @@ from dreamduck.evaluation.model_card.config import SHORT
 from dreamduck.evaluation.model_card.distribution import (
     compare,
     drive,
-    matched,
-    ratio,
     shipped_controller,
 )
 from dreamduck.evaluation.model_card.dreams import ClosedLoop, Dreams
@@ -134,18 +132,3 @@ def test_the_section_without_telemetry(model_folder, monkeypatch):
     assert set(found["drivers"]["one"]["0.5"]) >= {"realism", "sharpness", "flicker"}
     assert "energy" not in found["drivers"]["one"]["0.5"]
     assert "telemetry" in found["left_out_measures"]
-
-
-def test_flicker_is_held_to_real_frames_of_the_same_speed():
-    speed = np.array([0.0, 0.1, 0.2, 0.3])
-    found = matched(np.array([0.0, 0.3]), np.repeat(speed, 4), np.repeat(speed * 10, 4))
-    np.testing.assert_allclose(found, [0, 3])
-
-
-def test_a_ratio_is_of_means_over_episodes():
-    episodes = np.arange(50)
-    values = np.random.default_rng(0).uniform(1, 2, 50)
-    found = ratio(values * 3, values[::2], episodes, episodes[::2], 0)
-    assert found.value == pytest.approx(3 * values.mean() / values[::2].mean(), rel=1e-4)
-    assert found.low < found.value < found.high
-    assert found.n == 50
