@@ -3,10 +3,10 @@
     python scripts/make_drivers.py [--folder drivers] [--weights FOLDER] [--out dreamduck/pretrained]
 
 Drivers of all qualities, as flat controllers: means of CMA-ES in the dream from early to late generations,
-with several seeds, on z alone and on [z, h]; the actor of a PPO agent in the dream at several steps; and the
-best controllers that ship. Writes `drivers.npz` (their thetas) and `drivers.json` (their forms, how they were
-made, and the fingerprints of the world model that they belong to). Takes 8 minutes of one core. What is
-finished in the folder is not trained again."""
+with several seeds, on z alone and on [z, h]; the actor of a PPO agent in the dream at several steps; and
+the best controllers that ship. Writes `drivers.npz` (their thetas) and `drivers.json` (their forms, how
+they were made, and the fingerprints of the world model that they belong to). Takes 8 minutes of one core.
+What is finished in the folder is not trained again."""
 
 from __future__ import annotations
 
@@ -132,8 +132,8 @@ def train_agent(world: WorldConfig, z_size: int, hidden_size: int) -> dict[str, 
     venv = make_vec_env("DreamDuck-v2", PPO_ENVS, weights=world.model.weights, **settings)
     normalized = VecNormalize(LatentsAndOutput(venv), clip_obs=1e6)
     agent = sb3.PPO(
-        "MlpPolicy", normalized, n_steps=PPO_ROLLOUT, batch_size=1024, n_epochs=4, learning_rate=3e-4,
-        target_kl=0.02, vf_coef=0.25, seed=PPO_SEED, device="cpu",
+        "MlpPolicy", normalized, n_steps=PPO_ROLLOUT, batch_size=PPO_ENVS * PPO_ROLLOUT // 4, n_epochs=4,
+        learning_rate=3e-4, target_kl=0.02, vf_coef=0.25, seed=PPO_SEED, device="cpu",
         policy_kwargs={"net_arch": {"pi": [PPO_UNITS], "vf": [64, 64]}, "log_std_init": -0.7},
     )  # fmt: skip
     found = {}
@@ -182,7 +182,7 @@ def where_words(where: str) -> str:
 
 
 def write(out: Path, drivers: Sequence[Frozen], world: WorldConfig) -> None:
-    """Write `drivers.npz` and `drivers.json`; the thetas are rounded to half precision, which halves the file."""
+    """Write `drivers.npz` and `drivers.json`; thetas in half precision, which halves the file."""
     fingerprints = weights_fingerprints(world.model.folder)
     weights = {name: fingerprints[name] for name in ("vae.weights.h5", "rnn.weights.h5")}
     thetas = {f"theta.{i}": driver.theta.astype(np.float16) for i, driver in enumerate(drivers)}
@@ -204,6 +204,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--weights", default="", help="folder of the world model; the one that ships by default"
     )
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder of drivers.npz and drivers.json")
+    parser.add_argument("-q", "--quiet", action="store_true", help="log warnings only; no progress bar")
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)
     world = WorldConfig(model=ModelConfig(arguments.weights, TEMPERATURE))

@@ -1,5 +1,6 @@
-"""Whether the dream ends as often as it says, and what it is worth: reliability of the end's probability, and
-the return, by horizon (Guo et al. 2017 for the expected calibration error, Brier 1950)."""
+"""Calibration of the dream: the probability of an end, and the return, against what happened, by horizon.
+
+Sources: Brier 1950; Guo et al. 2017 for the expected calibration error."""
 
 from __future__ import annotations
 
@@ -47,6 +48,10 @@ class Outcome(NamedTuple):
     dreamt_return: Array  # (N,)
     real_return: Array  # (N,)
 
+    def of(self, rows: npt.NDArray[Any]) -> Outcome:
+        """Some of the windows."""
+        return Outcome(*(part[rows] for part in self))
+
 
 def calibration(dreams: Dreams, data: RealData, probes: Any, config: ModelCardConfig) -> dict[str, Any]:
     """The section of the card.
@@ -61,9 +66,9 @@ def calibration(dreams: Dreams, data: RealData, probes: Any, config: ModelCardCo
         return {"left_out": f"the model predicts {lacks}"}
     step_time = float(dreams.model.card.environment.get("step_time", 0.1))
     steps = {seconds: max(1, round(seconds / step_time)) for seconds in SECONDS}
+    if data.held_out.lengths.max() < config.warmup:
+        return {"left_out": f"expected held-out episodes of at least {config.warmup} frames, got none"}
     windows = find_windows(data.held_out, config.warmup, max(steps.values()))
-    if not len(windows.episode):
-        return {"left_out": f"no held-out episode is longer than {config.warmup} frames"}
     ended, value = dreamt_outcomes(dreams, windows, config.dreams, derive(config.seed, KEY))
     found = {}
     for seconds, count in steps.items():
@@ -76,7 +81,7 @@ def find_windows(real: RealEpisodes, shown: int, steps: int) -> Windows:
     """Windows of all episodes, `EVERY` steps apart.
 
     Args:
-        real: E episodes.
+        real: E episodes, one of W frames at least.
         shown: W, frames.
         steps: T.
     """
@@ -93,11 +98,6 @@ def find_windows(real: RealEpisodes, shown: int, steps: int) -> Windows:
             z = real.z[rows.start + first : rows.start + first + shown]
             end = bool(real.done[rows.stop - 1])
             parts.append((e, z, real.action[taken], reward, length - last, end))
-    if not parts:
-        z_size, actions = real.z.shape[1], real.action.shape[1]
-        empty = np.zeros(0, np.int64)
-        shapes = ((0, shown, z_size), (0, shown - 1 + steps, actions), (0, steps))
-        return Windows(empty, *(np.zeros(shape, np.float32) for shape in shapes), empty, empty > 0)
     return Windows(*(np.array(column) for column in zip(*parts, strict=True)))
 
 
@@ -145,7 +145,7 @@ def known_outcomes(windows: Windows, ended: Array, value: Array, steps: int) -> 
     truth = windows.ended & (windows.left <= steps)
     known = truth | (windows.left >= steps)
     real = windows.reward[:, :steps].sum(axis=1, dtype=np.float64)
-    return Outcome(*(part[known] for part in (windows.episode, ended, truth, value, real)))
+    return Outcome(windows.episode, ended, truth, value, real).of(known)
 
 
 def measures(outcome: Outcome, seed: int) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def measures(outcome: Outcome, seed: int) -> dict[str, Any]:
     def over_episodes(statistic: Callable[[Outcome], float]) -> dict[str, Any]:
         def of(chosen: IntArray) -> float:
             picked = np.concatenate([rows[e] for e in chosen])
-            return statistic(Outcome(*(part[picked] for part in outcome)))
+            return statistic(outcome.of(picked))
 
         return dict(bootstrap(of, len(names), seed)._asdict())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from dreamduck.common.threads import cores
 from dreamduck.evaluation.model_card.config import ModelCardConfig
 from dreamduck.evaluation.model_card.data import RealData
 from dreamduck.evaluation.model_card.dreams import Context, Dreams
-from dreamduck.world_model.vae.layout import CONVOLUTIONS, TRANSPOSED
+from dreamduck.world_model.vae.layout import CONVOLUTIONS, TRANSPOSED, FloatArray
 
 BATCHES = (1, 1024)
 SECONDS = 1.0  # that each timing takes at least
@@ -67,6 +68,10 @@ def vae_multiply_adds(z_size: int) -> tuple[int, int]:
     return encode + flat * 2 * z_size, decode
 
 
+def _constant(action: FloatArray, z: FloatArray, h: FloatArray, step: int) -> FloatArray:
+    return action
+
+
 def timings(dreams: Dreams) -> dict[str, Any]:
     """Dream steps a second alone and in a batch, on this machine now; never the same twice.
 
@@ -83,7 +88,7 @@ def timings(dreams: Dreams) -> dict[str, Any]:
         while spent < SECONDS:
             steps *= 2
             begun = time.perf_counter()
-            dreams.closed_loop(lambda z, h, step, a=still: a, context, steps, 0, cut=False, trace=False)
+            dreams.closed_loop(partial(_constant, still), context, steps, 0, cut=False, trace=False)
             spent = time.perf_counter() - begun
         found[str(batch)] = round(batch * steps / spent)
     return {"steps_per_second": found, "cores": cores()}

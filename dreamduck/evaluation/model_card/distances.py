@@ -1,9 +1,8 @@
 """Distances between two samples, each as a multiple of what two samples of the same distribution have.
 
-Sources: Szekely & Rizzo 2013 (energy distance); Dowson & Landau 1982 (Fréchet distance of two Gaussians), as
-Heusel et al. 2017 use it. Both are biased upwards in small samples, so that the floor is measured with as many
-rows; resampling with replacement would add to the bias, so that the interval is of random halves (delete-half
-jackknife, Shao & Wu 1989), whose spread is that of the whole sample's figure."""
+Sources: Szekely & Rizzo 2013 (energy distance); Dowson & Landau 1982 (Fréchet distance of two Gaussians).
+Both are biased upwards in small samples, so that the floor is measured with as many rows. Rows drawn twice
+would add to the bias, so that the interval is of random halves (delete-half jackknife, Shao & Wu 1989)."""
 
 from __future__ import annotations
 

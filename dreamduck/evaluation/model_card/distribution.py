@@ -1,212 +1,249 @@
 """Whether dreams show what the road shows: dreamt against real frames of the same drivers, by horizon.
 
-A driver drives on the road; its dreams start from the first frames of the same episodes, and it drives on in
-them. What is compared at each horizon is the episodes that still run. A state counts with its change over half
-a second, so that a dream that stands still does not pass."""
+A driver drives on the road, and then in dreams that start from the first frames of the same episodes. The
+episodes that still run at a horizon are compared; real frames are seen through the VAE. The change of a
+state over half a second counts as well, as dreams that stand still may show the right states."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.seeding import derive, generator
-from dreamduck.evaluation.model_card.bootstrap import Estimate, IntArray, bootstrap
+from dreamduck.common.errors import ConfigError, ControllerError, MapError, RecordError
+from dreamduck.common.seeding import derive
+from dreamduck.controllers.factory import load_controller
+from dreamduck.evaluation.model_card.bootstrap import Estimate, IntArray
 from dreamduck.evaluation.model_card.config import ModelCardConfig
 from dreamduck.evaluation.model_card.data import RealData
-from dreamduck.evaluation.model_card.distances import energy, frechet, principal, standardized, times_floor
+from dreamduck.evaluation.model_card.distances import (
+    MIN_ROWS,
+    energy,
+    frechet,
+    principal,
+    standardized,
+    times_floor,
+)
 from dreamduck.evaluation.model_card.dreams import ClosedLoop, Context, Dreams
-from dreamduck.evaluation.model_card.realism import flicker, realism, sharpness
-from dreamduck.evaluation.model_card.road_trace import EpisodePolicy, RoadTrace, drive_road
+from dreamduck.evaluation.model_card.drivers import Driver, imitations, plain_drivers
+from dreamduck.evaluation.model_card.probe import NO_TELEMETRY, Probes
+from dreamduck.evaluation.model_card.ranking import roads_of
+from dreamduck.evaluation.model_card.realism import (
+    Motion,
+    flicker,
+    flicker_ratio,
+    ratio,
+    realism,
+    sharpness,
+)
+from dreamduck.evaluation.model_card.road_episodes import Trace, draw_starts, drive_all
+from dreamduck.pretrained import CONTROLLERS
+from dreamduck.simulator.road import RoadConfig
 from dreamduck.world_model.mdn_rnn.layout import FloatArray
 from dreamduck.world_model.vae.layout import Frames
 
-log = logging.getLogger(__name__)
-
 Array = npt.NDArray[np.float64]
 
-KEY = 0x64697374
+KEY, NOISE_KEY = 0x64697374, 0x6E6F6973
+SHIPPED, CONTROLLER = "shipped controller", "rnnenv.cma.32.64.best.json"
+LEAST = 2 * MIN_ROWS  # episodes in either world
 LAG = 0.5  # [s] over which a change is measured
 COMPONENTS = 16  # of the probe's features
-NEIGHBOURS = 4  # real frames of about the same speed that a dreamt one's flicker is held to
-WALK_MEAN, WALK_STD, WALK_TIME = (0.35, 0.0), (0.25, 0.3), 1.0  # of smooth random actions; [s]
 
 
 class Sample(NamedTuple):
     """What is seen of the episodes that still run at a horizon; R rows."""
 
     episode: IntArray  # (R,)
-    frame: Frames  # (R, 64, 64, 3), decoded
-    before: Frames  # likewise, a step earlier
-    state: Array  # (R, S), probed, and its change over `LAG`
+    frame: Frames  # (R, 64, 64, 3)
+    motion: Motion
+    state: Array  # (R, S), probed; (R, 0) without probes
+    change: Array  # (R, S - 1), of what frames show of it over `LAG`, likewise
     features: Array  # (R, F), of the probe's network, likewise
-    speed: Array  # (R,) [m/s], probed
 
 
-def smooth_random_actions(episodes: int, steps: int, step_time: float, seed: int) -> EpisodePolicy:
-    """A policy that sees nothing: an Ornstein-Uhlenbeck process, the same for an episode wherever it runs.
+class Comparison(NamedTuple):
+    """The episodes of one driver on the road, and its dreams that start from them.
 
-    Args:
-        episodes: E.
-        steps: T, of the longest.
-        step_time: [s].
-        seed: of the process.
+    Attributes:
+        road: E real episodes.
+        length: (E,) steps of each.
+        dream: R dreams.
+        rows: (R,) the real episodes that the dreams start from.
+        last: step of the last real frame before a dream.
+        lag: steps over which changes are measured.
     """
-    keep = float(np.exp(-step_time / WALK_TIME))
-    noise = generator(seed, KEY).standard_normal((steps, episodes, len(WALK_MEAN)))
-    for t in range(1, steps):
-        noise[t] = keep * noise[t - 1] + np.sqrt(1 - keep**2) * noise[t]
-    actions = np.clip(WALK_MEAN + noise * WALK_STD, -1, 1).astype(np.float32)
-    return lambda z, h, step, rows: actions[min(step, steps - 1), rows]
+
+    road: Trace
+    length: IntArray
+    dream: ClosedLoop
+    rows: IntArray
+    last: int
+    lag: int
 
 
-def shipped_controller(dreams: Dreams) -> EpisodePolicy:
-    """The controller that ships, which fits only the model that it was evolved with.
+def distribution(
+    dreams: Dreams, data: RealData, probes: Probes | None, config: ModelCardConfig
+) -> dict[str, Any]:
+    """The section of the card.
 
     Args:
         dreams: of the world model.
+        data: the real episodes; the drivers drive on the maps of the held-out ones.
+        probes: what reads states; without them no states are compared.
+        config: the card's settings.
+    """
+    try:
+        roads = roads_of(dreams, data)
+    except (ConfigError, MapError) as err:
+        return {"left_out": str(err)}
+    step_time = roads[0].step_time
+    horizons = {f"{s:g}": round(s / step_time) for s in config.sizes.distribution_seconds}
+    found: dict[str, Any] = {}
+    for number, (name, make) in enumerate(DRIVERS.items()):
+        seed = derive(config.seed, KEY, number)
+        try:
+            driver = make(dreams, data)
+        except (ControllerError, RecordError) as err:
+            found[name] = {"left_out": str(err)}
+            continue
+        lag = max(1, round(LAG / step_time))
+        driven = drive(dreams, driver, roads, config, max(horizons.values()) + 1, lag, seed)
+        found[name] = {s: compare(dreams, probes, driven, k, seed) for s, k in horizons.items()}
+    return {
+        "maps": [road.map_name for road in roads],
+        "episodes": config.sizes.distribution_episodes,
+        "drivers": found,
+        **({} if probes else {"left_out_measures": f"states and features: {NO_TELEMETRY}"}),
+    }
+
+
+def shipped_controller(dreams: Dreams, data: RealData) -> Driver:
+    """The controller that ships, which fits only the model that it was evolved with.
+
     Raises:
         ControllerError: it was made with another model.
     """
     controller = load_controller(CONTROLLERS / CONTROLLER, dreams.model.folder, strict=True)
 
-    def policy(z: FloatArray, h: FloatArray, step: int, rows: IntArray) -> npt.ArrayLike:
+    def policy(z: FloatArray, h: FloatArray) -> FloatArray:
         return controller(np.concatenate([z, np.zeros_like(h), h], axis=1))
 
-    return policy
+    return Driver(SHIPPED, "shipped", controller.form.features, policy)
 
 
-def drivers(dreams: Dreams, data: RealData, config: ModelCardConfig, steps: int) -> dict[str, Any]:
-    """The policies by name; in the place of one that cannot be had, the reason."""
-    imitation = fit_imitation(dreams, data)
-    step_time = float(data.environment.get("step_time", STEP_TIME))
-    found: dict[str, Any] = {}
-    try:
-        found["shipped controller"] = shipped_controller(dreams)
-    except ControllerError as err:
-        found["shipped controller"] = str(err)
-    found["imitated expert"] = lambda z, h, step, rows: imitation(z, h, step)
-    walk = smooth_random_actions(config.sizes.distribution_episodes, steps, step_time, config.seed)
-    return {**found, "smooth random actions": walk}
+DRIVERS: dict[str, Callable[[Dreams, RealData], Driver]] = {
+    SHIPPED: shipped_controller,
+    "imitated expert": lambda dreams, data: imitations(dreams, data, "zh")[0],
+    "smooth random actions": lambda dreams, data: plain_drivers()[-1],
+}
 
 
-def distribution(dreams: Dreams, data: RealData, probes: Any, config: ModelCardConfig) -> dict[str, Any]:
-    """The section of the card.
-
-    Args:
-        dreams: of the world model.
-        data: the real episodes; the probes' maps are driven on.
-        probes: what reads states from frames and from [z, h].
-        config: the card's settings.
-    """
-    sizes, step_time = config.sizes, float(data.environment.get("step_time", STEP_TIME))
-    horizons = {seconds: round(seconds / step_time) for seconds in sizes.distribution_seconds}
-    steps, lag = max(horizons.values()) + 1, max(1, round(LAG / step_time))
-    maps = tuple(dict.fromkeys(data.held_out.maps))
-    found: dict[str, Any] = {}
-    for number, (name, policy) in enumerate(
-        drivers(dreams, data, config, config.warmup + steps).items()
-    ):
-        if isinstance(policy, str):
-            found[name] = {"left_out": policy}
-            continue
-        seed = derive(config.seed, KEY, number)
-        at = [config.warmup - 1 + k for k in horizons.values()]
-        kept = {*at, *(t - lag for t in at)}
-        count = sizes.distribution_episodes
-        road = drive_road(
-            dreams, policy, data.environment, maps, count, config.warmup - 1 + steps, kept, seed
-        )
-        rows = np.flatnonzero(road.length >= config.warmup)
-        dream = dream_of(dreams, policy, road, rows, config.warmup, steps, seed)
-        found[name] = {
-            f"{seconds:g}": compare(dreams, probes, road, dream, rows, config.warmup - 1, k, lag, seed)
-            for seconds, k in horizons.items()
-        }
-    return {"maps": list(maps), "episodes": sizes.distribution_episodes, "drivers": found}
-
-
-def dream_of(
+def drive(
     dreams: Dreams,
-    policy: EpisodePolicy,
-    road: RoadTrace,
-    rows: IntArray,
-    warmup: int,
+    driver: Driver,
+    roads: Sequence[RoadConfig],
+    config: ModelCardConfig,
     steps: int,
+    lag: int,
     seed: int,
-) -> ClosedLoop:
-    """The driver goes on in dreams of its own first real frames.
+) -> Comparison:
+    """One driver on the road, and in dreams of its own first real frames.
 
     Args:
         dreams: of the world model.
-        policy: the driver.
-        road: its real episodes.
-        rows: (R,) those that last that long.
-        warmup: real frames.
+        driver: what drives.
+        roads: that its episodes take in turn.
+        config: the card's settings.
         steps: of the dreams.
-        seed: of the dreams.
+        lag: steps over which changes are measured.
+        seed: of the starts, the driver's noise and the dreams.
     """
-    context = Context(road.z[rows, :warmup], road.action[rows, : warmup - 1])
-    return dreams.closed_loop(
-        lambda z, h, t: policy(z, h, warmup - 1 + t, rows), context, steps, seed, cut=False
+    episodes, last = config.sizes.distribution_episodes, config.warmup - 1
+    noise = driver.noises(derive(seed, NOISE_KEY), episodes, last + steps)
+
+    looking = dataclasses.replace(driver, features="zh")  # the probes look, where it does not
+    starts, road = draw_starts(roads, episodes, seed), Trace.empty(episodes, last + steps, dreams.model)
+    length = drive_all(dreams.model, [looking], starts, last + steps, [noise], road).length[0]
+    rows = np.flatnonzero(length > last)
+    context = Context(road.z[rows, : last + 1], road.action[rows, :last])
+    dream = dreams.closed_loop(
+        lambda z, h, t: driver.policy(z, h) + noise[rows, last + t], context, steps, seed, cut=False
     )
+    return Comparison(road, length, dream, rows, last, lag)
 
 
 def compare(
-    dreams: Dreams,
-    probes: Any,
-    road: RoadTrace,
-    dream: ClosedLoop,
-    rows: IntArray,
-    last: int,
-    step: int,
-    lag: int,
-    seed: int,
+    dreams: Dreams, probes: Probes | None, driven: Comparison, step: int, seed: int
 ) -> dict[str, Any]:
     """All figures of one driver at one horizon.
 
     Args:
         dreams: of the world model.
         probes: as for `distribution`.
-        road: the real episodes.
-        dream: R dreams.
-        rows: (R,) the real episodes that the dreams start from.
-        last: step of the last real frame before a dream.
+        driven: the driver's real episodes and dreams.
         step: of the dream.
-        lag: steps over which changes are measured.
         seed: of splits, folds and intervals.
     """
-    real_rows = np.flatnonzero(road.length > last + step)
-    kept = np.flatnonzero(dream.length > step)
-    counts = {"real_episodes": len(real_rows), "dreams": len(kept)}
-    if min(len(real_rows), len(kept)) < MIN_EPISODES:
+    road, dream, at = driven.road, driven.dream, driven.last + step
+    alive, kept = np.flatnonzero(driven.length > at), np.flatnonzero(dream.length > step)
+    found: dict[str, Any] = {"road_episodes": len(alive), "dreams": len(kept)}
+    if min(len(alive), len(kept)) < LEAST:
         return {
-            **counts,
-            "left_out": f"fewer than {MIN_EPISODES} episodes last so long on the road or in the dream",
+            **found,
+            "left_out": f"fewer than {LEAST} episodes last so long on the road or in the dream",
         }
-    dreamt = look(dreams, probes, dream.z[kept], dream.h[kept], rows[kept], step, lag)
-    real = look(dreams, probes, road.z[real_rows], road.h[real_rows], real_rows, last + step, lag)
-    camera = np.concatenate(
-        change(*(probe_features(probes, road.frames[last + t][real_rows]) for t in (step, step - lag)))
-    )
+    dreamt = look(dreams, probes, (dream.z, dream.h), kept, driven.rows[kept], step, driven.lag)
+    real = look(dreams, probes, (road.z, road.h), alive, alive, at, driven.lag)
     both = dreamt.episode, real.episode
-    states = standardized(dreamt.state, real.state)
-    features, seen = (
-        principal(standardized(dreamt.features, other), COMPONENTS) for other in (real.features, camera)
-    )
-    frames = [
-        realism(dreamt.frame, real.frame, *both, seed),
-        ratio(sharpness(dreamt.frame), sharpness(real.frame), *both, seed),
-        flicker_ratio(dreamt, real, seed),
-    ]
-    found = {
-        "energy": times_floor(energy(states), *both, seed),
-        "frechet": times_floor(frechet(states), *both, seed),
-        "features": times_floor(frechet(features), *both, seed),
-        "features_of_camera": times_floor(frechet(seen), *both, seed),
-        **dict(zip(("realism", "sharpness", "flicker"), frames, strict=True)),
-    }
-    return {**counts, **{name: dict(estimate._asdict()) for name, estimate in found.items()}}
+    estimates: dict[str, Estimate] = {}
+    if probes:
+        for prefix, *pair in (("", dreamt.state, real.state), ("change_", dreamt.change, real.change)):
+            rows = standardized(*pair)
+            estimates[f"{prefix}energy"] = times_floor(energy(rows), *both, seed)
+            estimates[f"{prefix}frechet"] = times_floor(frechet(rows), *both, seed)
+        rows = principal(standardized(dreamt.features, real.features), COMPONENTS)
+        estimates["feature_frechet"] = times_floor(frechet(rows), *both, seed)
+    estimates["realism"] = realism(dreamt.frame, real.frame, *both, seed)
+    estimates["sharpness"] = ratio(sharpness(dreamt.frame), sharpness(real.frame), *both, seed)
+    estimates["flicker"] = flicker_ratio(dreamt.motion, real.motion, seed)
+    return {**found, **{name: estimate._asdict() for name, estimate in estimates.items()}}
+
+
+def look(
+    dreams: Dreams,
+    probes: Probes | None,
+    seen: tuple[FloatArray, FloatArray],
+    rows: IntArray,
+    episodes: IntArray,
+    step: int,
+    lag: int,
+) -> Sample:
+    """What some episodes show at a step.
+
+    Args:
+        dreams: of the world model.
+        probes: as for `distribution`.
+        seen: z (E, T, Z) and h (E, T, H).
+        rows: (R,) the episodes that still run.
+        episodes: (R,) their numbers on the road.
+        step: when.
+        lag: steps over which changes are measured.
+    """
+    z, h = seen
+    now, before, earlier = (dreams.decode(z[rows, step - back]) for back in (0, 1, lag))
+    nothing = np.zeros((len(rows), 0))
+    motion = Motion(episodes, flicker(before, now), np.zeros(len(rows)))
+    if probes is None:
+        return Sample(episodes, now, motion, nothing, nothing, nothing)
+    reading, features = probes.frame.read(np.concatenate([now, earlier]))
+    columns = (reading.lane_dist, np.sin(reading.lane_angle), reading.ahead[:, 1:])
+    shown, shown_earlier = np.split(np.column_stack(columns).astype(np.float64), 2)
+    seen_now = np.concatenate([z[rows, step], h[rows, step]], axis=1)
+    speed = probes.zh.predict(seen_now).speed.astype(np.float64)
+    state, change = np.column_stack([shown, speed]), shown - shown_earlier
+    kept = features[: len(rows)].astype(np.float64)
+    return Sample(episodes, now, motion._replace(speed=speed), state, change, kept)

@@ -18,7 +18,7 @@ from dreamduck.simulator.maps.parser import load_map
 from dreamduck.world_model.mdn_rnn.layout import FloatArray
 
 RIDGE = 1e-3  # of the number of steps, on features of variance 1
-LEAST_STEPS = 500  # that an imitation is fitted on
+LEAST_STEPS = 300  # that an imitation is fitted on
 NO_TELEMETRY = "recordings without telemetry tell no expert where the car was"
 
 

@@ -16,7 +16,7 @@ from scipy.stats import rankdata
 from dreamduck.common.command_line import progress
 from dreamduck.common.errors import ConfigError, MapError
 from dreamduck.common.seeding import derive
-from dreamduck.evaluation.model_card.bootstrap import IntArray, bootstrap, bootstrap_mean
+from dreamduck.evaluation.model_card.bootstrap import IntArray, bootstrap, bootstrap_mean, number
 from dreamduck.evaluation.model_card.collection import ENVIRONMENT_ID, road_config
 from dreamduck.evaluation.model_card.config import ModelCardConfig
 from dreamduck.evaluation.model_card.data import RealData
@@ -61,9 +61,11 @@ def run_drivers(dreams: Dreams, data: RealData, config: ModelCardConfig) -> Driv
     """Drive the same episodes with all drivers in the simulator and in the dream.
 
     Raises:
-        ConfigError: the recordings are of another environment.
+        ConfigError: the recordings are of another environment, or the model predicts no rewards and ends.
         MapError: none of the maps is installed.
     """
+    if lacks := dreams.model.dynamics.lacks:
+        raise ConfigError(f"the model predicts {lacks}")
     roads = roads_of(dreams, data)
     drivers, left_out = make_drivers(dreams, data)
     episodes, step_time = config.sizes.driver_episodes, roads[0].step_time
@@ -194,9 +196,9 @@ def agreement(road: FloatMatrix, dream: FloatMatrix, seed: int) -> dict[str, Any
     return {"spearman": of(spearman), "pearson": of(pearson), "regret": of(regret)}
 
 
-def halves(road: FloatMatrix) -> float:
+def halves(road: FloatMatrix) -> float | None:
     """Spearman's correlation of the road with itself, odd episodes against even: the most to be had."""
-    return spearman(road[:, ::2].mean(axis=1), road[:, 1::2].mean(axis=1))
+    return number(spearman(road[:, ::2].mean(axis=1), road[:, 1::2].mean(axis=1)))
 
 
 def exploit_gap(road: FloatMatrix, dream: FloatMatrix, trained: npt.NDArray[np.bool_], seed: int) -> Any:

@@ -60,8 +60,8 @@ def survival(found: DriverEpisodes, seed: int) -> dict[str, Any]:
         found: the episodes of all drivers, as their ranking has them.
         seed: of the intervals.
     Returns:
-        For each driver both curves, their Kolmogorov distance with its interval, and the distance that chance
-        alone exceeds once in twenty times.
+        For each driver both curves, their Kolmogorov distance with its interval, and the distance that
+        chance alone exceeds once in twenty times.
     """
     steps = points(found.steps)
     rows = []

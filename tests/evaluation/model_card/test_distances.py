@@ -1,5 +1,7 @@
 """Distances are what their definitions say, and real against real comes out at 1."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from dreamduck.evaluation.model_card.distances import energy, frechet, principal
 def rows(*counts):
     """Numbers of rows, set after set."""
     edges = np.cumsum([0, *counts])
-    return [np.arange(a, b) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [np.arange(a, b) for a, b in itertools.pairwise(edges)]
 
 
 def test_the_energy_distance_is_that_of_its_definition():
@@ -26,7 +28,9 @@ def test_the_energy_distance_is_that_of_its_definition():
 def test_the_frechet_distance_of_known_gaussians():
     random = np.random.default_rng(1)
     white = random.standard_normal((4000, 2))
-    white = np.linalg.solve(np.linalg.cholesky(np.cov(white, rowvar=False)), (white - white.mean(axis=0)).T).T
+    white = np.linalg.solve(
+        np.linalg.cholesky(np.cov(white, rowvar=False)), (white - white.mean(axis=0)).T
+    ).T
     other = white @ np.diag([2.0, 3.0]) + [1.0, -2.0]
     found = frechet(np.concatenate([white, other]))(*rows(4000, 4000))
     assert found == pytest.approx(1 + 4 + (2 - 1) ** 2 + (3 - 1) ** 2)
@@ -40,7 +44,9 @@ def test_the_same_distribution_is_at_the_floor_and_another_is_not(distance):
     assert 0.6 < found.value < 1.6
     assert found.low < 1.2
     assert found.n == 80
-    shifted = times_floor(distance(standardized(same + [0, 0, 0.8, 0], real)), episodes, episodes, 0)
+    shifted = times_floor(
+        distance(standardized(same + np.array([0, 0, 0.8, 0]), real)), episodes, episodes, 0
+    )
     assert shifted.low > 1.5
     narrow = times_floor(distance(standardized(same * 0.3, real)), episodes, episodes, 0)
     assert narrow.low > 1.5

@@ -83,7 +83,7 @@ def test_a_damaged_card_is_told_in_one_line(tmp_path, changes, message):
 def test_missing_thetas_are_told_in_one_line(tmp_path):
     write(tmp_path)
     np.savez(tmp_path / "drivers.npz", other=np.zeros(3))
-    with pytest.raises(ControllerError, match="no theta.0"):
+    with pytest.raises(ControllerError, match=r"no theta\.0"):
         frozen_drivers({"vae": "v", "rnn": "r"}, tmp_path)
 
 
