@@ -110,9 +110,10 @@ def _record(
         for names, count in counts.items()
         if names
     ]
-    groups = made[0][:first], made[0][first:], made[1] if unseen_maps else []
+    train, kept, unseen = made[0][:first], made[0][first:], made[1] if unseen_maps else []
     source = {"recorded": True, "maps": list(maps), "unseen_maps": list(unseen_maps)}
-    return Recorded(*groups, environment, {**source, **_described(groups)})
+    described = _described((train, kept, unseen))
+    return Recorded(train, kept, unseen, environment, {**source, **described})
 
 
 def _drive(settings: RecorderConfig) -> list[Episode]:
@@ -136,14 +137,17 @@ def _read(models: Sequence[WorldModel], known: Sequence[str], config: ModelCardC
     learned = any(data_fingerprint(recordings) in str(model.card.data) for model in models)
     chosen = _choose(recordings, held_out(recordings.seeds) if learned else None, known, config)
     environment = dict(models[0].card.environment)
-    groups = [[_read_one(recordings.paths[place], environment) for place in group] for group in chosen]
-    if min(len(groups[0]), len(groups[1])) < MIN_EPISODES // 2:
+    train, kept, unseen = (
+        [_read_one(recordings.paths[place], environment) for place in group] for group in chosen
+    )
+    if min(len(train), len(kept)) < MIN_EPISODES // 2:
         raise RecordError(
             f"{config.records}: expected at least {MIN_EPISODES} episodes, some to fit the probes and "
-            f"some to measure on, got {len(recordings.paths)} ({len(groups[1])} to measure on); record more"
+            f"some to measure on, got {len(recordings.paths)} ({len(kept)} to measure on); record more"
         )
     source = {"recorded": False, "learned_from": learned}
-    return Recorded(*groups, environment, {**source, **_described(groups)})
+    described = _described((train, kept, unseen))
+    return Recorded(train, kept, unseen, environment, {**source, **described})
 
 
 def _choose(

@@ -79,9 +79,9 @@ def road_responses(
         for place, name in enumerate(maps)
         if (numbers := range(place, states, len(maps)))
     ]
-    z, action, *others = (np.concatenate(part) for part in zip(*parts, strict=True))
+    z, action, frames, pose, on_road = (np.concatenate(part) for part in zip(*parts, strict=True))
     names = tuple(name for place, name in enumerate(maps) for _ in range(place, states, len(maps)))
-    return Responses(Context(z, action), *others, names)
+    return Responses(Context(z, action), frames, pose, on_road, names)
 
 
 def _on_map(

@@ -156,7 +156,7 @@ def motion_scores(
     episode, found = real.episode[rows], {}
     for name, guess, true in zip(MOTIONS, probe.read(triples(z, rows, lag)), motion.T, strict=True):
         squares = ((guess - true) ** 2, (true - true.mean()) ** 2)
-        sums = np.stack([np.bincount(episode, square, count) for square in squares])
+        sums = np.array([np.bincount(episode, square, count) for square in squares], np.float64)
         found[name] = {"r2": bootstrap(partial(_explained, sums), count, seed)._asdict()}
     return found
 

@@ -189,7 +189,7 @@ def agreement(real: RealEpisodes, state: ProbedState, seed: int) -> dict[str, An
         true = real.column(name)[known].astype(np.float64)
         error = getattr(state, name)[known] - true
         columns = (np.ones(len(error)), error**2, true, true**2)
-        sums = np.stack([np.bincount(episode, column, count) for column in columns])
+        sums = np.array([np.bincount(episode, column, count) for column in columns], np.float64)
         found[name] = {
             "r2": bootstrap(partial(_r2, sums), count, seed)._asdict(),
             "error": bootstrap_mean(np.abs(error), seed, episode)._asdict(),

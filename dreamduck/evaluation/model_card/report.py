@@ -202,7 +202,9 @@ def _ranking(found: dict[str, Any]) -> list[str]:
             for measure in ("return", "survival")
             for world in ("road", "dream")
         }
-    measures = {name: found[name] for name in ("return", "survival", "survival_time") if name in found}
+    measures: dict[str, Any] = {
+        name: found[name] for name in ("return", "survival", "survival_time") if name in found
+    }
     lines = [
         f"{len(found['drivers'])} drivers, {found['episodes']} episodes of {found['seconds']:g} s each, "
         f"on {', '.join(found['maps'])}.",

@@ -11,6 +11,8 @@ def test_the_interval_covers_the_mean_about_as_often_as_it_says():
     for seed in range(100):
         values = np.random.default_rng(seed).normal(3.0, 1.0, 40)
         found = bootstrap_mean(values, seed)
+        assert found.low is not None
+        assert found.high is not None
         hits += found.low <= 3.0 <= found.high
     assert 88 <= hits <= 99
 
