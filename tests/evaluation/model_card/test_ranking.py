@@ -79,7 +79,7 @@ def test_the_section_tells_of_every_driver():
     assert row["survival"]["road"]["value"] == pytest.approx(0.74, abs=0.03)
     assert row["survival_time"]["dream"]["value"] == 9
     assert section["return"]["spearman"]["value"] == 1
-    assert section["left_out_drivers"] == [{"name": "it", "why": "why"}]
+    assert section["left_out_drivers"] == [{"name": "it", "reason": "why"}]
     assert (section["maps"], section["episodes"], section["seconds"]) == (["loop_empty"], 50, 10)
 
 
