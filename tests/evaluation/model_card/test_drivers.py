@@ -69,7 +69,7 @@ def test_a_frozen_driver_is_its_controller(tmp_path):
     [
         ({"format": 2}, "expected format 1, got 2"),
         ({"weights": {}}, "frozen drivers"),
-        ({"drivers": 3}, ""),
+        ({"drivers": 3}, "frozen drivers"),
     ],
 )
 def test_a_damaged_card_is_told_in_one_line(tmp_path, changes, message):
