@@ -19,7 +19,7 @@ from dreamduck.evaluation.model_card.ranking import (
     run_drivers,
     spearman,
 )
-from dreamduck.evaluation.model_card.road_episodes import Outcomes, draw_starts
+from dreamduck.evaluation.model_card.road_episodes import Outcomes, draw_starts, drive_all
 from dreamduck.simulator.road import RoadConfig
 from dreamduck.world_model import WorldModel
 from tests.evaluation.model_card.helpers import toy_config, toy_data
@@ -129,9 +129,16 @@ class FrozenDreams(Dreams):
 def test_a_dream_whose_latents_are_frozen_fails(monkeypatch):
     """On the shipped model, with a few drivers of very different quality."""
     model = WorldModel.load()
-    sizes = toy_config().sizes._replace(driver_episodes=12, driver_seconds=15.0)
+    sizes = toy_config().sizes._replace(driver_episodes=8, driver_seconds=12.0)
     monkeypatch.setattr("dreamduck.evaluation.model_card.config.SHORT", sizes)
     monkeypatch.setattr(ranking_module, "make_drivers", few_drivers)
+    driven: list[Outcomes] = []  # the road is the same for both dreams
+
+    def drive_once(*given):
+        driven.append(driven[0] if driven else drive_all(*given))
+        return driven[0]
+
+    monkeypatch.setattr(ranking_module, "drive_all", drive_once)
     data = toy_data(model)
     true, frozen = (
         rank(run_drivers(dreams, data, toy_config()), seed=0)
