@@ -6,6 +6,7 @@ state over half a second counts as well, as dreams that stand still may show the
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,16 +16,30 @@ import numpy.typing as npt
 from dreamduck.common.errors import ConfigError, ControllerError, MapError, RecordError
 from dreamduck.common.seeding import derive
 from dreamduck.controllers.factory import load_controller
-from dreamduck.evaluation.model_card.bootstrap import Estimate, IntArray, bootstrap
-from dreamduck.evaluation.model_card.config import MIN_EPISODES, ModelCardConfig
+from dreamduck.evaluation.model_card.bootstrap import Estimate, IntArray
+from dreamduck.evaluation.model_card.config import ModelCardConfig
 from dreamduck.evaluation.model_card.data import RealData
-from dreamduck.evaluation.model_card.distances import energy, frechet, principal, standardized, times_floor
+from dreamduck.evaluation.model_card.distances import (
+    MIN_ROWS,
+    energy,
+    frechet,
+    principal,
+    standardized,
+    times_floor,
+)
 from dreamduck.evaluation.model_card.dreams import ClosedLoop, Context, Dreams
 from dreamduck.evaluation.model_card.drivers import Driver, imitations, plain_drivers
 from dreamduck.evaluation.model_card.probe import NO_TELEMETRY, Probes
 from dreamduck.evaluation.model_card.ranking import roads_of
-from dreamduck.evaluation.model_card.realism import flicker, realism, sharpness
-from dreamduck.evaluation.model_card.road_trace import RoadTrace, drive_road
+from dreamduck.evaluation.model_card.realism import (
+    Motion,
+    flicker,
+    flicker_ratio,
+    ratio,
+    realism,
+    sharpness,
+)
+from dreamduck.evaluation.model_card.road_episodes import Trace, draw_starts, drive_all
 from dreamduck.pretrained import CONTROLLERS
 from dreamduck.simulator.road import RoadConfig
 from dreamduck.world_model.mdn_rnn.layout import FloatArray
@@ -34,9 +49,9 @@ Array = npt.NDArray[np.float64]
 
 KEY, NOISE_KEY = 0x64697374, 0x6E6F6973
 SHIPPED, CONTROLLER = "shipped controller", "rnnenv.cma.32.64.best.json"
+LEAST = 2 * MIN_ROWS  # episodes in either world
 LAG = 0.5  # [s] over which a change is measured
 COMPONENTS = 16  # of the probe's features
-NEIGHBOURS = 4  # real frames of about the same speed that a dreamt one's flicker is held to
 
 
 class Sample(NamedTuple):
@@ -44,8 +59,7 @@ class Sample(NamedTuple):
 
     episode: IntArray  # (R,)
     frame: Frames  # (R, 64, 64, 3)
-    motion: Array  # (R,), mean absolute difference to the frame a step earlier
-    speed: Array  # (R,) [m/s], probed; 0 without probes
+    motion: Motion
     state: Array  # (R, S), probed; (R, 0) without probes
     change: Array  # (R, S - 1), of what frames show of it over `LAG`, likewise
     features: Array  # (R, F), of the probe's network, likewise
@@ -56,13 +70,15 @@ class Comparison(NamedTuple):
 
     Attributes:
         road: E real episodes.
+        length: (E,) steps of each.
         dream: R dreams.
         rows: (R,) the real episodes that the dreams start from.
         last: step of the last real frame before a dream.
         lag: steps over which changes are measured.
     """
 
-    road: RoadTrace
+    road: Trace
+    length: IntArray
     dream: ClosedLoop
     rows: IntArray
     last: int
@@ -149,16 +165,15 @@ def drive(
     episodes, last = config.sizes.distribution_episodes, config.warmup - 1
     noise = driver.noises(derive(seed, NOISE_KEY), episodes, last + steps)
 
-    def policy(z: FloatArray, h: FloatArray, step: int, rows: IntArray) -> FloatArray:
-        return driver.policy(z, h) + noise[rows, step]
-
-    road = drive_road(dreams, policy, roads, episodes, last + steps, seed)
-    rows = np.flatnonzero(road.length > last)
+    looking = dataclasses.replace(driver, features="zh")  # the probes look, where it does not
+    starts, road = draw_starts(roads, episodes, seed), Trace.empty(episodes, last + steps, dreams.model)
+    length = drive_all(dreams.model, [looking], starts, last + steps, [noise], road).length[0]
+    rows = np.flatnonzero(length > last)
     context = Context(road.z[rows, : last + 1], road.action[rows, :last])
     dream = dreams.closed_loop(
-        lambda z, h, t: policy(z, h, last + t, rows), context, steps, seed, cut=False
+        lambda z, h, t: driver.policy(z, h) + noise[rows, last + t], context, steps, seed, cut=False
     )
-    return Comparison(road, dream, rows, last, lag)
+    return Comparison(road, length, dream, rows, last, lag)
 
 
 def compare(
@@ -174,25 +189,27 @@ def compare(
         seed: of splits, folds and intervals.
     """
     road, dream, at = driven.road, driven.dream, driven.last + step
-    alive, kept = np.flatnonzero(road.length > at), np.flatnonzero(dream.length > step)
+    alive, kept = np.flatnonzero(driven.length > at), np.flatnonzero(dream.length > step)
     found: dict[str, Any] = {"road_episodes": len(alive), "dreams": len(kept)}
-    if min(len(alive), len(kept)) < MIN_EPISODES:
-        return {**found, "left_out": f"expected {MIN_EPISODES} episodes that last so long in either world"}
+    if min(len(alive), len(kept)) < LEAST:
+        return {
+            **found,
+            "left_out": f"fewer than {LEAST} episodes last so long on the road or in the dream",
+        }
     dreamt = look(dreams, probes, (dream.z, dream.h), kept, driven.rows[kept], step, driven.lag)
     real = look(dreams, probes, (road.z, road.h), alive, alive, at, driven.lag)
     both = dreamt.episode, real.episode
     estimates: dict[str, Estimate] = {}
     if probes:
-        for name in ("state", "change"):
-            rows = standardized(getattr(dreamt, name), getattr(real, name))
-            estimates[f"{name}_energy"] = times_floor(energy(rows), *both, seed)
-            estimates[f"{name}_frechet"] = times_floor(frechet(rows), *both, seed)
+        for prefix, *pair in (("", dreamt.state, real.state), ("change_", dreamt.change, real.change)):
+            rows = standardized(*pair)
+            estimates[f"{prefix}energy"] = times_floor(energy(rows), *both, seed)
+            estimates[f"{prefix}frechet"] = times_floor(frechet(rows), *both, seed)
         rows = principal(standardized(dreamt.features, real.features), COMPONENTS)
         estimates["feature_frechet"] = times_floor(frechet(rows), *both, seed)
     estimates["realism"] = realism(dreamt.frame, real.frame, *both, seed)
     estimates["sharpness"] = ratio(sharpness(dreamt.frame), sharpness(real.frame), *both, seed)
-    same_speed = matched(dreamt.speed, real.speed, real.motion)
-    estimates["flicker"] = ratio(dreamt.motion, same_speed, dreamt.episode, dreamt.episode, seed)
+    estimates["flicker"] = flicker_ratio(dreamt.motion, real.motion, seed)
     return {**found, **{name: estimate._asdict() for name, estimate in estimates.items()}}
 
 
@@ -219,52 +236,14 @@ def look(
     z, h = seen
     now, before, earlier = (dreams.decode(z[rows, step - back]) for back in (0, 1, lag))
     nothing = np.zeros((len(rows), 0))
+    motion = Motion(episodes, flicker(before, now), np.zeros(len(rows)))
     if probes is None:
-        nobody = np.zeros(len(rows))
-        return Sample(episodes, now, flicker(before, now), nobody, nothing, nothing, nothing)
+        return Sample(episodes, now, motion, nothing, nothing, nothing)
     reading, features = probes.frame.read(np.concatenate([now, earlier]))
     columns = (reading.lane_dist, np.sin(reading.lane_angle), reading.ahead[:, 1:])
     shown, shown_earlier = np.split(np.column_stack(columns).astype(np.float64), 2)
-    moving = np.concatenate([z[rows, step], h[rows, step]], axis=1)
-    speed = probes.zh.predict(moving).speed.astype(np.float64)
+    seen_now = np.concatenate([z[rows, step], h[rows, step]], axis=1)
+    speed = probes.zh.predict(seen_now).speed.astype(np.float64)
     state, change = np.column_stack([shown, speed]), shown - shown_earlier
     kept = features[: len(rows)].astype(np.float64)
-    return Sample(episodes, now, flicker(before, now), speed, state, change, kept)
-
-
-def matched(speed: Array, other_speed: Array, other: Array) -> Array:
-    """The mean of other values at about the same speed, `NEIGHBOURS` of them, (N,).
-
-    Args:
-        speed: (N,).
-        other_speed: (M,).
-        other: (M,).
-    """
-    gaps = np.abs(speed[:, None] - other_speed[None])
-    return np.asarray(other[np.argsort(gaps, axis=1, kind="stable")[:, :NEIGHBOURS]].mean(axis=1))
-
-
-def ratio(one: Array, other: Array, episode: IntArray, other_episode: IntArray, seed: int) -> Estimate:
-    """The mean of one as a multiple of the mean of the other, over episodes.
-
-    Args:
-        one: (N,).
-        other: (M,).
-        episode: (N,) of each value.
-        other_episode: (M,) likewise.
-        seed: of the interval.
-    """
-    names = np.union1d(episode, other_episode)
-    values = np.full((2, len(names)), np.nan)
-    for row, value, where in zip(values, (one, other), (episode, other_episode), strict=True):
-        row[np.searchsorted(names, where)] = value
-
-    def of(chosen: IntArray) -> float:
-        part = values[:, chosen]
-        known = np.isfinite(part)
-        if not known.any(axis=1).all():
-            return np.nan
-        mean, base = np.where(known, part, 0.0).sum(axis=1) / known.sum(axis=1)
-        return float(mean / base) if base else np.nan
-
-    return bootstrap(of, len(names), seed)
+    return Sample(episodes, now, motion._replace(speed=speed), state, change, kept)

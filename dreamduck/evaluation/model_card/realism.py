@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import numpy.typing as npt
 
@@ -17,6 +19,15 @@ COLOUR_SIDE, EDGE_SIDE = 16, 8  # cells of a frame in a row of its features
 COMPONENTS = 48
 RIDGE = 0.1
 FOLDS = 2
+NEIGHBOURS = 4  # real frames of about the same speed that a dreamt one's flicker is held to
+
+
+class Motion(NamedTuple):
+    """How much frames change from step to step, in R episodes."""
+
+    episode: IntArray  # (R,)
+    flicker: Array  # (R,)
+    speed: Array  # (R,) [m/s], probed; 0 without probes
 
 
 def gray(frames: Frames) -> Array:
@@ -122,3 +133,64 @@ def realism(
         )
 
     return bootstrap(auc, len(names), seed)
+
+
+def matched(speed: Array, other_speed: Array, other: Array) -> Array:
+    """The mean of other values at about the same speed, `NEIGHBOURS` of them, (N,).
+
+    Args:
+        speed: (N,).
+        other_speed: (M,).
+        other: (M,).
+    """
+    gaps = np.abs(speed[:, None] - other_speed[None])
+    return np.asarray(other[np.argsort(gaps, axis=1, kind="stable")[:, :NEIGHBOURS]].mean(axis=1))
+
+
+def flicker_ratio(dreamt: Motion, real: Motion, seed: int) -> Estimate:
+    """How much more dreamt frames change from step to step than real ones at about the same speed.
+
+    Args:
+        dreamt: of N episodes.
+        real: of M episodes.
+        seed: of the interval.
+    """
+    names = np.union1d(dreamt.episode, real.episode)
+
+    def of(chosen: IntArray) -> float:
+        rows, real_rows = (_rows_of(names[chosen], sample.episode) for sample in (dreamt, real))
+        if not len(rows) or not len(real_rows):
+            return np.nan
+        base = matched(dreamt.speed[rows], real.speed[real_rows], real.flicker[real_rows]).mean()
+        return float(dreamt.flicker[rows].mean() / base) if base else np.nan
+
+    return bootstrap(of, len(names), seed)
+
+
+def ratio(one: Array, other: Array, episode: IntArray, other_episode: IntArray, seed: int) -> Estimate:
+    """The mean of one as a multiple of the mean of the other, over episodes.
+
+    Args:
+        one: (N,).
+        other: (M,).
+        episode: (N,) of each value.
+        other_episode: (M,) likewise.
+        seed: of the interval.
+    """
+    names = np.union1d(episode, other_episode)
+
+    def of(chosen: IntArray) -> float:
+        rows, other_rows = (_rows_of(names[chosen], part) for part in (episode, other_episode))
+        if not len(rows) or not len(other_rows):
+            return np.nan
+        base = other[other_rows].mean()
+        return float(one[rows].mean() / base) if base else np.nan
+
+    return bootstrap(of, len(names), seed)
+
+
+def _rows_of(chosen: IntArray, episode: IntArray) -> IntArray:
+    """The rows of episodes, as often as these are chosen; each has one row at most."""
+    order = np.searchsorted(episode, chosen)
+    order = np.minimum(order, len(episode) - 1)
+    return order[episode[order] == chosen]

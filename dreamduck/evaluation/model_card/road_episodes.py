@@ -32,6 +32,26 @@ class Outcomes(NamedTuple):
     ended: BoolArray  # (D, E), whether it ended by itself; False where it was cut
 
 
+class Trace(NamedTuple):
+    """What one driver saw and did in E episodes; behind an end all numbers are 0."""
+
+    z: FloatArray  # (E, T, Z), before each step
+    h: FloatArray  # (E, T, H), likewise
+    action: FloatArray  # (E, T, A)
+
+    @classmethod
+    def empty(cls, episodes: int, steps: int, model: WorldModel) -> Trace:
+        """Room for E episodes of T steps."""
+        sizes = model.sizes
+        widths = (sizes.z_size, sizes.hidden_size, sizes.action_size)
+        return cls(*(np.zeros((episodes, steps, width), np.float32) for width in widths))
+
+    def record(self, step: int, episodes: IntArray, values: Sequence[FloatArray], cars: BoolArray) -> None:
+        """One step of these episodes, in which these cars drive."""
+        for whole, value in zip(self, values, strict=True):
+            whole[episodes, step] = value[cars]
+
+
 class Starts(NamedTuple):
     """Where E episodes begin."""
 
@@ -77,7 +97,12 @@ class _Fleet:
 
 
 def drive_all(
-    model: WorldModel, drivers: Sequence[Driver], starts: Starts, steps: int, noises: Sequence[FloatArray]
+    model: WorldModel,
+    drivers: Sequence[Driver],
+    starts: Starts,
+    steps: int,
+    noises: Sequence[FloatArray],
+    trace: Trace | None = None,
 ) -> Outcomes:
     """One episode of every driver from every start.
 
@@ -87,6 +112,7 @@ def drive_all(
         starts: of E episodes.
         steps: after which an episode is cut.
         noises: of each driver, (E, steps, 2).
+        trace: filled in, where there is one driver; z and h of a driver that looks at them.
     """
     fleets = []
     for number, config in enumerate(starts.roads):
@@ -109,6 +135,8 @@ def drive_all(
             if len(mine):
                 wanted = each.policy(perception.z[mine], perception.state.h[mine])
                 actions[mine] = np.clip(wanted + noises[number][episode[mine], t], -1, 1)
+        if trace is not None:
+            trace.record(t, episode[alive], (perception.z, perception.state.h, actions), alive)
         for fleet, part in zip(fleets, parts, strict=True):
             if alive[part].any():
                 step = fleet.road.step(np.where(alive[part, None], actions[part], 0.0))

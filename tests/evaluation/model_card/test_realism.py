@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dreamduck.evaluation.model_card.realism import flicker, realism, sharpness
+from dreamduck.evaluation.model_card.realism import flicker, matched, ratio, realism, sharpness
 
 
 def pictures(count, seed, columns=(8, 56)):
@@ -56,3 +56,18 @@ def test_sharpness_and_flicker():
     assert (sharpness(blurred(frames)) < 0.7 * sharpness(frames)).all()
     np.testing.assert_allclose(flicker(frames, frames), 0)
     np.testing.assert_allclose(flicker(frames // 2, frames // 2 + 7), 7)
+
+
+def test_flicker_is_held_to_real_frames_of_the_same_speed():
+    speed = np.array([0.0, 0.1, 0.2, 0.3])
+    found = matched(np.array([0.0, 0.3]), np.repeat(speed, 4), np.repeat(speed * 10, 4))
+    np.testing.assert_allclose(found, [0, 3])
+
+
+def test_a_ratio_is_of_means_over_episodes():
+    episodes = np.arange(50)
+    values = np.random.default_rng(0).uniform(1, 2, 50)
+    found = ratio(values * 3, values[::2], episodes, episodes[::2], 0)
+    assert found.value == pytest.approx(3 * values.mean() / values[::2].mean(), rel=1e-4)
+    assert found.low < found.value < found.high
+    assert found.n == 50
