@@ -11,7 +11,7 @@ from dreamduck.world_model.imagination import TEMPERATURE
 
 VERSION = 1  # of `card/model.json`
 HORIZONS = (0.5, 1.0, 2.0, 3.0, 5.0)  # [s], of the state
-LAG = 0.5  # [s] between the frames that motion is read from
+LAG = 0.5  # [s] that motion is read over
 MIN_EPISODES = 4
 
 
@@ -50,14 +50,14 @@ class Sizes(NamedTuple):
 
 
 FULL = Sizes(
-    train_episodes=120,
+    train_episodes=200,
     held_out_episodes=80,
     unseen_episodes=40,
     episode_steps=150,
     probe_epochs=12,
     horizon_windows=2,
     steering_starts=24,
-    steering_dreams=8,
+    steering_dreams=4,
     still_starts=48,
     distribution_episodes=144,
     distribution_seconds=(1.0, 5.0, 10.0, 30.0, 60.0),
@@ -65,14 +65,14 @@ FULL = Sizes(
     driver_seconds=60.0,
 )
 SHORT = Sizes(
-    train_episodes=48,
+    train_episodes=96,
     held_out_episodes=24,
     unseen_episodes=12,
     episode_steps=120,
-    probe_epochs=6,
+    probe_epochs=8,
     horizon_windows=1,
     steering_starts=8,
-    steering_dreams=4,
+    steering_dreams=2,
     still_starts=12,
     distribution_episodes=48,
     distribution_seconds=(1.0, 5.0, 10.0, 30.0),

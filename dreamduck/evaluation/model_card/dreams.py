@@ -76,6 +76,11 @@ class Dreams:
         config = self.model.dynamics.config
         return config.z_size, config.action_size, config.hidden_size
 
+    def encode(self, frames: Frames) -> FloatArray:
+        """The latents of frames (N, 64, 64, 3), (N, Z)."""
+        parts = range(0, max(len(frames), 1), DECODED)
+        return np.concatenate([self.model.encode(frames[at : at + DECODED]) for at in parts])
+
     def decode(self, z: FloatArray) -> Frames:
         """The frames of latents.
 

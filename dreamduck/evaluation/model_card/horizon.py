@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from dreamduck.common.seeding import derive
 from dreamduck.evaluation.model_card.bootstrap import IntArray, bootstrap_mean
@@ -18,7 +17,7 @@ from dreamduck.evaluation.model_card.config import HORIZONS, ModelCardConfig
 from dreamduck.evaluation.model_card.data import RealData, RealEpisodes
 from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.evaluation.model_card.motion_probe import STEP_TIME
-from dreamduck.evaluation.model_card.probe import MAX_ANGLE, NO_TELEMETRY, ProbedState, Probes
+from dreamduck.evaluation.model_card.probe import NO_TELEMETRY, ProbedState, Probes, defined
 from dreamduck.evaluation.model_card.road_ahead import lane_offsets
 from dreamduck.simulator.expert import SPEED_PER_THROTTLE, TURN_PER_STEERING
 from dreamduck.world_model.mdn_rnn.layout import FloatArray
@@ -82,10 +81,11 @@ def horizon(
     seed = derive(config.seed, KEY)
     dreamt = dreams.open_loop(windows.z, windows.action, longest, config.dreams, seed)
     moved = kinematics(real, windows, longest, step_time, data.environment)
+    readable = defined(real)
     found: dict[str, Any] = {}
     for seconds, k in steps.items():
         here = np.flatnonzero(windows.left >= k)
-        here = here[defined(real, windows.first[here] + k)]
+        here = here[readable[windows.first[here] + k]]
         if len(here):
             rows = windows.first[here] + k
             z = dreamt.z[here, :, k - 1].reshape(-1, dreamt.z.shape[-1])
@@ -99,12 +99,6 @@ def horizon(
         "dreams": config.dreams,
         "horizons": found,
     }
-
-
-def defined(real: RealEpisodes, rows: IntArray) -> npt.NDArray[np.bool_]:
-    """(N,) whether a step's true state is one that the probes read: on a lane, about along it."""
-    states = np.stack([real.column(name)[rows] for name in QUANTITIES])
-    return np.asarray(np.isfinite(states).all(axis=0) & (np.abs(states[1]) < MAX_ANGLE))
 
 
 def _guesses(

@@ -1,19 +1,22 @@
-"""The probe of motion: how far the camera has turned and advanced between two frames.
+"""The probe of motion: how far the camera has turned and advanced within half a second.
 
-It sees pixels alone, not what the model was told to do, so that a dream whose pictures do not obey the
+It sees frames alone, not what the model was told to do, so that a dream whose pictures do not obey the
 actions cannot pass for one whose pictures do."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from dreamduck.common.seeding import derive
 from dreamduck.evaluation.model_card.bootstrap import IntArray, bootstrap
 from dreamduck.evaluation.model_card.config import LAG, ModelCardConfig
 from dreamduck.evaluation.model_card.data import RealEpisodes
-from dreamduck.evaluation.model_card.probe_network import ProbeNetwork, frame_network
+from dreamduck.evaluation.model_card.probe_network import ProbeNetwork
 from dreamduck.world_model.mdn_rnn.layout import FloatArray
 from dreamduck.world_model.vae.layout import Frames
 
@@ -23,7 +26,7 @@ MOTIONS = ("turn", "advance")
 
 
 class Motion(NamedTuple):
-    """How N cars moved between two frames."""
+    """How N cars moved."""
 
     turn: FloatArray  # (N,) [rad], positive to the left
     advance: FloatArray  # (N,) [m] along the heading, negative backwards
@@ -33,45 +36,31 @@ class MotionProbe:
     """A trained probe of motion over `LAG` seconds.
 
     Args:
-        network: reads two frames.
-        scale: of turn and advance, as the network gives them in units of it.
+        network: reads the latents of three frames.
+        encode: frames (N, 64, 64, 3) to latents (N, Z).
     """
 
-    def __init__(self, network: ProbeNetwork, scale: FloatArray) -> None:
-        self._network, self._scale = network, scale
-
-    def predict(self, before: Frames, after: Frames) -> Motion:
-        """The motion between frames.
-
-        Args:
-            before: (N, 64, 64, 3).
-            after: likewise, `LAG` seconds later.
-        """
-        return Motion(*(self._network(pixel_rows(before, after))[0] * self._scale).T)
+    def __init__(self, network: ProbeNetwork, encode: Callable[[Frames], FloatArray]) -> None:
+        self._network, self._encode = network, encode
 
     def path(self, frames: Frames) -> Motion:
         """The motion since the first frame, added up.
 
         Args:
-            frames: (N, K, 64, 64, 3), `LAG` seconds apart.
+            frames: (N, 2K + 1, 64, 64, 3), at the steps that `seen_steps` gives.
         Returns:
-            Turn and advance, each (N, K - 1).
+            Turn and advance after each of K times `LAG` seconds, each (N, K).
         """
-        count, steps = len(frames), frames.shape[1] - 1
-        flat = (part.reshape(-1, *frames.shape[2:]) for part in (frames[:, :-1], frames[:, 1:]))
-        parts = self.predict(*flat)
-        return Motion(*(part.reshape(count, steps).cumsum(axis=1) for part in parts))
+        count = len(frames)
+        z = self._encode(frames.reshape(-1, *frames.shape[2:])).reshape(count, frames.shape[1], -1)
+        parts = np.stack([z[:, k : k + 3].reshape(count, -1) for k in range(0, z.shape[1] - 2, 2)], axis=1)
+        moved = self.read(parts.reshape(-1, parts.shape[-1]))
+        return Motion(*(part.reshape(count, -1).cumsum(axis=1) for part in moved))
 
-
-def halved(frames: Frames) -> FloatArray:
-    """Frames (N, 64, 64, 3) at half their size, (N, 32, 32, 3), in [0, 255]."""
-    found: FloatArray = frames.reshape(len(frames), 32, 2, 32, 2, 3).mean(axis=(2, 4), dtype=np.float32)
-    return found
-
-
-def pixel_rows(before: Frames, after: Frames) -> FloatArray:
-    """Two frames as one row of the network, (N, 32, 32, 6) in [-1, 1]."""
-    return np.concatenate([halved(before), halved(after)], axis=3) / np.float32(127.5) - np.float32(1)
+    def read(self, features: FloatArray) -> Motion:
+        """The motion from the latents of three frames, (N, 3Z)."""
+        numbers = self._network(features)[0]
+        return Motion(numbers[:, 0], numbers[:, 1])
 
 
 def lag_steps(environment: dict[str, Any]) -> int:
@@ -79,20 +68,27 @@ def lag_steps(environment: dict[str, Any]) -> int:
     return max(1, round(LAG / float(environment.get("step_time", STEP_TIME))))
 
 
-def motion_pairs(real: RealEpisodes, lag: int) -> tuple[IntArray, Motion]:
-    """All steps after which an episode goes on for `lag` steps, and the true motion until then.
+def seen_steps(lag: int, count: int) -> list[int]:
+    """The steps whose frames `MotionProbe.path` needs for `count` times `lag` steps."""
+    return [0, *(k * lag + step for k in range(count) for step in (lag // 2, lag))]
+
+
+def motion_rows(real: RealEpisodes, lag: int) -> tuple[IntArray, npt.NDArray[np.float32]]:
+    """All steps after which an episode goes on for `lag` steps, and turn and advance until then.
 
     Args:
         real: with telemetry.
         lag: steps.
+    Returns:
+        (R,) rows, and (R, 2).
     """
     last = np.repeat(real.offsets[1:] - 1, real.lengths)
     rows = np.flatnonzero(np.arange(len(real.z)) + lag <= last)
     poses = np.stack([real.column(name) for name in ("x", "z", "heading")], axis=1).astype(np.float64)
-    return rows, true_motion(poses[rows], poses[rows + lag])
+    return rows, np.stack(true_motion(poses[rows], poses[rows + lag]), axis=1)
 
 
-def true_motion(before: Any, after: Any) -> Motion:
+def true_motion(before: npt.NDArray[np.float64], after: npt.NDArray[np.float64]) -> Motion:
     """The motion between poses.
 
     Args:
@@ -106,53 +102,66 @@ def true_motion(before: Any, after: Any) -> Motion:
     return Motion(turn.astype(np.float32), advance.astype(np.float32))
 
 
-def fit_motion(
-    train: RealEpisodes, reconstructions: Frames, environment: dict[str, Any], config: ModelCardConfig
-) -> MotionProbe:
-    """Train the probe, on real frames and on their reconstructions.
+def triples(z: FloatArray, rows: IntArray, lag: int) -> FloatArray:
+    """The latents of three frames, as the probe reads them, (R, 3Z).
 
     Args:
-        train: episodes with telemetry.
-        reconstructions: (N, 64, 64, 3) of their frames.
+        z: (N, Z) of all steps.
+        rows: (R,) of the first frames.
+        lag: steps.
+    """
+    return np.concatenate([z[rows], z[rows + lag // 2], z[rows + lag]], axis=1)
+
+
+def fit_motion(
+    sources: list[FloatArray],
+    train: RealEpisodes,
+    encode: Callable[[Frames], FloatArray],
+    environment: dict[str, Any],
+    config: ModelCardConfig,
+) -> MotionProbe:
+    """Train the probe.
+
+    Args:
+        sources: (N, Z) each, latents of real frames and of their reconstructions.
+        train: the episodes that they are of, with telemetry.
+        encode: frames (N, 64, 64, 3) to latents (N, Z).
         environment: what a step means.
         config: the card's settings.
     """
     lag = lag_steps(environment)
-    rows, motion = motion_pairs(train, lag)
-    scale = np.array([max(float(part.std()), 1e-3) for part in motion], np.float32)
-    network = frame_network(6, (len(MOTIONS), 0), derive(config.seed, KEY))
-    pairs = [pixel_rows(frames[rows], frames[rows + lag]) for frames in (train.frames, reconstructions)]
-    numbers = np.tile(np.stack(motion, axis=1) / scale, (2, 1))
-    network.fit(np.concatenate(pairs), numbers, None, config.sizes.probe_epochs)
-    return MotionProbe(network, scale)
+    rows, motion = motion_rows(train, lag)
+    features = np.concatenate([triples(z, rows, lag) for z in sources])
+    network = ProbeNetwork(features.shape[1], (len(MOTIONS), 0), derive(config.seed, KEY))
+    network.fit(features, np.tile(motion, (len(sources), 1)), None, config.sizes.probe_epochs)
+    return MotionProbe(network, encode)
 
 
 def motion_scores(
-    probe: MotionProbe, real: RealEpisodes, frames: Frames, environment: dict[str, Any], seed: int
+    probe: MotionProbe, real: RealEpisodes, z: FloatArray, environment: dict[str, Any], seed: int
 ) -> dict[str, Any]:
     """R² of turn and advance.
 
     Args:
         probe: the probe.
         real: episodes with telemetry.
-        frames: (N, 64, 64, 3), theirs or reconstructions of them.
+        z: (N, Z) the latents of their frames, or of reconstructions of them.
         environment: what a step means.
         seed: of the intervals.
     """
-    lag = lag_steps(environment)
-    rows, motion = motion_pairs(real, lag)
+    lag, count = lag_steps(environment), len(real)
+    rows, motion = motion_rows(real, lag)
     if not len(rows):
         return {"left_out": f"no episode is longer than {LAG:g} s"}
     episode, found = real.episode[rows], {}
-    read = probe.predict(frames[rows], frames[rows + lag])
-    for name, guess, true in zip(MOTIONS, read, motion, strict=True):
-        squared = np.bincount(episode, (guess - true) ** 2.0, len(real))
-        spread = np.bincount(episode, (true - true.mean()) ** 2.0, len(real))
-        found[name] = {
-            "r2": bootstrap(
-                lambda e, a=squared, b=spread: float(1 - a[e].sum() / max(b[e].sum(), 1e-12)),  # type: ignore[misc]
-                len(real),
-                seed,
-            )._asdict()
-        }
+    for name, guess, true in zip(MOTIONS, probe.read(triples(z, rows, lag)), motion.T, strict=True):
+        squares = ((guess - true) ** 2, (true - true.mean()) ** 2)
+        sums = np.stack([np.bincount(episode, square, count) for square in squares])
+        found[name] = {"r2": bootstrap(partial(_explained, sums), count, seed)._asdict()}
     return found
+
+
+def _explained(sums: npt.NDArray[np.float64], episodes: IntArray) -> float:
+    """R² of some episodes, from the squared errors and deviations of each, (2, E)."""
+    squared, spread = sums[:, episodes].sum(axis=1)
+    return float(1 - squared / spread) if spread > 0 else float("nan")

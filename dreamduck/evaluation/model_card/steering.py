@@ -22,7 +22,7 @@ from dreamduck.evaluation.model_card.commands import (
 from dreamduck.evaluation.model_card.config import LAG, ModelCardConfig
 from dreamduck.evaluation.model_card.data import RealData
 from dreamduck.evaluation.model_card.dreams import Dreams
-from dreamduck.evaluation.model_card.motion_probe import MotionProbe, lag_steps, true_motion
+from dreamduck.evaluation.model_card.motion_probe import MotionProbe, lag_steps, seen_steps, true_motion
 from dreamduck.evaluation.model_card.probe import NO_TELEMETRY, Probes
 from dreamduck.world_model.vae.layout import Frames
 
@@ -68,7 +68,7 @@ def steering(
     if probes is None or not maps:
         return {"left_out": NO_TELEMETRY if probes is None else NO_ROAD}
     sizes, lag = config.sizes, lag_steps(data.environment)
-    times = [k * lag for k in range(round(max(SECONDS) / LAG) + 1)]
+    times = seen_steps(lag, round(max(SECONDS) / LAG))
     found: dict[str, Any] = {
         "states": sizes.steering_starts,
         "dreams": sizes.steering_dreams,
@@ -102,7 +102,7 @@ def steering(
                     {name: part[..., round(seconds / LAG) - 1] for name, part in sources.items()},
                     config.seed,
                 ),
-                "on_road": float(f"{road.on_road[:, :, round(seconds / LAG)].mean():.6g}"),
+                "on_road": float(f"{road.on_road[:, :, 2 * round(seconds / LAG)].mean():.6g}"),
             }
             for seconds in SECONDS
         }
@@ -112,7 +112,7 @@ def steering(
 def reconstructed(dreams: Dreams, frames: Frames) -> Frames:
     """What the VAE makes of frames (..., 64, 64, 3)."""
     flat = frames.reshape(-1, *frames.shape[-3:])
-    found: Frames = dreams.decode(dreams.model.encode(flat)).reshape(frames.shape)
+    found: Frames = dreams.decode(dreams.encode(flat)).reshape(frames.shape)
     return found
 
 
@@ -121,10 +121,10 @@ def read_path(probe: MotionProbe, frames: Frames, motion: str) -> Array:
 
     Args:
         probe: of motion.
-        frames: (..., K, 64, 64, 3).
+        frames: (..., 2K + 1, 64, 64, 3).
         motion: "turn" or "advance".
     Returns:
-        (..., K - 1).
+        (..., K).
     """
     flat = frames.reshape(-1, *frames.shape[-4:])
     path = getattr(probe.path(flat), motion)
@@ -132,9 +132,10 @@ def read_path(probe: MotionProbe, frames: Frames, motion: str) -> Array:
 
 
 def true_path(road: Responses, motion: str) -> Array:
-    """The same from the poses, (S, C, K - 1)."""
-    before, after = (part.reshape(-1, 3) for part in (road.pose[:, :, :-1], road.pose[:, :, 1:]))
-    parts = getattr(true_motion(before, after), motion).reshape(*road.pose.shape[:2], -1)
+    """The same from the poses, (S, C, K)."""
+    pose = road.pose[:, :, ::2]
+    before, after = (part.reshape(-1, 3) for part in (pose[:, :, :-1], pose[:, :, 1:]))
+    parts = getattr(true_motion(before, after), motion).reshape(*pose.shape[:2], -1)
     return np.asarray(parts.cumsum(axis=2), np.float64)
 
 

@@ -13,7 +13,7 @@ from dreamduck.evaluation.model_card.config import ModelCardConfig
 from dreamduck.evaluation.model_card.data import RealData
 from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.evaluation.model_card.motion_probe import STEP_TIME
-from dreamduck.evaluation.model_card.probe import NO_TELEMETRY, Probes, state_error
+from dreamduck.evaluation.model_card.probe import NO_TELEMETRY, Probes
 from dreamduck.evaluation.model_card.steering import reconstructed
 from dreamduck.world_model.vae.layout import Frames
 
@@ -64,10 +64,7 @@ def drifts(probes: Probes, frames: Frames, seed: int) -> dict[str, Any]:
     states = [probes.frame.predict(frames[:, k]) for k in range(frames.shape[1])]
     found: dict[str, Any] = {}
     for k, seconds in enumerate(SECONDS, 1):
-        moved = {
-            name: np.abs(state_error(name, getattr(states[k], name), getattr(states[0], name)))
-            for name in QUANTITIES
-        }
+        moved = {name: np.abs(getattr(states[k], name) - getattr(states[0], name)) for name in QUANTITIES}
         picture = np.abs(frames[:, k].astype(np.float64) - frames[:, 0]).mean(axis=(1, 2, 3))
         found[f"{seconds:g}"] = {
             name: bootstrap_mean(one, seed)._asdict() for name, one in {**moved, "picture": picture}.items()

@@ -44,8 +44,9 @@ def toy_episodes(model: WorldModel, episodes: int = 6, steps: int = 40, seed: in
 
 def toy_data(model: WorldModel, steps: int = 40, seed: int = 0) -> RealData:
     """Episodes for the probes, held-out ones, and some of another map."""
-    groups = [toy_episodes(model, count, steps, seed + i) for i, count in enumerate((10, 6, 4))]
-    return RealData(*groups, {"id": "DreamDuck-v0", "step_time": 0.1}, {"recorded": False})
+    train, kept, unseen = (toy_episodes(model, n, steps, seed + i) for i, n in enumerate((10, 6, 4)))
+    source = {"recorded": False, "train_episodes": 10, "held_out_episodes": 6, "unseen_episodes": 4}
+    return RealData(train, kept, unseen, {"id": "DreamDuck-v0", "step_time": 0.1}, source)
 
 
 def toy_config(**changes: object) -> ModelCardConfig:

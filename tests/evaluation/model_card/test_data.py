@@ -30,6 +30,9 @@ def tiny(monkeypatch):
 @pytest.mark.usefixtures("tiny")
 def test_a_card_records_its_own_episodes(model):
     data = load_real(model, ModelCardConfig(short=True))
+    assert data.unseen is not None
+    assert data.unseen.ahead is not None
+    assert data.held_out.telemetry is not None
     assert (len(data.train), len(data.held_out), len(data.unseen)) == (3, 2, 2)
     assert set(data.held_out.maps) == {"loop_empty"}
     assert set(data.unseen.maps) == {"udem1", "small_loop"}
@@ -61,6 +64,7 @@ def test_recordings_of_maps_that_the_model_never_saw_stand_apart(model, tmp_path
         )
     data = load_real(model, ModelCardConfig(records=str(tmp_path), short=True))
     assert set(data.train.maps) == set(data.held_out.maps) == {"loop_empty"}
+    assert data.unseen is not None
     assert set(data.unseen.maps) == {"udem1"}
 
 
