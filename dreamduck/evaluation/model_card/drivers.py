@@ -65,7 +65,7 @@ class LeftOut(NamedTuple):
     """A driver that cannot take part."""
 
     name: str
-    why: str
+    reason: str
 
 
 def make_drivers(dreams: Dreams, data: RealData) -> tuple[list[Driver], list[LeftOut]]:
@@ -127,8 +127,8 @@ def frozen_drivers(fingerprints: Any, folder: Path = FOLDER) -> tuple[list[Drive
     fitting, left_out = [], []
     for i, (row, form) in enumerate(zip(rows, forms, strict=True)):
         if not (same_vae if form.features == "z" else same_rnn):
-            why = "another VAE" if form.features == "z" else "another world model, whose h it reads"
-            left_out.append(LeftOut(row["name"], f"trained with {why}"))
+            reason = "another VAE" if form.features == "z" else "another world model, whose h it reads"
+            left_out.append(LeftOut(row["name"], f"trained with {reason}"))
             continue
         if f"theta.{i}" not in arrays:
             raise ControllerError(f"{folder / 'drivers.npz'}: no theta.{i}; {REMEDY}")

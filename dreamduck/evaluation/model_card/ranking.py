@@ -49,14 +49,6 @@ class DriverEpisodes(NamedTuple):
     dream: Outcomes
 
 
-def ranking(dreams: Dreams, data: RealData, probes: Any, config: ModelCardConfig) -> dict[str, Any]:
-    """The section of the card; see `run_drivers` and `rank`."""
-    try:
-        return rank(run_drivers(dreams, data, config), config.seed)
-    except (ConfigError, MapError) as err:
-        return {"left_out": str(err)}
-
-
 def run_drivers(dreams: Dreams, data: RealData, config: ModelCardConfig) -> DriverEpisodes:
     """Drive the same episodes with all drivers in the simulator and in the dream.
 

@@ -36,10 +36,10 @@ def test_another_model_with_the_same_vae_takes_the_drivers_on_z():
     fitting, left_out = frozen_drivers(fingerprints(rnn="other"))
     assert {driver.features for driver in fitting} == {"z"}
     assert not any(driver.trained_in_dream for driver in fitting)
-    assert {one.why for one in left_out} == {"trained with another world model, whose h it reads"}
+    assert {one.reason for one in left_out} == {"trained with another world model, whose h it reads"}
     fitting, left_out = frozen_drivers(fingerprints(vae="other"))
     assert not fitting
-    assert {one.why.split(",")[0] for one in left_out} == {
+    assert {one.reason.split(",")[0] for one in left_out} == {
         "trained with another VAE",
         "trained with another world model",
     }
@@ -69,7 +69,7 @@ def test_a_frozen_driver_is_its_controller(tmp_path):
     [
         ({"format": 2}, "expected format 1, got 2"),
         ({"weights": {}}, "frozen drivers"),
-        ({"drivers": 3}, ""),
+        ({"drivers": 3}, "frozen drivers"),
     ],
 )
 def test_a_damaged_card_is_told_in_one_line(tmp_path, changes, message):
@@ -95,7 +95,7 @@ def test_without_telemetry_there_are_no_imitations(monkeypatch):
     dreams = type("Dreams", (), {"model": WorldModel.load()})()
     found, left_out = make_drivers(dreams, None)
     assert "imitation" not in {driver.kind for driver in found}
-    assert [one.why for one in left_out] == ["no telemetry"] * 2
+    assert [one.reason for one in left_out] == ["no telemetry"] * 2
 
 
 def test_noise_is_of_the_episode_and_as_strong_as_it_says():
