@@ -15,7 +15,8 @@ import numpy.typing as npt
 
 from dreamduck.common.plot import figure
 from dreamduck.common.storage import write_json
-from dreamduck.evaluation.open_loop import dream_on, make_window
+from dreamduck.evaluation.model_card.dreams import Dreams
+from dreamduck.evaluation.model_card.realism import gray, sharpness
 from dreamduck.pretrained import FOLDER
 from dreamduck.recordings import Episode, find_recordings, held_out, read_episode
 from dreamduck.world_model import WorldModel
@@ -43,30 +44,21 @@ class Look(NamedTuple):
 
 def contrast(frames: Frames) -> float:
     """Standard deviation of the brightness within a frame, mean over frames, (N, H, W, 3)."""
-    return float(frames.mean(axis=3).std(axis=(1, 2)).mean())
-
-
-def sharpness(frames: Frames) -> float:
-    """Mean absolute Laplacian of the brightness, (N, H, W, 3)."""
-    grey = frames.mean(axis=3)
-    inner = grey[:, 1:-1, 1:-1]
-    around = grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
-    return float(np.abs(around - 4 * inner).mean())
+    return float(gray(frames).std(axis=(1, 2)).mean())
 
 
 def look(weights: Path, episodes: list[Episode]) -> list[Look]:
     """Let a world model see and dream."""
-    model = WorldModel.load(weights)
-    vae, rnn = model.vae, model.dynamics
-    found = []
-    for number, episode in enumerate(episodes):
-        z = vae.encode(episode.obs[: SHOWN + STEPS])[0]
-        take = make_window(episode, z)
-        dreamt = dream_on(rnn, take, SHOWN, STEPS, 1, TEMPERATURE, number).z[0]
-        last = np.repeat(z[SHOWN - 1 : SHOWN], STEPS, axis=0)
-        parts = (vae.decode(part) for part in (z[SHOWN:], dreamt, last))
-        found.append(Look(episode.obs[SHOWN : SHOWN + STEPS], *parts))
-    return found
+    dreams = Dreams(WorldModel.load(weights), TEMPERATURE)
+    z = np.stack([dreams.model.encode(episode.obs[: SHOWN + STEPS]) for episode in episodes])
+    action = np.stack([episode.action[: SHOWN + STEPS - 1] for episode in episodes])
+    dreamt = dreams.open_loop(z[:, :SHOWN], action, STEPS, dreams=1, seed=0).z[:, 0]
+    last = np.repeat(z[:, SHOWN - 1 : SHOWN], STEPS, axis=1)
+    decoded = zip(*(dreams.decode(part) for part in (z[:, SHOWN:], dreamt, last)), strict=True)
+    return [
+        Look(episode.obs[SHOWN : SHOWN + STEPS], *parts)
+        for episode, parts in zip(episodes, decoded, strict=True)
+    ]
 
 
 def measure(looks: list[Look]) -> dict[str, float]:
@@ -83,7 +75,7 @@ def measure(looks: list[Look]) -> dict[str, float]:
         "dream_psnr": round(psnr(real, dreamt), 2),
         "standing_psnr": round(psnr(real, last), 2),
         "contrast": round(contrast(dreamt) / contrast(decoded), 3),
-        "sharpness": round(sharpness(dreamt) / sharpness(decoded), 3),
+        "sharpness": round(float(sharpness(dreamt).mean() / sharpness(decoded).mean()), 3),
     }
 
 

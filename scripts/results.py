@@ -14,6 +14,7 @@ from typing import Any
 
 from dreamduck.common.storage import read_json
 from dreamduck.evaluation import report
+from dreamduck.evaluation.model_card import report as model_card
 from dreamduck.pipeline import ablations, temperature_sweep
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -24,6 +25,14 @@ AGENTS = CARDS / "agents"
 PAGES = (ROOT / "README.md", *sorted(DOCS.rglob("*.md")))
 REFERENCE, TRAINING_MAP = "pure pursuit", "loop_empty"
 LEFT_OUT = ("rnnenv.cma.16.2",)  # two candidates are too few to learn from
+# the files of the evaluated world models, and what they are
+EVALUATED = {
+    "shipped": "that ships",
+    "short": "4,000 steps",
+    "teacher-forced": "teacher-forced",
+    "untrained": "untrained MDN-RNN",
+    "settings-2019": "temperature 1, z alone",
+}
 SHOWN_RANKS = (1, 2, 8, 64, 256, 1024)
 MARK = re.compile(r"(<!-- results:(\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -116,26 +125,16 @@ def body(text: str) -> str:
     return text.split("\n", 2)[2].strip() + "\n"
 
 
-def openloop() -> str:
-    """Dreams against what really happened, on held-out episodes and on a map never seen."""
-    rows = []
-    for folder, where in (("held-out", "held-out episodes"), ("unseen", "a map never recorded")):
-        found = read_json(DOCS / "openloop" / f"{folder}.json")
-        for steps, part in found["horizons"].items():
-            psnr, z, gain, end = (part[name] for name in ("psnr", "z_error", "return", "end"))
-            rows.append(
-                [
-                    where,
-                    steps,
-                    *(f"{psnr[name]:.1f}" for name in ("dream", "last_frame", "mean_frame")),
-                    f"{z['dream']:.2f}, {z['last_frame']:.2f}, {z['mean_frame']:.2f}",
-                    f"{gain['correlation']:.2f}",
-                    f"{gain['error']:.2f} ({gain['spread']:.2f})",
-                    "" if end["auc"] is None else f"{end['auc']:.2f}",
-                ]
-            )
-    head = ["on", "steps", "PSNR [dB]", "last frame", "mean frame", "RMSE of z (dream, last, mean)"]
-    return table([*head, "return: correlation", "RMSE (std of returns)", "AUC of termination"], rows)
+def card() -> str:
+    """The evaluation cards of several world models, side by side."""
+    cards = [
+        (name, model_card.headlines(read_json(DOCS / "card" / f"{file}.json")))
+        for file, name in EVALUATED.items()
+        if (DOCS / "card" / f"{file}.json").exists()
+    ]
+    figures = cards[0][1] if cards else {}
+    rows = [[figure, *(model_card.cell(found[figure]) for _, found in cards)] for figure in figures]
+    return table(["figure", *(name for name, _ in cards)], rows)
 
 
 def feedback() -> str:
@@ -405,7 +404,7 @@ def generated_maps() -> str:
 
 
 MAKERS = (
-    *(summary, model, openloop, feedback, reproduce, scores, gap, ablation, simulator, speed, agents, ppo),
+    *(summary, model, card, feedback, reproduce, scores, gap, ablation, simulator, speed, agents, ppo),
     *(frames, passes, browser, distribute, scaling, measured_ranks, episodes),
     generated_maps,
 )

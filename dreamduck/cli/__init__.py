@@ -46,7 +46,7 @@ COMMANDS = {
         "dreamduck.evaluation.scoreboard:main", "compare policies: survival, distance, deviations"
     ),
     "evaluate-model": Command(
-        "dreamduck.evaluation.open_loop_report:main", "measure what the world model predicts"
+        "dreamduck.evaluation.model_card.command:main", "how true the dreams of a world model are: its card"
     ),
     "temperature-sweep": Command(
         "dreamduck.pipeline.temperature_sweep:main", "evolve at several temperatures, compare on the road"

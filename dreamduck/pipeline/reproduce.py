@@ -63,9 +63,9 @@ class ReproduceConfig(RecipeConfig):
 
 
 def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
-    """The commands, in their order; the last four only report."""
+    """The commands, in their order; the last three only report."""
     records, weights, series, logs = (folder / name for name in ("records", "weights", "series", "log"))
-    unseen, truth = folder / "unseen", folder / "openloop"
+    unseen, card = folder / "unseen", folder / "card"
     vae, rnn, best = weights / "vae.weights.h5", weights / "rnn.weights.h5", settings.best(logs)
     record = [
         *("extract.py", "--records", str(records), "--log", str(logs)),
@@ -97,12 +97,8 @@ def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
         *("--max-frames", str(settings.frames), "--min-frames", str(min(50, settings.frames))),
     ]
 
-    def dream(episodes: Path, name: str) -> list[str]:
-        command = ["dreamduck", "evaluate-model", "--weights", str(weights)]
-        return [*command, "--records", str(episodes), "--out", str(truth / name)]
-
+    evaluate = ["dreamduck", "evaluate-model", "--weights", str(weights), "--out", str(card)]
     evolve = settings.command(weights, logs, settings.temperature)
-    reports = [truth / name / "openloop.json" for name in ("held-out", "unseen")]
     return [
         Stage("record", tuple(record), (), (records,)),
         Stage("vae", tuple(train_vae), (), (vae,)),
@@ -113,8 +109,7 @@ def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
         Stage("record-unseen", tuple(elsewhere), (), (unseen,)),
         # Trained to its end already, it only measures again, with frames of a map that it never saw.
         Stage("vae-unseen", (*train_vae, "--unseen", str(unseen)), (vae,), (vae,)),
-        Stage("dreams", tuple(dream(records, "held-out")), (rnn,), (truth / "held-out" / "openloop.json",)),
-        Stage("dreams-unseen", (*dream(unseen, "unseen"), "--everything"), (rnn,), (reports[1],)),
+        Stage("card", (*evaluate, "--short"), (rnn,), (card / "model.json",)),
     ]
 
 

@@ -207,8 +207,13 @@ class Simulator(Protocol):
         """
         ...
 
-    def frames(self, out: Frames | None = None) -> Frames:
-        """What each car's camera sees now, (N, camera_height, camera_width, 3) uint8 RGB."""
+    def frames(self, out: Frames | None = None, cars: npt.NDArray[np.int64] | None = None) -> Frames:
+        """What each car's camera sees now, (N, camera_height, camera_width, 3) uint8 RGB.
+
+        Args:
+            out: the array to write to.
+            cars: (n,) indices of the cars that are seen through; all by default. One frame for each.
+        """
         ...
 
     def view(self, mode: str, width: int, height: int, car: int = 0) -> Frames:

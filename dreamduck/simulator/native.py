@@ -255,22 +255,28 @@ class NativeSimulator:
         """(N, S) the pattern, 0 or 1, of each traffic light."""
         return objects.light_patterns(self._cars.objects)
 
-    def frames(self, out: Frames | None = None) -> Frames:
+    def frames(self, out: Frames | None = None, cars: npt.NDArray[np.int64] | None = None) -> Frames:
         """What each car's camera sees now; see `Simulator.frames`.
 
+        Args:
+            out: (n, H, W, 3), written.
+            cars: (n,) which; all by default.
         Raises:
             ResetNeeded: a car was never reset.
             ConfigError: `out` has the wrong shape or kind.
         """
         self._need_reset()
-        shape = (self.num_cars, *self.config.frame_shape)
+        shape = (self.num_cars if cars is None else len(cars), *self.config.frame_shape)
         if out is None:
             out = np.empty(shape, dtype=np.uint8)
         elif out.shape != shape or out.dtype != np.uint8 or not out.flags.c_contiguous:
             raise ConfigError(f"out: expected contiguous uint8 {shape}, got {out.dtype} {out.shape}")
         if self._camera is None:
             self._camera = self._make_camera(self.config.camera_width, self.config.camera_height)
-        self._camera.render(self._cars.pose, self._appearance, self.moving, self.signals, out, self._bent)
+        chosen = slice(None) if cars is None else cars
+        appearance = Appearance._make(part[chosen] for part in self._appearance)
+        moving, signals = self.moving[chosen], self.signals[chosen]
+        self._camera.render(self._cars.pose[chosen], appearance, moving, signals, out, self._bent[chosen])
         return out
 
     def view(self, mode: str, width: int, height: int, car: int = 0) -> Frames:

@@ -129,9 +129,9 @@ class Road:
         self._last_position = position.copy()
         return self.simulator.set_state(simulator)
 
-    def frames(self, out: Frames | None = None) -> Frames:
-        """What each camera sees now, (N, H, W, 3) uint8."""
-        return self.simulator.frames(out)
+    def frames(self, out: Frames | None = None, cars: npt.NDArray[np.int64] | None = None) -> Frames:
+        """What each camera sees now, (N, H, W, 3) uint8; see `Simulator.frames`."""
+        return self.simulator.frames(out, cars)
 
     def view(self, mode: str, width: int = 640, height: int = 480, car: int = 0) -> Frames:
         """An image for people; see `Simulator.view`."""

@@ -40,7 +40,7 @@ def entry(row, distance, alive, map_name="loop_empty"):
 def test_each_stage_feeds_the_next(tmp_path):
     planned = stages(tmp_path, ReproduceConfig())
     names = ["record", "vae", "series", "rnn", "evolve", "score"]
-    names += ["record-unseen", "vae-unseen", "dreams", "dreams-unseen"]
+    names += ["record-unseen", "vae-unseen", "card"]
     assert [stage.name for stage in planned] == names
     made: set[Path] = set()
     for stage in planned:

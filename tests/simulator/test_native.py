@@ -465,3 +465,11 @@ def test_dynamics_do_what_they_say():
     assert abs(usual[-1, 1]) < 1e-12 < speeds(trim=0.1)[-1, 1]
     waits = [int(np.flatnonzero(speeds(delay)[:, 0])[0]) for delay in DELAYS]
     assert waits == [1, 2, 4, 6, 7]  # upstream rounds so
+def test_frames_of_some_cars_are_those_of_all():
+    cars = simulator("loop_dyn_duckiebots", 5, domain_rand=True)
+    cars.reset([4, 5, 6, 7, 8])
+    cars.step(np.full((5, 2), 0.4))
+    chosen = np.array([3, 0])
+    np.testing.assert_array_equal(cars.frames(cars=chosen), cars.frames()[chosen])
+    with pytest.raises(ConfigError, match=r"\(2, 64, 64, 3\)"):
+        cars.frames(np.zeros((5, 64, 64, 3), np.uint8), chosen)

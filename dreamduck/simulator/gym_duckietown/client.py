@@ -180,15 +180,16 @@ class UpstreamSimulator:
         return self._state()
 
     @_one_at_a_time
-    def frames(self, out: Frames | None = None) -> Frames:
+    def frames(self, out: Frames | None = None, cars: npt.NDArray[np.int64] | None = None) -> Frames:
         """What each car's camera sees now; see `Simulator.frames`."""
         self._check_ready()
         shape = self.config.frame_shape
+        chosen = range(self.num_cars) if cars is None else cars.tolist()
         if out is None:
-            out = np.empty((self.num_cars, *shape), dtype=np.uint8)
-        replies = self._ask_cars(range(self.num_cars), "frame", [()] * self.num_cars)
-        for car, (_, blob) in enumerate(replies):
-            out[car] = np.frombuffer(blob, dtype=np.uint8).reshape(shape)
+            out = np.empty((len(chosen), *shape), dtype=np.uint8)
+        replies = self._ask_cars(chosen, "frame", [()] * len(chosen))
+        for row, (_, blob) in enumerate(replies):
+            out[row] = np.frombuffer(blob, dtype=np.uint8).reshape(shape)
         return out
 
     @_one_at_a_time
