@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from dreamduck.common import command_line
 from dreamduck.common.errors import CheckpointError
-from dreamduck.common.mpi import Team
+from dreamduck.common.processes.mpi import Team
 from dreamduck.common.storage import read_npz, write_json, write_npz
 from dreamduck.controllers.controller_file import read_card, read_controller
 from dreamduck.controllers.factory import WorldConfig, versions, weights_fingerprints
@@ -29,7 +29,7 @@ from dreamduck.controllers.policy import ControllerForm
 from dreamduck.pretrained import CONTROLLERS, FOLDER
 from dreamduck.search.recipe import DREAM_STEPS, TEMPERATURE
 from dreamduck.search.run import Plan, evolve
-from dreamduck.search.search import SearchConfig
+from dreamduck.search.settings import SearchConfig
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.model_config import ModelConfig
 
@@ -97,8 +97,8 @@ def train_agent(world: WorldConfig, z_size: int, hidden_size: int) -> dict[str, 
     """Train PPO in the dream; the actor as a theta, by the number of steps."""
     import gymnasium as gym
 
+    from dreamduck.rl.environments.wrappers import make_vec_env
     from dreamduck.rl.sb3 import VecEnvWrapper, VecNormalize, sb3, set_threads
-    from dreamduck.rl.wrappers import make_vec_env
 
     class LatentsAndOutput(VecEnvWrapper):
         """[z, h] of [z, c, h]; actions go through a tanh, as a controller's do."""

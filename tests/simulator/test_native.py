@@ -18,8 +18,8 @@ from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.native import NativeSimulator
 from dreamduck.simulator.physics.collisions import static_boxes
 from dreamduck.simulator.physics.dynamics import (
-    DELAYS,
     COMMANDS_KEPT,
+    DELAYS,
     NO_COMMAND,
     Dynamics,
     command_ages,
@@ -465,6 +465,8 @@ def test_dynamics_do_what_they_say():
     assert abs(usual[-1, 1]) < 1e-12 < speeds(trim=0.1)[-1, 1]
     waits = [int(np.flatnonzero(speeds(delay)[:, 0])[0]) for delay in DELAYS]
     assert waits == [1, 2, 4, 6, 7]  # upstream rounds so
+
+
 def test_frames_of_some_cars_are_those_of_all():
     cars = simulator("loop_dyn_duckiebots", 5, domain_rand=True)
     cars.reset([4, 5, 6, 7, 8])

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.command_line import progress
+from dreamduck.common.config import replace
 from dreamduck.common.errors import ConfigError, RecordError
 from dreamduck.common.seeding import derive, generator
 from dreamduck.evaluation.model_card.config import MIN_EPISODES, ModelCardConfig
@@ -78,8 +79,10 @@ def maps_of(model: WorldModel) -> tuple[str, ...]:
 
 def road_config(environment: dict[str, Any], map_name: str) -> RoadConfig:
     """The settings of a native road on which a step means what it meant to the model."""
-    return RoadConfig(
-        map_name=map_name, **{name: environment[name] for name in SETTINGS if name in environment}
+    return replace(
+        RoadConfig(),
+        map_name=map_name,
+        **{name: environment[name] for name in SETTINGS if name in environment},
     )
 
 

@@ -19,7 +19,7 @@ from dreamduck.simulator.expert import Expert, ExpertConfig
 from dreamduck.simulator.maps.assets import map_names
 from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.road import Road
-from dreamduck.world_model.mdn_rnn.layout import FloatArray
+from dreamduck.world_model.dynamics import FloatArray
 from dreamduck.world_model.vae.layout import Frames
 
 NO_ROAD = "the native simulator has no such environment or maps"

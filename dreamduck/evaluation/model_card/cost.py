@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from dreamduck.common.threads import cores
+from dreamduck.common.processes.threads import cores
 from dreamduck.evaluation.model_card.config import ModelCardConfig
 from dreamduck.evaluation.model_card.data import RealData
 from dreamduck.evaluation.model_card.dreams import Context, Dreams
@@ -28,18 +28,15 @@ def cost(dreams: Dreams, data: RealData, probes: Any, config: ModelCardConfig) -
         probes: unused.
         config: unused.
     """
-    model, sizes = dreams.model, dreams.model.sizes
-    z, hidden = sizes.z_size, sizes.hidden_size
-    gates = (z + sizes.action_size + hidden) * 4 * hidden
-    heads = hidden * (3 * sizes.mixtures * z + 3)
-    encoder, decoder = vae_multiply_adds(z)
+    model = dreams.model
+    encoder, decoder = vae_multiply_adds(model.sizes.z_size)
     cards = {"vae": model.card.vae, "rnn": model.card.rnn}
     return {
         "parameters": {
             "vae": int(sum(array.size for array in model.vae.parameters.values())),
             "rnn": int(sum(array.size for array in model.dynamics.parameters.values())),
         },
-        "multiply_adds": {"step": gates + heads, "encode": encoder, "decode": decoder},
+        "multiply_adds": {"step": model.dynamics.multiply_adds, "encode": encoder, "decode": decoder},
         "training": {
             name: {
                 "steps": card.get("steps"),

@@ -14,7 +14,7 @@ from dreamduck.evaluation.model_card.config import ModelCardConfig
 from dreamduck.evaluation.model_card.road_ahead import road_ahead
 from dreamduck.recordings import TELEMETRY, Episode
 from dreamduck.world_model import WorldModel
-from dreamduck.world_model.mdn_rnn.layout import FloatArray
+from dreamduck.world_model.dynamics import FloatArray
 from dreamduck.world_model.vae.layout import Frames
 
 BoolArray = npt.NDArray[np.bool_]

@@ -42,7 +42,7 @@ from dreamduck.evaluation.model_card.realism import (
 from dreamduck.evaluation.model_card.road_episodes import Trace, draw_starts, drive_all
 from dreamduck.pretrained import CONTROLLERS
 from dreamduck.simulator.road import RoadConfig
-from dreamduck.world_model.mdn_rnn.layout import FloatArray
+from dreamduck.world_model.dynamics import FloatArray
 from dreamduck.world_model.vae.layout import Frames
 
 Array = npt.NDArray[np.float64]
@@ -114,7 +114,7 @@ def distribution(
         driven = drive(dreams, driver, roads, config, max(horizons.values()) + 1, lag, seed)
         found[name] = {s: compare(dreams, probes, driven, k, seed) for s, k in horizons.items()}
     return {
-        "maps": [road.map_name for road in roads],
+        "maps": [road.simulation.map_name for road in roads],
         "episodes": config.sizes.distribution_episodes,
         "drivers": found,
         **({} if probes else {"left_out_measures": f"states and features: {NO_TELEMETRY}"}),

@@ -14,10 +14,10 @@ import numpy.typing as npt
 
 from dreamduck.common.seeding import generator
 from dreamduck.world_model import WorldModel
+from dreamduck.world_model.dynamics import FloatArray, Prediction, RecurrentState
+from dreamduck.world_model.dynamics.start_states import begin
 from dreamduck.world_model.imagination.noise import Noise
 from dreamduck.world_model.imagination.stepper import check_temperature
-from dreamduck.world_model.mdn_rnn.layout import FloatArray
-from dreamduck.world_model.mdn_rnn.step import LSTMState, Prediction
 from dreamduck.world_model.vae.layout import FRAME_SHAPE, Frames
 
 BoolArray = npt.NDArray[np.bool_]
@@ -105,12 +105,13 @@ class Dreams:
             (N, T, Z + H).
         """
         rnn, (count, steps) = self.model.dynamics, z.shape[:2]
-        state = rnn.start(count)
+        state = rnn.observe(z[:, 0], rnn.start(count))
         found = np.empty((count, steps, z.shape[2] + state.h.shape[1]), np.float32)
         for t in range(steps):
             found[:, t] = np.concatenate([z[:, t], state.h], axis=1)
             if t + 1 < steps:
                 state = rnn.advance(z[:, t], action[:, t], state)
+                state = rnn.observe(z[:, t + 1], state)
         return found
 
     def open_loop(self, z: FloatArray, action: FloatArray, steps: int, dreams: int, seed: int) -> OpenLoop:
@@ -125,7 +126,7 @@ class Dreams:
         """
         (count, shown), (z_size, _, hidden) = z.shape[:2], self.sizes
         start = self._warm_up(Context(z, action[:, : shown - 1]))
-        state = LSTMState(*(np.repeat(part, dreams, axis=0) for part in start))
+        state = start.repeat(dreams)
         now, random = np.repeat(z[:, -1], dreams, axis=0), generator(seed, KEY, 0)
         rows = count * dreams
         found = OpenLoop(
@@ -182,29 +183,29 @@ class Dreams:
                 break
         return ClosedLoop(z, h, action, reward, end, length, ended)
 
-    def _begin(self, starts: Context | int, seed: int) -> tuple[FloatArray, LSTMState]:
+    def _begin(self, starts: Context | int, seed: int) -> tuple[FloatArray, RecurrentState]:
         """The first latents and states of dreams."""
         if isinstance(starts, Context):
             return starts.z[:, -1], self._warm_up(starts)
         rnn, initial = self.model.dynamics, self.model.start_states()
         begun = [noise.begin() for noise in Noise.of([(seed, e) for e in range(starts)], self.sizes[0])]
         uniform = np.array([first for first, _ in begun])
-        z = initial.draw(uniform, np.array([normal for _, normal in begun], np.float32))
-        return np.clip(z, *rnn.bounds), initial.recall(uniform, self.sizes[2])
+        normal = np.array([normal for _, normal in begun], np.float32)
+        return begin(rnn, initial, uniform, normal)
 
-    def _warm_up(self, context: Context) -> LSTMState:
+    def _warm_up(self, context: Context) -> RecurrentState:
         """The state after real frames, before the action at the last one."""
         rnn = self.model.dynamics
-        state = rnn.start(len(context.z))
+        state = rnn.observe(context.z[:, 0], rnn.start(len(context.z)))
         for t in range(context.z.shape[1] - 1):
             state = rnn.advance(context.z[:, t], context.action[:, t], state)
+            state = rnn.observe(context.z[:, t + 1], state)
         return state
 
     def _step(
-        self, z: FloatArray, action: FloatArray, state: LSTMState, random: np.random.Generator
-    ) -> tuple[FloatArray, LSTMState, Prediction]:
+        self, z: FloatArray, action: FloatArray, state: RecurrentState, random: np.random.Generator
+    ) -> tuple[FloatArray, RecurrentState, Prediction]:
         rnn = self.model.dynamics
-        state = rnn.advance(z, action, state)
-        prediction = rnn.predict(z, state)
-        uniform, normal = random.random(z.shape, np.float32), random.standard_normal(z.shape, np.float32)
-        return rnn.draw(prediction.mixture, uniform, normal, self.temperature), state, prediction
+        uniform = random.random((len(z), rnn.config.uniform_size), np.float32)
+        normal = random.standard_normal((len(z), rnn.config.normal_size), np.float32)
+        return rnn.step(z, action, state, uniform, normal, self.temperature)

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dreamduck.common.errors import ControllerError, RecordError
-from dreamduck.common.readers import in_words, read_json, read_npz
+from dreamduck.common.readers import in_words, read_json
 from dreamduck.common.seeding import generator
+from dreamduck.common.storage import read_npz
 from dreamduck.controllers.policy import Controller, ControllerForm, act
 from dreamduck.evaluation.model_card.data import RealData
 from dreamduck.evaluation.model_card.dreams import Dreams
@@ -23,7 +24,7 @@ from dreamduck.evaluation.model_card.imitation import fit_imitation
 from dreamduck.evaluation.policies import STRAIGHT_THROTTLE
 from dreamduck.pretrained import FOLDER
 from dreamduck.recordings.behavior_policies import OrnsteinUhlenbeck, RandomWalk
-from dreamduck.world_model.mdn_rnn.layout import FloatArray
+from dreamduck.world_model.dynamics import FloatArray
 
 FORMAT = 1
 REMEDY = "make it again with scripts/make_drivers.py"

@@ -20,7 +20,7 @@ from dreamduck.evaluation.model_card.motion_probe import STEP_TIME
 from dreamduck.evaluation.model_card.probe import NO_TELEMETRY, ProbedState, Probes, defined
 from dreamduck.evaluation.model_card.road_ahead import lane_offsets
 from dreamduck.simulator.expert import SPEED_PER_THROTTLE, TURN_PER_STEERING
-from dreamduck.world_model.mdn_rnn.layout import FloatArray
+from dreamduck.world_model.dynamics import FloatArray
 
 KEY = 0x686F72
 QUANTITIES = ("lane_dist", "lane_angle")

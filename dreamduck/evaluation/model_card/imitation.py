@@ -15,7 +15,7 @@ from dreamduck.recordings import TELEMETRY
 from dreamduck.simulator.base import CarState
 from dreamduck.simulator.expert import Expert, ExpertConfig
 from dreamduck.simulator.maps.parser import load_map
-from dreamduck.world_model.mdn_rnn.layout import FloatArray
+from dreamduck.world_model.dynamics import FloatArray
 
 RIDGE = 1e-3  # of the number of steps, on features of variance 1
 LEAST_STEPS = 300  # that an imitation is fitted on

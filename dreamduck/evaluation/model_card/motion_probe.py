@@ -17,7 +17,7 @@ from dreamduck.evaluation.model_card.bootstrap import IntArray, bootstrap
 from dreamduck.evaluation.model_card.config import LAG, ModelCardConfig
 from dreamduck.evaluation.model_card.data import RealEpisodes
 from dreamduck.evaluation.model_card.probe_network import ProbeNetwork
-from dreamduck.world_model.mdn_rnn.layout import FloatArray
+from dreamduck.world_model.dynamics import FloatArray
 from dreamduck.world_model.vae.layout import Frames
 
 KEY = 3

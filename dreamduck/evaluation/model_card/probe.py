@@ -24,7 +24,7 @@ from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.evaluation.model_card.motion_probe import MotionProbe, fit_motion, motion_scores
 from dreamduck.evaluation.model_card.probe_network import HIDDEN, ProbeNetwork
 from dreamduck.evaluation.model_card.road_ahead import AHEAD
-from dreamduck.world_model.mdn_rnn.layout import FloatArray
+from dreamduck.world_model.dynamics import FloatArray
 from dreamduck.world_model.vae.layout import Frames
 
 FRAME_PROBE, FEATURE_PROBE = 1, 2  # streams of their seeds

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from dreamduck.common.backend import FLOAT, keras, tf
 from dreamduck.common.seeding import derive, generator
-from dreamduck.world_model.mdn_rnn.layout import FloatArray
+from dreamduck.world_model.dynamics import FloatArray
 
 HIDDEN = (128, 64)  # units of the layers; the last one's are the probe's features
 BATCH, PREDICTED = 128, 512  # rows of a training step, and of a prediction

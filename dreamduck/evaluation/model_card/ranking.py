@@ -150,7 +150,7 @@ def rank(found: DriverEpisodes, seed: int) -> dict[str, Any]:
     return {
         "drivers": rows,
         "left_out_drivers": [one._asdict() for one in found.left_out],
-        "maps": [config.map_name for config in found.starts.roads],
+        "maps": [config.simulation.map_name for config in found.starts.roads],
         "episodes": len(found.starts.seeds),
         "seconds": found.steps * found.step_time,
         **{name: agreement(road[name], dream[name], seed) for name in road},
@@ -164,7 +164,7 @@ def _measures(found: DriverEpisodes, world: Outcomes) -> dict[str, FloatMatrix]:
     return {
         "return": world.reward,
         "survival": (~world.ended).astype(np.float64),
-        "survival_time": world.length * found.step_time,
+        "survival_time": (world.length * found.step_time).astype(np.float64),
     }
 
 

@@ -8,8 +8,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.compiled import njit
 from dreamduck.common.errors import MapError
+from dreamduck.common.kernels.compiled import njit
 from dreamduck.simulator.maps.lanes import (
     Lanes,
     bezier_tangent,

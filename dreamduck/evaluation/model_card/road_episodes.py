@@ -16,8 +16,8 @@ from dreamduck.common.seeding import derive
 from dreamduck.evaluation.model_card.drivers import Driver
 from dreamduck.simulator.road import Road, RoadConfig
 from dreamduck.world_model import WorldModel
+from dreamduck.world_model.dynamics import FloatArray
 from dreamduck.world_model.imagination.perception import Perception
-from dreamduck.world_model.mdn_rnn.layout import FloatArray
 
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]

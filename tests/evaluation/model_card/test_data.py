@@ -9,6 +9,7 @@ from dreamduck.evaluation.model_card.collection import collect
 from dreamduck.evaluation.model_card.config import SHORT, ModelCardConfig
 from dreamduck.evaluation.model_card.data import load_real
 from dreamduck.recordings import held_out, write_episode
+from dreamduck.simulator.base import SimulatorConfig
 from dreamduck.simulator.environment import describe
 from dreamduck.simulator.road import RoadConfig
 from dreamduck.world_model import WorldModel
@@ -96,11 +97,12 @@ def test_too_few_episodes_are_refused(model, tmp_path, count):
 
 
 def test_recordings_of_another_environment_are_refused(model, tmp_path, monkeypatch):
-    learned = describe(RoadConfig(frame_skip=3))
+    learned = describe(RoadConfig(SimulatorConfig(frame_skip=3)))
     monkeypatch.setattr(model.dynamics, "card", {"environment": learned})
     for seed in range(4):
         write_episode(
-            tmp_path / f"{seed}.npz", episode(5, seed, environment=describe(RoadConfig(frame_skip=1)))
+            tmp_path / f"{seed}.npz",
+            episode(5, seed, environment=describe(RoadConfig(SimulatorConfig(frame_skip=1)))),
         )
     with pytest.raises(RecordError, match="frame_skip: expected 3, got 1"):
         load_real(model, ModelCardConfig(records=str(tmp_path)))

@@ -8,6 +8,7 @@ import pytest
 from dreamduck.common.errors import RecordError
 from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.evaluation.model_card.imitation import expert_actions, fit_imitation
+from dreamduck.simulator.base import SimulatorConfig
 from dreamduck.simulator.expert import Expert, ExpertConfig
 from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.road import Road, RoadConfig
@@ -31,7 +32,7 @@ def driven(dreams):
     telemetry = np.zeros_like(real.telemetry)
     maps = tuple("loop_empty" if e % 2 else "udem1" for e in range(len(real)))
     for episode, map_name in enumerate(maps):
-        road = Road(RoadConfig(map_name=map_name))
+        road = Road(RoadConfig(SimulatorConfig(map_name=map_name)))
         expert = Expert(load_map(map_name), ExpertConfig(steering_gain=GAIN))
         state = road.reset([episode])
         for row in range(real.offsets[episode], real.offsets[episode + 1]):

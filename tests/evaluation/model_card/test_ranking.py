@@ -20,6 +20,7 @@ from dreamduck.evaluation.model_card.ranking import (
     spearman,
 )
 from dreamduck.evaluation.model_card.road_episodes import Outcomes, draw_starts, drive_all
+from dreamduck.simulator.base import SimulatorConfig
 from dreamduck.simulator.road import RoadConfig
 from dreamduck.world_model import WorldModel
 from tests.evaluation.model_card.helpers import toy_config, toy_data
@@ -70,7 +71,7 @@ def test_the_section_tells_of_every_driver():
     drivers = plain_drivers()
     road = Outcomes(returns([0, 1, 2, 3]), np.full((4, 50), 70), np.arange(200).reshape(4, 50) % 4 == 0)
     dream = Outcomes(road.reward + 1, np.full((4, 50), 90), ~road.ended)
-    starts = draw_starts([RoadConfig(map_name="loop_empty")], 50, 0)
+    starts = draw_starts([RoadConfig(SimulatorConfig(map_name="loop_empty"))], 50, 0)
     found = DriverEpisodes(drivers, [LeftOut("it", "why")], starts, 100, 0.1, road, dream)
     section = rank(found, seed=0)
     row = section["drivers"][3]

@@ -7,12 +7,16 @@ from dreamduck.controllers.evaluator import ControllerPolicy, run_episodes
 from dreamduck.controllers.policy import Controller, ControllerForm
 from dreamduck.evaluation.model_card.drivers import Driver, _controlled, plain_drivers
 from dreamduck.evaluation.model_card.road_episodes import draw_starts, drive_all, first_latents
+from dreamduck.simulator.base import SimulatorConfig
 from dreamduck.simulator.road import Road, RoadConfig
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination.perception import Perception
 
 EPISODES, STEPS = 5, 60
-ROADS = [RoadConfig(map_name="loop_empty"), RoadConfig(map_name="udem1", steering_gain=2.0)]
+ROADS = [
+    RoadConfig(SimulatorConfig(map_name="loop_empty")),
+    RoadConfig(SimulatorConfig(map_name="udem1"), steering_gain=2.0),
+]
 
 
 @pytest.fixture(scope="module")
