@@ -230,3 +230,13 @@ def test_nothing_heavy_is_loaded_for_the_built_in_rows(tmp_path):
     )
     command = [sys.executable, "-c", code, *SMALL, "--rows", "straight", "--out", str(tmp_path)]
     subprocess.run(command, check=True, timeout=120, stdout=subprocess.DEVNULL)
+
+
+def test_generated_maps_are_listed_in_short():
+    assert scoreboard.ScoreConfig(maps=("udem1", "generated:7-8")).maps == (
+        "udem1",
+        "generated:7",
+        "generated:8",
+    )
+    with pytest.raises(MapError, match="first 200"):
+        scoreboard.ScoreConfig(maps=("generated:x",))

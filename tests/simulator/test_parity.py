@@ -113,6 +113,10 @@ def test_drives_like_upstream(map_name):
     assert ended > 0, "no end was compared"
 
 
+def test_pedestrians_walk_again_and_again_like_upstreams():
+    compare("loop_pedestrians", seeds=[1], steps=22, frame_skip=30)
+
+
 def test_drives_like_upstream_with_other_dynamics():
     compare("loop_empty", seeds=range(8), steps=30, dynamics_rand=True)
 
