@@ -33,10 +33,10 @@ from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.road import Road, RoadConfig
 from dreamduck.window.policy_switch import NO_CONTROLLER, find_controller
 from dreamduck.world_model import WorldModel
+from dreamduck.world_model.dynamics import RecurrentState
 from dreamduck.world_model.imagination import TEMPERATURE
 from dreamduck.world_model.imagination.perception import Perception
 from dreamduck.world_model.imagination.stepper import Dreams
-from dreamduck.world_model.mdn_rnn import LSTMState
 
 ROOT = Path(__file__).resolve().parent.parent
 MEDIA = ROOT / "media"
@@ -91,7 +91,7 @@ def dream_along(seen: list[Frames], actions: FloatArray, temperature: float, see
     dreams = Dreams(model.dynamics, model.start_states(), temperature=temperature)
     dreams.reset([seed])
     dreams.z = perception.z.copy()
-    dreams.state = LSTMState(perception.state.h.copy(), perception.state.c.copy())
+    dreams.state = RecurrentState(perception.state.h.copy(), perception.state.c.copy())
     latents = [dreams.z[0]]
     for action in actions[WARM_UP - 1 : -1]:
         dreams.step(action[np.newaxis])

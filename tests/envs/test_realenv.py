@@ -21,7 +21,7 @@ from dreamduck.envs.realenv import RealEnv, RealVectorEnv
 from dreamduck.simulator.environment import describe
 from dreamduck.simulator.road import RoadConfig
 from dreamduck.world_model import WorldModel
-from dreamduck.world_model.mdn_rnn import LSTMState
+from dreamduck.world_model.dynamics import RecurrentState
 from tests.envs.conformance import Conformance
 from tests.envs.models import OBSERVATION, write_model
 
@@ -44,7 +44,7 @@ def test_same_road_as_v0_and_the_frame_seen_through_the_model(folder):
     z, state = encoder.encode(frame[None])[0], rnn.start()
     np.testing.assert_array_equal(observation, np.concatenate([z[0], state.c[0], state.h[0]]))
     for action in ACTIONS:
-        state = rnn.advance(z, action[None], LSTMState(*state))
+        state = rnn.advance(z, action[None], RecurrentState(*state))
         frame, reward, terminated, _, info = plain.step(action)
         observation, own_reward, own_terminated, _, own_info = env.step(action)
         z = encoder.encode(frame[None])[0]

@@ -3,6 +3,6 @@
 Prediction needs no TensorFlow (`step`); training loads it (`network`, `trainer`)."""
 
 from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig
-from dreamduck.world_model.mdn_rnn.step import MDNRNN, LSTMState, Prediction
+from dreamduck.world_model.mdn_rnn.step import MDNRNN, Prediction
 
-__all__ = ["MDNRNN", "LSTMState", "MDNRNNConfig", "Prediction"]
+__all__ = ["MDNRNN", "MDNRNNConfig", "Prediction"]

@@ -19,8 +19,6 @@ from dreamduck.world_model.mdn_rnn.layout import KIND, MDNRNNConfig, check_param
 from dreamduck.world_model.mdn_rnn.mixture import Mixture, entropy, log_softmax, sample
 from dreamduck.world_model.weights_format import Parameters
 
-LSTMState = RecurrentState  # h, the LSTM's output, and c, its cell
-
 
 class Prediction(NamedTuple):
     """What follows the action just taken."""

@@ -5,7 +5,7 @@ import pytest
 
 from dreamduck.evaluation.model_card.dreams import Context, Dreams
 from dreamduck.world_model import WorldModel
-from dreamduck.world_model.mdn_rnn.step import LSTMState
+from dreamduck.world_model.dynamics import RecurrentState
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_an_open_loop_goes_on_from_the_last_frame_with_the_recorded_actions(drea
     assert found.reward.shape == found.end.shape == (3, 2, 9)
     features = dreams.features(real.z, real.action[:, :6])
     rnn = dreams.model.dynamics
-    state = LSTMState(features[:, -1, 64:], np.zeros((3, 512), np.float32))
+    state = RecurrentState(features[:, -1, 64:], np.zeros((3, 512), np.float32))
     state = rnn.start(3)
     for t in range(6):
         state = rnn.advance(real.z[:, t], real.action[:, t], state)
@@ -45,7 +45,7 @@ def test_an_open_loop_goes_on_from_the_last_frame_with_the_recorded_actions(drea
     np.testing.assert_array_equal(found.h[:, 1, 0], state.h)
     prediction = rnn.predict(real.z[:, 5], state)
     np.testing.assert_array_equal(found.reward[:, 0, 0], prediction.reward)
-    state = rnn.advance(found.z[:, 1, 0], real.action[:, 6], LSTMState(state.h, state.c))
+    state = rnn.advance(found.z[:, 1, 0], real.action[:, 6], RecurrentState(state.h, state.c))
     np.testing.assert_array_equal(found.h[:, 1, 1], state.h)
     assert not np.array_equal(found.z[:, 0], found.z[:, 1])
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from dreamduck.common.errors import FrameError, ResetNeeded, WeightsError
+from dreamduck.world_model.dynamics import RecurrentState
 from dreamduck.world_model.imagination.perception import Perception
-from dreamduck.world_model.mdn_rnn import MDNRNN, LSTMState
+from dreamduck.world_model.mdn_rnn import MDNRNN
 from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters
 
 
@@ -93,5 +94,5 @@ def test_a_step_is_the_memorys():
     perception.reset(frames(1))
     z = perception.z.copy()
     perception.step(frames(1, 1), [[0.1, 0.2]])
-    expected = memory.advance(z, [[0.1, 0.2]], LSTMState(*memory.start()))
+    expected = memory.advance(z, [[0.1, 0.2]], RecurrentState(*memory.start()))
     np.testing.assert_array_equal(perception.state.h, expected.h)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from dreamduck.common.backend import tf
-from dreamduck.world_model.mdn_rnn import MDNRNN, LSTMState, MDNRNNConfig, graph
+from dreamduck.world_model.dynamics import RecurrentState
+from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig, graph
 from tests.world_model.mdn_rnn.helpers import random_parameters
 
 BATCH, STEPS = 3, 6
@@ -28,7 +29,7 @@ def given(dynamics, *sizes):
 def test_one_step_and_draw(dynamics, temperature):
     z, action, h, c, normal = given(dynamics, (4,), (2,), (16,), (16,), (4,))
     uniform = np.random.default_rng(2).random((BATCH, 4), np.float32)
-    state = dynamics.advance(z, action, LSTMState(h, c))
+    state = dynamics.advance(z, action, RecurrentState(h, c))
     prediction = dynamics.predict(z, state)
     drawn = dynamics.draw(prediction, state, uniform, normal, temperature).z
     others = map(tf.constant, (z, action, h, c, uniform, normal, np.float32(temperature)))
@@ -45,7 +46,7 @@ def test_the_lstm_over_a_sequence_is_the_cell(dynamics):
     z, action, h, c = given(dynamics, (STEPS, 4), (STEPS, 2), (16,), (16,))
     weights = [dynamics.parameters[f"core/{name}"] for name in ("kernel", "recurrent_kernel", "bias")]
     hidden, last_h, last_c = graph.lstm(tf.concat([z, action], 2), tf.constant(h), tf.constant(c), *weights)
-    state = LSTMState(h, c)
+    state = RecurrentState(h, c)
     for t in range(STEPS):
         state = dynamics.advance(z[:, t], action[:, t], state)
         np.testing.assert_allclose(hidden[:, t], state.h, atol=3e-6)

@@ -6,7 +6,8 @@ import pytest
 from dreamduck.common.backend import keras, tf
 from dreamduck.common.errors import WeightsError
 from dreamduck.world_model import WorldModel
-from dreamduck.world_model.mdn_rnn import MDNRNN, LSTMState, MDNRNNConfig, files
+from dreamduck.world_model.dynamics import RecurrentState
+from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig, files
 from dreamduck.world_model.mdn_rnn.layout import initial_parameters, shapes
 from dreamduck.world_model.mdn_rnn.mixture import log_likelihood
 from dreamduck.world_model.mdn_rnn.network import MDNRNNNetwork, negative_log_likelihood
@@ -65,7 +66,7 @@ def test_a_batch_is_its_rows():
     for t in range(4):
         after = memory.advance(z[:, t], action[:, t], state)
         for row in range(3):
-            before = LSTMState(state.h[row : row + 1], state.c[row : row + 1])
+            before = RecurrentState(state.h[row : row + 1], state.c[row : row + 1])
             alone = memory.advance(z[row : row + 1, t], action[row : row + 1, t], before)
             np.testing.assert_allclose(alone.h[0], after.h[row], atol=1e-6)
         state = after

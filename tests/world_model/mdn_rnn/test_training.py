@@ -19,11 +19,11 @@ from dreamduck.common.errors import CheckpointError, SeriesError, TrainingError
 from dreamduck.common.storage import write_npz
 from dreamduck.common.training_log import read_training_log
 from dreamduck.world_model import WorldModel, fit, train_rnn
+from dreamduck.world_model.dynamics import RecurrentState
 from dreamduck.world_model.latents import write_series
 from dreamduck.world_model.mdn_rnn import MDNRNN, batches, files
 from dreamduck.world_model.mdn_rnn.mixture import sample
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
-from dreamduck.world_model.mdn_rnn.step import LSTMState
 from dreamduck.world_model.mdn_rnn.trainer import SAMPLING_KEYS, Trainer, latent_scale, reward_scale
 from tests.world_model.mdn_rnn.helpers import ENVIRONMENT, random_parameters, toy_series, write_toy
 
@@ -211,7 +211,7 @@ def test_what_it_dreams_while_it_learns(tmp_path, residual):
     uniform = tf.random.stateless_uniform((4, 20, 4), chance[2]).numpy()
     normal = tf.random.stateless_normal((4, 20, 4), chance[3]).numpy()
     memory = MDNRNN(trainer.model.parameters(), trainer.sizes)
-    state = LSTMState(h[lane], c[lane])
+    state = RecurrentState(h[lane], c[lane])
     begun = np.zeros(4, bool)
     for t in range(19):
         state = memory.advance(seen[lane, t], action[lane, t], state)
