@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,12 @@ from dreamduck.common.errors import ConfigError
 from dreamduck.common.plot import figure
 from dreamduck.common.processes import mpi
 from dreamduck.common.readers import read_text
-from dreamduck.common.storage import PathLike, replacing, write_json
+from dreamduck.common.storage import PathLike, write_json, write_text
 from dreamduck.controllers.controller_file import RunFiles
-from dreamduck.controllers.factory import FormConfig, WorldConfig, load_controller, model_sizes
+from dreamduck.controllers.factory import FormConfig, WorldConfig, model_sizes
+from dreamduck.controllers.policy import Controller
 from dreamduck.evaluation.final_evaluation import (
     SelectionConfig,
-    cached,
     claim_report,
     copy_best,
     dream_and_road,
@@ -34,11 +33,10 @@ from dreamduck.evaluation.final_evaluation import (
     select,
     settings_key,
 )
+from dreamduck.pipeline.comparison import Case, Rows, evolve_and_evaluate
 from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS
-from dreamduck.search.run import Plan, evolve
+from dreamduck.search.run import Plan
 from dreamduck.search.settings import SearchConfig
-
-log = logging.getLogger(__name__)
 
 SEARCH = {**DEFAULTS, "max_steps": DREAM_STEPS}
 OUTPUTS = ("gap.json", "gap.md", "gap.png", "dream.json", "dream.card.json")
@@ -109,8 +107,7 @@ def write_report(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
     chosen = select(rows)
     temperature = None if chosen is None else chosen["temperature"]
     write_json(folder / "gap.json", {"rows": list(rows), "chosen_temperature": temperature})
-    with replacing(folder / "gap.md") as temporary:
-        temporary.write_text(table(rows), encoding="utf-8")
+    write_text(folder / "gap.md", table(rows))
     draw(folder / "gap.png", rows)
 
 
@@ -127,27 +124,22 @@ def run(
 
     What is done already is taken from the files, but with `fresh`.
     """
-    rows: list[dict[str, Any]] = []
     sizes = model_sizes(world.model.folder)
-    for text in gap.temperatures:
+
+    def case(text: str) -> Case:
         here = config.replace(world, temperature=float(text))
         plan = Plan("rnnenv", here, search, form.form(*sizes), folder / f"temperature-{text}", fresh=fresh)
-        done = plan.folder / "verdict.json"
         key = settings_key(plan.env, here, gap, search=to_dict(search), form=str(plan.form))
-        found = None if team.rank or fresh else cached(done, key, table)
-        if team.agree(found is None):
-            evolve(plan, team)
-        if team.rank:
-            continue
-        if found is None:
-            controller = load_controller(plan.files.path(".best.json"), here.model.folder)
-            verdict = evaluate_both(here, controller, gap)
-            found = {"temperature": float(text), **verdict._asdict(), "settings": key}
-            write_json(done, found)
-        rows.append(found)
-        log.info("temperature %s: %s", text, rows[-1])
+
+        def evaluate(controller: Controller) -> dict[str, Any]:
+            return {"temperature": float(text), **evaluate_both(here, controller, gap)._asdict()}
+
+        return Case(plan, key, evaluate)
+
+    def write(rows: Rows) -> None:
         write_report(folder, rows)
-    return rows
+
+    return evolve_and_evaluate(map(case, gap.temperatures), team, table, write, fresh)
 
 
 def build_parser() -> argparse.ArgumentParser:
