@@ -109,8 +109,8 @@ def _at(found: Any, path: Sequence[str]) -> Any:
     return found
 
 
-def _line(plot: Any, by_time: Any, path: Sequence[str], label: str, color: str) -> None:
-    """An estimate over time with its interval; nothing where it is missing."""
+def _line(plot: Any, by_time: Any, path: Sequence[str], label: str, color: str, band: bool = True) -> None:
+    """An estimate over time, with its interval as a band; nothing where it is missing."""
     points = [
         (float(seconds), one["value"], one["low"], one["high"])
         for seconds, part in (by_time.items() if isinstance(by_time, Mapping) else ())
@@ -121,7 +121,8 @@ def _line(plot: Any, by_time: Any, path: Sequence[str], label: str, color: str) 
             [[np.nan if x is None else x for x in point] for point in points], np.float64
         ).T
         plot.plot(seconds, values, "o-", markersize=3, label=label, color=color)
-        plot.fill_between(seconds, low, high, color=color, alpha=0.15, linewidth=0)
+        if band:
+            plot.fill_between(seconds, low, high, color=color, alpha=0.15, linewidth=0)
 
 
 def _legend(plot: Any) -> None:
@@ -133,7 +134,8 @@ def _horizon(path: Path, found: Mapping[str, Any]) -> None:
     with figure(path, 10, 4) as drawn:
         for plot, name in zip(drawn.subplots(1, 2), QUANTITIES, strict=True):
             for number, source in enumerate(SOURCES):
-                _line(plot, found["horizons"], (name, source), words(source), f"C{number}")
+                band = source in ("single", "floor")
+                _line(plot, found["horizons"], (name, source), words(source), f"C{number}", band)
             plot.set(
                 title=f"error of the {words(name)} [{UNITS[name]}]", xlabel="seconds dreamt", ylim=(0, None)
             )

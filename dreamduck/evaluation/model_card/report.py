@@ -18,7 +18,7 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
     "lane offset after 5 s [m]": ("horizon", "horizons", "5", "lane_dist", "single"),
     "lane angle after 5 s [rad]": ("horizon", "horizons", "5", "lane_angle", "single"),
     "Spearman of steering and turn, 1 s": ("steering", "steering", "1", "dream", "spearman"),
-    "the same on the road": ("steering", "steering", "1", "road_true", "spearman"),
+    "the same on the road, by the same probe": ("steering", "steering", "1", "road", "spearman"),
     "left against right over noise, 1 s": ("steering", "steering", "1", "dream", "separation_over_noise"),
     "left against right, share of the road's, 1 s": ("steering", "steering", "1", "dream", "of_road"),
     "Spearman of throttle and advance, 1 s": ("steering", "throttle", "1", "dream", "spearman"),
