@@ -14,7 +14,7 @@ from dreamduck.evaluation.model_card.data import RealData
 from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.evaluation.model_card.horizon import QUANTITIES, make_windows
 from dreamduck.evaluation.model_card.motion_probe import STEP_TIME
-from dreamduck.evaluation.model_card.report import UNITS, words
+from dreamduck.evaluation.model_card.report import UNITS, shown, words
 from dreamduck.evaluation.model_card.steering import TESTS
 
 SOURCES = ("single", "mean", "best", "last_frame", "kinematics", "other_episode", "floor")
@@ -193,7 +193,7 @@ def _ranking(path: Path, found: Mapping[str, Any]) -> None:
                 )
             low, high = plot.get_xlim()
             plot.plot([low, high], [low, high], color="0.7", lw=0.8, zorder=0)
-            rank = found[measure]["spearman"]["value"] if measure in found else None
+            rank = shown(found[measure]["spearman"]["value"] or 0.0)
             plot.set(
                 title=f"{words(measure)}, Spearman {rank}", xlabel="on the road", ylabel="in the dream"
             )
@@ -208,6 +208,8 @@ def _survival(path: Path, found: Mapping[str, Any]) -> None:
     lines = -(-len(rows) // columns)
     with figure(path, 2.2 * columns, 1.9 * lines) as drawn:
         plots = drawn.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).flat
+        for plot in plots[len(rows) :]:
+            plot.set_visible(False)
         for plot, row in zip(plots, rows, strict=False):
             plot.plot(found["seconds"], row["road"], label="road")
             plot.plot(found["seconds"], row["dream"], label="dream")

@@ -106,7 +106,7 @@ def table(first: str, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def words(name: str) -> str:
     """A key of the card as words."""
-    return name.replace("_", " ").replace("|", "/")
+    return name.replace("lane_dist", "lane offset").replace("_", " ").replace("|", "/")
 
 
 def _probe(found: dict[str, Any]) -> list[str]:
