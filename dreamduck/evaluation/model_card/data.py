@@ -112,7 +112,7 @@ def encode(recorded: Recorded, model: WorldModel) -> RealData:
         WeightsError: the model is damaged.
     """
     train, kept, unseen = (
-        _encode_group(group, model) if group else None
+        encode_episodes(group, model) if group else None
         for group in (recorded.train, recorded.held_out, recorded.unseen)
     )
     assert train is not None
@@ -120,7 +120,13 @@ def encode(recorded: Recorded, model: WorldModel) -> RealData:
     return RealData(train, kept, unseen, recorded.environment, recorded.source)
 
 
-def _encode_group(episodes: Sequence[Episode], model: WorldModel) -> RealEpisodes:
+def encode_episodes(episodes: Sequence[Episode], model: WorldModel) -> RealEpisodes:
+    """Episodes as one model sees them.
+
+    Args:
+        episodes: one or more.
+        model: the world model.
+    """
     frames = np.concatenate([episode.obs for episode in episodes])
     telemetry = [episode.telemetry for episode in episodes if episode.telemetry is not None]
     ahead = [

@@ -100,7 +100,7 @@ def draw_comparison(path: Path, cards: Mapping[str, Mapping[str, Any]]) -> None:
         plot = drawn.axes[0]
         floor = _at(next(iter(cards.values())), ("horizon", "horizons"))
         _line(plot, floor, ("lane_dist", "floor"), "floor", "0.5")
-        plot.legend(fontsize="small")
+        _legend(plot)
 
 
 def _at(found: Any, path: Sequence[str]) -> Any:
@@ -124,6 +124,11 @@ def _line(plot: Any, by_time: Any, path: Sequence[str], label: str, color: str) 
         plot.fill_between(seconds, low, high, color=color, alpha=0.15, linewidth=0)
 
 
+def _legend(plot: Any) -> None:
+    if plot.get_legend_handles_labels()[0]:
+        plot.legend(fontsize="small")
+
+
 def _horizon(path: Path, found: Mapping[str, Any]) -> None:
     with figure(path, 10, 4) as drawn:
         for plot, name in zip(drawn.subplots(1, 2), QUANTITIES, strict=True):
@@ -132,7 +137,7 @@ def _horizon(path: Path, found: Mapping[str, Any]) -> None:
             plot.set(
                 title=f"error of the {words(name)} [{UNITS[name]}]", xlabel="seconds dreamt", ylim=(0, None)
             )
-        plot.legend(fontsize="small")
+        _legend(plot)
 
 
 def _steering(path: Path, found: Mapping[str, Any]) -> None:
@@ -145,8 +150,8 @@ def _steering(path: Path, found: Mapping[str, Any]) -> None:
             _line(row[1], found[test.name], ("dream", "noise"), "noise of the dream", "0.5")
             row[0].set(title=f"Spearman of {test.name} and {test.motion}", ylim=(-1.05, 1.05))
             row[1].set(title=f"{test.motion} between both ends [{UNITS[test.motion]}]")
-            row[0].legend(fontsize="small")
-            row[1].legend(fontsize="small")
+            _legend(row[0])
+            _legend(row[1])
         for plot in plots[-1]:
             plot.set(xlabel="seconds held")
 
@@ -160,7 +165,7 @@ def _distribution(path: Path, found: Mapping[str, Any]) -> None:
                 title=f"{words(name)}{' [AUC]' if name == 'realism' else ' / floor'}", xlabel="seconds"
             )
             plot.set(xscale="log")
-        plot.legend(fontsize="small")
+        _legend(plot)
 
 
 def _ranking(path: Path, found: Mapping[str, Any]) -> None:
@@ -192,7 +197,7 @@ def _ranking(path: Path, found: Mapping[str, Any]) -> None:
             )
         plot.plot([], [], "o", color="C3", label="trained in this dream")
         plot.plot([], [], "o", color="C0", label="other drivers")
-        plot.legend(fontsize="small")
+        _legend(plot)
 
 
 def _survival(path: Path, found: Mapping[str, Any]) -> None:
@@ -206,7 +211,7 @@ def _survival(path: Path, found: Mapping[str, Any]) -> None:
             plot.plot(found["seconds"], row["dream"], label="dream")
             plot.set_title(row["name"], fontsize="x-small")
             plot.set(ylim=(-0.05, 1.05))
-        drawn.axes[0].legend(fontsize="x-small")
+        _legend(drawn.axes[0])
 
 
 def _calibration(path: Path, found: Mapping[str, Any]) -> None:
@@ -222,7 +227,7 @@ def _calibration(path: Path, found: Mapping[str, Any]) -> None:
                 label=f"{seconds} s",
             )
         plot.set(title="end of the episode", xlabel="probability in the dream", ylabel="share that ended")
-        plot.legend(fontsize="small")
+        _legend(plot)
 
 
 PICTURES = {

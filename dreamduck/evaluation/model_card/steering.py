@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.seeding import derive
-from dreamduck.evaluation.model_card.bootstrap import bootstrap_mean
+from dreamduck.evaluation.model_card.bootstrap import bootstrap_mean, number
 from dreamduck.evaluation.model_card.commands import (
     NO_ROAD,
     Responses,
@@ -102,7 +102,7 @@ def steering(
                     {name: part[..., round(seconds / LAG) - 1] for name, part in sources.items()},
                     config.seed,
                 ),
-                "on_road": float(f"{road.on_road[:, :, 2 * round(seconds / LAG)].mean():.6g}"),
+                "on_road": number(float(road.on_road[:, :, 2 * round(seconds / LAG)].mean())),
             }
             for seconds in SECONDS
         }
@@ -158,8 +158,8 @@ def responses(sources: dict[str, Array], seed: int) -> dict[str, Any]:
         "noise": bootstrap_mean(noise, seed)._asdict(),
         "separation_over_noise": bootstrap_mean(gaps["dream"] / np.maximum(noise, 1e-6), seed)._asdict(),
     }
-    road = gaps["road_true"].mean()
-    found["dream"]["of_road"] = float(f"{gaps['dream'].mean() / road:.6g}") if road else None
+    road = float(gaps["road"].mean())  # read by the same probe, which reads large motions as smaller ones
+    found["dream"]["of_road"] = number(float(gaps["dream"].mean()) / road) if road else None
     return found
 
 

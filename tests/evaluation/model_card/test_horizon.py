@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dreamduck.evaluation.model_card.config import HORIZONS
+from dreamduck.evaluation.model_card.data import encode_episodes
 from dreamduck.evaluation.model_card.dreams import Dreams, OpenLoop
 from dreamduck.evaluation.model_card.horizon import QUANTITIES, horizon, kinematics, make_windows
 from dreamduck.evaluation.model_card.probe import fit_probes
@@ -66,24 +67,29 @@ def test_windows_stand_one_behind_another_within_their_episodes(data):
     assert not len(make_windows(data.held_out, warmup=58, steps=20, shortest=5, most=3).first)
 
 
-def test_the_kinematic_baseline_drives_about_as_the_simulator_does(model):
+def test_the_kinematic_baseline_obeys_the_commands_on_the_true_map(model):
     settings = RecorderConfig(road=RoadConfig(), policies=("expert",), max_frames=40, any_start=0.0, seed=3)
-    recorder = MapRecorder(settings, "loop_empty", 3)
-    episodes = [episode for _, episode in recorder.run(range(3))]
+    recorder = MapRecorder(settings, "loop_empty", 4)
+    real = encode_episodes([episode for _, episode in recorder.run(range(4))], model)
     recorder.close()
-    from dreamduck.evaluation.model_card.data import _encode_group
-
-    real = _encode_group(episodes, model)
-    windows = make_windows(real, warmup=20, steps=15, shortest=15, most=1)
+    windows = make_windows(real, warmup=20, steps=10, shortest=10, most=1)
     gain = {"steering_gain": RoadConfig().steering_gain}
-    moved = kinematics(real, windows, 15, 0.1, gain)
-    assert moved is not None
+    errors = []
+    for action in (windows.action, windows.action * (1, -1)):
+        moved = kinematics(real, windows._replace(action=action), 10, 0.1, gain)
+        assert moved is not None
+        rows = windows.first[:, None] + 1 + np.arange(10)
+        errors.append(
+            [np.abs(m - real.column(n)[rows]).mean() for n, m in zip(QUANTITIES, moved, strict=True)]
+        )
+    (offset, angle), (other_offset, other_angle) = errors
+    assert offset < 0.05
+    assert angle < 0.6 * other_angle
+    assert offset < other_offset
+    stopped = kinematics(real, windows._replace(action=0 * windows.action), 10, 0.1, gain)
+    assert stopped is not None
     for number, name in enumerate(QUANTITIES):
-        true = real.column(name)[windows.first[:, None] + 1 + np.arange(15)]
-        stays = np.abs(real.column(name)[windows.first][:, None] - true).mean()
-        error = np.abs(moved[number] - true)
-        assert error[:, :5].mean() < 0.06
-        assert error[:, :3].mean() < stays + 0.02
+        np.testing.assert_allclose(stopped[number, :, -1], real.column(name)[windows.first], atol=1e-5)
 
 
 def test_without_telemetry_or_with_short_episodes_it_is_left_out(model, data):
