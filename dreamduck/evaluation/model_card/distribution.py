@@ -138,7 +138,7 @@ def shipped_controller(dreams: Dreams, data: RealData) -> Driver:
 DRIVERS: dict[str, Callable[[Dreams, RealData], Driver]] = {
     SHIPPED: shipped_controller,
     "imitated expert": lambda dreams, data: imitations(dreams, data, "zh")[0],
-    "smooth random actions": lambda dreams, data: plain_drivers()[-1],
+    "smooth random actions": lambda dreams, data: {d.name: d for d in plain_drivers()}["smooth random"],
 }
 
 
