@@ -164,7 +164,7 @@ def _measures(found: DriverEpisodes, world: Outcomes) -> dict[str, FloatMatrix]:
     return {
         "return": world.reward,
         "survival": (~world.ended).astype(np.float64),
-        "survival_time": world.length * found.step_time,
+        "survival_time": np.asarray(world.length * found.step_time, np.float64),
     }
 
 

@@ -51,8 +51,8 @@ def write(folder, **changes):
     row = {"name": "one", "kind": "cma-es", "trained_in": "dream", "form": form.__dict__}
     card = {"format": 1, "weights": {"vae.weights.h5": "v", "rnn.weights.h5": "r"}, "drivers": [row]}
     (folder / "drivers.json").write_text(json.dumps({**card, **changes}))
-    np.savez(folder / "drivers.npz", **{"theta.0": theta})
-    return Controller(form, theta)
+    np.savez(folder / "drivers.npz", **{"theta.0": theta})  # type: ignore[arg-type]
+    return Controller(form, theta)  # type: ignore[arg-type]
 
 
 def test_a_frozen_driver_is_its_controller(tmp_path):
@@ -89,11 +89,11 @@ def test_missing_thetas_are_told_in_one_line(tmp_path):
 
 def test_without_telemetry_there_are_no_imitations(monkeypatch):
     def refuse(*_):
-        raise drivers_module.RecordError("no telemetry")
+        raise drivers_module.RecordError("no telemetry")  # type: ignore[attr-defined]
 
     monkeypatch.setattr(drivers_module, "fit_imitation", refuse)
     dreams = type("Dreams", (), {"model": WorldModel.load()})()
-    found, left_out = make_drivers(dreams, None)
+    found, left_out = make_drivers(dreams, None)  # type: ignore[arg-type]
     assert "imitation" not in {driver.kind for driver in found}
     assert [one.reason for one in left_out] == ["no telemetry"] * 2
 
@@ -111,6 +111,6 @@ def test_noise_is_of_the_episode_and_as_strong_as_it_says():
     smooth = by_name["smooth random"].noises(3, 40, 50)
     jumps = np.abs(np.diff(smooth, axis=1)).mean() / np.abs(np.diff(white, axis=1)).mean()
     assert jumps < 0.5
-    strong = drivers_module._smooth(0.8)(np.random.default_rng(0), 4000)
+    strong = drivers_module._smooth(0.8)(np.random.default_rng(0), 4000)  # type: ignore[misc]
     np.testing.assert_allclose(strong.std(axis=0), (0.4, 0.8), rtol=0.15)
     assert drivers_module._smooth(0.0) is None

@@ -39,7 +39,7 @@ def driven(dreams):
             telemetry[row, 3:6], telemetry[row, 6:] = state.pose[0], state.tile[0]
             wanted.append(expert(state)[0])
             state = road.step(random.uniform(-0.3, 1, (1, 2))).state
-    wanted = np.array(wanted)
+    wanted = np.array(wanted)  # type: ignore[assignment]
     mixed = np.random.default_rng(1).standard_normal((2, real.z.shape[1]))
     z = (wanted @ mixed + 0.05 * random.standard_normal((len(wanted), mixed.shape[1]))).astype(np.float32)
     real = dataclasses.replace(real, telemetry=telemetry, maps=maps, z=z)

@@ -28,7 +28,7 @@ def controllers():
         form = ControllerForm(features)
         theta = random.normal(0, 0.2, form.size)
         theta[0] = 1.0  # throttle
-        found.append(Controller(form, theta))
+        found.append(Controller(form, theta))  # type: ignore[arg-type]
     return found
 
 

@@ -13,7 +13,7 @@ def dreams(model_folder):
 
 
 def test_parameters_and_multiply_adds(dreams):
-    found = cost.cost(dreams, None, None, None)
+    found = cost.cost(dreams, None, None, None)  # type: ignore[arg-type]
     rnn = dreams.model.dynamics
     gates, _, heads, _ = rnn.merged()
     assert found["multiply_adds"]["step"] == gates.size + heads.size

@@ -50,7 +50,7 @@ def dreams():
 
 @pytest.fixture(scope="module")
 def probes():
-    return Probes(Projection(), Projection(), None)
+    return Probes(Projection(), Projection(), None)  # type: ignore[arg-type]
 
 
 def sizes(monkeypatch, **changes):
@@ -62,7 +62,7 @@ def driven(dreams):
     """Two lots of episodes of the shipped controller, each with dreams."""
     with pytest.MonkeyPatch.context() as patch:
         sizes(patch, distribution_episodes=EPISODES)
-        driver, roads = shipped_controller(dreams, None), [road_config({}, "loop_empty")]
+        driver, roads = shipped_controller(dreams, None), [road_config({}, "loop_empty")]  # type: ignore[arg-type]
         return [drive(dreams, driver, roads, toy_config(), STEPS, LAG, seed) for seed in (0, 1)]
 
 
@@ -81,7 +81,7 @@ def test_real_episodes_in_the_place_of_dreams_are_at_the_floor(dreams, probes, d
     parts = (part[other.rows, other.last :] for part in other.road)
     nothing = np.zeros((len(other.rows), STEPS), np.float32)
     length = other.length[other.rows] - other.last
-    dream = ClosedLoop(*parts, nothing, nothing, length, length < STEPS)
+    dream = ClosedLoop(*parts, nothing, nothing, length, length < STEPS)  # type: ignore[call-arg]
     found = compare(dreams, probes, one._replace(dream=dream, rows=other.rows), STEPS - 1, 0)
     assert set(found) > MEASURES
     for name in DISTANCES:
@@ -124,7 +124,7 @@ def test_the_section_without_telemetry(model_folder, monkeypatch):
     def left_out(dreams, data):
         raise ControllerError("another model")
 
-    straight = Driver("straight", "plain", "", lambda z, h: np.tile(np.float32([0.4, 0]), (len(z), 1)))
+    straight = Driver("straight", "plain", "", lambda z, h: np.tile(np.float32([0.4, 0]), (len(z), 1)))  # type: ignore[arg-type]
     makers = {"one": lambda dreams, data: straight, "other": left_out}
     monkeypatch.setattr(distribution, "DRIVERS", makers)
     dreams = Dreams(WorldModel.load(model_folder), 0.5)

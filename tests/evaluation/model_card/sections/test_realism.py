@@ -10,7 +10,7 @@ def pictures(count, seed, columns=(8, 56)):
     """Frames with a bright line somewhere."""
     random = np.random.default_rng(seed)
     frames = random.integers(80, 90, (count, 64, 64, 3)).astype(np.uint8)
-    for frame, column in zip(frames, random.integers(*columns, count), strict=True):
+    for frame, column in zip(frames, random.integers(*columns, count), strict=True):  # type: ignore[call-overload]
         frame[:, column - 3 : column + 3] = 220
     return frames
 
