@@ -132,8 +132,9 @@ def card() -> str:
         for file, name in EVALUATED.items()
         if (DOCS / "card" / f"{file}.json").exists()
     ]
-    figures = cards[0][1] if cards else {}
-    rows = [[figure, *(model_card.cell(found[figure]) for _, found in cards)] for figure in figures]
+    if not cards:
+        return ""
+    rows = [[figure, *(model_card.cell(found[figure]) for _, found in cards)] for figure in cards[0][1]]
     return table(["figure", *(name for name, _ in cards)], rows)
 
 

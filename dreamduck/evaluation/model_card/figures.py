@@ -10,12 +10,12 @@ import numpy as np
 
 from dreamduck.common.plot import figure
 from dreamduck.evaluation.model_card.config import HORIZONS, ModelCardConfig
-from dreamduck.evaluation.model_card.data import RealData
 from dreamduck.evaluation.model_card.dreams import Dreams
-from dreamduck.evaluation.model_card.horizon import QUANTITIES, make_windows
-from dreamduck.evaluation.model_card.motion_probe import STEP_TIME
-from dreamduck.evaluation.model_card.report import UNITS, words
-from dreamduck.evaluation.model_card.steering import TESTS
+from dreamduck.evaluation.model_card.driving.data import RealData
+from dreamduck.evaluation.model_card.probes.motion_probe import STEP_TIME
+from dreamduck.evaluation.model_card.report import UNITS, shown, words
+from dreamduck.evaluation.model_card.sections.horizon import QUANTITIES, make_windows
+from dreamduck.evaluation.model_card.sections.steering import TESTS
 
 SOURCES = ("single", "mean", "best", "last_frame", "kinematics", "other_episode", "floor")
 COMPARED = ("energy", "frechet", "features", "realism")
@@ -109,8 +109,8 @@ def _at(found: Any, path: Sequence[str]) -> Any:
     return found
 
 
-def _line(plot: Any, by_time: Any, path: Sequence[str], label: str, color: str) -> None:
-    """An estimate over time with its interval; nothing where it is missing."""
+def _line(plot: Any, by_time: Any, path: Sequence[str], label: str, color: str, band: bool = True) -> None:
+    """An estimate over time, with its interval as a band; nothing where it is missing."""
     points = [
         (float(seconds), one["value"], one["low"], one["high"])
         for seconds, part in (by_time.items() if isinstance(by_time, Mapping) else ())
@@ -121,7 +121,8 @@ def _line(plot: Any, by_time: Any, path: Sequence[str], label: str, color: str) 
             [[np.nan if x is None else x for x in point] for point in points], np.float64
         ).T
         plot.plot(seconds, values, "o-", markersize=3, label=label, color=color)
-        plot.fill_between(seconds, low, high, color=color, alpha=0.15, linewidth=0)
+        if band:
+            plot.fill_between(seconds, low, high, color=color, alpha=0.15, linewidth=0)
 
 
 def _legend(plot: Any) -> None:
@@ -133,7 +134,8 @@ def _horizon(path: Path, found: Mapping[str, Any]) -> None:
     with figure(path, 10, 4) as drawn:
         for plot, name in zip(drawn.subplots(1, 2), QUANTITIES, strict=True):
             for number, source in enumerate(SOURCES):
-                _line(plot, found["horizons"], (name, source), words(source), f"C{number}")
+                band = source in ("single", "floor")
+                _line(plot, found["horizons"], (name, source), words(source), f"C{number}", band)
             plot.set(
                 title=f"error of the {words(name)} [{UNITS[name]}]", xlabel="seconds dreamt", ylim=(0, None)
             )
@@ -191,7 +193,7 @@ def _ranking(path: Path, found: Mapping[str, Any]) -> None:
                 )
             low, high = plot.get_xlim()
             plot.plot([low, high], [low, high], color="0.7", lw=0.8, zorder=0)
-            rank = found[measure]["spearman"]["value"] if measure in found else None
+            rank = shown(found[measure]["spearman"]["value"] or 0.0)
             plot.set(
                 title=f"{words(measure)}, Spearman {rank}", xlabel="on the road", ylabel="in the dream"
             )
@@ -206,6 +208,8 @@ def _survival(path: Path, found: Mapping[str, Any]) -> None:
     lines = -(-len(rows) // columns)
     with figure(path, 2.2 * columns, 1.9 * lines) as drawn:
         plots = drawn.subplots(lines, columns, squeeze=False, sharex=True, sharey=True).flat
+        for plot in plots[len(rows) :]:
+            plot.set_visible(False)
         for plot, row in zip(plots, rows, strict=False):
             plot.plot(found["seconds"], row["road"], label="road")
             plot.plot(found["seconds"], row["dream"], label="dream")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dreamduck.evaluation.model_card.horizon import QUANTITIES
-from dreamduck.evaluation.model_card.steering import TESTS
+from dreamduck.evaluation.model_card.sections.horizon import QUANTITIES
+from dreamduck.evaluation.model_card.sections.steering import TESTS
 
 UNITS = {"lane_dist": "m", "lane_angle": "rad", "speed": "m/s", "turn": "rad", "advance": "m"}
 NONE = "–"
@@ -18,7 +18,7 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
     "lane offset after 5 s [m]": ("horizon", "horizons", "5", "lane_dist", "single"),
     "lane angle after 5 s [rad]": ("horizon", "horizons", "5", "lane_angle", "single"),
     "Spearman of steering and turn, 1 s": ("steering", "steering", "1", "dream", "spearman"),
-    "the same on the road": ("steering", "steering", "1", "road_true", "spearman"),
+    "the same on the road, by the same probe": ("steering", "steering", "1", "road", "spearman"),
     "left against right over noise, 1 s": ("steering", "steering", "1", "dream", "separation_over_noise"),
     "left against right, share of the road's, 1 s": ("steering", "steering", "1", "dream", "of_road"),
     "Spearman of throttle and advance, 1 s": ("steering", "throttle", "1", "dream", "spearman"),
@@ -106,7 +106,7 @@ def table(first: str, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def words(name: str) -> str:
     """A key of the card as words."""
-    return name.replace("_", " ").replace("|", "/")
+    return name.replace("lane_dist", "lane offset").replace("_", " ").replace("|", "/")
 
 
 def _probe(found: dict[str, Any]) -> list[str]:

@@ -6,6 +6,7 @@ import pytest
 from dreamduck.evaluation.model_card.dreams import Context, Dreams
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.dynamics import RecurrentState
+from dreamduck.world_model.mdn_rnn import Prediction
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +85,7 @@ def test_a_drawn_end_cuts_a_dream(dreams, monkeypatch):
     class Sure(Dreams):
         def _step(self, z, action, state, random):
             z, state, prediction = super()._step(z, action, state, random)
+            assert isinstance(prediction, Prediction)
             return z, state, prediction._replace(end=np.full(len(z), 0.3, np.float32))
 
     sure = Sure(dreams.model, 0.5)
