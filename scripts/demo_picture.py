@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from dreamduck.common.storage import replacing, write_json
 from dreamduck.evaluation.model_card.dreams import Dreams
-from dreamduck.evaluation.model_card.realism import gray, sharpness
+from dreamduck.evaluation.model_card.sections.realism import gray, sharpness
 from dreamduck.pretrained import FOLDER
 from dreamduck.recordings import Episode, find_recordings, held_out, read_episode
 from dreamduck.world_model import WorldModel

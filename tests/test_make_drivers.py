@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dreamduck.controllers.policy import ControllerForm, act
-from dreamduck.evaluation.model_card.drivers import frozen_drivers
+from dreamduck.evaluation.model_card.driving.drivers import frozen_drivers
 from dreamduck.world_model import WorldModel
 from scripts import make_drivers
 

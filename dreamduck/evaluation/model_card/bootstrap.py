@@ -21,9 +21,9 @@ KEY = 0x626F6F74
 class Estimate(NamedTuple):
     """A figure with its 95% interval over episodes; None where it is not defined."""
 
-    value: float | None
-    low: float | None
-    high: float | None
+    value: Any  # a float, or None
+    low: Any
+    high: Any
     n: int  # episodes
 
 

@@ -16,18 +16,18 @@ from dreamduck.common import config as configuration
 from dreamduck.common.command_line import progress
 from dreamduck.common.errors import ConfigError, MapError
 from dreamduck.common.storage import read_json, write_json
-from dreamduck.evaluation.model_card.calibration import calibration
 from dreamduck.evaluation.model_card.config import VERSION, ModelCardConfig
-from dreamduck.evaluation.model_card.cost import cost
-from dreamduck.evaluation.model_card.data import RealData
-from dreamduck.evaluation.model_card.distribution import distribution
 from dreamduck.evaluation.model_card.dreams import Dreams
-from dreamduck.evaluation.model_card.horizon import horizon
-from dreamduck.evaluation.model_card.probe import Probes, fit_probes, probe
-from dreamduck.evaluation.model_card.ranking import rank, run_drivers
-from dreamduck.evaluation.model_card.steering import steering
-from dreamduck.evaluation.model_card.stillness import stillness
-from dreamduck.evaluation.model_card.survival import survival
+from dreamduck.evaluation.model_card.driving.data import RealData
+from dreamduck.evaluation.model_card.probes.probe import Probes, fit_probes, probe
+from dreamduck.evaluation.model_card.sections.calibration import calibration
+from dreamduck.evaluation.model_card.sections.cost import cost
+from dreamduck.evaluation.model_card.sections.distribution import distribution
+from dreamduck.evaluation.model_card.sections.horizon import horizon
+from dreamduck.evaluation.model_card.sections.ranking import rank, run_drivers
+from dreamduck.evaluation.model_card.sections.steering import steering
+from dreamduck.evaluation.model_card.sections.stillness import stillness
+from dreamduck.evaluation.model_card.sections.survival import survival
 
 log = logging.getLogger(__name__)
 

@@ -12,14 +12,14 @@ from dreamduck.common import command_line, config
 from dreamduck.common.errors import ConfigError
 from dreamduck.common.storage import write_json, write_text
 from dreamduck.evaluation.model_card import card as cards
-from dreamduck.evaluation.model_card.collection import Recorded, collect
 from dreamduck.evaluation.model_card.compare import check_same, has_card, names_of, write_comparison
 from dreamduck.evaluation.model_card.config import ModelCardConfig
-from dreamduck.evaluation.model_card.cost import timings
-from dreamduck.evaluation.model_card.data import encode
 from dreamduck.evaluation.model_card.dreams import Dreams
+from dreamduck.evaluation.model_card.driving.collection import Recorded, collect
+from dreamduck.evaluation.model_card.driving.data import encode
 from dreamduck.evaluation.model_card.figures import draw, draw_frames
 from dreamduck.evaluation.model_card.report import headlines, report, table
+from dreamduck.evaluation.model_card.sections.cost import timings
 from dreamduck.world_model import WorldModel
 
 log = logging.getLogger(__name__)

@@ -10,12 +10,12 @@ import numpy as np
 
 from dreamduck.common.plot import figure
 from dreamduck.evaluation.model_card.config import HORIZONS, ModelCardConfig
-from dreamduck.evaluation.model_card.data import RealData
 from dreamduck.evaluation.model_card.dreams import Dreams
-from dreamduck.evaluation.model_card.horizon import QUANTITIES, make_windows
-from dreamduck.evaluation.model_card.motion_probe import STEP_TIME
+from dreamduck.evaluation.model_card.driving.data import RealData
+from dreamduck.evaluation.model_card.probes.motion_probe import STEP_TIME
 from dreamduck.evaluation.model_card.report import UNITS, shown, words
-from dreamduck.evaluation.model_card.steering import TESTS
+from dreamduck.evaluation.model_card.sections.horizon import QUANTITIES, make_windows
+from dreamduck.evaluation.model_card.sections.steering import TESTS
 
 SOURCES = ("single", "mean", "best", "last_frame", "kinematics", "other_episode", "floor")
 COMPARED = ("energy", "frechet", "features", "realism")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from dreamduck.evaluation.model_card.horizon import QUANTITIES
-from dreamduck.evaluation.model_card.steering import TESTS
+from dreamduck.evaluation.model_card.sections.horizon import QUANTITIES
+from dreamduck.evaluation.model_card.sections.steering import TESTS
 
 UNITS = {"lane_dist": "m", "lane_angle": "rad", "speed": "m/s", "turn": "rad", "advance": "m"}
 NONE = "–"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dreamduck.evaluation.model_card.config import ModelCardConfig
-from dreamduck.evaluation.model_card.data import RealData, RealEpisodes
+from dreamduck.evaluation.model_card.driving.data import RealData, RealEpisodes
 from dreamduck.world_model import WorldModel
 
 MAP = "loop_empty"
@@ -27,7 +27,6 @@ def toy_episodes(model: WorldModel, episodes: int = 6, steps: int = 40, seed: in
         column = int(np.clip(30 - 90 * offset, 0, 58))
         frame[20:, column : column + 6] = (220, int(np.clip(255 * speed, 0, 255)), 40)
         frame[: int(np.clip(14 + 30 * angle, 2, 30))] = (40, 40, 200)
-    frames[:, -1, -1, 0], frames[:, -1, -1, 1] = np.divmod(np.arange(count), 251)  # no two are the same
     done = np.zeros(count, np.bool_)
     done[steps - 1 :: steps] = np.arange(episodes) % 2 == 0
     return RealEpisodes(

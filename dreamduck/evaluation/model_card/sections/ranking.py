@@ -1,0 +1,227 @@
+"""Does the dream rank drivers as the road does? Returns and survival of all drivers in both.
+
+Every driver drives the same episodes in the native simulator and in the dream: the dream begins with the
+frame that the simulator shows first, and both have the same noise of the driver. Sources: policy ranking of
+WorldGym and NAVSIM; the exploit gap of Ha & Schmidhuber 2018, section 4.5."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import rankdata
+
+from dreamduck.common.command_line import progress
+from dreamduck.common.errors import ConfigError, MapError
+from dreamduck.common.seeding import derive
+from dreamduck.evaluation.model_card.bootstrap import IntArray, bootstrap, bootstrap_mean, number
+from dreamduck.evaluation.model_card.config import ModelCardConfig
+from dreamduck.evaluation.model_card.dreams import Context, Dreams
+from dreamduck.evaluation.model_card.driving.collection import ENVIRONMENT_ID, road_config
+from dreamduck.evaluation.model_card.driving.data import RealData
+from dreamduck.evaluation.model_card.driving.drivers import Driver, LeftOut, make_drivers
+from dreamduck.evaluation.model_card.driving.road_episodes import (
+    Outcomes,
+    Starts,
+    draw_starts,
+    drive_all,
+    first_latents,
+)
+from dreamduck.simulator.maps.assets import map_names
+from dreamduck.simulator.road import RoadConfig
+
+NOISE, DREAM = 0x6E6F6973, 0x64726561  # random streams
+LEAST_DRIVERS = 3  # for a correlation
+FloatMatrix = npt.NDArray[np.float64]
+
+
+class DriverEpisodes(NamedTuple):
+    """All drivers in both worlds; D drivers, E episodes each."""
+
+    drivers: list[Driver]
+    left_out: list[LeftOut]
+    starts: Starts
+    steps: int  # of the longest episode
+    step_time: float  # [s]
+    road: Outcomes
+    dream: Outcomes
+
+
+def run_drivers(dreams: Dreams, data: RealData, config: ModelCardConfig) -> DriverEpisodes:
+    """Drive the same episodes with all drivers in the simulator and in the dream.
+
+    Raises:
+        ConfigError: the recordings are of another environment, or the model predicts no rewards and ends.
+        MapError: none of the maps is installed.
+    """
+    if lacks := dreams.model.dynamics.lacks:
+        raise ConfigError(f"the model predicts {lacks}")
+    roads = roads_of(dreams, data)
+    drivers, left_out = make_drivers(dreams, data)
+    episodes, step_time = config.sizes.driver_episodes, roads[0].step_time
+    steps = round(config.sizes.driver_seconds / step_time)
+    starts = draw_starts(roads, episodes, config.seed)
+    noises = [
+        driver.noises(derive(config.seed, NOISE, number), episodes, steps)
+        for number, driver in enumerate(drivers)
+    ]
+    driven = drive_all(dreams.model, drivers, starts, steps, noises)
+    first = first_latents(dreams.model, starts)
+    dreamt = dream_all(dreams, drivers, first, steps, noises, derive(config.seed, DREAM))
+    return DriverEpisodes(drivers, left_out, starts, steps, step_time, driven, dreamt)
+
+
+def roads_of(dreams: Dreams, data: RealData) -> list[RoadConfig]:
+    """The native road on each of the maps that were recorded.
+
+    Raises:
+        ConfigError: the recordings are of another environment.
+        MapError: none of the maps is installed.
+    """
+    environment = data.environment.get("id", ENVIRONMENT_ID)
+    if environment != ENVIRONMENT_ID or dreams.sizes[1] != 2:
+        raise ConfigError(f"drivers drive in {ENVIRONMENT_ID}, and these recordings are of {environment}")
+    here = set(map_names())
+    found = [
+        road_config(data.environment, name) for name in sorted(set(data.held_out.maps)) if name in here
+    ]
+    if not found:
+        raise MapError("drivers need a road, and the recordings name no map that is installed")
+    return found
+
+
+def dream_all(
+    dreams: Dreams,
+    drivers: Sequence[Driver],
+    first: npt.NDArray[np.float32],
+    steps: int,
+    noises: Sequence[npt.NDArray[np.float32]],
+    seed: int,
+) -> Outcomes:
+    """One dream of every driver from every start; the dreams of each driver have the same noise.
+
+    Args:
+        dreams: of the world model.
+        drivers: D.
+        first: (E, Z), with which the dreams begin.
+        steps: after which a dream is cut.
+        noises: of each driver's actions, (E, steps, 2).
+        seed: of the dreams.
+    """
+    start = Context(first[:, None], np.zeros((len(first), 0, dreams.sizes[1]), np.float32))
+    rows = []
+    for driver, noise in progress(list(zip(drivers, noises, strict=True)), desc="dream"):
+
+        def act(
+            z: npt.NDArray[np.float32],
+            h: npt.NDArray[np.float32],
+            step: int,
+            driver: Driver = driver,
+            noise: npt.NDArray[np.float32] = noise,
+        ) -> npt.NDArray[np.float32]:
+            return driver.policy(z, h) + noise[:, step]
+
+        found = dreams.closed_loop(act, start, steps, seed, cut=True, trace=False)
+        rows.append((found.reward.sum(axis=1, dtype=np.float64), found.length, found.ended))
+    return Outcomes(*(np.stack(part) for part in zip(*rows, strict=True)))
+
+
+def rank(found: DriverEpisodes, seed: int) -> dict[str, Any]:
+    """The figures of the section.
+
+    Args:
+        found: the episodes of all drivers.
+        seed: of the bootstrap.
+    """
+    road, dream = _measures(found, found.road), _measures(found, found.dream)
+    trained = np.array([driver.trained_in_dream for driver in found.drivers])
+    rows = []
+    for d, driver in enumerate(found.drivers):
+        row: dict[str, Any] = {"name": driver.name, "kind": driver.kind, "features": driver.features}
+        row["trained_in_this_dream"] = driver.trained_in_dream
+        for name in road:
+            row[name] = {
+                "road": bootstrap_mean(road[name][d], seed)._asdict(),
+                "dream": bootstrap_mean(dream[name][d], seed)._asdict(),
+            }
+        rows.append(row)
+    return {
+        "drivers": rows,
+        "left_out_drivers": [one._asdict() for one in found.left_out],
+        "maps": [config.map_name for config in found.starts.roads],
+        "episodes": len(found.starts.seeds),
+        "seconds": found.steps * found.step_time,
+        **{name: agreement(road[name], dream[name], seed) for name in road},
+        "road_against_road": {name: halves(road[name]) for name in road},
+        "exploit_gap": exploit_gap(road["return"], dream["return"], trained, seed),
+    }
+
+
+def _measures(found: DriverEpisodes, world: Outcomes) -> dict[str, FloatMatrix]:
+    """Return, survival rate and time on the road [s] of each episode, each (D, E)."""
+    return {
+        "return": world.reward,
+        "survival": (~world.ended).astype(np.float64),
+        "survival_time": np.asarray(world.length * found.step_time, np.float64),
+    }
+
+
+def agreement(road: FloatMatrix, dream: FloatMatrix, seed: int) -> dict[str, Any]:
+    """How well the means of drivers agree: Spearman's and Pearson's correlation, and the regret.
+
+    The regret is what the best driver on the road has there beyond the one that is best in the dream.
+
+    Args:
+        road: (D, E).
+        dream: (D, E), the same episodes.
+        seed: of the bootstrap.
+    """
+
+    def of(statistic: Any) -> dict[str, Any]:
+        def resampled(chosen: IntArray) -> float:
+            return float(statistic(road[:, chosen].mean(axis=1), dream[:, chosen].mean(axis=1)))
+
+        return bootstrap(resampled, road.shape[1], seed)._asdict()
+
+    return {"spearman": of(spearman), "pearson": of(pearson), "regret": of(regret)}
+
+
+def halves(road: FloatMatrix) -> float | None:
+    """Spearman's correlation of the road with itself, odd episodes against even: the most to be had."""
+    return number(spearman(road[:, ::2].mean(axis=1), road[:, 1::2].mean(axis=1)))
+
+
+def exploit_gap(road: FloatMatrix, dream: FloatMatrix, trained: npt.NDArray[np.bool_], seed: int) -> Any:
+    """Mean return in the dream less that on the road: of drivers trained in it, of the others, and by how
+    much more the first are overrated.
+    """
+
+    def gap(rows: npt.NDArray[np.bool_]) -> FloatMatrix:
+        return (dream - road)[rows].mean(axis=0)
+
+    if not trained.any() or trained.all():
+        return {"left_out": "no driver was trained in this model's dream"}
+    return {
+        "trained_in_this_dream": bootstrap_mean(gap(trained), seed)._asdict(),
+        "others": bootstrap_mean(gap(~trained), seed)._asdict(),
+        "difference": bootstrap_mean(gap(trained) - gap(~trained), seed)._asdict(),
+    }
+
+
+def pearson(one: FloatMatrix, other: FloatMatrix) -> float:
+    """Pearson's correlation; 0 where one of the two is constant, which ranks nothing."""
+    if len(one) < LEAST_DRIVERS or not np.ptp(one) or not np.ptp(other):
+        return 0.0
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+def spearman(one: FloatMatrix, other: FloatMatrix) -> float:
+    """Spearman's rank correlation; 0 where one of the two is constant."""
+    return pearson(rankdata(one), rankdata(other))
+
+
+def regret(road: FloatMatrix, dream: FloatMatrix) -> float:
+    """What the choice of the dream's best driver costs on the road."""
+    return float(road.max() - road[int(np.argmax(dream))])

@@ -1,0 +1,110 @@
+"""Calibration of ends and returns, on made-up outcomes and on a model of random weights."""
+
+import numpy as np
+import pytest
+
+from dreamduck.common.seeding import derive
+from dreamduck.evaluation.model_card.dreams import Dreams
+from dreamduck.evaluation.model_card.sections.calibration import (
+    Outcome,
+    calibration,
+    calibration_error,
+    dreamt_outcomes,
+    find_windows,
+    known_outcomes,
+    measures,
+)
+from dreamduck.world_model import WorldModel
+from tests.evaluation.model_card.helpers import toy_config, toy_data
+
+
+@pytest.fixture(scope="module")
+def dreams(model_folder):
+    return Dreams(WorldModel.load(model_folder), 0.5)
+
+
+@pytest.fixture(scope="module")
+def data(dreams):
+    return toy_data(dreams.model)
+
+
+def outcome(bias, episodes=60, windows=5):
+    """Ends that come as often as a model says, less `bias`."""
+    random = np.random.default_rng(0)
+    count = episodes * windows
+    said = random.uniform(0, 1, count)
+    value = random.standard_normal(count)
+    return Outcome(
+        np.repeat(np.arange(episodes), windows),
+        said,
+        random.uniform(0, 1, count) < np.clip(said - bias, 0, 1),
+        value + 0.5,
+        value + 0.1 * random.standard_normal(count),
+    )
+
+
+def test_a_calibrated_model_has_a_small_error_and_a_biased_one_a_large_one():
+    good, bad = measures(outcome(0.0), 0), measures(outcome(0.3), 0)
+    assert good["end"]["calibration_error"]["value"] < 0.1 < 0.2 < bad["end"]["calibration_error"]["low"]
+    assert good["end"]["brier"]["value"] < good["end"]["brier_of_base_rate"]["value"]
+    assert good["end"]["brier"]["value"] < bad["end"]["brier"]["value"]
+    assert good["end"]["auc"]["low"] > 0.75
+    assert good["return"]["correlation"]["low"] > 0.95
+    assert good["return"]["bias"]["low"] < 0.5 < good["return"]["bias"]["high"]
+    assert sum(one["windows"] for one in good["end"]["reliability"]) == good["windows"] == 300
+
+
+def test_the_calibration_error_of_known_bins():
+    found = Outcome(
+        np.arange(4),
+        np.array([0.05, 0.05, 1.0, 1.0]),
+        np.array([False, True, True, False]),
+        np.zeros(4),
+        np.zeros(4),
+    )
+    assert calibration_error(found) == pytest.approx((2 * 0.45 + 2 * 0.5) / 4)
+
+
+def test_windows_are_the_episodes_frames(data):
+    real = data.held_out
+    windows = find_windows(real, 5, 20)
+    assert (windows.z.shape[1:], windows.action.shape[1:]) == ((5, 64), (24, 2))
+    assert (np.bincount(windows.episode) == 2).all()  # 40 steps: from 0 and from 30
+    late = 1  # of the first episode, from its step 30
+    np.testing.assert_array_equal(windows.z[late], real.z[30:35])
+    assert windows.left[late] == 40 - 34
+    np.testing.assert_array_equal(windows.action[late, :10], real.action[30:40])
+    assert (windows.action[late, 10:] == real.action[39]).all()
+    np.testing.assert_array_equal(windows.reward[late], [*real.reward[34:40], *[0] * 14])
+
+
+def test_windows_that_were_cut_before_the_horizon_are_left_out(data):
+    windows = find_windows(data.held_out, 5, 20)
+    zeros = np.zeros(len(windows.episode))
+    found = known_outcomes(windows, zeros, zeros, 20)
+    late = windows.left < 20
+    ended = windows.ended[windows.left <= 20].sum()
+    assert found.ended.sum() == ended > 0
+    assert len(found.episode) == (~late).sum() + ended < len(windows.episode)
+
+
+def test_the_expected_return_is_that_of_dreams_that_end(dreams, data):
+    windows = find_windows(data.held_out, 5, 6)
+    ended, value = dreamt_outcomes(dreams, windows, 2, 0)
+    assert ended.shape == value.shape == (len(windows.episode), 6)
+    assert (np.diff(ended, axis=1) >= 0).all()
+    found = dreams.open_loop(windows.z[:32], windows.action[:32], 6, 2, derive(0, 0))
+    first = (1 - found.end[..., 0]) * found.reward[..., 0] + found.end[..., 0] * found.end_reward[..., 0]
+    np.testing.assert_allclose(ended[:, 0], found.end[..., 0].mean(axis=1), rtol=1e-6)
+    np.testing.assert_allclose(value[:, 0], first.mean(axis=1), rtol=1e-6)
+    second = (1 - found.end[..., 1]) * found.reward[..., 1] + found.end[..., 1] * found.end_reward[..., 1]
+    both = first + (1 - found.end[..., 0]) * second
+    np.testing.assert_allclose(value[:, 1], both.mean(axis=1), rtol=1e-5)
+
+
+def test_the_section(dreams, data):
+    found = calibration(dreams, data, None, toy_config())
+    assert list(found["horizons"]) == ["1", "5", "10"]
+    assert found == calibration(dreams, data, None, toy_config())
+    assert 0 <= found["horizons"]["1"]["end"]["expected"]["value"] <= 1
+    assert "left_out" in calibration(dreams, data, None, toy_config(warmup=50))
