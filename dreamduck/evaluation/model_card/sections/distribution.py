@@ -20,7 +20,7 @@ from dreamduck.evaluation.model_card.bootstrap import Estimate, IntArray
 from dreamduck.evaluation.model_card.config import ModelCardConfig
 from dreamduck.evaluation.model_card.dreams import ClosedLoop, Context, Dreams
 from dreamduck.evaluation.model_card.driving.data import RealData
-from dreamduck.evaluation.model_card.driving.drivers import Driver, imitations, plain_drivers
+from dreamduck.evaluation.model_card.driving.drivers import Driver, imitations
 from dreamduck.evaluation.model_card.driving.road_episodes import Trace, draw_starts, drive_all
 from dreamduck.evaluation.model_card.probes.probe import NO_TELEMETRY, Probes
 from dreamduck.evaluation.model_card.sections.distances import (
@@ -41,6 +41,7 @@ from dreamduck.evaluation.model_card.sections.realism import (
     sharpness,
 )
 from dreamduck.pretrained import CONTROLLERS
+from dreamduck.recordings.behavior_policies import OrnsteinUhlenbeck
 from dreamduck.simulator.road import RoadConfig
 from dreamduck.world_model.dynamics import FloatArray
 from dreamduck.world_model.vae.layout import Frames
@@ -51,6 +52,7 @@ KEY, NOISE_KEY = 0x64697374, 0x6E6F6973
 SHIPPED, CONTROLLER = "shipped controller", "rnnenv.cma.32.64.best.json"
 LEAST = 2 * MIN_ROWS  # episodes in either world
 LAG = 0.5  # [s] over which a change is measured
+WALK_STEPS, WALK_STD = 10, (0.25, 0.3)  # of smooth random actions: time constant, standard deviations
 COMPONENTS = 16  # of the probe's features
 
 
@@ -135,10 +137,22 @@ def shipped_controller(dreams: Dreams, data: RealData) -> Driver:
     return Driver(SHIPPED, "shipped", controller.form.features, policy)
 
 
+def smooth_random_actions() -> Driver:
+    """A driver that sees nothing: an Ornstein-Uhlenbeck process around standing still."""
+
+    def noise(random: np.random.Generator, steps: int) -> FloatArray:
+        walk = OrnsteinUhlenbeck(random, WALK_STEPS, WALK_STD)
+        return np.array([walk() for _ in range(steps)], np.float32)
+
+    return Driver(
+        "smooth random actions", "plain", "", lambda z, h: np.zeros((len(z), 2), np.float32), noise
+    )
+
+
 DRIVERS: dict[str, Callable[[Dreams, RealData], Driver]] = {
     SHIPPED: shipped_controller,
     "imitated expert": lambda dreams, data: imitations(dreams, data, "zh")[0],
-    "smooth random actions": lambda dreams, data: {d.name: d for d in plain_drivers()}["smooth random"],
+    "smooth random actions": lambda dreams, data: smooth_random_actions(),
 }
 
 
