@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,9 @@ from dreamduck.evaluation.model_card.driving.data import RealEpisodes
 from dreamduck.evaluation.model_card.probes.probe_network import ProbeNetwork
 from dreamduck.world_model.dynamics import FloatArray
 from dreamduck.world_model.vae.layout import Frames
+
+if TYPE_CHECKING:
+    from dreamduck.evaluation.model_card.probes.probe_network import ProbeNetwork
 
 KEY = 3
 STEP_TIME = 0.1  # [s], where the environment does not tell it
@@ -129,6 +132,8 @@ def fit_motion(
         environment: what a step means.
         config: the card's settings.
     """
+    from dreamduck.evaluation.model_card.probes.probe_network import ProbeNetwork
+
     lag = lag_steps(environment)
     rows, motion = motion_rows(train, lag)
     features = np.concatenate([triples(z, rows, lag) for z in sources])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -23,9 +23,12 @@ from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.evaluation.model_card.driving.data import RealData, RealEpisodes
 from dreamduck.evaluation.model_card.driving.road_ahead import AHEAD
 from dreamduck.evaluation.model_card.probes.motion_probe import MotionProbe, fit_motion, motion_scores
-from dreamduck.evaluation.model_card.probes.probe_network import HIDDEN, ProbeNetwork
+from dreamduck.evaluation.model_card.probes.probe_network import ProbeNetwork
 from dreamduck.world_model.dynamics import FloatArray
 from dreamduck.world_model.vae.layout import Frames
+
+if TYPE_CHECKING:
+    from dreamduck.evaluation.model_card.probes.probe_network import ProbeNetwork
 
 FRAME_PROBE, FEATURE_PROBE = 1, 2  # streams of their seeds
 QUANTITIES = ("lane_dist", "lane_angle", "speed")
@@ -61,7 +64,7 @@ class Probe:
             features: for the probe of frames (N, 64, 64, 3) uint8, or what they are encoded to; for that
                 of [z, h] (N, Z + H).
         Returns:
-            N states, and (N, HIDDEN[-1]).
+            N states, and (N, F).
         """
         encode = self._encode if features.dtype == np.uint8 else None
         rows = features if encode is None else encode(features)
@@ -106,6 +109,8 @@ def fit_probes(dreams: Dreams, data: RealData, config: ModelCardConfig) -> Probe
     """
     if data.train.telemetry is None or data.held_out.telemetry is None:
         return None
+    from dreamduck.evaluation.model_card.probes.probe_network import ProbeNetwork
+
     train, epochs = data.train, config.sizes.probe_epochs
     rows = np.flatnonzero(defined(train))
     numbers = np.stack([train.column(name)[rows] for name in QUANTITIES], axis=1)
@@ -158,7 +163,7 @@ def probe(dreams: Dreams, data: RealData, probes: Probes | None, config: ModelCa
     """
     if probes is None:
         return {"left_out": NO_TELEMETRY}
-    found: dict[str, Any] = {"features": HIDDEN[-1], "train_episodes": len(data.train)}
+    found: dict[str, Any] = {"train_episodes": len(data.train)}
     for name, real in (("held_out", data.held_out), ("unseen_maps", data.unseen)):
         if real is None or real.telemetry is None:
             found[name] = {"left_out": "no episodes on maps never recorded, with telemetry"}
