@@ -28,7 +28,7 @@ def dream():
     parameters["head_end/bias"][:] = -4  # a dream lasts some fifty steps
     random = np.random.default_rng(0)
     mu = random.normal(0, (3.0, 1.0, 0.1, 2.0), (20, 4)).astype(np.float32)
-    return types.SimpleNamespace(memory=MDNRNN(parameters, SIZES), initial=InitialZ(mu, mu * 0 - 4))
+    return types.SimpleNamespace(dynamics=MDNRNN(parameters, SIZES), initial=InitialZ(mu, mu * 0 - 4))
 
 
 def controllers(subspace, x):

@@ -21,7 +21,7 @@ STATES = (
     "simulator_reward",
     "proximity_penalty",
 )
-SOME_MAPS = ("loop_dyn_duckiebots", "loop_pedestrians", "4way", "generated:31")
+SOME_MAPS = ("loop_dyn_duckiebots", "loop_pedestrians", "4way", "generated:8")
 MANY_MAPS = (
     "4way",
     "calibration_map_int",

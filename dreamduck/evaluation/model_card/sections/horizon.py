@@ -7,6 +7,7 @@ the real frames."""
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,9 +21,11 @@ from dreamduck.evaluation.model_card.driving.road_ahead import lane_offsets
 from dreamduck.evaluation.model_card.probes.motion_probe import STEP_TIME
 from dreamduck.evaluation.model_card.probes.probe import NO_TELEMETRY, ProbedState, Probes, defined
 from dreamduck.simulator.expert import SPEED_PER_THROTTLE, TURN_PER_STEERING
+from dreamduck.simulator.robot import ANGULAR_DRAG, DELAY, LINEAR_DRAG
 from dreamduck.world_model.dynamics import FloatArray
 
 KEY = 0x686F72
+PARTS = 6  # of a step, in which the motion is followed
 QUANTITIES = ("lane_dist", "lane_angle")
 
 
@@ -147,7 +150,10 @@ def _errors(
 def kinematics(
     real: RealEpisodes, windows: Windows, steps: int, step_time: float, environment: dict[str, Any]
 ) -> FloatArray | None:
-    """Offset and angle of a car without inertia and delay that obeys the recorded commands.
+    """Offset and angle of a car that obeys the recorded commands, with its inertia and delay.
+
+    It knows where it is and how fast at the beginning, and which lane is where; objects and other cars do
+    not exist, and no wheel reaches its limit.
 
     Args:
         real: the episodes, with telemetry.
@@ -158,17 +164,24 @@ def kinematics(
     Returns:
         (2, W, T), off the road the last values on it; None where a map is not known here.
     """
-    pose = np.stack([real.column(name)[windows.first] for name in ("x", "z", "heading")], axis=1)
-    pose = pose.astype(np.float64)
-    gain, warmup = float(environment.get("steering_gain", 1.0)), windows.z.shape[1]
-    found = np.empty((2, len(pose), steps), np.float32)
+    gain, now = float(environment.get("steering_gain", 1.0)), windows.z.shape[1] - 1
+    aims = windows.action.astype(np.float64) * (SPEED_PER_THROTTLE, TURN_PER_STEERING * gain)
+    x, z, heading = (real.column(name)[windows.first].astype(np.float64) for name in ("x", "z", "heading"))
+    before = real.column("heading")[windows.first - min(now, 1)]
+    turning = (heading - before + np.pi) % (2 * np.pi) - np.pi
+    motion = np.stack([real.column("speed")[windows.first], turning / step_time], axis=1)  # [m/s], [rad/s]
+    part = step_time / PARTS
+    kept = np.exp(-part * np.array([LINEAR_DRAG, ANGULAR_DRAG]))
+    found = np.empty((2, len(x), steps), np.float32)
     last = np.stack([real.column(name)[windows.first] for name in QUANTITIES])
     for t in range(steps):
-        throttle, steering = windows.action[:, warmup - 1 + t].T
-        turn = step_time * TURN_PER_STEERING * gain * steering
-        heading = pose[:, 2] + turn / 2
-        forward = step_time * SPEED_PER_THROTTLE * throttle
-        pose += np.stack([forward * np.cos(heading), -forward * np.sin(heading), turn], axis=1)
+        for moment in t + (np.arange(PARTS) + 0.5) / PARTS:
+            obeyed = max(now + math.floor(moment - DELAY / step_time), 0)
+            motion = aims[:, obeyed] + kept * (motion - aims[:, obeyed])
+            heading = heading + part * motion[:, 1]
+            x = x + part * motion[:, 0] * np.cos(heading)
+            z = z - part * motion[:, 0] * np.sin(heading)
+        pose = np.stack([x, z, heading], axis=1)
         for name in set(real.maps):
             here = np.flatnonzero([real.maps[e] == name for e in windows.episode])
             offsets = lane_offsets(name, pose[here])
