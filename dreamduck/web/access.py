@@ -47,7 +47,7 @@ class Guard:
         """Refuse a foreign host name, and whoever does not know the token.
 
         Raises:
-            web.HTTPForbidden: says what was expected.
+            HTTPForbidden: says what was expected.
         """
         self._check_host(request)
         given = request.query.get("token", "") or request.cookies.get(COOKIE, "")
@@ -71,7 +71,7 @@ class Guard:
         """Refuse sockets that other sites' pages open; a program that is no browser sends no origin.
 
         Raises:
-            web.HTTPForbidden: says what was expected.
+            HTTPForbidden: says what was expected.
         """
         ours = [f"http://{request.host}", f"https://{request.host}", self._origin]
         for origin in request.headers.getall("Origin", []):

@@ -73,6 +73,7 @@ def names(parser: argparse.ArgumentParser) -> set[str]:
 PAGE: dict[str, list[str]] = {
     "map_name": ["--map-name=small_loop"],
     "domain_rand": ["--domain-rand"],
+    "dynamics_rand": ["--dynamics-rand"],
     "distortion": ["--distortion", "--any-weights"],
     "frame_skip": ["--frame-skip=4", "--any-weights"],
     "start_angle": ["--start-angle=50"],
@@ -163,6 +164,7 @@ def test_where_the_page_listens_is_where_it_says(tmp_path):
 ROAD: dict[str, list[str]] = {
     "map_name": ["--map-name=small_loop"],
     "domain_rand": ["--domain-rand"],
+    "dynamics_rand": ["--dynamics-rand"],
     "distortion": ["--distortion"],
     "frame_skip": ["--frame-skip=4"],
     "start_angle": ["--start-angle=2"],
