@@ -48,19 +48,19 @@ def path(folder) -> Path:
 
 
 def test_every_frame_is_encoded_in_its_place(folder, path):
-    series, vision = read_series(path), WorldModel.load(folder / "weights").vae
+    series, vae = read_series(path), WorldModel.load(folder / "weights").vae
     assert series.seeds.tolist() == [0, 1, 2, 12]
     assert series.lengths.tolist() == [5, 11, 3, 9]
     assert (len(series), series.z_size) == (4, 6)
     for i, seed in enumerate(series.seeds):
         recorded, rows = read_episode(folder / "records" / f"{seed}.npz"), series.rows(i)
-        mu, logvar = vision.encode(recorded.obs)
+        mu, logvar = vae.encode(recorded.obs)
         np.testing.assert_allclose(series.mu[rows], mu, atol=1e-5)
         np.testing.assert_allclose(series.logvar[rows], logvar, atol=1e-5)
         for name in ("action", "reward", "done"):
             np.testing.assert_array_equal(getattr(series, name)[rows], getattr(recorded, name))
     assert np.flatnonzero(series.done).tolist() == [27]
-    assert series.meta["vision"] == vision.weights
+    assert series.meta["vision"] == vae.weights
     assert series.meta["maps"] == {"loop_empty": 4}
 
 
@@ -71,16 +71,16 @@ def test_other_episodes_beside_it_change_no_episode(folder, path):
 
 
 def test_the_environment_travels_with_the_latents(folder, tmp_path):
-    vision = WorldModel.load(folder / "weights").vae
+    vae = WorldModel.load(folder / "weights").vae
     told = [describe(replace(RoadConfig(), frame_skip=skip)) for skip in (4, 4, 6)]
     write_episode(tmp_path / "1.npz", episode(5, 1))  # an old one, which does not tell
     for seed, one in enumerate(told[:2], start=2):
         write_episode(tmp_path / f"{seed}.npz", episode(5, seed, environment=one))
-    made = make_series(tmp_path, vision, tmp_path / "out")
+    made = make_series(tmp_path, vae, tmp_path / "out")
     assert made.meta["environment"] == told[0]
     write_episode(tmp_path / "9.npz", episode(5, 9, environment=told[2]))
     with pytest.raises(RecordError, match=r"9\.npz: .* than .*2\.npz .frame_skip: expected 4, got 6"):
-        make_series(tmp_path, vision, tmp_path / "other")
+        make_series(tmp_path, vae, tmp_path / "other")
 
 
 @pytest.mark.parametrize("size", [1, 4, 5, 28, 100])
@@ -94,37 +94,37 @@ def test_batches_end_where_they_may(folder, path, monkeypatch, size):
 
 def test_a_series_that_lies_there_is_kept(folder, path):
     before = path.stat().st_mtime_ns
-    vision = WorldModel.load(folder / "weights").vae
-    make_series(folder / "records", vision, path)
+    vae = WorldModel.load(folder / "weights").vae
+    make_series(folder / "records", vae, path)
     assert path.stat().st_mtime_ns == before
     same = read_series(path).fingerprint
-    make_series(folder / "records", vision, folder / "series", fresh=True)
+    make_series(folder / "records", vae, folder / "series", fresh=True)
     assert path.stat().st_mtime_ns != before
     assert read_series(path).fingerprint == same
 
 
 def test_a_series_of_other_weights_or_records_is_replaced_with_fresh_only(folder, tmp_path):
-    vision = WorldModel.load(folder / "weights").vae
-    first = make_series(folder / "records", vision, tmp_path)
-    other_vision = VAE(parameters(6, seed=9), weights="other")
-    for given in ({"vision": vision, "limit": 2}, {"vision": other_vision}):
+    vae = WorldModel.load(folder / "weights").vae
+    first = make_series(folder / "records", vae, tmp_path)
+    other_vae = VAE(parameters(6, seed=9), weights="other")
+    for given in ({"vae": vae, "limit": 2}, {"vae": other_vae}):
         with pytest.raises(ConfigError, match=r"series\.npz: .*another folder, or give --fresh"):
             make_series(folder / "records", where=tmp_path, **given)
         assert read_series(tmp_path).fingerprint == first.fingerprint
-    fewer = make_series(folder / "records", vision, tmp_path, limit=2, fresh=True)
+    fewer = make_series(folder / "records", vae, tmp_path, limit=2, fresh=True)
     assert fewer.seeds.tolist() == [0, 1]
-    other = make_series(folder / "records", other_vision, tmp_path, fresh=True)
+    other = make_series(folder / "records", other_vae, tmp_path, fresh=True)
     assert len(other) == len(first)
     assert not np.array_equal(other.mu, first.mu)
 
 
 def test_a_file_that_is_no_series_is_replaced_with_fresh_only(folder, tmp_path):
     (tmp_path / "series.npz").write_bytes(b"half a file")
-    vision = WorldModel.load(folder / "weights").vae
+    vae = WorldModel.load(folder / "weights").vae
     with pytest.raises(ConfigError, match="--fresh"):
-        make_series(folder / "records", vision, tmp_path)
+        make_series(folder / "records", vae, tmp_path)
     assert (tmp_path / "series.npz").read_bytes() == b"half a file"
-    assert len(make_series(folder / "records", vision, tmp_path, fresh=True)) == 4
+    assert len(make_series(folder / "records", vae, tmp_path, fresh=True)) == 4
 
 
 def test_no_recordings_say_what_to_do(folder, tmp_path):
