@@ -31,7 +31,7 @@ EVALUATED = {
     "short": "4,000 steps",
     "teacher-forced": "teacher-forced",
     "untrained": "untrained MDN-RNN",
-    "settings-2019": "temperature 1, z alone",
+    "settings-2019": "2019's temperature, 1",
 }
 SHOWN_RANKS = (1, 2, 8, 64, 256, 1024)
 MARK = re.compile(r"(<!-- results:(\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -138,31 +138,23 @@ def card() -> str:
     return table(["figure", *(name for name, _ in cards)], rows)
 
 
-def feedback() -> str:
-    """What longer training, and training on its own dreams, does for the MDN-RNN."""
-    rows = []
-    for file, how in (
-        ("teacher-forced", "4,000 steps, teacher forcing"),
-        ("short", "4,000 steps, scheduled sampling"),
-        ("held-out", "20,000 steps, scheduled sampling"),
-    ):
-        for steps, part in read_json(DOCS / "openloop" / f"{file}.json")["horizons"].items():
-            gain, end = part["return"], part["end"]
-            if end["auc"] is not None:
-                rows.append(
-                    [
-                        how,
-                        steps,
-                        f"{part['z_error']['dream']:.2f}",
-                        f"{part['psnr']['dream']:.1f}",
-                        f"{100 * end['expected']:.0f}%, {100 * end['ended']:.0f}%",
-                        f"{end['auc']:.2f}",
-                        f"{gain['bias']:+.2f} ({gain['spread']:.2f})",
-                        f"{gain['correlation']:.2f}",
-                    ]
-                )
-    head = ["training", "steps dreamt", "RMSE of z", "PSNR [dB]", "terminated, predicted and true"]
-    return table([*head, "AUC of termination", "return: bias (std of returns)", "correlation"], rows)
+def truth() -> str:
+    """In one sentence, what the card of the model that ships says of its dreams."""
+    found = read_json(DOCS / "card" / "shipped.json")
+    figures = model_card.headlines(found)
+    ranked, turned, road = (
+        model_card.cell(figures[name])
+        for name in (
+            "ranking: Spearman of returns",
+            "Spearman of steering and turn, 1 s",
+            "the same on the road, by the same probe",
+        )
+    )
+    count = len(found["ranking"]["drivers"])
+    return (
+        f"Its dreams rank {count} drivers as the simulator does, Spearman {ranked}, and obey the wheel: Spearman of "
+        f"steering and turn after a second is {turned}; in the simulator, read by the same probe, {road}.\n"
+    )
 
 
 def reproduce() -> str:
@@ -405,7 +397,7 @@ def generated_maps() -> str:
 
 
 MAKERS = (
-    *(summary, model, card, feedback, reproduce, scores, gap, ablation, simulator, speed, agents, ppo),
+    *(summary, model, card, truth, reproduce, scores, gap, ablation, simulator, speed, agents, ppo),
     *(frames, passes, browser, distribute, scaling, measured_ranks, episodes),
     generated_maps,
 )
