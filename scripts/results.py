@@ -152,8 +152,8 @@ def truth() -> str:
     )
     count = len(found["ranking"]["drivers"])
     return (
-        f"Its dreams rank {count} drivers as the simulator does, Spearman {ranked}, and obey the wheel: Spearman of "
-        f"steering and turn after a second is {turned}; in the simulator, read by the same probe, {road}.\n"
+        f"Its dreams rank {count} drivers as the simulator does, Spearman {ranked}, and obey the wheel: "
+        f"Spearman of steering and turn after a second is {turned}; in the simulator, read by the same probe, {road}.\n"
     )
 
 
