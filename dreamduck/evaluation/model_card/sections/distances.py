@@ -75,15 +75,20 @@ def standardized(dreamt: Array, real: Array) -> Array:
     return np.concatenate([dreamt, real]) / np.where(spread > 0, spread, 1.0)
 
 
-def principal(rows: Array, components: int) -> Array:
-    """The rows on the principal axes of greatest variance.
+def on_shared_axes(dreamt: Array, real: Array, components: int) -> Array:
+    """All rows, the dreamt ones first, on the principal axes of greatest variance.
+
+    They keep their scale: a column that is nearly constant in real rows would outweigh all others if it were
+    standardized.
 
     Args:
-        rows: (N, D).
+        dreamt: (N, D).
+        real: (M, D).
         components: how many axes at most.
     Returns:
-        (N, components), or fewer columns where there are not so many.
+        (N + M, components), or fewer columns where there are not so many.
     """
+    rows = np.concatenate([dreamt, real])
     centred = rows - rows.mean(axis=0)
     axes = np.linalg.svd(centred, full_matrices=False)[2]
     return np.asarray(centred @ axes[:components].T)

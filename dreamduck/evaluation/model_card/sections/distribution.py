@@ -27,7 +27,7 @@ from dreamduck.evaluation.model_card.sections.distances import (
     MIN_ROWS,
     energy,
     frechet,
-    principal,
+    on_shared_axes,
     standardized,
     times_floor,
 )
@@ -219,7 +219,7 @@ def compare(
             rows = standardized(*pair)
             estimates[f"{prefix}energy"] = times_floor(energy(rows), *both, seed)
             estimates[f"{prefix}frechet"] = times_floor(frechet(rows), *both, seed)
-        rows = principal(standardized(dreamt.features, real.features), COMPONENTS)
+        rows = on_shared_axes(dreamt.features, real.features, COMPONENTS)
         estimates["feature_frechet"] = times_floor(frechet(rows), *both, seed)
     estimates["realism"] = realism(dreamt.frame, real.frame, *both, seed)
     estimates["sharpness"] = ratio(sharpness(dreamt.frame), sharpness(real.frame), *both, seed)

@@ -8,7 +8,7 @@ import pytest
 from dreamduck.evaluation.model_card.sections.distances import (
     energy,
     frechet,
-    principal,
+    on_shared_axes,
     standardized,
     times_floor,
 )
@@ -77,6 +77,15 @@ def test_constant_columns_and_principal_axes():
     scaled = standardized(real, real)
     np.testing.assert_allclose(scaled[:30, :2].std(axis=0), 1)
     assert np.isfinite(scaled).all()
-    kept = principal(real, 1)
+    kept = on_shared_axes(real[:10], real[10:], 1)
     assert kept.shape == (30, 1)
     assert abs(np.corrcoef(kept[:, 0], real[:, 1])[0, 1]) > 0.99
+
+
+def test_a_column_that_real_rows_hardly_move_does_not_outweigh_the_others():
+    random = np.random.default_rng(6)
+    dreamt, real = random.standard_normal((2, 60, 5)) * [3, 2, 1, 1, 1]
+    dreamt[:, 4], real[:, 4] = 0.1 * dreamt[:, 4], 1e-4 * real[:, 4]
+    episodes = np.arange(60)
+    found = times_floor(frechet(on_shared_axes(dreamt, real, 5)), episodes, episodes, 0)
+    assert found.value == pytest.approx(1.0, abs=0.6)
