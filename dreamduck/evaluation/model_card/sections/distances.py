@@ -78,8 +78,8 @@ def standardized(dreamt: Array, real: Array) -> Array:
 def on_shared_axes(dreamt: Array, real: Array, components: int) -> Array:
     """All rows, the dreamt ones first, on the principal axes of greatest variance.
 
-    They keep their scale: a column that is nearly constant in real rows would outweigh all others if it were
-    standardized.
+    They keep their scale: a column that is nearly constant in real rows would outweigh all others if it
+    were standardized.
 
     Args:
         dreamt: (N, D).
