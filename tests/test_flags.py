@@ -192,7 +192,24 @@ RNN_FLAGS = {
     "checkpoint_every": (1, lambda run, base: run.written == base.written + 3),
     "heads_only": ("old", lambda run, base: run.json("weights/rnn.json")["sizes"]["hidden_size"] == 6),
     "fresh": (True, lambda run, base: run.json("weights/rnn.json")["config"]["fresh"]),
+    "dynamics": ("categorical", lambda run, base: rnn_size(run, "classes") == 16),
 }
+OF_MDN_RNN = ("mixtures", "residual", "scheduled_sampling", "heads_only")
+CATEGORICAL = {"dynamics": "categorical", "variables": 3, "classes": 4, "units": 6}
+CATEGORICAL_FLAGS = {k: v for k, v in RNN_FLAGS.items() if k not in OF_MDN_RNN} | {
+    "dynamics": ("mdn-rnn", lambda run, base: run.json("weights/rnn.json")["kind"] == "mdn-rnn"),
+    "learning_rate": (0.3, lambda run, base: run.rows("log/rnn.jsonl")[0]["learning_rate"] == 0.3 / 100),
+    "noise_level": (4.0, lambda run, base: differ(run, base, CHECKPOINT)),
+    "prior_rows": (1.0, lambda run, base: differ(run, base, CHECKPOINT)),
+    "standing_rows": (0.5, lambda run, base: differ(run, base, CHECKPOINT)),
+    "variables": (2, lambda run, base: rnn_size(run, "variables") == 2),
+    "classes": (3, lambda run, base: rnn_size(run, "classes") == 3),
+    "units": (7, lambda run, base: rnn_size(run, "units") == 7),
+}
+
+
+def rnn_size(run, name):
+    return run.json("weights/rnn.json")["sizes"].get(name)
 
 
 def end_bias(run):
@@ -205,7 +222,7 @@ def trained_on(run):
 
 
 def looks(run):
-    return sum("held_out/nll" in row for row in run.rows("log/rnn.jsonl"))
+    return sum("held_out/end_rate" in row for row in run.rows("log/rnn.jsonl"))
 
 
 @pytest.fixture
@@ -232,6 +249,10 @@ def rnn_run(tmp_path, eager, monkeypatch):
         given = {**RNN, **changes}
         if name == "heads_only":
             given = {k: v for k, v in given.items() if k not in ("hidden_size", "mixtures")}
+        if given.get("dynamics") == "categorical":
+            given.pop("mixtures")
+        elif "dynamics" in given:
+            given = {k: v for k, v in given.items() if k not in CATEGORICAL or k == "dynamics"}
         written.clear()
         made = Run(folder, train_networks.train_rnn, given)
         made.written = len(written)
@@ -240,16 +261,28 @@ def rnn_run(tmp_path, eager, monkeypatch):
     return run
 
 
-def test_all_flags_of_rnn_train(rnn_run):
-    assert set(RNN_FLAGS) == flags_of(train_networks.train_rnn)
-    base = rnn_run("base")
-    assert not differ(base, rnn_run("again"), CHECKPOINT)
-    for name, (value, has_effect) in RNN_FLAGS.items():
+def of_mdn_rnn(argv=None):
+    return train_networks.train_rnn(argv or ["--dynamics", "mdn-rnn"])
+
+
+def of_categorical(argv=None):
+    return train_networks.train_rnn(argv or ["--dynamics", "categorical"])
+
+
+@pytest.mark.parametrize(
+    ("command", "always", "effects"),
+    [(of_mdn_rnn, {}, RNN_FLAGS), (of_categorical, CATEGORICAL, CATEGORICAL_FLAGS)],
+)
+def test_all_flags_of_rnn_train(rnn_run, command, always, effects):
+    assert set(effects) == flags_of(command)
+    base = rnn_run("base", **always)
+    assert not differ(base, rnn_run("again", **always), CHECKPOINT)
+    for name, (value, has_effect) in effects.items():
         if name == "fresh":
-            rnn_run(name, seed=1)
+            rnn_run(name, **{**always, "seed": 1})
             with pytest.raises(CheckpointError, match="--fresh"):
-                rnn_run(name)
-        assert has_effect(rnn_run(name, **{name: value}), base), name
+                rnn_run(name, **always)
+        assert has_effect(rnn_run(name, **{**always, name: value}), base), name
 
 
 # --- series.py

@@ -1,18 +1,22 @@
-"""The commands that train the world model: first the VAE, then the MDN-RNN."""
+"""The commands that train the world model: first the VAE, then the dynamics."""
 
 from __future__ import annotations
 
+import argparse
 import inspect
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from dreamduck.common import command_line, config
+from dreamduck.world_model.categorical.layout import KIND as CATEGORICAL
+from dreamduck.world_model.categorical.settings import TrainingConfig as CategoricalConfig
+from dreamduck.world_model.mdn_rnn.layout import KIND as MDN_RNN
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig as RNNConfig
 from dreamduck.world_model.vae.settings import TrainingConfig as VAEConfig
 
-Config = TypeVar("Config", VAEConfig, RNNConfig)
+Config = TypeVar("Config")
 
 VAE_EXAMPLES = """examples:
   dreamduck train-vae --records records --weights weights
@@ -21,6 +25,7 @@ VAE_EXAMPLES = """examples:
 """
 RNN_EXAMPLES = """examples:
   dreamduck train-rnn --series series --weights weights
+  dreamduck train-rnn --dynamics categorical --weights weights   (with -h: its settings)
   dreamduck train-rnn --limit 20 --steps 20 --batch-size 10      (a small run)
   tensorboard --logdir log/tensorboard
 """
@@ -42,33 +47,61 @@ def train_vae(argv: Sequence[str] | None = None) -> int | None:
     return 0
 
 
+DYNAMICS: dict[str, type[RNNConfig] | type[CategoricalConfig]] = {
+    MDN_RNN: RNNConfig,
+    CATEGORICAL: CategoricalConfig,
+}
+HELD_OUT = {
+    "nll": "nats a latent: minus log-likelihood of the next one",
+    "reconstruction": "squared error of a latent",
+    "kl": "nats: divergence of posterior and prior",
+    "reward_correlation": "correlation of predicted and true rewards",
+    "end_auc": "area under the ROC curve of the end",
+}
+
+
 def train_rnn(argv: Sequence[str] | None = None) -> int | None:
-    """Train the MDN-RNN on a series of encoded episodes.
+    """Train the dynamics on a series of encoded episodes.
 
     Reads `series/series.npz`, writes `weights/rnn.weights.h5` with its card `rnn.json`, where dreams begin
     (`initial_z.json`), and metrics to `log/`. A run that was stopped goes on where it was when the same
     command is given again."""
-    settings, command = _read(argv, train_rnn.__doc__, RNN_EXAMPLES, RNNConfig, "rnn_train.py")
+    choice = argparse.ArgumentParser(add_help=False)
+    choice.add_argument("--dynamics", default=MDN_RNN)
+    kind = DYNAMICS.get(choice.parse_known_args(argv)[0].dynamics, RNNConfig)
+    settings, command = _read(argv, train_rnn.__doc__, RNN_EXAMPLES, kind, "rnn_train.py", _add_dynamics)
     from dreamduck.world_model.train_rnn import train  # loads TensorFlow
 
     card = train(settings, command)
     found = card["metrics"]["held_out"]
-    for name, text in (
-        ("nll", "nats a latent: minus log-likelihood of the next one"),
-        ("reward_correlation", "correlation of predicted and true rewards"),
-        ("end_auc", "area under the ROC curve of the end"),
-    ):
-        value = "nothing to measure it by" if found[name] is None else f"{found[name]:.4f}"
-        print(f"held out: {value} {text}")
+    for name, text in HELD_OUT.items():
+        if name in found:
+            value = "nothing to measure it by" if found[name] is None else f"{found[name]:.4f}"
+            print(f"held out: {value} {text}")
     print(f"weights: {settings.weights}")
     return 0
 
 
+def _add_dynamics(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--dynamics",
+        choices=tuple(DYNAMICS),
+        default=MDN_RNN,
+        help=f"kind of the dynamics, with settings of its own (default: {MDN_RNN})",
+    )
+
+
 def _read(
-    argv: Sequence[str] | None, about: str | None, examples: str, settings: type[Config], script: str
+    argv: Sequence[str] | None,
+    about: str | None,
+    examples: str,
+    settings: type[Config],
+    script: str,
+    add_more: Callable[[argparse.ArgumentParser], None] = lambda parser: None,
 ) -> tuple[Config, str]:
     """The settings that a command line asks for, and the command line for the card."""
     parser = command_line.parser(inspect.cleandoc(about or ""), examples)
+    add_more(parser)
     config.add_arguments(parser, settings)
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)

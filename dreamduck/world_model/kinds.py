@@ -6,10 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from dreamduck.common.errors import WeightsError
+from dreamduck.world_model.categorical import CategoricalDynamics
 from dreamduck.world_model.dynamics import Dynamics
 from dreamduck.world_model.mdn_rnn import MDNRNN
 
-KINDS: dict[str, type[Dynamics]] = {kind.kind: kind for kind in (MDNRNN,)}
+KINDS: dict[str, type[Dynamics]] = {kind.kind: kind for kind in (MDNRNN, CategoricalDynamics)}
 OLDER_NAMES = {"memory": MDNRNN.kind}  # of cards before there was a second kind
 
 

@@ -1,51 +1,42 @@
-"""Training the MDN-RNN from a series to a folder of weights."""
+"""Training dynamics of either kind from a series to a folder of weights."""
 
 from __future__ import annotations
 
-import logging
-import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from dreamduck.common.errors import ConfigError, WeightsError
 from dreamduck.common.storage import fingerprint, replacing
-from dreamduck.simulator.environment import ENVIRONMENT
 from dreamduck.world_model import WorldModel, fit
-from dreamduck.world_model.dynamics.start_states import (
-    INITIAL_FILE,
-    MIDWAY_FILE,
-    InitialZ,
-    find_midway,
-    write_initial,
-    write_midway,
-)
-from dreamduck.world_model.latents import Series, read_series
-from dreamduck.world_model.mdn_rnn import batches, files
-from dreamduck.world_model.mdn_rnn.layout import ALIVE, ENDED, REWARD_AND_END
-from dreamduck.world_model.mdn_rnn.prediction_metrics import one_step_metrics
+from dreamduck.world_model.categorical import CategoricalDynamics, windows
+from dreamduck.world_model.categorical.divergence import reconstruction_and_kl
+from dreamduck.world_model.categorical.settings import TrainingConfig as CategoricalTrainingConfig
+from dreamduck.world_model.categorical.trainer import Trainer as CategoricalTrainer
+from dreamduck.world_model.categorical.trainer import latent_spread
+from dreamduck.world_model.dynamics_fit import DynamicsFit, LearningData
+from dreamduck.world_model.latents import Series
+from dreamduck.world_model.mdn_rnn import MDNRNN, batches, files
+from dreamduck.world_model.mdn_rnn.layout import REWARD_AND_END
+from dreamduck.world_model.mdn_rnn.prediction_metrics import Measure, negative_log_likelihood
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
-from dreamduck.world_model.mdn_rnn.step import MDNRNN
-from dreamduck.world_model.mdn_rnn.trainer import Trainer, latent_scale, reward_scale
+from dreamduck.world_model.mdn_rnn.trainer import Trainer, latent_range, latent_scale
 from dreamduck.world_model.vae import files as vae_files
-from dreamduck.world_model.weights_format import Parameters
-
-log = logging.getLogger(__name__)
+from dreamduck.world_model.weights_format import Parameters, at_half_precision
 
 CHECKPOINT = fit.checkpoint_of("rnn")
 VAE_FILES = (vae_files.WEIGHTS, vae_files.CARD)
-TEST_STEPS = 20_000  # of each evaluation; the card's metrics are of all held-out episodes
 
 
-def train(config: TrainingConfig, command: str = "") -> dict[str, Any]:
-    """Train the MDN-RNN, and leave also where dreams begin; see `fit.train`.
+def train(config: TrainingConfig | CategoricalTrainingConfig, command: str = "") -> dict[str, Any]:
+    """Train dynamics of the kind that the settings are of, and leave where dreams begin; see `fit.train`.
 
     Raises:
         ConfigError: the heads of an MDN-RNN would be trained in its own folder.
     """
+    if isinstance(config, CategoricalTrainingConfig):
+        return fit.train(CategoricalFit, config, command)
     if config.heads_only and Path(config.heads_only).resolve() == Path(config.weights).resolve():
         raise ConfigError(
             f"weights: expected another folder than {config.heads_only}, whose MDN-RNN is kept; "
@@ -54,40 +45,28 @@ def train(config: TrainingConfig, command: str = "") -> dict[str, Any]:
     return fit.train(MDNRNNFit, config, command)
 
 
-class MDNRNNFit(fit.Fit):
+class MDNRNNFit(DynamicsFit):
     """A training of the MDN-RNN.
 
     Args:
         config: the settings.
     """
 
-    name = "rnn"
-    outputs = (files.WEIGHTS, files.CARD, INITIAL_FILE, MIDWAY_FILE)
-    log_every = 10
+    kind = MDNRNN
 
     def __init__(self, config: TrainingConfig) -> None:
-        self.settings, self.series = config, (series := read_series(config.series))
-        learning, testing = batches.split(series)
-        self.learning, self.testing = learning[: config.limit], testing[: config.limit]
+        self.settings, data = config, LearningData(config.series, config.limit)
+        series = data.series
         self.windows = batches.plan(
-            series.offsets, self.learning, config.batch_size, config.sequence, config.steps, config.seed
+            series.offsets, data.learning, config.batch_size, config.sequence, config.steps, config.seed
         )
-        self.scale = reward_scale(series, self.learning)
         self.source = _source(config, series) if config.heads_only else None
         sizes = config.sizes(series.mu.shape[1], series.action.shape[1])
-        self.sizes = self.source.config if self.source else sizes
-        self.latents = latent_scale(series, self.learning, self.sizes.residual)
-        self.mdn_rnn_trainer = Trainer(config, self.sizes, self.scale, self.latents, self._frozen())
-        made_of = {"data": series.fingerprint}
-        if self.source is not None:
-            made_of["heads_of"] = self.source.weights
-        super().__init__(config, self.mdn_rnn_trainer, config.steps, made_of)
-        kept = np.cumsum(series.lengths[self.testing]) <= TEST_STEPS
-        self.quick = self.testing[: max(1, int(kept.sum()))]
-        log.info(
-            "%d steps of %d episodes to learn from, %d episodes held out; %d batches",
-            int(series.lengths[self.learning].sum()), len(self.learning), len(self.testing), config.steps,
-        )  # fmt: skip
+        sizes = self.source.config if self.source else sizes
+        latents = latent_scale(series, data.learning, sizes.residual)
+        self.mdn_rnn_trainer = Trainer(config, sizes, data.scale, latents, self._frozen())
+        made_of = {} if self.source is None else {"heads_of": self.source.weights}
+        super().__init__(config, data, self.mdn_rnn_trainer, sizes, latents.bounds, made_of)
 
     def _frozen(self) -> Parameters | None:
         """The weights that are kept, where only the heads for reward and end are trained."""
@@ -96,74 +75,69 @@ class MDNRNNFit(fit.Fit):
         found = self.source.parameters
         return {name: array for name, array in found.items() if not name.startswith(REWARD_AND_END)}
 
-    def batches(self) -> Iterator[batches.Batch]:
-        """Windows of the series."""
-        while True:
-            yield batches.batch(self.series, self.windows, self.progress.step, self.settings.sequence)
+    def batch(self, step: int) -> batches.Batch:
+        """A window of each stream."""
+        return batches.batch(self.data.series, self.windows, step, self.settings.sequence)
 
-    def evaluates_after(self, step: int) -> bool:
-        """As often as the settings say."""
-        return step % self.settings.evaluate_every == 0
+    def parameters(self) -> Parameters:
+        """See `DynamicsFit.parameters`."""
+        return {**files.rounded(self.mdn_rnn_trainer.parameters()), **(self._frozen() or {})}
 
-    def evaluate(self) -> fit.Evaluation:
-        """Measure predictions of the next step on episodes held out."""
-        parameters = {**files.rounded(self.mdn_rnn_trainer.parameters()), **(self._frozen() or {})}
-        try:
-            dynamics = MDNRNN(parameters, self.sizes)
-        except WeightsError:
-            self.refuse()
-        metrics = one_step_metrics(dynamics, self.series, self.quick.tolist())
-        loss = metrics["nll"] + metrics["end_cross_entropy"]
-        if math.isfinite(metrics["reward_error"]):
-            loss += self.settings.reward_weight * metrics["reward_error"]
-        log.info(
-            "step %d: held-out nll %.4f, reward correlation %.3f, end AUC %.3f",
-            self.progress.step, metrics["nll"], metrics["reward_correlation"], metrics["end_auc"],
-        )  # fmt: skip
-        return fit.Evaluation(parameters, metrics, loss)
+    def measure(self, dynamics: MDNRNN) -> Measure:
+        """See `DynamicsFit.measure`."""
+        return negative_log_likelihood
 
-    def save_weights(self, parameters: Parameters, card: Mapping[str, Any]) -> None:
-        """Write the weights and their card."""
-        files.save(self.config.weights, parameters, self.sizes, {**card, **self._world()})
+    def latent_loss(self, metrics: Mapping[str, float]) -> float:
+        """The negative log-likelihood."""
+        return metrics["nll"]
 
     def finish(self, card: dict[str, Any]) -> dict[str, Any]:
-        """Measure the best weights at length; write their card and where dreams begin."""
-        folder = Path(self.config.weights)
-        parameters = files.read_parameters(folder / files.WEIGHTS, self.sizes)
-        dynamics = MDNRNN(parameters, self.sizes, self._world())
-        metrics = one_step_metrics(dynamics, self.series, self.testing.tolist())
-        held_out = {k: round(v, 5) if math.isfinite(v) else None for k, v in metrics.items()}
-        card |= {"data": self._describe(), **self._world(), "metrics": {"held_out": held_out}}
+        """See `DynamicsFit.finish`; the VAE of a folder whose heads are trained comes along."""
         if self.source is not None:
             card["heads_of"] = self.source.weights
-            _copy_vae(Path(str(self.settings.heads_only)), folder)
-        files.save(folder, parameters, self.sizes, card)
-        first = self.series.offsets[:-1][self.learning]
-        write_initial(folder / INITIAL_FILE, InitialZ(self.series.mu[first], self.series.logvar[first]))
-        write_midway(folder / MIDWAY_FILE, find_midway(dynamics, self.series, self.learning.tolist()))
-        return files.read_card(folder)
+            _copy_vae(Path(str(self.settings.heads_only)), Path(self.config.weights))
+        return super().finish(card)
 
-    def _world(self) -> dict[str, Any]:
-        """What a dream needs of the card: the range of the latents, and the environment's settings."""
-        low, high = (np.round(part.astype(float), 4).tolist() for part in self.latents.bounds)
-        environment = self.series.meta.get(ENVIRONMENT)
-        known = {} if environment is None else {ENVIRONMENT: environment}
-        return {"latents": {"low": low, "high": high}, **known}
 
-    def _describe(self) -> dict[str, Any]:
-        lengths = self.series.lengths
-        mean, spread = (part.tolist() for part in self.scale)
-        return {
-            "fingerprint": self.series.fingerprint,
-            "episodes": len(self.learning),
-            "held_out_episodes": len(self.testing),
-            "steps": int(lengths[self.learning].sum()),
-            "ends": int(self.series.done[self.series.offsets[1:][self.learning] - 1].sum()),
-            "reward": {
-                name: {"mean": mean[i], "spread": spread[i]}
-                for name, i in (("step", ALIVE), ("end", ENDED))
-            },
-        }
+class CategoricalFit(DynamicsFit):
+    """A training of the categorical state-space model.
+
+    Args:
+        config: the settings.
+    """
+
+    kind = CategoricalDynamics
+
+    def __init__(self, config: CategoricalTrainingConfig) -> None:
+        self.settings, data = config, LearningData(config.series, config.limit)
+        series = data.series
+        self.windows = windows.plan(
+            series.offsets, data.learning, config.batch_size, config.sequence, config.steps, config.seed
+        )
+        self.standing_rows = round(config.standing_rows * config.batch_size)
+        sizes = config.sizes(series.mu.shape[1], series.action.shape[1])
+        spread = latent_spread(series, data.learning)
+        self.categorical_trainer = CategoricalTrainer(config, sizes, data.scale, spread)
+        bounds = latent_range(series, data.learning)
+        super().__init__(config, data, self.categorical_trainer, sizes, bounds)
+
+    def batch(self, step: int) -> batches.Batch:
+        """Windows, and standing cars."""
+        found = batches.batch(self.data.series, self.windows, step, self.settings.sequence)
+        rows, seed = self.standing_rows, self.settings.seed
+        return windows.standing(found, self.data.series, self.data.learning, rows, seed, step)
+
+    def parameters(self) -> Parameters:
+        """See `DynamicsFit.parameters`."""
+        return at_half_precision(self.categorical_trainer.parameters())
+
+    def measure(self, dynamics: CategoricalDynamics) -> Measure:
+        """See `DynamicsFit.measure`."""
+        return reconstruction_and_kl(dynamics)
+
+    def latent_loss(self, metrics: Mapping[str, float]) -> float:
+        """Half the squared error, summed over the latents, and the divergence."""
+        return 0.5 * metrics["reconstruction"] * self.sizes.z_size + metrics["kl"]
 
 
 def _source(config: TrainingConfig, series: Series) -> MDNRNN:

@@ -108,6 +108,6 @@ class Trainer(abc.ABC):
             variable.assign(arrays[name])
 
 
-def cosine(step: int, total: int) -> float:
-    """The share of the learning rate that a cosine leaves at a step, from 1 to `COSINE_END`."""
-    return COSINE_END + (1 - COSINE_END) * 0.5 * (1 + math.cos(math.pi * step / total))
+def cosine(step: int, total: int, end: float = COSINE_END) -> float:
+    """The share of the learning rate that a cosine leaves at a step, from 1 to `end`."""
+    return end + (1 - end) * 0.5 * (1 + math.cos(math.pi * step / total))

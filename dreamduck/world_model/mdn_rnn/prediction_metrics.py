@@ -1,45 +1,76 @@
-"""How good an MDN-RNN is on episodes that it never saw.
+"""How good dynamics are on episodes that they never saw.
 
 Every figure is of one step ahead; `evaluate` dreams on."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.seeding import generator
+from dreamduck.world_model.dynamics import Dynamics, FloatArray, RecurrentState
 from dreamduck.world_model.latents import Series
-from dreamduck.world_model.mdn_rnn.mixture import log_likelihood
-from dreamduck.world_model.mdn_rnn.step import MDNRNN
+from dreamduck.world_model.mdn_rnn.mixture import Mixture, log_likelihood
 
 Floats = npt.NDArray[np.floating]
+Measure = Callable[[Any, RecurrentState, FloatArray, FloatArray], dict[str, FloatArray]]
 TOGETHER = 64  # episodes run side by side
 NOISE_KEY = 3
+STEP = ("predicted", "reward", "end", "done")  # what is known of every step
+
+
+def negative_log_likelihood(
+    prediction: Any, state: RecurrentState, z: FloatArray, mu: FloatArray
+) -> dict[str, FloatArray]:
+    """Of an MDN-RNN: "nll" (B,), minus log-likelihood of the next latent [nats a latent].
+
+    Args:
+        prediction: for B cars or more, of which the first B have a next frame.
+        state: after the action, of as many.
+        z: (B, Z), the latent of the next frame, as drawn.
+        mu: (B, Z), its mean.
+    """
+    mixture = Mixture(*(part[: len(z)] for part in prediction.mixture))
+    return {"nll": -log_likelihood(mixture, z).mean(axis=1)}
 
 
 def one_step_metrics(
-    rnn: MDNRNN, series: Series, episodes: Sequence[int], seed: int = 0
+    dynamics: Dynamics,
+    series: Series,
+    episodes: Sequence[int],
+    seed: int = 0,
+    measure: Measure = negative_log_likelihood,
 ) -> dict[str, float]:
     """Run over whole episodes, each from its first step, with latents drawn from mu and logvar.
 
+    Args:
+        dynamics: what is measured.
+        series: of encoded episodes.
+        episodes: which.
+        seed: decides the draws.
+        measure: what else is measured of each prediction; see `negative_log_likelihood`.
     Returns:
-        nll: minus log-likelihood of the next latent [nats a latent].
         reward_correlation: of predicted and true rewards (Pearson); nan where all are equal.
         reward_error: mean squared error over the variance.
         end_auc: area under the ROC curve of the end's probability; nan without ends.
         end_cross_entropy [nats], end_rate and end_expected: how often episodes end, and how often the
-        MDN-RNN expects it. steps, ends: how many were judged.
+        dynamics expect it. steps, ends: how many were judged. And the means of what `measure` gives.
     """
     order = sorted(episodes, key=lambda e: -int(series.lengths[e]))
-    parts = [_run(rnn, series, order[at : at + TOGETHER], seed) for at in range(0, len(order), TOGETHER)]
-    nll, predicted, reward, end, done = (np.concatenate(column) for column in zip(*parts, strict=True))
+    parts = [
+        _run(dynamics, series, order[at : at + TOGETHER], seed, measure)
+        for at in range(0, len(order), TOGETHER)
+    ]
+    found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    predicted, reward, end, done = (found.pop(name) for name in STEP)
     variance = float(reward.var())
     clipped = np.clip(end, 1e-7, 1 - 1e-7)
     return {
-        "nll": float(nll.mean()) if len(nll) else math.nan,
+        **{name: float(column.mean()) if len(column) else math.nan for name, column in found.items()},
         "reward_correlation": correlation(predicted, reward),
         "reward_error": float(((predicted - reward) ** 2).mean()) / variance if variance else math.nan,
         "end_auc": roc_auc(end, done),
@@ -51,29 +82,32 @@ def one_step_metrics(
     }
 
 
-def _run(rnn: MDNRNN, series: Series, episodes: Sequence[int], seed: int) -> list[npt.NDArray[np.generic]]:
+def _run(
+    dynamics: Dynamics, series: Series, episodes: Sequence[int], seed: int, measure: Measure
+) -> dict[str, npt.NDArray[Any]]:
     """The episodes, longest first, side by side; those that are over drop out."""
     first = series.offsets[:-1][list(episodes)]
     length = series.lengths[list(episodes)]
     noises = [generator(seed, NOISE_KEY, int(series.seeds[e])) for e in episodes]
-    state = rnn.start(len(episodes))
-    found: list[list[npt.NDArray[np.generic]]] = [[], [], [], [], []]
+    state = dynamics.start(len(episodes))
+    found: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in STEP}
     z = _draw(series, first, noises)
     for t in range(int(length[0])):
         count = int((length > t).sum())
         rows = first[:count] + t
-        state = rnn.advance(z[:count], series.action[rows], state.rows(slice(count)))
-        prediction = rnn.predict(z[:count], state)
+        state = dynamics.observe(z[:count], state.rows(slice(count)))
+        state = dynamics.advance(z[:count], series.action[rows], state)
+        prediction = dynamics.predict(z[:count], state)
         going = int((length > t + 1).sum())
-        if going:
-            z = _draw(series, first[:going] + t + 1, noises)
-            mixture = type(prediction.mixture)(*(part[:going] for part in prediction.mixture))
-            found[0].append(-log_likelihood(mixture, z).mean(axis=1))
+        after = first[:going] + t + 1
+        z = _draw(series, after, noises) if going else series.mu[after]
+        for name, value in measure(prediction, state, z, series.mu[after]).items():
+            found.setdefault(name, []).append(value)
         end = prediction.end
-        found[1].append((1 - end) * prediction.reward + end * prediction.end_reward)
-        for place, array in zip((2, 3, 4), (series.reward[rows], end, series.done[rows]), strict=True):
-            found[place].append(array)
-    return [np.concatenate(column) if column else np.zeros(0, np.float32) for column in found]
+        expected = (1 - end) * prediction.reward + end * prediction.end_reward
+        for name, array in zip(STEP, (expected, series.reward[rows], end, series.done[rows]), strict=True):
+            found[name].append(array)
+    return {name: np.concatenate(column) for name, column in found.items()}
 
 
 def _draw(

@@ -1,6 +1,7 @@
 """A second kind of dynamics goes everywhere that the first one goes, and needs no change there."""
 
 import json
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -11,9 +12,11 @@ from dreamduck.controllers.factory import FormConfig, model_sizes
 from dreamduck.controllers.policy import Controller, select
 from dreamduck.envs.realenv import RealEnv
 from dreamduck.envs.rnnenv import DreamEnv, DreamVectorEnv
+from dreamduck.export.static_export import contents
 from dreamduck.pipeline.ablations import with_untrained_rnn
 from dreamduck.search.principal_components import find_subspace
 from dreamduck.world_model import WorldModel, kinds
+from dreamduck.world_model.categorical import CategoricalConfig, CategoricalDynamics
 from dreamduck.world_model.dynamics.start_states import (
     INITIAL_FILE,
     MIDWAY_FILE,
@@ -24,6 +27,7 @@ from dreamduck.world_model.dynamics.start_states import (
 )
 from dreamduck.world_model.imagination.perception import Perception
 from dreamduck.world_model.mdn_rnn import MDNRNN, files
+from tests.world_model.categorical.helpers import random_parameters
 from tests.world_model.dynamics.toy import ToyDynamics, ToySizes
 from tests.world_model.mdn_rnn.helpers import toy_series, write_memory
 
@@ -44,10 +48,17 @@ class FakeVAE:
         return (mu / 255).astype(np.float32), np.zeros((len(frames), 4), np.float32)
 
 
-@pytest.fixture
-def model(tmp_path, monkeypatch):
+def a_categorical_one():
+    sizes = CategoricalConfig(4, 2, SIZES.hidden_size, SIZES.variables, SIZES.classes, units=7)
+    parameters = random_parameters(sizes)
+    parameters["head_end/bias"] -= 4.0  # some steps pass before a dream ends
+    return CategoricalDynamics(parameters, sizes)
+
+
+@pytest.fixture(params=["toy", "categorical"])
+def model(request, tmp_path, monkeypatch):
     monkeypatch.setitem(kinds.KINDS, "toy", ToyDynamics)
-    dynamics = ToyDynamics(SIZES, {"seed": 3})
+    dynamics = ToyDynamics(SIZES, {"seed": 3}) if request.param == "toy" else a_categorical_one()
     dynamics.save(tmp_path, {})
     mu = np.random.default_rng(1).standard_normal((6, 4)).astype(np.float32)
     write_initial(tmp_path / INITIAL_FILE, InitialZ(mu, np.full_like(mu, -3.0)))
@@ -56,7 +67,8 @@ def model(tmp_path, monkeypatch):
 
 
 def test_the_card_says_the_kind(model, tmp_path):
-    assert isinstance(model.dynamics, ToyDynamics)
+    kind = type(model.dynamics)
+    assert kinds.KINDS[kind.kind] is kind is not MDNRNN
     assert (model.sizes.hidden_size, model.sizes.cell_size) == (6, 15)
     for name in ("memory", "mdn-rnn", None):
         folder = tmp_path / str(name)
@@ -69,7 +81,7 @@ def test_the_card_says_the_kind(model, tmp_path):
     bad: list[object] = ["other", 3, None, []]
     for unknown in bad:
         (folder / files.CARD).write_text(json.dumps({**card, "kind": unknown}))
-        with pytest.raises(WeightsError, match="kind: expected one of mdn-rnn, toy, got"):
+        with pytest.raises(WeightsError, match="kind: expected one of mdn-rnn, categorical, toy, got"):
             _ = WorldModel.load(folder).dynamics
 
 
@@ -148,8 +160,14 @@ def test_searches_and_ablations_take_it(model, tmp_path):
     assert found.mean.shape == (19,)
     folder = with_untrained_rnn(model.folder, tmp_path / "untrained", 8)
     other = WorldModel.load(folder).dynamics
-    assert isinstance(other, ToyDynamics)
-    assert not np.array_equal(other.parameters["core"], model.dynamics.parameters["core"])
+    assert type(other) is type(model.dynamics)
+    name = next(iter(other.parameters))
+    assert not np.array_equal(other.parameters[name], model.dynamics.parameters[name])
+
+
+def test_the_static_page_refuses_it_in_words(model):
+    with pytest.raises(WeightsError, match=r"expected an MDN-RNN.*got dynamics of the kind"):
+        contents(cast(Any, None), model)
 
 
 def test_a_policy_sees_what_it_chose(model):

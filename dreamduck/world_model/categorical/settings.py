@@ -1,0 +1,63 @@
+"""How the categorical state-space model is trained.
+
+No TensorFlow is loaded here, so that `rnn_train.py -h` answers at once."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from dreamduck.common.config import check, option
+from dreamduck.world_model.categorical.layout import CategoricalConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig:
+    """How the categorical state-space model is trained."""
+
+    series: str = option("series", "folder with series.npz, or the file")
+    weights: str = option("weights", "folder that the weights, their card and the checkpoint go to")
+    log: str = option("log", "folder for metrics")
+    steps: int = option(5_900, "batches to learn from", low=1)
+    batch_size: int = option(128, "windows of episodes in a batch", low=1)
+    sequence: int = option(50, "steps of a window", low=1)
+    learning_rate: float = option(0.001, "of Adam; rises for 100 steps, then falls as a cosine", above=0.0)
+    grad_clip: float = option(100.0, "longest gradient, over all weights", above=0.0)
+    end_weight: float = option(10.0, "how much an end counts against a step that is none", above=0.0)
+    reward_weight: float = option(1.0, "of the reward's loss beside the others", low=0.0)
+    noise_level: float = option(
+        0.5, "most noise on the latents that are seen, in standard deviations of each", low=0.0
+    )
+    prior_rows: float = option(
+        0.25, "share of a batch that goes on for 10 steps with draws of the prior", low=0.0, high=1.0
+    )
+    standing_rows: float = option(
+        0.05,
+        "share of a batch in which a car stands where an episode begins, and nothing happens; "
+        "0 where an action of zeros is not a standstill",
+        low=0.0,
+        high=1.0,
+    )
+    hidden_size: int = option(512, "units of the GRU", low=1, high=8192)
+    variables: int = option(32, "categorical variables", low=1, high=1024)
+    classes: int = option(16, "classes of each variable", low=2, high=1024)
+    units: int = option(512, "units of the layers between", low=2, high=8192)
+    seed: int = option(0, "decides first weights, windows and noise", low=0)
+    limit: int | None = option(None, "use only so many episodes", low=1)
+    evaluate_every: int = option(200, "steps between looks at the held-out episodes", low=1)
+    checkpoint_every: int = option(50, "steps between checkpoints", low=1)
+    fresh: bool = option(False, "start over, whatever checkpoint there is")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def arithmetic(self) -> dict[str, Any]:
+        """The settings that a resumed run must share with the checkpoint's."""
+        free = {"series", "weights", "log", "checkpoint_every", "fresh"}
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in free}
+
+    def sizes(self, z_size: int, action_size: int) -> CategoricalConfig:
+        """The sizes of the model to train."""
+        return CategoricalConfig(
+            z_size, action_size, self.hidden_size, self.variables, self.classes, self.units
+        )

@@ -1,0 +1,242 @@
+"""Training the categorical state-space model: it learns, resumes bit for bit, is dreamt in."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from dreamduck.common.errors import CheckpointError, TrainingError, WeightsError
+from dreamduck.common.training_log import TrainingLog, read_training_log
+from dreamduck.controllers.evaluator import DreamEvaluator, EvalBatch
+from dreamduck.controllers.factory import FormConfig, model_sizes
+from dreamduck.envs.rnnenv import DreamEnv
+from dreamduck.world_model import WorldModel, train_rnn
+from dreamduck.world_model.categorical import CategoricalDynamics, files, windows
+from dreamduck.world_model.categorical.layout import initial_parameters
+from dreamduck.world_model.categorical.network import CategoricalNetwork
+from dreamduck.world_model.categorical.settings import TrainingConfig
+from dreamduck.world_model.categorical.trainer import Trainer, latent_spread
+from dreamduck.world_model.latents import write_series
+from dreamduck.world_model.mdn_rnn import batches
+from dreamduck.world_model.mdn_rnn.trainer import reward_scale
+from tests.world_model.categorical.helpers import SMALL, random_dynamics, random_parameters
+from tests.world_model.mdn_rnn.helpers import ENVIRONMENT, toy_series, write_toy
+
+
+@pytest.fixture(autouse=True)
+def without_curves(monkeypatch):
+    monkeypatch.setattr(TrainingLog, "draw", lambda self: None)  # they take longer than these trainings
+
+
+def config(folder, **changes):
+    given = {
+        "series": str(folder),
+        "weights": str(folder / "weights"),
+        "log": str(folder / "log"),
+        "steps": 12,
+        "batch_size": 8,
+        "sequence": 12,
+        "hidden_size": 8,
+        "variables": 3,
+        "classes": 4,
+        "units": 10,
+        "standing_rows": 0.125,
+        "evaluate_every": 5,
+        "checkpoint_every": 4,
+    }
+    return TrainingConfig(**{**given, **changes})
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_at(monkeypatch, step):
+    plain = Trainer.train
+
+    def train(self, batch, number):
+        if number == step:
+            raise Killed
+        return plain(self, batch, number)
+
+    monkeypatch.setattr(Trainer, "train", train)
+
+
+def contents(folder):
+    """Everything that a training leaves but what tells the time."""
+    with np.load(folder / train_rnn.CHECKPOINT) as archive:
+        arrays = {name: archive[name] for name in archive.files if name != "position/seconds"}
+    told = json.loads((folder / files.CARD).read_text())
+    return arrays, {k: v for k, v in told.items() if k not in ("seconds", "config", "command")}
+
+
+def test_it_learns(tmp_path):
+    write_toy(tmp_path, episodes=120)
+    sizes = {"hidden_size": 32, "units": 32, "variables": 8, "classes": 8}
+    made = config(
+        tmp_path, steps=220, batch_size=16, sequence=16, evaluate_every=55, learning_rate=0.004, **sizes
+    )
+    card = train_rnn.train(made, "rnn_train.py --this")
+    found = card["metrics"]["held_out"]
+    rows = [row for row in read_training_log(tmp_path / "log" / "rnn.jsonl") if "held_out/kl" in row]
+    assert found["reconstruction"] < 0.6 * toy_series(120).mu.var(axis=0).mean()
+    assert 0.05 < found["kl"] < 8 * np.log(8)
+    assert found["reward_error"] < rows[0]["held_out/reward_error"]
+    assert found["reward_correlation"] > 0.5
+    assert found["end_auc"] > 0.6
+    # ends are counted ten times in the loss; their probability is nevertheless about right
+    assert 0.3 * found["end_rate"] < found["end_expected"] < 3 * found["end_rate"]
+    assert card["kind"] == "categorical"
+    assert card["environment"] == ENVIRONMENT
+
+
+def test_trained_weights_are_dreamt_in(tmp_path):
+    """From the series to the world and to compiled dreams, from both beginnings."""
+    write_toy(tmp_path)
+    train_rnn.train(config(tmp_path))
+    model = WorldModel.load(tmp_path / "weights")
+    assert isinstance(model.dynamics, CategoricalDynamics)
+    assert (model.sizes.hidden_size, model.sizes.cell_size) == (8, 12)
+    env = DreamEnv(model=model)
+    seen, _ = env.reset(seed=1)
+    assert seen[4:16].sum() == 3
+    assert np.isfinite(env.step([0.5, 0.1])[0]).all()
+    form = FormConfig(features="zh").form(*model_sizes(model.folder))
+    theta = np.random.default_rng(0).normal(0, 0.3, (2, form.size)).astype(np.float32)
+    for beginning in ("first", "midway"):
+        evaluator = DreamEvaluator(model.compiled_dream(beginning), form, 1.0)
+        found = evaluator(EvalBatch(theta, (5, 6), episodes=2, steps=5))
+        assert np.isfinite(found.reward).all()
+        assert found.length.max() > 1
+
+
+def test_a_stopped_training_goes_on_bit_for_bit(tmp_path, monkeypatch):
+    write_toy(tmp_path)
+    whole = config(tmp_path, weights=str(tmp_path / "whole"), steps=9)
+    train_rnn.train(whole)
+    parts = dataclasses.replace(whole, weights=str(tmp_path / "parts"), log=str(tmp_path / "log2"))
+    with monkeypatch.context() as patch:
+        killed_at(patch, 6)
+        with pytest.raises(Killed):
+            train_rnn.train(parts)
+    train_rnn.train(parts)
+    (one, card), (two, other) = contents(tmp_path / "whole"), contents(tmp_path / "parts")
+    assert one.keys() == two.keys()
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, two[name], err_msg=name)
+    assert card == other
+    with pytest.raises(CheckpointError, match="of another training"):
+        train_rnn.train(dataclasses.replace(whole, seed=1))
+
+
+def test_no_number_stops_it(tmp_path, monkeypatch):
+    write_toy(tmp_path)
+    plain = Trainer.train
+
+    def train(self, batch, number):
+        return plain(self, batch._replace(reward=np.full_like(batch.reward, np.nan)), number)
+
+    monkeypatch.setattr(Trainer, "train", train)
+    with pytest.raises(TrainingError, match=r"step 0: .* not finite.*--fresh"):
+        train_rnn.train(config(tmp_path))
+
+
+def test_padding_changes_nothing(tmp_path):
+    """Weights after a step do not depend on numbers in rows that are padding."""
+    series = toy_series(6)
+    places = windows.plan(series.offsets, np.arange(6), 4, 40, 3, 0)
+    made = config(tmp_path, batch_size=4, sequence=40)
+    states = []
+    for filler in (0.0, 5.0):
+        trainer = Trainer(
+            made, made.sizes(4, 2), reward_scale(series, range(6)), latent_spread(series, range(6))
+        )
+        for step in range(3):
+            batch = batches.batch(series, places, step, 40)
+            pad = batch.step == 0
+            assert pad.any()
+            behind = np.concatenate([np.zeros((4, 1), bool), batch.has_next == 0], axis=1)
+            batch.mu[behind] += filler
+            batch.action[pad] += filler
+            trainer.train(batch, step)
+        states.append(trainer.model.parameters())
+    for name, array in states[0].items():
+        np.testing.assert_array_equal(array, states[1][name])
+
+
+def test_windows_are_within_episodes_and_even():
+    series = toy_series(20)
+    places = windows.plan(series.offsets, np.array([3, 7, 11]), 500, 12, 20, 0)
+    again = windows.plan(series.offsets, np.array([3, 7, 11]), 500, 12, 20, 1)
+    assert (places.start != again.start).any()
+    lengths = series.lengths
+    for episode in (3, 7, 11):
+        here = places.stop == series.offsets[episode + 1]
+        assert here.mean() == pytest.approx(lengths[episode] / lengths[[3, 7, 11]].sum(), abs=0.02)
+        starts = places.start[here] - series.offsets[episode]
+        assert (starts.min(), starts.max()) == (0, lengths[episode] - 12)
+    with pytest.raises(TrainingError, match="got none"):
+        windows.plan(series.offsets, np.array([], np.int64), 4, 12, 2, 0)
+
+
+def test_some_cars_stand():
+    series = toy_series(9)
+    places = windows.plan(series.offsets, np.arange(9), 6, 60, 2, 0)
+    plain = batches.batch(series, places, 0, 60)
+    found = windows.standing(plain, series, np.array([2, 4]), 2, 0, 0)
+    for name, part in plain._asdict().items():
+        np.testing.assert_array_equal(getattr(found, name)[:4], part[:4])
+    firsts = series.mu[series.offsets[[2, 4]]]
+    assert all((found.mu[row] == found.mu[row, 0]).all() for row in (4, 5))
+    assert all((found.mu[row, 0] == firsts).all(axis=1).any() for row in (4, 5))
+    assert not np.stack([found.reward[4:], found.done[4:]]).any()
+    assert not found.action[4:].any()
+    assert found.step[4:].all()
+    assert found.has_next[4:].all()
+
+
+def test_the_spread_of_latents():
+    series = toy_series(7)
+    rows = np.concatenate([np.arange(*series.offsets[[e, e + 1]]) for e in (1, 5)])
+    np.testing.assert_allclose(latent_spread(series, [1, 5]), series.mu[rows].std(axis=0), rtol=1e-5)
+
+
+def test_a_series_of_single_frames(tmp_path):
+    series = toy_series(8)
+    short = dataclasses.replace(
+        series,
+        **{name: getattr(series, name)[:8] for name in ("mu", "logvar", "action", "reward")},
+        done=np.zeros(8, bool),
+        offsets=np.arange(9),
+    )
+    write_series(tmp_path, short)
+    found = train_rnn.train(config(tmp_path, steps=2))["metrics"]["held_out"]
+    assert found["kl"] is None
+    assert WorldModel.load(tmp_path / "weights").dynamics
+
+
+def test_files_round_trip_and_keras_reads_them(tmp_path):
+    made = random_dynamics()
+    made.save(tmp_path, {"note": "kept"})
+    found = WorldModel.load(tmp_path).dynamics
+    assert isinstance(found, CategoricalDynamics)
+    assert found.config == WorldModel.load(tmp_path).sizes == SMALL
+    assert found.card["note"] == "kept"
+    assert found.card["weights"] == found.weights
+    model = CategoricalNetwork(SMALL)
+    model.load_weights(tmp_path / files.WEIGHTS)
+    for name, array in random_parameters().items():
+        np.testing.assert_array_equal(found.parameters[name], array)
+        np.testing.assert_array_equal(model.parameters()[name], array)
+    (tmp_path / files.CARD).write_text('{"kind": "categorical", "sizes": {"classes": 1}}')
+    with pytest.raises(WeightsError, match="classes: expected at least 2"):
+        _ = WorldModel.load(tmp_path).dynamics
+
+
+def test_first_weights():
+    made = initial_parameters(SMALL, 0)
+    recurrent = made["core/recurrent_kernel"]
+    np.testing.assert_allclose(recurrent @ recurrent.T, np.eye(6), atol=1e-6)
+    np.testing.assert_array_equal(made["core/bias"][0, :6], 1.0)
+    assert (initial_parameters(SMALL, 1)["prior/kernel"] != made["prior/kernel"]).any()
