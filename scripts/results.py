@@ -44,7 +44,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def summary() -> str:
-    """The README's table: survival rate and distance of each trained policy, map by map."""
+    """The README's table: survival rate and distance of each trained policy; and how true the dreams are."""
     entries = [
         entry
         for entry in read_json(DOCS / "scores" / "scores.json")["entries"]
@@ -71,7 +71,7 @@ def summary() -> str:
             spent = [f"{steps / 1e6:.1f} million", f"{cost['minutes'] + extra['minutes']:.0f}"]
         rows.append([name, *cells, *spent])
     heads = [name if name == TRAINING_MAP else f"{name} (unseen)" for name in maps]
-    return table(["policy", *heads, "simulator steps", "minutes"], rows)
+    return table(["policy", *heads, "simulator steps", "minutes"], rows) + "\n" + truth()
 
 
 def model() -> str:
@@ -398,7 +398,7 @@ def generated_maps() -> str:
 
 
 MAKERS = (
-    *(summary, model, card, truth, reproduce, scores, gap, ablation, simulator, speed, agents, ppo),
+    *(summary, model, card, reproduce, scores, gap, ablation, simulator, speed, agents, ppo),
     *(frames, passes, browser, distribute, scaling, measured_ranks, episodes),
     generated_maps,
 )
