@@ -127,7 +127,7 @@ def draw(xp: Any, likely: Array, uniform: Array, temperature: Any = None) -> Arr
 
 def _greatest(xp: Any, x: Array) -> Array:
     """The greatest over the last axis (B, G, 1), by halves: libraries call it by different names."""
-    while (width := x.shape[2]) > 1:
-        half = (width + 1) // 2
-        x = xp.maximum(x[:, :, :half], x[:, :, width - half :])
+    while x.shape[2] > 1:
+        half = (x.shape[2] + 1) // 2
+        x = xp.maximum(x[:, :, :half], x[:, :, -half:])
     return x
