@@ -44,7 +44,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def summary() -> str:
-    """The README's table: survival rate and distance of each trained policy; and how true the dreams are."""
+    """Of the README: survival rate and distance of each trained policy; how true the dreams are."""
     entries = [
         entry
         for entry in read_json(DOCS / "scores" / "scores.json")["entries"]
