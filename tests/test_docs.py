@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from dreamduck.cli import COMMANDS
+from dreamduck.evaluation.model_card.report import headlines
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -72,6 +73,11 @@ def test_readme_is_one_page():
     assert len(text.splitlines()) <= 150
     assert len(text.encode()) <= 8192
     assert text.count("<!-- results:") == 1
+
+
+def test_the_documented_card_has_every_headline():
+    card = json.loads((ROOT / "docs" / "card" / "shipped.json").read_text(encoding="utf-8"))
+    assert [title for title, found in headlines(card).items() if found is None] == []
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=name)

@@ -18,7 +18,7 @@ from dreamduck.evaluation.model_card.sections.horizon import QUANTITIES, make_wi
 from dreamduck.evaluation.model_card.sections.steering import TESTS
 
 SOURCES = ("single", "mean", "best", "last_frame", "kinematics", "other_episode", "floor")
-COMPARED = ("energy", "frechet", "features", "realism")
+COMPARED = ("energy", "frechet", "feature_frechet", "realism")
 STRIPS = 4  # windows that are shown as pictures
 
 

@@ -10,7 +10,7 @@ from dreamduck.evaluation.model_card import card as cards
 from dreamduck.evaluation.model_card import command
 from dreamduck.evaluation.model_card.compare import check_same, names_of, write_comparison
 from dreamduck.evaluation.model_card.dreams import Dreams
-from dreamduck.evaluation.model_card.figures import draw, draw_frames
+from dreamduck.evaluation.model_card.figures import COMPARED, draw, draw_frames
 from dreamduck.evaluation.model_card.report import HEADLINES, cell, headlines, report, table
 from dreamduck.world_model import WorldModel
 from tests.evaluation.model_card.helpers import toy_config, toy_data
@@ -44,7 +44,7 @@ def made_up():
     motion = {"0.5": part, "1": part}
     still = {seconds: {name: estimate(0.2) for name in ("lane_dist", "picture")} for seconds in ("2", "10")}
     agreement = {name: estimate(0.7) for name in ("spearman", "pearson", "regret")}
-    figures = {name: estimate(1.5) for name in ("energy", "frechet", "features", "realism")}
+    figures = {name: estimate(1.5) for name in COMPARED}
     curve = [1.0, 0.5]
     return {
         "distribution": {

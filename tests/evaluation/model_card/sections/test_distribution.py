@@ -8,6 +8,7 @@ from dreamduck.evaluation.model_card.config import SHORT
 from dreamduck.evaluation.model_card.dreams import ClosedLoop, Dreams
 from dreamduck.evaluation.model_card.driving.collection import road_config
 from dreamduck.evaluation.model_card.driving.drivers import Driver
+from dreamduck.evaluation.model_card.figures import COMPARED
 from dreamduck.evaluation.model_card.probes.probe import ProbedState, Probes
 from dreamduck.evaluation.model_card.sections import distribution
 from dreamduck.evaluation.model_card.sections.distribution import (
@@ -109,6 +110,7 @@ def test_noise_in_the_latents_is_told(dreams, probes, driven):
     assert found["realism"]["low"] > 0.8
     assert found["flicker"]["low"] > 1.5
     assert found["feature_frechet"]["low"] > 1.5
+    assert set(COMPARED) <= set(found)  # what the picture shows
 
 
 def test_few_episodes_are_named(dreams, probes, driven):
