@@ -214,7 +214,7 @@ def speed() -> str:
         found = read_json(RESULTS / "categorical.json")["results"]
         ours, other = (1000 * found["seconds"][name] for name in ("categorical", "MDN-RNN"))
         gain = found["library_over_own_gradient"]
-        peers = f"MDN-RNN {other:.0f}; TensorFlow's own gradient takes {gain:.2f} times as long in the sequence"
+        peers = f"MDN-RNN {other:.0f}; in the sequence TensorFlow's gradient takes {gain:.2f} times as long"
         rows.append(["categorical model, a step of 128 x 50 [ms]", f"{ours:.0f}", peers])
     return table(["what", "here", "peers in the same run"], rows)
 
