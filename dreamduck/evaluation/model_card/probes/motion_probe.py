@@ -16,7 +16,6 @@ from dreamduck.common.seeding import derive
 from dreamduck.evaluation.model_card.bootstrap import IntArray, bootstrap
 from dreamduck.evaluation.model_card.config import LAG, ModelCardConfig
 from dreamduck.evaluation.model_card.driving.data import RealEpisodes
-from dreamduck.evaluation.model_card.probes.probe_network import ProbeNetwork
 from dreamduck.world_model.dynamics import FloatArray
 from dreamduck.world_model.vae.layout import Frames
 

@@ -23,7 +23,6 @@ from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.evaluation.model_card.driving.data import RealData, RealEpisodes
 from dreamduck.evaluation.model_card.driving.road_ahead import AHEAD
 from dreamduck.evaluation.model_card.probes.motion_probe import MotionProbe, fit_motion, motion_scores
-from dreamduck.evaluation.model_card.probes.probe_network import ProbeNetwork
 from dreamduck.world_model.dynamics import FloatArray
 from dreamduck.world_model.vae.layout import Frames
 
