@@ -62,7 +62,7 @@ FULL = Sizes(
     distribution_episodes=144,
     distribution_seconds=(1.0, 5.0, 10.0, 30.0, 60.0),
     driver_episodes=100,
-    driver_seconds=60.0,
+    driver_seconds=30.0,
 )
 SHORT = Sizes(
     train_episodes=96,
