@@ -75,6 +75,13 @@ def test_readme_is_one_page():
     assert text.count("<!-- results:") == 1
 
 
+@pytest.mark.parametrize(
+    "path", [*(ROOT / "docs").rglob("*.json"), *(ROOT / "benchmarks" / "results").glob("*.json")], ids=name
+)
+def test_results_do_not_depend_on_a_folder_of_the_machine(path):
+    assert re.findall(r'"/\w[^"]*', path.read_text(encoding="utf-8")) == []
+
+
 def test_the_documented_card_has_every_headline():
     card = json.loads((ROOT / "docs" / "card" / "shipped.json").read_text(encoding="utf-8"))
     assert [title for title, found in headlines(card).items() if found is None] == []

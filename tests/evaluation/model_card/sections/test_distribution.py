@@ -120,6 +120,12 @@ def test_few_episodes_are_named(dreams, probes, driven):
     assert "fewer than 16 episodes" in found["left_out"]
 
 
+def test_a_controller_of_another_model_is_refused_without_the_names_of_folders(model_folder):
+    with pytest.raises(ControllerError, match="another world model") as refused:
+        shipped_controller(Dreams(WorldModel.load(model_folder), 0.5), None)  # type: ignore[arg-type]
+    assert "/" not in str(refused.value)
+
+
 def test_the_section_without_telemetry(model_folder, monkeypatch):
     sizes(monkeypatch, distribution_episodes=24, distribution_seconds=(0.5,))
 
