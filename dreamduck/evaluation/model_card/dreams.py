@@ -40,7 +40,7 @@ class OpenLoop(NamedTuple):
 
     z: FloatArray  # (N, S, T, Z), after each step
     h: FloatArray  # (N, S, T, H), seen together with z
-    reward: FloatArray  # (N, S, T), of the step if the episode goes on
+    reward: FloatArray  # (N, S, T), of the step if the episode continues
     end: FloatArray  # (N, S, T), probability that the episode ends with the step
     end_reward: FloatArray  # (N, S, T), of the step if it ends the episode
 
@@ -158,7 +158,7 @@ class Dreams:
             starts: real frames and actions before the dreams; or B, of the model's own start states.
             steps: T.
             seed: of the noise.
-            cut: whether a drawn end stops a dream; else it goes on, and `length` tells when it would have.
+            cut: whether a drawn end stops a dream; else it continues, and `length` tells when it would have.
             trace: False leaves z, h and action out, each then (B, 0, ·), to save memory.
         """
         now, state = self._begin(starts, seed)

@@ -90,7 +90,7 @@ def rewards_and_end_logit(xp: Any, dense: Layers, h: Array) -> tuple[Array, Arra
 
 
 def end_and_rewards(xp: Any, dense: Layers, h: Array) -> tuple[Array, Array, Array]:
-    """The reward if an episode goes on, that if it ends, the probability of its end, each (B,)."""
+    """The reward if an episode continues, that if it ends, the probability of its end, each (B,)."""
     reward, logit = rewards_and_end_logit(xp, dense, h)
     return reward[:, ALIVE], reward[:, ENDED], sigmoid(xp.tanh(0.5 * logit))
 

@@ -29,7 +29,7 @@ class TrainingConfig:
         0.5, "most noise on the latents that are seen, in standard deviations of each", low=0.0
     )
     prior_rows: float = option(
-        0.25, "share of a batch that goes on for 10 steps with draws of the prior", low=0.0, high=1.0
+        0.25, "share of a batch that continues for 10 steps with draws of the prior", low=0.0, high=1.0
     )
     standing_rows: float = option(
         0.05,

@@ -76,7 +76,7 @@ def seen_steps(lag: int, count: int) -> list[int]:
 
 
 def motion_rows(real: RealEpisodes, lag: int) -> tuple[IntArray, npt.NDArray[np.float32]]:
-    """All steps after which an episode goes on for `lag` steps, and turn and advance until then.
+    """All steps after which an episode continues for `lag` steps, and turn and advance until then.
 
     Args:
         real: with telemetry.
