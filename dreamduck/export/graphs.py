@@ -14,7 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from dreamduck.world_model.mdn_rnn import MDNRNN, equations
 from dreamduck.world_model.vae import VAE
-from dreamduck.world_model.vae.layout import TRANSPOSED
+from dreamduck.world_model.vae.layout import DECODER, PAPER, SMALLEST, TRANSPOSED, Convolution, sizes_of
+from dreamduck.world_model.weights_format import Parameters
 
 OPSET = 17
 IR_VERSION = 8  # what belongs to that opset; older runtimes refuse newer files
@@ -148,8 +149,12 @@ def mdn_rnn_graph(rnn: MDNRNN) -> bytes:
 
 def decoder_graph(vae: VAE) -> bytes:
     """The decoder: `z` (1, Z) to `image` (1, 3, 64, 64) in [0, 1], channel by channel."""
-    p = vae.parameters
     g = Graph("decoder")
+    (_paper_decoder if sizes_of(vae.parameters).network == PAPER else _residual_decoder)(g, vae.parameters)
+    return g.bytes({"z": [1, vae.z_size]}, {"image": [1, 3, 64, 64]})
+
+
+def _paper_decoder(g: Graph, p: Parameters) -> None:
     # The dense layer has no activation, and the first transposed convolution sees an image of 1 x 1:
     # together they are one matrix, which is a sixteenth of the two.
     (first, size, channels, units), *others = TRANSPOSED
@@ -168,4 +173,33 @@ def decoder_graph(vae: VAE) -> bytes:
         convolved = g.add("ConvTranspose", [features, kernel, bias_name], f"{name}_out", **attributes)
         last = name == others[-1][0]
         features = g.add("Sigmoid" if last else "Relu", [convolved], "image" if last else f"{name}_relu")
-    return g.bytes({"z": [1, vae.z_size]}, {"image": [1, 3, 64, 64]})
+
+
+def _residual_decoder(g: Graph, p: Parameters) -> None:
+    channels = DECODER[0][0].inputs
+    # the dense layer's units are (y, x, channel); images of a graph are (channel, y, x)
+    order = np.arange(SMALLEST**2 * channels).reshape(SMALLEST**2, channels).T.ravel()
+    weights = [
+        g.constant("dense", p["dec_fc/kernel"][:, order]),
+        g.constant("dense_bias", p["dec_fc/bias"][order]),
+    ]
+    shape = g.constant("first_shape", np.array([1, channels, SMALLEST, SMALLEST], np.int64))
+    features = g.add("Reshape", [g.add("Gemm", ["z", *weights], "flat"), shape], "first")
+
+    def convolved(c: Convolution, given: str) -> str:
+        kernel = g.constant(f"{c.name}_kernel", p[f"{c.name}/kernel"].transpose(3, 2, 0, 1))
+        bias = g.constant(f"{c.name}_bias", p[f"{c.name}/bias"])
+        before, after = c.padding
+        pads = [before, before, after, after]
+        return g.add("Conv", [given, kernel, bias], f"{c.name}_out", pads=pads)
+
+    for block in DECODER:
+        given = found = g.add("Relu", [features], g.fresh("relu"))
+        for c in block[:-1]:
+            found = g.add("Relu", [convolved(c, found)], g.fresh("relu"))
+        found = convolved(block[-1], found)
+        if len(block) > 1:
+            features = g.add("Add", [given, found], g.fresh("sum"))
+        else:
+            features = g.add("DepthToSpace", [found], g.fresh("larger"), blocksize=2, mode="DCR")
+    g.add("Sigmoid", [features], "image")

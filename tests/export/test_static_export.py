@@ -29,6 +29,7 @@ from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig
 from dreamduck.world_model.mdn_rnn.layout import initial_parameters
 from dreamduck.world_model.mdn_rnn.mixture import Mixture, entropy, sample
 from dreamduck.world_model.vae import VAE
+from dreamduck.world_model.vae.layout import NETWORKS
 from tests.world_model.vae.helpers import parameters as vae_parameters
 
 STEPS = 100
@@ -105,9 +106,9 @@ def test_a_random_rnn_as_a_graph(residual):
     compare(random_rnn(config), first, 0.7)
 
 
-@pytest.mark.parametrize("weights", ["shipped", "random"])
+@pytest.mark.parametrize("weights", ["shipped", *NETWORKS])
 def test_the_decoder_as_a_graph(shipped, weights):
-    vae = shipped.vae if weights == "shipped" else VAE(vae_parameters(seed=7))
+    vae = shipped.vae if weights == "shipped" else VAE(vae_parameters(seed=7, network=weights))
     graph = evaluator(decoder_graph(vae))
     z = np.random.default_rng(0).standard_normal((1, 64)).astype(np.float32)
     (image,) = graph.run(None, {"z": z})

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from dreamduck.common.backend import tf
-from dreamduck.world_model.vae.layout import FRAME_SHAPE, FloatArray, Frames, z_size_of
+from dreamduck.world_model.vae.layout import FRAME_SHAPE, FloatArray, Frames, sizes_of
 from dreamduck.world_model.vae.network import VAENetwork
 from dreamduck.world_model.weights_format import Parameters
 
@@ -27,7 +27,7 @@ class BatchEncoder:
     """
 
     def __init__(self, parameters: Parameters) -> None:
-        self._model = VAENetwork(z_size_of(parameters))
+        self._model = VAENetwork(*sizes_of(parameters))
         self._model.set_parameters(parameters)
         signature = [tf.TensorSpec((SIZE, *FRAME_SHAPE), tf.uint8)]
         self._encode = tf.function(self._look, input_signature=signature)

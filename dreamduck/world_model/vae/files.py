@@ -12,39 +12,40 @@ import numpy as np
 
 from dreamduck.common.files.weights import find_dataset
 from dreamduck.common.readers import PathLike
-from dreamduck.world_model.vae.layout import ENCODED, FORMAT, z_size_of
+from dreamduck.world_model.vae.layout import FORMAT, PAPER, RESIDUAL, Sizes, shapes, sizes_of
 from dreamduck.world_model.weights_format import Parameters, at_half_precision
 
 Z_LIMIT = 4096  # a larger latent is a damaged file
+LARGEST = Sizes(Z_LIMIT, RESIDUAL)
 WEIGHTS, CARD = FORMAT.weights, FORMAT.card
 write_parameters, read_card = FORMAT.write, FORMAT.read_card
 
 
 def read_parameters(path: PathLike) -> Parameters:
     """See `WeightsFormat.read`."""
-    return FORMAT.read(path, _z_size, Z_LIMIT)
+    return FORMAT.read(path, _sizes, LARGEST)
 
 
 def load(folder: PathLike) -> tuple[Parameters, dict[str, Any], str]:
     """Weights, their card, empty where there is none, and their fingerprint; see `WeightsFormat.load`."""
-    return FORMAT.load(folder, _z_size, Z_LIMIT)
+    return FORMAT.load(folder, _sizes, LARGEST)
 
 
 def save(folder: PathLike, parameters: Parameters, card: Mapping[str, Any]) -> None:
     """Write weights, as they are, and their card with their size and fingerprint."""
-    FORMAT.save(folder, parameters, {**card, "z_size": z_size_of(parameters)})
+    FORMAT.save(folder, parameters, {**card, **sizes_of(parameters)._asdict()})
 
 
 def shipped(parameters: Parameters) -> Parameters:
-    """The same VAE with fewer numbers, at half precision (as float32 again).
+    """The same VAE at half precision (as float32 again), 2019's network with fewer numbers.
 
-    No activation stands between the decoder's dense layer and the first transposed convolution, so
+    There no activation stands between the decoder's dense layer and the first transposed convolution, so
     that only their product counts, whose rank is Z. The dense layer becomes the identity (and a
     constant unit for the biases), the convolution the product; the rest is zeros, which take no room.
     """
     made = dict(parameters)
-    z_size, kernel = z_size_of(parameters), parameters["dec_deconv1/kernel"]
-    if z_size < kernel.shape[3]:
+    z_size, network = sizes_of(parameters)
+    if network == PAPER and z_size < (kernel := parameters["dec_deconv1/kernel"]).shape[3]:
         spread = kernel.astype(np.float64)  # (5, 5, out, hidden)
         made["dec_fc/kernel"] = np.eye(z_size, kernel.shape[3], dtype=np.float32)
         made["dec_fc/bias"] = np.eye(1, kernel.shape[3], z_size, dtype=np.float32)[0]
@@ -54,8 +55,11 @@ def shipped(parameters: Parameters) -> Parameters:
     return at_half_precision(made)
 
 
-def _z_size(file: Any) -> int:
+def _sizes(file: Any) -> Sizes:
+    """Of the VAE in an open HDF5 file."""
+    network = PAPER if "dec_deconv1" in file else RESIDUAL
+    encoded, _ = shapes(1, network)["enc_fc_mu/kernel"]
     shape = find_dataset(file, "enc_fc_mu/vars/0").shape
-    if len(shape) != 2 or shape[0] != ENCODED or not 1 <= shape[1] <= Z_LIMIT:
-        raise ValueError(f"not of the VAE: no 'enc_fc_mu' of shape ({ENCODED}, z)")
-    return int(shape[1])
+    if len(shape) != 2 or shape[0] != encoded or not 1 <= shape[1] <= Z_LIMIT:
+        raise ValueError(f"not of the VAE: no 'enc_fc_mu' of shape ({encoded}, z)")
+    return Sizes(int(shape[1]), network)

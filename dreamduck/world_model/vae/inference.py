@@ -18,12 +18,14 @@ from dreamduck.common.kernels.products import Product
 from dreamduck.common.processes.threads import cores
 from dreamduck.world_model.vae.layout import (
     CONVOLUTIONS,
+    PAPER,
     TRANSPOSED,
     FloatArray,
     Frames,
     phase_kernel,
-    z_size_of,
+    sizes_of,
 )
+from dreamduck.world_model.vae.residual_inference import ResidualInference, heads, patches
 from dreamduck.world_model.weights_format import Parameters
 
 CHUNK = 8  # frames at a time: patches of more fall out of the processor's cache
@@ -47,17 +49,38 @@ class NumpyVAE:
     """
 
     def __init__(self, parameters: Parameters) -> None:
+        self.z_size, network = sizes_of(parameters)
+        self._network = (PaperInference if network == PAPER else ResidualInference)(parameters)
+
+    def encode(self, frames: Frames) -> tuple[FloatArray, FloatArray]:
+        """Frames (B, 64, 64, 3) uint8 to (mu, logvar), each (B, Z) float32."""
+        found = _in_chunks(self._network.encode, frames)
+        joined = np.concatenate(found) if found else np.empty((0, 2 * self.z_size), np.float32)
+        return joined[:, : self.z_size].copy(), joined[:, self.z_size :].copy()
+
+    def decode(self, z: FloatArray) -> FloatArray:
+        """Latents (B, Z) to images (B, 64, 64, 3) float32 in [0, 1]."""
+        images = _in_chunks(self._decode, z)
+        return np.concatenate(images) if images else np.empty((0, 64, 64, 3), np.float32)
+
+    def _decode(self, z: FloatArray) -> FloatArray:
+        return 1 / (1 + np.exp(-np.clip(self._network.decode(z), -60, 60)))
+
+
+class PaperInference:
+    """The network of 2019.
+
+    Args:
+        parameters: as `layout.shapes` names them.
+    """
+
+    def __init__(self, parameters: Parameters) -> None:
         p = parameters
-        self.z_size = z_size_of(p)
         kernels = [p[f"{n}/kernel"].reshape(k * k * i, o) for n, k, i, o in CONVOLUTIONS]
         kernels[0] = kernels[0] / np.float32(255)  # frames are taken as bytes
         biases = [p[f"{layer[0]}/bias"] for layer in CONVOLUTIONS]
         self._encoder = [Product(*layer, spread=False) for layer in zip(kernels, biases, strict=True)]
-        self._heads = Product(
-            np.concatenate([p["enc_fc_mu/kernel"], p["enc_fc_log_var/kernel"]], axis=1),
-            np.concatenate([p["enc_fc_mu/bias"], p["enc_fc_log_var/bias"]]),
-            spread=False,
-        )
+        self._heads = heads(p)
         # The decoder's dense layer has no activation, so that it and the first transposed
         # convolution, a dense layer too on an image of 1 x 1, are one matrix of rank Z.
         kernel = p["dec_deconv1/kernel"]  # (5, 5, 128, 1024)
@@ -69,48 +92,29 @@ class NumpyVAE:
             for n, k, i, o in TRANSPOSED[1:]
         ]
 
-    def encode(self, frames: Frames) -> tuple[FloatArray, FloatArray]:
-        """Frames (B, 64, 64, 3) uint8 to (mu, logvar), each (B, Z) float32."""
-        heads = _in_chunks(self._encode, frames)
-        joined = np.concatenate(heads) if heads else np.empty((0, 2 * self.z_size), np.float32)
-        return joined[:, : self.z_size].copy(), joined[:, self.z_size :].copy()
-
-    def decode(self, z: FloatArray) -> FloatArray:
-        """Latents (B, Z) to images (B, 64, 64, 3) float32 in [0, 1]."""
-        images = _in_chunks(self._decode, z)
-        return np.concatenate(images) if images else np.empty((0, 64, 64, 3), np.float32)
-
-    def _encode(self, frames: Frames) -> FloatArray:
+    def encode(self, frames: Frames) -> FloatArray:
+        """Frames (B, 64, 64, 3) uint8 to mu beside logvar, (B, 2 Z)."""
         h = np.ascontiguousarray(frames)
         batch = len(h)
         for layer in self._encoder:
-            size, channels = (h.shape[1] - 4) // 2 + 1, h.shape[3]
-            rows = 4 * channels  # a patch's row is one run of memory
-            b, y, x, _ = h.strides
-            shape, strides = (batch, size, size, 4, rows), (b, 2 * y, 2 * x, y, h.itemsize)
-            patches = np.lib.stride_tricks.as_strided(h, shape, strides, writeable=False)
-            # astype copies once, from bytes to floats for the first layer
-            flat = patches.astype(np.float32, order="C").reshape(batch * size * size, 4 * rows)
-            out = layer(flat)
+            size = (h.shape[1] - 4) // 2 + 1
+            out = layer(patches(h, 4, size, 2))
             h = np.maximum(out, 0, out=out).reshape(batch, size, size, -1)
         return self._heads(h.reshape(batch, -1))
 
-    def _decode(self, z: FloatArray) -> FloatArray:
+    def decode(self, z: FloatArray) -> FloatArray:
+        """Latents (B, Z) to images before the sigmoid, (B, 64, 64, 3)."""
         batch = len(z)
         h = np.maximum(self._start(z), 0).reshape(batch, 5, 5, -1)
         for k, product, bias in self._decoder:
-            size, channels = h.shape[1], h.shape[3]
-            padded = np.zeros((batch, size + 4, size + 4, channels), np.float32)
+            size = h.shape[1]
+            padded = np.zeros((batch, size + 4, size + 4, h.shape[3]), np.float32)
             padded[:, 2:-2, 2:-2] = h
-            b, y, x, _ = padded.strides
-            n, rows = size + 2, 3 * channels
-            patches = np.lib.stride_tricks.as_strided(
-                padded, (batch, n, n, 3, rows), (b, y, x, y, padded.itemsize), writeable=False
-            )
-            phases = product(patches.reshape(batch * n * n, 3 * rows))
+            n = size + 2
+            phases = product(patches(padded, 3, n))
             blocks = phases.reshape(batch, n, n, 2, 2, -1).transpose(0, 1, 3, 2, 4, 5)
             out = 2 * (size - 1) + k
             h = blocks.reshape(batch, 2 * n, 2 * n, -1)[:, :out, :out] + bias
             if len(bias) != 3:
                 np.maximum(h, 0, out=h)
-        return 1 / (1 + np.exp(-np.clip(h, -60, 60)))
+        return h

@@ -1,8 +1,8 @@
-"""The paper's convolutional VAE, in Keras.
+"""The two VAEs of `layout` in Keras.
 
-Source: Ha & Schmidhuber 2018, App. A.1. The transposed
-convolutions are computed in a quicker form (the first is a dense layer, the others are 3 x 3
-convolutions and depth-to-space), with the same numbers; kernels stay in the paper's layout."""
+The transposed convolutions of 2019's network are computed in a quicker form (the first is a dense layer, the
+others are 3 x 3 convolutions and depth-to-space), with the same numbers; kernels stay in the paper's
+layout."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ from dreamduck.common.backend import CHANNELS, FLOAT, keras
 from dreamduck.world_model.trainer import Network
 from dreamduck.world_model.vae.layout import (
     CONVOLUTIONS,
+    DECODER,
+    ENCODER,
     FORMAT,
     FRAME_SHAPE,
     HIDDEN,
+    PAPER,
+    SMALLEST,
     TRANSPOSED,
     Z_SIZE,
+    Block,
+    Sizes,
 )
 
 ops = keras.ops
@@ -59,10 +65,8 @@ class TransposedConv(keras.layers.Layer):
         else:
             padded = ops.pad(inputs, ((0, 0), (2, 2), (2, 2), (0, 0)))
             phases = ops.conv(padded, self._phase_kernel(channels), padding="valid", data_format=CHANNELS)
-            n = size + 2
-            blocks = ops.transpose(ops.reshape(phases, (-1, n, n, 2, 2, self.filters)), (0, 1, 3, 2, 4, 5))
             out = 2 * (size - 1) + k
-            found = ops.reshape(blocks, (-1, 2 * n, 2 * n, self.filters))[:, :out, :out]
+            found = depth_to_space(phases)[:, :out, :out]
         return self.activation(found + self.bias)
 
     def _phase_kernel(self, channels: int) -> Tensor:
@@ -78,30 +82,53 @@ class TransposedConv(keras.layers.Layer):
         return {**super().get_config(), **made, "activation": keras.activations.serialize(self.activation)}
 
 
+def depth_to_space(features: Tensor) -> Tensor:
+    """(B, n, n, 4 C) to (B, 2n, 2n, C): four channels are 2 x 2 pixels."""
+    n, channels = features.shape[1], features.shape[3] // 4
+    blocks = ops.transpose(ops.reshape(features, (-1, n, n, 2, 2, channels)), (0, 1, 3, 2, 4, 5))
+    return ops.reshape(blocks, (-1, 2 * n, 2 * n, channels))
+
+
 class VAENetwork(Network):
     """Encoder and decoder.
 
     Args:
         z_size: size of the latent vector.
+        network: one of `layout.NETWORKS`.
     """
 
     weights_format = FORMAT
 
-    def __init__(self, z_size: int = Z_SIZE, **kwargs: Any) -> None:
+    def __init__(self, z_size: int = Z_SIZE, network: str = PAPER, **kwargs: Any) -> None:
         super().__init__(**{"dtype": FLOAT, **kwargs})
         layers = keras.layers
-        self.z_size = self.sizes = z_size
+        self.z_size, self.sizes = z_size, Sizes(z_size, network)
+        self._paper = network == PAPER
         form = {"data_format": CHANNELS, "dtype": FLOAT}
         # An attribute for each layer, since Keras names them so in a weights file.
-        for name, k, _, units in CONVOLUTIONS:
-            setattr(self, name, layers.Conv2D(units, k, strides=2, activation="relu", **form, name=name))
+        if self._paper:
+            for name, k, _, units in CONVOLUTIONS:
+                setattr(self, name, layers.Conv2D(units, k, strides=2, activation="relu", **form, name=name))
+        else:
+            self._add_blocks(ENCODER)
         self.enc_fc_mu = layers.Dense(z_size, dtype=FLOAT, name="enc_fc_mu")
         self.enc_fc_log_var = layers.Dense(z_size, dtype=FLOAT, name="enc_fc_log_var")
-        self.dec_fc = layers.Dense(HIDDEN, dtype=FLOAT, name="dec_fc")
-        for name, k, _, units in TRANSPOSED:
-            activation = "sigmoid" if units == 3 else "relu"
-            setattr(self, name, TransposedConv(units, k, activation, name=name))
+        hidden = HIDDEN if self._paper else SMALLEST**2 * DECODER[0][0].inputs
+        self.dec_fc = layers.Dense(hidden, dtype=FLOAT, name="dec_fc")
+        if self._paper:
+            for name, k, _, units in TRANSPOSED:
+                activation = "sigmoid" if units == 3 else "relu"
+                setattr(self, name, TransposedConv(units, k, activation, name=name))
+        else:
+            self._add_blocks(DECODER)
         self.build((None, *FRAME_SHAPE))
+
+    def _add_blocks(self, blocks: tuple[Block, ...]) -> None:
+        for c in (c for block in blocks for c in block):
+            layer = keras.layers.Conv2D(
+                c.outputs, c.kernel_size, c.stride, "same", data_format=CHANNELS, dtype=FLOAT, name=c.name
+            )
+            setattr(self, c.name, layer)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         """Make every layer's weights."""
@@ -116,21 +143,39 @@ class VAENetwork(Network):
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Pictures (B, 64, 64, 3) in [0, 1] to (mu, logvar), each (B, Z)."""
         h = images
-        for name, *_ in CONVOLUTIONS:
-            h = getattr(self, name)(h)
+        if self._paper:
+            for name, *_ in CONVOLUTIONS:
+                h = getattr(self, name)(h)
+        else:
+            for block in ENCODER:
+                h = ops.relu(self._block(block, h))
         h = ops.reshape(h, (-1, h.shape[1] * h.shape[2] * h.shape[3]))
         return self.enc_fc_mu(h), self.enc_fc_log_var(h)
 
     def decode(self, z: Tensor) -> Tensor:
         """Latents (B, Z) to images (B, 64, 64, 3) in [0, 1]."""
-        h = ops.reshape(self.dec_fc(z), (-1, 1, 1, HIDDEN))
-        for name, *_ in TRANSPOSED:
-            h = getattr(self, name)(h)
-        return h
+        if self._paper:
+            h = ops.reshape(self.dec_fc(z), (-1, 1, 1, HIDDEN))
+            for name, *_ in TRANSPOSED:
+                h = getattr(self, name)(h)
+            return h
+        h = ops.reshape(self.dec_fc(z), (-1, SMALLEST, SMALLEST, DECODER[0][0].inputs))
+        for block in DECODER:
+            h = self._block(block, ops.relu(h))
+            h = h if len(block) > 1 else depth_to_space(h)
+        return ops.sigmoid(h)
+
+    def _block(self, block: Block, given: Tensor) -> Tensor:
+        """A convolution, or a residual block, before the last relu."""
+        h = given
+        for c in block[:-1]:
+            h = ops.relu(getattr(self, c.name)(h))
+        h = getattr(self, block[-1].name)(h)
+        return h if len(block) == 1 else given + h
 
     def get_config(self) -> dict[str, Any]:
         """What the model was made with."""
-        return {"z_size": self.z_size}
+        return self.sizes._asdict()
 
 
 def losses(

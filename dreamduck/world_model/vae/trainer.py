@@ -39,8 +39,8 @@ class Trainer(trainer.Trainer):
 
     def __init__(self, config: TrainingConfig, total_steps: int) -> None:
         self.config, self.total_steps = config, total_steps
-        model = VAENetwork(config.z_size)
-        model.set_parameters(initial_parameters(config.z_size, config.seed))
+        model = VAENetwork(config.z_size, config.network)
+        model.set_parameters(initial_parameters(config.z_size, config.seed, config.network))
         super().__init__(model, config.learning_rate)
         self._step = tf.function(self._train_step)
 

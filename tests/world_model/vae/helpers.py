@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from dreamduck.world_model.vae.layout import Frames, shapes
+from dreamduck.world_model.vae.layout import PAPER, Frames, shapes
 from dreamduck.world_model.weights_format import Parameters
 
 
-def parameters(z_size: int = 64, seed: int = 0) -> Parameters:
+def parameters(z_size: int = 64, seed: int = 0, network: str = PAPER) -> Parameters:
     """Weights of a sensible size, biases included."""
     random = np.random.default_rng(seed)
     return {
         name: random.normal(0, np.prod(shape[:-1]) ** -0.5 if len(shape) > 1 else 0.1, shape).astype(
             np.float32
         )
-        for name, shape in shapes(z_size).items()
+        for name, shape in shapes(z_size, network).items()
     }
 
 

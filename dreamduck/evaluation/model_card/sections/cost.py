@@ -12,11 +12,10 @@ from dreamduck.common.processes.threads import cores
 from dreamduck.evaluation.model_card.config import ModelCardConfig
 from dreamduck.evaluation.model_card.dreams import Context, Dreams
 from dreamduck.evaluation.model_card.driving.data import RealData
-from dreamduck.world_model.vae.layout import CONVOLUTIONS, TRANSPOSED, FloatArray
+from dreamduck.world_model.vae.layout import FloatArray, multiply_adds, sizes_of
 
 BATCHES = (1, 1024)
 SECONDS = 1.0  # that each timing takes at least
-FRAME_SIDE = 64
 
 
 def cost(dreams: Dreams, data: RealData, probes: Any, config: ModelCardConfig) -> dict[str, Any]:
@@ -29,7 +28,7 @@ def cost(dreams: Dreams, data: RealData, probes: Any, config: ModelCardConfig) -
         config: unused.
     """
     model = dreams.model
-    encoder, decoder = vae_multiply_adds(model.sizes.z_size)
+    encoder, decoder = multiply_adds(sizes_of(model.vae.parameters))
     cards = {"vae": model.card.vae, "rnn": model.card.rnn}
     return {
         "parameters": {
@@ -45,24 +44,6 @@ def cost(dreams: Dreams, data: RealData, probes: Any, config: ModelCardConfig) -
             for name, card in cards.items()
         },
     }
-
-
-def vae_multiply_adds(z_size: int) -> tuple[int, int]:
-    """Multiply-adds to encode and to decode one frame.
-
-    Args:
-        z_size: Z.
-    """
-    side, encode, flat = FRAME_SIDE, 0, 0
-    for _, kernel, inputs, outputs in CONVOLUTIONS:
-        side = (side - kernel) // 2 + 1
-        encode += side * side * kernel * kernel * inputs * outputs
-        flat = side * side * outputs
-    decode, side = z_size * TRANSPOSED[0][2], 1
-    for _, kernel, inputs, outputs in TRANSPOSED:
-        decode += side * side * kernel * kernel * inputs * outputs
-        side = 2 * (side - 1) + kernel
-    return encode + flat * 2 * z_size, decode
 
 
 def _constant(action: FloatArray, z: FloatArray, h: FloatArray, step: int) -> FloatArray:
