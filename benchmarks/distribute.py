@@ -43,7 +43,8 @@ def serve(way: str, number: int) -> None:
     """A peer: for every line a step's seconds, by the clock and of processors."""
     from dreamduck.common.backend import keras, tf
     from dreamduck.world_model.vae.layout import initial_parameters
-    from dreamduck.world_model.vae.network import VAENetwork, losses
+    from dreamduck.world_model.vae.losses import losses
+    from dreamduck.world_model.vae.network import VAENetwork
 
     strategy = strategy_of(way)
     count = strategy.num_replicas_in_sync

@@ -105,6 +105,8 @@ VAE_FLAGS = {
     "learning_rate": (0.003, lambda run, base: {r["learning_rate"] for r in lrs(run)} == {0.003}),
     "schedule": ("cosine", lambda run, base: lrs(run)[-1]["learning_rate"] < 0.00005),
     "kl_tolerance": (40.0, lambda run, base: lrs(run)[0]["divergence"] == pytest.approx(120)),
+    "network": ("2019", lambda run, base: run.json("weights/vae.json")["network"] == "2019"),
+    "loss": ("squared", lambda run, base: lrs(run)[0]["reconstruction"] < lrs(base)[0]["reconstruction"]),
     "z_size": (5, lambda run, base: run.json("weights/vae.json")["z_size"] == 5),
     "seed": (4, lambda run, base: differ(run, base, "weights/vae.checkpoint.npz")),
     "limit": (5, lambda run, base: run.json("weights/vae.json")["data"]["episodes"] == 5),

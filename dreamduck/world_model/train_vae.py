@@ -19,7 +19,7 @@ from dreamduck.world_model.vae import files
 from dreamduck.world_model.vae.frame_stream import FrameStream, data_fingerprint, sample_frames
 from dreamduck.world_model.vae.image_grid import show
 from dreamduck.world_model.vae.inference import NumpyVAE
-from dreamduck.world_model.vae.layout import Frames
+from dreamduck.world_model.vae.layout import SQUARED_WEIGHTS, Frames
 from dreamduck.world_model.vae.reconstruction import evaluate
 from dreamduck.world_model.vae.settings import TrainingConfig
 from dreamduck.world_model.vae.trainer import Trainer
@@ -80,13 +80,17 @@ class VAEFit(fit.Fit):
         """Measure reconstructions of frames held out, and show some."""
         parameters = files.shipped(self.trainer.model.parameters())
         network = NumpyVAE(parameters)
-        metrics = evaluate(network, self.test_frames, self.settings.kl_tolerance)
+        metrics = self._measure(network, self.test_frames)
         if not math.isfinite(metrics["loss"]):
             self.refuse()
         epoch = -(-self.progress.step // self.stream.steps_per_epoch)
         log.info("epoch %d: held-out loss %.2f, PSNR %.2f dB", epoch, metrics["loss"], metrics["psnr"])
         show(Path(self.config.log) / "vae" / f"epoch-{epoch:03d}.png", network, self.test_frames)
         return fit.Evaluation(parameters, metrics, metrics["loss"])
+
+    def _measure(self, network: NumpyVAE, frames: Frames) -> dict[str, float]:
+        weight = SQUARED_WEIGHTS[self.settings.loss]
+        return evaluate(network, frames, self.settings.kl_tolerance, weight)
 
     def save_weights(self, parameters: Parameters, card: Mapping[str, Any]) -> None:
         """Write the weights and their card."""
@@ -98,13 +102,13 @@ class VAEFit(fit.Fit):
         parameters = files.read_parameters(Path(config.weights) / files.WEIGHTS)
         network = NumpyVAE(parameters)
         frames = sample_frames(self.testing, FINAL_FRAMES)
-        metrics = {"held_out": evaluate(network, frames, config.kl_tolerance)}
+        metrics = {"held_out": self._measure(network, frames)}
         data, environment = describe(self.recordings)
         data |= {"held_out_episodes": len(self.testing.paths), "learned_from": self.learned_from}
         if config.unseen:
             other = find_recordings(config.unseen)
             frames = sample_frames(other, FINAL_FRAMES)
-            metrics["unseen"] = evaluate(network, frames, config.kl_tolerance)
+            metrics["unseen"] = self._measure(network, frames)
             show(Path(config.log) / "vae" / "unseen.png", network, frames)
             data["unseen"] = describe(other)[0]
         card |= {

@@ -64,7 +64,7 @@ class NumpyVAE:
         return np.concatenate(images) if images else np.empty((0, 64, 64, 3), np.float32)
 
     def _decode(self, z: FloatArray) -> FloatArray:
-        return 1 / (1 + np.exp(-np.clip(self._network.decode(z), -60, 60)))
+        return np.asarray(1 / (1 + np.exp(-np.clip(self._network.decode(z), -60, 60))), np.float32)
 
 
 class PaperInference:

@@ -1,8 +1,8 @@
 """The shapes of the two VAEs, and their weights as plain arrays.
 
-The network "2019" is that of Ha & Schmidhuber 2018, App. A.1: its parameters stand in the order in which the
-paper's code made its variables, kernels in the paper's layout. The network "residual" has residual blocks
-(He et al. 2016), and its decoder makes images larger with depth-to-space (Shi et al. 2016)."""
+The network "2019" is that of Ha & Schmidhuber 2018, App. A.1: its parameters stand in the order in which
+the paper's code made its variables, kernels in the paper's layout. The network "residual" has residual
+blocks (He et al. 2016), and its decoder makes images larger with depth-to-space (Shi et al. 2016)."""
 
 from __future__ import annotations
 
@@ -24,6 +24,9 @@ FRAME_SHAPE = (64, 64, 3)
 Z_SIZE = 64
 PAPER, RESIDUAL = "2019", "residual"
 NETWORKS = (RESIDUAL, PAPER)
+SQUARED, PYRAMID = "squared", "pyramid"
+LOSSES = (PYRAMID, SQUARED)
+SQUARED_WEIGHTS = {SQUARED: 1.0, PYRAMID: 16.0}  # of the squared error, in each loss
 
 
 class Sizes(NamedTuple):

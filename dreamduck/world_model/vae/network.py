@@ -1,14 +1,12 @@
 """The two VAEs of `layout` in Keras.
 
-The transposed convolutions of 2019's network are computed in a quicker form (the first is a dense layer, the
-others are 3 x 3 convolutions and depth-to-space), with the same numbers; kernels stay in the paper's
+The transposed convolutions of 2019's network are computed in a quicker form (the first is a dense layer,
+the others are 3 x 3 convolutions and depth-to-space), with the same numbers; kernels stay in the paper's
 layout."""
 
 from __future__ import annotations
 
 from typing import Any
-
-import numpy as np
 
 from dreamduck.common.backend import CHANNELS, FLOAT, keras
 from dreamduck.world_model.trainer import Network
@@ -108,7 +106,9 @@ class VAENetwork(Network):
         # An attribute for each layer, since Keras names them so in a weights file.
         if self._paper:
             for name, k, _, units in CONVOLUTIONS:
-                setattr(self, name, layers.Conv2D(units, k, strides=2, activation="relu", **form, name=name))
+                setattr(
+                    self, name, layers.Conv2D(units, k, strides=2, activation="relu", **form, name=name)
+                )
         else:
             self._add_blocks(ENCODER)
         self.enc_fc_mu = layers.Dense(z_size, dtype=FLOAT, name="enc_fc_mu")
@@ -176,21 +176,3 @@ class VAENetwork(Network):
     def get_config(self) -> dict[str, Any]:
         """What the model was made with."""
         return self.sizes._asdict()
-
-
-def losses(
-    images: Tensor, again: Tensor, mu: Tensor, logvar: Tensor, kl_tolerance: float
-) -> tuple[Tensor, Tensor]:
-    """The paper's two losses, means over the batch.
-
-    Args:
-        images: (B, 64, 64, 3) in [0, 1], given and reconstructed.
-        again: likewise.
-        kl_tolerance: the divergence below this times Z costs nothing.
-    Returns:
-        The squared error summed over an image, and the divergence from N(0, 1) [nats].
-    """
-    squared = ops.sum(ops.square(images - again), axis=(1, 2, 3))
-    divergence = -0.5 * ops.sum(1 + logvar - ops.square(mu) - ops.exp(logvar), axis=1)
-    floor = np.float32(kl_tolerance * mu.shape[-1])
-    return ops.mean(squared), ops.mean(ops.maximum(divergence, floor))

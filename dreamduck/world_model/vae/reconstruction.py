@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from dreamduck.world_model.vae.inference import NumpyVAE
 from dreamduck.world_model.vae.layout import Frames
 
 CHUNK = 256  # frames looked at together
+HORIZON = 20  # the first row of the road in a frame
 SSIM_FRAMES = 512  # it takes 2 ms a frame
 
 
@@ -38,19 +40,33 @@ def ssim(frames: Frames, again: Frames) -> float:
     )
 
 
-def evaluate(network: NumpyVAE, frames: Frames, kl_tolerance: float) -> dict[str, float]:
+def laplacian(frames: Frames) -> npt.NDArray[np.float32]:
+    """Of the brightness below the horizon, (B, H - HORIZON - 2, W - 2)."""
+    light = frames[:, HORIZON:].mean(axis=-1, dtype=np.float32)
+    around = light[:, :-2, 1:-1] + light[:, 2:, 1:-1] + light[:, 1:-1, :-2] + light[:, 1:-1, 2:]
+    return np.asarray(around - 4 * light[:, 1:-1, 1:-1])
+
+
+def evaluate(
+    network: NumpyVAE, frames: Frames, kl_tolerance: float, squared_weight: float = 1.0
+) -> dict[str, float]:
     """What reconstructing frames through mu gives.
 
     Args:
+        network: encoder and decoder.
         frames: (B, 64, 64, 3) uint8, B at least 1.
+        kl_tolerance: divergence below this times Z counts as this.
+        squared_weight: of the squared error in the loss.
     Returns:
-        `psnr` [dB], `ssim`, `reconstruction` (squared error summed over an image, in [0, 1]),
-        `divergence` [nats, with its floor], `loss` (their sum), `active` (latents that carry
+        `psnr` [dB], `ssim`, `detail` (variance of the Laplacian below the horizon, as a share of the
+        frames'), `reconstruction` (squared error summed over an image, in [0, 1]), `divergence` [nats, with
+        its floor], `loss` (their weighted sum), `active` (latents that carry
         information: the variance of mu over frames above 0.01) and `frames`.
     """
     mu, logvar = network.encode(frames)
     squared = np.empty(len(frames))  # error summed over an image, of the decoder's numbers
     rounded = np.empty(len(frames))  # and of the bytes that they become
+    edges = np.zeros((2, 3))  # of frames and reconstructions: count, sum and squares of the Laplacian
     similar = []
     some = set(np.linspace(0, len(frames) - 1, min(len(frames), SSIM_FRAMES)).astype(int).tolist())
     for start in range(0, len(frames), CHUNK):  # images as floats take four times the room of frames
@@ -59,17 +75,22 @@ def evaluate(network: NumpyVAE, frames: Frames, kl_tolerance: float) -> dict[str
         again = np.rint(images * 255).astype(np.uint8)
         squared[here] = np.square(images - given / np.float32(255)).sum(axis=(1, 2, 3))
         rounded[here] = np.square(given.astype(np.float32) - again).mean(axis=(1, 2, 3))
+        for row, images_shown in zip(edges, (given, again), strict=True):
+            found = laplacian(images_shown).astype(np.float64)
+            row += found.size, found.sum(), np.square(found).sum()
         similar += [
             ssim(given[k : k + 1], again[k : k + 1]) for k in range(len(given)) if start + k in some
         ]
     each = -0.5 * (1 + logvar - np.square(mu) - np.exp(logvar)).sum(axis=1)
     divergence = np.maximum(each, kl_tolerance * mu.shape[1]).mean()
+    variance = [squares / count - (total / count) ** 2 for count, total, squares in edges]
     return {
         "psnr": decibels(float(rounded.mean())),
         "ssim": float(np.mean(similar)),
+        "detail": variance[1] / max(variance[0], 1e-9),
         "reconstruction": float(squared.mean()),
         "divergence": float(divergence),
-        "loss": float(squared.mean() + divergence),
+        "loss": float(squared_weight * squared.mean() + divergence),
         "active": float((mu.var(axis=0) > 0.01).sum()),
         "frames": float(len(frames)),
     }

@@ -11,7 +11,7 @@ from typing import Any
 from dreamduck.common.config import check, option
 from dreamduck.world_model.vae import files
 from dreamduck.world_model.vae.frame_stream import BUFFER_FRAMES
-from dreamduck.world_model.vae.layout import NETWORKS, PAPER, RESIDUAL, Z_SIZE
+from dreamduck.world_model.vae.layout import LOSSES, NETWORKS, PAPER, PYRAMID, RESIDUAL, SQUARED, Z_SIZE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,6 +33,12 @@ class TrainingConfig:
     )
     kl_tolerance: float = option(0.5, "divergence below this, times the latent's size, is free", low=0.0)
     network: str = option(RESIDUAL, "2019's, or one with residual blocks", choices=NETWORKS)
+    loss: str = option(
+        PYRAMID,
+        "of a reconstruction: the squared error, as in 2019; or also differences in a Laplacian pyramid, "
+        "which keep edges",
+        choices=LOSSES,
+    )
     z_size: int = option(Z_SIZE, "size of the latent vector", low=1, high=files.Z_LIMIT)
     seed: int = option(0, "decides first weights, order and noise", low=0)
     limit: int | None = option(None, "use only so many episodes", low=1)
@@ -47,8 +53,9 @@ class TrainingConfig:
         """The settings that a resumed run must share with the checkpoint's."""
         names = ["batch_size", "learning_rate", "schedule", "kl_tolerance", "z_size", "seed"]
         names += ["limit", "buffer_frames"]
-        if self.network != PAPER:  # a checkpoint of 2019's network does not name it
-            names.append("network")
+        for name, older in (("network", PAPER), ("loss", SQUARED)):
+            if getattr(self, name) != older:  # older checkpoints do not name them
+                names.append(name)
         if self.schedule == "cosine":  # its length shapes every step
             names += ["epochs", "max_steps"]
         return {name: getattr(self, name) for name in names}

@@ -11,14 +11,15 @@ from typing import Any, NamedTuple
 from dreamduck.common.backend import tf
 from dreamduck.world_model import trainer
 from dreamduck.world_model.vae.layout import Frames, initial_parameters
-from dreamduck.world_model.vae.network import VAENetwork, losses
+from dreamduck.world_model.vae.losses import losses
+from dreamduck.world_model.vae.network import VAENetwork
 from dreamduck.world_model.vae.settings import TrainingConfig
 
 
 class Losses(NamedTuple):
     """What a step's errors were, each a mean over the frames."""
 
-    reconstruction: float  # squared error summed over a frame
+    reconstruction: float  # its loss summed over a frame
     divergence: float  # [nats], with its floor
     finite: bool  # whether they and all weights after the step are; a relu may make 0 of nan
 
@@ -53,8 +54,8 @@ class Trainer(trainer.Trainer):
     def train(self, batch: Frames, step: int) -> Losses:
         """Learn from one batch; returns the losses before the step."""
         self.optimizer.learning_rate.assign(self.learning_rate(step))
-        squared, divergence, size = map(float, self._step(tf.constant(batch), tf.constant(step)))
-        return Losses(squared, divergence, math.isfinite(squared + divergence + size))
+        reconstruction, kl, size = map(float, self._step(tf.constant(batch), tf.constant(step)))
+        return Losses(reconstruction, kl, math.isfinite(reconstruction + kl + size))
 
     def _train_step(self, frames: Any, step: Any) -> tuple[Any, Any, Any]:
         images = tf.cast(frames, tf.float32) / 255
@@ -63,9 +64,9 @@ class Trainer(trainer.Trainer):
             mu, logvar = self.model.encode(images)
             noise = tf.random.stateless_normal(tf.shape(mu), noise_seed)
             again = self.model.decode(mu + tf.exp(logvar / 2) * noise)
-            squared, divergence = losses(images, again, mu, logvar, self.config.kl_tolerance)
-            loss = squared + divergence
+            found = losses(images, again, mu, logvar, self.config.kl_tolerance, self.config.loss)
+            loss = sum(found)
         variables = self.model.trainable_variables
         self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         size = tf.add_n([tf.reduce_sum(tf.abs(variable)) for variable in variables])
-        return squared, divergence, size
+        return *found, size

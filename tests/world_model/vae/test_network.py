@@ -9,7 +9,8 @@ from dreamduck.world_model.legacy.vae_json import read_legacy, write_legacy
 from dreamduck.world_model.vae import files
 from dreamduck.world_model.vae.inference import NumpyVAE
 from dreamduck.world_model.vae.layout import CONVOLUTIONS, TRANSPOSED, shapes
-from dreamduck.world_model.vae.network import VAENetwork, losses
+from dreamduck.world_model.vae.losses import losses, pyramid_distance
+from dreamduck.world_model.vae.network import VAENetwork
 from tests.world_model.vae.helpers import frames, parameters
 
 
@@ -121,3 +122,22 @@ def test_losses_are_the_papers():
 def test_weights_of_another_size_are_refused(model):
     with pytest.raises(WeightsError, match="missing or unknown"):
         model.set_parameters({"enc_fc_mu/kernel": np.zeros((1024, 8), np.float32)})
+
+
+def test_the_pyramid_tells_edges_from_shades():
+    random = np.random.default_rng(1)
+    error = random.normal(0, 0.1, (2, 64, 64, 3)).astype(np.float32)
+
+    def expected(e):
+        total, level = 0.0, 1
+        while e.shape[1] > 8:
+            small = e.reshape(2, e.shape[1] // 2, 2, e.shape[1] // 2, 2, 3).mean((2, 4))
+            total += level * np.abs(e - tf.image.resize(small, e.shape[1:3]).numpy()).sum()
+            e, level = small, 2 * level
+        return (total + level * np.abs(e).sum()) / 2
+
+    assert float(pyramid_distance(tf.constant(error))) == pytest.approx(expected(error), rel=1e-5)
+    mu = np.zeros((2, 6), np.float32)
+    plain, edges = (float(losses(error, 0 * error, mu, mu, 0.5, loss)[0]) for loss in ("squared", "pyramid"))
+    assert plain == pytest.approx((error**2).sum() / 2, rel=1e-5)
+    assert edges == pytest.approx(16 * plain + 8 * expected(error), rel=1e-5)

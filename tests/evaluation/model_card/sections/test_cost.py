@@ -5,6 +5,7 @@ import pytest
 from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.evaluation.model_card.sections import cost
 from dreamduck.world_model import WorldModel
+from dreamduck.world_model.vae.layout import PAPER, Sizes, multiply_adds
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +19,7 @@ def test_parameters_and_multiply_adds(dreams):
     gates, _, heads, _ = rnn.merged()
     assert found["multiply_adds"]["step"] == gates.size + heads.size
     assert found["parameters"]["rnn"] == sum(array.size for array in rnn.parameters.values())
-    encode, decode = cost.vae_multiply_adds(64)
+    encode, decode = multiply_adds(Sizes(64, PAPER))
     convolutions = 31**2 * 48 * 32 + 14**2 * 512 * 64 + 6**2 * 1024 * 128 + 2**2 * 2048 * 256
     assert encode == convolutions + 1024 * 128
     transposed = 25 * 1024 * 128 + 25 * 25 * 128 * 64 + 169 * 36 * 64 * 32 + 900 * 36 * 32 * 3
