@@ -45,7 +45,8 @@ class ReproduceConfig(RecipeConfig):
     episodes: int = option(4000, "to record", low=2)
     frames: int = option(150, "of an episode at most", low=2)
     vae_epochs: int = option(2, "of the VAE", low=1)
-    vae_steps: int = option(4000, "of the VAE at most; 0 for all", low=0)
+    vae_steps: int = option(10_000, "of the VAE at most; 0 for all", low=0)
+    vae_batch: int = option(32, "frames in a step of the VAE", low=1)
     kl_tolerance: float = option(2.0, "of the VAE: KL divergence that is not penalised", low=0.0)
     rnn_steps: int = option(
         TRAINING_STEPS, "of the MDN-RNN", low=1, flags=("--memory-steps", "--memory_steps")
@@ -76,6 +77,7 @@ def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
         *("vae_train.py", "--records", str(records), "--weights", str(weights), "--log", str(logs)),
         *("--epochs", str(settings.vae_epochs)),
         *(("--max-steps", str(settings.vae_steps)) if settings.vae_steps else ()),
+        *("--batch-size", str(settings.vae_batch)),
         *("--learning-rate", "0.001", "--schedule", "cosine"),
         *("--kl-tolerance", str(settings.kl_tolerance)),
     ]

@@ -19,7 +19,8 @@ from dreamduck.world_model.vae import files
 from dreamduck.world_model.vae.frame_stream import FrameStream, data_fingerprint, sample_frames
 from dreamduck.world_model.vae.image_grid import show
 from dreamduck.world_model.vae.inference import NumpyVAE
-from dreamduck.world_model.vae.layout import SQUARED_WEIGHTS, Frames
+from dreamduck.world_model.vae.layout import FloatArray, Frames
+from dreamduck.world_model.vae.losses import reconstruction_loss
 from dreamduck.world_model.vae.reconstruction import evaluate
 from dreamduck.world_model.vae.settings import TrainingConfig
 from dreamduck.world_model.vae.trainer import Trainer
@@ -89,8 +90,10 @@ class VAEFit(fit.Fit):
         return fit.Evaluation(parameters, metrics, metrics["loss"])
 
     def _measure(self, network: NumpyVAE, frames: Frames) -> dict[str, float]:
-        weight = SQUARED_WEIGHTS[self.settings.loss]
-        return evaluate(network, frames, self.settings.kl_tolerance, weight)
+        def lost(error: FloatArray) -> float:
+            return float(reconstruction_loss(error, self.settings.loss))
+
+        return evaluate(network, frames, self.settings.kl_tolerance, lost)
 
     def save_weights(self, parameters: Parameters, card: Mapping[str, Any]) -> None:
         """Write the weights and their card."""

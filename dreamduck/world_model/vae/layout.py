@@ -26,7 +26,6 @@ PAPER, RESIDUAL = "2019", "residual"
 NETWORKS = (RESIDUAL, PAPER)
 SQUARED, PYRAMID = "squared", "pyramid"
 LOSSES = (PYRAMID, SQUARED)
-SQUARED_WEIGHTS = {SQUARED: 1.0, PYRAMID: 16.0}  # of the squared error, in each loss
 
 
 class Sizes(NamedTuple):

@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 
 from dreamduck.common.backend import CHANNELS, keras
-from dreamduck.world_model.vae.layout import PYRAMID, SQUARED_WEIGHTS
+from dreamduck.world_model.vae.layout import SQUARED
 
 ops = keras.ops
 Tensor = Any
 
-PYRAMID_WEIGHT = 8.0
+SQUARED_WEIGHT, PYRAMID_WEIGHT = 16.0, 8.0  # with a pyramid
 LEVELS = 3  # of the pyramid, besides the smallest image
 
 
 def losses(
-    images: Tensor, again: Tensor, mu: Tensor, logvar: Tensor, kl_tolerance: float, loss: str = "squared"
+    images: Tensor, again: Tensor, mu: Tensor, logvar: Tensor, kl_tolerance: float, loss: str = SQUARED
 ) -> tuple[Tensor, Tensor]:
     """The two parts of the loss, means over the batch.
 
@@ -35,13 +35,23 @@ def losses(
     Returns:
         The reconstruction's loss summed over an image, and the divergence from N(0, 1) [nats].
     """
-    error = images - again
-    reconstruction = SQUARED_WEIGHTS[loss] * ops.mean(ops.sum(ops.square(error), axis=(1, 2, 3)))
-    if loss == PYRAMID:
-        reconstruction += PYRAMID_WEIGHT * pyramid_distance(error)
+    reconstruction = reconstruction_loss(images - again, loss)
     divergence = -0.5 * ops.sum(1 + logvar - ops.square(mu) - ops.exp(logvar), axis=1)
     floor = np.float32(kl_tolerance * mu.shape[-1])
     return reconstruction, ops.mean(ops.maximum(divergence, floor))
+
+
+def reconstruction_loss(error: Tensor, loss: str) -> Tensor:
+    """The loss of a reconstruction, summed over an image, mean over the batch.
+
+    Args:
+        error: (B, 64, 64, 3), of images in [0, 1].
+        loss: one of `layout.LOSSES`.
+    """
+    squared = ops.mean(ops.sum(ops.square(error), axis=(1, 2, 3)))
+    if loss == SQUARED:
+        return squared
+    return SQUARED_WEIGHT * squared + PYRAMID_WEIGHT * pyramid_distance(error)
 
 
 def pyramid_distance(error: Tensor) -> Tensor:

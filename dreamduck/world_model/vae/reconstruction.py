@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 
 from dreamduck.world_model.vae.inference import NumpyVAE
-from dreamduck.world_model.vae.layout import Frames
+from dreamduck.world_model.vae.layout import FloatArray, Frames
 
 CHUNK = 256  # frames looked at together
 HORIZON = 20  # the first row of the road in a frame
@@ -48,7 +49,10 @@ def laplacian(frames: Frames) -> npt.NDArray[np.float32]:
 
 
 def evaluate(
-    network: NumpyVAE, frames: Frames, kl_tolerance: float, squared_weight: float = 1.0
+    network: NumpyVAE,
+    frames: Frames,
+    kl_tolerance: float,
+    reconstruction_loss: Callable[[FloatArray], float] | None = None,
 ) -> dict[str, float]:
     """What reconstructing frames through mu gives.
 
@@ -56,15 +60,16 @@ def evaluate(
         network: encoder and decoder.
         frames: (B, 64, 64, 3) uint8, B at least 1.
         kl_tolerance: divergence below this times Z counts as this.
-        squared_weight: of the squared error in the loss.
+        reconstruction_loss: of errors (B, 64, 64, 3); by default the squared error summed over an image.
     Returns:
         `psnr` [dB], `ssim`, `detail` (variance of the Laplacian below the horizon, as a share of the
         frames'), `reconstruction` (squared error summed over an image, in [0, 1]), `divergence` [nats, with
-        its floor], `loss` (their weighted sum), `active` (latents that carry
+        its floor], `loss` (the sum of the two losses), `active` (latents that carry
         information: the variance of mu over frames above 0.01) and `frames`.
     """
     mu, logvar = network.encode(frames)
     squared = np.empty(len(frames))  # error summed over an image, of the decoder's numbers
+    lost = np.empty(len(frames))
     rounded = np.empty(len(frames))  # and of the bytes that they become
     edges = np.zeros((2, 3))  # of frames and reconstructions: count, sum and squares of the Laplacian
     similar = []
@@ -73,7 +78,9 @@ def evaluate(
         given, here = frames[start : start + CHUNK], slice(start, start + CHUNK)
         images = network.decode(mu[here])
         again = np.rint(images * 255).astype(np.uint8)
-        squared[here] = np.square(images - given / np.float32(255)).sum(axis=(1, 2, 3))
+        error = np.asarray(images - given / np.float32(255), np.float32)
+        squared[here] = np.square(error).sum(axis=(1, 2, 3))
+        lost[here] = squared[here] if reconstruction_loss is None else reconstruction_loss(error)
         rounded[here] = np.square(given.astype(np.float32) - again).mean(axis=(1, 2, 3))
         for row, images_shown in zip(edges, (given, again), strict=True):
             found = laplacian(images_shown).astype(np.float64)
@@ -90,7 +97,7 @@ def evaluate(
         "detail": variance[1] / max(variance[0], 1e-9),
         "reconstruction": float(squared.mean()),
         "divergence": float(divergence),
-        "loss": float(squared_weight * squared.mean() + divergence),
+        "loss": float(lost.mean() + divergence),
         "active": float((mu.var(axis=0) > 0.01).sum()),
         "frames": float(len(frames)),
     }

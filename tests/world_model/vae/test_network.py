@@ -138,6 +138,8 @@ def test_the_pyramid_tells_edges_from_shades():
 
     assert float(pyramid_distance(tf.constant(error))) == pytest.approx(expected(error), rel=1e-5)
     mu = np.zeros((2, 6), np.float32)
-    plain, edges = (float(losses(error, 0 * error, mu, mu, 0.5, loss)[0]) for loss in ("squared", "pyramid"))
+    plain, edges = (
+        float(losses(error, 0 * error, mu, mu, 0.5, loss)[0]) for loss in ("squared", "pyramid")
+    )
     assert plain == pytest.approx((error**2).sum() / 2, rel=1e-5)
     assert edges == pytest.approx(16 * plain + 8 * expected(error), rel=1e-5)
