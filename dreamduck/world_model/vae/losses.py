@@ -16,7 +16,7 @@ from dreamduck.world_model.vae.layout import SQUARED
 ops = keras.ops
 Tensor = Any
 
-SQUARED_WEIGHT, PYRAMID_WEIGHT = 16.0, 8.0  # with a pyramid
+SQUARED_WEIGHT, PYRAMID_WEIGHT = 4.0, 2.0  # with a pyramid
 LEVELS = 3  # of the pyramid, besides the smallest image
 
 

@@ -142,4 +142,4 @@ def test_the_pyramid_tells_edges_from_shades():
         float(losses(error, 0 * error, mu, mu, 0.5, loss)[0]) for loss in ("squared", "pyramid")
     )
     assert plain == pytest.approx((error**2).sum() / 2, rel=1e-5)
-    assert edges == pytest.approx(16 * plain + 8 * expected(error), rel=1e-5)
+    assert edges == pytest.approx(4 * plain + 2 * expected(error), rel=1e-5)
