@@ -24,6 +24,7 @@ from dreamduck.evaluation.model_card.sections.calibration import calibration
 from dreamduck.evaluation.model_card.sections.cost import cost
 from dreamduck.evaluation.model_card.sections.distribution import distribution
 from dreamduck.evaluation.model_card.sections.horizon import horizon
+from dreamduck.evaluation.model_card.sections.images import images
 from dreamduck.evaluation.model_card.sections.ranking import rank, run_drivers
 from dreamduck.evaluation.model_card.sections.steering import steering
 from dreamduck.evaluation.model_card.sections.stillness import stillness
@@ -59,6 +60,7 @@ def drivers(
 
 # name: what makes the section; `drivers` makes two
 SECTIONS: Mapping[str, Section] = {
+    "images": images,
     "probe": probe,
     "horizon": horizon,
     "distribution": distribution,

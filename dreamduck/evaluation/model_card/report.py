@@ -12,6 +12,8 @@ UNITS = {"lane_dist": "m", "lane_angle": "rad", "speed": "m/s", "turn": "rad", "
 NONE = "–"
 # figure: where it stands in the card
 HEADLINES: Mapping[str, tuple[str, ...]] = {
+    "PSNR of reconstructions [dB]": ("images", "held_out", "psnr"),
+    "their detail, as a share of the camera's": ("images", "held_out", "detail"),
     "R² of lane offset, frames held out": ("probe", "held_out", "frame", "lane_dist", "r2"),
     "lane offset after 1 s [m]": ("horizon", "horizons", "1", "lane_dist", "single"),
     "its floor": ("horizon", "horizons", "1", "lane_dist", "floor"),
@@ -107,6 +109,12 @@ def table(first: str, rows: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def words(name: str) -> str:
     """A key of the card as words."""
     return name.replace("lane_dist", "lane offset").replace("_", " ").replace("|", "/")
+
+
+def _images(found: dict[str, Any]) -> list[str]:
+    return table(
+        "of reconstructions", {name: {} if "left_out" in part else part for name, part in found.items()}
+    )
 
 
 def _probe(found: dict[str, Any]) -> list[str]:
@@ -255,6 +263,7 @@ def _cost(found: dict[str, Any]) -> list[str]:
 
 
 PARTS = {
+    "images": _images,
     "probe": _probe,
     "horizon": _horizon,
     "distribution": _distribution,
