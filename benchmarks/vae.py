@@ -2,15 +2,17 @@
 
 Each peer has a process of its own, so that their threads do not meet; they take turns. On a machine that
 does other work too, the time of processors is the fairer figure. Peers:
-- ours: training with Keras and oneDNN on the quick form of the decoder; looking with numpy;
+- ours: 2019's network, trained with Keras and oneDNN on the quick form of the decoder; looking with numpy;
+- ours, residual: likewise, with the network and the loss that are the default;
 - ours, Keras: looking with the Keras model (a compiled function), for comparison;
-- PyTorch: the same network as anybody would write it there;
+- PyTorch: 2019's network as anybody would write it there;
 - 2019's graph: the 2019 code's graph and session (plain transposed convolutions, no oneDNN) under the
   TensorFlow that is installed; a stand-in for TensorFlow 1.15, which no Python of today runs."""
 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import statistics
 import subprocess
@@ -37,12 +39,13 @@ def latents(count: int) -> np.ndarray:
     return np.random.default_rng(1).normal(size=(count, Z)).astype(np.float32)
 
 
-def ours() -> Calls:
+def ours(network: str = "2019", loss: str = "squared") -> Calls:
     from dreamduck.world_model.vae import VAE
     from dreamduck.world_model.vae.settings import TrainingConfig
     from dreamduck.world_model.vae.trainer import Trainer
 
-    trainer = Trainer(TrainingConfig(batch_size=BATCH, z_size=Z), 1000)
+    config = TrainingConfig(batch_size=BATCH, z_size=Z, network=network, loss=loss)
+    trainer = Trainer(config, 1000)
     vision = VAE(trainer.model.parameters())
     batch, one, many, z = frames(BATCH), frames(1), frames(256), latents(1)
     return {
@@ -155,6 +158,7 @@ def graph_of_2019() -> Calls:
 
 PEERS: dict[str, tuple[Callable[[], Calls], dict[str, str]]] = {
     "ours": (ours, {}),
+    "ours, residual": (functools.partial(ours, "residual", "pyramid"), {}),
     "ours, Keras": (ours_keras, {}),
     "PyTorch": (pytorch, {}),
     "2019's graph": (graph_of_2019, {"TF_ENABLE_ONEDNN_OPTS": "0"}),
