@@ -12,8 +12,6 @@ UNITS = {"lane_dist": "m", "lane_angle": "rad", "speed": "m/s", "turn": "rad", "
 NONE = "–"
 # figure: where it stands in the card
 HEADLINES: Mapping[str, tuple[str, ...]] = {
-    "PSNR of reconstructions [dB]": ("images", "held_out", "psnr"),
-    "their detail, as a share of the camera's": ("images", "held_out", "detail"),
     "R² of lane offset, frames held out": ("probe", "held_out", "frame", "lane_dist", "r2"),
     "lane offset after 1 s [m]": ("horizon", "horizons", "1", "lane_dist", "single"),
     "its floor": ("horizon", "horizons", "1", "lane_dist", "floor"),
