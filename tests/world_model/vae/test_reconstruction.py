@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.signal import convolve2d
 
 from dreamduck.world_model.vae.image_grid import grid, show
 from dreamduck.world_model.vae.inference import NumpyVAE
@@ -35,6 +36,13 @@ def test_evaluation_tells_what_the_network_does():
     assert found["divergence"] >= 2
     assert found["frames"] == 20
     assert 0 <= found["active"] <= 4
+    again = np.rint(again * 255)
+    kernel = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]])
+    edges = [
+        np.stack([convolve2d(one, kernel, "valid") for one in shown[:, 20:].mean(axis=-1)])
+        for shown in (given.astype(float), again)
+    ]
+    assert found["detail"] == pytest.approx(edges[1].var() / edges[0].var(), rel=1e-4)
 
 
 def test_a_grid_has_every_frame_in_its_place():
