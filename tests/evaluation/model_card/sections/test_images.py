@@ -37,10 +37,10 @@ def blurred(frames):
 def test_a_perfect_and_a_blurred_reconstruction(data):
     real = data.held_out
     assert len(real.z) <= images.FRAMES
-    perfect = images._compared(Stub(real.frames), real, 0)
+    perfect = images._compared(Stub(real.frames), real, 0)  # type: ignore[arg-type]
     assert perfect["detail"]["value"] == pytest.approx(1)
     assert perfect["ssim"]["value"] == pytest.approx(1)
-    found = images._compared(Stub(blurred(real.frames)), real, 0)
+    found = images._compared(Stub(blurred(real.frames)), real, 0)  # type: ignore[arg-type]
     assert 0.05 < found["detail"]["value"] < 0.9
     assert found["psnr"]["value"] == pytest.approx(psnr(real.frames, blurred(real.frames)), rel=1e-4)
     assert found["psnr"]["low"] <= found["psnr"]["value"] <= found["psnr"]["high"]
