@@ -26,7 +26,8 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 LEVEL = os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
 
-FLOAT = "float32"  # of every layer
+FLOAT = "float32"  # of every layer, and of all weights
+MIXED = "mixed_bfloat16"  # products in half the bits, the rest and all weights as before
 CHANNELS = "channels_last"  # a frame is (H, W, 3)
 START_LINES = (b"I0000 ", b"WARNING: All log messages before absl::InitializeLog()")
 
@@ -88,7 +89,7 @@ with needed("train"), contextlib.nullcontext() if LEVEL in ("0", "1") else _with
     import tensorflow as tf
 
 
-__all__ = ["CHANNELS", "FLOAT", "has_gpu", "keras", "set_threads", "tf", "threads_used"]
+__all__ = ["CHANNELS", "FLOAT", "MIXED", "has_gpu", "keras", "set_threads", "tf", "threads_used"]
 
 
 def has_gpu() -> bool:

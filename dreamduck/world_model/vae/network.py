@@ -93,16 +93,19 @@ class VAENetwork(Network):
     Args:
         z_size: size of the latent vector.
         network: one of `layout.NETWORKS`.
+        dtype: `FLOAT`, or `MIXED`.
     """
 
     weights_format = FORMAT
 
-    def __init__(self, z_size: int = Z_SIZE, network: str = PAPER, **kwargs: Any) -> None:
-        super().__init__(**{"dtype": FLOAT, **kwargs})
+    def __init__(
+        self, z_size: int = Z_SIZE, network: str = PAPER, dtype: str = FLOAT, **kwargs: Any
+    ) -> None:
+        super().__init__(dtype=dtype, **kwargs)
         layers = keras.layers
         self.z_size, self.sizes = z_size, Sizes(z_size, network)
         self._paper = network == PAPER
-        form = {"data_format": CHANNELS, "dtype": FLOAT}
+        form = {"data_format": CHANNELS, "dtype": dtype}
         # An attribute for each layer, since Keras names them so in a weights file.
         if self._paper:
             for name, k, _, units in CONVOLUTIONS:
@@ -110,24 +113,22 @@ class VAENetwork(Network):
                     self, name, layers.Conv2D(units, k, strides=2, activation="relu", **form, name=name)
                 )
         else:
-            self._add_blocks(ENCODER)
-        self.enc_fc_mu = layers.Dense(z_size, dtype=FLOAT, name="enc_fc_mu")
-        self.enc_fc_log_var = layers.Dense(z_size, dtype=FLOAT, name="enc_fc_log_var")
+            self._add_blocks(ENCODER, form)
+        self.enc_fc_mu = layers.Dense(z_size, dtype=dtype, name="enc_fc_mu")
+        self.enc_fc_log_var = layers.Dense(z_size, dtype=dtype, name="enc_fc_log_var")
         hidden = HIDDEN if self._paper else SMALLEST**2 * DECODER[0][0].inputs
-        self.dec_fc = layers.Dense(hidden, dtype=FLOAT, name="dec_fc")
+        self.dec_fc = layers.Dense(hidden, dtype=dtype, name="dec_fc")
         if self._paper:
             for name, k, _, units in TRANSPOSED:
                 activation = "sigmoid" if units == 3 else "relu"
-                setattr(self, name, TransposedConv(units, k, activation, name=name))
+                setattr(self, name, TransposedConv(units, k, activation, dtype=dtype, name=name))
         else:
-            self._add_blocks(DECODER)
+            self._add_blocks(DECODER, form)
         self.build((None, *FRAME_SHAPE))
 
-    def _add_blocks(self, blocks: tuple[Block, ...]) -> None:
+    def _add_blocks(self, blocks: tuple[Block, ...], form: dict[str, str]) -> None:
         for c in (c for block in blocks for c in block):
-            layer = keras.layers.Conv2D(
-                c.outputs, c.kernel_size, c.stride, "same", data_format=CHANNELS, dtype=FLOAT, name=c.name
-            )
+            layer = keras.layers.Conv2D(c.outputs, c.kernel_size, c.stride, "same", **form, name=c.name)
             setattr(self, c.name, layer)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
@@ -150,7 +151,7 @@ class VAENetwork(Network):
             for block in ENCODER:
                 h = ops.relu(self._block(block, h))
         h = ops.reshape(h, (-1, h.shape[1] * h.shape[2] * h.shape[3]))
-        return self.enc_fc_mu(h), self.enc_fc_log_var(h)
+        return ops.cast(self.enc_fc_mu(h), FLOAT), ops.cast(self.enc_fc_log_var(h), FLOAT)
 
     def decode(self, z: Tensor) -> Tensor:
         """Latents (B, Z) to images (B, 64, 64, 3) in [0, 1]."""
@@ -158,12 +159,12 @@ class VAENetwork(Network):
             h = ops.reshape(self.dec_fc(z), (-1, 1, 1, HIDDEN))
             for name, *_ in TRANSPOSED:
                 h = getattr(self, name)(h)
-            return h
+            return ops.cast(h, FLOAT)
         h = ops.reshape(self.dec_fc(z), (-1, SMALLEST, SMALLEST, DECODER[0][0].inputs))
         for block in DECODER:
             h = self._block(block, ops.relu(h))
             h = h if len(block) > 1 else depth_to_space(h)
-        return ops.sigmoid(h)
+        return ops.sigmoid(ops.cast(h, FLOAT))
 
     def _block(self, block: Block, given: Tensor) -> Tensor:
         """A convolution, or a residual block, before the last relu."""

@@ -9,6 +9,7 @@ import dataclasses
 from typing import Any
 
 from dreamduck.common.config import check, option
+from dreamduck.common.precision import PRECISION_HELP, PRECISIONS, SINGLE
 from dreamduck.world_model.vae import files
 from dreamduck.world_model.vae.frame_stream import BUFFER_FRAMES
 from dreamduck.world_model.vae.layout import LOSSES, NETWORKS, PAPER, PYRAMID, RESIDUAL, SQUARED, Z_SIZE
@@ -40,6 +41,7 @@ class TrainingConfig:
         choices=LOSSES,
     )
     z_size: int = option(Z_SIZE, "size of the latent vector", low=1, high=files.Z_LIMIT)
+    precision: str = option(SINGLE, PRECISION_HELP, choices=PRECISIONS)
     seed: int = option(0, "decides first weights, order and noise", low=0)
     limit: int | None = option(None, "use only so many episodes", low=1)
     checkpoint_every: int = option(500, "steps between checkpoints, besides one an epoch", low=1)
@@ -53,7 +55,7 @@ class TrainingConfig:
         """The settings that a resumed run must share with the checkpoint's."""
         names = ["batch_size", "learning_rate", "schedule", "kl_tolerance", "z_size", "seed"]
         names += ["limit", "buffer_frames"]
-        for name, older in (("network", PAPER), ("loss", SQUARED)):
+        for name, older in (("network", PAPER), ("loss", SQUARED), ("precision", SINGLE)):
             if getattr(self, name) != older:  # older checkpoints do not name them
                 names.append(name)
         if self.schedule == "cosine":  # its length shapes every step

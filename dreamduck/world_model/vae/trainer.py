@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from dreamduck.common.backend import tf
+from dreamduck.common.backend import FLOAT, MIXED, tf
+from dreamduck.common.precision import HALF
 from dreamduck.world_model import trainer
 from dreamduck.world_model.vae.layout import Frames, initial_parameters
 from dreamduck.world_model.vae.losses import losses
@@ -40,7 +41,7 @@ class Trainer(trainer.Trainer):
 
     def __init__(self, config: TrainingConfig, total_steps: int) -> None:
         self.config, self.total_steps = config, total_steps
-        model = VAENetwork(config.z_size, config.network)
+        model = VAENetwork(config.z_size, config.network, MIXED if config.precision == HALF else FLOAT)
         model.set_parameters(initial_parameters(config.z_size, config.seed, config.network))
         super().__init__(model, config.learning_rate)
         self._step = tf.function(self._train_step)
