@@ -27,7 +27,7 @@ from dreamduck.controllers.controller_file import read_card, read_controller
 from dreamduck.controllers.factory import WorldConfig, versions, weights_fingerprints
 from dreamduck.controllers.policy import ControllerForm
 from dreamduck.pretrained import CONTROLLERS, FOLDER
-from dreamduck.search.recipe import DREAM_STEPS, TEMPERATURE
+from dreamduck.search.recipe import DREAM_STEPS
 from dreamduck.search.run import Plan, evolve
 from dreamduck.search.settings import SearchConfig
 from dreamduck.world_model import WorldModel
@@ -128,7 +128,11 @@ def train_agent(world: WorldConfig, z_size: int, hidden_size: int) -> dict[str, 
             )
 
     set_threads(images=False)
-    settings = {"beginning": "midway", "max_episode_steps": DREAM_STEPS, "temperature": TEMPERATURE}
+    settings = {
+        "beginning": "midway",
+        "max_episode_steps": DREAM_STEPS,
+        "temperature": world.model.temperature,
+    }
     venv = make_vec_env("DreamDuck-v2", PPO_ENVS, weights=world.model.weights, **settings)
     normalized = VecNormalize(LatentsAndOutput(venv), clip_obs=1e6)
     agent = sb3.PPO(
@@ -207,7 +211,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-q", "--quiet", action="store_true", help="log warnings only; no progress bar")
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)
-    world = WorldConfig(model=ModelConfig(arguments.weights, TEMPERATURE))
+    world = WorldConfig(model=ModelConfig(arguments.weights).with_temperature(search=True))
     drivers = shipped(world)
     for features, seed in SEARCHES:
         drivers += searched(arguments.folder, world, features, seed)

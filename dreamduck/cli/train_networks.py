@@ -12,6 +12,7 @@ from typing import TypeVar
 from dreamduck.common import command_line, config
 from dreamduck.world_model.categorical.layout import KIND as CATEGORICAL
 from dreamduck.world_model.categorical.settings import TrainingConfig as CategoricalConfig
+from dreamduck.world_model.ensemble.settings import TrainingConfig as EnsembleConfig
 from dreamduck.world_model.mdn_rnn.layout import KIND as MDN_RNN
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig as RNNConfig
 from dreamduck.world_model.vae.settings import TrainingConfig as VAEConfig
@@ -51,6 +52,7 @@ DYNAMICS: dict[str, type[RNNConfig] | type[CategoricalConfig]] = {
     MDN_RNN: RNNConfig,
     CATEGORICAL: CategoricalConfig,
 }
+ENSEMBLE_EXAMPLES = "example:\n  dreamduck train-ensemble --series series --weights weights"
 HELD_OUT = {
     "nll": "nats a latent: minus log-likelihood of the next one",
     "reconstruction": "squared error of a latent",
@@ -78,6 +80,23 @@ def train_rnn(argv: Sequence[str] | None = None) -> int | None:
         if name in found:
             value = "nothing to measure it by" if found[name] is None else f"{found[name]:.4f}"
             print(f"held out: {value} {text}")
+    print(f"weights: {settings.weights}")
+    return 0
+
+
+def train_ensemble(argv: Sequence[str] | None = None) -> int | None:
+    """Train an ensemble that tells how uncertain the dynamics are, once these are trained.
+
+    Reads `series/series.npz` and the dynamics in `weights/`, writes `ensemble.weights.h5`
+    with its card there."""
+    settings, _ = _read(argv, train_ensemble.__doc__, ENSEMBLE_EXAMPLES, EnsembleConfig, "train-ensemble")
+    from dreamduck.world_model.train_ensemble import train  # loads TensorFlow
+
+    found = train(settings).card["metrics"]["held_out"]
+    print(
+        f"held out: {found['squared_error']:.4f} of a latent's variance: squared error; "
+        f"{found['uncertainty']:.4f} standard deviations: disagreement of the heads"
+    )
     print(f"weights: {settings.weights}")
     return 0
 

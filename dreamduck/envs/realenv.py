@@ -27,7 +27,7 @@ from dreamduck.world_model import WorldModel
 from dreamduck.world_model.dynamics import Prediction
 from dreamduck.world_model.imagination.noise import Noise
 from dreamduck.world_model.imagination.perception import Perception
-from dreamduck.world_model.imagination.stepper import chance_arrays
+from dreamduck.world_model.imagination.stepper import chance_arrays, check_temperature
 from dreamduck.world_model.model_config import ModelConfig
 
 
@@ -89,7 +89,7 @@ class SeenCars(RoadCars):
         self._noises: list[Noise | None] = [None] * num_envs
         self.prediction: Prediction | None = None
         self.expected = self.perception.z.copy()
-        self.temperature = self.config.model.temperature
+        self.temperature = check_temperature(self.config.model.temperature, self.model.dynamics)
 
     def about(self) -> dict[str, Any]:
         """What a recording of the first car's episode tells of its world."""

@@ -21,7 +21,7 @@ from dreamduck.evaluation.final_evaluation import claim_report
 from dreamduck.evaluation.report import REFERENCE
 from dreamduck.evaluation.scoreboard import TRAINING_MAP, UNSEEN_MAPS, read_entries
 from dreamduck.pipeline.stages import Stage, run_stages
-from dreamduck.search.recipe import TEMPERATURE, RecipeConfig
+from dreamduck.search.recipe import RecipeConfig
 from dreamduck.simulator.base import SIMULATORS
 from dreamduck.world_model.mdn_rnn.layout import TRAINING_STEPS
 
@@ -50,7 +50,7 @@ class ReproduceConfig(RecipeConfig):
     rnn_steps: int = option(
         TRAINING_STEPS, "of the MDN-RNN", low=1, flags=("--memory-steps", "--memory_steps")
     )
-    temperature: float = option(TEMPERATURE, "of the dream", above=0.0)
+    temperature: float | None = option(None, "of the dream; that of a search by default", above=0.0)
     unseen_episodes: int = option(100, "to record on a map that is never seen, to report on", low=2)
     score_episodes: int = option(100, "to score by", low=1)
     score_seconds: float = option(60.0, "of each", unit="s", above=0.0)
