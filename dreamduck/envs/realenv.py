@@ -191,8 +191,13 @@ class RealEnv(SeenCars, SingleEnv):
 
     @property
     def latents(self) -> npt.NDArray[np.float32]:
-        """(Z,) what is seen; whoever writes to it changes what follows."""
+        """(Z,) what is seen; whoever writes to it calls `observe_latents`, and changes what follows."""
         return self.perception.z[0]
+
+    def observe_latents(self) -> None:
+        """Continue as if a frame with these latents were seen."""
+        perception = self.perception
+        perception.state = self.model.dynamics.observe(perception.z, perception.state)
 
     def frame(self) -> Frames:
         """What the camera sees now, (64, 64, 3)."""

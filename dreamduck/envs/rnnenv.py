@@ -174,8 +174,12 @@ class DreamEnv(DreamCars, SingleEnv):
 
     @property
     def latents(self) -> npt.NDArray[np.float32]:
-        """(Z,) what is dreamt; whoever writes to it changes what follows."""
+        """(Z,) what is dreamt; whoever writes to it calls `observe_latents`, and changes what follows."""
         return self.dreams.z[0]
+
+    def observe_latents(self) -> None:
+        """Continue as if a frame with these latents were seen."""
+        self.dreams.state = self.model.dynamics.observe(self.dreams.z, self.dreams.state)
 
     def frame(self) -> Frames:
         """What is dreamt now, (64, 64, 3)."""

@@ -133,6 +133,7 @@ class Session:
         for latent, value in values.items():
             latents[latent] = value
             self.now.changed_latents[latent] = float(latents[latent])
+        self.scene.observe_latents()
         del self.moments[self.at + 1 :]
         self.now.state, self.now.frame = self._here()
         self._unsent = min(self._unsent, self.at)

@@ -109,7 +109,7 @@ def fit(states: States, sizes: EnsembleConfig, config: TrainingConfig) -> Parame
     mean, scale = latent_scale(states.z)
     samples = bootstrap(states.episode, sizes.heads, config.seed)
 
-    @tf.function  # type: ignore[untyped-decorator]
+    @tf.function
     def step(h: Any, z: Any) -> Any:
         with tf.GradientTape() as tape:
             losses = [

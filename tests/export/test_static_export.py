@@ -214,7 +214,7 @@ CHOOSE = """
 import { CategoricalDream } from %(module)s;
 const { about, cases } = JSON.parse(await new Response(process.stdin).text());
 const dream = new CategoricalDream(null, about, {});
-const draw = ({ p, uniform, temperature }) => [[...dream.choose(p, uniform, temperature)], dream.entropy(p)];
+const draw = ({ p, uniform, temperature: t }) => [[...dream.choose(p, uniform, t)], dream.entropy(p)];
 console.log(JSON.stringify(cases.map(draw)));
 """
 

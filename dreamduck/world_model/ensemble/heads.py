@@ -102,7 +102,7 @@ class Ensemble:
         Raises:
             WeightsError: there is none, or it is damaged.
         """
-        sizes = FORMAT.read_card(folder).get("sizes")
+        sizes = FORMAT.read_card(folder).get("sizes") or {}
         try:
             config = from_mapping(EnsembleConfig, sizes)
         except (ConfigError, TypeError) as err:

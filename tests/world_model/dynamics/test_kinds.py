@@ -146,6 +146,19 @@ def test_it_is_dreamt_in(model):
     assert np.isfinite(env.prediction.entropy()[0])
 
 
+def test_latents_that_are_set_change_what_follows(model):
+    env = DreamEnv(model=model, temperature=0.1)
+    env.reset(seed=4)
+    kept = env.get_state()
+    plain = env.step(ACTIONS[0, 0])[0]
+    env.set_state(kept)
+    before = env.dreams.state.c.copy()
+    env.latents[:] = [3.0, -3.0, 3.0, -3.0]
+    env.observe_latents()
+    assert (env.dreams.state.c != before).any()
+    assert (env.step(ACTIONS[0, 0])[0] != plain).any()
+
+
 def test_it_sees_the_road(model):
     model.vae = FakeVAE()
     env = RealEnv(model=model, any_weights=True, next_z=True, debug=False)
