@@ -53,6 +53,7 @@ DYNAMICS: dict[str, type[RNNConfig] | type[CategoricalConfig]] = {
     CATEGORICAL: CategoricalConfig,
 }
 ENSEMBLE_EXAMPLES = "example:\n  dreamduck train-ensemble --series series --weights weights"
+TRAINED = MDN_RNN  # unless a command line says otherwise: the kind that ships
 HELD_OUT = {
     "nll": "nats a latent: minus log-likelihood of the next one",
     "reconstruction": "squared error of a latent",
@@ -69,8 +70,8 @@ def train_rnn(argv: Sequence[str] | None = None) -> int | None:
     (`initial_z.json`), and metrics to `log/`. A run that was stopped goes on where it was when the same
     command is given again."""
     choice = argparse.ArgumentParser(add_help=False)
-    choice.add_argument("--dynamics", default=MDN_RNN)
-    kind = DYNAMICS.get(choice.parse_known_args(argv)[0].dynamics, RNNConfig)
+    choice.add_argument("--dynamics", default=TRAINED)
+    kind = DYNAMICS.get(choice.parse_known_args(argv)[0].dynamics, DYNAMICS[TRAINED])
     settings, command = _read(argv, train_rnn.__doc__, RNN_EXAMPLES, kind, "rnn_train.py", _add_dynamics)
     from dreamduck.world_model.train_rnn import train  # loads TensorFlow
 
@@ -105,8 +106,8 @@ def _add_dynamics(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dynamics",
         choices=tuple(DYNAMICS),
-        default=MDN_RNN,
-        help=f"kind of the dynamics, with settings of its own (default: {MDN_RNN})",
+        default=TRAINED,
+        help=f"kind of the dynamics, with settings of its own (default: {TRAINED})",
     )
 
 
