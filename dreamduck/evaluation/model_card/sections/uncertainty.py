@@ -5,6 +5,7 @@ time after that step, is off by more than a limit. Both are known for dreams und
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -76,18 +77,20 @@ def foretold(doubt: Any, wrong: Any, episode: IntArray, seed: int) -> dict[str, 
     """
     places = np.unique(episode, return_inverse=True)[1]
     rows = [np.flatnonzero(places == e) for e in range(places.max() + 1)] if len(places) else []
+    pairs = (wrong.sum(axis=1) * (~wrong).sum(axis=1)).astype(np.float64)
+    inside = np.array([roc_auc(*window) for window in zip(doubt, wrong, strict=True)])
+    ordered = np.where(pairs > 0, inside, 0.0) * pairs
 
-    def auc(episodes: IntArray, within: bool = False) -> float:
+    def auc(episodes: IntArray) -> float:
         chosen = np.concatenate([rows[e] for e in episodes])
-        scores = doubt[chosen]
-        if within:
-            scores = scores - scores.mean(axis=1, keepdims=True)
-            mixed = wrong[chosen].any(axis=1) & ~wrong[chosen].all(axis=1)
-            chosen, scores = chosen[mixed], scores[mixed]
-        return roc_auc(scores.ravel(), wrong[chosen].ravel())
+        return roc_auc(doubt[chosen].ravel(), wrong[chosen].ravel())
+
+    def within(episodes: IntArray) -> float:
+        chosen = np.concatenate([rows[e] for e in episodes])
+        return float(ordered[chosen].sum() / pairs[chosen].sum()) if pairs[chosen].any() else math.nan
 
     return {
         "auc": bootstrap(auc, len(rows), seed)._asdict(),
-        "auc_within_a_window": bootstrap(lambda e: auc(e, within=True), len(rows), seed)._asdict(),
+        "auc_within_a_window": bootstrap(within, len(rows), seed)._asdict(),
         "wrong": float(wrong.mean()) if wrong.size else None,
     }

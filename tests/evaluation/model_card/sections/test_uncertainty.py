@@ -5,6 +5,7 @@ import pytest
 
 from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.evaluation.model_card.probes.probe import fit_probes
+from dreamduck.evaluation.model_card.sections import uncertainty as section
 from dreamduck.evaluation.model_card.sections.uncertainty import NO_ENSEMBLE, TIMES, foretold, uncertainty
 from dreamduck.world_model import WorldModel
 from tests.evaluation.model_card.helpers import toy_config, toy_data
@@ -35,7 +36,8 @@ class Doubt:
         return np.abs(h).mean(axis=1)
 
 
-def test_the_section(model_folder):
+def test_the_section(model_folder, monkeypatch):
+    monkeypatch.setattr(section, "LIMIT", 0.01)
     model = WorldModel.load(model_folder)
     data, config = toy_data(model, steps=60), toy_config(warmup=5)
     dreams = Dreams(model, 0.5)
