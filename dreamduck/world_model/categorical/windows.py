@@ -54,7 +54,9 @@ def plan(
 def at_rest(
     series: Series, episodes: npt.NDArray[np.int64], spread: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.int64]:
-    """The rows of a series in which a car stands: at first, and where nothing changes without a command.
+    """The rows of a series at which a car stands: an episode's first, and each at which it has come to rest.
+
+    It is at rest where nothing changes after a second without a command.
 
     Args:
         series: the episodes.
@@ -71,7 +73,7 @@ def at_rest(
         idle[REST_STEPS:] = (commands[REST_STEPS:] == commands[: max(0, count + 1 - REST_STEPS)])[:-1]
         change = np.abs(np.diff(series.mu[here], axis=0))
         idle[1:] &= (change <= REST_CHANGE * spread).all(axis=1)
-        found.append(here.start + np.flatnonzero(np.concatenate([[True], idle[1:]])))
+        found.append(here.start + np.flatnonzero(np.concatenate([[True], idle[1:] & ~idle[:-1]])))
     return np.concatenate(found)
 
 

@@ -219,7 +219,7 @@ def resting_series():
 
 def test_where_a_car_is_at_rest():
     found = windows.at_rest(resting_series(), np.array([0, 1]), np.ones(4, np.float32))
-    assert found.tolist() == [0, *range(30, 35), *range(37, 50), 52]
+    assert found.tolist() == [0, 30, 37, 52]
     assert windows.at_rest(resting_series(), np.array([1]), np.ones(4, np.float32)).tolist() == [52]
 
 
