@@ -77,6 +77,9 @@ class Scene:
         """(Z,) the latents of this moment, to be changed in place; empty where there is no world model."""
         return np.zeros(0, np.float32)
 
+    def observe_latents(self) -> None:
+        """Continue as if a frame with the latents were seen, after they were changed."""
+
     def step(self, action: Action, temperature: float) -> Outcome:
         """Take one step.
 

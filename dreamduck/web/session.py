@@ -15,7 +15,6 @@ from dreamduck.envs.base import WorldState
 from dreamduck.web.scenes import Frame, Moment, Outcome, Scene
 from dreamduck.web.share_link import GRID, MAX_LATENT, MAX_STEPS, MAX_TEMPERATURE, Script, on_grid
 from dreamduck.window.policy_switch import CONTROLLER, EXPERT, PERSON, Action
-from dreamduck.world_model.imagination import TEMPERATURE
 
 REPLAY = "replay"  # the recorded steps are shown again
 POLICIES = (PERSON, CONTROLLER, EXPERT, REPLAY)
@@ -29,7 +28,7 @@ class Session:
         temperature: of the dream, at first.
     """
 
-    def __init__(self, scene: Scene, temperature: float = TEMPERATURE) -> None:
+    def __init__(self, scene: Scene, temperature: float = 1.0) -> None:
         self.scene = scene
         self.temperature = temperature
         self.policy = PERSON
@@ -134,6 +133,7 @@ class Session:
         for latent, value in values.items():
             latents[latent] = value
             self.now.changed_latents[latent] = float(latents[latent])
+        self.scene.observe_latents()
         del self.moments[self.at + 1 :]
         self.now.state, self.now.frame = self._here()
         self._unsent = min(self._unsent, self.at)

@@ -76,6 +76,11 @@ class RoadScene(Scene):
         """(Z,) what the model sees."""
         return self.env.latents if isinstance(self.env, RealEnv) else super().latents
 
+    def observe_latents(self) -> None:
+        """See `Scene`."""
+        if isinstance(self.env, RealEnv):
+            self.env.observe_latents()
+
     def step(self, action: Action, temperature: float) -> Outcome:
         """Take one step; the temperature is that of the prediction."""
         if isinstance(self.env, RealEnv):
@@ -120,6 +125,7 @@ class DreamScene(Scene):
                     f"z: expected {len(env.latents)} latents, got {len(start.z)}; other weights made them"
                 )
             env.latents[:] = start.z
+            env.observe_latents()
         policies: Mapping[str, Callable[[], Action]] = {}
         if controller is not None:
             policies = {CONTROLLER: lambda: controller(env.observation)}
@@ -130,6 +136,10 @@ class DreamScene(Scene):
     def latents(self) -> npt.NDArray[np.float32]:
         """(Z,) what is dreamt."""
         return self.env.latents
+
+    def observe_latents(self) -> None:
+        """See `Scene`."""
+        self.env.observe_latents()
 
     def step(self, action: Action, temperature: float) -> Outcome:
         """Dream one step."""

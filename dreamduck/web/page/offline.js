@@ -1,6 +1,9 @@
 // The dream without a server: takes the messages of connection.js, and answers them by dream.js.
 
+import { CategoricalDream } from "./categorical.js";
 import { Dream, Random, control } from "./dream.js";
+
+const KINDS = { "mdn-rnn": Dream, categorical: CategoricalDream };
 
 const element = (id) => document.getElementById(id);
 
@@ -41,7 +44,9 @@ class OfflineDream {
 
   async load() {
     this.arrays = await numbers(this.about.numbers);
-    this.dream = await Dream.load(await runtime(), this.about, await bytes("mdn_rnn"), await bytes("decoder"));
+    const graphs = {};
+    for (const name of this.about.graphs) graphs[name] = await bytes(name);
+    this.dream = await new KINDS[this.about.kind](await runtime(), this.about, graphs).load();
     this.open = true;
     globalThis.dreamduck = this; // for tests, and for the browser's console
     this.on.answer({ type: "hello", ...this.about });
@@ -76,14 +81,14 @@ class OfflineDream {
 
   // ---------------------------------------------------------------- messages, as dreamduck.web.protocol has them
 
-  on_begin({ seed, temperature, policy, run = false }) {
+  async on_begin({ seed, temperature, policy, run = false }) {
     const { z_size, low, high } = this.about;
     const { mu, logvar } = this.arrays;
     const random = new Random(seed);
     const row = Math.floor(random.uniform() * (mu.length / z_size)) * z_size;
     const drawn = (i) => mu[row + i] + Math.exp(logvar[row + i] / 2) * random.normal();
     const z = Float32Array.from({ length: z_size }, (_, i) => Math.max(low[i], Math.min(high[i], drawn(i))));
-    this.moments = [{ ...this.dream.begin(z), action: [0, 0], paid: 0, total: 0, ended: false, changed: [] }];
+    this.moments = [{ ...(await this.dream.begin(z)), action: [0, 0], paid: 0, total: 0, ended: false, changed: [] }];
     Object.assign(this, { at: 0, seed, temperature, action: [0, 0] });
     const policies = this.about.policy ? ["person", "controller"] : ["person"];
     this.policy = this.chosen = policies.includes(policy) ? policy : "person";
@@ -128,11 +133,11 @@ class OfflineDream {
     this.at = Math.max(0, Math.min(step, this.moments.length - 1));
   }
 
-  on_latent({ latent, value }) {
+  async on_latent({ latent, value }) {
     this.moments.length = this.at + 1;
     const z = Float32Array.from(this.now.z);
     z[latent] = value;
-    this.moments[this.at] = { ...this.now, z, changed: [...this.now.changed, latent] };
+    this.moments[this.at] = await this.dream.observe({ ...this.now, z, changed: [...this.now.changed, latent] });
   }
 
   async on_check() {
@@ -179,7 +184,7 @@ class OfflineDream {
 
   async advance() {
     const random = new Random(this.seed, this.at + 1);
-    const noise = random.noise(this.about.z_size);
+    const noise = random.noise(this.about);
     const action = this.next();
     const moment = await this.dream.step(this.now, action, noise, this.temperature);
     const ended = (this.temperature > 0 ? random.uniform() : 0.5) < moment.end; // at 0 the likelier of the two
