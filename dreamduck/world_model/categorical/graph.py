@@ -49,6 +49,7 @@ def run(
     priors: PriorSteps,
     weights: PathWeights,
     config: CategoricalConfig,
+    precision: str,
 ) -> Path:
     """Follow T frames from a state of zeros; float32.
 
@@ -62,13 +63,23 @@ def run(
         priors: the draws of the prior.
         weights: tensors.
         config: the sizes.
+        precision: of products.
     """
 
     @tf.custom_gradient
     def path(latent: Tensor, action: Tensor, *weights: Tensor) -> Any:
-        return _path(latent, action, uniform, priors, PathWeights(*weights), config)
+        named = zip(PathWeights._fields, weights, strict=True)
+        cast = PathWeights(*(w if name.endswith("bias") else tf.cast(w, precision) for name, w in named))
+        return _path(latent, action, uniform, priors, cast, config)
 
     return Path(*path(latent, action, *map(tf.convert_to_tensor, weights)))
+
+
+def product(x: Tensor, kernel: Tensor) -> Tensor:
+    """x (..., in) by a kernel (in, out), multiplied in the precision of the kernel; float32."""
+    flat = tf.cast(tf.reshape(x, (-1, kernel.shape[0])), kernel.dtype)
+    found = tf.cast(tf.matmul(flat, kernel), tf.float32)
+    return tf.reshape(found, tf.concat([tf.shape(x)[:-1], kernel.shape[1:]], 0))
 
 
 class _Kept(NamedTuple):
@@ -98,15 +109,15 @@ def _path(
         return equations.draw(tf, equations.probabilities(tf, logits, config), uniform)
 
     def forward(t: Tensor, h: Tensor, kept: Any) -> tuple[Any, ...]:
-        of_state = tf.matmul(h, joint)
+        of_state = product(h, joint)
         hidden = latent[t] + of_state[:, :units]
-        logits = tf.matmul(equations.silu(tf, hidden), weights.posterior) + weights.posterior_bias
+        logits = product(equations.silu(tf, hidden), weights.posterior) + weights.posterior_bias
         used = s = draw(logits, uniform[t])
         if rows:
             own = draw(equations.prior(tf, priors.layers, h[:rows]), priors.uniform[t])
             used = tf.concat([tf.where(priors.use[t][:, None], own, s[:rows]), s[rows:]], 0)
-        inputs = tf.matmul(used, weights.core_input) + action[t]
-        of_input = tf.matmul(equations.silu(tf, inputs), weights.core) + weights.core_bias[0]
+        inputs = product(used, weights.core_input) + action[t]
+        of_input = product(equations.silu(tf, inputs), weights.core) + weights.core_bias[0]
         of_state = of_state[:, units:] + weights.core_bias[1]
         keep, reset, candidate = equations.gates(tf, of_input, of_state)
         opened = tf.concat([keep, reset, candidate, of_state[:, 2 * config.hidden_size :]], 1)
@@ -140,28 +151,32 @@ def _gradient(
         d_keep = d_after * (kept.h[t] - candidate) * keep * (1 - keep)
         d_reset = d_candidate * of_state * reset * (1 - reset)
         d_of_input = tf.concat([d_keep, d_reset, d_candidate], 1)
-        d_inputs = tf.matmul(d_of_input, core_back) * _slope(kept.inputs[t])
-        d_used = tf.matmul(d_inputs, core_input_back)
+        d_inputs = product(d_of_input, core_back) * _slope(kept.inputs[t])
+        d_used = product(d_inputs, core_input_back)
         if rows:
             real = tf.where(prior_used[t][:, None], tf.zeros_like(d_used[:rows]), d_used[:rows])
             d_used = tf.concat([real, d_used[rows:]], 0)
         d_logits = d.logits[t] + _straight_through(kept.logits[t], d.s[t] + d_used, config)
-        d_hidden = tf.matmul(d_logits, posterior_back) * _slope(kept.hidden[t])
+        d_hidden = product(d_logits, posterior_back) * _slope(kept.hidden[t])
         d_joint = tf.concat([d_hidden, d_keep, d_reset, d_candidate * reset], 1)
-        d_before = d.h[t] + d_after * keep + tf.matmul(d_joint, joint_back)
+        d_before = d.h[t] + d_after * keep + product(d_joint, joint_back)
         now = (d_joint, d_logits, d_inputs, d_of_input)
         return t - 1, d_before, tuple(row.write(t, part) for row, part in zip(found, now, strict=True))
 
     start = (steps - 1, tf.zeros_like(kept.h[0]), _arrays(4, steps))
     *_, arrays = tf.while_loop(lambda t, *_: t >= 0, backward, start, parallel_iterations=1)
     d_joint, d_logits, d_inputs, d_of_input = (row.stack() for row in arrays)
-    by_joint = _over_all_steps(kept.h, d_joint)
+
+    def over_all_steps(inputs: Tensor, d: Tensor) -> Tensor:
+        return _over_all_steps(inputs, d, joint.dtype)
+
+    by_joint = over_all_steps(kept.h, d_joint)
     by_weights = PathWeights(
         by_joint[:, :units],
-        _over_all_steps(equations.silu(tf, kept.hidden), d_logits),
+        over_all_steps(equations.silu(tf, kept.hidden), d_logits),
         tf.reduce_sum(d_logits, (0, 1)),
-        _over_all_steps(kept.used, d_inputs),
-        _over_all_steps(equations.silu(tf, kept.inputs), d_of_input),
+        over_all_steps(kept.used, d_inputs),
+        over_all_steps(equations.silu(tf, kept.inputs), d_of_input),
         by_joint[:, units:],
         tf.stack([tf.reduce_sum(d_of_input, (0, 1)), tf.reduce_sum(d_joint[:, :, units:], (0, 1))]),
     )
@@ -186,7 +201,7 @@ def _straight_through(logits: Tensor, d: Tensor, config: CategoricalConfig) -> T
     return tf.reshape((1 - equations.UNIFORM_MIX) * spread, tf.shape(logits))
 
 
-def _over_all_steps(inputs: Tensor, d: Tensor) -> Tensor:
+def _over_all_steps(inputs: Tensor, d: Tensor, precision: Any) -> Tensor:
     """The gradient by a kernel, of all steps at once."""
-    flat = (tf.reshape(part, (-1, part.shape[-1])) for part in (inputs, d))
-    return tf.matmul(*flat, transpose_a=True)
+    flat = (tf.cast(tf.reshape(part, (-1, part.shape[-1])), precision) for part in (inputs, d))
+    return tf.cast(tf.matmul(*flat, transpose_a=True), tf.float32)

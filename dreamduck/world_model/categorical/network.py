@@ -18,13 +18,14 @@ class CategoricalNetwork(Network):
 
     Args:
         config: the sizes.
+        precision: of products; all else is float32.
     """
 
     weights_format = FORMAT
 
-    def __init__(self, config: CategoricalConfig, **kwargs: Any) -> None:
+    def __init__(self, config: CategoricalConfig, precision: str = FLOAT, **kwargs: Any) -> None:
         super().__init__(**{"dtype": FLOAT, **kwargs})
-        self.sizes = config
+        self.sizes, self.precision = config, precision
         self.core = keras.layers.GRU(config.hidden_size, dtype=FLOAT, name="core")
         self.core.build((None, None, config.units))
         for name, (inputs, outputs) in dense_sizes(config).items():
@@ -36,10 +37,19 @@ class CategoricalNetwork(Network):
     def dense(self) -> equations.Layers:
         """The layers as the equations take them."""
         kernel, recurrent, bias = self.core.weights
-        found: dict[str, Any] = {name: getattr(self, name) for name in dense_sizes(self.sizes)}
-        found["core"] = lambda x: tf.matmul(x, kernel) + bias[0]
-        found["core_state"] = lambda x: tf.matmul(x, recurrent) + bias[1]
-        return found
+        layers = {name: getattr(self, name) for name in dense_sizes(self.sizes)}
+        found = {name: self._affine(layer.kernel, layer.bias) for name, layer in layers.items()}
+        return {
+            **found,
+            "core": self._affine(kernel, bias[0]),
+            "core_state": self._affine(recurrent, bias[1]),
+        }
+
+    def _affine(self, kernel: Any, bias: Any) -> Callable[[Tensor], Tensor]:
+        """A dense layer as a function of what its variables hold now."""
+        kernel = tf.cast(tf.convert_to_tensor(kernel), self.precision)
+        bias = 0.0 if bias is None else tf.convert_to_tensor(bias)
+        return lambda x: graph.product(x, kernel) + bias
 
     def follow(
         self, seen: Tensor, action: Tensor, uniform: Tensor, prior_use: Tensor, prior_uniform: Tensor
@@ -65,13 +75,9 @@ class CategoricalNetwork(Network):
             recurrent,
             bias,
         )
-        added = tf.matmul(action, into.kernel[cell:]) + into.bias
-        constant = {layer.name: _constant(layer) for layer in (self.prior_hidden, self.prior)}
+        dense = self.dense()
+        added = self._affine(into.kernel[cell:], into.bias)(action)
+        constant = {name: dense[name] for name in ("prior_hidden", "prior")}
         priors = graph.PriorSteps(constant, prior_use, prior_uniform)
-        return graph.run(self.posterior_latent(seen), added, uniform, priors, weights, self.sizes)
-
-
-def _constant(layer: Any) -> Callable[[Tensor], Tensor]:
-    """A dense layer as a function of what its variables hold now."""
-    kernel, bias = tf.convert_to_tensor(layer.kernel), tf.convert_to_tensor(layer.bias)
-    return lambda x: tf.matmul(x, kernel) + bias
+        latent = dense["posterior_latent"](seen)
+        return graph.run(latent, added, uniform, priors, weights, self.sizes, self.precision)

@@ -8,6 +8,7 @@ import dataclasses
 from typing import Any
 
 from dreamduck.common.config import check, option
+from dreamduck.common.precision import PRECISION_HELP, PRECISIONS, SINGLE
 from dreamduck.world_model.categorical.layout import CategoricalConfig
 
 
@@ -46,6 +47,7 @@ class TrainingConfig:
     variables: int = option(32, "categorical variables", low=1, high=1024)
     classes: int = option(16, "classes of each variable", low=2, high=1024)
     units: int = option(512, "units of the layers between", low=2, high=8192)
+    precision: str = option(SINGLE, PRECISION_HELP, choices=PRECISIONS)
     seed: int = option(0, "decides first weights, windows and noise", low=0)
     limit: int | None = option(None, "use only so many episodes", low=1)
     evaluate_every: int = option(200, "steps between looks at the held-out episodes", low=1)

@@ -68,7 +68,7 @@ class Trainer(trainer.Trainer):
         self, config: TrainingConfig, sizes: CategoricalConfig, scale: RewardScale, spread: FloatArray
     ) -> None:
         self.config, self.sizes, self.scale, self.spread = config, sizes, scale, spread
-        model = CategoricalNetwork(sizes)
+        model = CategoricalNetwork(sizes, config.precision)
         model.set_parameters(initial_parameters(sizes, config.seed))
         super().__init__(model, config.learning_rate)
         moving = round(config.prior_rows * config.batch_size)
