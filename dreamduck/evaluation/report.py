@@ -11,7 +11,7 @@ from dreamduck.common import seeding
 from dreamduck.common.plot import figure
 from dreamduck.common.storage import PathLike, replacing
 from dreamduck.evaluation.episode_stats import as_measures
-from dreamduck.evaluation.metrics import summarize
+from dreamduck.evaluation.metrics import PERCENTILES, RESAMPLES, summarize
 from dreamduck.simulator.maps.parser import load_map
 
 MEASURES = {  # heading of the column, by the measure's name
@@ -23,7 +23,6 @@ MEASURES = {  # heading of the column, by the measure's name
 }
 COSTS = ("steps in the simulator", "steps in the dream", "minutes")
 REFERENCE = "pure pursuit"
-RESAMPLES = 2000
 
 
 def summarize_episodes(episodes: list[dict[str, Any]], seed: int = 0) -> dict[str, Any]:
@@ -49,7 +48,7 @@ def share(values: Iterable[bool], seed: int = 0) -> list[float]:
     """The share of true values with its 95% bootstrap interval: [share, low, high]."""
     array = np.array(list(values), dtype=np.float64)
     chosen = seeding.generator(seed, 1).integers(0, len(array), size=(RESAMPLES, len(array)))
-    low, high = np.percentile(array[chosen].mean(axis=1), [2.5, 97.5])
+    low, high = np.percentile(array[chosen].mean(axis=1), PERCENTILES)
     return [round(float(array.mean()), 4), round(float(low), 4), round(float(high), 4)]
 
 
