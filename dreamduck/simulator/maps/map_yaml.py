@@ -58,6 +58,7 @@ def _check(text: str) -> None:
             sizes[anchor] = count - before
         if not isinstance(event, yaml.NodeEvent):
             continue
+        assert event.start_mark is not None
         line = f"line {event.start_mark.line + 1}"
         if isinstance(event, yaml.AliasEvent):
             if event.anchor in (anchor for anchor, _ in opened):

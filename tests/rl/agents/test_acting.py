@@ -1,4 +1,4 @@
-"""Agents from their files at the wheel, and as rows of the scoreboard."""
+"""Agents from their files as policies, and as entries of the scoreboard."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def test_training_cost_is_added_to_older_entries(road, tmp_path, monkeypatch):
 
 
 def test_training_cost_includes_the_world_model(dream, tmp_path):
-    row = Entry("dreamer", "agent", str(dream))
+    row = Entry("agent of the dream", "agent", str(dream))
     assert "model" not in (training_budget(row, tmp_path) or {})
     (tmp_path / "vae.json").write_text('{"seconds": 60, "data": {"frames": 1000}}')
     (tmp_path / "rnn.json").write_text('{"seconds": 120}')

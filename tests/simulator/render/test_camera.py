@@ -89,7 +89,7 @@ def test_no_cars_no_frames(camera):
     assert render(camera, np.zeros((0, 3))).shape == (0, 64, 64, 3)
 
 
-def test_drawing_goes_on_after_a_fork(town):
+def test_drawing_works_after_a_fork(town):
     camera = Camera(town, 64, 64, threads=2)
     poses = road_poses(town, 4)
     before = render(camera, poses)
