@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dreamduck.common import seeding
-from dreamduck.common.config import check, option
+from dreamduck.common.config import changed, check, option
 from dreamduck.common.errors import CheckpointError, ConfigError
 from dreamduck.common.processes.threads import cores
 from dreamduck.common.readers import in_words, read_json
@@ -187,14 +187,9 @@ def cached(path: Path, key: Mapping[str, Any], table: Table) -> dict[str, Any] |
     then, now = found.get("settings"), json.loads(json.dumps(key))
     if not isinstance(then, dict):
         raise CheckpointError(f"{path}: expected a row with its settings; {REMEDY}")
-    changed = [
-        f"{name} (then {then.get(name)}, now {now.get(name)})"
-        for name in sorted({*then, *now})
-        if then.get(name) != now.get(name)
-    ]
-    if changed:
+    if different := changed(then, now):
         raise CheckpointError(
-            f"{path}: expected a row of these settings, but changed were {', '.join(changed)}; "
+            f"{path}: expected a row of these settings, but changed were {different}; "
             f"choose another --out, or {REMEDY}"
         )
     return found

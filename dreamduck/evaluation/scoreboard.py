@@ -26,6 +26,7 @@ from dreamduck.common.processes import mpi
 from dreamduck.common.processes.threads import cores
 from dreamduck.common.readers import in_words, read_text
 from dreamduck.common.storage import claim, read_json, write_json
+from dreamduck.controllers.evaluator import blocks
 from dreamduck.controllers.factory import (
     WorldConfig,
     add_strict,
@@ -156,14 +157,11 @@ class Scoreboard:
         """The rounds of cars that make up one measurement; the last is filled up."""
         cars = self.settings.cars or (50 if simulator == "native" else cores())
         cars = min(cars, self.settings.episodes)
-        count = self.settings.episodes
-        tasks = []
-        for at in range(0, count, cars):
-            numbers = [min(at + car, count - 1) for car in range(cars)]
-            # The map is no part of a seed's place: it is its own randomness already.
-            seeds = tuple(seeding.derive(self.settings.seed, number) for number in numbers)
-            tasks.append(Round(row, simulator, map_name, seeds))
-        return tasks
+        # The map is no part of a seed's place: it is its own randomness already.
+        return [
+            Round(row, simulator, map_name, tuple(seeding.derive(self.settings.seed, n) for n in numbers))
+            for numbers in blocks(self.settings.episodes, cars)
+        ]
 
 
 def read_entries(path: Path) -> list[dict[str, Any]]:
