@@ -20,12 +20,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from dreamduck.common.command_line import USAGE, explain
 from dreamduck.common.errors import ConfigError, DependencyError, DreamDuckError
+from dreamduck.common.processes.launcher import end_run
 from dreamduck.common.processes.threads import cores
 
 T = TypeVar("T")
@@ -34,7 +34,6 @@ T = TypeVar("T")
 SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_SIZE")
 LOCAL_RANK_VARIABLES = ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_RANK")
 LOCAL_SIZE_VARIABLES = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "MV2_COMM_WORLD_LOCAL_SIZE")
-LAUNCHERS = ("hydra", "mpiexec", "mpirun", "orted", "orterun", "prted", "prterun")  # names begin so
 POLL = 0.001  # [s]; a rank that waits must not take the core of one that works
 HEARTBEAT = 1.0  # [s] between two
 RANK_TIMEOUT, SHORTEST_TIMEOUT = 30.0, 10.0  # [s]
@@ -300,41 +299,6 @@ def team(timeout: float = RANK_TIMEOUT) -> Team:
     except (ImportError, RuntimeError) as err:  # mpi4py raises RuntimeError without a library
         raise DependencyError(f"MPI cannot be used ({err}); try: pip install mpi4py mpich") from err
     return MPITeam(MPI, timeout)
-
-
-def end_run() -> None:
-    """End the launcher above this rank, all processes that it started on this host, and this one.
-
-    The launcher cannot be asked: it waits for the host that is lost."""
-    parents = _parents()
-    top, above = 0, parents.get(os.getpid(), 0)
-    while _name(above).startswith(LAUNCHERS):
-        top, above = above, parents.get(above, 0)
-    doomed = [top] if top else []
-    for pid in doomed:
-        doomed += [child for child, parent in parents.items() if parent == pid]
-    for pid in doomed:
-        if pid != os.getpid():
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-    os._exit(1)
-
-
-def _parents() -> dict[int, int]:
-    """The parent of every process, by its number."""
-    found = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            # The name stands in brackets and may hold anything; the parent comes two words behind it.
-            found[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-    return found
-
-
-def _name(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
 
 
 def _say(text: str) -> None:
