@@ -18,10 +18,10 @@ def end_run() -> None:
     top, above = 0, known.get(os.getpid(), 0)
     while _name(above).startswith(LAUNCHERS):
         top, above = above, known.get(above, 0)
-    doomed = [top] if top else []
-    for pid in doomed:
-        doomed += [child for child, parent in known.items() if parent == pid]
-    for pid in doomed:
+    ended = [top] if top else []
+    for pid in ended:
+        ended += [child for child, parent in known.items() if parent == pid]
+    for pid in ended:
         if pid != os.getpid():
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)
