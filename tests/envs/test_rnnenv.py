@@ -20,13 +20,13 @@ from dreamduck.envs.realenv import RealEnv, RealVectorEnv
 from dreamduck.envs.rnnenv import DreamEnv, DreamVectorEnv
 from dreamduck.world_model.dynamics import InitialZ
 from dreamduck.world_model.dynamics.start_states import write_initial
-from dreamduck.world_model.legacy.rnn_json import write_legacy
 from dreamduck.world_model.mdn_rnn import MDNRNNConfig
 from dreamduck.world_model.model_config import ModelConfig
 from dreamduck.world_model.vae.files import save as write_vision
 from dreamduck.world_model.vae.layout import initial_parameters
 from tests.envs.conformance import Conformance
 from tests.envs.models import OBSERVATION, actions, drive, write_model
+from tests.world_model.legacy_files import write_rnn
 from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_memory
 
 assert dreamduck.__version__
@@ -188,7 +188,7 @@ def write_2019(folder, ends=False, z_size=4, mixtures=5):
     """A memory as the code of 2019 left it, with first latents."""
     sizes = MDNRNNConfig(z_size, 2, 24, mixtures)
     folder.mkdir()
-    write_legacy(folder / "rnn.json", random_parameters(sizes), sizes, ends=ends)
+    write_rnn(folder / "rnn.json", random_parameters(sizes), sizes, ends=ends)
     mu = np.random.default_rng(0).standard_normal((5, z_size)).astype(np.float32)
     write_initial(folder / "initial_z.json", InitialZ(mu, np.full_like(mu, -4.0)))
     return folder
