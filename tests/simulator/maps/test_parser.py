@@ -56,10 +56,8 @@ def test_a_map_without_a_road_is_refused():
 def test_what_is_on_the_maps():
     dyn = load_map("loop_dyn_duckiebots")
     assert [thing.behaviour for thing in dyn.objects].count(DUCKIEBOT) == 1
-    assert dyn.moving_objects == [7]
     assert [load_map("loop_pedestrians").objects[k].behaviour for k in (6, 7)] == [DUCKIE, DUCKIE]
     assert load_map("4way").objects[0].behaviour == TRAFFICLIGHT
-    assert load_map("4way").traffic_lights == [0]
     robotarium = load_map("robotarium1")
     assert all(thing.kind != "floor_tag" for thing in robotarium.objects)
     assert all(thing.texture is not None for thing in robotarium.objects if thing.kind.startswith("sign"))

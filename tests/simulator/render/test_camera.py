@@ -23,7 +23,7 @@ def road_poses(town, count, seed=0):
 
 def at_start(town, count):
     """Where moving objects begin, and traffic lights that show their first pattern."""
-    places = [(*town.objects[k].pos, town.objects[k].angle) for k in town.moving_objects]
+    places = [(*thing.pos, thing.angle) for thing in town.objects if thing.moving]
     moving = np.tile(np.array(places, dtype=np.float64).reshape(-1, 4), (count, 1, 1))
     lights = sum(thing.kind == "trafficlight" for thing in town.objects)
     return moving, np.zeros((count, lights), dtype=np.int8)
