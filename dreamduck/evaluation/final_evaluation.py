@@ -27,7 +27,7 @@ from dreamduck.controllers.factory import (
 )
 from dreamduck.controllers.policy import Controller
 from dreamduck.evaluation.episode_stats import EpisodeStatsCallback
-from dreamduck.evaluation.report import summarize_episodes
+from dreamduck.evaluation.report import interval, summarize_episodes
 
 Table = Callable[[list[dict[str, Any]]], str]
 
@@ -142,7 +142,7 @@ def dream_and_road(row: Mapping[str, Any]) -> str:
     return (
         f"{dream['mean']:.2f} ± {dream['std']:.2f} | "
         f"{road['return'][0]:.2f} ± {road['return'][1]:.2f} | {100 * road['alive'][0]:.0f}% | "
-        f"{road['distance'][0]:.2f} ({road['distance'][1]:.2f} to {road['distance'][2]:.2f}) |"
+        f"{interval(road['distance'])} |"
     )
 
 

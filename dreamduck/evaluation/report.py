@@ -9,7 +9,7 @@ import numpy as np
 
 from dreamduck.common import seeding
 from dreamduck.common.plot import figure
-from dreamduck.common.storage import PathLike, replacing
+from dreamduck.common.storage import PathLike
 from dreamduck.evaluation.episode_stats import as_measures
 from dreamduck.evaluation.metrics import PERCENTILES, RESAMPLES, summarize
 from dreamduck.simulator.maps.parser import load_map
@@ -92,12 +92,6 @@ def table(entries: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def write_table(path: PathLike, entries: Sequence[dict[str, Any]]) -> None:
-    """Write the board as Markdown."""
-    with replacing(path) as temporary:
-        temporary.write_text(table(entries), encoding="utf-8")
-
-
 def draw_paths(path: PathLike, entries: Sequence[dict[str, Any]]) -> None:
     """Draw the paths driven, seen from above: a row for each map, a column for each policy."""
     if not entries:
@@ -145,10 +139,10 @@ def _cells(entry: dict[str, Any], reference: float) -> list[str]:
     distance = summary["distance"][0]
     return [
         entry["key"]["row"],
-        _percent(summary["alive"]),
+        percent(summary["alive"]),
         f"{100 * distance / reference:.0f}%" if reference > 0 else "",
-        _percent(summary["collisions"]),
-        *(_interval(summary[name]) for name in MEASURES),
+        percent(summary["collisions"]),
+        *(interval(summary[name]) for name in MEASURES),
     ]
 
 
@@ -161,12 +155,14 @@ def _costs(entry: dict[str, Any]) -> list[str]:
     return [f"{steps:,}", f"{cost['dream_steps']:,}", f"{cost['minutes'] + model['minutes']:.0f}"]
 
 
-def _percent(values: Sequence[float]) -> str:
+def percent(values: Sequence[float]) -> str:
+    """A share with its interval, [share, low, high], in percent."""
     middle, low, high = (100 * value for value in values)
     return f"{middle:.0f}% ({low:.0f} to {high:.0f})"
 
 
-def _interval(values: Sequence[float]) -> str:
+def interval(values: Sequence[float]) -> str:
+    """A figure with its interval, [figure, low, high]."""
     return f"{values[0]:.2f} ({values[1]:.2f} to {values[2]:.2f})"
 
 

@@ -24,7 +24,7 @@ from dreamduck.common.errors import ConfigError
 from dreamduck.common.processes import mpi
 from dreamduck.common.processes.threads import cores
 from dreamduck.common.readers import in_words
-from dreamduck.common.storage import read_json, write_json
+from dreamduck.common.storage import read_json, write_json, write_text
 from dreamduck.controllers.evaluator import blocks
 from dreamduck.controllers.factory import (
     WorldConfig,
@@ -147,7 +147,7 @@ class Scoreboard:
     def write(self) -> None:
         """Write the raw figures, the table and the figure."""
         write_json(self.path, {"entries": self.entries}, indent=None)
-        report.write_table(self.folder / "scores.md", self.entries)
+        write_text(self.folder / "scores.md", report.table(self.entries))
         report.draw_paths(self.folder / "paths.png", self.entries)
 
     def rounds(self, row: Entry, simulator: str, map_name: str) -> list[Round]:
