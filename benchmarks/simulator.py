@@ -219,7 +219,7 @@ def bounds(map_name: str, rounds: int, width: int = 64, height: int = 64) -> dic
     pixels = width * height
     rng = np.random.default_rng(0)
     texels = rng.integers(0, 2**24, size=512 * 512 * 6, dtype=np.uint32)
-    # Rows of a slanted picture: neighbours in a row are neighbours in the texture, rows are not.
+    # Rows of a slanted image: neighbours in a row are neighbours in the texture, rows are not.
     rows = rng.integers(0, 512 * 512 * 5, size=height)[:, None]
     places = (rows + (np.arange(width) * 3 % 512)[None]).astype(np.int32).ravel()
     fetched, blended = np.empty(pixels, dtype=np.uint32), np.empty(pixels, dtype=np.uint32)

@@ -1,4 +1,4 @@
-"""Make the pictures of README and docs again, from the running system with the weights that ship.
+"""Make the images of README and docs again, from the running system with the weights that ship.
 
     python scripts/media.py [--controller FILE] [--map-name loop_empty] [--seed 0]
 
@@ -43,7 +43,7 @@ MEDIA = ROOT / "media"
 SIDE = 128  # pixels of a panel
 STEPS = 70
 COLORS = 128  # of a GIF: with more, or with dithering, it is larger than 1 MB
-MOMENT = 30  # the step of the pictures of the three worlds
+MOMENT = 30  # the step of the images of the three worlds
 START_ANGLE = 4.0  # [degrees]; the car starts along the lane
 WARM_UP = 10  # real frames before a dream takes over
 FPS = 10
@@ -125,7 +125,7 @@ def worlds(seen: list[Frames], dreamt: list[Frames]) -> Frames:
 
 
 def main() -> None:
-    """Make every picture."""
+    """Make every image."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

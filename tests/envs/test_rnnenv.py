@@ -40,7 +40,7 @@ def folder(tmp_path):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """With a VAE, to draw pictures."""
+    """With a VAE, to draw images."""
     return write_model(tmp_path_factory.mktemp("whole"), vae=True)
 
 
@@ -202,7 +202,7 @@ def test_a_batch_is_not_drawn_before_each_dream_has_begun(whole):
     with pytest.raises(ResetNeeded, match=r"environments \[1\] before render"):
         envs.render()
     envs.reset(seed=0, options={"reset_mask": np.array([False, True, False])})
-    assert [picture.shape for picture in envs.render() or ()] == [(480, 640, 3)] * 3
+    assert [image.shape for image in envs.render() or ()] == [(480, 640, 3)] * 3
 
 
 def test_a_memory_of_2019_says_what_it_lacks(tmp_path, caplog, monkeypatch):

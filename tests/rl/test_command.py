@@ -620,7 +620,7 @@ class Window:
         self.shown = 0
         self.closed = False
 
-    def show(self, picture: Any, lines: Any = (), fps: Any = None) -> Keys:
+    def show(self, image: Any, lines: Any = (), fps: Any = None) -> Keys:
         self.shown += 1
         self.closed = self.shown == 4 and self.how == "closed"
         pressed = ("ESCAPE",) if self.shown == 4 and self.how == "escape" else ()

@@ -82,7 +82,7 @@ EFFECTS: dict[str, Effect] = {
     "env": ({"env": f"{TOYS}:DotPair-v0"}, lambda a, b: b.card["env"] == "DotPair-v0"),
     "env_type": ({"env_type": "mujoco"}, lambda a, b: b.plan["normalize_returns"]),
     "env_kwargs": (
-        {"env_kwargs": json.dumps({"pictures": True}), "network": "cnn_small"},
+        {"env_kwargs": json.dumps({"images": True}), "network": "cnn_small"},
         lambda a, b: b.card["observation_space"]["shape"] == [64, 64, 3],
     ),
     "extra_import": (
