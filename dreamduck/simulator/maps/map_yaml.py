@@ -14,11 +14,15 @@ from yaml.resolver import Resolver
 from dreamduck.common.errors import MapError
 from dreamduck.simulator.maps.assets import read_file
 
+try:  # ten times faster, where libyaml is there
+    from yaml import CSafeLoader as SafeLoader
+except ImportError:
+    from yaml import SafeLoader  # type: ignore[assignment]
+
 # Duckietown's largest map has 36,000 bytes, 4,300 elements and a depth of 6; one of 10,000 tiles and 2,000
 # objects, the largest that is accepted, stays below these too.
 MAX_BYTES, MAX_ELEMENTS, MAX_DEPTH = 1_000_000, 100_000, 20
 MAX_NUMBER = 100  # characters of a number
-LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times faster where libyaml is there
 STRING = "tag:yaml.org,2002:str"
 
 
@@ -35,7 +39,7 @@ def read_yaml(path: Path) -> Any:
     try:
         text = read_file(path, MAX_BYTES).decode("utf-8")
         _check(text)
-        return yaml.load(text, LOADER)
+        return yaml.load(text, Loader=SafeLoader)
     except MapError:
         raise
     except (ValueError, LookupError, ArithmeticError, TypeError, yaml.YAMLError) as err:
@@ -52,7 +56,7 @@ def _check(text: str) -> None:
     count = 0
     opened: list[tuple[str | None, int]] = []  # lists and mappings: anchor, and the count before
     sizes: dict[str | None, int] = {}
-    for event in yaml.parse(text, LOADER):
+    for event in yaml.parse(text, Loader=SafeLoader):
         if isinstance(event, yaml.CollectionEndEvent):
             anchor, before = opened.pop()
             sizes[anchor] = count - before
