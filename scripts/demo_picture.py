@@ -1,4 +1,4 @@
-"""The demo's image and report: its own world model beside the one that ships, on recorded episodes.
+"""The demo's picture and report: its own world model beside the one that ships, on recorded episodes.
 
 Called by demo.py with its folder: reads `records/` and `weights/`, writes `demo.png` and `report.json`,
 and prints how good both models are. Each model sees the first frames of episodes that the demo held out
@@ -24,7 +24,7 @@ from dreamduck.world_model.imagination import TEMPERATURE
 from dreamduck.world_model.vae.reconstruction import psnr
 
 COLUMNS = 8
-EVERY = 5  # steps between two images
+EVERY = 5  # steps between two pictures
 SHOWN = 10  # real frames before the dream
 STEPS = COLUMNS * EVERY  # of the dream; four seconds
 EPISODES = 12
@@ -33,7 +33,7 @@ LEAST, MOST = 0.5, 2.0  # of the contrast and the sharpness of decoded frames, t
 Frames = npt.NDArray[np.uint8]
 
 
-class Comparison(NamedTuple):
+class Look(NamedTuple):
     """What a world model makes of one episode, STEPS frames each."""
 
     real: Frames
@@ -47,7 +47,7 @@ def contrast(frames: Frames) -> float:
     return float(gray(frames).std(axis=(1, 2)).mean())
 
 
-def compare(weights: Path, episodes: list[Episode]) -> list[Comparison]:
+def look(weights: Path, episodes: list[Episode]) -> list[Look]:
     """Let a world model see and dream."""
     dreams = Dreams(WorldModel.load(weights), TEMPERATURE)
     z = np.stack([dreams.model.encode(episode.obs[: SHOWN + STEPS]) for episode in episodes])
@@ -56,12 +56,12 @@ def compare(weights: Path, episodes: list[Episode]) -> list[Comparison]:
     last = np.repeat(z[:, SHOWN - 1 : SHOWN], STEPS, axis=1)
     decoded = zip(*(dreams.decode(part) for part in (z[:, SHOWN:], dreamt, last)), strict=True)
     return [
-        Comparison(episode.obs[SHOWN : SHOWN + STEPS], *parts)
+        Look(episode.obs[SHOWN : SHOWN + STEPS], *parts)
         for episode, parts in zip(episodes, decoded, strict=True)
     ]
 
 
-def measure(compared: list[Comparison]) -> dict[str, float]:
+def measure(looks: list[Look]) -> dict[str, float]:
     """How good a world model is.
 
     Returns:
@@ -69,7 +69,7 @@ def measure(compared: list[Comparison]) -> dict[str, float]:
             was shown, each against the real frames [dB].
         contrast, sharpness: of the dream, as a share of those of the decoded frames.
     """
-    real, decoded, dreamt, last = (np.concatenate(parts) for parts in zip(*compared, strict=True))
+    real, decoded, dreamt, last = (np.concatenate(parts) for parts in zip(*looks, strict=True))
     return {
         "decoded_psnr": round(psnr(real, decoded), 2),
         "dream_psnr": round(psnr(real, dreamt), 2),
@@ -109,7 +109,7 @@ def choose(records: Path) -> list[Episode]:
 
 
 def draw(path: Path, rows: dict[str, Frames]) -> None:
-    """Write the image: a row each, EVERY steps between two columns."""
+    """Write the picture: a row each, EVERY steps between two columns."""
     with figure(path, 1.3 * COLUMNS + 1, 1.35 * len(rows), dpi=90) as drawn:
         axes = drawn.subplots(len(rows), COLUMNS)
         for line, (name, frames) in zip(axes, rows.items(), strict=True):
@@ -124,13 +124,13 @@ def draw(path: Path, rows: dict[str, Frames]) -> None:
 def main(folder: Path) -> None:
     """Draw `demo.png`, write `report.json`, print what it says."""
     episodes = choose(folder / "records")
-    compared = {"demo": compare(folder / "weights", episodes), "shipped": compare(FOLDER, episodes)}
-    rows = {"camera": compared["demo"][0].real}
-    for name, found in compared.items():
+    looks = {"demo": look(folder / "weights", episodes), "shipped": look(FOLDER, episodes)}
+    rows = {"camera": looks["demo"][0].real}
+    for name, found in looks.items():
         rows[f"{name}: decoded"] = found[0].decoded
         rows[f"{name}: dream"] = found[0].dreamt
     draw(folder / "demo.png", rows)
-    report = {name: measure(found) for name, found in compared.items()}
+    report = {name: measure(found) for name, found in looks.items()}
     write_json(folder / "report.json", {"temperature": TEMPERATURE, "episodes": len(episodes), **report})
     print(f"{len(episodes)} held-out episodes, dreams of {STEPS / 10:g} s at temperature {TEMPERATURE:g}:")
     for name, said in report.items():

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scripts.demo import LEAST, LIMIT, MOST, OTHERS, QUIET, plan_steps
-from scripts.demo_picture import Comparison, check, measure
+from scripts.demo_picture import Look, check, measure
 
 
 def frames(seed: int, spread: float) -> np.ndarray:
@@ -25,9 +25,9 @@ def test_steps_have_bounds(seconds, bound):
 
 def test_a_dream_is_measured_against_decoded_frames():
     real, decoded = frames(0, 30), frames(1, 20)
-    same = measure([Comparison(real, decoded, decoded, real)])
+    same = measure([Look(real, decoded, decoded, real)])
     assert (same["contrast"], same["sharpness"]) == (1, 1)
-    noisy = measure([Comparison(real, decoded, frames(2, 60), real)])
+    noisy = measure([Look(real, decoded, frames(2, 60), real)])
     assert noisy["contrast"] == pytest.approx(3, rel=0.1)
     assert noisy["sharpness"] == pytest.approx(3, rel=0.1)
 
@@ -35,7 +35,7 @@ def test_a_dream_is_measured_against_decoded_frames():
 @pytest.mark.parametrize(("spread", "seen"), [(20, False), (60, True), (6, True)])
 def test_a_dream_that_melts_or_glows_ends_the_demo(spread, seen):
     real, decoded = frames(0, 30), frames(1, 20)
-    report = {"demo": measure([Comparison(real, decoded, frames(3, spread), real)])}
+    report = {"demo": measure([Look(real, decoded, frames(3, spread), real)])}
     if not seen:
         check(report)
         return

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from dreamduck.common.errors import ControllerError
 from dreamduck.common.readers import to_float32
-from dreamduck.common.storage import PathLike, read_json, write_json, write_text
+from dreamduck.common.storage import PathLike, read_json, replacing, write_json
 from dreamduck.controllers.policy import ACTION_SIZE, Controller, ControllerForm, Floats, infer_form
 
 DECIMALS = 4
@@ -52,7 +52,7 @@ class RunFiles:
     def write_theta(self, theta: npt.ArrayLike) -> None:
         """Write the mean of the search."""
         text = json.dumps([rounded(theta).tolist()], sort_keys=True, indent=2, separators=(",", ": "))
-        write_text(self.path(".json"), text)
+        _write(self.path(".json"), text)
 
     def write_history(self, history: list[list[float]]) -> None:
         """Write one row a generation.
@@ -61,7 +61,7 @@ class RunFiles:
             history: rows of generation, seconds, mean, least, greatest and standard deviation of
                 the candidates' returns, root mean square step size, mean and greatest length.
         """
-        write_text(self.path(".hist.json"), json.dumps(history, indent=0, separators=(",", ":")))
+        _write(self.path(".hist.json"), json.dumps(history, indent=0, separators=(",", ":")))
 
     def write_evaluations(
         self, log: list[list[Any]], best_history: list[list[Any]], best_theta: Any, best_reward: float
@@ -72,13 +72,11 @@ class RunFiles:
             log: rows of generation, mean return, theta.
             best_history: rows of generation, seconds and the words and numbers of the original.
         """
-        write_text(self.path(".log.json"), json.dumps(log))
+        _write(self.path(".log.json"), json.dumps(log))
         best = [rounded(best_theta).tolist(), best_reward]
-        write_text(
-            self.path(".best.json"), json.dumps(best, sort_keys=True, indent=0, separators=(",", ": "))
-        )
+        _write(self.path(".best.json"), json.dumps(best, sort_keys=True, indent=0, separators=(",", ": ")))
         text = json.dumps(best_history, indent=0, separators=(",", ":"))
-        write_text(self.path(".hist_best.json"), text)
+        _write(self.path(".hist_best.json"), text)
 
     def write_card(self, card: dict[str, Any]) -> None:
         """Write how the run's controllers were made."""
@@ -224,3 +222,9 @@ def _is_log_row(row: Any) -> bool:
 def _has_words(values: Any) -> bool:
     """Whether a list holds anything but plain numbers (numpy would read "1" and true as numbers)."""
     return any(isinstance(v, (bool, str)) or v is None for v in values)
+
+
+def _write(path: Path, text: str) -> None:
+    """Write text as the original does, with no line break at its end."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

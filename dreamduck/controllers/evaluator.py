@@ -17,7 +17,7 @@ import numpy.typing as npt
 from dreamduck.common import seeding
 from dreamduck.controllers.policy import ControllerForm, Floats, act, select, tensor_policy
 from dreamduck.simulator.base import CarState
-from dreamduck.simulator.road import Road, RoadStep
+from dreamduck.simulator.road import RoadStep
 
 Frames = npt.NDArray[np.uint8]
 DREAMS_IN_A_CALL = 256  # above this a bigger batch is hardly faster; see benchmarks/search.py
@@ -45,6 +45,28 @@ class Evaluator(Protocol):
 
     def __call__(self, task: EvalBatch) -> Returns:
         """Run all episodes of a block; the same block gives the same returns."""
+        ...
+
+
+class Drivable(Protocol):
+    """What is asked of a road; `dreamduck.simulator.road.Road` is one."""
+
+    num_cars: int
+
+    def reset(self, seeds: Sequence[int]) -> CarState:
+        """Begin an episode for every car."""
+        ...
+
+    def step(self, actions: npt.ArrayLike) -> RoadStep:
+        """Drive every car one step."""
+        ...
+
+    def frames(self) -> Frames:
+        """What each camera sees now."""
+        ...
+
+    def close(self) -> None:
+        """Free the simulator."""
         ...
 
 
@@ -115,7 +137,7 @@ class RoadEvaluator:
 
     def __init__(
         self,
-        make_road: Callable[[int], Road],
+        make_road: Callable[[int], Drivable],
         make_perception: Callable[[int], Any],
         form: ControllerForm,
         most_cars: int | None = None,
@@ -123,7 +145,7 @@ class RoadEvaluator:
         self._make_road, self._make_perception, self.form = make_road, make_perception, form
         self._most_cars = most_cars
         self._cars = 0
-        self._road: Road | None = None
+        self._road: Drivable | None = None
         self._perception: Any = None
 
     def __call__(self, task: EvalBatch) -> Returns:
@@ -189,7 +211,7 @@ class ControllerPolicy:
 
 
 def run_episodes(
-    road: Road, policy: Policy, seeds: Sequence[int], steps: int, callback: Callback | None = None
+    road: Drivable, policy: Policy, seeds: Sequence[int], steps: int, callback: Callback | None = None
 ) -> Returns:
     """One episode for each car of a road.
 

@@ -165,7 +165,7 @@ def _member(archive: zipfile.ZipFile, name: str, path: PathLike) -> IO[bytes]:
 
 def _header(member: Any, name: str, path: PathLike, dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
     """The number of steps that an array's header tells, if the rest is as expected."""
-    found, fortran, kind = read_header(member)
+    _, found, fortran, kind = read_header(member)
     if kind != dtype or fortran or len(found) != 1 + len(shape) or found[1:] != shape:
         wanted = ", ".join(["T", *map(str, shape)])
         raise RecordError(
@@ -186,7 +186,7 @@ def _data(
 
 def _meta(archive: zipfile.ZipFile, path: PathLike) -> dict[str, Any]:
     with _member(archive, "meta", path) as member:
-        shape, _, kind = read_header(member)
+        _, shape, _, kind = read_header(member)
         if shape != () or kind.kind != "U" or kind.itemsize > 4 * MAX_META:
             raise RecordError(f"{path}: 'meta' is {kind} {shape}, expected one short string")
         text = str(_data(member, "meta", path, kind, ()))

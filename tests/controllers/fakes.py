@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from dreamduck.controllers.evaluator import EvalBatch, Returns
 from dreamduck.controllers.policy import ControllerForm
 from dreamduck.search.settings import SearchConfig
 from dreamduck.simulator.base import END_NONE, END_OFF_ROAD, CarState
-from dreamduck.simulator.road import Road, RoadConfig, RoadStep
+from dreamduck.simulator.road import RoadStep
 
 FORM = ControllerForm("z", z_size=3, hidden_size=4)  # 8 parameters
 CONFIG = SearchConfig(
@@ -36,16 +37,16 @@ class Sphere:
         )
 
 
-class FakeRoad(Road):
+class FakeRoad:
     """Cars on a straight lane along +x; steering turns them, and they leave it at 0.3 m."""
 
     def __init__(self, num_cars: int, speed: float = 0.05) -> None:
         self.num_cars, self.speed = num_cars, speed
-        self.config = RoadConfig()
+        self.config = types.SimpleNamespace(frame_skip=3, step_time=0.1)
         self.closed = False
         self.seeds: list[int] = []
 
-    def reset(self, seeds: Sequence[int], *_: Any, **__: Any) -> CarState:
+    def reset(self, seeds: Sequence[int], starts: Any = None, cars: Any = None) -> CarState:
         self.seeds = list(seeds)
         offsets = [seeding.generator(seed).uniform(-0.05, 0.05) for seed in seeds]
         self.pose = np.zeros((self.num_cars, 3))
@@ -62,7 +63,7 @@ class FakeRoad(Road):
         state = self._state()
         return RoadStep(state, ahead.astype(np.float32), state.end != END_NONE)
 
-    def frames(self, *_: Any, **__: Any) -> Any:
+    def frames(self, out: Any = None) -> Any:
         frames = np.zeros((self.num_cars, 64, 64, 3), dtype=np.uint8)
         frames[:, 0, 0, 0] = np.clip(128 + 400 * self.pose[:, 1], 0, 255)
         return frames

@@ -26,8 +26,8 @@ from dreamduck.world_model.vae.files import save as write_vision
 from dreamduck.world_model.vae.layout import initial_parameters
 from tests.envs.conformance import Conformance
 from tests.envs.models import OBSERVATION, actions, drive, write_model
-from tests.world_model.legacy_files import write_rnn
 from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_memory
+from tests.world_model.mdn_rnn.legacy_files import write_rnn
 
 assert dreamduck.__version__
 SCRIPT = Path(dreamduck.__file__).parent / "envs" / "rnnenv.py"

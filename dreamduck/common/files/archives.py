@@ -164,11 +164,11 @@ def check_member(info: zipfile.ZipInfo) -> None:
         raise ValueError(f"{info.filename[:40]!r}: two sizes")
 
 
-def read_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def read_header(member: IO[bytes]) -> tuple[int, tuple[int, ...], bool, np.dtype[Any]]:
     """The header of an array file, of format 1.0, which all arrays of ours have.
 
     Returns:
-        The shape, whether it is in Fortran's order, and the type.
+        The header's length in bytes, the shape, whether it is in Fortran's order, and the type.
     Raises:
         ValueError: it is no array file, or of a type that has no place in files of ours; other kinds where
             Python's parser sees it first.
@@ -178,7 +178,7 @@ def read_header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]
     shape, fortran, dtype = np.lib.format.read_array_header_1_0(member)
     if dtype.kind not in "biufU" or len(shape) > AXES or min(shape, default=0) < 0:
         raise ValueError(f"expected numbers or strings, got {dtype} {shape}"[:80])
-    return shape, fortran, dtype
+    return member.tell(), shape, fortran, dtype
 
 
 def read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[Any]:
@@ -188,8 +188,8 @@ def read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[A
         ValueError: it is damaged; other kinds where zipfile or zlib see it first.
     """
     with archive.open(info) as member:
-        shape, fortran, dtype = read_header(member)
-        count, length = math.prod(shape), member.tell()
+        length, shape, fortran, dtype = read_header(member)
+        count = math.prod(shape)
         if length + count * dtype.itemsize != info.file_size:
             raise ValueError(f"{info.filename[:40]!r}: {dtype} {shape} in {info.file_size - length} bytes")
         data = read_data(member, count * dtype.itemsize)

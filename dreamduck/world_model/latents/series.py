@@ -132,7 +132,7 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
             raise ValueError(f"missing or unknown: {', '.join(wrong)}")
         for name, (kind, axes) in ARRAYS.items():
             with archive.open(f"{name}.npy") as member:
-                shape, _, dtype = read_header(member)
+                _, shape, _, dtype = read_header(member)
             if dtype.kind != kind or len(shape) != axes:
                 raise SeriesError(f"{path}: '{name}' is {dtype} {shape}; {MAKE}")
         for name in ARRAYS:

@@ -12,8 +12,8 @@ from dreamduck.world_model import WorldModel, train_rnn
 from dreamduck.world_model.latents import write_series
 from dreamduck.world_model.mdn_rnn import MDNRNNConfig, files
 from dreamduck.world_model.mdn_rnn.trainer import Trainer, latent_scale, reward_scale
-from tests.world_model.legacy_files import write_rnn
 from tests.world_model.mdn_rnn.helpers import random_parameters, toy_series, write_memory, write_toy
+from tests.world_model.mdn_rnn.legacy_files import write_rnn
 from tests.world_model.mdn_rnn.test_training import Killed, config, contents, killed_at
 
 SIZES = MDNRNNConfig(z_size=4, action_size=2, hidden_size=24, mixtures=5)

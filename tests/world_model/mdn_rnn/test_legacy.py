@@ -11,8 +11,8 @@ from dreamduck.world_model import WorldModel
 from dreamduck.world_model.dynamics.start_states import InitialZ, read_initial, write_initial
 from dreamduck.world_model.legacy.rnn_json import read_legacy
 from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig
-from tests.world_model.legacy_files import write_rnn
 from tests.world_model.mdn_rnn.helpers import random_parameters
+from tests.world_model.mdn_rnn.legacy_files import write_rnn
 
 # z, action, hidden, with the end's logit: car racing's, doom's with its input of a beginning, a small one
 FORMS = [(32, 3, 256, False), (64, 2, 512, True), (3, 1, 7, False)]

@@ -13,8 +13,8 @@ from dreamduck.world_model import WorldModel
 from dreamduck.world_model.legacy.vae_json import read_legacy
 from dreamduck.world_model.vae import VAE, files
 from dreamduck.world_model.vae.layout import shapes
-from tests.world_model.legacy_files import write_vae
 from tests.world_model.vae.helpers import frames, parameters
+from tests.world_model.vae.legacy_files import write_vae
 
 
 def test_saved_weights_load_as_they_were(tmp_path):

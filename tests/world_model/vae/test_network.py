@@ -10,8 +10,8 @@ from dreamduck.world_model.vae import files
 from dreamduck.world_model.vae.inference import NumpyVAE
 from dreamduck.world_model.vae.layout import CONVOLUTIONS, TRANSPOSED, shapes
 from dreamduck.world_model.vae.network import VAENetwork, losses
-from tests.world_model.legacy_files import write_vae
 from tests.world_model.vae.helpers import frames, parameters
+from tests.world_model.vae.legacy_files import write_vae
 
 
 @pytest.fixture(scope="module")

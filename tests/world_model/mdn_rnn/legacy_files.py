@@ -1,9 +1,8 @@
-"""Weights written as the files of 2019; values are rounded to 1/10,000."""
+"""An MDN-RNN written as `rnn.json` of 2019; values are rounded to 1/10,000."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -11,10 +10,6 @@ from dreamduck.common.storage import write_json
 from dreamduck.world_model.legacy.rnn_json import FORGET_BIAS, SCALE, regroup
 from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig
 from dreamduck.world_model.weights_format import Parameters
-
-
-def write_vae(path: Path, parameters: Parameters) -> None:
-    _write(path, list(parameters.values()))
 
 
 def write_rnn(path: Path, parameters: Parameters, config: MDNRNNConfig, ends: bool = False) -> None:
@@ -29,8 +24,5 @@ def write_rnn(path: Path, parameters: Parameters, config: MDNRNNConfig, ends: bo
     bias = p["core/bias"].astype(np.float64)
     bias[config.hidden_size : 2 * config.hidden_size] -= FORGET_BIAS
     parts = [output, output_bias], [kernel, regroup(bias)]
-    _write(path, [*parts[ends], *parts[not ends]])
-
-
-def _write(path: Path, arrays: list[Any]) -> None:
+    arrays = [*parts[ends], *parts[not ends]]
     write_json(path, [np.rint(a.astype(np.float64) * SCALE).astype(int).tolist() for a in arrays], None)
