@@ -12,7 +12,7 @@ import yaml
 from yaml.resolver import Resolver
 
 from dreamduck.common.errors import MapError
-from dreamduck.simulator.maps.assets import read_file
+from dreamduck.common.readers import read_text
 
 try:  # ten times faster, where libyaml is there
     from yaml import CSafeLoader as SafeLoader
@@ -23,6 +23,7 @@ except ImportError:
 # objects, the largest that is accepted, stays below these too.
 MAX_BYTES, MAX_ELEMENTS, MAX_DEPTH = 1_000_000, 100_000, 20
 MAX_NUMBER = 100  # characters of a number
+REMEDY = "correct the path, or the file"
 STRING = "tag:yaml.org,2002:str"
 
 
@@ -37,7 +38,7 @@ def read_yaml(path: Path) -> Any:
         MapError: it is no file, no YAML, or larger than a map can be; names the file and the line.
     """
     try:
-        text = read_file(path, MAX_BYTES).decode("utf-8")
+        text = read_text(path, MapError, REMEDY, MAX_BYTES)
         _check(text)
         return yaml.load(text, Loader=SafeLoader)
     except MapError:

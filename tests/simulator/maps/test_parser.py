@@ -207,7 +207,7 @@ THING = "- &thing {kind: duckie, pos: [1, 1], height: 0.1}\n"
             GOOD.partition("  duck")[0] + THING + 2000 * "- *thing\n",
             "objects: expected at most 2000, got 2001",
         ),
-        ("#" + 1_000_000 * "x", "expected at most 1000000 bytes, got more"),
+        ("#" + 1_000_000 * "x", "expected at most 1000000 bytes, got 1000001"),
         (f"a: [{', '.join(100_001 * 'x')}]", "line 1: expected at most 100000 elements, got more"),
         (
             f"{MERGES}\ntiles: []\ntile_size: 0.585",
@@ -262,14 +262,13 @@ def test_a_folder_named_like_an_installed_map_is_not_it(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"), [("pipe", "a named pipe"), ("folder", "a folder"), ("/dev/zero", "a device")]
+    ("kind", "told"), [("pipe", "a pipe"), ("folder", "a folder"), ("/dev/zero", "a device")]
 )
 @pytest.mark.parametrize(
     "reader",
     [
         load_map,
         load_image,
-        lambda path: assets.read_file(path, 5),
         lambda path: meshes.load_mesh(path.stem),
         lambda path: obj_file.mesh_extent(path.stem),
     ],
@@ -283,7 +282,7 @@ def test_what_is_no_file_is_refused(tmp_path, monkeypatch, kind, told, reader):
     else:
         path.symlink_to(kind)
     monkeypatch.setattr(assets, "_resources", lambda: {f"{path.stem}.obj": path})
-    with pytest.raises(MapError, match=rf"{path.name}: expected a file, got {told}"):
+    with pytest.raises(MapError, match=rf"{path.name}: .*expected a file, got {told}"):
         reader(path)
 
 
