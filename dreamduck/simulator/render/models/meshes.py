@@ -71,9 +71,8 @@ def _load_materials(name: str) -> dict[str, Material]:
         return materials
     current, line = "", ""
     try:
-        for line in (
-            read_bytes(path, MapError, most=assets.MESH_BYTES).decode(errors="replace").splitlines()
-        ):
+        text = read_bytes(path, MapError, most=assets.MESH_BYTES).decode(errors="replace")
+        for line in text.splitlines():
             word, *rest = line.split() or [""]
             if word == "newmtl":
                 current = rest[0]
