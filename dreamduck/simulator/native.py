@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from dreamduck.common.config import integer
 from dreamduck.common.errors import ConfigError, ResetNeeded, StartError
 from dreamduck.common.processes.threads import SlicePool, cores
 from dreamduck.simulator.base import (
@@ -61,12 +62,9 @@ class NativeSimulator:
     """
 
     def __init__(self, config: SimulatorConfig, num_cars: int = 1, threads: int | None = None) -> None:
-        for name, value in (("num_cars", num_cars), ("threads", threads)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ConfigError(f"{name}: expected an integer of at least 1, got {value!r}")
         self.config = config
-        self.num_cars = num_cars
-        self.threads = cores() if threads is None else threads
+        self.num_cars = integer("num_cars", num_cars, 1)
+        self.threads = cores() if threads is None else integer("threads", threads, 1)
         self.map = load_map(config.map_name)
         self._lanes = map_lanes(self.map)
         self._boxes = static_boxes(self.map)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common import errors
+from dreamduck.common.config import integer
 from dreamduck.common.errors import ConfigError, ResetNeeded, SimulatorError
 from dreamduck.common.processes.workers import Reply, Worker
 from dreamduck.simulator.base import (
@@ -94,10 +95,8 @@ class UpstreamSimulator:
     """
 
     def __init__(self, config: SimulatorConfig, num_cars: int = 1) -> None:
-        if num_cars < 1:
-            raise ConfigError(f"num_cars: expected at least 1, got {num_cars}")
         self.config = config
-        self.num_cars = num_cars
+        self.num_cars = num_cars = integer("num_cars", num_cars, 1)
         self._map_path = str(load_map(config.map_name).path.resolve())
         self._rows: list[dict[str, Any] | None] = [None] * num_cars
         self._episodes: list[_Episode | None] = [None] * num_cars  # to be driven again by `set_state`
