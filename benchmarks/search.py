@@ -1,7 +1,7 @@
 """The search: what a generation costs, and where its time goes.
 
 `python -m benchmarks.search` compares, in one run: the strategy itself with all covariances and with
-variances alone, for each size of controller; saving its state; and evaluating a population in the dream as
+variances alone, for each size of controller; saving its state; and judging a population in the dream as
 one batch, in blocks, and one candidate at a time as the original's workers did."""
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def generation(evolution: Evolution) -> None:
 
 
 def strategies(features: str, rounds: int) -> dict[str, float]:
-    """Mean seconds of a generation, without evaluation, and of saving the state.
+    """Mean seconds of a generation, without judging, and of saving the state.
 
     A full covariance is decomposed only every few generations, so that the mean counts.
     """
@@ -67,7 +67,7 @@ def make_dream(hidden_size: int) -> Any:
     return Dream(MDNRNN(parameters, sizes), InitialZ(zeros, zeros - 2))
 
 
-def evaluation(features: str, steps: int, rounds: int, hidden_size: int) -> dict[str, float]:
+def judging(features: str, steps: int, rounds: int, hidden_size: int) -> dict[str, float]:
     """Dream steps a second for blocks of several sizes; the same population in each turn."""
     form = ControllerForm(features, hidden_size=hidden_size)
     evaluator = DreamEvaluator(make_dream(hidden_size), form, temperature=1.0)
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--generations", type=int, default=10, help="of the strategies alone")
     parser.add_argument("--steps", type=int, default=50, help="of a dream")
-    parser.add_argument("--hidden-size", type=int, default=512, help="units of the LSTM")
+    parser.add_argument("--hidden-size", type=int, default=512, help="units of the memory")
     parser.add_argument("--features", default="z,zh,zch")
     arguments = parser.parse_args()
     results: dict[str, Any] = {}
@@ -98,7 +98,7 @@ def main() -> None:
         found = strategies(features, arguments.generations)
         results[f"strategy on {features} [s a generation]"] = found
         print(features, {name: f"{1000 * spent:.1f} ms" for name, spent in found.items()}, flush=True)
-    rates = evaluation("zch", arguments.steps, arguments.rounds, arguments.hidden_size)
+    rates = judging("zch", arguments.steps, arguments.rounds, arguments.hidden_size)
     results["dream steps a second"] = rates
     one = rates["1 candidates a call"]
     for name, rate in rates.items():

@@ -43,13 +43,13 @@ def ours() -> Calls:
     from dreamduck.world_model.vae.trainer import Trainer
 
     trainer = Trainer(TrainingConfig(batch_size=BATCH, z_size=Z), 1000)
-    vae = VAE(trainer.model.parameters())
+    vision = VAE(trainer.model.parameters())
     batch, one, many, z = frames(BATCH), frames(1), frames(256), latents(1)
     return {
         "train": lambda: trainer.train(batch, 0),
-        "encode": lambda: vae.encode(one),
-        "decode": lambda: vae.decode(z),
-        "encode 256": lambda: vae.encode(many),
+        "encode": lambda: vision.encode(one),
+        "decode": lambda: vision.decode(z),
+        "encode 256": lambda: vision.encode(many),
     }
 
 

@@ -10,10 +10,12 @@ import numpy as np
 
 from dreamduck.common.errors import WeightsError
 from dreamduck.common.readers import JSON_LEGACY_BYTES, PathLike, read_json
+from dreamduck.common.storage import write_json
 from dreamduck.world_model.vae.layout import check_parameters, shapes
 from dreamduck.world_model.weights_format import Parameters
 
 SCALE = 10_000
+MU_INDEX = 8  # the place of enc_fc_mu's kernel, which tells the size of the latent
 
 
 def read_legacy(path: PathLike) -> Parameters:
@@ -31,3 +33,11 @@ def read_legacy(path: PathLike) -> Parameters:
     except (TypeError, ValueError, OverflowError) as err:
         raise WeightsError(f"{path}: expected arrays of whole numbers ({err})") from err
     return check_parameters(dict(zip(expected, arrays, strict=True)), str(path))
+
+
+def write_legacy(path: PathLike, parameters: Parameters) -> None:
+    """Write weights as `vae.json` of 2019; values are rounded to 1/10,000."""
+    checked = check_parameters(parameters, "parameters")
+    write_json(
+        path, [np.rint(a.astype(np.float64) * SCALE).astype(int).tolist() for a in checked.values()], None
+    )

@@ -10,11 +10,10 @@ import pytest
 
 from dreamduck.common.errors import FrameError, WeightsError
 from dreamduck.world_model import WorldModel
-from dreamduck.world_model.legacy.vae_json import read_legacy
+from dreamduck.world_model.legacy.vae_json import read_legacy, write_legacy
 from dreamduck.world_model.vae import VAE, files
 from dreamduck.world_model.vae.layout import shapes
 from tests.world_model.vae.helpers import frames, parameters
-from tests.world_model.vae.legacy_files import write_vae
 
 
 def test_saved_weights_load_as_they_were(tmp_path):
@@ -126,7 +125,7 @@ def test_a_card_must_be_an_object(tmp_path):
 
 def test_the_2019_form_round_trips(tmp_path):
     made = parameters(z_size=6)
-    write_vae(tmp_path / "vae.json", made)
+    write_legacy(tmp_path / "vae.json", made)
     stored = json.loads((tmp_path / "vae.json").read_text())
     assert [np.shape(a) for a in stored] == list(shapes(6).values())
     assert stored[0][1][2][0][5] == round(float(made["enc_conv1/kernel"][1, 2, 0, 5]) * 10_000)

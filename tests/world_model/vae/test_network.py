@@ -5,13 +5,12 @@ import pytest
 
 from dreamduck.common.backend import keras, tf
 from dreamduck.common.errors import WeightsError
-from dreamduck.world_model.legacy.vae_json import read_legacy
+from dreamduck.world_model.legacy.vae_json import read_legacy, write_legacy
 from dreamduck.world_model.vae import files
 from dreamduck.world_model.vae.inference import NumpyVAE
 from dreamduck.world_model.vae.layout import CONVOLUTIONS, TRANSPOSED, shapes
 from dreamduck.world_model.vae.network import VAENetwork, losses
 from tests.world_model.vae.helpers import frames, parameters
-from tests.world_model.vae.legacy_files import write_vae
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +98,9 @@ def test_keras_reads_our_file_and_we_read_its(model, tmp_path):
 
 
 def test_the_2019_form_gives_the_same_outputs(model, tmp_path):
-    write_vae(tmp_path / "vae.json", model.parameters())
+    write_legacy(tmp_path / "vae.json", model.parameters())
     read = read_legacy(tmp_path / "vae.json")
-    write_vae(tmp_path / "again.json", read)
+    write_legacy(tmp_path / "again.json", read)
     assert (tmp_path / "vae.json").read_bytes() == (tmp_path / "again.json").read_bytes()
     z = np.random.default_rng(2).normal(size=(2, 8)).astype(np.float32)
     np.testing.assert_allclose(NumpyVAE(read).decode(z), paper_decode(read, z), atol=1e-5)
