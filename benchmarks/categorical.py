@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import save, seconds_per_call
-from benchmarks.memory import make_batch
+from benchmarks.mdn_rnn import make_batch
 from dreamduck.common.backend import tf
 from dreamduck.world_model.categorical import equations
 from dreamduck.world_model.categorical import settings as categorical

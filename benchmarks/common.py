@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 import statistics
 import time
@@ -10,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from dreamduck.common.extras import versions
 from dreamduck.common.processes.threads import cores
 from dreamduck.common.storage import write_json
 
@@ -47,12 +47,6 @@ def seconds_per_call(
 
 def machine() -> dict[str, Any]:
     """What the figures were measured on."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            continue
     model = platform.processor()
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
@@ -64,9 +58,14 @@ def machine() -> dict[str, Any]:
     return {
         "processor": model,
         "cores": cores(),
-        "python": platform.python_version(),
-        "packages": versions,
+        "packages": versions(PACKAGES),
     }
+
+
+def process_memory(field: str) -> int:
+    """Memory of this process [kB]: now ("VmRSS") or the most so far ("VmHWM"); Linux only."""
+    with open("/proc/self/status", encoding="utf-8") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith(field))
 
 
 def save(name: str, command: str, results: Mapping[str, Any]) -> Path:

@@ -57,11 +57,11 @@ def serve(way: str, number: int) -> None:
         optimizer.build(model.trainable_variables)
 
     def learn(share: Any) -> Any:
-        pictures = tf.cast(share, tf.float32) / 255
+        images = tf.cast(share, tf.float32) / 255
         with tf.GradientTape() as tape:
-            mu, logvar = model.encode(pictures)
+            mu, logvar = model.encode(images)
             # without noise, so that all must come to the same
-            loss = sum(losses(pictures, model.decode(mu), mu, logvar, 0.5)) / count
+            loss = sum(losses(images, model.decode(mu), mu, logvar, 0.5)) / count
         variables = model.trainable_variables
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return loss

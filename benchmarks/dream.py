@@ -32,7 +32,7 @@ SESSION_STEPS = 20
 Z, H, K = SIZES.z_size, SIZES.hidden_size, SIZES.mixtures
 
 
-def make_memory() -> tuple[MDNRNN, InitialZ]:
+def make_rnn() -> tuple[MDNRNN, InitialZ]:
     """Weights as a training begins with, and dreams that never end."""
     parameters = initial_parameters(SIZES, 0)
     parameters["head_end/bias"][:] = -60
@@ -51,14 +51,14 @@ def thetas(count: int) -> Any:
     return np.random.default_rng(0).normal(0, 0.1, (count, size)).astype(np.float32)
 
 
-def rollout(memory: MDNRNN, initial: InitialZ, batch: int) -> Callable[[], Any]:
-    dream, episodes = Dream(memory, initial), min(batch, 16)
+def rollout(rnn: MDNRNN, initial: InitialZ, batch: int) -> Callable[[], Any]:
+    dream, episodes = Dream(rnn, initial), min(batch, 16)
     theta = thetas(batch // episodes)
     return lambda: dream.rollout(policy, theta, episodes, STEPS[batch], 0)
 
 
-def stepper(memory: MDNRNN, initial: InitialZ, batch: int) -> Callable[[], Any]:
-    dreams, theta = Dreams(memory, initial, batch), thetas(1)[0]
+def stepper(rnn: MDNRNN, initial: InitialZ, batch: int) -> Callable[[], Any]:
+    dreams, theta = Dreams(rnn, initial, batch), thetas(1)[0]
     weight, bias = theta[2:].reshape(-1, 2), theta[:2]
     dreams.reset(range(batch))
 
@@ -70,8 +70,8 @@ def stepper(memory: MDNRNN, initial: InitialZ, batch: int) -> Callable[[], Any]:
     return run
 
 
-def matmul(memory: MDNRNN, batch: int) -> Callable[[], Any]:
-    kernel, _, heads, _ = (tf.constant(part) for part in memory.merged())
+def matmul(rnn: MDNRNN, batch: int) -> Callable[[], Any]:
+    kernel, _, heads, _ = (tf.constant(part) for part in rnn.merged())
     random = np.random.default_rng(0)
     inputs = tf.constant(random.standard_normal((batch, kernel.shape[0])).astype(np.float32))
     hidden = tf.constant(random.standard_normal((batch, H)).astype(np.float32))
@@ -89,10 +89,10 @@ def matmul(memory: MDNRNN, batch: int) -> Callable[[], Any]:
     return run
 
 
-def pytorch(memory: MDNRNN, batch: int) -> Callable[[], Any]:
+def pytorch(rnn: MDNRNN, batch: int) -> Callable[[], Any]:
     import torch
 
-    kernel, bias, heads, heads_bias = (torch.from_numpy(part) for part in memory.merged())
+    kernel, bias, heads, heads_bias = (torch.from_numpy(part) for part in rnn.merged())
     theta = torch.from_numpy(thetas(1)[0])
     weight, offset = theta[2:].reshape(-1, 2), theta[:2]
 
@@ -118,10 +118,10 @@ def pytorch(memory: MDNRNN, batch: int) -> Callable[[], Any]:
     return run
 
 
-def session(memory: MDNRNN) -> Callable[[], Any]:
+def session(rnn: MDNRNN) -> Callable[[], Any]:
     """One dream, a session call and a Python loop over latents for each step."""
     v1 = tf.compat.v1
-    kernel, bias, heads, heads_bias = memory.merged()
+    kernel, bias, heads, heads_bias = rnn.merged()
     graph = tf.Graph()
     with graph.as_default():
         given = v1.placeholder(tf.float32, [1, SIZES.input_size])
@@ -161,13 +161,13 @@ def session(memory: MDNRNN) -> Callable[[], Any]:
 
 def measure(batch: int, rounds: int) -> dict[str, float]:
     """Dream steps a second of each peer."""
-    memory, initial = make_memory()
+    rnn, initial = make_rnn()
     peers = {
-        "rollout": rollout(memory, initial, batch),
-        "stepper": stepper(memory, initial, batch),
-        "matmul": matmul(memory, batch),
-        "pytorch": pytorch(memory, batch),
-        "session": session(memory),
+        "rollout": rollout(rnn, initial, batch),
+        "stepper": stepper(rnn, initial, batch),
+        "matmul": matmul(rnn, batch),
+        "pytorch": pytorch(rnn, batch),
+        "session": session(rnn),
     }
     seconds = seconds_per_call(peers, rounds)
     steps = {name: batch * STEPS[batch] for name in peers} | {"session": SESSION_STEPS}

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.common import save
+from benchmarks.common import process_memory, save
 from dreamduck.common.storage import read_json, write_json
 from dreamduck.recordings import find_recordings, recorder
 from dreamduck.recordings.folder import INDEX
@@ -86,17 +86,9 @@ def encode(folder: Path) -> dict[str, float]:
 
 def read(path: str) -> None:
     """Read a series; print how much the process grew by it, in bytes."""
-    before = peak()
+    before = process_memory("VmHWM")
     read_series(path)
-    print(peak() - before)
-
-
-def peak() -> int:
-    """The most memory that this process has held so far [bytes]; Linux only."""
-    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
-        if line.startswith("VmHWM:"):
-            return 1024 * int(line.split()[1])
-    raise RuntimeError("/proc/self/status: expected a line VmHWM, found none")
+    print(1024 * (process_memory("VmHWM") - before))
 
 
 def memory(folder: Path) -> dict[str, float]:

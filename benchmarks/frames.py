@@ -1,7 +1,7 @@
 """The native camera's frames against gym-duckietown's, from random poses anywhere on the road.
 
 `python -m benchmarks.frames` prints a table and writes results/frames.json: mean absolute difference of the
-colours (0 to 255), and structural similarity (scikit-image, each frame by itself). `--pictures FOLDER`
+colours (0 to 255), and structural similarity (scikit-image, each frame by itself). `--images FOLDER`
 keeps the worst frames: ours, upstream's, and four times their difference, side by side."""
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def compare(config: SimulatorConfig, count: int, seed: int = 0) -> Comparison:
 
 
 def side_by_side(ours: Frames, theirs: Frames, path: Path, enlarged: int = 4) -> None:
-    """Write a picture: ours, theirs, and four times their difference."""
+    """Write a image: ours, theirs, and four times their difference."""
     apart = np.abs(ours.astype(np.int64) - theirs) * 4
     row = np.concatenate([ours, theirs, np.minimum(apart, 255).astype(np.uint8)], axis=1)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -126,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--maps", nargs="+", default=MAPS)
     parser.add_argument("--poses", type=int, default=50, help="for each map and setting (default: 50)")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--pictures", type=Path, help="folder for the worst frame of each map and setting")
+    parser.add_argument("--images", type=Path, help="folder for the worst frame of each map and setting")
     given = parser.parse_args(arguments)
     results = {}
     jobs = [(name, setting) for setting in SETTINGS for name in given.maps]
@@ -135,9 +135,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         size = f"{setting['camera_width']}x{setting['camera_height']}"
         key = " ".join([name, size, *(word for word in ("domain_rand", "distortion") if word in setting)])
         results[key] = figures(compared)
-        if given.pictures:
+        if given.images:
             worst = int(compared.similarity.argmin())
-            path = given.pictures / f"{key.replace(' ', '_')}.png"
+            path = given.images / f"{key.replace(' ', '_')}.png"
             side_by_side(compared.ours[worst], compared.theirs[worst], path)
     print(f"{'':48}     difference         similarity")
     print(f"{'':48} mean   95%  worst  mean    5%   worst")

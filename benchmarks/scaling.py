@@ -45,7 +45,7 @@ POPULATIONS = (64, 512, 4096, 8192)
 RANKS = tuple(2**power for power in range(11))
 DRAWS = 200  # of the slowest rank
 MESSAGES = 200
-PICTURE = RESULTS.parents[1] / "media" / "scaling.png"
+IMAGE = RESULTS.parents[1] / "media" / "scaling.png"
 
 
 class Timed:
@@ -227,7 +227,7 @@ def model(
 
 
 def draw(results: dict[str, Any]) -> None:
-    """The picture: speed-up by ranks, one line a population; measured points as dots."""
+    """The plot: speed-up by ranks, one line a population; measured points as dots."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -249,8 +249,8 @@ def draw(results: dict[str, Any]) -> None:
     left.set_yscale("log")
     left.set_yticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
     left.legend(fontsize=8)
-    PICTURE.parent.mkdir(exist_ok=True)
-    figure.savefig(PICTURE, dpi=110)
+    IMAGE.parent.mkdir(exist_ok=True)
+    figure.savefig(IMAGE, dpi=110)
     pyplot.close(figure)
 
 

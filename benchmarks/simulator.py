@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from benchmarks.common import save, seconds_per_call
+from benchmarks.common import process_memory, save, seconds_per_call
 from dreamduck.common.processes.threads import cores
 from dreamduck.simulator.base import SimulatorConfig
 from dreamduck.simulator.gym_duckietown.client import UpstreamSimulator
@@ -219,7 +219,7 @@ def bounds(map_name: str, rounds: int, width: int = 64, height: int = 64) -> dic
     pixels = width * height
     rng = np.random.default_rng(0)
     texels = rng.integers(0, 2**24, size=512 * 512 * 6, dtype=np.uint32)
-    # Rows of a slanted picture: neighbours in a row are neighbours in the texture, rows are not.
+    # Rows of a slanted image: neighbours in a row are neighbours in the texture, rows are not.
     rows = rng.integers(0, 512 * 512 * 5, size=height)[:, None]
     places = (rows + (np.arange(width) * 3 % 512)[None]).astype(np.int32).ravel()
     fetched, blended = np.empty(pixels, dtype=np.uint32), np.empty(pixels, dtype=np.uint32)
@@ -255,28 +255,22 @@ def first_frames(map_name: str, rounds: int) -> dict[str, float]:
     return {"native": float(np.median(native[1:])), "stock": float(np.median(stock))}
 
 
-def resident() -> int:
-    """Kilobytes of memory that this process holds now."""
-    with open("/proc/self/status", encoding="utf-8") as file:
-        return next(int(line.split()[1]) for line in file if line.startswith("VmRSS"))
-
-
 def memory(map_name: str, count: int = 20) -> dict[str, float]:
     """Megabytes for each further environment, and what RESETS resets add."""
     kept = [NativeSimulator(config(map_name), 1, threads=1) for _ in range(2)]
     for simulator in kept:
         simulator.reset([0])
         simulator.frames()
-    before = resident()
+    before = process_memory("VmRSS")
     for _ in range(count):
         kept.append(NativeSimulator(config(map_name), 1, threads=1))
         kept[-1].reset([0])
         kept[-1].frames()
-    each = (resident() - before) / count / 1024
-    before = resident()
+    each = (process_memory("VmRSS") - before) / count / 1024
+    before = process_memory("VmRSS")
     for seed in range(RESETS):
         kept[0].reset([seed])
-    grown = (resident() - before) / 1024
+    grown = (process_memory("VmRSS") - before) / 1024
     stock = Stock(map_name, 64, 64)
     stock.close()
     return {"native, each": each, "native, resets": grown, "stock, process": stock.told["kilobytes"] / 1024}

@@ -23,9 +23,9 @@ PLAN = "plan.json"
 LIMIT = 8.0  # [min] planned for everything, of the ten that may pass
 OTHERS = 110.0  # [s] that the stages beside the two trainings take on two quiet cores
 QUIET = 0.06  # [s] a step of the VAE's training on two quiet cores
-VISION_SHARE = 0.4  # of the time for both trainings
-LEAST = {"vision": 150, "memory": 100}  # steps; fewer teach nothing
-MOST = {"vision": 20_000, "memory": 20_000}
+VAE_SHARE = 0.4  # of the time for both trainings
+LEAST = {"vae": 150, "rnn": 100}  # steps; fewer teach nothing
+MOST = {"vae": 20_000, "rnn": 20_000}
 
 
 def plan_steps(seconds: dict[str, float], limit: float) -> dict[str, int]:
@@ -35,9 +35,9 @@ def plan_steps(seconds: dict[str, float], limit: float) -> dict[str, int]:
         seconds: that a step of each takes on this machine, by `demo_speed.py`.
         limit: of the whole demo [min].
     """
-    pace = max(1.0, seconds["vision"] / QUIET)
+    pace = max(1.0, seconds["vae"] / QUIET)
     left = max(0.0, 60 * limit - OTHERS * pace)
-    shares = {"vision": VISION_SHARE, "memory": 1 - VISION_SHARE}
+    shares = {"vae": VAE_SHARE, "rnn": 1 - VAE_SHARE}
     return {
         name: min(MOST[name], max(LEAST[name], int(share * left / seconds[name])))
         for name, share in shares.items()
@@ -53,16 +53,16 @@ def stages(folder: Path, simulator: str, steps: dict[str, int]) -> dict[str, str
     records, weights, log = folder / "records", folder / "weights", folder / "log"
     series, controller = folder / "series", log / CONTROLLER
     model = f"--weights {weights} --simulator {simulator} --max-steps 200"
-    look = max(50, steps["memory"] // 5)
+    every = max(50, steps["rnn"] // 5)
     return {
         "record": f"{ENVS}/extract.py --records {records} --log {log} --max-trials 240 --max-frames 100 "
         f"--simulator {simulator}",
-        "vision": f"{ENVS}/vae_train.py --records {records} --weights {weights} --log {log} --epochs 1000 "
-        f"--learning-rate 0.001 --batch-size 50 --max-steps {steps['vision']} --schedule cosine "
+        "vae": f"{ENVS}/vae_train.py --records {records} --weights {weights} --log {log} --epochs 1000 "
+        f"--learning-rate 0.001 --batch-size 50 --max-steps {steps['vae']} --schedule cosine "
         "--kl-tolerance 2",
         "series": f"{ENVS}/series.py --records {records} --weights {weights} --series {series}",
-        "memory": f"{ENVS}/rnn_train.py --series {series} --weights {weights} --log {log} "
-        f"--steps {steps['memory']} --hidden-size 256 --evaluate-every {look}",
+        "rnn": f"{ENVS}/rnn_train.py --series {series} --weights {weights} --log {log} "
+        f"--steps {steps['rnn']} --hidden-size 256 --evaluate-every {every}",
         "evolve": f"{ENVS}/train.py rnnenv --weights {weights} --log {log} -n 32 --num-episode 8 "
         "--generations 30",
         "drive": f"{ENVS}/model.py realenv render {controller} 0 {model} --video {folder}/drive.mp4",
@@ -81,7 +81,7 @@ def read_plan(folder: Path, limit: float) -> dict[str, int]:
     command = [sys.executable, str(ROOT / "scripts" / "demo_speed.py")]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     steps = plan_steps(json.loads(done.stdout), limit)
-    print(f"the VAE trains for {steps['vision']} steps, the MDN-RNN for {steps['memory']}", flush=True)
+    print(f"the VAE trains for {steps['vae']} steps, the MDN-RNN for {steps['rnn']}", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(steps))
     return steps

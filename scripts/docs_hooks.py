@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: the site takes the repository's pictures from `media/`, so that each exists once."""
+"""Hooks of mkdocs: the site takes the repository's images from `media/`, so that each exists once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LINK = re.compile(r"(\]\(|src=\")\.\./((?:\.\./)*media/)")
 
 
 def on_files(files: Files, config: Any) -> Files:
-    """Add the pictures to the site."""
+    """Add the images to the site."""
     for path in sorted((ROOT / "media").glob("*.[pg][ni][gf]")):
         name = f"media/{path.name}"
         files.append(File(name, str(ROOT), config["site_dir"], config["use_directory_urls"]))
@@ -22,5 +22,5 @@ def on_files(files: Files, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Point links to the pictures at where they are in the site."""
+    """Point links to the images at where they are in the site."""
     return LINK.sub(r"\1\2", markdown)

@@ -1,4 +1,4 @@
-"""Make the pictures of README and docs again, from the running system with the weights that ship.
+"""Make the images of README and docs again, from the running system with the weights that ship.
 
     python scripts/media.py [--controller FILE] [--map-name loop_empty] [--seed 0]
 
@@ -42,7 +42,7 @@ MEDIA = ROOT / "media"
 SIDE = 128  # pixels of a panel
 STEPS = 70
 COLORS = 128  # of a GIF: with more, or with dithering, it is larger than 1 MB
-MOMENT = 30  # the step of the pictures of the three worlds
+MOMENT = 30  # the step of the images of the three worlds
 START_ANGLE = 4.0  # [degrees]; the car starts along the lane
 WARM_UP = 10  # real frames before a dream takes over
 FPS = 10
@@ -62,16 +62,16 @@ def enlarge(frame: Frames) -> Frames:
     return np.asarray(Image.fromarray(frame).resize((SIDE, SIDE), Image.Resampling.BICUBIC))
 
 
-def drive(driver: Policy, config: RoadConfig, seed: int) -> tuple[list[Frames], list[Frames], FloatArray]:
+def drive(policy: Policy, config: RoadConfig, seed: int) -> tuple[list[Frames], list[Frames], FloatArray]:
     """A drive on the road: what the camera saw, the map from above, and the actions (T, 2)."""
     road = Road(config)
     state = road.reset([seed])
-    driver.start([seed])
+    policy.start([seed])
     seen, above, actions = [], [], []
     for _ in range(STEPS):
         seen.append(road.frames()[0].copy())
         above.append(road.view("top_down", SIDE, SIDE))
-        actions.append(np.asarray(driver.act(state, road.frames()))[0])
+        actions.append(np.asarray(policy.act(state, road.frames()))[0])
         step = road.step(actions[-1][np.newaxis])
         state = step.state
         if step.terminated[0]:
@@ -101,30 +101,30 @@ def dream_along(seen: list[Frames], actions: FloatArray, temperature: float, see
 def dream_alone(controller: Controller, temperature: float, seed: int) -> list[Frames]:
     """The controller in the dream."""
     env = gymnasium.make("DreamDuck-v2", temperature=temperature, render_mode="rgb_array")
-    eyes = WorldModel.load(FOLDER).vae
+    vae = WorldModel.load(FOLDER).vae
     observation, _ = env.reset(seed=seed)
     latents = []
     for _ in range(STEPS):
-        latents.append(observation[: eyes.z_size])
+        latents.append(observation[: vae.z_size])
         observation, _, terminated, truncated, _ = env.step(controller(observation))
         if terminated or truncated:
             break
     env.close()
-    return list(eyes.decode(np.array(latents)))
+    return list(vae.decode(np.array(latents)))
 
 
 def worlds(seen: list[Frames], dreamt: list[Frames]) -> Frames:
     """Camera, VAE and dream beside each other, at three moments."""
-    eyes = WorldModel.load(FOLDER).vae
+    vae = WorldModel.load(FOLDER).vae
     rows = []
     for moment in (WARM_UP, len(seen) // 2, len(seen) - 1):
-        again = eyes.decode(eyes.encode(seen[moment][np.newaxis])[0])[0]
+        again = vae.decode(vae.encode(seen[moment][np.newaxis])[0])[0]
         rows.append(side_by_side([enlarge(frame) for frame in (seen[moment], again, dreamt[moment])]))
     return np.concatenate(rows)
 
 
 def main() -> None:
-    """Make every picture."""
+    """Make every image."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -145,23 +145,23 @@ def main() -> None:
     expert = PurePursuit(load_map(road.simulation.map_name), road.steering_gain)
     seen, above, actions = drive(expert, road, arguments.seed)
     dreamt = dream_along(seen, actions, arguments.temp, arguments.seed)
-    eyes = WorldModel.load(FOLDER).vae
-    pupil = ControllerPolicy(
-        controller.form, controller.theta, Perception(eyes, WorldModel.load(FOLDER).dynamics)
+    vae = WorldModel.load(FOLDER).vae
+    policy = ControllerPolicy(
+        controller.form, controller.theta, Perception(vae, WorldModel.load(FOLDER).dynamics)
     )
-    looked, track, _ = drive(pupil, road, arguments.seed)
-    alone = dream_alone(controller, arguments.temp, arguments.seed)
+    shown, track, _ = drive(policy, road, arguments.seed)
+    dream = dream_alone(controller, arguments.temp, arguments.seed)
     MEDIA.mkdir(exist_ok=True)
     write_gif("drive.gif", (side_by_side([enlarge(a), b]) for a, b in zip(seen, above, strict=True)))
-    again = eyes.decode(eyes.encode(np.array(looked))[0])
-    trios = zip(looked, again, track, strict=True)
-    write_gif("controller.gif", (side_by_side([enlarge(a), enlarge(b), c]) for a, b, c in trios))
-    write_gif("dream.gif", map(enlarge, alone))
+    again = vae.decode(vae.encode(np.array(shown))[0])
+    triples = zip(shown, again, track, strict=True)
+    write_gif("controller.gif", (side_by_side([enlarge(a), enlarge(b), c]) for a, b, c in triples))
+    write_gif("dream.gif", map(enlarge, dream))
     pairs = zip(seen, dreamt, strict=True)
     write_gif("real_and_dream.gif", (side_by_side([enlarge(a), enlarge(b)]) for a, b in pairs))
     Image.fromarray(worlds(seen, dreamt)).save(MEDIA / "worlds.png")
-    moment = min(MOMENT, len(looked) - 1, len(alone) - 1)
-    for name, frame in (("v0", looked[moment]), ("v1", again[moment]), ("v2", alone[moment])):
+    moment = min(MOMENT, len(shown) - 1, len(dream) - 1)
+    for name, frame in (("v0", shown[moment]), ("v1", again[moment]), ("v2", dream[moment])):
         Image.fromarray(enlarge(frame)).save(MEDIA / f"{name}.png")
     settings = {
         "command": shlex.join(["scripts/media.py", *sys.argv[1:]]),
@@ -173,14 +173,14 @@ def main() -> None:
         "steps": {
             "drive": len(seen),
             "real_and_dream": len(seen),
-            "controller": len(looked),
-            "dream": len(alone),
+            "controller": len(shown),
+            "dream": len(dream),
         },
-        "weights": {"vae": eyes.weights, "rnn": WorldModel.load(FOLDER).dynamics.weights},
+        "weights": {"vae": vae.weights, "rnn": WorldModel.load(FOLDER).dynamics.weights},
     }
     write_json(MEDIA / "media.json", settings)
     print(
-        f"steps: pure pursuit {len(seen)}, controller {len(looked)}, in the dream {len(alone)}; in {MEDIA}"
+        f"steps: pure pursuit {len(seen)}, controller {len(shown)}, in the dream {len(dream)}; in {MEDIA}"
     )
 
 

@@ -179,8 +179,8 @@ def reproduce() -> str:
 
 def speed() -> str:
     """What the dream and the trainings take, as ratios to peers in the same run."""
-    dream, memory, vae = (
-        read_json(RESULTS / f"{name}.json")["results"] for name in ("dream", "memory", "vae")
+    dream, rnn, vae = (
+        read_json(RESULTS / f"{name}.json")["results"] for name in ("dream", "mdn_rnn", "vae")
     )
     rows = []
     for batch, row in dream["batches"].items():
@@ -205,11 +205,11 @@ def speed() -> str:
             f"{peer} {found[peer]:.1f}" for peer in found if "/" not in peer and peer != "ours"
         )
         rows.append([name, f"{found['ours']:.1f}", others])
-    seconds = memory["seconds_per_step"]
+    seconds = rnn["seconds_per_step"]
     ours, torch = 1000 * seconds["dreamduck"], 1000 * seconds["pytorch"]
     rows.append(["MDN-RNN, a step of 100 x 50 [ms]", f"{ours:.0f}", f"PyTorch {torch:.0f}"])
-    if dreaming := seconds.get("dreamduck, dreaming"):
-        rows.append(["the same with scheduled sampling [ms]", f"{1000 * dreaming:.0f}", ""])
+    if sampled := seconds.get("dreamduck, scheduled sampling"):
+        rows.append(["the same with scheduled sampling [ms]", f"{1000 * sampled:.0f}", ""])
     if (RESULTS / "categorical.json").exists():
         found = read_json(RESULTS / "categorical.json")["results"]
         ours, other = (1000 * found["seconds"][name] for name in ("categorical", "MDN-RNN"))

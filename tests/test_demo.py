@@ -14,13 +14,13 @@ def frames(seed: int, spread: float) -> np.ndarray:
 
 
 def test_both_trainings_fill_the_time_that_the_other_stages_leave():
-    steps = plan_steps({"vision": QUIET, "memory": 0.05}, LIMIT)
-    assert QUIET * steps["vision"] + 0.05 * steps["memory"] == pytest.approx(60 * LIMIT - OTHERS, abs=1)
+    steps = plan_steps({"vae": QUIET, "rnn": 0.05}, LIMIT)
+    assert QUIET * steps["vae"] + 0.05 * steps["rnn"] == pytest.approx(60 * LIMIT - OTHERS, abs=1)
 
 
 @pytest.mark.parametrize(("seconds", "bound"), [(50.0, LEAST), (1e-5, MOST)])
 def test_steps_have_bounds(seconds, bound):
-    assert plan_steps({"vision": seconds, "memory": seconds}, LIMIT) == bound
+    assert plan_steps({"vae": seconds, "rnn": seconds}, LIMIT) == bound
 
 
 def test_a_dream_is_measured_against_decoded_frames():

@@ -46,7 +46,7 @@ COMMANDS = {
     ),
     "plot": Command("dreamduck.search.search_plot:main", "draw the progress of a search"),
     "scoreboard": Command(
-        "dreamduck.evaluation.scoreboard:main", "compare policies: survival, distance, deviations"
+        "dreamduck.cli.scoreboard:main", "compare policies: survival, distance, deviations"
     ),
     "evaluate-model": Command(
         "dreamduck.evaluation.model_card.command:main", "how true the dreams of a world model are: its card"

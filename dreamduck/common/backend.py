@@ -1,6 +1,6 @@
 """TensorFlow and Keras, set up once: the only place that imports them.
 
-Settings, with the reason for each (`benchmarks/vae.py` and `benchmarks/memory.py` measure them):
+Settings, with the reason for each (`benchmarks/vae.py` and `benchmarks/mdn_rnn.py` measure them):
 - oneDNN on: on processors without AVX-512 TensorFlow leaves it off; VAE training is 3.4 times
   faster with it.
 - Memory growth on GPUs, so that several processes can share one.

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from dreamduck.common.errors import DreamDuckError
 from dreamduck.common.extras import needed
+from dreamduck.common.processes.launcher import parents
 from dreamduck.common.processes.workers import end_with_parent
 
 T = TypeVar("T")
@@ -146,10 +147,10 @@ def _say(text: str) -> None:
 
 def _sibling_with(word: str) -> bool:
     """Whether a process with the same parent has a word such as "PMI_RANK=0" in its environment."""
-    for path in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError, IndexError):
-            parent = int((path / "stat").read_text().rpartition(")")[2].split()[1])
-            if parent == os.getppid() and word.encode() in (path / "environ").read_bytes().split(b"\0"):
+    for process, parent in parents().items():
+        with contextlib.suppress(OSError):
+            given = Path(f"/proc/{process}/environ").read_bytes() if parent == os.getppid() else b""
+            if word.encode() in given.split(b"\0"):
                 return True
     return False
 

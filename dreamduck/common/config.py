@@ -227,6 +227,12 @@ def replace(config: C, **changes: Any) -> C:
     return from_mapping(type(config), {**_flat(config), **changes})
 
 
+def changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """What differs between two settings, as JSON has them; "" where nothing does."""
+    names = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
+    return ", ".join(f"{name} (then {then.get(name)}, now {now.get(name)})" for name in names)
+
+
 def to_dict(config: Any) -> dict[str, Any]:
     """The configuration as a JSON object, the options of its parts beside its own."""
     return _flat(config)

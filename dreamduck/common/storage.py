@@ -37,6 +37,7 @@ __all__ = [
     "read_npz",
     "replacing",
     "sweep",
+    "write_bytes",
     "write_json",
     "write_npz",
     "write_text",
@@ -262,8 +263,13 @@ def write_json(path: PathLike, value: Any, indent: int | None = 2) -> None:
 
 def write_text(path: PathLike, text: str) -> None:
     """Write a text file."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: PathLike, data: bytes) -> None:
+    """Write the bytes of a file."""
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(data)
 
 
 def write_npz(path: PathLike, arrays: Mapping[str, np.ndarray], compress: bool = True) -> None:

@@ -1,7 +1,7 @@
 """Frames to a video: `.mp4` to watch, `.gif` to put on a page.
 
-The encoder is the ffmpeg that comes with
-`imageio-ffmpeg`, so nothing has to be installed beside this package."""
+The encoder is the ffmpeg that comes with `imageio-ffmpeg`, so nothing has to be installed beside this
+package."""
 
 from __future__ import annotations
 
@@ -119,19 +119,19 @@ def _encoder(path: Path, shape: tuple[int, ...], fps: float, suffix: str) -> Ite
     coding = GIF if suffix == ".gif" else MP4
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", *source, "-i", "-", *coding, str(path)]
     with (
-        tempfile.TemporaryFile() as complaints,  # a file, so that a long one cannot fill a pipe
-        subprocess.Popen(command, stdin=subprocess.PIPE, stderr=complaints) as process,
+        tempfile.TemporaryFile() as errors,  # a file, so that a long one cannot fill a pipe
+        subprocess.Popen(command, stdin=subprocess.PIPE, stderr=errors) as process,
     ):
         assert process.stdin is not None
         try:
             yield process.stdin
             process.stdin.close()
         except BrokenPipeError:
-            pass  # ffmpeg has ended; its exit code and its words say why
+            pass  # ffmpeg has ended; its exit code and its errors say why
         except BaseException:
             process.kill()
             raise
         if process.wait() != 0:
-            complaints.seek(0)
-            text = complaints.read().decode(errors="replace").strip()
+            errors.seek(0)
+            text = errors.read().decode(errors="replace").strip()
             raise VideoError(f"ffmpeg failed ({text or process.returncode}); is the disk full?")

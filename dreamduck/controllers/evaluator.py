@@ -8,7 +8,7 @@ the number of processes."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -161,9 +161,7 @@ class RoadEvaluator:
             returns = self._drive(task.theta, seeds, task.steps)
         else:
             parts = []
-            for at in range(0, count, self._most_cars):
-                # The last ones run more than once, so that all parts have the same size.
-                rows = [min(at + i, count - 1) for i in range(self._most_cars)]
+            for rows in blocks(count, self._most_cars):
                 theta = task.theta[[row // task.episodes for row in rows]]
                 parts.append(self._drive(theta, [seeds[row] for row in rows], task.steps))
             columns: Any = zip(*parts, strict=True)
@@ -250,6 +248,12 @@ def run_episodes(
     return Returns(reward.astype(np.float32)[:, None], length[:, None], ~alive[:, None])
 
 
+def blocks(count: int, size: int) -> Iterator[list[int]]:
+    """The numbers below `count` in blocks of one size; the last is filled up with its last number."""
+    for first in range(0, count, size):
+        yield [min(number, count - 1) for number in range(first, first + size)]
+
+
 def block_size(population: int, episodes: int, requested: int = 0) -> int:
     """How many candidates one call evaluates.
 
@@ -272,13 +276,12 @@ def evaluate_all(
     Args:
         theta: (P, n).
         seeds: (P,).
-        block: candidates in a block; the last one is filled up, so that all have the same shape.
+        block: candidates in a block, see `blocks`.
         spread: computes all tasks, wherever, and returns the results in their order.
     """
     count = len(theta)
     tasks = []
-    for at in range(0, count, block):
-        rows = [min(at + i, count - 1) for i in range(block)]
+    for rows in blocks(count, block):
         chosen = tuple(int(seeds[row]) for row in rows)
         tasks.append(EvalBatch(np.asarray(theta[rows], dtype=np.float32), chosen, episodes, steps))
     parts = spread(tasks)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dreamduck.common import seeding
-from dreamduck.common.config import check, option
+from dreamduck.common.config import changed, check, option
 from dreamduck.common.errors import CheckpointError, ConfigError
 from dreamduck.common.processes.threads import cores
 from dreamduck.common.readers import in_words, read_json
@@ -27,7 +27,7 @@ from dreamduck.controllers.factory import (
 )
 from dreamduck.controllers.policy import Controller
 from dreamduck.evaluation.episode_stats import EpisodeStatsCallback
-from dreamduck.evaluation.report import summarize_episodes
+from dreamduck.evaluation.report import interval, summarize_episodes
 
 Table = Callable[[list[dict[str, Any]]], str]
 
@@ -142,7 +142,7 @@ def dream_and_road(row: Mapping[str, Any]) -> str:
     return (
         f"{dream['mean']:.2f} ± {dream['std']:.2f} | "
         f"{road['return'][0]:.2f} ± {road['return'][1]:.2f} | {100 * road['alive'][0]:.0f}% | "
-        f"{road['distance'][0]:.2f} ({road['distance'][1]:.2f} to {road['distance'][2]:.2f}) |"
+        f"{interval(road['distance'])} |"
     )
 
 
@@ -187,14 +187,9 @@ def cached(path: Path, key: Mapping[str, Any], table: Table) -> dict[str, Any] |
     then, now = found.get("settings"), json.loads(json.dumps(key))
     if not isinstance(then, dict):
         raise CheckpointError(f"{path}: expected a row with its settings; {REMEDY}")
-    changed = [
-        f"{name} (then {then.get(name)}, now {now.get(name)})"
-        for name in sorted({*then, *now})
-        if then.get(name) != now.get(name)
-    ]
-    if changed:
+    if different := changed(then, now):
         raise CheckpointError(
-            f"{path}: expected a row of these settings, but changed were {', '.join(changed)}; "
+            f"{path}: expected a row of these settings, but changed were {different}; "
             f"choose another --out, or {REMEDY}"
         )
     return found

@@ -6,7 +6,6 @@ NeurIPS 2018", lane following."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,11 +14,10 @@ import numpy.typing as npt
 from dreamduck.common.errors import ConfigError
 from dreamduck.common.seeding import generator
 from dreamduck.simulator.base import END_COLLISION, END_NONE, CarState, FloatArray
-from dreamduck.simulator.road import Road, in_lane, lane_progress
+from dreamduck.simulator.road import in_lane, lane_progress
 
-EPISODE_TIME = 60.0  # [s]
 RESAMPLES = 2000
-CONFIDENCE = 0.95
+PERCENTILES = (2.5, 97.5)  # of a 95% interval
 
 
 class Measures(NamedTuple):
@@ -80,56 +78,20 @@ class EpisodeMeter:
         return self.alive
 
 
-def measure(
-    road: Road,
-    act: Callable[[CarState], npt.ArrayLike],
-    seeds: Sequence[int],
-    starts: FloatArray | None = None,
-    seconds: float = EPISODE_TIME,
-) -> Measures:
-    """Drive one episode with each car and measure it.
-
-    Args:
-        road: as many cars as seeds.
-        act: the actions (N, 2) for the cars' states, for example an `Expert`.
-        seeds: as `Road.reset` takes them.
-        starts: likewise.
-        seconds: episodes are cut after this time.
-    """
-    state = road.reset(seeds, starts)
-    meter = EpisodeMeter(state, road.config.step_time)
-    for _ in range(round(seconds / road.config.step_time)):
-        state = road.step(act(state)).state
-        if not meter.update(state).any():
-            break
-    return meter.measures
-
-
-def join(parts: Sequence[Measures]) -> Measures:
-    """The measures of several groups of episodes as one."""
-    return Measures(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
-
-
-def summarize(
-    measures: Measures, seed: int = 0, confidence: float = CONFIDENCE, resamples: int = RESAMPLES
-) -> dict[str, Estimate]:
-    """Medians over the episodes, with bootstrap intervals (percentiles).
+def summarize(measures: Measures, seed: int = 0) -> dict[str, Estimate]:
+    """Medians over the episodes, with 95% bootstrap intervals (percentiles).
 
     Args:
         seed: of the resampling; all measures are resampled by the same episodes.
     Raises:
-        ConfigError: there is no episode, or `confidence` is not between 0 and 1.
+        ConfigError: there is no episode.
     """
     count = len(measures.survival_time)
-    if count == 0 or not 0 < confidence < 1:
-        raise ConfigError(
-            f"summary: expected at least one episode and a confidence between 0 and 1, "
-            f"got {count} episodes and {confidence}"
-        )
-    chosen = generator(seed).integers(0, count, size=(resamples, count))
-    tails = [50 * (1 - confidence), 50 * (1 + confidence)]
+    if count == 0:
+        raise ConfigError("summary: expected at least one episode, got none")
+    chosen = generator(seed).integers(0, count, size=(RESAMPLES, count))
     found = {}
     for name, values in measures._asdict().items():
-        low, high = np.percentile(np.median(values[chosen], axis=1), tails)
+        low, high = np.percentile(np.median(values[chosen], axis=1), PERCENTILES)
         found[name] = Estimate(float(np.median(values)), float(low), float(high))
     return found

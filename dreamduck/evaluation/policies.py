@@ -80,7 +80,7 @@ class FramePolicy:
     needs_frames = True
 
     def __init__(
-        self, predict: Callable[[Frames], Any], restart: Callable[[Sequence[int]], None] | None = None
+        self, predict: Callable[[Any], Any], restart: Callable[[Sequence[int]], None] | None = None
     ) -> None:
         self._predict, self._restart = predict, restart
 
@@ -99,16 +99,14 @@ class FramePolicy:
         return _checked(self._predict(frames), len(state.pose))
 
 
-class ModelPolicy:
+class ModelPolicy(FramePolicy):
     """A function from [z, c, h] (N, Z + 2H) to actions (N, 2), for example an agent trained in the dream.
 
     Args:
         predict: the function; a recurrent one keeps its own state.
-        perception: of all cars; keeps the state of the memory.
+        perception: of all cars; keeps the recurrent state of the world model.
         restart: called before each round of episodes.
     """
-
-    needs_frames = True
 
     def __init__(
         self,
@@ -116,13 +114,13 @@ class ModelPolicy:
         perception: Any,
         restart: Callable[[Sequence[int]], None] | None = None,
     ) -> None:
-        self._predict, self._perception, self._restart = predict, perception, restart
+        super().__init__(predict, restart)
+        self._perception = perception
         self._last: FloatArray | None = None
 
     def start(self, seeds: Sequence[int]) -> None:
-        """Reset the recurrent state."""
-        if self._restart is not None:
-            self._restart(seeds)
+        """Tell the policy that episodes begin, and reset the recurrent state."""
+        super().start(seeds)
         self._last = None
 
     def act(self, state: CarState, frames: Frames | None) -> FloatArray:

@@ -9,9 +9,9 @@ import numpy as np
 
 from dreamduck.common import seeding
 from dreamduck.common.plot import figure
-from dreamduck.common.storage import PathLike, replacing
+from dreamduck.common.storage import PathLike
 from dreamduck.evaluation.episode_stats import as_measures
-from dreamduck.evaluation.metrics import summarize
+from dreamduck.evaluation.metrics import PERCENTILES, RESAMPLES, summarize
 from dreamduck.simulator.maps.parser import load_map
 
 MEASURES = {  # heading of the column, by the measure's name
@@ -23,7 +23,6 @@ MEASURES = {  # heading of the column, by the measure's name
 }
 COSTS = ("steps in the simulator", "steps in the dream", "minutes")
 REFERENCE = "pure pursuit"
-RESAMPLES = 2000
 
 
 def summarize_episodes(episodes: list[dict[str, Any]], seed: int = 0) -> dict[str, Any]:
@@ -49,7 +48,7 @@ def share(values: Iterable[bool], seed: int = 0) -> list[float]:
     """The share of true values with its 95% bootstrap interval: [share, low, high]."""
     array = np.array(list(values), dtype=np.float64)
     chosen = seeding.generator(seed, 1).integers(0, len(array), size=(RESAMPLES, len(array)))
-    low, high = np.percentile(array[chosen].mean(axis=1), [2.5, 97.5])
+    low, high = np.percentile(array[chosen].mean(axis=1), PERCENTILES)
     return [round(float(array.mean()), 4), round(float(low), 4), round(float(high), 4)]
 
 
@@ -91,12 +90,6 @@ def table(entries: Sequence[dict[str, Any]]) -> str:
             cells = [*_cells(entry, reference), *(_costs(entry) if with_costs else ())]
             lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
-
-
-def write_table(path: PathLike, entries: Sequence[dict[str, Any]]) -> None:
-    """Write the board as Markdown."""
-    with replacing(path) as temporary:
-        temporary.write_text(table(entries), encoding="utf-8")
 
 
 def draw_paths(path: PathLike, entries: Sequence[dict[str, Any]]) -> None:
@@ -146,10 +139,10 @@ def _cells(entry: dict[str, Any], reference: float) -> list[str]:
     distance = summary["distance"][0]
     return [
         entry["key"]["row"],
-        _percent(summary["alive"]),
+        percent(summary["alive"]),
         f"{100 * distance / reference:.0f}%" if reference > 0 else "",
-        _percent(summary["collisions"]),
-        *(_interval(summary[name]) for name in MEASURES),
+        percent(summary["collisions"]),
+        *(interval(summary[name]) for name in MEASURES),
     ]
 
 
@@ -162,12 +155,14 @@ def _costs(entry: dict[str, Any]) -> list[str]:
     return [f"{steps:,}", f"{cost['dream_steps']:,}", f"{cost['minutes'] + model['minutes']:.0f}"]
 
 
-def _percent(values: Sequence[float]) -> str:
+def percent(values: Sequence[float]) -> str:
+    """A share with its interval, [share, low, high], in percent."""
     middle, low, high = (100 * value for value in values)
     return f"{middle:.0f}% ({low:.0f} to {high:.0f})"
 
 
-def _interval(values: Sequence[float]) -> str:
+def interval(values: Sequence[float]) -> str:
+    """A figure with its interval, [figure, low, high]."""
     return f"{values[0]:.2f} ({values[1]:.2f} to {values[2]:.2f})"
 
 

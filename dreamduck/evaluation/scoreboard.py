@@ -7,7 +7,6 @@ work; the result does not depend on their number."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import logging
@@ -24,17 +23,16 @@ from dreamduck.common.config import check, option
 from dreamduck.common.errors import ConfigError
 from dreamduck.common.processes import mpi
 from dreamduck.common.processes.threads import cores
-from dreamduck.common.readers import in_words, read_text
-from dreamduck.common.storage import claim, read_json, write_json
+from dreamduck.common.readers import in_words
+from dreamduck.common.storage import read_json, write_json, write_text
+from dreamduck.controllers.evaluator import blocks
 from dreamduck.controllers.factory import (
     WorldConfig,
-    add_strict,
-    load_controller,
     versions,
     weights_fingerprints,
 )
 from dreamduck.evaluation import report
-from dreamduck.evaluation.entries import BUILT_IN, Entry, check_agent, training_budget
+from dreamduck.evaluation.entries import Entry, training_budget
 from dreamduck.evaluation.episode_stats import as_measures
 from dreamduck.evaluation.runner import PATHS_KEPT, Round, Runner
 from dreamduck.simulator.base import SIMULATORS
@@ -149,21 +147,18 @@ class Scoreboard:
     def write(self) -> None:
         """Write the raw figures, the table and the figure."""
         write_json(self.path, {"entries": self.entries}, indent=None)
-        report.write_table(self.folder / "scores.md", self.entries)
+        write_text(self.folder / "scores.md", report.table(self.entries))
         report.draw_paths(self.folder / "paths.png", self.entries)
 
     def rounds(self, row: Entry, simulator: str, map_name: str) -> list[Round]:
         """The rounds of cars that make up one measurement; the last is filled up."""
         cars = self.settings.cars or (50 if simulator == "native" else cores())
         cars = min(cars, self.settings.episodes)
-        count = self.settings.episodes
-        tasks = []
-        for at in range(0, count, cars):
-            numbers = [min(at + car, count - 1) for car in range(cars)]
-            # The map is no part of a seed's place: it is its own randomness already.
-            seeds = tuple(seeding.derive(self.settings.seed, number) for number in numbers)
-            tasks.append(Round(row, simulator, map_name, seeds))
-        return tasks
+        # The map is no part of a seed's place: it is its own randomness already.
+        return [
+            Round(row, simulator, map_name, tuple(seeding.derive(self.settings.seed, n) for n in numbers))
+            for numbers in blocks(self.settings.episodes, cars)
+        ]
 
 
 def read_entries(path: Path) -> list[dict[str, Any]]:
@@ -219,105 +214,3 @@ def fill(board: Scoreboard, rows: Sequence[Entry], team: mpi.Team, runner: Runne
             entry = board.add(key, parts, time.monotonic() - started)
             log.info("%s, %s, %s: %s", simulator, map_name, row.name, report.one_line(entry["summary"]))
         board.set_budget(key, training_budget(row, board.world.model.folder))
-
-
-def parse_rows(arguments: argparse.Namespace) -> list[Entry]:
-    """The rows that the command line asks for; the names must differ.
-
-    Raises:
-        ConfigError: a name twice, an unknown built-in row, or no NAME=SOURCE.
-    """
-    rows = []
-    for name in arguments.rows.split(",") if arguments.rows else []:
-        if name not in BUILT_IN:
-            raise ConfigError(f"rows: expected some of {', '.join(BUILT_IN)}, got {name!r}")
-        rows.append(Entry(name))
-    for kind in ("controller", "agent", "policy"):
-        for text in getattr(arguments, kind):
-            name, found, source = text.partition("=")
-            if not (name and found and source):
-                raise ConfigError(f"{kind}: expected NAME=SOURCE, got {text!r}")
-            rows.append(Entry(name, kind, source))
-    names = [row.name for row in rows]
-    if len(set(names)) < len(names) or not names:
-        raise ConfigError(
-            f"rows: expected one or more with different names, got {', '.join(names) or 'none'}"
-        )
-    return rows
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = command_line.parser(
-        "Measure policies as the AI Driving Olympics do: survival, distance along the lane, deviations.",
-        "example:\n  dreamduck scoreboard --simulators native,gym-duckietown \\\n"
-        "      --controller 'evolved in the dream=log/dream.json' --out scores",
-    )
-    parser.add_argument("--out", default="scores", help="folder to write to (default: scores)")
-    parser.add_argument(
-        "--fresh",
-        action="store_true",
-        help="measure again, in its place, what was measured with other settings",
-    )
-    parser.add_argument(
-        "--rows", default=",".join(BUILT_IN), help=f"built-in rows (default: {','.join(BUILT_IN)})"
-    )
-    parser.add_argument(
-        "--controller", action="append", default=[], metavar="NAME=FILE", help="a controller's row; repeat"
-    )
-    parser.add_argument(
-        "--agent",
-        action="append",
-        default=[],
-        metavar="NAME=FILE",
-        help="the row of an agent that python -m baselines.run saved; repeat",
-    )
-    parser.add_argument(
-        "--policy",
-        action="append",
-        default=[],
-        metavar="NAME=MODULE:FUNCTION[:ARGUMENT]",
-        help="a policy on frames; repeat",
-    )
-    parser.add_argument(
-        "--threads", type=int, default=0, help="cores for each process (default: its share)"
-    )
-    mpi.add_arguments(parser)
-    add_strict(parser)
-    config.add_arguments(parser, ScoreConfig)
-    skip = ("map_name", "simulator", "temperature")
-    config.add_arguments(parser.add_argument_group("world"), WorldConfig, skip)  # type: ignore[arg-type]
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Fill the board and print the table."""
-    arguments = build_parser().parse_args(argv)
-    command_line.start_logging(arguments)
-    settings = config.from_arguments(ScoreConfig, arguments)
-    world = config.from_arguments(WorldConfig, arguments)
-    rows = parse_rows(arguments)
-    for row in rows:
-        if row.kind == "controller":
-            load_controller(row.source, world.model.folder, arguments.strict)  # fails early
-        if row.kind == "agent":
-            check_agent(row.source, world, arguments.strict)
-    with mpi.team(arguments.rank_timeout) as team:
-        runner = Runner(world, settings.seconds, arguments.threads or team.cores)
-        try:
-            if team.rank:
-                team.serve(runner)
-                return
-            folder = Path(arguments.out)
-            state, outputs = folder / "scores.json", [folder / name for name in ("scores.md", "paths.png")]
-            with claim("scores", outputs, state, arguments.fresh and not state.exists()):
-                board = Scoreboard(folder, settings, world)
-                if not arguments.fresh:
-                    board.check_settings(rows)
-                fill(board, rows, team, runner)
-                board.write()
-            team.release()
-        finally:
-            runner.close()
-    print(read_text(Path(arguments.out) / "scores.md"))
-    log.info("%s", json.dumps({"scores": str(board.path)}))

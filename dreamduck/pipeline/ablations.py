@@ -29,6 +29,7 @@ from dreamduck.evaluation.final_evaluation import (
     evaluate_on_road,
     settings_key,
 )
+from dreamduck.evaluation.report import interval, percent
 from dreamduck.pipeline.comparison import Case, Rows, evolve_and_evaluate
 from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
 from dreamduck.search.run import Plan
@@ -123,14 +124,12 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     ]
     for row in rows:
         road = row["road"]
-        alive, distance = road["alive"], road["distance"]
         kind = f"hidden layer of {row['hidden']}" if row["hidden"] else "linear"
         lines.append(
             f"| {'in the simulator' if row['env'] == 'realenv' else 'in the dream'} | {row['rnn']} | "
             f"{kind} | {row['parameters']} | "
             f"{road['return'][0]:.2f} ± {road['return'][1]:.2f} | "
-            f"{100 * alive[0]:.0f}% ({100 * alive[1]:.0f} to {100 * alive[2]:.0f}) | "
-            f"{distance[0]:.2f} ({distance[1]:.2f} to {distance[2]:.2f}) |"
+            f"{percent(road['alive'])} | {interval(road['distance'])} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -21,7 +21,7 @@ from dreamduck.common import command_line, config, seeding
 from dreamduck.common.config import check, option
 from dreamduck.common.errors import RecordError
 from dreamduck.common.storage import fingerprint
-from dreamduck.controllers.evaluator import ControllerPolicy, Policy, run_episodes
+from dreamduck.controllers.evaluator import ControllerPolicy, Policy, blocks, run_episodes
 from dreamduck.controllers.factory import (
     WorldConfig,
     add_strict,
@@ -165,12 +165,12 @@ def record_episodes(
     }
     share = float(np.exp(-world.road.step_time / settings.noise_time))
     try:
-        for at in command_line.progress(range(0, len(missing), CARS), desc="episodes"):
-            chosen = [missing[min(at + car, len(missing) - 1)] for car in range(CARS)]
+        for places in command_line.progress(list(blocks(len(missing), CARS)), desc="episodes"):
+            chosen = [missing[place] for place in places]
             policy = ControllerPolicy(controller.form, controller.theta, perception)
             recorder = FrameRecorder(NoisyPolicy(policy, chosen, settings.noise, share))
             returns = run_episodes(road, recorder, chosen, settings.max_steps, recorder)
-            for car, number in enumerate(chosen[: len(missing) - at]):
+            for car, number in enumerate(chosen[: len(missing) - places[0]]):
                 episode = recorder.episode(car, int(returns.length[car, 0]), {**meta, "seed": number})
                 if shutil.disk_usage(folder).free < FREE_SPACE:
                     raise RecordError(f"{folder}: expected 1 GiB of free disk; make room, start again")

@@ -9,9 +9,8 @@ import argparse
 import ast
 import dataclasses
 import json
-import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from dreamduck.common import command_line
@@ -34,18 +33,6 @@ examples:
 
 Any other --key=value goes to the algorithm: --nsteps --nminibatches --noptepochs --lr --ent_coef
 --cliprange --gamma --lam --load_path ...; an unknown one is answered with the known ones."""
-
-# Lowest and highest value of what is set most, by the engine's names.
-LIMITS: dict[str, tuple[float, float]] = {
-    **dict.fromkeys(("n_steps", "batch_size", "n_epochs", "buffer_size", "train_freq"), (1, math.inf)),
-    **dict.fromkeys(("target_update_interval", "cg_max_steps", "n_critic_updates"), (1, math.inf)),
-    **dict.fromkeys(("learning_rate", "ent_coef", "vf_coef", "max_grad_norm"), (0, math.inf)),
-    **dict.fromkeys(("learning_starts", "target_kl"), (0, math.inf)),
-    **dict.fromkeys(("gamma", "gae_lambda", "tau"), (0, 1)),
-    **dict.fromkeys(("exploration_fraction", "exploration_final_eps"), (0, 1)),
-    "clip_range": (1e-9, math.inf),
-    "gradient_steps": (-1, math.inf),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,81 +187,3 @@ def parse_value(text: str) -> Any:
         return ast.literal_eval(text)
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return text
-
-
-def engine_value(key: str, name: str, value: Any, default: Any) -> Any:
-    """A value of the type that the engine's default has, within its limits.
-
-    Args:
-        key: the name on the command line.
-        name: the engine's.
-        value: from the command line.
-        default: the engine's.
-    Raises:
-        ConfigError: another type, or outside the limits.
-    """
-    low, high = LIMITS.get(name, (-math.inf, math.inf))
-    if isinstance(default, bool):
-        return boolean(key, {key: value})
-    if isinstance(value, LinearSchedule):
-        if name not in ("learning_rate", "clip_range", "clip_range_vf"):
-            raise ConfigError(f"{key}: expected a number, got a linear schedule")
-        return value
-    if isinstance(default, str) and isinstance(value, str):
-        return value
-    if default is None and value is None:
-        return None
-    if isinstance(default, int):
-        return integer(key, value, low, high)
-    return number(key, value, low, high)
-
-
-def number(key: str, value: Any, low: float, high: float) -> float:
-    """A finite number within limits.
-
-    Raises:
-        ConfigError: something else.
-    """
-    good = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-    if not good or not low <= value <= high:
-        span = "" if low == -math.inf else f" of at least {low:g}"
-        span += "" if high == math.inf else f" and at most {high:g}"
-        raise ConfigError(f"{key}: expected a number{span}, got {value!r:.100}")
-    return float(value)
-
-
-def integer(key: str, value: Any, low: float = -math.inf, high: float = math.inf) -> int:
-    """An integer within limits; 1e5 is one.
-
-    Raises:
-        ConfigError: something else.
-    """
-    found = number(key, value, low, high)
-    if found != int(found):
-        raise ConfigError(f"{key}: expected an integer, got {value!r:.100}")
-    return int(found)
-
-
-def boolean(key: str, values: Mapping[str, Any]) -> bool:
-    """True or False, as Python or a shell writes them; False where the key is missing.
-
-    Raises:
-        ConfigError: something else.
-    """
-    value = values.get(key, False)
-    if isinstance(value, str) and value.lower() in ("true", "false"):
-        return value.lower() == "true"
-    if value not in (True, False, None):
-        raise ConfigError(f"{key}: expected True or False, got {value!r:.100}")
-    return bool(value)
-
-
-def layer_sizes(key: str, value: Any) -> list[int]:
-    """A list of integers of at least 1.
-
-    Raises:
-        ConfigError: something else.
-    """
-    if not isinstance(value, (list, tuple)):
-        raise ConfigError(f"{key}: expected a list, as in [256], got {value!r:.100}")
-    return [integer(key, size, 1) for size in value]

@@ -21,7 +21,7 @@ from typing import Any
 from tqdm import tqdm
 
 from dreamduck.common.errors import ConfigError
-from dreamduck.common.storage import replacing
+from dreamduck.common.storage import write_text
 from dreamduck.rl.sb3 import (
     CSVOutputFormat,
     HumanOutputFormat,
@@ -219,8 +219,7 @@ class _CSV(CSVOutputFormat):
                 writer = csv.DictWriter(kept, self.keys, lineterminator="\n", extrasaction="ignore")
                 writer.writeheader()
                 writer.writerows(entry for entry in reader if _step_of(entry) <= resume_step)
-        with replacing(path) as temporary:
-            temporary.write_text(kept.getvalue(), encoding="utf-8")
+        write_text(path, kept.getvalue())
         self.file = open(path, "r+", encoding="utf-8")  # noqa: SIM115  (closed by close)
         self.file.seek(0, os.SEEK_END)
 

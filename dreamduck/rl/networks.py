@@ -132,7 +132,17 @@ def least_size(name: str, options: Mapping[str, Any]) -> tuple[int, int]:
     return len(convs), numbers
 
 
-class Mlp(BaseFeaturesExtractor):
+class Extractor(BaseFeaturesExtractor):
+    """Layers one after the other."""
+
+    layers: th.nn.Sequential
+
+    def forward(self, observations: th.Tensor) -> th.Tensor:
+        """(B, ...) to (B, features); images are (B, channels, H, W) in [0, 1]."""
+        return cast(th.Tensor, self.layers(observations))
+
+
+class Mlp(Extractor):
     """Dense layers on the flattened observation.
 
     Args:
@@ -162,12 +172,8 @@ class Mlp(BaseFeaturesExtractor):
             size = num_hidden
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, observations: th.Tensor) -> th.Tensor:
-        """(B, ...) to (B, num_hidden)."""
-        return cast(th.Tensor, self.layers(observations))
 
-
-class Cnn(BaseFeaturesExtractor):
+class Cnn(Extractor):
     """Convolutions with ReLU, then one dense layer, or none with `hidden` 0.
 
     Args:
@@ -207,12 +213,8 @@ class Cnn(BaseFeaturesExtractor):
             layers += [nn.Linear(size, hidden), nn.ReLU()]
         self.layers = nn.Sequential(*layers)
 
-    def forward(self, observations: th.Tensor) -> th.Tensor:
-        """(B, channels, H, W) in [0, 1] to (B, features)."""
-        return cast(th.Tensor, self.layers(observations))
 
-
-class ImpalaCnn(BaseFeaturesExtractor):
+class ImpalaCnn(Extractor):
     """Three blocks of a convolution, pooling and two residual pairs, then 256 dense units.
 
     Args:
@@ -230,10 +232,6 @@ class ImpalaCnn(BaseFeaturesExtractor):
             channels, height, width = depth, (height + 1) // 2, (width + 1) // 2
         layers += [nn.Flatten(), nn.ReLU(), nn.Linear(channels * height * width, 256), nn.ReLU()]
         self.layers = nn.Sequential(*layers)
-
-    def forward(self, observations: th.Tensor) -> th.Tensor:
-        """(B, channels, H, W) in [0, 1] to (B, 256)."""
-        return cast(th.Tensor, self.layers(observations))
 
 
 class Residual(nn.Module):

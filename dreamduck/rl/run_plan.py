@@ -16,7 +16,8 @@ import numpy as np
 from dreamduck.common.errors import ConfigError
 from dreamduck.rl import algorithms
 from dreamduck.rl.algorithms import NETWORK_KEYS, NO_NETWORK_NOISE, Algorithm
-from dreamduck.rl.arguments import LinearSchedule, boolean, engine_value, integer, layer_sizes, number
+from dreamduck.rl.arguments import LinearSchedule
+from dreamduck.rl.engine_arguments import boolean, engine_arguments, integer, layer_sizes, number
 from dreamduck.rl.networks import NETWORKS, check_network, default_network
 from dreamduck.rl.sb3 import BaseAlgorithm, sb3, sb3_contrib
 
@@ -128,7 +129,7 @@ def resolve(
     engine = _engine(algorithm, chosen)
     constructor = constructor_of(engine)
     algorithms.check_keys(algorithm, given, constructor)
-    arguments = _arguments(algorithm, merged, constructor, num_env)
+    arguments = engine_arguments(algorithm, merged, constructor, num_env)
     policy_options: dict[str, Any] = {}
     if algorithm.name == "a2c":
         policy_options["optimizer_kwargs"] = {
@@ -192,64 +193,6 @@ def _check_actions(algorithm: Algorithm, space: gym.Space[Any]) -> None:
         raise ConfigError(
             f"alg: {algorithm.name} needs discrete actions, got {space}; use ppo2, sac or td3"
         )
-
-
-def _arguments(
-    algorithm: Algorithm, merged: Mapping[str, Any], constructor: Mapping[str, Any], num_env: int
-) -> dict[str, Any]:
-    """The engine's arguments; 2019's are converted."""
-    found: dict[str, Any] = {}
-    for key, value in merged.items():
-        name = algorithm.keys.get(key, key)
-        if name in constructor:
-            found[name] = engine_value(key, name, value, constructor[name])
-    if algorithm.engine == "PPO":
-        _ppo(merged, found, num_env)
-    elif algorithm.name == "a2c":
-        _a2c(merged, found)
-    elif algorithm.name == "trpo_mpi":
-        batch = integer("timesteps_per_batch", merged["timesteps_per_batch"], 1)
-        found.setdefault("n_steps", max(batch // num_env, 1))
-    elif algorithm.name == "ddpg":
-        rate = number("critic_lr", merged["critic_lr"], 0, math.inf)
-        if merged.get("actor_lr", rate) != rate:
-            raise ConfigError(
-                "--actor_lr: Stable-Baselines3 has one rate for actor and critic; use --critic_lr"
-            )
-        found.setdefault("learning_rate", rate)
-    return found
-
-
-def _ppo(merged: Mapping[str, Any], found: dict[str, Any], num_env: int) -> None:
-    batch = found["n_steps"] * num_env
-    if "batch_size" not in found:
-        pieces = integer("nminibatches", merged["nminibatches"], 1)
-        if batch % pieces:
-            raise ConfigError(
-                f"nminibatches: expected a divisor of nsteps x num_env = {found['n_steps']} x {num_env} = "
-                f"{batch}, got {pieces}"
-            )
-        found["batch_size"] = batch // pieces
-    if found["batch_size"] < 2:
-        raise ConfigError(
-            f"nsteps x num_env / nminibatches: expected at least 2, got {found['batch_size']}"
-        )
-    # 2019 halved the squared error before it took vf_coef of it, Stable-Baselines3 does not.
-    found["vf_coef"] = found["vf_coef"] / 2
-    # And it clipped the value by cliprange, too.
-    found.setdefault("clip_range_vf", found["clip_range"])
-
-
-def _a2c(merged: Mapping[str, Any], found: dict[str, Any]) -> None:
-    rate = merged.get("lr", merged.get("learning_rate"))
-    schedule = merged["lrschedule"]
-    if schedule not in ("linear", "constant"):
-        raise ConfigError(f"lrschedule: expected linear or constant, got {schedule!r:.100}")
-    if isinstance(rate, LinearSchedule):
-        found["learning_rate"] = rate
-    else:
-        given = number("lr", rate, 0, math.inf)
-        found["learning_rate"] = LinearSchedule(given) if schedule == "linear" else given
 
 
 def _log_every(algorithm: Algorithm, merged: Mapping[str, Any], num_env: int) -> int:

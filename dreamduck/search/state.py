@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from dreamduck.common.config import changed
 from dreamduck.common.errors import CheckpointError
 from dreamduck.common.readers import in_words, parse_json
 from dreamduck.common.storage import read_npz, write_npz
@@ -88,14 +89,9 @@ def read_state(path: Path, settings: Mapping[str, Any]) -> tuple[Found, Arrays]:
             seconds=float(meta["seconds"]),
             steps=int(meta["steps"]),
         )
-    changed = [
-        f"{name} (then {then.get(name)}, now {settings.get(name)})"
-        for name in sorted({*then, *settings})
-        if then.get(name) != settings.get(name)
-    ]
-    if changed:
+    if different := changed(then, settings):
         raise CheckpointError(
-            f"{path}: expected the settings this run was started with, but changed were "
-            f"{', '.join(changed)}; give the old ones to resume, or --fresh to start again"
+            f"{path}: expected the settings this run was started with, but changed were {different}; "
+            "give the old ones to resume, or --fresh to start again"
         )
     return found, arrays

@@ -7,16 +7,15 @@ own. Differences, all of them faults of upstream that are mended, are listed in 
 from __future__ import annotations
 
 import copy
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from dreamduck.common.config import integer
 from dreamduck.common.errors import ConfigError, ResetNeeded, StartError
-from dreamduck.common.processes.threads import cores
+from dreamduck.common.processes.threads import SlicePool, cores
 from dreamduck.simulator.base import (
     START_TILES,
     CarState,
@@ -63,12 +62,9 @@ class NativeSimulator:
     """
 
     def __init__(self, config: SimulatorConfig, num_cars: int = 1, threads: int | None = None) -> None:
-        for name, value in (("num_cars", num_cars), ("threads", threads)):
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise ConfigError(f"{name}: expected an integer of at least 1, got {value!r}")
         self.config = config
-        self.num_cars = num_cars
-        self.threads = cores() if threads is None else threads
+        self.num_cars = integer("num_cars", num_cars, 1)
+        self.threads = cores() if threads is None else integer("threads", threads, 1)
         self.map = load_map(config.map_name)
         self._lanes = map_lanes(self.map)
         self._boxes = static_boxes(self.map)
@@ -86,7 +82,7 @@ class NativeSimulator:
         self._ready = np.zeros(num_cars, dtype=np.bool_)
         self._camera: Camera | None = None
         self._views: dict[tuple[int, int], Camera] = {}
-        self._pool: tuple[int, ThreadPoolExecutor] | None = None
+        self._pool = SlicePool(self.threads)
 
     def reset(
         self,
@@ -128,31 +124,14 @@ class NativeSimulator:
         if longest > self._ages.shape[1]:
             self._ages = _all_ages(2 * longest)
 
-        def run(begin: int, stop: int) -> None:
+        def run(_: int, begin: int, stop: int) -> None:
             drive(
                 self._lanes, self._boxes, self._cars, self._ages, array, self.config.frame_skip, begin, stop
             )
 
-        self._on_threads(run)
+        self._pool.run(run, self.num_cars, min(self.threads, -(-self.num_cars // CARS_A_SLICE)))
         self._refill_walks()
         return self._state()
-
-    def _on_threads(self, run: Callable[[int, int], None]) -> None:
-        """Call `run(begin, stop)` on slices of the cars, on as many threads as pay off.
-
-        Plain threads around code that holds no lock of Python's: unlike OpenMP they survive a fork.
-        """
-        parts = min(self.threads, -(-self.num_cars // CARS_A_SLICE))
-        if parts <= 1:
-            run(0, self.num_cars)
-            return
-        if self._pool is None or self._pool[0] != os.getpid():
-            self._pool = os.getpid(), ThreadPoolExecutor(self.threads, "dreamduck-simulator")
-        edges = [self.num_cars * part // parts for part in range(parts + 1)]
-        waiting = [self._pool[1].submit(run, edges[k], edges[k + 1]) for k in range(1, parts)]
-        run(edges[0], edges[1])
-        for task in waiting:
-            task.result()
 
     def _refill_walks(self) -> None:
         """Put new random walks in the place of those that were used up in this step."""
@@ -171,10 +150,6 @@ class NativeSimulator:
         """Return to a snapshot; see `Simulator.set_state`."""
         self._cars, self._appearance, self._streams, self._ready, self._bent = copy.deepcopy(state)
         return self._state()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """All but the threads, for copies and pickles; a copy starts its own when it needs them."""
-        return {**self.__dict__, "_pool": None}
 
     def _check_starts(self, poses: FloatArray) -> None:
         """Refuse starts (n, 3) that cannot be driven from; rows of nan are drawn."""
@@ -317,9 +292,7 @@ class NativeSimulator:
 
     def close(self) -> None:
         """Free the threads and the cameras; calling it twice is harmless."""
-        if self._pool is not None and self._pool[0] == os.getpid():
-            self._pool[1].shutdown()
-        self._pool = None
+        self._pool.close()
         self._camera = None
         self._views.clear()
 

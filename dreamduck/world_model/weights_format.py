@@ -17,6 +17,7 @@ import numpy.typing as npt
 from dreamduck.common.errors import WeightsError
 from dreamduck.common.files import weights
 from dreamduck.common.readers import PathLike, fingerprint, fingerprint_of, to_float32
+from dreamduck.common.storage import write_bytes
 
 Parameters = dict[str, npt.NDArray[np.float32]]
 Shapes = dict[str, tuple[int, ...]]
@@ -98,7 +99,7 @@ class WeightsFormat(Generic[Sizes]):
 
     def write(self, path: PathLike, parameters: Parameters) -> None:
         """Write weights in the form of `keras.Model.save_weights`, compressed."""
-        weights.write_weights(path, self._to_hdf5(parameters))
+        write_bytes(path, self._to_hdf5(parameters))
 
     def read(self, path: PathLike, sizes: Sizes | Callable[[Any], Sizes], largest: Sizes) -> Parameters:
         """Read weights that Keras or `write` wrote.

@@ -34,7 +34,7 @@ class Run:
                 path.write_text(text)
 
 
-def test_a_run_goes_on_over_its_own_files_only(tmp_path):
+def test_a_run_resumes_over_its_own_files_only(tmp_path):
     run = Run(tmp_path)
     with run.claim() as resumes:
         assert not resumes
@@ -69,7 +69,7 @@ def test_one_log_for_two_runs_is_refused(tmp_path):
     assert two.outputs[1].read_text() == "two"
 
 
-def test_a_run_from_before_there_were_claims_goes_on(tmp_path):
+def test_a_run_from_before_there_were_claims_resumes(tmp_path):
     run = Run(tmp_path)
     for path in (run.state, *run.outputs):
         path.parent.mkdir(parents=True, exist_ok=True)

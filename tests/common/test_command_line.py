@@ -129,7 +129,7 @@ def test_an_output_that_takes_nothing(times):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_a_command_goes_on_once_there_is_room(tmp_path):
+def test_a_command_resumes_once_there_is_room(tmp_path):
     """On a full disk in miniature: files may have 100 bytes."""
     code = (
         "import resource, signal, sys; from dreamduck.common import command_line as cli, storage\n"

@@ -42,24 +42,10 @@ def test_damaged_json_is_named(tmp_path):
         storage.read_json(path, RecordError)
 
 
-def test_npz_round_trip_and_damage(tmp_path):
-    path = tmp_path / "a.npz"
-    arrays = {"x": np.arange(6).reshape(2, 3), "t": np.array("text")}
-    storage.write_npz(path, arrays)
-    back = storage.read_npz(path)
-    assert set(back) == {"x", "t"}
-    np.testing.assert_array_equal(back["x"], arrays["x"])
-    whole = path.read_bytes()
-    for damaged in (b"", b"hello", whole[: len(whole) // 2], whole[:70] + b"\0" * 40 + whole[110:]):
-        path.write_bytes(damaged)
-        with pytest.raises(RecordError, match=r"a\.npz"):
-            storage.read_npz(path, RecordError)
-
-
 def test_a_pickle_is_never_opened(tmp_path):
     path = tmp_path / "a.npz"
     np.savez(path, x=np.array([{"a": 1}], dtype=object))
-    with pytest.raises(RecordError, match="not the header of an array of numbers"):
+    with pytest.raises(RecordError, match="expected numbers or strings, got object"):
         storage.read_npz(path, RecordError)
 
 

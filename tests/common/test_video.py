@@ -20,7 +20,7 @@ def moving_square(count: int, size: tuple[int, int] = (48, 64)) -> list[np.ndarr
 
 
 def described(path: Path, pattern: str) -> list[str]:
-    """What ffmpeg says of a film."""
+    """What ffmpeg says of a video."""
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-i", str(path)]
     found = re.findall(pattern, subprocess.run(command, capture_output=True, text=True).stderr)
     assert found
@@ -28,7 +28,7 @@ def described(path: Path, pattern: str) -> list[str]:
 
 
 def read(path: Path) -> np.ndarray:
-    """The film's frames (T, H, W, 3)."""
+    """The video's frames (T, H, W, 3)."""
     width, height = map(int, described(path, r"Video: .* (\d+)x(\d+)"))
     tail = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-fps_mode", "passthrough", "-"]
     command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path), *tail]
@@ -36,8 +36,8 @@ def read(path: Path) -> np.ndarray:
     return np.frombuffer(data, np.uint8).reshape(-1, height, width, 3)
 
 
-@pytest.mark.parametrize("name", ["film.mp4", "film.gif"])
-def test_a_film_shows_its_frames(tmp_path, name):
+@pytest.mark.parametrize("name", ["video.mp4", "video.gif"])
+def test_a_video_shows_its_frames(tmp_path, name):
     frames = moving_square(12)
     assert write_video(tmp_path / name, iter(frames), fps=10, scale=2) == 12
     seen = read(tmp_path / name)
@@ -49,23 +49,23 @@ def test_a_film_shows_its_frames(tmp_path, name):
 
 
 def test_an_odd_size_is_padded_to_an_even_one(tmp_path):
-    write_video(tmp_path / "film.mp4", moving_square(3, (33, 65)), fps=30)
-    assert read(tmp_path / "film.mp4").shape == (3, 34, 66, 3)
+    write_video(tmp_path / "video.mp4", moving_square(3, (33, 65)), fps=30)
+    assert read(tmp_path / "video.mp4").shape == (3, 34, 66, 3)
 
 
 @pytest.mark.parametrize(
     ("name", "frames", "settings"),
     [
-        ("film.avi", moving_square(2), {}),
-        ("film.mp4", [], {}),
-        ("film.mp4", moving_square(2), {"fps": 0}),
-        ("film.mp4", moving_square(2), {"scale": 0}),
-        ("film.mp4", [np.zeros((8, 8), np.uint8)], {}),
-        ("film.mp4", [np.zeros((8, 8, 3), np.float32)], {}),
-        ("film.mp4", [*moving_square(2), np.zeros((8, 8, 3), np.uint8)], {}),
+        ("video.avi", moving_square(2), {}),
+        ("video.mp4", [], {}),
+        ("video.mp4", moving_square(2), {"fps": 0}),
+        ("video.mp4", moving_square(2), {"scale": 0}),
+        ("video.mp4", [np.zeros((8, 8), np.uint8)], {}),
+        ("video.mp4", [np.zeros((8, 8, 3), np.float32)], {}),
+        ("video.mp4", [*moving_square(2), np.zeros((8, 8, 3), np.uint8)], {}),
     ],
 )
-def test_what_is_no_film_is_refused_and_leaves_no_file(tmp_path, name, frames, settings):
+def test_what_is_no_video_is_refused_and_leaves_no_file(tmp_path, name, frames, settings):
     with pytest.raises(ConfigError):
         write_video(tmp_path / name, frames, **{"fps": 10, **settings})
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Small worlds to judge controllers in, without a simulator or a model."""
+"""Small worlds to evaluate controllers in, without a simulator or a model."""
 
 from __future__ import annotations
 

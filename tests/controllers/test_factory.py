@@ -1,4 +1,4 @@
-"""Judges of the real stages: a small world model of random weights, the native simulator."""
+"""Evaluators of the real stages: a small world model of random weights, the native simulator."""
 
 from __future__ import annotations
 

@@ -14,15 +14,16 @@ import pytest
 
 from dreamduck.cli import evaluate as model
 from dreamduck.cli import evolve as train
+from dreamduck.cli import scoreboard
 from dreamduck.common import command_line, config
 from dreamduck.common.errors import ConfigError, DreamDuckError
 from dreamduck.common.processes import mpi
 from dreamduck.controllers.controller_file import RunFiles, to_card
 from dreamduck.controllers.factory import WorldConfig
 from dreamduck.controllers.policy import Controller, ControllerForm
-from dreamduck.evaluation import scoreboard
 from dreamduck.evaluation.final_evaluation import SelectionConfig
 from dreamduck.evaluation.runner import Runner
+from dreamduck.evaluation.scoreboard import Scoreboard
 from dreamduck.pipeline import ablations, iterate, record_controller, reproduce, temperature_sweep
 from dreamduck.pipeline.iterate import IterateConfig, round_stages
 from dreamduck.pipeline.reproduce import ReproduceConfig
@@ -105,7 +106,7 @@ def catch(*taken):
             value = value._replace(command="")
         if isinstance(value, NoTeam):
             return value.timeout
-        if isinstance(value, scoreboard.Scoreboard):
+        if isinstance(value, Scoreboard):
             return value.folder, value.settings, value.world
         if isinstance(value, Runner):
             return value.threads

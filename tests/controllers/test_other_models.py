@@ -8,13 +8,13 @@ import shutil
 import numpy as np
 import pytest
 
+from dreamduck.cli import scoreboard
 from dreamduck.cli.evaluate import main as model
 from dreamduck.cli.evolve import main as train
 from dreamduck.common.errors import ControllerError
 from dreamduck.controllers.controller_file import RunFiles, to_card
 from dreamduck.controllers.factory import check_model, load_controller, weights_fingerprints
 from dreamduck.controllers.policy import ControllerForm
-from dreamduck.evaluation import scoreboard
 from dreamduck.pipeline.iterate import main as loop
 from dreamduck.pipeline.record_controller import main as drives
 from dreamduck.window.policy_switch import find_controller

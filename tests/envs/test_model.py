@@ -34,7 +34,7 @@ def controller(tmp_path):
 
 
 @pytest.mark.parametrize("env", ["env", "realenv", "rnnenv"])
-def test_norender_judges_many_episodes(env, controller, weights, capsys):
+def test_norender_evaluates_many_episodes(env, controller, weights, capsys):
     flags = ["--episodes", "3", "--max-steps", "5", "--weights", str(weights), "-q"]
     model.main([env, "norender", controller, "7", *flags])
     text = capsys.readouterr().out
@@ -55,11 +55,11 @@ def test_without_a_file_the_parameters_are_random(weights, capsys):
 
 
 @pytest.mark.parametrize("env", ["env", "realenv", "rnnenv"])
-def test_render_into_a_film(env, controller, weights, tmp_path, capsys):
-    film = tmp_path / "drive.mp4"
-    flags = ["--max-steps", "4", "--weights", str(weights), "--video", str(film), "-q"]
+def test_render_into_a_video(env, controller, weights, tmp_path, capsys):
+    video = tmp_path / "drive.mp4"
+    flags = ["--max-steps", "4", "--weights", str(weights), "--video", str(video), "-q"]
     model.main([env, "render", controller, "3", *flags])
-    assert film.stat().st_size > 500
+    assert video.stat().st_size > 500
     assert re.search(r"terminal reward \S+ average steps taken [1-4]$", capsys.readouterr().out.strip())
 
 

@@ -26,5 +26,5 @@ def test_notebook_runs(path, tmp_path, monkeypatch):
 def test_notebook_keeps_its_outputs(path):
     cells = [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
     assert all(cell.execution_count for cell in cells)
-    pictures = [o for cell in cells for o in cell.outputs if "image/png" in o.get("data", {})]
-    assert pictures
+    images = [o for cell in cells for o in cell.outputs if "image/png" in o.get("data", {})]
+    assert images

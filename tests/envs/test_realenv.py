@@ -66,7 +66,7 @@ def test_episodes_do_not_depend_on_those_before(folder):
 
 
 def test_views(folder):
-    pictures = {}
+    images = {}
     views: dict[str, dict[str, Any]] = {
         "seen": {},
         "camera": {"debug": False},
@@ -78,14 +78,14 @@ def test_views(folder):
         env = RealEnv(weights=folder, render_mode="rgb_array", **flags)
         env.reset(seed=0)
         env.step(ACTIONS[0])
-        pictures[name] = env.render()
-        assert pictures[name].shape == (480, 640, 3)
-        assert pictures[name].dtype == np.uint8
+        images[name] = env.render()
+        assert images[name].shape == (480, 640, 3)
+        assert images[name].dtype == np.uint8
         env.close()
         if name == "seen":  # the camera's frame, and beside it what the model makes of it
             decoded = WorldModel.load(folder).vae.decode(env.perception.z)[0]
-            np.testing.assert_array_equal(pictures[name], panels([env.frame(), decoded]))
-    assert len({picture.tobytes() for picture in pictures.values()}) == len(pictures)
+            np.testing.assert_array_equal(images[name], panels([env.frame(), decoded]))
+    assert len({image.tobytes() for image in images.values()}) == len(images)
 
 
 class TestReal(Conformance):

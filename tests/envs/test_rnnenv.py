@@ -20,7 +20,6 @@ from dreamduck.envs.realenv import RealEnv, RealVectorEnv
 from dreamduck.envs.rnnenv import DreamEnv, DreamVectorEnv
 from dreamduck.world_model.dynamics import InitialZ
 from dreamduck.world_model.dynamics.start_states import write_initial
-from dreamduck.world_model.legacy.rnn_json import write_legacy
 from dreamduck.world_model.mdn_rnn import MDNRNNConfig
 from dreamduck.world_model.model_config import ModelConfig
 from dreamduck.world_model.vae.files import save as write_vision
@@ -28,6 +27,7 @@ from dreamduck.world_model.vae.layout import initial_parameters
 from tests.envs.conformance import Conformance
 from tests.envs.models import OBSERVATION, actions, drive, write_model
 from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_memory
+from tests.world_model.mdn_rnn.legacy_files import write_rnn
 
 assert dreamduck.__version__
 SCRIPT = Path(dreamduck.__file__).parent / "envs" / "rnnenv.py"
@@ -40,7 +40,7 @@ def folder(tmp_path):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """With a VAE, to draw pictures."""
+    """With a VAE, to draw images."""
     return write_model(tmp_path_factory.mktemp("whole"), vae=True)
 
 
@@ -188,7 +188,7 @@ def write_2019(folder, ends=False, z_size=4, mixtures=5):
     """A memory as the code of 2019 left it, with first latents."""
     sizes = MDNRNNConfig(z_size, 2, 24, mixtures)
     folder.mkdir()
-    write_legacy(folder / "rnn.json", random_parameters(sizes), sizes, ends=ends)
+    write_rnn(folder / "rnn.json", random_parameters(sizes), sizes, ends=ends)
     mu = np.random.default_rng(0).standard_normal((5, z_size)).astype(np.float32)
     write_initial(folder / "initial_z.json", InitialZ(mu, np.full_like(mu, -4.0)))
     return folder
@@ -202,7 +202,7 @@ def test_a_batch_is_not_drawn_before_each_dream_has_begun(whole):
     with pytest.raises(ResetNeeded, match=r"environments \[1\] before render"):
         envs.render()
     envs.reset(seed=0, options={"reset_mask": np.array([False, True, False])})
-    assert [picture.shape for picture in envs.render() or ()] == [(480, 640, 3)] * 3
+    assert [image.shape for image in envs.render() or ()] == [(480, 640, 3)] * 3
 
 
 def test_a_memory_of_2019_says_what_it_lacks(tmp_path, caplog, monkeypatch):

@@ -96,7 +96,7 @@ def test_random_walks_of_a_batch(batch):
     wander(batch, actions, 5)
 
 
-def test_another_environment_goes_on_alike(single, request, folder):
+def test_another_environment_continues_alike(single, request, folder):
     name = request.node.callspec.params["single"]
     single.reset(seed=4)
     single.step([0.5, 0.1])

@@ -29,7 +29,7 @@ SCRIPT = Path(dreamduck.__file__).parent / "envs" / "train.py"
 
 @pytest.fixture
 def world(monkeypatch):
-    """Searches are judged by a sphere; what they were asked for is kept."""
+    """Searches are evaluated on a sphere; what they were asked for is kept."""
     asked = []
 
     def make_evaluator(env, world, form, threads=None, beginning="first", pessimism=0.0):
@@ -113,7 +113,7 @@ def test_a_run_leaves_the_file_of_its_name(world, tmp_path):
     assert card["generations"] == 2
 
 
-def test_started_again_it_goes_on(world, tmp_path):
+def test_started_again_it_resumes(world, tmp_path):
     train.main([*SMALL, "--log", str(tmp_path)])
     train.main([*SMALL, "--log", str(tmp_path), "--generations", "3"])
     rows = json.loads((tmp_path / "rnnenv.cma.2.4.hist.json").read_text())

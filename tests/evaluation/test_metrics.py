@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from dreamduck.common.errors import ConfigError
-from dreamduck.evaluation.metrics import EpisodeMeter, Measures, join, summarize
+from dreamduck.evaluation.metrics import EpisodeMeter, Measures, summarize
 from dreamduck.simulator.base import END_COLLISION, END_NONE, END_OFF_ROAD, CarState
 
 
@@ -63,8 +63,5 @@ def test_summary():
 def test_one_episode_and_none():
     one = Measures(*[np.array([3.0])] * 6)
     assert summarize(one)["distance"] == (3.0, 3.0, 3.0)
-    assert len(join([one, one]).distance) == 2
     with pytest.raises(ConfigError, match="at least one episode"):
         summarize(Measures(*[np.zeros(0)] * 6))
-    with pytest.raises(ConfigError, match="confidence"):
-        summarize(one, confidence=1.5)

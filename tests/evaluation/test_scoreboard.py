@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from dreamduck.cli.scoreboard import main
 from dreamduck.common.errors import ConfigError, MapError
 from dreamduck.controllers.evaluator import run_episodes
 from dreamduck.controllers.factory import WorldConfig
@@ -15,7 +16,6 @@ from dreamduck.evaluation import report, scoreboard
 from dreamduck.evaluation.entries import Entry, load_policy
 from dreamduck.evaluation.episode_stats import EpisodeStatsCallback, as_measures
 from dreamduck.evaluation.runner import Runner
-from dreamduck.evaluation.scoreboard import main
 from tests.controllers.fakes import FakeRoad
 from tests.controllers.test_evaluator import Fixed
 
@@ -225,7 +225,7 @@ def test_nothing_heavy_is_loaded_for_the_built_in_rows(tmp_path):
     import subprocess
 
     code = (
-        "import sys; from dreamduck.evaluation.scoreboard import main; main(sys.argv[1:]);"
+        "import sys; from dreamduck.cli.scoreboard import main; main(sys.argv[1:]);"
         "assert not {'tensorflow', 'keras', 'mpi4py.MPI', 'gym_duckietown'} & set(sys.modules)"
     )
     command = [sys.executable, "-c", code, *SMALL, "--rows", "straight", "--out", str(tmp_path)]

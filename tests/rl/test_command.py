@@ -237,9 +237,9 @@ def test_play_to_a_video(tmp_path, capsys, monkeypatch, words):
     main([*DOT, *QUICK, f"--save_path={agent}", f"--log_path={log}"])
     more = [word.format(tmp_path) for word in words]
     main(["--num_timesteps=0", f"--load_path={agent}", "--play", f"--log_path={log}", *more])
-    film = tmp_path / "out.mp4" if words else log / "play.mp4"
-    assert film.stat().st_size > 500
-    assert f"wrote {film}" in capsys.readouterr().out
+    video = tmp_path / "out.mp4" if words else log / "play.mp4"
+    assert video.stat().st_size > 500
+    assert f"wrote {video}" in capsys.readouterr().out
     assert steps_of(log) == [128, 256]  # playing leaves the logs alone
 
 
@@ -620,7 +620,7 @@ class Window:
         self.shown = 0
         self.closed = False
 
-    def show(self, picture: Any, lines: Any = (), fps: Any = None) -> Keys:
+    def show(self, image: Any, lines: Any = (), fps: Any = None) -> Keys:
         self.shown += 1
         self.closed = self.shown == 4 and self.how == "closed"
         pressed = ("ESCAPE",) if self.shown == 4 and self.how == "escape" else ()

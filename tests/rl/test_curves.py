@@ -1,4 +1,4 @@
-"""Cards with learning curves, and their picture."""
+"""Cards with learning curves, and their plot."""
 
 from __future__ import annotations
 
@@ -83,10 +83,10 @@ def test_an_agent_is_kept_with_its_card_and_drawn(agent, tmp_path, capsys):
     main([*words, "--fresh"])
     capsys.readouterr()
 
-    picture = tmp_path / "curves.png"
-    main(["draw", f"{out}.card.json", f"{out}.card.json", f"--out={picture}"])
-    assert capsys.readouterr().out.split() == [str(picture)]
-    with Image.open(picture) as image:
+    drawn = tmp_path / "curves.png"
+    main(["draw", f"{out}.card.json", f"{out}.card.json", f"--out={drawn}"])
+    assert capsys.readouterr().out.split() == [str(drawn)]
+    with Image.open(drawn) as image:
         assert image.size == (920, 340)
         assert len(image.convert("RGB").getcolors(1 << 20) or []) > 20
 

@@ -82,7 +82,7 @@ EFFECTS: dict[str, Effect] = {
     "env": ({"env": f"{TOYS}:DotPair-v0"}, lambda a, b: b.card["env"] == "DotPair-v0"),
     "env_type": ({"env_type": "mujoco"}, lambda a, b: b.plan["normalize_returns"]),
     "env_kwargs": (
-        {"env_kwargs": json.dumps({"pictures": True}), "network": "cnn_small"},
+        {"env_kwargs": json.dumps({"images": True}), "network": "cnn_small"},
         lambda a, b: b.card["observation_space"]["shape"] == [64, 64, 3],
     ),
     "extra_import": (
@@ -151,8 +151,6 @@ def test_the_length_of_a_video(run):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        ({"video": "a.mp4"}, "give --play too"),
-        ({"resume": "yes", "log_path": None}, "give --log_path too"),
         ({"play_steps": "5"}, "give --play too"),
         ({"play_episodes": "5"}, "give --play too"),
         ({"save_video_length": "5"}, "give --save_video_interval too"),
@@ -161,8 +159,6 @@ def test_the_length_of_a_video(run):
         ({"env_kwargs": "[" * 100_000}, "JSON object"),
         ({"fresh": "yes", "save_path": None}, "give --save_path too"),
         ({"resume": "yes", "fresh": "yes"}, "one of the two"),
-        ({"seed": "-1"}, "seed"),
-        ({"vec_env": "native"}, "no native batch"),
     ],
     ids=lambda value: str(value)[:40],
 )

@@ -15,7 +15,7 @@ from dreamduck.rl.run_plan import Plan, resolve
 
 VECTOR = gym.spaces.Box(-1, 1, (4,), np.float32)
 CAMERA = gym.spaces.Box(0, 255, (64, 64, 3), np.uint8)
-WHEEL = gym.spaces.Box(-1, 1, (2,), np.float32)
+STEERING = gym.spaces.Box(-1, 1, (2,), np.float32)
 BUTTONS = gym.spaces.Discrete(2)
 
 
@@ -28,7 +28,7 @@ def planned(
     **given: Any,
 ) -> Plan:
     algorithm = algorithms.find(name)
-    acts = acts or (BUTTONS if algorithm.actions == "discrete" else WHEEL)
+    acts = acts or (BUTTONS if algorithm.actions == "discrete" else STEERING)
     kind = given.pop("env_type", "")
     return resolve(algorithm, algorithms.defaults(algorithm, kind), given, network, num_env, sees, acts)
 
@@ -160,7 +160,7 @@ def test_what_does_not_fit_is_refused_with_advice(name, given, message):
         ({"network": "cnn"}, "cnn needs images"),
         ({"network": "lstm", "name": "a2c"}, "use --alg=ppo2"),
         ({"name": "ddpg", "acts": BUTTONS}, "continuous actions"),
-        ({"name": "deepq", "acts": WHEEL}, "discrete actions"),
+        ({"name": "deepq", "acts": STEERING}, "discrete actions"),
     ],
 )
 def test_networks_and_environments_must_fit(settings, message):

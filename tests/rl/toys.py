@@ -13,10 +13,10 @@ class Dot(gym.Env[Any, Any]):
 
     metadata = {"render_modes": ["rgb_array", "human"], "render_fps": 10}  # noqa: RUF012  (Gymnasium's form)
 
-    def __init__(self, render_mode: str | None = None, pictures: bool = False) -> None:
-        self.render_mode, self.pictures = render_mode, pictures
+    def __init__(self, render_mode: str | None = None, images: bool = False) -> None:
+        self.render_mode, self.images = render_mode, images
         self.shown = 0
-        if pictures:
+        if images:
             self.observation_space: gym.Space[Any] = gym.spaces.Box(0, 255, (64, 64, 3), np.uint8)
         else:
             self.observation_space = gym.spaces.Box(-2, 2, (1,), np.float32)
@@ -33,9 +33,9 @@ class Dot(gym.Env[Any, Any]):
         return self._seen(), -abs(self.place), False, self.steps >= 20, {"place": self.place}
 
     def _seen(self) -> Any:
-        return self._picture() if self.pictures else np.array([self.place], np.float32)
+        return self._image() if self.images else np.array([self.place], np.float32)
 
-    def _picture(self) -> Any:
+    def _image(self) -> Any:
         frame = np.zeros((64, 64, 3), np.uint8)
         column = int((self.place + 2) * 15)
         frame[:, column : column + 4] = 255
@@ -43,7 +43,7 @@ class Dot(gym.Env[Any, Any]):
 
     def render(self) -> Any:
         self.shown += 1
-        return self._picture() if self.render_mode == "rgb_array" else None
+        return self._image() if self.render_mode == "rgb_array" else None
 
 
 class Pair(Dot):
@@ -61,7 +61,7 @@ class Pair(Dot):
 
 for name, kind, more in (
     ("Dot-v0", "Dot", {}),
-    ("DotCam-v0", "Dot", {"pictures": True}),
+    ("DotCam-v0", "Dot", {"images": True}),
     ("DotPair-v0", "Pair", {}),
 ):
     if name not in gym.registry:

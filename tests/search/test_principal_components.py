@@ -98,7 +98,7 @@ def run(folder, dream, generations, **settings):
     return made
 
 
-def test_a_search_in_the_subspace_goes_on_where_it_was(tmp_path, dream):
+def test_a_search_in_the_subspace_resumes_where_it_was(tmp_path, dream):
     whole = run(tmp_path / "whole", dream, 6)
     run(tmp_path / "parts", dream, 2)
     resumed = run(tmp_path / "parts", None, 6)  # the components come from the state

@@ -66,7 +66,7 @@ def test_stopped_and_taken_up_is_as_never_stopped(tmp_path, covariance):
     assert np.array_equal(part.evolution.ask(), whole.evolution.ask())
 
 
-def test_killed_in_mid_generation_it_goes_on_with_that_generation(tmp_path):
+def test_killed_in_mid_generation_it_resumes_with_that_generation(tmp_path):
     class Killed(Sphere):
         def __call__(self, task):
             if self.calls == 3 * 4 + 3 + 1:  # in the second block of the fifth generation

@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 from dreamduck.common.config import replace
-from dreamduck.evaluation.metrics import measure
+from dreamduck.controllers.evaluator import run_episodes
+from dreamduck.evaluation.episode_stats import EpisodeStatsCallback, as_measures
+from dreamduck.evaluation.policies import PurePursuit
 from dreamduck.simulator.base import END_OFF_ROAD
 from dreamduck.simulator.expert import Expert, ExpertConfig
 from dreamduck.simulator.maps import assets
@@ -16,10 +18,13 @@ HINDERED = ("loop_dyn_duckiebots", "loop_obstacles", "loop_pedestrians", "regres
 SHORT = ("calibration_map_ext", "regress_4way_drivable")
 
 
-def drive(map_name, cars, seconds=60.0, first_seed=0):
+def drive(map_name, cars, first_seed=0):
+    """A minute of pure pursuit, one episode a car: its measures."""
     road = Road(replace(RoadConfig(), map_name=map_name), cars, threads=1)
-    expert = Expert(load_map(map_name))
-    return measure(road, expert, range(first_seed, first_seed + cars), seconds=seconds)
+    stats = EpisodeStatsCallback(road.config.step_time)
+    policy = PurePursuit(load_map(map_name), road.config.steering_gain)
+    run_episodes(road, policy, range(first_seed, first_seed + cars), 600, stats)
+    return as_measures(stats.episodes())
 
 
 @pytest.mark.parametrize("map_name", ROADS)

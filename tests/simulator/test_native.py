@@ -164,7 +164,7 @@ def test_a_road_without_a_free_place_is_reported(tmp_path):
 
 @pytest.mark.parametrize("method", [copy.deepcopy, lambda sim: pickle.loads(pickle.dumps(sim))])
 @pytest.mark.parametrize("n", [1, 40])
-def test_a_copy_goes_on_as_the_original(method, n):
+def test_a_copy_continues_as_the_original(method, n):
     rng = np.random.default_rng(3)
     sim = simulator("loop_pedestrians", n, 2, domain_rand=True, distortion=True)
     sim.reset(list(range(n)))
@@ -392,7 +392,7 @@ def test_cars_of_one_map_share_it():
     assert simulator().map is simulator().map
 
 
-def test_the_expert_goes_on_for_long():
+def test_the_expert_drives_for_long():
     sim = simulator("robotarium1", 8)
     expert = Expert(sim.map)
     state = sim.reset(list(range(8)))

@@ -72,12 +72,14 @@ def assert_same(native, upstream, ours, theirs, where):
         np.testing.assert_allclose(got, expected, rtol=0, atol=CLOSE, err_msg=f"{name}, {where}")
     np.testing.assert_array_equal(ours.tile, theirs.tile, err_msg=where)
     np.testing.assert_array_equal(ours.end, theirs.end, err_msg=where)
-    if native.map.moving_objects or native.map.traffic_lights:
+    moving = [k for k, thing in enumerate(native.map.objects) if thing.moving]
+    lights = [k for k, thing in enumerate(native.map.objects) if thing.kind == "trafficlight"]
+    if moving or lights:
         things = upstream.objects()
-        for place, k in zip(native.moving[0], native.map.moving_objects, strict=True):
+        for place, k in zip(native.moving[0], moving, strict=True):
             np.testing.assert_allclose(place[:3], things[k]["pos"], rtol=0, atol=CLOSE, err_msg=where)
             assert place[3] == pytest.approx(np.deg2rad(things[k]["y_rot"]), abs=CLOSE), where
-        for pattern, k in zip(native.signals[0], native.map.traffic_lights, strict=True):
+        for pattern, k in zip(native.signals[0], lights, strict=True):
             assert pattern == things[k]["pattern"], where
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import re
 import struct
 import zipfile
 from collections.abc import Iterator
@@ -25,12 +24,6 @@ LOCATOR = struct.Struct("<4sLQL")  # before it, where the archive is larger than
 WIDE_END = struct.Struct("<4sQ2H2L4Q")  # and before that
 COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # what numpy writes
 ENCRYPTED = 1  # a bit of a member's flags
-# What numpy writes at the beginning of an array. Parsed by hand: numpy evaluates it as Python.
-HEADER = re.compile(
-    rb"\{'descr': '([<>|=][biufU]\d{1,9})', 'fortran_order': (True|False), "
-    rb"'shape': \(((?:\d{1,15}(?:, ?|(?=\))))*)\), ?\} *\n"
-)
-MAGIC = b"\x93NUMPY\x01\x00"
 AXES = 32
 LAST_LETTER, SURROGATES = 0x10FFFF, (0xD800, 0xDFFF)
 
@@ -177,21 +170,15 @@ def read_header(member: IO[bytes]) -> tuple[int, tuple[int, ...], bool, np.dtype
     Returns:
         The header's length in bytes, the shape, whether it is in Fortran's order, and the type.
     Raises:
-        ValueError: it is no array file, or of a type that has no place in files of ours.
+        ValueError: it is no array file, or of a type that has no place in files of ours; other kinds where
+            Python's parser sees it first.
     """
-    name = repr(str(getattr(member, "name", "array"))[:40])
-    start = member.read(len(MAGIC) + 2)
-    if len(start) != len(MAGIC) + 2 or not start.startswith(MAGIC):
-        raise ValueError(f"{name}: not an array of format 1.0")
-    length = int.from_bytes(start[len(MAGIC) :], "little")
-    text = member.read(length)
-    found = HEADER.fullmatch(text)
-    if len(text) != length or found is None:
-        raise ValueError(f"{name}: not the header of an array of numbers")
-    shape = tuple(int(size) for size in found[3].replace(b" ", b"").split(b",") if size)
-    if len(shape) > AXES:
-        raise ValueError(f"{name}: {len(shape)} axes")
-    return len(start) + length, shape, found[2] == b"True", np.dtype(found[1].decode())
+    if np.lib.format.read_magic(member) != (1, 0):
+        raise ValueError("expected an array of format 1.0")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(member)
+    if dtype.kind not in "biufU" or len(shape) > AXES or min(shape, default=0) < 0:
+        raise ValueError(f"expected numbers or strings, got {dtype} {shape}"[:80])
+    return member.tell(), shape, fortran, dtype
 
 
 def read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> npt.NDArray[Any]:

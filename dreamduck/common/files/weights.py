@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from dreamduck.common.errors import WeightsError
 from dreamduck.common.readers import PathLike, fingerprint_of, in_words, read_bytes, read_json
-from dreamduck.common.storage import replacing, write_json
+from dreamduck.common.storage import write_bytes, write_json
 
 CARD_BYTES = 1 << 20
 OTHER_BYTES = 1 << 24  # of a weights file, besides its numbers
@@ -113,12 +113,6 @@ def read_dataset(file: Any, place: str, shape: tuple[int, ...]) -> npt.NDArray[A
     return np.asarray(found[()])
 
 
-def write_weights(path: PathLike, data: bytes) -> None:
-    """Write the bytes of a weights file."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(data)
-
-
 def save_pair(weights: Path, data: bytes, card_path: Path, card: Mapping[str, Any]) -> None:
     """Write weights and their card, with their fingerprint.
 
@@ -127,7 +121,7 @@ def save_pair(weights: Path, data: bytes, card_path: Path, card: Mapping[str, An
     """
     waiting = _waiting(card_path)
     write_json(waiting, {**card, "weights": fingerprint_of(data)})
-    write_weights(weights, data)
+    write_bytes(weights, data)
     os.replace(waiting, card_path)
 
 

@@ -1,12 +1,12 @@
 """Work spread over MPI ranks, or done alone when there are none.
 
-Rank 0 leads: it hands out tasks, works as well, and puts the
-results back in the tasks' order, so that who computed what leaves no trace. Each rank sends a
-heartbeat every second, also while it computes. A rank that fails or is interrupted tells rank 0,
-which ends the run with one exit code; a rank that is silent for `--rank-timeout` seconds (a host off
-the network, a stopped process) is named in one line, and all processes of the run are ended. No call
-of MPI waits: a lost link would hold it for ever. Messages are pickled, as mpi4py does; they come
-from the ranks of this very run, never from a file. Without `mpiexec` MPI is never imported."""
+Rank 0 sends tasks to the others, computes some itself, and puts the results back in the tasks' order, so
+that they do not depend on which rank computed what. Each rank sends a heartbeat every second, also while it
+computes. A rank that fails or is interrupted tells rank 0, which ends the run with one exit code; a rank
+that is silent for `--rank-timeout` seconds (a host off the network, a stopped process) is named in one
+line, and all processes of the run are ended. No call of MPI waits: a lost link would hold it for ever.
+Messages are pickled, as mpi4py does; they come from the ranks of this very run, never from a file. Without
+`mpiexec` MPI is never imported."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar, cast
 
 from dreamduck.common.command_line import USAGE, explain
 from dreamduck.common.errors import ConfigError, DependencyError, DreamDuckError
+from dreamduck.common.processes.launcher import end_run
 from dreamduck.common.processes.threads import cores
 
 T = TypeVar("T")
@@ -34,14 +34,13 @@ T = TypeVar("T")
 SIZE_VARIABLES = ("PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_SIZE")
 LOCAL_RANK_VARIABLES = ("MPI_LOCALRANKID", "OMPI_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_RANK")
 LOCAL_SIZE_VARIABLES = ("MPI_LOCALNRANKS", "OMPI_COMM_WORLD_LOCAL_SIZE", "MV2_COMM_WORLD_LOCAL_SIZE")
-LAUNCHERS = ("hydra", "mpiexec", "mpirun", "orted", "orterun", "prted", "prterun")  # names begin so
 POLL = 0.001  # [s]; a rank that waits must not take the core of one that works
 HEARTBEAT = 1.0  # [s] between two
 RANK_TIMEOUT, SHORTEST_TIMEOUT = 30.0, 10.0  # [s]
-LINGER = 1.0  # [s] before an end: the launcher drops what it has not yet passed on
+ABORT_DELAY = 1.0  # [s] before an end: the launcher drops output that it has not yet passed on
 INTERRUPTED = 130  # exit code
 TASKS, HEARTBEATS = 1, 2  # tags of messages
-STOP, FAREWELL = None, None
+STOP, LAST_HEARTBEAT = None, None
 
 
 class Team:
@@ -66,10 +65,10 @@ class Team:
         return [function(task) for task in tasks]
 
     def serve(self, function: Callable[[Any], Any]) -> None:
-        """Work on what rank 0 hands out until it lets go; only the other ranks call this."""
+        """Compute the tasks that rank 0 sends, until it calls `release`; only the other ranks call this."""
 
     def release(self) -> None:
-        """Let the other ranks come back from `serve`; only rank 0 calls this."""
+        """End `serve` on the other ranks; only rank 0 calls this."""
 
     def agree(self, value: T) -> T:
         """Rank 0's value, on every rank; all call this."""
@@ -81,7 +80,7 @@ class Team:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Alone, an exception goes its way."""
+        """Alone, an exception is raised as it is."""
 
 
 class MPITeam(Team):
@@ -103,11 +102,13 @@ class MPITeam(Team):
         self._lock = threading.Lock()  # one thread at a time in MPI
         self._closing, self._ending = threading.Event(), threading.Lock()
         self._exchange()  # the first heartbeat goes before any work: it tells this rank's host
-        self._heart = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
-        self._heart.start()
+        self._heartbeat_thread = threading.Thread(
+            target=self._send_heartbeats, name="heartbeat", daemon=True
+        )
+        self._heartbeat_thread.start()
 
     def map(self, function: Callable[[Any], Any], tasks: Sequence[Any]) -> list[Any]:
-        """Hand task i to rank i modulo the number of ranks, and gather."""
+        """Send task i to rank i modulo the number of ranks, and gather the results."""
         sent = [self._send(list(tasks[rank :: self.size]), rank) for rank in range(1, self.size)]
         results: list[Any] = [None] * len(tasks)
         results[:: self.size] = [function(task) for task in tasks[:: self.size]]
@@ -159,7 +160,7 @@ class MPITeam(Team):
                 return value
             time.sleep(POLL)
 
-    def _beat(self) -> None:
+    def _send_heartbeats(self) -> None:
         """Send heartbeats and look for those of others, until the team is closed."""
         looked = time.monotonic()
         while not self._closing.wait(HEARTBEAT):
@@ -169,9 +170,9 @@ class MPITeam(Team):
             except self._mpi.Exception:  # the transport gave up before the time was over
                 self._lost(list(self._heard))
             now = time.monotonic()
-            # Whoever slept himself (a suspended machine, a debugger) cannot blame others for silence.
-            slept, looked = max(0.0, now - looked - 2 * HEARTBEAT), now
-            self._heard = {peer: heard + slept for peer, heard in self._heard.items()}
+            # The time in which this process itself was stopped (suspended, in a debugger) does not count.
+            stopped, looked = max(0.0, now - looked - 2 * HEARTBEAT), now
+            self._heard = {peer: heard + stopped for peer, heard in self._heard.items()}
             if now - min(self._heard.values()) > self._timeout:
                 self._lost([peer for peer in self._heard if now - self._heard[peer] > self._timeout / 2])
 
@@ -190,14 +191,14 @@ class MPITeam(Team):
         """Name the ranks that are silent, and end all processes of the run on this host."""
         local = next((int(os.environ[name]) for name in LOCAL_RANK_VARIABLES if name in os.environ), 0)
         if local:
-            time.sleep(5 * LINGER)  # the first rank of a host speaks, and ends this one
+            time.sleep(5 * ABORT_DELAY)  # the first rank of a host writes the line, and ends this one
         names = ", ".join(f"rank {peer} on {self._hosts[peer]}" for peer in peers)
         _say(
             f"error: {names}: lost, no heartbeat within {self._timeout:.0f} s (--rank-timeout); "
             "the run ends; start the same command on the hosts that are left, it continues from the last "
             "saved state"
         )
-        time.sleep(LINGER)
+        time.sleep(ABORT_DELAY)
         end_run()
 
     def _end_with(self, code: int) -> None:
@@ -205,7 +206,7 @@ class MPITeam(Team):
         if self._ending.acquire(blocking=False) and code == INTERRUPTED:
             _say("interrupted")
         _flush()
-        time.sleep(LINGER)
+        time.sleep(ABORT_DELAY)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MPI has a line of its own about an abort
         with contextlib.suppress(Exception):
             self._world.Abort(code)
@@ -251,14 +252,14 @@ class MPITeam(Team):
                 self._receive(rank)
             self.release()
         self._closing.set()
-        self._heart.join()
+        self._heartbeat_thread.join()
         late = threading.Timer(self._timeout, self._lost, [sorted(self._heard)])
         late.daemon = True
         late.start()
-        # MPI does not close over messages that nobody received: each side's farewell is its last.
-        sent = [self._world.isend(FAREWELL, dest=peer, tag=HEARTBEATS) for peer in self._heard]
+        # MPI does not close over messages that nobody received: each side's last one is marked.
+        sent = [self._world.isend(LAST_HEARTBEAT, dest=peer, tag=HEARTBEATS) for peer in self._heard]
         for peer in self._heard:
-            while self._receive(peer, HEARTBEATS) != FAREWELL:
+            while self._receive(peer, HEARTBEATS) != LAST_HEARTBEAT:
                 pass
         self._finish([*self._sent.values(), *sent])
         self._mpi.Finalize()
@@ -300,41 +301,6 @@ def team(timeout: float = RANK_TIMEOUT) -> Team:
     except (ImportError, RuntimeError) as err:  # mpi4py raises RuntimeError without a library
         raise DependencyError(f"MPI cannot be used ({err}); try: pip install mpi4py mpich") from err
     return MPITeam(MPI, timeout)
-
-
-def end_run() -> None:
-    """End the launcher above this rank, all processes that it started on this host, and this one.
-
-    The launcher cannot be asked: it waits for the host that is lost."""
-    parents = _parents()
-    top, above = 0, parents.get(os.getpid(), 0)
-    while _name(above).startswith(LAUNCHERS):
-        top, above = above, parents.get(above, 0)
-    doomed = [top] if top else []
-    for pid in doomed:
-        doomed += [child for child, parent in parents.items() if parent == pid]
-    for pid in doomed:
-        if pid != os.getpid():
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-    os._exit(1)
-
-
-def _parents() -> dict[int, int]:
-    """The parent of every process, by its number."""
-    found = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            # The name stands in brackets and may hold anything; the parent comes two words behind it.
-            found[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
-    return found
-
-
-def _name(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/comm").read_text().strip()
-    except OSError:
-        return ""
 
 
 def _say(text: str) -> None:

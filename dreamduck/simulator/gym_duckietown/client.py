@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common import errors
+from dreamduck.common.config import integer
 from dreamduck.common.errors import ConfigError, ResetNeeded, SimulatorError
 from dreamduck.common.processes.workers import Reply, Worker
 from dreamduck.simulator.base import (
@@ -41,6 +42,7 @@ MAY_TAKE = {
 }
 PHYSICS_TIME = 0.02
 VIEWS = ("camera", "top_down")
+KINDS: dict[str, Any] = {"tile": np.int64, "end": np.int8}  # of the arrays of `CarState`; the rest float64
 MODULE = "dreamduck.simulator.gym_duckietown.worker"
 
 
@@ -93,10 +95,8 @@ class UpstreamSimulator:
     """
 
     def __init__(self, config: SimulatorConfig, num_cars: int = 1) -> None:
-        if num_cars < 1:
-            raise ConfigError(f"num_cars: expected at least 1, got {num_cars}")
         self.config = config
-        self.num_cars = num_cars
+        self.num_cars = num_cars = integer("num_cars", num_cars, 1)
         self._map_path = str(load_map(config.map_name).path.resolve())
         self._rows: list[dict[str, Any] | None] = [None] * num_cars
         self._episodes: list[_Episode | None] = [None] * num_cars  # to be driven again by `set_state`
@@ -284,19 +284,8 @@ class UpstreamSimulator:
         """All rows together; a car that never began is nan."""
         rows = [row or _NO_ROW for row in self._rows]
 
-        def column(name: str, kind: Any = np.float64) -> Any:
-            return np.array([row[name] for row in rows], dtype=kind)
-
         return CarState(
-            pose=column("pose"),
-            speed=column("speed"),
-            lane_dist=column("lane_dist"),
-            lane_angle=column("lane_angle"),
-            lane_tangent=column("lane_tangent"),
-            tile=column("tile", np.int64),
-            simulator_reward=column("simulator_reward"),
-            proximity_penalty=column("proximity_penalty"),
-            end=column("end", np.int8),
+            **{name: np.array([row[name] for row in rows], KINDS.get(name, np.float64)) for name in _NO_ROW}
         )
 
 
@@ -318,15 +307,8 @@ class _Episode(NamedTuple):
         return self.seed, self.start, v.domain_rand, v.distortion, [*dynamics[:3], distance]
 
 
-_NAN = float("nan")
-_NO_ROW: dict[str, Any] = {
-    "pose": [_NAN] * 3,
-    "speed": _NAN,
-    "lane_dist": _NAN,
-    "lane_angle": _NAN,
-    "lane_tangent": [_NAN] * 2,
-    "tile": [0, 0],
-    "simulator_reward": 0.0,
-    "proximity_penalty": 0.0,
-    "end": 0,
-}
+_NO_ROW: dict[str, Any] = dict(
+    **dict.fromkeys(("speed", "lane_dist", "lane_angle"), np.nan),
+    **dict.fromkeys(("simulator_reward", "proximity_penalty", "end"), 0),
+    **dict(pose=[np.nan] * 3, lane_tangent=[np.nan] * 2, tile=[0, 0]),
+)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import stat
 from functools import lru_cache
 from pathlib import Path
 
@@ -90,36 +89,6 @@ def _exists(path: str | Path) -> bool:
         return Path(path).exists()
     except (OSError, ValueError):  # too long; a zero byte
         return False
-
-
-def read_file(path: Path, most: int) -> bytes:
-    """A whole file, if it is a plain one of a size that is to be expected.
-
-    Args:
-        path: of the file. A pipe or device is not waited for.
-        most: bytes.
-    Raises:
-        MapError: it is no plain file, too large, or cannot be read.
-    """
-    try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            if not stat.S_ISREG(mode):
-                raise MapError(f"{path}: expected a file, got {_kind(mode)}; give the path of a file")
-            content = file.read(most + 1)
-    except IsADirectoryError as err:
-        raise MapError(f"{path}: expected a file, got a folder; give the path of a file") from err
-    except OSError as err:
-        raise MapError(f"{path}: cannot be read ({err.strerror}); correct the path, or the file") from err
-    if len(content) > most:
-        raise MapError(f"{path}: expected at most {most} bytes, got more; give another file")
-    return content
-
-
-def _kind(mode: int) -> str:
-    """What something is that is no plain file."""
-    kinds = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
-    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 @lru_cache(maxsize=1)

@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 
 from dreamduck.common.errors import MapError
-from dreamduck.common.storage import replacing
+from dreamduck.common.storage import write_bytes
 from dreamduck.simulator.maps.download import cached_folder
 from dreamduck.simulator.maps.map_objects import TILE_SIZE, draw_objects
 from dreamduck.simulator.maps.road_network import draw_index, draw_roads, draw_tile, open_sides, pick
@@ -49,9 +49,7 @@ def generated_path(name: str) -> Path | None:
         path = folder / "maps" / f"generated-{int(number)}.yaml"
         with contextlib.suppress(OSError):
             if not path.is_file() or path.read_bytes() != text:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with replacing(path) as temporary:
-                    temporary.write_bytes(text)
+                write_bytes(path, text)
             return path
     raise MapError(
         f"{name}: expected to write its file to {folders[0]} or {folders[1]}, could not; set "

@@ -115,13 +115,3 @@ class Map:
     def drivable_tiles(self) -> list[Tile]:
         """The tiles that cars may be on, row by row."""
         return [tile for tile in self.tiles if tile is not None and tile.drivable]
-
-    @property
-    def moving_objects(self) -> list[int]:
-        """Indices into `objects` of those that move."""
-        return [k for k, thing in enumerate(self.objects) if thing.moving]
-
-    @property
-    def traffic_lights(self) -> list[int]:
-        """Indices into `objects` of the traffic lights."""
-        return [k for k, thing in enumerate(self.objects) if thing.behaviour == TRAFFICLIGHT]

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import MapError
+from dreamduck.common.readers import read_bytes
 from dreamduck.simulator.maps import assets
 
 FloatArray32 = npt.NDArray[np.float32]
@@ -62,7 +63,7 @@ def read_obj(path: Path) -> ObjFile:
         MapError: it cannot be read, or has anything but triangles with normals.
     """
     try:
-        return _parse(assets.read_file(path, assets.MESH_BYTES).decode(errors="replace"))
+        return _parse(read_bytes(path, MapError, most=assets.MESH_BYTES).decode(errors="replace"))
     except (ValueError, IndexError) as err:
         raise MapError(
             f"{path}: expected triangles in OBJ form, cannot read them ({err}); {assets.repair()}"

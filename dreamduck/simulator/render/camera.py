@@ -6,18 +6,17 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import ConfigError, StartError
+from dreamduck.common.processes.threads import SlicePool
 from dreamduck.simulator.base import FloatArray, Frames
 from dreamduck.simulator.maps.map import Map
 from dreamduck.simulator.randomization import Appearance
-from dreamduck.simulator.render.frame import FrameBuffers, make_buffers, render_frames
+from dreamduck.simulator.render.distortion import lens_map
+from dreamduck.simulator.render.frame import make_buffers, render_frames
 from dreamduck.simulator.render.models.textures import TileTextures, tile_textures
 from dreamduck.simulator.render.scene import Scene, build_scene
 
@@ -55,8 +54,7 @@ class Camera:
         self._distortion = distortion
         self._lenses: dict[bool, npt.NDArray[np.int64]] = {False: np.zeros(0, dtype=np.int64)}
         self._buffers = [make_buffers(self._scene, width, height) for _ in range(threads)]
-        self._pool: ThreadPoolExecutor | None = None
-        self._process = os.getpid()
+        self._pool = SlicePool(threads)
         self._scene_from_above: Scene | None = None
 
     def render(
@@ -88,25 +86,17 @@ class Camera:
 
         bent = [self._distortion] * count if distortion is None else distortion.tolist()
         if True in bent and True not in self._lenses:
-            self._lenses[True] = _lens_map(self.width, self.height)
+            self._lenses[True] = lens_map(self.width, self.height)
 
-        def draw(buffers: FrameBuffers, first: int, last: int) -> None:
+        def draw(piece: int, first: int, last: int) -> None:
             for one, run in itertools.groupby(range(first, last), bent.__getitem__):
                 cars = list(run)
                 render_frames(
-                    pose, appearance, moving, signals, self._tiles, self._scene, buffers,
-                    NOT_ABOVE, self._lenses[one], cars[0], cars[-1] + 1, out,
+                    pose, appearance, moving, signals, self._tiles, self._scene,
+                    self._buffers[piece], NOT_ABOVE, self._lenses[one], cars[0], cars[-1] + 1, out,
                 )  # fmt: skip
 
-        pieces = min(self.threads, count)
-        if pieces <= 1:
-            draw(self._buffers[0], 0, count)
-            return
-        bounds = [count * k // pieces for k in range(pieces + 1)]
-        workers = self._workers()
-        tasks = [workers.submit(draw, self._buffers[k], *bounds[k : k + 2]) for k in range(pieces)]
-        for task in tasks:
-            task.result()
+        self._pool.run(draw, count, min(self.threads, count))
 
     def top_down(
         self,
@@ -148,25 +138,8 @@ class Camera:
         )
         return out[0]
 
-    def __getstate__(self) -> dict[str, Any]:
-        """All but the threads, for copies and pickles; a copy starts its own when it needs them."""
-        return {**self.__dict__, "_pool": None}
-
-    def _workers(self) -> ThreadPoolExecutor:
-        """Threads of this very process: those of a parent do not survive a fork."""
-        if self._pool is None or self._process != os.getpid():
-            self._pool, self._process = ThreadPoolExecutor(self.threads, "camera"), os.getpid()
-        return self._pool
-
 
 def _tile_textures(map: Map) -> TileTextures:
     """The images of a map's tiles."""
     tiles = [(tile.i, tile.j, tile.angle, tile.texture) for tile in map.tiles if tile is not None]
     return tile_textures((map.width, map.height), map.tile_size, tiles)
-
-
-def _lens_map(width: int, height: int) -> npt.NDArray[np.int64]:
-    """The map of the lens; imported only where it is asked for, since it needs scipy."""
-    from dreamduck.simulator.render.distortion import lens_map
-
-    return lens_map(width, height)

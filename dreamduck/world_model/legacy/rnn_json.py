@@ -17,7 +17,6 @@ import numpy.typing as npt
 
 from dreamduck.common.errors import WeightsError
 from dreamduck.common.readers import JSON_LEGACY_BYTES, PathLike, begins_with, read_json
-from dreamduck.common.storage import write_json
 from dreamduck.world_model.mdn_rnn.layout import MIXTURES, MDNRNNConfig, check_parameters
 from dreamduck.world_model.weights_format import Parameters
 
@@ -81,7 +80,7 @@ def read_legacy(
             "tells the number of latents (in Python: read_legacy(path, z_size=...))"
         )
     config = MDNRNNConfig(z_size, action_size, hidden, mixtures)
-    gates, gates_bias = _regroup(kernel), _regroup(bias)
+    gates, gates_bias = regroup(kernel), regroup(bias)
     gates_bias[hidden : 2 * hidden] += FORGET_BIAS
     shape = (-1, z_size, 3, mixtures)
     end, end_bias = np.zeros((hidden, 1)), np.full(1, NEVER)
@@ -107,33 +106,7 @@ def legacy_card(parameters: Parameters) -> dict[str, Any]:
     return {"form": FORM, "begins": doom}
 
 
-def write_legacy(path: PathLike, parameters: Parameters, config: MDNRNNConfig, ends: bool = False) -> None:
-    """Write weights as `rnn.json` of 2019; values are rounded to 1/10,000.
-
-    Args:
-        ends: write the Doom variant, with the logit of an end; rewards have no place in either form.
-    Raises:
-        WeightsError: an MDN-RNN with `residual`, which the original's equations do not have.
-    """
-    if config.residual:
-        raise WeightsError(f"{path}: the 2019 form has no place for 'residual'; train with --no-residual")
-    p = check_parameters(parameters, config)
-    shape = (-1, 3, config.mixtures, config.z_size)
-    output = p["head_mixture/kernel"].reshape(shape).transpose(0, 3, 1, 2).reshape(config.hidden_size, -1)
-    output_bias = p["head_mixture/bias"].reshape(shape).transpose(0, 3, 1, 2).reshape(-1)
-    if ends:
-        output = np.concatenate([p["head_end/kernel"], output], axis=1)
-        output_bias = np.concatenate([p["head_end/bias"], output_bias])
-    kernel = _regroup(np.concatenate([p["core/kernel"], p["core/recurrent_kernel"]]))
-    bias = p["core/bias"].astype(np.float64)
-    bias[config.hidden_size : 2 * config.hidden_size] -= FORGET_BIAS
-    arrays = [output, output_bias, kernel, _regroup(bias)]
-    if ends:
-        arrays = arrays[2:] + arrays[:2]
-    write_json(path, [np.rint(a.astype(np.float64) * SCALE).astype(int).tolist() for a in arrays], None)
-
-
-def _regroup(gates: npt.NDArray[Any]) -> npt.NDArray[Any]:
+def regroup(gates: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """Gates from TensorFlow 1's order to Keras's, or back; the last axis is 4H."""
     parts = np.split(gates, 4, axis=-1)
     return np.concatenate([parts[gate] for gate in GATES], axis=-1)

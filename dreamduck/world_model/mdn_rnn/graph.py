@@ -1,6 +1,6 @@
 """The LSTM over a sequence in TensorFlow, with a gradient of its own.
 
-`benchmarks/memory.py` shows what it gains; tests hold it to Keras's layer and to the equations."""
+`benchmarks/mdn_rnn.py` shows what it gains; tests hold it to Keras's layer and to the equations."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ from tests.controllers.fakes import CONFIG, FORM, Sphere
 
 folder, mode = Path(sys.argv[1]), sys.argv[2]
 
-class Judge(Sphere):
+class FailingSphere(Sphere):
     def __call__(self, task):
         if self.calls == 5 and crew.rank == 1 and mode != "plain":
             if mode == "raise":
@@ -42,12 +42,12 @@ class Judge(Sphere):
         return super().__call__(task)
 
 with mpi.team(10) as crew:
-    judge = Judge()
+    evaluator = FailingSphere()
     assert crew.agree(crew.rank) == 0
     if crew.rank:
-        crew.serve(judge)
+        crew.serve(evaluator)
     else:
-        Search(CONFIG, FORM, judge, RunFiles.of(folder, "rnnenv", 2, 6), crew).run()
+        Search(CONFIG, FORM, evaluator, RunFiles.of(folder, "rnnenv", 2, 6), crew).run()
         crew.release()
         assert ("mpi4py.MPI" in sys.modules) == (crew.size > 1)
 """

@@ -88,7 +88,7 @@ COMMANDS: dict[str, tuple[list[str], str, str, Any]] = {
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_lost_host_is_named_and_the_run_goes_on_without_it(hosts, weights, tmp_path, name):
+def test_a_lost_host_is_named_and_the_run_continues_without_it(hosts, weights, tmp_path, name):
     words, flag, awaited, result = COMMANDS[name]
     more = [] if name == "extract" else ["--weights", str(weights)]
     more += [f"--log={tmp_path / 'coverage'}"] if name == "extract" else []

@@ -1,4 +1,4 @@
-"""Agents from their files at the wheel, and as rows of the scoreboard."""
+"""Agents from their files as policies, and as entries of the scoreboard."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dreamduck.cli import scoreboard as board_command
 from dreamduck.common.config import replace
 from dreamduck.common.errors import CheckpointError, ControllerError
 from dreamduck.common.storage import fingerprint
@@ -151,7 +152,7 @@ def entries(folder: Path) -> dict[str, Any]:
 
 def test_agents_are_entries_of_the_scoreboard(road, dream, weights, tmp_path):
     flags = [*BOARD, "--weights", str(weights), "--out", str(tmp_path)]
-    scoreboard.main([*flags, "--agent", f"on the road={road}", "--agent", f"in the dream={dream}"])
+    board_command.main([*flags, "--agent", f"on the road={road}", "--agent", f"in the dream={dream}"])
     first, second = entries(tmp_path).values()
     assert first["summary"]["episodes"] == second["summary"]["episodes"] == 3
     assert (first["key"]["kind"], first["key"]["weights"]) == ("agent", {})
@@ -170,17 +171,17 @@ def test_agents_are_entries_of_the_scoreboard(road, dream, weights, tmp_path):
 def test_training_cost_is_added_to_older_entries(road, tmp_path, monkeypatch):
     flags = [*BOARD, "--out", str(tmp_path), "--agent", f"on the road={road}"]
     monkeypatch.setattr(scoreboard, "training_budget", lambda row, folder: None)
-    scoreboard.main(flags)
+    board_command.main(flags)
     assert "cost" not in entries(tmp_path)["on the road"]
     assert "steps in the simulator" not in (tmp_path / "scores.md").read_text()
     monkeypatch.setattr(scoreboard, "training_budget", rows.training_budget)
     monkeypatch.setattr(Runner, "__call__", lambda *_: pytest.fail("drove again"))
-    scoreboard.main(flags)
+    board_command.main(flags)
     assert entries(tmp_path)["on the road"]["cost"]["simulator_steps"] == 32
 
 
 def test_training_cost_includes_the_world_model(dream, tmp_path):
-    row = Entry("dreamer", "agent", str(dream))
+    row = Entry("agent of the dream", "agent", str(dream))
     assert "model" not in (training_budget(row, tmp_path) or {})
     (tmp_path / "vae.json").write_text('{"seconds": 60, "data": {"frames": 1000}}')
     (tmp_path / "rnn.json").write_text('{"seconds": 120}')
@@ -210,7 +211,7 @@ def test_an_agent_that_does_not_fit_is_refused_before_the_evaluation(road, dream
         check_agent(str(dream), WorldConfig())
     check_agent(str(dream), WorldConfig(model=ModelConfig(weights=str(weights))))
     with pytest.raises(CheckpointError, match="no such file"):
-        scoreboard.main([*BOARD, "--out", str(tmp_path / "board"), "--agent", "x=/nowhere/agent"])
+        board_command.main([*BOARD, "--out", str(tmp_path / "board"), "--agent", "x=/nowhere/agent"])
     assert not (tmp_path / "board").exists()
 
 

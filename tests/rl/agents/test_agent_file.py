@@ -226,7 +226,7 @@ def test_no_module_is_imported_because_a_file_names_it(saved, tmp_path, module):
     with pytest.raises(ConfigError, match="give them with --env_kwargs"):
         load(with_card(saved, tmp_path / "c", env="GymV26Environment-v0", env_kwargs=arguments))
     with pytest.raises(ConfigError, match="give them with --env_kwargs"):
-        load(with_card(saved, tmp_path / "d", env_kwargs={"pictures": True}))
+        load(with_card(saved, tmp_path / "d", env_kwargs={"images": True}))
     assert not trace.exists()
     load(saved, f"--extra_import={name}")
     assert trace.exists()

@@ -106,7 +106,7 @@ def test_the_readmes_recurrent_command(tmp_path):
 
 def test_an_agent_of_the_dream_plays_in_the_simulator(tmp_path, weights):
     kwargs = f'--env_kwargs=\'{{"weights": "{weights}"}}\''
-    agent = tmp_path / "dreamer"
+    agent = tmp_path / "agent"
     run(
         f"--env=DreamDuck-v2 --network=mlp --num_env=2 --num_timesteps=64 {kwargs}",
         save_path=agent,

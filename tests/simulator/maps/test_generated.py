@@ -8,16 +8,14 @@ import numpy as np
 import pytest
 
 from dreamduck.common.errors import MapError
-from dreamduck.evaluation.metrics import measure
 from dreamduck.simulator.base import SimulatorConfig
-from dreamduck.simulator.expert import Expert
 from dreamduck.simulator.maps.generated import expand_map_names, map_text
 from dreamduck.simulator.maps.map import DUCKIE, DUCKIEBOT, STATIC
 from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.maps.road_network import connected
 from dreamduck.simulator.native import NativeSimulator
 from dreamduck.simulator.physics.collisions import object_corners
-from dreamduck.simulator.road import Road, RoadConfig
+from tests.simulator.test_expert import drive
 
 NUMBERS = range(200)
 SIDES = {"S": (0, 1), "E": (1, 0), "N": (0, -1), "W": (-1, 0)}
@@ -100,10 +98,7 @@ def test_a_car_can_start_everywhere(maps):
 
 
 def survivors(number, cars):
-    name = f"generated:{number}"
-    road = Road(RoadConfig(SimulatorConfig(map_name=name)), cars, threads=1)
-    measures = measure(road, Expert(load_map(name)), range(cars), seconds=60.0)
-    return measures.survival_time > 59.9
+    return drive(f"generated:{number}", cars).survival_time > 59.9
 
 
 def test_the_expert_stays_on_clean_ones_for_a_minute(maps):

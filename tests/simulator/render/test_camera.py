@@ -23,7 +23,7 @@ def road_poses(town, count, seed=0):
 
 def at_start(town, count):
     """Where moving objects begin, and traffic lights that show their first pattern."""
-    places = [(*town.objects[k].pos, town.objects[k].angle) for k in town.moving_objects]
+    places = [(*thing.pos, thing.angle) for thing in town.objects if thing.moving]
     moving = np.tile(np.array(places, dtype=np.float64).reshape(-1, 4), (count, 1, 1))
     lights = sum(thing.kind == "trafficlight" for thing in town.objects)
     return moving, np.zeros((count, lights), dtype=np.int8)
@@ -89,7 +89,7 @@ def test_no_cars_no_frames(camera):
     assert render(camera, np.zeros((0, 3))).shape == (0, 64, 64, 3)
 
 
-def test_drawing_goes_on_after_a_fork(town):
+def test_drawing_works_after_a_fork(town):
     camera = Camera(town, 64, 64, threads=2)
     poses = road_poses(town, 4)
     before = render(camera, poses)

@@ -10,7 +10,7 @@ from dreamduck.world_model.mdn_rnn import MDNRNN
 from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters
 
 
-class FakeEye:
+class FakeVAE:
     """Four means of a frame stand for its latent."""
 
     z_size = 4
@@ -26,7 +26,7 @@ def frames(count, seed=0):
 
 
 def make(cars=3):
-    return Perception(FakeEye(), MDNRNN(random_parameters(), SMALL), cars)
+    return Perception(FakeVAE(), MDNRNN(random_parameters(), SMALL), cars)
 
 
 def test_observation_is_z_c_h():
@@ -34,14 +34,14 @@ def test_observation_is_z_c_h():
     seen = perception.reset(frames(3))
     assert seen.shape == (3, 4 + 2 * 16)
     assert seen.dtype == np.float32
-    z = FakeEye().encode(frames(3))[0]
+    z = FakeVAE().encode(frames(3))[0]
     np.testing.assert_array_equal(seen[:, :4], z)
     assert not seen[:, 4:].any()
     actions = np.array([[0.5, -3.0], [0.1, 0.2], [0.0, 1.0]])
     seen = perception.step(frames(3, 1), actions)
     state = memory.advance(z, np.clip(actions, -1, 1), memory.start(3))
     np.testing.assert_array_equal(
-        seen, np.concatenate([FakeEye().encode(frames(3, 1))[0], state.c, state.h], 1)
+        seen, np.concatenate([FakeVAE().encode(frames(3, 1))[0], state.c, state.h], 1)
     )
 
 
@@ -82,7 +82,7 @@ def test_bad_input():
 
 
 def test_models_that_do_not_belong_together():
-    vae = FakeEye()
+    vae = FakeVAE()
     vae.z_size = 5
     with pytest.raises(WeightsError, match="5 latents, the dynamics 4"):
         Perception(vae, MDNRNN(random_parameters(), SMALL))

@@ -10,10 +10,10 @@ from dreamduck.common.errors import CheckpointError, ConfigError, WeightsError
 from dreamduck.common.storage import fingerprint
 from dreamduck.world_model import WorldModel, train_rnn
 from dreamduck.world_model.latents import write_series
-from dreamduck.world_model.legacy.rnn_json import write_legacy
 from dreamduck.world_model.mdn_rnn import MDNRNNConfig, files
 from dreamduck.world_model.mdn_rnn.trainer import Trainer, latent_scale, reward_scale
 from tests.world_model.mdn_rnn.helpers import random_parameters, toy_series, write_memory, write_toy
+from tests.world_model.mdn_rnn.legacy_files import write_rnn
 from tests.world_model.mdn_rnn.test_training import Killed, config, contents, killed_at
 
 SIZES = MDNRNNConfig(z_size=4, action_size=2, hidden_size=24, mixtures=5)
@@ -25,7 +25,7 @@ def legacy(tmp_path):
     """A folder as the code of 2019 left it: a VAE, and a memory without rewards and ends."""
     folder = tmp_path / "of2019"
     folder.mkdir()
-    write_legacy(folder / "rnn.json", random_parameters(SIZES), SIZES)
+    write_rnn(folder / "rnn.json", random_parameters(SIZES), SIZES)
     (folder / "vae.json").write_text("[[1]]")
     return folder
 
@@ -88,7 +88,7 @@ def test_killed_and_resumed_is_as_never_stopped(tmp_path, legacy, monkeypatch):
 def test_heads_of_another_memory_do_not_resume(tmp_path, legacy):
     write_toy(tmp_path)
     train_rnn.train(heads_config(tmp_path, legacy, steps=5))
-    write_legacy(legacy / "rnn.json", random_parameters(SIZES, 1), SIZES)
+    write_rnn(legacy / "rnn.json", random_parameters(SIZES, 1), SIZES)
     with pytest.raises(CheckpointError, match="of another training"):
         train_rnn.train(heads_config(tmp_path, legacy, steps=5))
 

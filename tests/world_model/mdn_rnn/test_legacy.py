@@ -9,9 +9,10 @@ from dreamduck.common.backend import tf
 from dreamduck.common.errors import WeightsError
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.dynamics.start_states import InitialZ, read_initial, write_initial
-from dreamduck.world_model.legacy.rnn_json import read_legacy, write_legacy
+from dreamduck.world_model.legacy.rnn_json import read_legacy
 from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig
 from tests.world_model.mdn_rnn.helpers import random_parameters
+from tests.world_model.mdn_rnn.legacy_files import write_rnn
 
 # z, action, hidden, with the end's logit: car racing's, doom's with its input of a beginning, a small one
 FORMS = [(32, 3, 256, False), (64, 2, 512, True), (3, 1, 7, False)]
@@ -110,7 +111,7 @@ def test_outputs_of_tensorflow_1s_own_cell(tmp_path):
 def test_written_files_read_the_same(tmp_path, ends):
     config = MDNRNNConfig(4, 2, 16, 5)
     made = random_parameters(config)
-    write_legacy(tmp_path / "rnn.json", made, config, ends=ends)
+    write_rnn(tmp_path / "rnn.json", made, config, ends=ends)
     values = json.loads((tmp_path / "rnn.json").read_text())
     output, lstm = [(16, 60 + ends), (60 + ends,)], [(22, 64), (64,)]
     assert [np.shape(v) for v in values] == (lstm + output if ends else output + lstm)
@@ -120,7 +121,7 @@ def test_written_files_read_the_same(tmp_path, ends):
         if name.startswith("head_reward") or (name.startswith("head_end") and not ends):
             continue
         np.testing.assert_allclose(found[name], array, atol=0.51e-4)
-    write_legacy(tmp_path / "again.json", found, config, ends=ends)
+    write_rnn(tmp_path / "again.json", found, config, ends=ends)
     assert (tmp_path / "again.json").read_text() == (tmp_path / "rnn.json").read_text()
 
 
@@ -163,12 +164,6 @@ def test_a_file_with_layer_normalisation_is_refused(tmp_path):
     (tmp_path / "rnn.json").write_text(json.dumps(arrays))
     with pytest.raises(WeightsError, match="expected a list of 4 arrays"):
         _ = WorldModel.load(tmp_path).dynamics
-
-
-def test_a_residual_memory_has_no_such_form(tmp_path):
-    config = MDNRNNConfig(4, 2, 16, 5, residual=True)
-    with pytest.raises(WeightsError, match="no-residual"):
-        write_legacy(tmp_path / "rnn.json", random_parameters(config), config)
 
 
 @pytest.mark.parametrize(

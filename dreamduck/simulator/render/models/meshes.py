@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import MapError
+from dreamduck.common.readers import read_bytes
 from dreamduck.simulator.maps import assets
 from dreamduck.simulator.maps.obj_file import ObjFile, mesh_path, origin, read_obj
 
@@ -70,7 +71,8 @@ def _load_materials(name: str) -> dict[str, Material]:
         return materials
     current, line = "", ""
     try:
-        for line in assets.read_file(path, assets.MESH_BYTES).decode(errors="replace").splitlines():
+        text = read_bytes(path, MapError, most=assets.MESH_BYTES).decode(errors="replace")
+        for line in text.splitlines():
             word, *rest = line.split() or [""]
             if word == "newmtl":
                 current = rest[0]

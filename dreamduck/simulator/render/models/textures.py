@@ -16,7 +16,8 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from dreamduck.common.errors import MapError
-from dreamduck.simulator.maps.assets import IMAGE_BYTES, read_file, repair
+from dreamduck.common.readers import read_bytes
+from dreamduck.simulator.maps.assets import IMAGE_BYTES, repair
 
 MAX_PIXELS = 4096 * 4096
 RGBImage = npt.NDArray[np.uint8]  # (H, W, 3), the top row first
@@ -30,12 +31,12 @@ def load_image(path: Path) -> RGBImage:
         MapError: the file is missing or no image.
     """
     try:
-        with Image.open(io.BytesIO(read_file(path, IMAGE_BYTES))) as opened:
+        with Image.open(io.BytesIO(read_bytes(path, MapError, most=IMAGE_BYTES))) as opened:
             if opened.width * opened.height > MAX_PIXELS:
                 raise ValueError(f"{opened.width} x {opened.height} pixels, more than {MAX_PIXELS}")
             image = np.asarray(opened.convert("RGBA"), dtype=np.uint8)[:, :, :3]
     except MapError as err:
-        raise MapError(f"{err}, or {repair()}") from err
+        raise MapError(f"{err}; {repair()}") from err
     except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError) as err:
         raise MapError(f"{path}: expected an image, cannot read this one ({err}); {repair()}") from err
     image = np.ascontiguousarray(image)
