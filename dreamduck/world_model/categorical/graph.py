@@ -76,7 +76,7 @@ def run(
 
 
 def product(x: Tensor, kernel: Tensor) -> Tensor:
-    """x (..., in) by a kernel (in, out), multiplied in the precision of the kernel; float32."""
+    """X (..., in) by a kernel (in, out), multiplied in the precision of the kernel; float32."""
     flat = tf.cast(tf.reshape(x, (-1, kernel.shape[0])), kernel.dtype)
     found = tf.cast(tf.matmul(flat, kernel), tf.float32)
     return tf.reshape(found, tf.concat([tf.shape(x)[:-1], kernel.shape[1:]], 0))
