@@ -9,7 +9,8 @@ threads; only large batches are spread over the cores."""
 from __future__ import annotations
 
 import itertools
-import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -63,24 +64,48 @@ class Product:
         if x.ndim != 2 or x.shape[1] != self.inner:
             raise ValueError(f"product: expected (B, {self.inner}), got {x.shape}")
         out = np.empty((len(x), self.columns), np.float32)
-        work = len(x) * self.inner * self.columns
-        workers = min(work // WORK_PER_THREAD, cores(), len(x) // ROWS) if self._spread else 1
-        if workers < 2:
-            _multiply(x, self._packed, self._bias, out)
-            return out
-        edges = np.linspace(0, len(x), workers + 1).astype(int)
-        parts = [
-            (x[first:last], self._packed, self._bias, out[first:last])
-            for first, last in itertools.pairwise(edges)
-        ]
-        # Quicker than a pool: the calling thread takes a part itself.
-        threads = [threading.Thread(target=_multiply, args=part) for part in parts[1:]]
-        for thread in threads:
-            thread.start()
-        _multiply(*parts[0])
-        for thread in threads:
-            thread.join()
+
+        def multiply(rows: slice) -> None:
+            _multiply(x[rows], self._packed, self._bias, out[rows])
+
+        if self._spread:
+            in_blocks(multiply, len(x), self.multiply_adds)
+        else:
+            multiply(slice(None))
         return out
+
+    @property
+    def multiply_adds(self) -> int:
+        """Products of numbers that a row takes."""
+        return self.inner * self.columns
+
+
+def in_blocks(function: Callable[[slice], Any], rows: int, multiply_adds: int) -> list[Any]:
+    """What a function gives for blocks of rows; large batches are spread over the cores.
+
+    A block is so small that a product inside it is not spread again, and that its rows stay in the cache.
+
+    Args:
+        function: of a slice of the rows.
+        rows: their number.
+        multiply_adds: products of numbers that a row takes.
+    """
+    work = rows * multiply_adds
+    workers = min(work // WORK_PER_THREAD, cores(), rows // ROWS)
+    if workers < 2:
+        return [function(slice(0, rows))]
+    count = min(-(-work // (2 * WORK_PER_THREAD)), rows // ROWS)
+    count = -(-count // workers) * workers
+    edges = np.linspace(0, rows, count + 1).astype(int).tolist()
+    blocks = [slice(first, last) for first, last in itertools.pairwise(edges)]
+
+    def run(worker: int) -> list[Any]:
+        return [function(block) for block in blocks[worker::workers]]
+
+    with ThreadPoolExecutor(workers - 1) as pool:  # the calling thread takes a part itself
+        others = [pool.submit(run, worker) for worker in range(1, workers)]
+        found = [run(0), *(other.result() for other in others)]
+    return [found[i % workers][i // workers] for i in range(count)]
 
 
 @njit(nogil=True, fastmath=FAST)

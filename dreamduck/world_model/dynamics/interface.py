@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import WeightsError
+from dreamduck.common.kernels.products import in_blocks
 from dreamduck.world_model.dynamics.state import (
     DynamicsSizes,
     FloatArray,
@@ -21,6 +22,7 @@ from dreamduck.world_model.dynamics.state import (
     Prediction,
     RecurrentState,
     Step,
+    joined,
 )
 
 Z_LIMIT = 50.0  # no latent is drawn beyond it, where it is not known what training saw
@@ -174,10 +176,18 @@ class Dynamics(abc.ABC):
         normal: FloatArray,
         temperature: float,
     ) -> Step:
-        """One step of B dreams: `advance`, `predict`, `draw`."""
-        state = self.advance(z, action, state)
-        prediction = self.predict(z, state)
-        return self.draw(prediction, state, uniform, normal, temperature)
+        """One step of B dreams: `advance`, `predict`, `draw`; many dreams in blocks."""
+        action = np.asarray(action, np.float32)
+
+        def block(rows: slice) -> Step:
+            carried = self.advance(z[rows], action[rows], state.rows(rows))
+            prediction = self.predict(z[rows], carried)
+            return self.draw(prediction, carried, uniform[rows], normal[rows], temperature)
+
+        if len(z) == 1:
+            return block(slice(None))
+        found: Step = joined(in_blocks(block, len(z), self.multiply_adds))
+        return found
 
     def likeliest(self, z: FloatArray, action: npt.ArrayLike, state: RecurrentState) -> FloatArray:
         """The latents (B, Z) that most likely follow; see `advance`."""

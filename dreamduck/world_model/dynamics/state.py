@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -141,3 +142,12 @@ class GraphStep(Protocol):
 def features(z: FloatArray, state: RecurrentState) -> FloatArray:
     """What policies see: [z, c, h], (B, Z + C + H)."""
     return np.concatenate([z, state.c, state.h], axis=1)
+
+
+def joined(parts: Sequence[Any]) -> Any:
+    """Rows after rows: one array of several, or one tuple of arrays of several."""
+    if len(parts) == 1:
+        return parts[0]
+    if isinstance(parts[0], tuple):
+        return type(parts[0])(*(joined(column) for column in zip(*parts, strict=True)))
+    return np.concatenate(parts)

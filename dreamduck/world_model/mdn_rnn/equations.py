@@ -8,6 +8,8 @@ Source: Hochreiter & Schmidhuber 1997 with Gers et al.'s forget gate; Ha & Schmi
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -120,46 +122,56 @@ def end_and_rewards(xp: Any, out: Array, config: MDNRNNConfig) -> tuple[Array, A
     return out[:, width + ALIVE], out[:, width + ENDED], sigmoid(xp.tanh(0.5 * out[:, width + 2]))
 
 
-def draw(
-    xp: Any,
-    logits: Sequence[Array],
-    means: Sequence[Array],
-    logstds: Sequence[Array],
-    uniform: Array,
-    normal: Array,
-    temperature: Any,
-    bounds: Sequence[Array],
-    residual: Array | None = None,
-) -> Array:
-    """Draw the next latent; the temperature divides the log weights and multiplies the variance.
+def relative_weights(xp: Any, logits: Array, most: Array, temperature: Any) -> Array:
+    """The weights of Gaussians, as parts of the heaviest's; the temperature divides their logarithms.
 
     Args:
         xp: the array library.
-        logits: K of (B, Z), log weights, normalized or not.
+        logits: log weights, normalized or not.
+        most: the greatest of each latent's.
+        temperature: more than 0.
+    """
+    return xp.exp((logits - most) / temperature)
+
+
+def choose(
+    xp: Any, weights: Sequence[Array], means: Sequence[Array], logstds: Sequence[Array], uniform: Array
+) -> tuple[Array, Array]:
+    """Choose a Gaussian for each latent.
+
+    Args:
+        xp: the array library.
+        weights: K of (B, Z), see `relative_weights`.
         means: K of (B, Z).
         logstds: K of (B, Z).
-        uniform: (B, Z) in [0, 1), chooses the Gaussian.
-        normal: (B, Z), standard normal.
-        temperature: more than 0.
-        bounds: the least and the greatest value of each latent, two of (Z,) or numbers.
-        residual: (B, Z), added to every mean.
+        uniform: (B, Z) in [0, 1).
     Returns:
-        (B, Z).
+        Its mean and log standard deviation, each (B, Z).
     """
-    most = logits[0]
-    for other in logits[1:]:
-        most = xp.maximum(most, other)
-    steps: list[Array] = []
-    for one in logits:
-        weight = xp.exp((one - most) / temperature)
-        steps.append(weight + steps[-1] if steps else weight)
+    steps = list(itertools.accumulate(weights))
     point = uniform * steps[-1]
     mean, logstd = means[0], logstds[0]
     for k in range(1, len(steps)):
         beyond = point > steps[k - 1]
         mean, logstd = xp.where(beyond, means[k], mean), xp.where(beyond, logstds[k], logstd)
-    if residual is not None:
-        mean = mean + residual
+    return mean, logstd
+
+
+def draw(
+    xp: Any, mean: Array, logstd: Array, normal: Array, temperature: Any, bounds: Sequence[Array]
+) -> Array:
+    """Draw the next latent from one Gaussian; the temperature multiplies its variance.
+
+    Args:
+        xp: the array library.
+        mean: (B, Z).
+        logstd: (B, Z).
+        normal: (B, Z), standard normal.
+        temperature: more than 0.
+        bounds: the least and the greatest value of each latent, two of (Z,) or numbers.
+    Returns:
+        (B, Z).
+    """
     drawn = mean + xp.exp(logstd) * normal * xp.sqrt(temperature)
     return xp.minimum(xp.maximum(drawn, bounds[0]), bounds[1])
 
@@ -175,7 +187,7 @@ def draw_from_heads(
     temperature: Any,
     bounds: Sequence[Array],
 ) -> Array:
-    """`draw`, straight from the heads' columns.
+    """Choose and draw, straight from the heads' columns.
 
     Args:
         xp: the array library.
@@ -183,10 +195,15 @@ def draw_from_heads(
         out: (B, 3KZ + 3), what the heads gave.
         z: (B, Z), the latent before.
         residual_scale: (Z,), of that latent which is added to the means; unused without `residual`.
-        uniform: see `draw`, as all that follows.
+        uniform: (B, Z) in [0, 1), chooses the Gaussian.
+        normal: see `draw`, as all that follows.
     Returns:
         (B, Z).
     """
-    residual = residual_scale * z if config.residual else None
-    columns = mixture_columns(out, config)
-    return draw(xp, *columns, uniform, normal, temperature, bounds, residual)
+    logits, means, logstds = mixture_columns(out, config)
+    most = functools.reduce(xp.maximum, logits)
+    weights = [relative_weights(xp, one, most, temperature) for one in logits]
+    mean, logstd = choose(xp, weights, means, logstds, uniform)
+    if config.residual:
+        mean = mean + residual_scale * z
+    return draw(xp, mean, logstd, normal, temperature, bounds)

@@ -85,8 +85,7 @@ class MDNRNN(Dynamics):
     @property
     def multiply_adds(self) -> int:
         """See `Dynamics.multiply_adds`: the gates' and the heads'."""
-        merged = self.merged()
-        return merged.gates.size + merged.heads.size
+        return self._gates.multiply_adds + self._heads.multiply_adds
 
     @property
     def begins(self) -> bool:

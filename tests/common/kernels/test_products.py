@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dreamduck.common.kernels import products
-from dreamduck.common.kernels.products import Product
+from dreamduck.common.kernels.products import Product, in_blocks
 
 SHAPES = [(1, 1, 1), (1, 578, 2048), (3, 7, 65), (4, 512, 963), (37, 49, 33), (196, 512, 64), (0, 5, 6)]
 
@@ -41,6 +41,23 @@ def test_a_row_has_the_same_bits_in_any_batch(shape, monkeypatch):
     np.testing.assert_array_equal(product(x), whole)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(product))(x), whole)
     np.testing.assert_array_equal(product(np.asfortranarray(x)), whole)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 7, 8, 37, 500])
+def test_blocks_are_all_rows_in_order(rows, monkeypatch):
+    monkeypatch.setattr(products, "WORK_PER_THREAD", 100)
+    monkeypatch.setattr(products, "cores", lambda: 3)
+    blocks = in_blocks(lambda block: list(range(rows)[block]), rows, 10)
+    assert [row for block in blocks for row in block] == list(range(rows))
+    assert all(blocks) or not rows
+    assert len(blocks) == (1 if rows < 20 else 3 * -(-rows // 60))
+
+
+def test_an_error_in_a_block_is_raised(monkeypatch):
+    monkeypatch.setattr(products, "WORK_PER_THREAD", 1)
+    monkeypatch.setattr(products, "cores", lambda: 2)
+    with pytest.raises(ZeroDivisionError):
+        in_blocks(lambda block: 1 // (40 - block.stop), 40, 1)
 
 
 def test_many_threads_at_once():

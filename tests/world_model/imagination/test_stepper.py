@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dreamduck.common.errors import ConfigError, ResetNeeded
+from dreamduck.common.kernels import products
 from dreamduck.world_model.dynamics import InitialZ
 from dreamduck.world_model.imagination.noise import Noise
 from dreamduck.world_model.imagination.stepper import Dreams, check_temperature
@@ -48,6 +49,24 @@ def test_a_row_is_the_dream_alone():
         together.step(action)
         alone.step(action[1:2])
         np.testing.assert_allclose(together.observation[1], alone.observation[0], atol=1e-4)
+
+
+def test_blocks_of_rows_have_the_bits_of_the_whole(monkeypatch):
+    whole, parts = make(19), make(19)
+    whole.reset(range(19))
+    parts.reset(range(19))
+    for action in np.random.default_rng(1).uniform(-1, 1, (3, 19, 2)):
+        monkeypatch.setattr(products, "WORK_PER_THREAD", 1 << 60)
+        one = whole.step(action)
+        monkeypatch.setattr(products, "WORK_PER_THREAD", 1)
+        monkeypatch.setattr(products, "cores", lambda: 3)
+        two = parts.step(action)
+        np.testing.assert_array_equal(whole.observation, parts.observation)
+        np.testing.assert_array_equal(one.reward, two.reward)
+        np.testing.assert_array_equal(one.ended, two.ended)
+        np.testing.assert_array_equal(one.prediction.end, two.prediction.end)
+        for mine, theirs in zip(one.prediction.mixture, two.prediction.mixture, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
 
 
 def test_observations_handed_out_do_not_change():

@@ -5,7 +5,7 @@ import pytest
 
 from dreamduck.common.backend import tf
 from dreamduck.world_model.dynamics import RecurrentState
-from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig, graph
+from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig, equations, graph, mixture
 from tests.world_model.mdn_rnn.helpers import random_parameters
 
 BATCH, STEPS = 3, 6
@@ -40,6 +40,19 @@ def test_one_step_and_draw(dynamics, temperature):
     for name in ("reward", "end_reward", "end"):
         np.testing.assert_allclose(getattr(found, name), getattr(prediction, name), atol=2e-6)
     assert (np.abs(drawn) < 1.4).any()  # not all at the limits
+
+
+@pytest.mark.parametrize("mixtures", [1, 2, 5])
+def test_the_compiled_choice_has_the_bits_of_the_equation(mixtures):
+    random = np.random.default_rng(3)
+    weights, means, logstds = random.random((3, 7, mixtures, 6), np.float32)
+    weights[random.random(weights.shape) < 0.3] = 0  # steps of the same height
+    uniform = random.random((7, 6), np.float32)
+    uniform[0] = 0
+    columns = (part.swapaxes(0, 1) for part in (weights, means, logstds))
+    expected = np.stack(equations.choose(np, *columns, uniform))
+    np.testing.assert_array_equal(mixture.choose(weights, means, logstds, uniform), expected)
+    assert len(np.unique(expected[0])) > 20
 
 
 def test_the_lstm_over_a_sequence_is_the_cell(dynamics):
