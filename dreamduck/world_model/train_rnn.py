@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from dreamduck.common.errors import ConfigError, WeightsError
 from dreamduck.common.storage import fingerprint, replacing
 from dreamduck.world_model import WorldModel, fit
-from dreamduck.world_model.categorical import CategoricalDynamics, windows
+from dreamduck.world_model.categorical import CategoricalDynamics, end_calibration, windows
 from dreamduck.world_model.categorical.divergence import reconstruction_and_kl
 from dreamduck.world_model.categorical.settings import TrainingConfig as CategoricalTrainingConfig
 from dreamduck.world_model.categorical.trainer import Trainer as CategoricalTrainer
@@ -24,6 +25,8 @@ from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
 from dreamduck.world_model.mdn_rnn.trainer import Trainer, latent_range, latent_scale
 from dreamduck.world_model.vae import files as vae_files
 from dreamduck.world_model.weights_format import Parameters, at_half_precision
+
+log = logging.getLogger(__name__)
 
 CHECKPOINT = fit.checkpoint_of("rnn")
 VAE_FILES = (vae_files.WEIGHTS, vae_files.CARD)
@@ -134,6 +137,14 @@ class CategoricalFit(DynamicsFit):
     def measure(self, dynamics: CategoricalDynamics) -> Measure:
         """See `DynamicsFit.measure`."""
         return reconstruction_and_kl(dynamics)
+
+    def calibration(self, dynamics: CategoricalDynamics) -> dict[str, Any]:
+        """See `DynamicsFit.calibration`: of the end in dreams."""
+        found = end_calibration.calibrate(
+            dynamics, self.data.series, self.data.learning, self.settings.seed
+        )
+        log.info("the end's logit: scale %(scale).1f, shift %(shift).2f", found)
+        return {"end_calibration": found}
 
     def latent_loss(self, metrics: Mapping[str, float]) -> float:
         """Half the squared error, summed over the latents, and the divergence."""

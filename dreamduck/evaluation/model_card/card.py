@@ -102,7 +102,7 @@ def made_with(dreams: Dreams, data: RealData, config: ModelCardConfig) -> dict[s
         data: the real episodes.
         config: the card's settings.
     """
-    settings = configuration.to_dict(config)
+    settings = {**configuration.to_dict(config), "temperature": dreams.temperature}
     return {
         "version": VERSION,
         "fingerprints": dict(dreams.model.card.fingerprints),

@@ -34,7 +34,6 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
     "calibration error of the end, 5 s": ("calibration", "horizons", "5", "end", "calibration_error"),
     "AUC of the end, 5 s": ("calibration", "horizons", "5", "end", "auc"),
     "correlation of returns, 5 s": ("calibration", "horizons", "5", "return", "correlation"),
-    "AUC of the uncertainty for dreams that go wrong": ("uncertainty", "horizons", "1 s, then 2", "auc"),
     "multiply-adds of a step": ("cost", "multiply_adds", "step"),
 }
 

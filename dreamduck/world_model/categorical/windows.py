@@ -54,7 +54,7 @@ def plan(
 def at_rest(
     series: Series, episodes: npt.NDArray[np.int64], spread: npt.NDArray[np.float32]
 ) -> npt.NDArray[np.int64]:
-    """The rows of a series at which a car stands: each first one, and those at which it has come to rest.
+    """The rows of a series at which a car stands: the first of an episode, and where it has come to rest.
 
     It is at rest where nothing changes after a second without a command.
 
