@@ -85,21 +85,22 @@ def model() -> str:
     rows = [
         ["VAE", "PSNR of a reconstruction", f"{frames['psnr']:.1f} dB", *made(vae)],
         ["", "structural similarity", f"{frames['ssim']:.2f}", "", ""],
+    ]
+    others, forms = "both", {"psnr": "{:.1f} dB", "ssim": "{:.2f}", "detail": "{:.0%}"}
+    if "detail" in frames:  # an older card has none
+        rows.append(["", "detail, as a share of the camera's", f"{frames['detail']:.0%}", "", ""])
+        others = "the same"
+    if "unseen" in vae["metrics"]:
+        other = vae["metrics"]["unseen"]
+        text = ", ".join(form.format(other[name]) for name, form in forms.items() if name in other)
+        rows.append(["", f"{others} on a map that was never recorded", text, "", ""])
+    ends = f"{latents['end_expected']:.4f}, {latents['end_rate']:.4f}"
+    rows += [
         ["MDN-RNN", "negative log-likelihood of a latent", f"{latents['nll']:.3f} nats", *made(rnn)],
         ["", "correlation of predicted and true reward", f"{latents['reward_correlation']:.2f}", "", ""],
         ["", "ROC AUC of termination", f"{latents['end_auc']:.3f}", "", ""],
-        [
-            "",
-            "termination rate a step, predicted and true",
-            f"{latents['end_expected']:.4f}, {latents['end_rate']:.4f}",
-            "",
-            "",
-        ],
+        ["", "termination rate a step, predicted and true", ends, "", ""],
     ]
-    if "unseen" in vae["metrics"]:
-        other = vae["metrics"]["unseen"]
-        text = f"{other['psnr']:.1f} dB, {other['ssim']:.2f}"
-        rows.insert(2, ["", "both on a map that was never recorded", text, "", ""])
     return table(["", "on held-out episodes", "", "made by", "took"], rows)
 
 

@@ -42,8 +42,8 @@ def train_vae(argv: Sequence[str] | None = None) -> int | None:
 
     card = train(settings, command)
     for name, found in card["metrics"].items():
-        text = f"PSNR {found['psnr']:.2f} dB, SSIM {found['ssim']:.3f} over {found['frames']:.0f} frames"
-        print(f"{name.replace('_', ' ')}: {text}")
+        text = f"PSNR {found['psnr']:.2f} dB, SSIM {found['ssim']:.3f}, detail {found['detail']:.0%}"
+        print(f"{name.replace('_', ' ')}: {text} of the camera's, over {found['frames']:.0f} frames")
     print(f"weights: {settings.weights}")
     return 0
 
