@@ -68,6 +68,9 @@ COMMANDS = {
     "export": Command(
         "dreamduck.export.static_export:main", "write the dream as one HTML file with no server", "web"
     ),
+    "deploy": Command(
+        "dreamduck.cli.deploy:main", "write a policy as one file that drives a robot", "robot"
+    ),
     "rl": Command("dreamduck.rl.run:main", "train or play agents of Stable-Baselines3", "rl"),
     "learning-curves": Command(
         "dreamduck.rl.curves:main", "keep an agent with its curve, draw curves", "rl"
