@@ -1,1 +1,1 @@
-"""From a trained controller to a robot: one file, what runs it, and what it survives."""
+"""A trained policy as one file that drives a robot, without TensorFlow and without this package."""

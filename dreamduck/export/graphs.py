@@ -1,107 +1,19 @@
-"""The MDN-RNN and the decoder as ONNX graphs.
-
-Weights that half precision holds exactly (those that ship were rounded to it) are stored in it and widened
-when the graph is loaded: half the size, the same numbers."""
+"""The networks of the world model as ONNX graphs, or as parts of one."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
-import onnx
-from onnx import TensorProto, helper, numpy_helper
+import onnx.helper
 
+from dreamduck.export.onnx_graph import Array, Graph
+from dreamduck.world_model.categorical import CategoricalDynamics
+from dreamduck.world_model.categorical import equations as categorical
+from dreamduck.world_model.dynamics import FloatArray
 from dreamduck.world_model.mdn_rnn import MDNRNN, equations
 from dreamduck.world_model.vae import VAE
-from dreamduck.world_model.vae.layout import TRANSPOSED
-
-OPSET = 17
-IR_VERSION = 8  # what belongs to that opset; older runtimes refuse newer files
-
-
-class Array:
-    """An array of a graph that is being built; operators add nodes.
-
-    Args:
-        graph: that it belongs to.
-        name: of the value.
-        shape: of the value.
-    """
-
-    def __init__(self, graph: Graph, name: str, shape: tuple[int, ...]) -> None:
-        self.graph, self.name, self.shape = graph, name, shape
-
-    def __add__(self, other: Array | float) -> Array:
-        return self._with("Add", other)
-
-    def __mul__(self, other: Array | float) -> Array:
-        return self._with("Mul", other)
-
-    __radd__, __rmul__ = __add__, __mul__
-
-    def __getitem__(self, key: tuple[slice, slice | int]) -> Array:
-        """Columns, or one of them, which stays an axis."""
-        columns = key[1] if isinstance(key[1], slice) else slice(key[1], key[1] + 1)
-        start, stop, _ = columns.indices(self.shape[1])
-        places = [self.graph.fresh_constant(np.array([at], np.int64)).name for at in (start, stop, 1)]
-        name = self.graph.add("Slice", [self.name, *places], self.graph.fresh("columns"))
-        return Array(self.graph, name, (self.shape[0], stop - start))
-
-    def _with(self, kind: str, other: Array | float) -> Array:
-        if not isinstance(other, Array):
-            other = self.graph.fresh_constant(np.array(other, np.float32))
-        name = self.graph.add(kind, [self.name, other.name], self.graph.fresh(kind.lower()))
-        return Array(self.graph, name, np.broadcast_shapes(self.shape, other.shape))
-
-
-class Graph:
-    """A graph that is being built."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-        self._count = 0
-
-    def fresh(self, kind: str) -> str:
-        """A name that no other value has."""
-        self._count += 1
-        return f"{kind}_{self._count}"
-
-    def fresh_constant(self, array: npt.NDArray[Any]) -> Array:
-        """A small array, by a name of its own."""
-        return Array(self, self.constant(self.fresh("constant"), array), array.shape)
-
-    def tanh(self, x: Array) -> Array:
-        """The hyperbolic tangent, as the equations ask for it."""
-        return Array(self, self.add("Tanh", [x.name], self.fresh("tanh")), x.shape)
-
-    def constant(self, name: str, array: npt.NDArray[Any]) -> str:
-        """Put an array in, in half precision where that is exact."""
-        half = array.astype(np.float16) if array.dtype == np.float32 else array
-        if array.dtype == np.float32 and array.size > 64 and (half.astype(np.float32) == array).all():
-            self.constants.append(numpy_helper.from_array(np.ascontiguousarray(half), f"{name}_half"))
-            return self.add("Cast", [f"{name}_half"], name, to=TensorProto.FLOAT)
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
-        return name
-
-    def add(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        """Add a node with one output."""
-        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
-        return output
-
-    def bytes(self, inputs: dict[str, list[int]], outputs: dict[str, list[int]]) -> bytes:
-        """The whole graph, checked."""
-        named = [
-            [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in side.items()]
-            for side in (inputs, outputs)
-        ]
-        graph = helper.make_graph(self.nodes, self.name, *named, self.constants)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
-        model.ir_version = IR_VERSION
-        onnx.checker.check_model(model)
-        return bytes(model.SerializeToString())
+from dreamduck.world_model.vae.layout import CONVOLUTIONS, ENCODED, TRANSPOSED
 
 
 def mdn_rnn_graph(rnn: MDNRNN) -> bytes:
@@ -113,11 +25,8 @@ def mdn_rnn_graph(rnn: MDNRNN) -> bytes:
     config, p = rnn.config, rnn.parameters
     z_size, hidden, mixtures = config.z_size, config.hidden_size, config.mixtures
     g = Graph("mdn_rnn")
-    g.add("Concat", ["z", "action", "h"], "inputs", axis=1)
-    kernel = np.concatenate([p["core/kernel"], p["core/recurrent_kernel"]])
-    g.add("Gemm", ["inputs", g.constant("kernel", kernel), g.constant("bias", p["core/bias"])], "gates")
-    gates = Array(g, "gates", (1, 4 * hidden)) * g.fresh_constant(equations.gate_halves(hidden)[None])
-    h_next, c_next = equations.cell(g, g.tanh(gates), Array(g, "c", (1, hidden)))
+    z, action = Array(g, "z", (1, z_size)), Array(g, "action", (1, config.action_size))
+    h_next, c_next = lstm(g, rnn, z, action, Array(g, "h", (1, hidden)), Array(g, "c", (1, hidden)))
     for name, value in (("h_next", h_next), ("c_next", c_next)):
         g.add("Identity", [value.name], name)
     for head in ("mixture", "reward", "end"):
@@ -130,7 +39,7 @@ def mdn_rnn_graph(rnn: MDNRNN) -> bytes:
     shape = g.constant("mixture_shape", np.array([3, mixtures, z_size], np.int64))
     g.add("Reshape", ["mixture_out", shape], "mixture_parts")
     parts = ["logits", "means", "mix_logstd"]
-    g.nodes.append(helper.make_node("Split", ["mixture_parts"], parts, axis=0))
+    g.nodes.append(onnx.helper.make_node("Split", ["mixture_parts"], parts, axis=0))
     g.add("LogSoftmax", ["logits"], "logmix", axis=1)
     if config.residual:
         # (1, Z) meets (1, K, Z): a part of the latent that went in is added to each mean.
@@ -144,6 +53,61 @@ def mdn_rnn_graph(rnn: MDNRNN) -> bytes:
         {"logmix": mixture, "mix_mu": mixture, "mix_logstd": mixture}
         | {"reward": one, "end_reward": one, "end": one, "h_next": state, "c_next": state},
     )
+
+
+def lstm(g: Graph, rnn: MDNRNN, z: Array, action: Array, h: Array, c: Array) -> tuple[Array, Array]:
+    """The LSTM's step: h and c after an action; see `MDNRNN.advance`."""
+    p, halves = rnn.parameters, g.fresh_constant(equations.gate_halves(rnn.config.hidden_size)[None])
+    kernel = np.concatenate([p["core/kernel"], p["core/recurrent_kernel"]])
+    gates = g.dense(g.concat([z, action, h], 1), kernel, p["core/bias"]) * halves
+    return equations.cell(g, g.tanh(gates), c)
+
+
+def categorical_posterior(g: Graph, dynamics: CategoricalDynamics, z: Array, h: Array) -> Array:
+    """The likeliest s (B, S) of a frame's latent z; see `CategoricalDynamics.observe`."""
+    config = dynamics.config
+    seen = g.concat([z, z[:, :1] * 0.0], 1)
+    logits = categorical.posterior(g, dynamics.layers(_layer(g)), h, seen)
+    shape = g.integers(-1, config.variables, config.classes)
+    classes = g.add("ArgMax", [g.add("Reshape", [logits.name, shape])], axis=2, keepdims=0)
+    values = g.fresh_constant(np.array([0, 1], np.float32)).name
+    vectors = g.add("OneHot", [classes, g.integers(config.classes), values])
+    name = g.add("Reshape", [vectors, g.integers(-1, config.cell_size)])
+    return Array(g, name, (1, config.cell_size))
+
+
+def categorical_step(g: Graph, dynamics: CategoricalDynamics, action: Array, h: Array, s: Array) -> Array:
+    """The state h after an action; see `CategoricalDynamics.advance`."""
+    return categorical.advance(g, dynamics.layers(_layer(g)), action, h, s)
+
+
+def _layer(g: Graph) -> Callable[[FloatArray, FloatArray | None], Callable[[Array], Array]]:
+    """Dense layers as `CategoricalDynamics.layers` asks for them."""
+    return lambda kernel, bias: lambda x: g.dense(x, kernel, bias)
+
+
+def encoder(g: Graph, vae: VAE, image: str) -> Array:
+    """The encoder's mean (B, Z).
+
+    Args:
+        g: the graph.
+        vae: its weights.
+        image: name of (B, 3, 64, 64), the bytes of a frame as float32, channel by channel.
+    """
+    p = vae.parameters
+    units = CONVOLUTIONS[-1][3]
+    for name, size, channels, _ in CONVOLUTIONS:
+        kernel = p[f"{name}/kernel"].transpose(3, 2, 0, 1)
+        if channels == 3:
+            kernel = kernel / np.float32(255)  # as the library has it, so that both round alike
+        weights = [g.constant(f"{name}_kernel", kernel), g.constant(f"{name}_bias", p[f"{name}/bias"])]
+        convolved = g.add("Conv", [image, *weights], strides=[2, 2], kernel_shape=[size, size])
+        image = g.add("Relu", [convolved])
+    side = round((ENCODED / units) ** 0.5)
+    # The library's rows are (y, x, channel), the graph's (channel, y, x).
+    kernel = p["enc_fc_mu/kernel"].reshape(side, side, units, -1).transpose(2, 0, 1, 3)
+    flat = Array(g, g.add("Flatten", [image], axis=1), (1, ENCODED))
+    return g.dense(flat, kernel.reshape(ENCODED, -1), p["enc_fc_mu/bias"])
 
 
 def decoder_graph(vae: VAE) -> bytes:

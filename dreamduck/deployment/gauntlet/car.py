@@ -1,4 +1,4 @@
-"""Perturbations of the car: motors, pushes; and how wheel duties drive the simulator's cars."""
+"""Perturbations of the car: how its camera is mounted, its motors, and pushes."""
 
 from __future__ import annotations
 
@@ -8,24 +8,11 @@ import numpy as np
 
 from dreamduck.common.seeding import generators
 from dreamduck.deployment.gauntlet.perturbations import Conditions
-from dreamduck.simulator.base import SIMULATION_RATE, FloatArray, Variation
+from dreamduck.simulator.base import SIMULATION_RATE, Variation
 from dreamduck.simulator.native import NativeSimulator
-from dreamduck.simulator.robot import MOTOR_CONSTANT, WHEEL_DISTANCE, WHEEL_RADIUS
 
 PUSH_STREAM = 3  # of an episode's seed
 PUSH_STEPS = 3  # of the simulation, that a push takes
-
-
-def simulator_actions(duties: FloatArray) -> FloatArray:
-    """The throttle and steering (N, 2) with which the simulator gives these wheel duties to a nominal car.
-
-    The simulator applies gain, trim and wheel distance of each car to them.
-
-    Args:
-        duties: (N, 2) left and right, in [-1, 1].
-    """
-    left, right = duties.T * (WHEEL_RADIUS * MOTOR_CONSTANT)
-    return np.stack([(right + left) / 2, (right - left) / WHEEL_DISTANCE], axis=1)
 
 
 def variations(conditions: Sequence[Conditions], distortion: bool) -> list[Variation]:

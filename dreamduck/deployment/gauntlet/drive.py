@@ -11,13 +11,14 @@ import numpy.typing as npt
 from dreamduck.common import seeding
 from dreamduck.common.config import replace
 from dreamduck.deployment.gauntlet.camera import Frames, ImagePerturbation
-from dreamduck.deployment.gauntlet.car import Pushes, disturb, simulator_actions, variations
+from dreamduck.deployment.gauntlet.car import Pushes, disturb, variations
 from dreamduck.deployment.gauntlet.config import GauntletConfig
 from dreamduck.deployment.gauntlet.perturbations import Conditions, Perturbation
 from dreamduck.deployment.gauntlet.timing import CommandDelay, irregular_steps, regular_steps
 from dreamduck.evaluation.episode_stats import EpisodeStatsCallback
 from dreamduck.simulator.base import END_NONE, SIMULATION_RATE, SimulatorConfig
 from dreamduck.simulator.native import NativeSimulator
+from dreamduck.simulator.physics.dynamics import action_of_duties
 from dreamduck.simulator.road import RoadStep
 
 CONDITIONS_STREAM = 4  # of an episode's seed
@@ -111,7 +112,7 @@ class Rounds:
                 duties = np.asarray(self.policy.act(image(simulator.frames())), np.float64)
             pushes.apply(simulator, step)
             arrived = np.where(alive[:, None], delay(duties), 0.0)
-            state = simulator.step(simulator_actions(arrived))
+            state = simulator.step(action_of_duties(arrived))
             terminated = state.end != END_NONE
             stats.update(RoadStep(state, reward, terminated))
             alive &= ~terminated

@@ -106,8 +106,9 @@ def image_folder(source: Path, commands: Commands) -> DriveLog:
     times = _times_of_names(paths, commands)
     if times is None:
         raise RecordError(
-            f"{source}: {len(paths)} images for {len(commands.times)} rows of {commands.path.name}; expected "
-            "a column 'frame' with their names, as many images as rows, or images named by their times"
+            f"{source}: {len(paths)} images for {len(commands.times)} rows of {commands.path.name}; "
+            "expected a column 'frame' with their names, as many images as rows, or images named by "
+            "their times"
         )
     return DriveLog(
         str(source), times, _opened(paths), commands.times, commands.values, commands.kind, False
@@ -166,7 +167,7 @@ def video(source: Path, commands: Commands) -> DriveLog:
         RecordError: it cannot be read.
         DependencyError: what decodes it is not installed.
     """
-    with needed("train"):
+    with needed("ingest"):
         import imageio_ffmpeg
     with in_words(source, RecordError, "not a video"):
         count, _ = imageio_ffmpeg.count_frames_and_secs(str(source))

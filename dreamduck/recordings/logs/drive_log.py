@@ -41,7 +41,8 @@ class DriveLog:
         counts = len(self.frame_times), len(self.command_times)
         if min(counts) < 2:
             raise RecordError(
-                f"{self.name}: expected two frames and two commands at least, got {counts[0]} and {counts[1]}"
+                f"{self.name}: expected two frames and two commands at least, "
+                f"got {counts[0]} and {counts[1]}"
             )
         for what, values in (("time", self.frame_times), ("time", self.command_times), *self._columns()):
             bad = np.flatnonzero(~np.isfinite(values))
@@ -53,8 +54,8 @@ class DriveLog:
             bad = np.flatnonzero(np.abs(values) > 1)
             if len(bad):
                 raise RecordError(
-                    f"{self.name}: {what} {values[bad[0]]:g} in row {bad[0] + 1}, expected a value in [-1, 1]; "
-                    "scale the column"
+                    f"{self.name}: {what} {values[bad[0]]:g} in row {bad[0] + 1}, "
+                    "expected a value in [-1, 1]; scale the column"
                 )
 
     def _columns(self) -> list[tuple[str, FloatArray]]:

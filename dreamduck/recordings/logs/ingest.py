@@ -86,8 +86,8 @@ def find_logs(source: Path, config: IngestConfig) -> list[DriveLog]:
         commands = csv_logs.read_commands(beside, columns, config.time_offset)
         return [(csv_logs.image_folder if source.is_dir() else csv_logs.video)(source, commands)]
     raise RecordError(
-        f"{source}: expected a folder of images with a CSV file, a video ({', '.join(csv_logs.VIDEOS)}) with "
-        "one, an .npz file of columns, a LeRobot folder or a Minari data set"
+        f"{source}: expected a folder of images with a CSV file, a video ({', '.join(csv_logs.VIDEOS)}) "
+        "with one, an .npz file of columns, a LeRobot folder or a Minari data set"
     )
 
 
@@ -132,8 +132,8 @@ def ingest(source: Path, config: IngestConfig, fresh: bool = False) -> tuple[int
         path.unlink()
     if clipped > CLIPPED * steps:
         log.warning(
-            "%d of %d steps turn or drive more than an action can say, and were clipped; check columns, gain and "
-            "--steering-gain", clipped, steps,
+            "%d of %d steps turn or drive more than an action can say, and were clipped; "
+            "check columns, gain and --steering-gain", clipped, steps,
         )  # fmt: skip
     return number, steps
 
@@ -214,8 +214,8 @@ def check_colors(one: DriveLog, config: IngestConfig) -> None:
         blue += int(((np.minimum(last, green) - red) > STRONG).sum())
     if blue > LEAST * yellow and blue > len(chosen):
         raise RecordError(
-            f"{one.name}: expected frames in the order red, green, blue, got some with light blue lines on the road "
-            "and no yellow ones; give --color-order bgr, or --color-order rgb if they are right"
+            f"{one.name}: expected frames in the order red, green, blue, got some with light blue lines "
+            "on the road and no yellow ones; give --color-order bgr, or --color-order rgb if they are right"
         )
 
 

@@ -4,6 +4,7 @@ Commands hold until the next one, as motors have it; their mean over a step is e
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -57,8 +58,9 @@ def resample(log: DriveLog, step_time: float, max_gap: float, split: bool) -> It
             (times[0], times[-1]) for times in (log.frame_times, log.command_times)
         )
         raise RecordError(
-            f"{log.name}: expected frames and commands at the same time for {SHORTEST} steps at least, got frames "
-            f"from {first:g} to {last:g} s and commands from {begin:g} to {end:g} s; give --time-offset"
+            f"{log.name}: expected frames and commands at the same time for {SHORTEST} steps at least, "
+            f"got frames from {first:g} to {last:g} s and commands from {begin:g} to {end:g} s; "
+            "give --time-offset"
         )
 
 
@@ -75,8 +77,8 @@ def _parts(
         where = f"after {what} {row + 1} ({times[row]:g} s)"
         if passed[row] > max_gap and not split:
             raise RecordError(
-                f"{name}: a gap of {passed[row]:.3g} s {where}, expected at most {max_gap:g} s; give --split "
-                "to make recordings of the parts, or a larger --max-gap"
+                f"{name}: a gap of {passed[row]:.3g} s {where}, expected at most {max_gap:g} s; give "
+                "--split to make recordings of the parts, or a larger --max-gap"
             )
     back = np.flatnonzero(passed <= 0)
     if len(back) and not (split and jumps):
@@ -88,7 +90,7 @@ def _parts(
         )
     cuts = np.flatnonzero((passed > max_gap) | (passed <= 0)) + 1
     edges = [0, *cuts.tolist(), len(times)]
-    return [slice(*edge) for edge in zip(edges[:-1], edges[1:], strict=True)]
+    return [slice(*edge) for edge in itertools.pairwise(edges)]
 
 
 def _steps(log: DriveLog, frames: slice, commands: slice, step_time: float) -> Steps | None:

@@ -60,10 +60,14 @@ class CategoricalDynamics(Dynamics):
     ) -> None:
         super().__init__(config, card, weights)
         self.parameters = FORMAT.check(parameters, config, "weights")
-        self._dense = self._layers(Product)
+        self._dense = self.layers(Product)
 
-    def _layers(self, product: Callable[[FloatArray, FloatArray | None], Any]) -> dict[str, Any]:
-        """The layers as the equations take them."""
+    def layers(self, product: Callable[[FloatArray, FloatArray | None], Any]) -> dict[str, Any]:
+        """The layers as the equations take them.
+
+        Args:
+            product: makes a layer of a kernel (in, out) and a bias (out,), or None.
+        """
         p = self.parameters
         core = {
             "core": product(p["core/kernel"], p["core/bias"][0]),
@@ -146,7 +150,7 @@ class CategoricalDynamics(Dynamics):
             weights, shift = xp.constant(kernel), 0.0 if bias is None else xp.constant(bias)
             return lambda x: xp.matmul(x, weights) + shift
 
-        dense = self._layers(product)
+        dense = self.layers(product)
 
         def step(
             z: Any, action: Any, h: Any, c: Any, uniform: Any, normal: Any, temperature: Any

@@ -4,14 +4,13 @@ import pytest
 from dreamduck.common.config import replace
 from dreamduck.common.seeding import derive
 from dreamduck.deployment.gauntlet import drive
-from dreamduck.deployment.gauntlet.car import PUSH_STEPS, Pushes, disturb, simulator_actions
+from dreamduck.deployment.gauntlet.car import PUSH_STEPS, Pushes, disturb
 from dreamduck.deployment.gauntlet.config import GauntletConfig
 from dreamduck.deployment.gauntlet.drive import Camera, Rounds
 from dreamduck.deployment.gauntlet.perturbations import Conditions, Perturbation, catalogue
 from dreamduck.simulator.base import SimulatorConfig
 from dreamduck.simulator.native import NativeSimulator
-from dreamduck.simulator.physics.dynamics import wheel_duties
-from dreamduck.simulator.robot import WHEEL_DISTANCE
+from dreamduck.simulator.physics.dynamics import action_of_duties
 
 MAP = "loop_empty"
 
@@ -48,12 +47,6 @@ def row(**conditions):
     return Perturbation("test", "test", lambda rng: Conditions(**conditions))
 
 
-def test_duties_reach_a_nominal_cars_motors():
-    duties = np.random.default_rng(0).uniform(-1, 1, (50, 2))
-    for (left, right), (throttle, steering) in zip(duties, simulator_actions(duties), strict=True):
-        assert wheel_duties(throttle, steering, WHEEL_DISTANCE, 1.0, 0.0) == pytest.approx((left, right))
-
-
 def test_motors_that_are_scaled_drive_like_smaller_duties():
     weak, whole = cars(2), cars(2)
     weak.reset([3, 4])
@@ -62,11 +55,11 @@ def test_motors_that_are_scaled_drive_like_smaller_duties():
     disturb(weak, [Conditions(left=left, right=right) for left, right in factors])
     duties = np.array([[0.3, 0.4], [0.35, 0.3]])
     for _ in range(40):
-        one, other = weak.step(simulator_actions(duties)), whole.step(simulator_actions(duties * factors))
+        one, other = weak.step(action_of_duties(duties)), whole.step(action_of_duties(duties * factors))
     np.testing.assert_allclose(one.pose, other.pose, atol=1e-12)
     weak.reset([3, 4])  # and a reset makes them whole again
     whole.reset([3, 4])
-    one, other = weak.step(simulator_actions(duties)), whole.step(simulator_actions(duties))
+    one, other = weak.step(action_of_duties(duties)), whole.step(action_of_duties(duties))
     np.testing.assert_array_equal(one.pose, other.pose)
 
 
@@ -120,7 +113,7 @@ def test_the_clean_drive_is_that_of_the_simulator(clean):
     state = simulator.reset(seeds)
     last = state.pose.copy()
     for _ in range(30):
-        state = simulator.step(simulator_actions(policy.act(simulator.frames())))
+        state = simulator.step(action_of_duties(policy.act(simulator.frames())))
         last = np.where(state.end[:, None] == 0, state.pose, last)
     assert [episode["seed"] for episode in clean] == seeds
     seen = rounds()

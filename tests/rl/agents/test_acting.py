@@ -104,7 +104,7 @@ def test_start_resets_the_recurrent_state(tmp_path, weights):
     world = f'--env_kwargs=\'{{"weights": "{weights}"}}\''
     words = f"--env=DreamDuck-v1 --network=lstm --nlstm=4 --num_timesteps=8 {world}"
     actor = AgentPolicy(trained(tmp_path, words))
-    assert isinstance(actor._model, sb3_contrib.RecurrentPPO)
+    assert isinstance(actor.model, sb3_contrib.RecurrentPPO)
     seen = np.ones((2, OBSERVATION), np.float32)
     first, second = actor.act(seen), actor.act(seen)
     assert not np.array_equal(first, second)

@@ -1,0 +1,45 @@
+"""Write a policy as one file that drives a robot: `dreamduck deploy`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dreamduck.common import command_line
+from dreamduck.common.config import add_arguments, from_arguments
+from dreamduck.deployment.folder import write_folder
+from dreamduck.deployment.policy_graph import OPSETS, WheelConfig
+from dreamduck.deployment.policy_source import read_source
+
+DESCRIPTION = """Write a policy as one ONNX file that drives a Duckiebot.
+
+A camera's frame goes in, the duty of two wheels comes out. The folder holds the file, its contract, a
+runner that needs onnxruntime and numpy alone, and a submission for the AI Driving Olympics."""
+EXAMPLES = """examples:
+  dreamduck deploy log/rnnenv.cma.32.64.best.json --out robot
+  dreamduck deploy agent.zip --trim 0.03
+  python robot/run.py --source frames --dry-run    # no robot: what would it do?"""
+
+
+def main(argv: Sequence[str] | None = None) -> int | None:
+    """Write the folder."""
+    parser = command_line.parser(DESCRIPTION, EXAMPLES)
+    parser.add_argument("controller", help="a controller's file of evolve, or an agent's of rl")
+    parser.add_argument("--out", default="robot", help="folder to write to (default: robot)")
+    parser.add_argument(
+        "-w", "--weights", default="", help="folder of the world model; the one that ships by default"
+    )
+    parser.add_argument(
+        "--opset",
+        type=int,
+        choices=OPSETS,
+        default=OPSETS[0],
+        help="of ONNX (default: 13, which older robots run)",
+    )
+    add_arguments(parser, WheelConfig)
+    arguments = parser.parse_args(argv)
+    command_line.start_logging(arguments)
+    wheels = from_arguments(WheelConfig, arguments)
+    source = read_source(arguments.controller, arguments.weights)
+    about = write_folder(source, arguments.out, wheels, arguments.opset)
+    print(f"wrote {arguments.out}: {about['policy']['kind']}, {about['rate']:g} steps a second")
+    return None
