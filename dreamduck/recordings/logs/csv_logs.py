@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,14 +12,14 @@ import numpy as np
 from PIL import Image
 
 from dreamduck.common.errors import RecordError
-from dreamduck.common.extras import needed
-from dreamduck.common.readers import in_words
+from dreamduck.common.readers import in_words, open_input
+from dreamduck.common.video_reader import open_video, read_video
 from dreamduck.recordings.logs.columns import Columns, missing, numbers, read_csv, unit_of
 from dreamduck.recordings.logs.drive_log import DriveLog, FloatArray, Frame
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp")
 VIDEOS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v")
-MOST_PIXELS = 1 << 26  # of an image
+MOST_PIXELS, MOST_BYTES = 1 << 26, 1 << 28  # of an image
 
 
 class Commands(NamedTuple):
@@ -154,7 +155,11 @@ def read_image(path: Path) -> Frame:
     Raises:
         RecordError: it is missing or damaged.
     """
-    with in_words(path, RecordError, "not an image"), Image.open(path) as image:
+    with (
+        in_words(path, RecordError, "not an image"),
+        open_input(path, MOST_BYTES) as file,
+        Image.open(file) as image,
+    ):
         if image.width * image.height > MOST_PIXELS:
             raise ValueError(f"{image.width} x {image.height} pixels")
         return np.asarray(image.convert("RGB"))
@@ -164,33 +169,21 @@ def video(source: Path, commands: Commands) -> DriveLog:
     """A video, whose first frame is at time 0 of the commands.
 
     Raises:
-        RecordError: it cannot be read.
+        VideoError: it cannot be read.
         DependencyError: what decodes it is not installed.
     """
-    with needed("ingest"):
-        import imageio_ffmpeg
-    with in_words(source, RecordError, "not a video"):
-        count, _ = imageio_ffmpeg.count_frames_and_secs(str(source))
-        reader = imageio_ffmpeg.read_frames(str(source))
-        about = next(reader)
-        reader.close()
-    rate, (width, height) = float(about["fps"]), about["size"]
-    if not rate > 0 or width * height > MOST_PIXELS:
-        raise RecordError(f"{source}: expected a video with a frame rate, got {rate:g} frames a second")
+    about = open_video(source, "ingest")
 
     def chosen(indices: Sequence[int]) -> Iterator[Frame]:
         wanted = iter(indices)
         index = next(wanted, None)
-        with in_words(source, RecordError, "a damaged video"):
-            frames = imageio_ffmpeg.read_frames(str(source))
-            next(frames)
-            for number, data in enumerate(frames):
+        with contextlib.closing(read_video(about)) as frames:
+            for number, frame in enumerate(frames):
                 while index == number:
-                    yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
+                    yield frame
                     index = next(wanted, None)
                 if index is None:
-                    break
-            frames.close()
+                    return
 
-    times = np.arange(count) / rate
+    times = np.arange(about.count) / about.rate
     return DriveLog(str(source), times, chosen, commands.times, commands.values, commands.kind, False)
