@@ -61,7 +61,7 @@ def agent_action(g: Graph, agent: AgentPolicy, observation: str) -> Array:
             observation = _normalized(g, agent.normalize, observation)
     layers = [*policy.pi_features_extractor.children(), policy.mlp_extractor.policy_net, policy.action_net]
     for layer in layers:
-        observation = _layer(g, layer, observation)
+        observation = layer_output(g, layer, observation)
     return Array(g, observation, (1, 2))
 
 
@@ -73,14 +73,22 @@ def _normalized(g: Graph, normalize: VecNormalize, observation: str) -> str:
     return _clip(g, scaled, normalize.clip_obs)
 
 
-def _layer(g: Graph, layer: Any, x: str) -> str:
-    """A layer of PyTorch, by its kind."""
+def layer_output(g: Graph, layer: Any, x: str) -> str:
+    """What a layer of PyTorch gives.
+
+    Args:
+        g: the graph.
+        layer: a module.
+        x: name of its input.
+    Raises:
+        PolicyError: a kind that the graph cannot hold.
+    """
     if isinstance(layer, nn.Sequential):
         for inner in layer:
-            x = _layer(g, inner, x)
+            x = layer_output(g, inner, x)
         return x
     if isinstance(layer, Residual):
-        return g.add("Add", [x, _layer(g, layer.layers, x)])
+        return g.add("Add", [x, layer_output(g, layer.layers, x)])
     if isinstance(layer, nn.Flatten):
         return g.add("Flatten", [x], axis=1)
     if isinstance(layer, nn.Linear):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,16 @@ from dreamduck.deployment.policy_graph import WheelConfig, policy_graph
 from dreamduck.deployment.policy_source import PolicySource
 
 CONTRACT = "contract.json"
+RUNNER, SUBMISSION = "run.py", "submission"
+HERE = Path(__file__).parent
+SUBMISSION_FILES = (
+    "Dockerfile",
+    "submission.yaml",
+    "config.yaml",
+    "dependencies.txt",
+    "solution/__init__.py",
+    "solution/main.py",
+)
 
 
 def write_folder(source: PolicySource, folder: PathLike, wheels: WheelConfig, opset: int) -> dict[str, Any]:
@@ -31,7 +42,14 @@ def write_folder(source: PolicySource, folder: PathLike, wheels: WheelConfig, op
         source.environment, source.facts, source.fingerprints(), source.state_size, opset, wheels
     )
     data = policy_graph(source, wheels, opset, about)
-    with replacing(folder / POLICY) as temporary:
-        temporary.write_bytes(data)
+    for path in (folder / POLICY, folder / SUBMISSION / "models" / POLICY):
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
+    copies = {RUNNER: "runner.py"} | {
+        f"{SUBMISSION}/{name}": f"submission/{name}" for name in SUBMISSION_FILES
+    }
+    for name, origin in copies.items():
+        with replacing(folder / name) as temporary:
+            shutil.copyfile(HERE / origin, temporary)
     write_json(folder / CONTRACT, about)
     return about
