@@ -9,9 +9,14 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from dreamduck.common import command_line, config
-from dreamduck.common.storage import claim
+from dreamduck.common.errors import PolicyError
+from dreamduck.common.readers import read_text
+from dreamduck.common.storage import claim, write_json
+from dreamduck.deployment.contract import parse
+from dreamduck.deployment.folder import CONTRACT
 from dreamduck.deployment.gauntlet import report
 from dreamduck.deployment.gauntlet.config import GauntletConfig
 from dreamduck.deployment.gauntlet.perturbations import Perturbation, catalogue
@@ -54,6 +59,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("file", metavar="FILE", help="a policy of `dreamduck deploy`: its file or folder")
     parser.add_argument("--fresh", action="store_true", help="write over the result of another run")
     parser.add_argument("--list", action="store_true", help="list the perturbations and their keys")
+    parser.add_argument(
+        "--write-contract", action="store_true", help=f"put the table into the {CONTRACT} beside the policy"
+    )
     config.add_arguments(parser, GauntletConfig)
     return parser
 
@@ -83,9 +91,31 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         text = report.write(
             out, summary, settings, f"`{file.name}`, fingerprint {results.key['fingerprint']}."
         )
-    print(text.partition("\n## ")[0] + "\n\n## " + text.split("\n## ")[1])
+    if arguments.write_contract:
+        write_contract(file.with_name(CONTRACT), summary, settings)
+    print("\n## ".join(text.split("\n## ")[:2]))  # the table of all maps
     print(f"written to {out}")
     return 0
+
+
+def write_contract(path: Path, summary: Sequence[dict[str, Any]], settings: GauntletConfig) -> None:
+    """Put the summary of all maps into the contract beside a policy.
+
+    Raises:
+        PolicyError: there is no contract, or it is damaged.
+    """
+    found = parse(read_text(path, PolicyError, "write the policy again with dreamduck deploy"), str(path))
+    rows = [
+        {k: v for k, v in entry.items() if k != "map"}
+        for entry in summary
+        if entry["map"] == report.ALL_MAPS
+    ]
+    tried = {
+        k: v for k, v in config.to_dict(settings).items() if k not in ("only", "out", "workers", "short")
+    }
+    write_json(
+        path, {**found, "gauntlet": {"settings": tried | {"episodes": settings.count}, "rows": rows}}
+    )
 
 
 def _driven(results: Results, row: Perturbation, settings: GauntletConfig) -> bool:
