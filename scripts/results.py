@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamduck.common.storage import read_json
+from dreamduck.deployment.gauntlet import report as gauntlet_report
 from dreamduck.evaluation import report
 from dreamduck.evaluation.model_card import report as model_card
 from dreamduck.pipeline import ablations, temperature_sweep
@@ -403,8 +404,15 @@ def generated_maps() -> str:
     return table([f"the first {found['maps']}", ""], rows)
 
 
+def gauntlet() -> str:
+    """How well the agent that ships drives under each perturbation, on all maps together."""
+    found = read_json(DOCS / "gauntlet" / "gauntlet.json")["summary"]
+    rows = [entry for entry in found if entry["map"] == gauntlet_report.ALL_MAPS]
+    return gauntlet_report.rows(rows) + "\n"
+
+
 MAKERS = (
-    *(summary, model, card, reproduce, scores, gap, ablation, simulator, speed, agents, ppo),
+    *(summary, model, card, gauntlet, reproduce, scores, gap, ablation, simulator, speed, agents, ppo),
     *(frames, passes, browser, distribute, scaling, measured_ranks, episodes),
     generated_maps,
 )

@@ -76,7 +76,7 @@ COMMANDS = {
     ),
     "gauntlet": Command(
         "dreamduck.deployment.gauntlet.command:main",
-        "drive a deployed policy under perturbations of camera, motors and time",
+        "how well a deployed policy drives under perturbations",
         "robot",
     ),
     "rl": Command("dreamduck.rl.run:main", "train or play agents of Stable-Baselines3", "rl"),

@@ -28,7 +28,7 @@ CARS = 10  # of a round at most; they share when frames come
 class WheelPolicy(Protocol):
     """What drives; `dreamduck.deployment.policy.DeployedPolicy` is one."""
 
-    def reset(self, count: int) -> None:
+    def reset(self, cars: int) -> None:
         """So many cars begin an episode."""
         ...
 

@@ -104,22 +104,26 @@ def table(summary: Sequence[dict[str, Any]], settings: GauntletConfig, about: st
         f"Targets: {100 * TARGETS['alive']:.0f}% alive and {100 * TARGETS['distance_share']:.0f}% of the "
         f"clean distance under each perturbation, {100 * TARGETS_ALL['alive']:.0f}% alive under all.",
     ]
-    heads = ("perturbation", "alive", "distance [m]", "% of clean", "lateral deviation [cm]", "target")
     for name in dict.fromkeys(entry["map"] for entry in summary):
-        lines += ["", f"## {name}", ""]
-        lines += [f"| {' | '.join(heads)} |", f"| --- |{' ---: |' * (len(heads) - 2)} --- |"]
-        for entry in summary:
-            if entry["map"] == name:
-                cells = (
-                    entry["label"],
-                    _interval(entry["alive"], 100, 0, "%"),
-                    _interval(entry["distance"], 1, 2),
-                    _interval(entry["distance_share"], 100, 0, "%"),
-                    _interval(entry["lateral_deviation"], 100, 1),
-                    verdict(entry),
-                )
-                lines.append(f"| {' | '.join(cells)} |")
+        lines += ["", f"## {name}", "", rows([entry for entry in summary if entry["map"] == name])]
     return "\n".join(lines) + "\n"
+
+
+def rows(summary: Sequence[dict[str, Any]]) -> str:
+    """Entries of a summary as the rows of a Markdown table, with its head."""
+    heads = ("perturbation", "alive", "distance [m]", "% of clean", "lateral deviation [cm]", "target")
+    lines = [f"| {' | '.join(heads)} |", f"| --- |{' ---: |' * (len(heads) - 2)} --- |"]
+    for entry in summary:
+        cells = (
+            entry["label"],
+            _interval(entry["alive"], 100, 0, "%"),
+            _interval(entry["distance"], 1, 2),
+            _interval(entry["distance_share"], 100, 0, "%"),
+            _interval(entry["lateral_deviation"], 100, 1),
+            verdict(entry),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def draw(path: Path, summary: Sequence[dict[str, Any]]) -> None:

@@ -27,7 +27,6 @@ EPISODE = "episode_index"
 INFO = Path("meta") / "info.json"  # of a LeRobot data set
 MINARI = (Path("data") / "main_data.hdf5", Path("main_data.hdf5"))
 MOST_BYTES = 1 << 33  # of arrays in memory
-VERSION_2, VERSION_3 = "episode_{episode_index", "file-{file_index"
 
 
 def npz_logs(path: Path, columns: Columns, step_time: float) -> list[DriveLog]:
@@ -40,46 +39,25 @@ def npz_logs(path: Path, columns: Columns, step_time: float) -> list[DriveLog]:
     Raises:
         RecordError: a column is missing, or of another form.
     """
-    found = read_npz(path, RecordError, most=MOST_BYTES)
-    return _episodes(found, str(path), columns, step_time, None)
-
-
-def _episodes(
-    found: Mapping[str, npt.NDArray[Any]],
-    source: str,
-    columns: Columns,
-    step_time: float,
-    frames_of: Callable[[int, Commands], DriveLog] | None,
-) -> list[DriveLog]:
-    """The episodes of a table of columns (T, ...).
-
-    Args:
-        frames_of: gives the log of an episode whose frames are elsewhere.
-    """
+    found, source = read_npz(path, RecordError, most=MOST_BYTES), str(path)
     kind, commands = _commands(found, source, columns)
     count = len(commands)
+    name = next((n for n in found if n.startswith(FRAME_COLUMNS) and found[n].ndim == 4), None)
+    if name is None:
+        raise missing(f"of frames (T, H, W, 3), one of {', '.join(FRAME_COLUMNS)}", found, source)
+    frames = _frames(found[name], source, name)
     time = columns.find("time", found)
     times = None if time is None else found[time].astype(np.float64).reshape(-1) * unit_of(time)
     episode = found.get(EPISODE, np.zeros(count, np.int64)).reshape(-1)
-    name = next((n for n in found if n.startswith(FRAME_COLUMNS) and found[n].ndim == 4), None)
-    if frames_of is None and name is None:
-        raise missing(f"of frames (T, H, W, 3), one of {', '.join(FRAME_COLUMNS)}", found, source)
-    lengths = {len(episode), *(() if times is None else (len(times),))}
-    frames = None if name is None else _frames(found[name], source, name)
-    if lengths | ({len(frames)} if frames is not None else set()) != {count}:
-        raise RecordError(f"{source}: expected columns of one length, got {sorted({count, *lengths})}")
+    lengths = sorted({count, len(frames), len(episode), count if times is None else len(times)})
+    if len(lengths) > 1:
+        raise RecordError(f"{source}: expected columns of one length, got {lengths}")
     made = []
     for number in np.unique(episode):
         rows = np.flatnonzero(episode == number)
         then = np.arange(len(rows)) * step_time if times is None else times[rows]
         label = f"{source}, episode {number}"
-        if frames_of is not None:
-            made.append(
-                frames_of(int(number), Commands(Path(label), then, commands[rows], kind, 1.0, None))
-            )
-        else:
-            assert frames is not None
-            made.append(DriveLog(label, then, of_array(frames[rows]), then, commands[rows], kind, True))
+        made.append(DriveLog(label, then, of_array(frames[rows]), then, commands[rows], kind, True))
     return made
 
 

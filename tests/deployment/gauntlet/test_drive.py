@@ -4,7 +4,7 @@ import pytest
 from dreamduck.common.config import replace
 from dreamduck.common.seeding import derive
 from dreamduck.deployment.gauntlet import drive
-from dreamduck.deployment.gauntlet.car import PUSH_STEPS, Pushes, disturb
+from dreamduck.deployment.gauntlet.car import PUSH_STEPS, Pushes
 from dreamduck.deployment.gauntlet.config import GauntletConfig
 from dreamduck.deployment.gauntlet.drive import Camera, Rounds
 from dreamduck.deployment.gauntlet.perturbations import Conditions, Perturbation, catalogue
@@ -15,18 +15,13 @@ from dreamduck.simulator.physics.dynamics import action_of_duties
 MAP = "loop_empty"
 
 
-def cars(count, frame_skip=1):
-    config = replace(SimulatorConfig(), map_name=MAP, frame_skip=frame_skip, start_angle=4.0)
-    return NativeSimulator(config, count, threads=1)
-
-
 class FollowsBrightness:
     """Steers to the brighter half of what it sees, so that every pixel counts."""
 
     def __init__(self):
         self.sizes, self.calls = set(), 0
 
-    def reset(self, count):
+    def reset(self, cars):
         self.calls = 0
 
     def act(self, frames):
@@ -47,48 +42,6 @@ def row(**conditions):
     return Perturbation("test", "test", lambda rng: Conditions(**conditions))
 
 
-def test_motors_that_are_scaled_drive_like_smaller_duties():
-    weak, whole = cars(2), cars(2)
-    weak.reset([3, 4])
-    whole.reset([3, 4])
-    factors = np.array([[0.75, 0.75], [0.9, 1.1]])
-    disturb(weak, [Conditions(left=left, right=right) for left, right in factors])
-    duties = np.array([[0.3, 0.4], [0.35, 0.3]])
-    for _ in range(40):
-        one, other = weak.step(action_of_duties(duties)), whole.step(action_of_duties(duties * factors))
-    np.testing.assert_allclose(one.pose, other.pose, atol=1e-12)
-    weak.reset([3, 4])  # and a reset makes them whole again
-    whole.reset([3, 4])
-    one, other = weak.step(action_of_duties(duties)), whole.step(action_of_duties(duties))
-    np.testing.assert_array_equal(one.pose, other.pose)
-
-
-def test_cameras_are_mounted_otherwise_until_the_next_reset():
-    simulator = cars(2)
-    simulator.reset([1, 1])
-    plain = simulator.frames()
-    np.testing.assert_array_equal(plain[0], plain[1])
-    disturb(simulator, [Conditions(), Conditions(pitch=5.0, height=1.1)])
-    seen = simulator.frames()
-    np.testing.assert_array_equal(seen[0], plain[0])
-    assert np.abs(seen[1].astype(int) - plain[1]).mean() > 3
-    appearance = simulator.appearance
-    assert appearance.camera_pitch[1] - appearance.camera_pitch[0] == pytest.approx(5.0, abs=1e-5)
-    assert appearance.camera_height[1] / appearance.camera_height[0] == pytest.approx(1.1, abs=1e-6)
-    simulator.reset([1, 1])
-    np.testing.assert_array_equal(simulator.frames(), plain)
-
-
-def test_a_push_moves_a_car_to_its_left():
-    simulator = cars(2)
-    before = simulator.reset([1, 2]).pose
-    simulator.push(np.array([0.02, -0.01]))
-    after = simulator.step(np.zeros((2, 2))).pose
-    left = np.stack([-np.sin(before[:, 2]), -np.cos(before[:, 2])], axis=1)  # z points down
-    np.testing.assert_allclose(after[:, :2] - before[:, :2], left * [[0.02], [-0.01]], atol=1e-12)
-    np.testing.assert_allclose(after[:, 2], before[:, 2], atol=1e-12)
-
-
 def test_pushes_come_at_their_interval_and_move_as_far_as_told():
     steps = 30_000
     pushes = Pushes([Conditions(push=0.03), Conditions()], [0, 1], 5.0, steps)
@@ -107,8 +60,8 @@ def clean():
 
 def test_the_clean_drive_is_that_of_the_simulator(clean):
     """Three steps of 1/30 s for each frame give the pose that one step of 0.1 s gives."""
-    simulator, policy = cars(4, frame_skip=3), FollowsBrightness()
     simulator = NativeSimulator(replace(SimulatorConfig(), map_name=MAP), 4, threads=1)
+    policy = FollowsBrightness()
     seeds = [derive(0, episode) for episode in range(4)]
     state = simulator.reset(seeds)
     last = state.pose.copy()

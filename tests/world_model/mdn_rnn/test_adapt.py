@@ -1,0 +1,120 @@
+"""An MDN-RNN that goes on learning from logs without rewards."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from dreamduck.common.errors import ConfigError
+from dreamduck.world_model import WorldModel, train_rnn
+from dreamduck.world_model.latents import write_series
+from dreamduck.world_model.mdn_rnn import MDNRNNConfig
+from dreamduck.world_model.mdn_rnn.prediction_metrics import negative_log_likelihood, one_step_metrics
+from tests.world_model.mdn_rnn.helpers import random_parameters, toy_series, write_memory, write_toy
+from tests.world_model.mdn_rnn.test_training import Killed, config, contents, killed_at
+
+HEADS = ("head_reward/", "head_end/")
+SIZES = {"hidden_size": 16, "mixtures": 2}
+
+
+def log_series(episodes=60, seed=1):
+    """The toy world with its latents turned round and larger, in logs without rewards."""
+    made = toy_series(episodes, seed=seed)
+    changed = {"mu": -1.5 * made.mu, "reward": np.zeros_like(made.reward), "done": np.zeros_like(made.done)}
+    return dataclasses.replace(made, **changed, meta={**made.meta, "rewards": False})
+
+
+def loss_on(series, dynamics):
+    found = one_step_metrics(dynamics, series, list(range(20)), measure=negative_log_likelihood)
+    return found["nll"]
+
+
+def adapt_config(tmp_path, **changes):
+    given = {
+        "series": str(tmp_path / "logs"),
+        "adapt": str(tmp_path / "old"),
+        "weights": str(tmp_path / "new"),
+    }
+    return config(tmp_path, **{**SIZES, **given, "log": str(tmp_path / "log2"), **changes})
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A trained model, and logs of another world beside it."""
+    write_toy(tmp_path)
+    train_rnn.train(config(tmp_path, **SIZES, weights=str(tmp_path / "old"), steps=60, learning_rate=0.01))
+    (tmp_path / "logs").mkdir()
+    write_series(tmp_path / "logs", log_series())
+    return WorldModel.load(tmp_path / "old").dynamics
+
+
+def test_the_dynamics_learn_and_the_heads_stay(tmp_path, old):
+    card = train_rnn.train(adapt_config(tmp_path, steps=80, learning_rate=0.01, evaluate_every=20))
+    new = WorldModel.load(tmp_path / "new").dynamics
+    for name, array in new.parameters.items():
+        assert np.array_equal(array, old.parameters[name]) == name.startswith(HEADS), name
+    series = log_series(20, seed=2)
+    assert loss_on(series, new) < loss_on(series, old) - 0.5
+    assert card["adapted_from"] == old.weights
+    assert "heads_of" not in card
+    assert (new.bounds[0] <= old.bounds[0] + 1e-4).all()
+    assert (new.bounds[1] >= old.bounds[1] - 1e-4).all()
+    assert new.bounds[1].max() > old.bounds[1].max()  # of what the logs show, too
+
+
+def test_it_begins_where_the_model_was(tmp_path, old):
+    """Without a step of any length nothing changes but what half precision rounds."""
+    train_rnn.train(adapt_config(tmp_path, steps=1, learning_rate=1e-12))
+    new = WorldModel.load(tmp_path / "new").dynamics
+    for name, array in new.parameters.items():
+        np.testing.assert_allclose(array, old.parameters[name], rtol=2e-3, atol=1e-6, err_msg=name)
+
+
+def test_the_rewards_of_the_logs_do_not_count(tmp_path, old):
+    """Whatever stands in the place of rewards and ends, the weights are the same."""
+    train_rnn.train(adapt_config(tmp_path, steps=10))
+    series = log_series()
+    changed = {"reward": series.reward + 7.0 * series.action[:, 0], "done": toy_series(60, seed=1).done}
+    (tmp_path / "others").mkdir()
+    write_series(tmp_path / "others", dataclasses.replace(series, **changed))
+    settings = {"series": str(tmp_path / "others"), "weights": str(tmp_path / "new2")}
+    train_rnn.train(adapt_config(tmp_path, steps=10, **settings, log=str(tmp_path / "log3")))
+    one, two = (WorldModel.load(tmp_path / name).dynamics.parameters for name in ("new", "new2"))
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, two[name], err_msg=name)
+
+
+def test_killed_and_resumed_is_as_never_stopped(tmp_path, old, monkeypatch):
+    train_rnn.train(adapt_config(tmp_path, weights=str(tmp_path / "whole")))
+    parts = adapt_config(tmp_path, weights=str(tmp_path / "parts"), log=str(tmp_path / "log3"))
+    with monkeypatch.context() as patch:
+        killed_at(patch, 18)
+        with pytest.raises(Killed):
+            train_rnn.train(parts)
+    train_rnn.train(parts)
+    (one, card), (two, other) = contents(tmp_path / "whole"), contents(tmp_path / "parts")
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, two[name], err_msg=name)
+    assert card == other
+
+
+def test_logs_without_rewards_are_for_adapting_alone(tmp_path):
+    write_series(tmp_path, log_series(8))
+    with pytest.raises(
+        ConfigError, match=r"series: expected rewards, got logs that have none.*--adapt FOLDER"
+    ):
+        train_rnn.train(config(tmp_path, **SIZES))
+
+
+def test_one_source_alone(tmp_path):
+    with pytest.raises(ConfigError, match="heads_only, adapt: expected one of the two"):
+        config(tmp_path, adapt="a", heads_only="b")
+
+
+def test_the_model_stays_as_it_is(tmp_path):
+    sizes = MDNRNNConfig(4, 2, 16, 2)
+    write_memory(tmp_path / "old", sizes, random_parameters(sizes))
+    (tmp_path / "logs").mkdir()
+    write_series(tmp_path / "logs", log_series(8))
+    with pytest.raises(ConfigError, match="weights: expected another folder than"):
+        train_rnn.train(adapt_config(tmp_path, weights=str(tmp_path / "old")))
