@@ -27,14 +27,14 @@ class Video(NamedTuple):
         width: [pixels].
         height: likewise.
         rate: frames a second.
-        count: of frames.
+        frames: how many there are.
     """
 
     path: Path
     width: int
     height: int
     rate: float
-    count: int
+    frames: int
 
 
 def open_video(path: PathLike, extra: str = "train") -> Video:

@@ -185,5 +185,5 @@ def video(source: Path, commands: Commands) -> DriveLog:
                 if index is None:
                     return
 
-    times = np.arange(about.count) / about.rate
+    times = np.arange(about.frames) / about.rate
     return DriveLog(str(source), times, chosen, commands.times, commands.values, commands.kind, False)

@@ -20,7 +20,7 @@ from dreamduck.common.readers import in_words, open_input, read_json
 from dreamduck.common.storage import read_npz
 from dreamduck.recordings.logs.columns import PAIRS, Columns, missing, unit_of
 from dreamduck.recordings.logs.csv_logs import Commands, video
-from dreamduck.recordings.logs.drive_log import WHEELS, DriveLog, Frame, of_array
+from dreamduck.recordings.logs.drive_log import WHEELS, DriveLog, FloatArray, Frame, of_array
 
 FRAME_COLUMNS = ("observation.image", "observation.images", "image", "frames", "obs", "observation")
 EPISODE = "episode_index"
@@ -55,7 +55,7 @@ def npz_logs(path: Path, columns: Columns, step_time: float) -> list[DriveLog]:
     made = []
     for number in np.unique(episode):
         rows = np.flatnonzero(episode == number)
-        then = np.arange(len(rows)) * step_time if times is None else times[rows]
+        then = _steady(len(rows), step_time) if times is None else times[rows]
         label = f"{source}, episode {number}"
         made.append(DriveLog(label, then, of_array(frames[rows]), then, commands[rows], kind, True))
     return made
@@ -76,6 +76,11 @@ def _commands(
             ) from None
         return kind_of(names), action.astype(np.float64)
     return kind, np.stack([found[name].astype(np.float64) for name in pair], axis=1)
+
+
+def _steady(count: int, step_time: float) -> FloatArray:
+    """The times (count,) of rows that come at a steady rate [s]."""
+    return np.arange(count, dtype=np.float64) * step_time
 
 
 def kind_of(names: Sequence[str]) -> str:
@@ -122,7 +127,7 @@ def lerobot_logs(folder: Path, columns: Columns, step_time: float) -> list[Drive
         number = int(re.findall(r"\d+", path.stem)[-1])
         kind, values = _commands(found, str(path), columns, names)
         time = columns.find("time", found)
-        times = np.arange(len(values)) / rate if time is None else found[time].astype(np.float64)
+        times = _steady(len(values), 1 / rate) if time is None else found[time].astype(np.float64)
         commands = Commands(path, times, values, kind, 1.0, None)
         if videos:
             film = folder / _place(template, number // chunk, videos[0], number)
@@ -214,7 +219,7 @@ def minari_logs(path: Path, step_time: float) -> list[DriveLog]:
                 raise RecordError(f"{path}: {name}/actions is {actions.shape}, expected (T, 2)")
             place = _frames_place(data, name, path)
             frames = _frames(np.asarray(find_dataset(data, place)[: len(actions)]), str(path), place)
-            values, times = actions[()].astype(np.float64), np.arange(len(actions)) * step_time
+            values, times = actions[()].astype(np.float64), _steady(len(actions), step_time)
             label = f"{path}, {name}"
             made.append(DriveLog(label, times, of_array(frames), times, values, "actions", True))
     return made

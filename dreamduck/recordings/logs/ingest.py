@@ -149,7 +149,8 @@ def _pieces(one: DriveLog, config: IngestConfig) -> list[Steps]:
     found = []
     for steps in resample(one, config.road.step_time, config.max_gap, config.split):
         for at in range(0, len(steps.frames), config.episode_steps):
-            piece = Steps(*(part[at : at + config.episode_steps] for part in steps))
+            here = slice(at, at + config.episode_steps)
+            piece = Steps(steps.frames[here], steps.commands[here])
             if len(piece.frames) >= config.min_steps:
                 found.append(piece)
     return found

@@ -192,7 +192,8 @@ class Trainer(trainer.Trainer):
             loss = parts[0]
             if self.config.adapt is None:
                 loss = loss + self.config.reward_weight * parts[1] + parts[2]
-        return parts, tape.gradient(loss, heads)
+        unused = tf.UnconnectedGradients.ZERO  # of rewards and ends, where they do not count
+        return parts, tape.gradient(loss, heads, unconnected_gradients=unused)
 
     def _losses(self, outputs: Outputs, z_next: Any, batch: Batch) -> tuple[Any, Any, Any]:
         """The three losses, each a mean over the steps that count for it."""
