@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 import pytest
 
+from dreamduck.common.backend import tf
 from dreamduck.common.errors import ConfigError
 from dreamduck.world_model import WorldModel, train_rnn
 from dreamduck.world_model.latents import write_series
-from dreamduck.world_model.mdn_rnn import MDNRNNConfig
 from dreamduck.world_model.mdn_rnn.prediction_metrics import negative_log_likelihood, one_step_metrics
-from tests.world_model.mdn_rnn.helpers import random_parameters, toy_series, write_memory, write_toy
+from tests.world_model.mdn_rnn.helpers import toy_series, write_toy
 from tests.world_model.mdn_rnn.test_training import Killed, config, contents, killed_at
 
 HEADS = ("head_reward/", "head_end/")
@@ -29,27 +29,44 @@ def loss_on(series, dynamics):
     return found["nll"]
 
 
-def adapt_config(tmp_path, **changes):
-    given = {
-        "series": str(tmp_path / "logs"),
-        "adapt": str(tmp_path / "old"),
-        "weights": str(tmp_path / "new"),
-    }
-    return config(tmp_path, **{**SIZES, **given, "log": str(tmp_path / "log2"), **changes})
+@pytest.fixture(scope="module", autouse=True)
+def _eager():
+    """Compiling would take longer than these trainings."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A trained model in `old`, and logs of another world in `logs`."""
+    folder = tmp_path_factory.mktemp("world")
+    write_toy(folder)
+    train_rnn.train(config(folder, **SIZES, weights=str(folder / "old"), steps=40, learning_rate=0.01))
+    (folder / "logs").mkdir()
+    write_series(folder / "logs", log_series())
+    return folder
 
 
 @pytest.fixture
-def old(tmp_path):
-    """A trained model, and logs of another world beside it."""
-    write_toy(tmp_path)
-    train_rnn.train(config(tmp_path, **SIZES, weights=str(tmp_path / "old"), steps=60, learning_rate=0.01))
-    (tmp_path / "logs").mkdir()
-    write_series(tmp_path / "logs", log_series())
-    return WorldModel.load(tmp_path / "old").dynamics
+def old(world):
+    return WorldModel.load(world / "old").dynamics
 
 
-def test_the_dynamics_learn_and_the_heads_stay(tmp_path, old):
-    card = train_rnn.train(adapt_config(tmp_path, steps=80, learning_rate=0.01, evaluate_every=20))
+@pytest.fixture
+def settings(world, tmp_path):
+    """Settings that adapt the model, with changes."""
+
+    def made(name="new", **changes):
+        given = {"series": str(world / "logs"), "adapt": str(world / "old"), **SIZES}
+        places = {"weights": str(tmp_path / name), "log": str(tmp_path / f"{name}-log")}
+        return config(tmp_path, **{**given, **places, **changes})
+
+    return made
+
+
+def test_the_dynamics_learn_and_the_heads_stay(tmp_path, settings, old):
+    card = train_rnn.train(settings(steps=40, learning_rate=0.01))
     new = WorldModel.load(tmp_path / "new").dynamics
     for name, array in new.parameters.items():
         assert np.array_equal(array, old.parameters[name]) == name.startswith(HEADS), name
@@ -62,33 +79,32 @@ def test_the_dynamics_learn_and_the_heads_stay(tmp_path, old):
     assert new.bounds[1].max() > old.bounds[1].max()  # of what the logs show, too
 
 
-def test_it_begins_where_the_model_was(tmp_path, old):
+def test_it_begins_where_the_model_was(tmp_path, settings, old):
     """Without a step of any length nothing changes but what half precision rounds."""
-    train_rnn.train(adapt_config(tmp_path, steps=1, learning_rate=1e-12))
+    train_rnn.train(settings(steps=1, learning_rate=1e-12))
     new = WorldModel.load(tmp_path / "new").dynamics
     for name, array in new.parameters.items():
         np.testing.assert_allclose(array, old.parameters[name], rtol=2e-3, atol=1e-6, err_msg=name)
 
 
-def test_the_rewards_of_the_logs_do_not_count(tmp_path, old):
+def test_the_rewards_of_the_logs_do_not_count(tmp_path, settings):
     """Whatever stands in the place of rewards and ends, the weights are the same."""
-    train_rnn.train(adapt_config(tmp_path, steps=10))
+    train_rnn.train(settings(steps=5))
     series = log_series()
     changed = {"reward": series.reward + 7.0 * series.action[:, 0], "done": toy_series(60, seed=1).done}
     (tmp_path / "others").mkdir()
     write_series(tmp_path / "others", dataclasses.replace(series, **changed))
-    settings = {"series": str(tmp_path / "others"), "weights": str(tmp_path / "new2")}
-    train_rnn.train(adapt_config(tmp_path, steps=10, **settings, log=str(tmp_path / "log3")))
+    train_rnn.train(settings("new2", steps=5, series=str(tmp_path / "others")))
     one, two = (WorldModel.load(tmp_path / name).dynamics.parameters for name in ("new", "new2"))
     for name, array in one.items():
         np.testing.assert_array_equal(array, two[name], err_msg=name)
 
 
-def test_killed_and_resumed_is_as_never_stopped(tmp_path, old, monkeypatch):
-    train_rnn.train(adapt_config(tmp_path, weights=str(tmp_path / "whole")))
-    parts = adapt_config(tmp_path, weights=str(tmp_path / "parts"), log=str(tmp_path / "log3"))
+def test_killed_and_resumed_is_as_never_stopped(tmp_path, settings, monkeypatch):
+    train_rnn.train(settings("whole", steps=20))
+    parts = settings("parts", steps=20)
     with monkeypatch.context() as patch:
-        killed_at(patch, 18)
+        killed_at(patch, 12)
         with pytest.raises(Killed):
             train_rnn.train(parts)
     train_rnn.train(parts)
@@ -111,10 +127,6 @@ def test_one_source_alone(tmp_path):
         config(tmp_path, adapt="a", heads_only="b")
 
 
-def test_the_model_stays_as_it_is(tmp_path):
-    sizes = MDNRNNConfig(4, 2, 16, 2)
-    write_memory(tmp_path / "old", sizes, random_parameters(sizes))
-    (tmp_path / "logs").mkdir()
-    write_series(tmp_path / "logs", log_series(8))
+def test_the_model_stays_as_it_is(world, settings):
     with pytest.raises(ConfigError, match="weights: expected another folder than"):
-        train_rnn.train(adapt_config(tmp_path, weights=str(tmp_path / "old")))
+        train_rnn.train(settings(weights=str(world / "old")))
