@@ -1,7 +1,8 @@
 """A mock of the AI Driving Olympics' engine, with the native simulator behind.
 
-It speaks the protocol `aido6_embodied_sys`. It runs a submission's folder as it is, in a process of its own, without Docker and without a network. What
-differs from the Duckiematrix is the transport of the messages (see `stand_in`), and the simulator."""
+It speaks the protocol `aido6_embodied_sys`, and runs a submission's folder as it is, in a process of its
+own, without Docker and without a network. What differs from the Duckiematrix is the transport of the
+messages (see `stand_in`), and the simulator."""
 
 from __future__ import annotations
 
