@@ -26,7 +26,7 @@ def by_definition(frame, height, width):
 def test_it_is_the_mean_over_areas(size):
     frame = np.random.default_rng(0).integers(0, 256, (1, *size, 3), dtype=np.uint8)
     target = (6, 4) if size != (12, 12) else (6, 6)
-    top, left, rows, columns = centre(*size, *target)
+    top, left, rows, columns = centre(size[0], size[1], *target)
     cut = frame[0, top : top + rows, left : left + columns]
     found = area_average(frame, *target)[0]
     assert np.abs(found - by_definition(cut, *target)).max() <= 0.5 + 1e-9

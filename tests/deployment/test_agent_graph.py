@@ -80,6 +80,8 @@ def test_an_agent_of_another_world_model_is_refused(tmp_path, weights, model_fol
 
     words = "--env=DreamDuck-v2 --num_env=2 --num_timesteps=64"
     path = trained(tmp_path, f'{words} --env_kwargs=\'{{"weights": "{weights}"}}\'')
-    assert read_source(path).state_size == read_source(path).policy.about.shape[0] - 4
+    source = read_source(path)
+    assert source.model is not None
+    assert source.state_size == source.model.sizes.hidden_size + source.model.sizes.cell_size
     with pytest.raises(ControllerError, match="another world model"):
         read_source(path, str(model_folder))

@@ -16,8 +16,10 @@ SIZES = [(64, 64), (480, 640), (240, 320), (120, 160), (97, 61), (40, 30), (333,
 def session(opset, height=64, width=64):
     g = Graph("camera", opset)
     g.add("Identity", [camera_input(g, "frame", height, width)], "image")
-    shapes = {"frame": ["N", "H", "W", 3]}, {"image": ["N", 3, height, width]}
-    return onnxruntime.InferenceSession(g.bytes(*shapes, {"frame": TensorProto.UINT8}))
+    data = g.bytes(
+        {"frame": ["N", "H", "W", 3]}, {"image": ["N", 3, height, width]}, {"frame": TensorProto.UINT8}
+    )
+    return onnxruntime.InferenceSession(data)
 
 
 @pytest.mark.parametrize("opset", OPSETS)

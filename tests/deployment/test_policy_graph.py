@@ -1,8 +1,11 @@
 """A deployed policy against the library's own, step by step: the same frames, the same actions."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
+from dreamduck.controllers.policy import Controller
 from dreamduck.deployment.folder import write_folder
 from dreamduck.deployment.policy import DeployedPolicy
 from dreamduck.deployment.policy_graph import OPSETS, WheelConfig
@@ -24,7 +27,7 @@ STEERING_GAIN = 3.14
 def seen_actions(controller, model, frames):
     """The library's actions on frames (T, N, 64, 64, 3)."""
     perception = Perception(model.vae, model.dynamics, frames.shape[1])
-    actions = []
+    actions: list[np.ndarray] = []
     for step in frames:
         seen = perception.step(step, actions[-1]) if actions else perception.reset(step)
         actions.append(controller(seen))
@@ -83,12 +86,12 @@ def test_what_ships_drives_as_in_python(path, steps, tmp_path):
     policy.reset(1)
     model = source.model
     perception = None if model is None else Perception(model.vae, model.dynamics, 1)
-    act = source.policy if path == CONTROLLER else source.policy.act
+    act: Any = source.policy if isinstance(source.policy, Controller) else source.policy.act
     action, worst = None, 0.0
     for _ in range(steps):
         frames = road.frames()
         if perception is None:
-            seen = frames
+            seen: Any = frames
         else:
             seen = perception.reset(frames) if action is None else perception.step(frames, action)
         action = act(seen)

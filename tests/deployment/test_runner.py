@@ -58,7 +58,7 @@ class Robot:
     def frames(self, frames: np.ndarray) -> None:
         np.save(self.folder / "frames.npy", frames)
 
-    def start(self, *words: str, **options) -> subprocess.Popen:
+    def start(self, *words: str, **options) -> subprocess.Popen[str]:
         environment = {
             "PATH": os.environ["PATH"], "PYTHONPATH": str(self.folder / "sdk"), "DUTIES": str(self.log),
             "FRAMES": str(self.folder / "frames.npy"),
@@ -115,7 +115,8 @@ def test_it_needs_nothing_of_ours(policy, tmp_path):
     """Alone with numpy and ONNX Runtime: not even the site-packages of this environment are on the path."""
     for name in ("numpy", "numpy.libs", "onnxruntime", "google", "flatbuffers", "packaging"):
         found = importlib.util.find_spec(name.split(".")[0])
-        place = Path(next(iter(found.submodule_search_locations))).parent / name
+        assert found is not None
+        place = Path(next(iter(found.submodule_search_locations or []))).parent / name
         if place.exists():
             (tmp_path / name).symlink_to(place)
     np.save(tmp_path / "frames.npy", np.zeros((2, 30, 40, 3), np.uint8))
