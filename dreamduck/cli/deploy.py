@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from dreamduck.common import command_line
 from dreamduck.common.config import add_arguments, from_arguments
-from dreamduck.deployment.folder import write_folder
+from dreamduck.deployment.engine import EngineConfig, drive_submission
+from dreamduck.deployment.folder import SUBMISSION, write_folder
 from dreamduck.deployment.policy_graph import OPSETS, WheelConfig
 from dreamduck.deployment.policy_source import read_source
 
@@ -17,7 +19,8 @@ runner that needs onnxruntime and numpy alone, and a submission for the AI Drivi
 EXAMPLES = """examples:
   dreamduck deploy log/rnnenv.cma.32.64.best.json --out robot
   dreamduck deploy agent.zip --trim 0.03
-  python robot/run.py --source frames --dry-run    # no robot: what would it do?"""
+  dreamduck deploy agent.zip --check               # and let it drive in the simulator
+  python robot/run.py --source frames --dry-run    # what would it do at these frames?"""
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
@@ -35,6 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         default=OPSETS[0],
         help="of ONNX (default: 13, which older robots run)",
     )
+    parser.add_argument(
+        "--check",
+        action="store_true",
+        help="let the submission drive an episode of 30 s in the simulator, by the mock engine",
+    )
     add_arguments(parser, WheelConfig)
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)
@@ -42,4 +50,9 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     source = read_source(arguments.controller, arguments.weights)
     about = write_folder(source, arguments.out, wheels, arguments.opset)
     print(f"wrote {arguments.out}: {about['policy']['kind']}, {about['rate']:g} steps a second")
+    if arguments.check:
+        (result,) = drive_submission(Path(arguments.out) / SUBMISSION, [0], EngineConfig(max_steps=300))
+        print(
+            f"drove {result.distance:.1f} m in {result.steps} steps{result.end and f', then {result.end}'}"
+        )
     return None

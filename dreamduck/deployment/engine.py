@@ -1,7 +1,8 @@
 """A mock of the AI Driving Olympics' engine, with the native simulator behind.
 
-It speaks the protocol `aido6_embodied_sys`. It runs a submission's folder as it is, in a process of its own, without Docker and without a network. What
-differs from the Duckiematrix is the transport of the messages (see `stand_in`), and the simulator."""
+It speaks the protocol `aido6_embodied_sys`, and runs a submission's folder as it is, in a process of its
+own, without Docker and without a network. What differs from the Duckiematrix is the transport of the
+messages (see `stand_in`), and the simulator."""
 
 from __future__ import annotations
 
@@ -83,13 +84,14 @@ class Engine:
         self._server.settimeout(WAIT)
         self.port: int = self._server.getsockname()[1]
         self._session = 0
+        self._opened: list[Any] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._server.close()
-        self._simulator.close()
+        for opened in (*self._opened, self._server, self._simulator):
+            opened.close()
 
     def accept(self) -> None:
         """Wait for the submission.
@@ -103,6 +105,7 @@ class Engine:
             raise SimulatorError(f"submission: expected a connection within {WAIT:g} s, got none") from err
         self._connection.settimeout(WAIT)
         self._answers = self._connection.makefile("rb")
+        self._opened = [self._answers, self._connection]
         self._send({"vehicles": [VEHICLE]})
 
     def drive(self, seed: int) -> EpisodeResult:

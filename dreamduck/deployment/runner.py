@@ -23,42 +23,41 @@ WATCHDOG = 0.3  # [s] without a duty, until the wheels stop
 
 def run_wheels(options: argparse.Namespace) -> None:
     """The second process: lines "left right" on standard input become limited duties, until it ends."""
-    bar, driver = "{:+.4f} [{:20}]  ".format, None
-    if options.go:
-        driver = duckiebot(options).motors
-        driver.start()
+    driver = component(options, "motors") if options.go else None
     duty, ready, data = np.zeros(2), False, b""
     while not ready or data:  # until the first process ends
         ready = bool(select.select([0], [], [], WATCHDOG)[0])
         data = os.read(0, 65536) if ready else b""
-        wanted = numbers(data)
-        if wanted is None and duty.any():
-            why = "no finite duty" if data else "the end" if ready else f"no frame for {WATCHDOG} s"
-            print("wheels stopped:", why, file=sys.stderr)
-        change = np.zeros(2) if wanted is None else np.clip(wanted - duty, -options.slew, options.slew)
-        duty = np.zeros(2) if wanted is None else np.clip(duty + change, -options.limit, options.limit)
-        if driver is None:
-            print(*(bar(value, "=" * round(abs(value) * 20)) for value in duty.tolist()), flush=True)
-        else:
-            driver.set_pwm(*duty.tolist())
+        for wanted in map(numbers, data.splitlines() or [b""]):
+            if wanted is None and duty.any():
+                why = "no finite duty" if data else "the end" if ready else f"no frame for {WATCHDOG} s"
+                print("wheels stopped:", why, file=sys.stderr)
+            change = np.zeros(2) if wanted is None else np.clip(wanted - duty, -options.slew, options.slew)
+            duty = np.zeros(2) if wanted is None else np.clip(duty + change, -options.limit, options.limit)
+            if driver is None:
+                print(*(f"{value:+.4f} [{'=' * round(abs(value) * 20):20}] " for value in duty), flush=True)
+            else:
+                driver.set_pwm(*duty.tolist())
     if driver is not None:
         driver.stop()
 
 
-def numbers(data: bytes) -> Any:
-    """The two finite numbers in the last line, (2,); None where it is something else."""
+def numbers(line: bytes) -> Any:
+    """The two finite numbers in a line, (2,); None where it is something else."""
     try:
-        found = np.array([float(word) for word in data.rstrip().rpartition(b"\n")[2].split()])
+        found = np.array([float(word) for word in line.split()])
     except ValueError:
         return None
     return found if found.shape == (2,) and np.isfinite(found).all() else None
 
 
-def duckiebot(options: argparse.Namespace) -> Any:
-    """The robot, by duckietown-sdk."""
+def component(options: argparse.Namespace, name: str) -> Any:
+    """The camera or the motors of the robot, by duckietown-sdk, started."""
     from duckietown.sdk.robots.duckiebot import DB21J
 
-    return DB21J(options.robot, host=options.host)
+    found = getattr(DB21J(options.robot, host=options.host), name)
+    found.start()
+    return found
 
 
 def frames(options: argparse.Namespace) -> Any:
@@ -70,15 +69,14 @@ def frames(options: argparse.Namespace) -> Any:
     elif options.source:
         for file in sorted(Path(options.source).glob("*")) or [Path(options.source)]:
             if file.suffix == ".npy":
-                array = np.load(file, allow_pickle=False)
+                array = np.load(file, mmap_mode="r", allow_pickle=False)
                 yield from array if array.ndim == 4 else [array]
             elif file.suffix in (".png", ".jpg"):
                 from PIL import Image
 
                 yield np.asarray(Image.open(file).convert("RGB"))
     else:
-        camera = duckiebot(options).camera
-        camera.start()
+        camera = component(options, "camera")
         while True:
             image = camera.capture(block=True, timeout=1.0)
             yield None if image is None else np.ascontiguousarray(image[..., ::-1])  # it gives BGR
@@ -95,7 +93,7 @@ def drive(options: argparse.Namespace, send: Any) -> None:
     contract = json.loads(session.get_modelmeta().custom_metadata_map.get("dreamduck_contract", "null"))
     if not contract:
         raise ValueError(f"{options.policy}: expected a file of dreamduck deploy, got one without contract")
-    state, due = np.zeros((1, contract["state_size"]), np.float32), time.monotonic()
+    state, duty, due = np.zeros((1, contract["state_size"]), np.float32), None, time.monotonic()
     calibration = np.array(options.calibration or contract["calibration"], np.float32)
     for frame in frames(options):
         if frame is None or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
@@ -108,6 +106,8 @@ def drive(options: argparse.Namespace, send: Any) -> None:
         send(b"%.6f %.6f\n" % tuple(duty[0]))
         due = max(due + 1 / contract["rate"], time.monotonic())
         time.sleep(max(0.0, due - time.monotonic()))
+    if duty is None:
+        raise ValueError(f"{options.source}: expected frames, found none")
 
 
 def main() -> None:

@@ -79,7 +79,7 @@ def test_an_agent_of_another_world_model_is_named_or_refused(dream, tmp_path, ca
 
 def test_agent_info_from_the_card(road, dream):
     found, other = about(road), about(dream)
-    assert found == AgentInfo("DreamDuck-v0", (64, 64, 3), 32, found.seconds, {})
+    assert found == AgentInfo("DreamDuck-v0", (64, 64, 3), 32, found.seconds, {}, {}, "cnn_small")
     assert (found.sees_frames, found.dreamt) == (True, False)
     assert (other.env_id, other.shape, other.steps) == ("DreamDuck-v2", (OBSERVATION,), 64)
     assert (other.sees_frames, other.dreamt) == (False, True)
