@@ -12,8 +12,9 @@ import tempfile
 from pathlib import Path
 
 from benchmarks.common import save
-from dreamduck.export.graphs import decoder_graph, mdn_rnn_graph
+from dreamduck.export.mdn_rnn_graphs import mdn_rnn_graph
 from dreamduck.export.static_export import main as export
+from dreamduck.export.vae_graphs import decoder_graph
 from dreamduck.pretrained import FOLDER
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.mdn_rnn import MDNRNN

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dreamduck.common.storage import read_json
+from dreamduck.deployment.gauntlet import report as gauntlet_report
 from dreamduck.evaluation import report
 from dreamduck.evaluation.model_card import report as model_card
 from dreamduck.pipeline import ablations, temperature_sweep
@@ -321,6 +322,34 @@ def browser() -> str:
     return f"{lines}\n{table(['pace', 'page [frames/s]', 'file [frames/s]'], paces)}"
 
 
+def robot() -> str:
+    """Deployed policies: size, time, memory, and how far they are from the library's numbers."""
+    rows = []
+    for name, found in read_json(RESULTS / "deployment.json")["results"]["policies"].items():
+        took, apart = found["milliseconds"], found["differences"]
+        rows.append(
+            [
+                name,
+                f"{found['file_megabytes']:.1f}",
+                f"{took['file_640x480']:.1f}, {took['file_64x64']:.1f}",
+                f"{took['library_64x64']:.1f}",
+                f"{found['memory_megabytes']['both']:.0f}",
+                ", ".join(f"{apart[f'opset_{opset}']['greatest']:.1e}" for opset in (13, 18)),
+            ]
+        )
+    step = "a step at 640x480, at 64x64 [ms]"
+    last = "greatest difference of an action, opset 13, 18"
+    head = ["policy", "file [MB]", step, "the library's, 64x64 [ms]", "memory [MB]", last]
+    return table(head, rows)
+
+
+def cropping() -> str:
+    """How near two ways from 640 x 480 to 64 x 64 come to frames that are rendered at 64 x 64."""
+    found = read_json(RESULTS / "deployment.json")["results"]["camera"]
+    rows = [[name, f"{row['centre']:.1f}", f"{row['squeezed']:.1f}"] for name, row in found.items()]
+    return table(["lens", "centre, averaged", "whole frame, squeezed"], rows)
+
+
 def distribute() -> str:
     """The VAE's training step under `tf.distribute`."""
     found = read_json(RESULTS / "distribute.json")["results"]
@@ -404,10 +433,17 @@ def generated_maps() -> str:
     return table([f"the first {found['maps']}", ""], rows)
 
 
+def gauntlet() -> str:
+    """How well the agent that ships drives under each perturbation, on all maps together."""
+    found = read_json(DOCS / "gauntlet" / "gauntlet.json")["summary"]
+    rows = [entry for entry in found if entry["map"] == gauntlet_report.ALL_MAPS]
+    return gauntlet_report.rows(rows) + "\n"
+
+
 MAKERS = (
-    *(summary, model, card, reproduce, scores, gap, ablation, simulator, speed, agents, ppo),
+    *(summary, model, card, gauntlet, reproduce, scores, gap, ablation, simulator, speed, agents, ppo),
     *(frames, passes, browser, distribute, scaling, measured_ranks, episodes),
-    generated_maps,
+    *(generated_maps, robot, cropping),
 )
 TABLES: dict[str, Callable[[], str]] = {maker.__name__: maker for maker in MAKERS}
 

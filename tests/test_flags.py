@@ -193,10 +193,11 @@ RNN_FLAGS = {
     "evaluate_every": (1, lambda run, base: looks(run) == looks(base) + 2),
     "checkpoint_every": (1, lambda run, base: run.written == base.written + 3),
     "heads_only": ("old", lambda run, base: run.json("weights/rnn.json")["sizes"]["hidden_size"] == 6),
+    "adapt": ("old", lambda run, base: "adapted_from" in run.json("weights/rnn.json")),
     "fresh": (True, lambda run, base: run.json("weights/rnn.json")["config"]["fresh"]),
     "dynamics": ("categorical", lambda run, base: rnn_size(run, "classes") == 16),
 }
-OF_MDN_RNN = ("mixtures", "residual", "scheduled_sampling", "heads_only")
+OF_MDN_RNN = ("mixtures", "residual", "scheduled_sampling", "heads_only", "adapt")
 CATEGORICAL = {"dynamics": "categorical", "variables": 3, "classes": 4, "units": 6}
 CATEGORICAL_FLAGS = {k: v for k, v in RNN_FLAGS.items() if k not in OF_MDN_RNN} | {
     "dynamics": ("mdn-rnn", lambda run, base: run.json("weights/rnn.json")["kind"] == "mdn-rnn"),
@@ -249,7 +250,7 @@ def rnn_run(tmp_path, eager, monkeypatch):
             for part in ("series", "other", "old"):
                 (folder / part).symlink_to(tmp_path / part)
         given = {**RNN, **changes}
-        if name == "heads_only":
+        if name in ("heads_only", "adapt"):
             given = {k: v for k, v in given.items() if k not in ("hidden_size", "mixtures")}
         if given.get("dynamics") == "categorical":
             given.pop("mixtures")

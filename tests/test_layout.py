@@ -36,6 +36,7 @@ STAGES = [
     "rl",
     "web",
     "export",
+    "deployment",
     "cli",
 ]
 ENTRY_POINTS = {"registration", ""}  # ids and names by string, which lead anywhere

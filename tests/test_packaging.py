@@ -109,6 +109,8 @@ def test_a_wheel_has_what_it_needs_and_no_more(wheel):
     assert {
         "dreamduck/py.typed",
         "dreamduck/export/loader.html",
+        "dreamduck/deployment/submission/Dockerfile",
+        "dreamduck/deployment/submission/submission.yaml",
         "dreamduck/web/page/index.html",
         "dreamduck/pretrained/rnn.json",
     } <= names

@@ -32,6 +32,9 @@ class Command(NamedTuple):
 COMMANDS = {
     "fetch-data": Command("dreamduck.cli.fetch_data:main", "fetch Duckietown's maps, textures and meshes"),
     "record": Command("dreamduck.cli.record:main", "record episodes in the simulator"),
+    "ingest": Command(
+        "dreamduck.cli.ingest:main", "make recordings of a robot's logs, or of a data set", "ingest"
+    ),
     "train-vae": Command("dreamduck.cli.train_networks:train_vae", "train the VAE on recorded episodes"),
     "encode": Command("dreamduck.cli.encode:main", "encode recorded episodes as latents"),
     "train-rnn": Command("dreamduck.cli.train_networks:train_rnn", "train the MDN-RNN on encoded episodes"),
@@ -71,6 +74,14 @@ COMMANDS = {
     "export": Command(
         "dreamduck.export.static_export:main", "write the dream as one HTML file with no server", "web"
     ),
+    "deploy": Command(
+        "dreamduck.cli.deploy:main", "write a policy as one file that drives a robot", "robot"
+    ),
+    "gauntlet": Command(
+        "dreamduck.deployment.gauntlet.command:main",
+        "how well a deployed policy drives under perturbations",
+        "robot",
+    ),
     "rl": Command("dreamduck.rl.run:main", "train or play agents of Stable-Baselines3", "rl"),
     "learning-curves": Command(
         "dreamduck.rl.curves:main", "keep an agent with its curve, draw curves", "rl"
@@ -79,6 +90,7 @@ COMMANDS = {
 # What a command uses late, so that it would fail after hours; looked for before it begins.
 PACKAGES = {
     **dict.fromkeys(("record", "scoreboard", "evaluate-model"), ("matplotlib",)),
+    "gauntlet": ("onnxruntime", "matplotlib"),
     **dict.fromkeys(("train-vae", "train-rnn"), ("keras", "matplotlib")),
     "train-ensemble": ("keras",),
     **dict.fromkeys(("evolve", "temperature-sweep", "ablations"), ("cma", "matplotlib")),

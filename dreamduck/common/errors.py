@@ -50,6 +50,10 @@ class CheckpointError(DreamDuckError, ValueError):
     """A training checkpoint does not fit the run that wants to go on from it."""
 
 
+class PolicyError(DreamDuckError, ValueError):
+    """A deployed policy is missing, damaged or of another form."""
+
+
 class TrainingError(DreamDuckError, RuntimeError):
     """A training cannot go on (not a number, no data)."""
 

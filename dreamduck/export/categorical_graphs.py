@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
-from dreamduck.export.graphs import Array, Graph
+from dreamduck.export.onnx_graph import Array, Graph
 from dreamduck.world_model.categorical import CategoricalDynamics, equations
 
 
@@ -58,16 +60,35 @@ def latent_graph(dynamics: CategoricalDynamics) -> bytes:
     return g.bytes({name: list(shape) for name, shape in shapes.items()}, {"z": [1, config.z_size]})
 
 
+def observe(g: Graph, dynamics: CategoricalDynamics, z: Array, h: Array) -> Array:
+    """The likeliest s (B, S) of a frame's latent z; see `CategoricalDynamics.observe`."""
+    config = dynamics.config
+    seen = g.concat([z, z[:, :1] * 0.0], 1)
+    logits = equations.posterior(g, _layers(g, dynamics), h, seen)
+    shape = g.integers(-1, config.variables, config.classes)
+    classes = g.add("ArgMax", [g.add("Reshape", [logits.name, shape])], axis=2, keepdims=0)
+    values = g.fresh_constant(np.array([0, 1], np.float32)).name
+    vectors = g.add("OneHot", [classes, g.integers(config.classes), values])
+    name = g.add("Reshape", [vectors, g.integers(-1, config.cell_size)])
+    return Array(g, name, (1, config.cell_size))
+
+
+def advance(g: Graph, dynamics: CategoricalDynamics, action: Array, h: Array, s: Array) -> Array:
+    """The state h after an action; see `CategoricalDynamics.advance`."""
+    return equations.advance(g, _layers(g, dynamics), action, h, s)
+
+
 def _layers(g: Graph, dynamics: CategoricalDynamics) -> equations.Layers:
     """The layers as the equations take them; their weights enter the graph when they are used."""
-    return {name: g.dense(name, *weights) for name, weights in dynamics.layer_weights().items()}
+    weights = dynamics.layer_weights()
+    return {name: partial(g.dense, kernel=kernel, bias=bias) for name, (kernel, bias) in weights.items()}
 
 
 def _probabilities(g: Graph, logits: Array, dynamics: CategoricalDynamics) -> None:
     """The output `probabilities` of logits (1, S); held to `equations.probabilities` by a test."""
     config = dynamics.config
     shape = (1, config.variables, config.classes)
-    parts = g.add("Reshape", [logits.name, g.fresh_constant(np.array(shape, np.int64)).name], "parts")
-    likely = Array(g, g.add("Softmax", [parts], "softmax", axis=2), shape)
+    parts = g.add("Reshape", [logits.name, g.integers(*shape)])
+    likely = Array(g, g.add("Softmax", [parts], axis=2), shape)
     mix = equations.UNIFORM_MIX
     g.name_output("probabilities", likely * (1 - mix) + mix / config.classes)

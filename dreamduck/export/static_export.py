@@ -115,7 +115,7 @@ def contents(factory: SessionFactory, model: WorldModel) -> tuple[dict[str, Any]
     Raises:
         WeightsError: the page does not know this kind of dynamics.
     """
-    from dreamduck.export.graphs import decoder_graph
+    from dreamduck.export.vae_graphs import decoder_graph
 
     rnn = model.dynamics
     graphs = {**dynamics_graphs(rnn, str(model.folder)), "decoder": decoder_graph(model.vae)}
@@ -158,7 +158,7 @@ def dynamics_graphs(dynamics: Dynamics, source: str) -> dict[str, bytes]:
         WeightsError: the page does not know this kind.
     """
     from dreamduck.export import categorical_graphs
-    from dreamduck.export.graphs import mdn_rnn_graph
+    from dreamduck.export.mdn_rnn_graphs import mdn_rnn_graph
 
     if isinstance(dynamics, MDNRNN):
         return {"mdn_rnn": mdn_rnn_graph(dynamics)}

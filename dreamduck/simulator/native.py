@@ -142,6 +142,38 @@ class NativeSimulator:
                 walks[:] = np.concatenate([walks[used:], objects.draw_walks(stream, used)])
             self._cars.walks_used[car] = 0
 
+    def mount_cameras(self, height: FloatArray, pitch: FloatArray) -> None:
+        """Mount the cameras of all cars otherwise, until their next reset.
+
+        Args:
+            height: (N,) times the height that each has.
+            pitch: (N,) [degrees] further down than each looks.
+        """
+        self._appearance.camera_height[:] *= np.asarray(height, np.float32)
+        self._appearance.camera_pitch[:] += np.asarray(pitch, np.float32)
+
+    def scale_motors(self, left: FloatArray, right: FloatArray) -> None:
+        """Make the motors of all cars stronger or weaker, until their next reset.
+
+        Args:
+            left: (N,) times as fast as each is.
+            right: likewise.
+        """
+        gain, trim = self._cars.gain, self._cars.trim
+        new_left, new_right = (gain - trim) * left, (gain + trim) * right
+        gain[:], trim[:] = (new_right + new_left) / 2, (new_right - new_left) / 2
+
+    def push(self, sideways: FloatArray) -> None:
+        """Move all cars sideways at once; whether they are still on the road, the next step tells.
+
+        Args:
+            sideways: (N,) [m] to the left of each.
+        """
+        frame, pose = self._cars.frame, self._cars.pose
+        frame[:, 2] -= sideways * frame[:, 1]
+        frame[:, 3] += sideways * frame[:, 0]
+        pose[:, 0], pose[:, 1] = frame[:, 2], self._cars.height - frame[:, 3]
+
     def get_state(self) -> Any:
         """A snapshot of all cars; see `Simulator.get_state`."""
         return copy.deepcopy((self._cars, self._appearance, self._streams, self._ready, self._bent))

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.errors import WeightsError
+from dreamduck.common.errors import ConfigError, WeightsError
 from dreamduck.simulator.environment import ENVIRONMENT
 from dreamduck.world_model import fit
 from dreamduck.world_model.dynamics import Dynamics, DynamicsSizes, FloatArray
@@ -100,12 +100,14 @@ class DynamicsFit(fit.Fit):
 
     Attributes:
         kind: makes the dynamics from parameters, sizes and card.
+        learns_rewards: whether the series has rewards and ends to learn from.
     """
 
     name = "rnn"
     outputs = (files.WEIGHTS, files.CARD, INITIAL_FILE, MIDWAY_FILE)
     log_every = 10
     kind: ClassVar[type[Any]]
+    learns_rewards = True
 
     def __init__(
         self,
@@ -118,6 +120,11 @@ class DynamicsFit(fit.Fit):
     ) -> None:
         self.data, self.sizes, self.bounds = data, sizes, bounds
         self._evaluate_every, self.reward_weight = config.evaluate_every, config.reward_weight
+        if self.learns_rewards and not data.series.meta.get("rewards", True):
+            raise ConfigError(
+                "series: expected rewards, got logs that have none; adapt a trained model to them with "
+                "--adapt FOLDER"
+            )
         made = {"data": data.series.fingerprint, **(made_of or {})}
         super().__init__(config, trainer, config.steps, made)
         log.info(
@@ -159,8 +166,10 @@ class DynamicsFit(fit.Fit):
         except WeightsError:
             self.refuse()
         metrics = self._metrics(dynamics, self.data.quick)
-        loss = self.latent_loss(metrics) + metrics["end_cross_entropy"]
-        if math.isfinite(metrics["reward_error"]):
+        loss = self.latent_loss(metrics)
+        if self.learns_rewards:
+            loss += metrics["end_cross_entropy"]
+        if self.learns_rewards and math.isfinite(metrics["reward_error"]):
             loss += self.reward_weight * metrics["reward_error"]
         log.info(
             "step %d: held-out loss %.4f, reward correlation %.3f, end AUC %.3f",

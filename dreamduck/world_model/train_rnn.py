@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dreamduck.common.errors import ConfigError, WeightsError
 from dreamduck.common.storage import fingerprint, replacing
 from dreamduck.world_model import WorldModel, fit
@@ -16,13 +18,14 @@ from dreamduck.world_model.categorical.divergence import reconstruction_and_kl
 from dreamduck.world_model.categorical.settings import TrainingConfig as CategoricalTrainingConfig
 from dreamduck.world_model.categorical.trainer import Trainer as CategoricalTrainer
 from dreamduck.world_model.categorical.trainer import latent_spread
+from dreamduck.world_model.dynamics import FloatArray
 from dreamduck.world_model.dynamics_fit import DynamicsFit, LearningData
 from dreamduck.world_model.latents import Series
 from dreamduck.world_model.mdn_rnn import MDNRNN, batches, files
 from dreamduck.world_model.mdn_rnn.layout import REWARD_AND_END
 from dreamduck.world_model.mdn_rnn.prediction_metrics import Measure, negative_log_likelihood
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
-from dreamduck.world_model.mdn_rnn.trainer import Trainer, latent_range, latent_scale
+from dreamduck.world_model.mdn_rnn.trainer import LatentScale, Trainer, latent_range, latent_scale
 from dreamduck.world_model.vae import files as vae_files
 from dreamduck.world_model.weights_format import Parameters, at_half_precision
 
@@ -36,14 +39,13 @@ def train(config: TrainingConfig | CategoricalTrainingConfig, command: str = "")
     """Train dynamics of the kind that the settings are of, and leave where dreams begin; see `fit.train`.
 
     Raises:
-        ConfigError: the heads of an MDN-RNN would be trained in its own folder.
+        ConfigError: what an MDN-RNN is made into would take its own place.
     """
     if isinstance(config, CategoricalTrainingConfig):
         return fit.train(CategoricalFit, config, command)
-    if config.heads_only and Path(config.heads_only).resolve() == Path(config.weights).resolve():
+    if config.source and Path(config.source).resolve() == Path(config.weights).resolve():
         raise ConfigError(
-            f"weights: expected another folder than {config.heads_only}, whose MDN-RNN is kept; "
-            "name a new one"
+            f"weights: expected another folder than {config.source}, whose MDN-RNN is kept; name a new one"
         )
     return fit.train(MDNRNNFit, config, command)
 
@@ -63,20 +65,33 @@ class MDNRNNFit(DynamicsFit):
         self.windows = batches.plan(
             series.offsets, data.learning, config.batch_size, config.sequence, config.steps, config.seed
         )
-        self.source = _source(config, series) if config.heads_only else None
+        self.source = _source(config, series) if config.source else None
+        self.learns_rewards = config.adapt is None
         sizes = config.sizes(series.mu.shape[1], series.action.shape[1])
         sizes = self.source.config if self.source else sizes
         latents = latent_scale(series, data.learning, sizes.residual)
-        self.mdn_rnn_trainer = Trainer(config, sizes, data.scale, latents, self._frozen())
-        made_of = {} if self.source is None else {"heads_of": self.source.weights}
-        super().__init__(config, data, self.mdn_rnn_trainer, sizes, latents.bounds, made_of)
+        start = self.source.parameters if self.source and config.adapt else self._kept()
+        self.mdn_rnn_trainer = Trainer(config, sizes, data.scale, latents, start or None)
+        made_of = {} if self.source is None else {self._made_of: self.source.weights}
+        super().__init__(config, data, self.mdn_rnn_trainer, sizes, self._bounds(latents), made_of)
 
-    def _frozen(self) -> Parameters | None:
-        """The weights that are kept, where only the heads for reward and end are trained."""
-        if self.source is None:
-            return None
-        found = self.source.parameters
-        return {name: array for name, array in found.items() if not name.startswith(REWARD_AND_END)}
+    def _kept(self) -> Parameters:
+        """The weights of the source that are kept: its heads for reward and end, or all but these."""
+        found = {} if self.source is None else self.source.parameters
+        heads = bool(self.settings.adapt)
+        return {name: array for name, array in found.items() if name.startswith(REWARD_AND_END) == heads}
+
+    @property
+    def _made_of(self) -> str:
+        """What the card calls the source."""
+        return "adapted_from" if self.settings.adapt else "heads_of"
+
+    def _bounds(self, latents: LatentScale) -> FloatArray:
+        """The range of the latents: of the series, and of what an adapted model has seen before."""
+        if self.source is None or not self.settings.adapt or "latents" not in self.source.card:
+            return latents.bounds
+        low, high = self.source.bounds
+        return np.stack([np.minimum(latents.bounds[0], low), np.maximum(latents.bounds[1], high)])
 
     def batch(self, step: int) -> batches.Batch:
         """A window of each stream."""
@@ -84,7 +99,7 @@ class MDNRNNFit(DynamicsFit):
 
     def parameters(self) -> Parameters:
         """See `DynamicsFit.parameters`."""
-        return {**files.rounded(self.mdn_rnn_trainer.parameters()), **(self._frozen() or {})}
+        return {**files.rounded(self.mdn_rnn_trainer.parameters()), **self._kept()}
 
     def measure(self, dynamics: MDNRNN) -> Measure:
         """See `DynamicsFit.measure`."""
@@ -95,10 +110,10 @@ class MDNRNNFit(DynamicsFit):
         return metrics["nll"]
 
     def finish(self, card: dict[str, Any]) -> dict[str, Any]:
-        """See `DynamicsFit.finish`; the VAE of a folder whose heads are trained comes along."""
+        """See `DynamicsFit.finish`; the VAE of the source's folder comes along."""
         if self.source is not None:
-            card["heads_of"] = self.source.weights
-            _copy_vae(Path(str(self.settings.heads_only)), Path(self.config.weights))
+            card[self._made_of] = self.source.weights
+            _copy_vae(Path(str(self.settings.source)), Path(self.config.weights))
         return super().finish(card)
 
 
@@ -152,13 +167,13 @@ class CategoricalFit(DynamicsFit):
 
 
 def _source(config: TrainingConfig, series: Series) -> MDNRNN:
-    """The MDN-RNN whose heads are trained.
+    """The MDN-RNN that the training begins with.
 
     Raises:
         ConfigError: the settings ask for another form.
         WeightsError: there is none, or the series is of other latents or actions, or of another VAE.
     """
-    folder = Path(str(config.heads_only))
+    folder = Path(str(config.source))
     found = WorldModel.load(folder).dynamics
     if not isinstance(found, MDNRNN):
         raise WeightsError(f"{folder}: expected an MDN-RNN, got dynamics of the kind {found.kind!r}")
@@ -183,7 +198,7 @@ def _source(config: TrainingConfig, series: Series) -> MDNRNN:
 
 
 def _copy_vae(source: Path, folder: Path) -> None:
-    """Put the VAE that belongs to an MDN-RNN beside its new heads, unless there is one already."""
+    """Put the VAE that belongs to an MDN-RNN beside what was made of it, unless there is one already."""
     if not any((folder / name).exists() for name in VAE_FILES):
         for name in VAE_FILES:
             if (source / name).is_file():

@@ -19,8 +19,9 @@ from onnx.reference import ReferenceEvaluator
 from dreamduck.common.errors import DependencyError, WeightsError
 from dreamduck.controllers.policy import Controller, ControllerForm, random_theta
 from dreamduck.export import static_export
-from dreamduck.export.graphs import decoder_graph, mdn_rnn_graph
+from dreamduck.export.mdn_rnn_graphs import mdn_rnn_graph
 from dreamduck.export.static_export import dynamics_graphs
+from dreamduck.export.vae_graphs import decoder_graph
 from dreamduck.pretrained import FOLDER
 from dreamduck.web.server import PAGE
 from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig

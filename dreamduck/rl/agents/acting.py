@@ -42,6 +42,8 @@ class AgentInfo:
         steps: of training, all environments together.
         seconds: of training [s].
         weights: fingerprints of the world model in which it learned; None where the file has none.
+        env_kwargs: arguments of its environment.
+        network: its name.
     """
 
     env_id: str
@@ -49,6 +51,8 @@ class AgentInfo:
     steps: int
     seconds: float
     weights: Mapping[str, str] | None = None
+    env_kwargs: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    network: str = ""
 
     @property
     def sees_frames(self) -> bool:
@@ -68,6 +72,11 @@ class AgentPolicy:
         path: a file of `--save_path`, or a checkpoint of `python -m baselines.run`.
     Raises:
         CheckpointError: missing, damaged, of another program, or not of a Duckietown environment.
+
+    Attributes:
+        about: what the file's card says.
+        model: the agent.
+        normalize: of its observations and returns; None without.
     """
 
     def __init__(self, path: PathLike) -> None:
@@ -83,9 +92,9 @@ class AgentPolicy:
         sb3.set_threads(policies.uses_images(plan))
         norm = plan.normalize_observations, plan.normalize_returns, plan.clip_observations
         venv = wrappers.normalized(venv, *norm, False)
-        self._model: BaseAlgorithm = policies.build(plan.idle(), venv, seed=None)
-        self._normalize = self._model.get_vec_normalize_env()
-        loading.fill(self._model, save, self._normalize)
+        self.model: BaseAlgorithm = policies.build(plan.idle(), venv, seed=None)
+        self.normalize = self.model.get_vec_normalize_env()
+        loading.fill(self.model, save, self.normalize)
         self._state: Any = None
         self._first = True
 
@@ -109,10 +118,10 @@ class AgentPolicy:
             )
         if not self.about.sees_frames:
             observations = np.clip(observations, -OBSERVATION_LIMIT, OBSERVATION_LIMIT)  # as v1 shows them
-        if self._normalize is not None:
-            observations = cast(npt.NDArray[Any], self._normalize.normalize_obs(observations))
+        if self.normalize is not None:
+            observations = cast(npt.NDArray[Any], self.normalize.normalize_obs(observations))
         starts = np.full(len(observations), self._first)
-        actions, self._state = self._model.predict(observations, self._state, starts, deterministic=True)
+        actions, self._state = self.model.predict(observations, self._state, starts, deterministic=True)
         self._first = False
         return actions
 
@@ -159,7 +168,15 @@ def _info(save: agent_file.Save) -> AgentInfo:
             f"{save.path}: {agent_file.CARD} is damaged; its spaces are not those of {env_id}"
         )
     progress = TrainingProgress.from_card(save.card, save.path)
-    return AgentInfo(env_id, shape, progress.step, progress.elapsed, save.card.get("weights"))
+    return AgentInfo(
+        env_id,
+        shape,
+        progress.step,
+        progress.elapsed,
+        save.card.get("weights"),
+        save.card["env_kwargs"],
+        save.card["plan"]["network"],
+    )
 
 
 def _shape(path: Path, space: Mapping[str, Any]) -> tuple[int, ...]:

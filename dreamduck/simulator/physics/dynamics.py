@@ -97,6 +97,20 @@ def wheel_duties(
     )
 
 
+def action_of_duties(duties: FloatArray) -> FloatArray:
+    """The action for which a nominal car's motors get these duty cycles: the inverse of `wheel_duties`.
+
+    Args:
+        duties: (N, 2), left and right.
+    Returns:
+        (N, 2) throttle and steering, as `Simulator.step` takes them: neither clipped, nor with a
+        `steering_gain`.
+    """
+    left, right = np.asarray(duties, np.float64).T
+    metres = WHEEL_RADIUS * MOTOR_CONSTANT  # a wheel at full duty moves so many a second
+    return np.stack([(right + left) / 2 * metres, (right - left) * metres / WHEEL_DISTANCE], axis=1)
+
+
 @njit
 def integrate(frame: FloatArray, velocity: FloatArray, left: float, right: float) -> None:
     """Move a car by one step, in place.

@@ -68,6 +68,7 @@ def encode(recordings: Recordings, vae: VAE) -> Series:
     done = np.empty(rows, np.bool_)
     maps: collections.Counter[str] = collections.Counter()
     environment: tuple[str, dict[str, Any]] | None = None
+    rewards = True
     encoder = BatchEncoder(vae.parameters)
     frames, held, row = np.empty((SIZE, *FRAME_SHAPE), np.uint8), 0, 0  # waiting, and where they belong
     with progress(total=rows, desc="encoding", unit="frame") as bar:
@@ -75,6 +76,7 @@ def encode(recordings: Recordings, vae: VAE) -> Series:
             here = slice(int(offsets[i]), int(offsets[i + 1]))
             action[here], reward[here], done[here] = episode.action, episode.reward, episode.done
             maps[str(episode.meta.get("map_name", "unknown"))] += 1
+            rewards = rewards and episode.meta.get("rewards") is not False
             environment = one_environment(environment, str(recordings.paths[i]), episode.meta)
             for part in _parts(episode.obs, SIZE - held, SIZE):
                 frames[held : held + len(part)] = part
@@ -88,6 +90,7 @@ def encode(recordings: Recordings, vae: VAE) -> Series:
         "vision": vae.weights,
         "maps": dict(sorted(maps.items())),
         "dreamduck": dreamduck.__version__,
+        **({} if rewards else {"rewards": False}),
         **({} if environment is None else {ENVIRONMENT: environment[1]}),
     }
     seeds = np.array(recordings.seeds, dtype=np.int64)

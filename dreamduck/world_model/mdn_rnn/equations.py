@@ -1,8 +1,8 @@
 """The MDN-RNN's equations, once for every array library: the LSTM's cell, its heads, the draw of a latent.
 
-`xp` is `numpy`, `tensorflow`, or what builds ONNX graphs (`dreamduck.export.graphs`): a module or an object
-with `concat`, `matmul`, `tanh`, `exp`, `sqrt`, `where`, `maximum`, `minimum`, and arrays with operators and
-slices.
+`xp` is `numpy`, `tensorflow`, or what builds ONNX graphs (`dreamduck.export.onnx_graph`): a module or an
+object with `concat`, `matmul`, `tanh`, `exp`, `sqrt`, `where`, `maximum`, `minimum`, and arrays with
+operators and slices.
 
 Source: Hochreiter & Schmidhuber 1997 with Gers et al.'s forget gate; Ha & Schmidhuber 2018, App. A.2."""
 

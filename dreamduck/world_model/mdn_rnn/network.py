@@ -116,9 +116,14 @@ class MDNRNNNetwork(Network):
             ops.concatenate([head.bias for head in heads]),
         )
 
-    def freeze(self) -> None:
-        """Train the heads for reward and end alone."""
-        for layer in (self.core, self.head_mixture, self.head_share):
+    def freeze(self, rewards: bool) -> None:
+        """Train only a part.
+
+        Args:
+            rewards: keep the heads for reward and end; else all but these.
+        """
+        heads, rest = (self.head_reward, self.head_end), (self.core, self.head_mixture, self.head_share)
+        for layer in heads if rewards else rest:
             layer.trainable = False
 
 

@@ -53,14 +53,26 @@ class TrainingConfig:
         "folder of an MDN-RNN, also one of 2019: it is kept as it is, and only its heads for reward and "
         "end are trained",
     )
+    adapt: str | None = option(
+        None,
+        "folder of an MDN-RNN that goes on learning from logs without rewards; its heads for reward and "
+        "end are kept as they are",
+    )
     fresh: bool = option(False, "start over, whatever checkpoint there is")
 
     def __post_init__(self) -> None:
         check(self)
+        if self.heads_only and self.adapt:
+            raise ConfigError("heads_only, adapt: expected one of the two, got both; leave one out")
+
+    @property
+    def source(self) -> str | None:
+        """The folder of the MDN-RNN that the training begins with, if there is one."""
+        return self.adapt or self.heads_only
 
     def arithmetic(self) -> dict[str, Any]:
         """The settings that a resumed run must share with the checkpoint's."""
-        free = {"series", "weights", "log", "checkpoint_every", "fresh", "heads_only"}
+        free = {"series", "weights", "log", "checkpoint_every", "fresh", "heads_only", "adapt"}
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in free}
 
     def sizes(self, z_size: int = Z_SIZE, action_size: int = ACTION_SIZE) -> MDNRNNConfig:
@@ -68,7 +80,7 @@ class TrainingConfig:
         return MDNRNNConfig(z_size, action_size, self.hidden_size, self.mixtures, self.residual)
 
     def check_sizes(self, sizes: MDNRNNConfig, source: str) -> None:
-        """Refuse flags that ask for another form than an MDN-RNN has whose heads are trained.
+        """Refuse flags that ask for another form than the MDN-RNN has that the training begins with.
 
         Raises:
             ConfigError: a size was given, and is another one.

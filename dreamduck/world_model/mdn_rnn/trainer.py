@@ -84,7 +84,8 @@ class Trainer(trainer.Trainer):
         sizes: of the MDN-RNN.
         scale: of the rewards to learn from.
         latents: likewise.
-        frozen: weights that are kept, where only the heads for reward and end are trained.
+        start: weights that the training begins with, in the place of new ones. Of those of a model that is
+            adapted the heads for reward and end are kept, of others all but these heads.
     """
 
     def __init__(
@@ -93,13 +94,13 @@ class Trainer(trainer.Trainer):
         sizes: MDNRNNConfig,
         scale: RewardScale,
         latents: LatentScale,
-        frozen: Parameters | None = None,
+        start: Parameters | None = None,
     ) -> None:
         self.config, self.sizes, self.scale, self.latents = config, sizes, scale, latents
         model = MDNRNNNetwork(sizes)
-        model.set_parameters({**first_parameters(sizes, config.seed, latents), **(frozen or {})})
-        if frozen is not None:
-            model.freeze()
+        model.set_parameters({**first_parameters(sizes, config.seed, latents), **(start or {})})
+        if start is not None:
+            model.freeze(rewards=config.adapt is not None)
         super().__init__(model, config.learning_rate)
         shape = (config.batch_size, sizes.hidden_size)
         self._states = [tf.Variable(np.zeros(shape, np.float32), trainable=False) for _ in "hc"]
@@ -188,8 +189,11 @@ class Trainer(trainer.Trainer):
         with tf.GradientTape() as tape:
             tape.watch(heads)
             parts = self._losses(outputs_of(heads, self.sizes), z_next, batch)
-            loss = parts[0] + self.config.reward_weight * parts[1] + parts[2]
-        return parts, tape.gradient(loss, heads)
+            loss = parts[0]
+            if self.config.adapt is None:
+                loss = loss + self.config.reward_weight * parts[1] + parts[2]
+        unused = tf.UnconnectedGradients.ZERO  # of rewards and ends, where they do not count
+        return parts, tape.gradient(loss, heads, unconnected_gradients=unused)
 
     def _losses(self, outputs: Outputs, z_next: Any, batch: Batch) -> tuple[Any, Any, Any]:
         """The three losses, each a mean over the steps that count for it."""

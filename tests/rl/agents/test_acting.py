@@ -80,7 +80,7 @@ def test_an_agent_of_another_world_model_is_named_or_refused(dream, tmp_path, ca
 
 def test_agent_info_from_the_card(road, dream):
     found, other = about(road), about(dream)
-    assert found == AgentInfo("DreamDuck-v0", (64, 64, 3), 32, found.seconds, {})
+    assert found == AgentInfo("DreamDuck-v0", (64, 64, 3), 32, found.seconds, {}, {}, "cnn_small")
     assert (found.sees_frames, found.dreamt) == (True, False)
     assert (other.env_id, other.shape, other.steps) == ("DreamDuck-v2", (OBSERVATION,), 64)
     assert (other.sees_frames, other.dreamt) == (False, True)
@@ -105,7 +105,7 @@ def test_start_resets_the_recurrent_state(tmp_path, weights):
     world = f'--env_kwargs=\'{{"weights": "{weights}"}}\''
     words = f"--env=DreamDuck-v1 --network=lstm --nlstm=4 --num_timesteps=8 {world}"
     actor = AgentPolicy(trained(tmp_path, words))
-    assert isinstance(actor._model, sb3_contrib.RecurrentPPO)
+    assert isinstance(actor.model, sb3_contrib.RecurrentPPO)
     seen = np.ones((2, OBSERVATION), np.float32)
     first, second = actor.act(seen), actor.act(seen)
     assert not np.array_equal(first, second)

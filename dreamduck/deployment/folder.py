@@ -1,0 +1,55 @@
+"""The folder that `dreamduck deploy` writes: the policy, its contract, the runner, the submission."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+from dreamduck.common.readers import PathLike
+from dreamduck.common.storage import replacing, write_json
+from dreamduck.deployment import contract
+from dreamduck.deployment.policy import POLICY
+from dreamduck.deployment.policy_graph import WheelConfig, policy_graph
+from dreamduck.deployment.policy_source import PolicySource
+
+CONTRACT = "contract.json"
+RUNNER, SUBMISSION = "run.py", "submission"
+HERE = Path(__file__).parent
+SUBMISSION_FILES = (
+    "Dockerfile",
+    "submission.yaml",
+    "config.yaml",
+    "dependencies.txt",
+    "solution/__init__.py",
+    "solution/main.py",
+)
+
+
+def write_folder(source: PolicySource, folder: PathLike, wheels: WheelConfig, opset: int) -> dict[str, Any]:
+    """Write everything that a robot needs.
+
+    Args:
+        source: the policy and what it needs.
+        folder: to write to.
+        wheels: of the robot.
+        opset: of the ONNX file.
+    Returns:
+        The contract.
+    """
+    folder = Path(folder)
+    about = contract.describe(
+        source.environment, source.facts, source.fingerprints(), source.state_size, opset, wheels
+    )
+    data = policy_graph(source, wheels, opset, about)
+    for path in (folder / POLICY, folder / SUBMISSION / "models" / POLICY):
+        with replacing(path) as temporary:
+            temporary.write_bytes(data)
+    copies = {RUNNER: "runner.py"} | {
+        f"{SUBMISSION}/{name}": f"submission/{name}" for name in SUBMISSION_FILES
+    }
+    for name, origin in copies.items():
+        with replacing(folder / name) as temporary:
+            shutil.copyfile(HERE / origin, temporary)
+    write_json(folder / CONTRACT, about)
+    return about

@@ -1,0 +1,1 @@
+"""The gauntlet: a deployed file drives in the native simulator, disturbed in one way after another."""

@@ -1,0 +1,150 @@
+"""Drives a Duckiebot with the policy.onnx beside this file; onnxruntime and numpy are all it needs.
+
+  python run.py --source FOLDER              frames on disk: .npy, or .png and .jpg (with Pillow)
+  ffmpeg -i VIDEO -r 10 -f rawvideo -pix_fmt rgb24 - | python run.py --source - --size 640x480
+  python run.py --robot NAME [--go]          camera and wheels (duckietown-sdk); only --go moves them
+A second process has the wheels, and stops them when no duty comes for 0.3 s, whatever became of this."""
+
+import argparse
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+WATCHDOG = 0.3  # [s] without a duty, until the wheels stop
+
+
+def run_wheels(options: argparse.Namespace) -> None:
+    """The second process: lines "left right" on standard input become limited duties, until it ends."""
+    driver = component(options, "motors") if options.go else None
+    duty, ready, data = np.zeros(2), False, b""
+    while not ready or data:  # until the first process ends
+        ready = bool(select.select([0], [], [], WATCHDOG)[0])
+        data = os.read(0, 65536) if ready else b""
+        for wanted in map(numbers, data.splitlines() or [b""]):
+            if wanted is None and duty.any():
+                why = "no finite duty" if data else "the end" if ready else f"no frame for {WATCHDOG} s"
+                print("wheels stopped:", why, file=sys.stderr)
+            change = np.zeros(2) if wanted is None else np.clip(wanted - duty, -options.slew, options.slew)
+            duty = np.zeros(2) if wanted is None else np.clip(duty + change, -options.limit, options.limit)
+            if driver is None:
+                print(*(f"{value:+.4f} [{'=' * round(abs(value) * 20):20}] " for value in duty), flush=True)
+            else:
+                driver.set_pwm(*duty.tolist())
+    if driver is not None:
+        driver.stop()
+
+
+def numbers(line: bytes) -> Any:
+    """The two finite numbers in a line, (2,); None where it is something else."""
+    try:
+        found = np.array([float(word) for word in line.split()])
+    except ValueError:
+        return None
+    return found if found.shape == (2,) and np.isfinite(found).all() else None
+
+
+def component(options: argparse.Namespace, name: str) -> Any:
+    """The camera or the motors of the robot, by duckietown-sdk, started."""
+    from duckietown.sdk.robots.duckiebot import DB21J
+
+    found = getattr(DB21J(options.robot, host=options.host), name)
+    found.start()
+    return found
+
+
+def frames(options: argparse.Namespace) -> Any:
+    """Frames of the source, (H, W, 3) uint8 RGB; None where none came."""
+    if options.source == "-":
+        width, height = map(int, options.size.split("x"))
+        while len(data := sys.stdin.buffer.read(3 * width * height)) == 3 * width * height:
+            yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
+    elif options.source:
+        for file in sorted(Path(options.source).glob("*")) or [Path(options.source)]:
+            if file.suffix == ".npy":
+                array = np.load(file, mmap_mode="r", allow_pickle=False)
+                yield from array if array.ndim == 4 else [array]
+            elif file.suffix in (".png", ".jpg"):
+                from PIL import Image
+
+                yield np.asarray(Image.open(file).convert("RGB"))
+    else:
+        camera = component(options, "camera")
+        while True:
+            image = camera.capture(block=True, timeout=1.0)
+            yield None if image is None else np.ascontiguousarray(image[..., ::-1])  # it gives BGR
+
+
+def drive(options: argparse.Namespace, send: Any) -> None:
+    """The first process: frames in, duties out, at the policy's rate."""
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = settings.inter_op_num_threads = 1
+    settings.log_severity_level = 3  # errors; it warns of the calibration, which may be given
+    session = onnxruntime.InferenceSession(options.policy.read_bytes(), settings)
+    contract = json.loads(session.get_modelmeta().custom_metadata_map.get("dreamduck_contract", "null"))
+    if not contract:
+        raise ValueError(f"{options.policy}: expected a file of dreamduck deploy, got one without contract")
+    state, duty, due = np.zeros((1, contract["state_size"]), np.float32), None, time.monotonic()
+    calibration = np.array(options.calibration or contract["calibration"], np.float32)
+    for frame in frames(options):
+        if frame is None or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+            print("frame skipped: expected (H, W, 3) uint8", file=sys.stderr)
+            continue
+        inputs = {"frame": frame[None], "state": state, "calibration": calibration}
+        duty, state = session.run(["duty", "state_next"], inputs)
+        if not (np.isfinite(duty).all() and np.isfinite(state).all()):
+            raise ValueError("the policy gave a number that is not finite")
+        send(b"%.6f %.6f\n" % tuple(duty[0]))
+        due = max(due + 1 / contract["rate"], time.monotonic())
+        time.sleep(max(0.0, due - time.monotonic()))
+    if duty is None:
+        raise ValueError(f"{options.source}: expected frames, found none")
+
+
+def main() -> None:
+    """Drive until the frames end, or a signal comes."""
+    add = (parser := argparse.ArgumentParser(usage=__doc__)).add_argument
+    add("--policy", type=Path, default=Path(__file__).with_name("policy.onnx"))
+    add("--source", help="a folder, a .npy file, or - for raw frames; the robot's camera by default")
+    add("--size", default="640x480", help="of raw frames")
+    add("--robot", help="name of the Duckiebot")
+    add("--host", help="of the Duckiebot; NAME.local by default")
+    add("--calibration", nargs=2, type=float, metavar=("GAIN", "TRIM"), help="instead of the policy's own")
+    add("--limit", type=float, default=1.0, help="greatest duty of a wheel")
+    add("--slew", type=float, default=1.0, help="greatest change of a duty from frame to frame")
+    add("--go", action="store_true", help="move the wheels of the robot")
+    add("--dry-run", action="store_true", help="print and draw only, as without --go")
+    add("--wheels", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if not (options.source or options.robot) or (options.go and (options.dry_run or not options.robot)):
+        parser.error("expected --source or --robot; --go only with --robot, and without --dry-run")
+    stop = signal.SIG_IGN if options.wheels else lambda number, _: sys.exit(128 + number)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+    if options.wheels:
+        return run_wheels(options)
+    command = [sys.executable, __file__, "--wheels", *sys.argv[1:]]
+    second: Any = subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0)
+    try:
+        with second:
+            return drive(options, second.stdin.write)
+    finally:
+        if second.returncode < 0:  # killed, before it could stop the wheels
+            subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Exception as err:  # the libraries' errors have no common class
+        print("error:", *str(err).split(), file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,1 @@
+"""A policy of dreamduck for the AI Driving Olympics."""

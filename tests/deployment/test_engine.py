@@ -1,0 +1,88 @@
+"""The submission's own folder, driven by the mock engine: whole episodes, and an engine that misbehaves."""
+
+import json
+
+import numpy as np
+import pytest
+
+from dreamduck.common.config import from_mapping
+from dreamduck.common.errors import SimulatorError
+from dreamduck.deployment import engine
+from dreamduck.deployment.engine import VEHICLE, EngineConfig, drive_submission
+from dreamduck.deployment.folder import write_folder
+from dreamduck.deployment.policy_graph import WheelConfig
+from dreamduck.deployment.policy_source import read_source
+from dreamduck.pretrained import FOLDER
+
+SHORT = EngineConfig(max_steps=15)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    made = tmp_path_factory.mktemp("robot")
+    source = read_source(FOLDER / "controllers" / "rnnenv.cma.32.64.best.json")
+    write_folder(source, made, WheelConfig(), 13)
+    return made / "submission"
+
+
+def test_the_folder_drives_episodes(folder):
+    results = drive_submission(folder, [90_001, 90_002], EngineConfig(max_steps=60))
+    assert [(result.steps, result.end, result.refused) for result in results] == [(60, "", 0)] * 2
+    assert min(result.distance for result in results) > 1.0
+    assert results[0] != results[1]
+
+
+def test_it_holds_its_rate_when_messages_come_faster(folder):
+    """At 30 messages a second it acts at every third, so that it drives as far in the same time."""
+    fast = from_mapping(EngineConfig, {"frame_skip": 1, "max_steps": 90})
+    (result,) = drive_submission(folder, [90_001], fast)
+    (usual,) = drive_submission(folder, [90_001], EngineConfig(max_steps=30))
+    assert result.distance == pytest.approx(usual.distance, rel=0.05)
+
+
+@pytest.mark.parametrize("image", [None, {}, {"data": ""}, {"data": "bm8gSlBFRw=="}])
+def test_without_a_frame_the_wheels_stand(folder, image):
+    def tamper(message):
+        message["entities"][VEHICLE]["compressed_image"] = image
+        return message
+
+    (result,) = drive_submission(folder, [90_001], SHORT, tamper)
+    assert (result.distance, result.refused, result.steps) == (0.0, 0, 15)
+
+
+def test_without_its_vehicle_the_wheels_stand(folder):
+    (result,) = drive_submission(folder, [90_001], SHORT, lambda message: {**message, "entities": {}})
+    assert (result.distance, result.refused) == (0.0, 0)
+
+
+def test_a_submission_that_ends_is_told(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(engine, "WAIT", 2.0)
+    (tmp_path / "solution").mkdir()
+    (tmp_path / "solution" / "main.py").write_text("raise SystemExit")
+    with pytest.raises(SimulatorError, match="expected a connection"):
+        drive_submission(tmp_path, [1], SHORT)
+
+
+def test_answers_that_are_no_duties_count_as_zero(tmp_path):
+    (tmp_path / "solution").mkdir()
+    (tmp_path / "solution" / "main.py").write_text(
+        "from gym_duckiematrix.gym_environment import GymEnvironment\n"
+        "import threading, os\n"
+        "env = GymEnvironment('127.0.0.1', int(os.environ['DUCKIEMATRIX_ENGINE_PORT']))\n"
+        "env.attach(lambda message: env.step({env.vehicle_names[0]: (float('nan'), 7.0)}))\n"
+        "env.start(); threading.Event().wait()\n"
+    )
+    (result,) = drive_submission(tmp_path, [1], SHORT)
+    assert (result.refused, result.distance) == (15, 0.0)
+
+
+def test_the_submission_names_the_protocol(folder):
+    import yaml
+
+    about = yaml.safe_load((folder / "submission.yaml").read_text())
+    assert about["protocol"] == "aido6_embodied_sys"
+    assert (folder / "Dockerfile").read_text().count("COPY") == 3
+    policy = (folder / "models" / "policy.onnx").read_bytes()
+    assert policy == (folder.parent / "policy.onnx").read_bytes()
+    assert np.frombuffer(policy, np.uint8).size < 10e6
+    assert json.loads((folder.parent / "contract.json").read_text())["gauntlet"] is None

@@ -1,0 +1,132 @@
+"""An MDN-RNN that goes on learning from logs without rewards."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from dreamduck.common.backend import tf
+from dreamduck.common.errors import ConfigError
+from dreamduck.world_model import WorldModel, train_rnn
+from dreamduck.world_model.latents import write_series
+from dreamduck.world_model.mdn_rnn.prediction_metrics import negative_log_likelihood, one_step_metrics
+from tests.world_model.mdn_rnn.helpers import toy_series, write_toy
+from tests.world_model.mdn_rnn.test_training import Killed, config, contents, killed_at
+
+HEADS = ("head_reward/", "head_end/")
+SIZES = {"hidden_size": 16, "mixtures": 2}
+
+
+def log_series(episodes=60, seed=1):
+    """The toy world with its latents turned round and larger, in logs without rewards."""
+    made = toy_series(episodes, seed=seed)
+    changed = {"mu": -1.5 * made.mu, "reward": np.zeros_like(made.reward), "done": np.zeros_like(made.done)}
+    return dataclasses.replace(made, **changed, meta={**made.meta, "rewards": False})
+
+
+def loss_on(series, dynamics):
+    found = one_step_metrics(dynamics, series, list(range(20)), measure=negative_log_likelihood)
+    return found["nll"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _eager():
+    """Compiling would take longer than these trainings."""
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A trained model in `old`, and logs of another world in `logs`."""
+    folder = tmp_path_factory.mktemp("world")
+    write_toy(folder)
+    train_rnn.train(config(folder, **SIZES, weights=str(folder / "old"), steps=40, learning_rate=0.01))
+    (folder / "logs").mkdir()
+    write_series(folder / "logs", log_series())
+    return folder
+
+
+@pytest.fixture
+def old(world):
+    return WorldModel.load(world / "old").dynamics
+
+
+@pytest.fixture
+def settings(world, tmp_path):
+    """Settings that adapt the model, with changes."""
+
+    def made(name="new", **changes):
+        given = {"series": str(world / "logs"), "adapt": str(world / "old"), **SIZES}
+        places = {"weights": str(tmp_path / name), "log": str(tmp_path / f"{name}-log")}
+        return config(tmp_path, **{**given, **places, **changes})
+
+    return made
+
+
+def test_the_dynamics_learn_and_the_heads_stay(tmp_path, settings, old):
+    card = train_rnn.train(settings(steps=40, learning_rate=0.01))
+    new = WorldModel.load(tmp_path / "new").dynamics
+    for name, array in new.parameters.items():
+        assert np.array_equal(array, old.parameters[name]) == name.startswith(HEADS), name
+    series = log_series(20, seed=2)
+    assert loss_on(series, new) < loss_on(series, old) - 0.5
+    assert card["adapted_from"] == old.weights
+    assert "heads_of" not in card
+    assert (new.bounds[0] <= old.bounds[0] + 1e-4).all()
+    assert (new.bounds[1] >= old.bounds[1] - 1e-4).all()
+    assert new.bounds[1].max() > old.bounds[1].max()  # of what the logs show, too
+
+
+def test_it_begins_where_the_model_was(tmp_path, settings, old):
+    """Without a step of any length nothing changes but what half precision rounds."""
+    train_rnn.train(settings(steps=1, learning_rate=1e-12))
+    new = WorldModel.load(tmp_path / "new").dynamics
+    for name, array in new.parameters.items():
+        np.testing.assert_allclose(array, old.parameters[name], rtol=2e-3, atol=1e-6, err_msg=name)
+
+
+def test_the_rewards_of_the_logs_do_not_count(tmp_path, settings):
+    """Whatever stands in the place of rewards and ends, the weights are the same."""
+    train_rnn.train(settings(steps=5))
+    series = log_series()
+    changed = {"reward": series.reward + 7.0 * series.action[:, 0], "done": toy_series(60, seed=1).done}
+    (tmp_path / "others").mkdir()
+    write_series(tmp_path / "others", dataclasses.replace(series, **changed))
+    train_rnn.train(settings("new2", steps=5, series=str(tmp_path / "others")))
+    one, two = (WorldModel.load(tmp_path / name).dynamics.parameters for name in ("new", "new2"))
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, two[name], err_msg=name)
+
+
+def test_killed_and_resumed_is_as_never_stopped(tmp_path, settings, monkeypatch):
+    train_rnn.train(settings("whole", steps=20))
+    parts = settings("parts", steps=20)
+    with monkeypatch.context() as patch:
+        killed_at(patch, 12)
+        with pytest.raises(Killed):
+            train_rnn.train(parts)
+    train_rnn.train(parts)
+    (one, card), (two, other) = contents(tmp_path / "whole"), contents(tmp_path / "parts")
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, two[name], err_msg=name)
+    assert card == other
+
+
+def test_logs_without_rewards_are_for_adapting_alone(tmp_path):
+    write_series(tmp_path, log_series(8))
+    with pytest.raises(
+        ConfigError, match=r"series: expected rewards, got logs that have none.*--adapt FOLDER"
+    ):
+        train_rnn.train(config(tmp_path, **SIZES))
+
+
+def test_one_source_alone(tmp_path):
+    with pytest.raises(ConfigError, match="heads_only, adapt: expected one of the two"):
+        config(tmp_path, adapt="a", heads_only="b")
+
+
+def test_the_model_stays_as_it_is(world, settings):
+    with pytest.raises(ConfigError, match="weights: expected another folder than"):
+        train_rnn.train(settings(weights=str(world / "old")))
