@@ -32,6 +32,7 @@ STAGES = [
     "pipeline",
     "window",
     "envs",
+    "wrappers",
     "rl",
     "web",
     "export",

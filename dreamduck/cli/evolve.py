@@ -14,13 +14,16 @@ from dreamduck.common.errors import ConfigError
 from dreamduck.common.processes import mpi
 from dreamduck.controllers.factory import (
     ENVS,
+    ROAD_FIELDS,
     FormConfig,
     WorldConfig,
     add_strict,
     check_flags,
     load_controller,
+    model_actions,
     model_sizes,
 )
+from dreamduck.recordings.sources import DRIVING
 from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
 from dreamduck.search.run import Plan, evolve
 from dreamduck.search.settings import SearchConfig
@@ -118,7 +121,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         config.refuse(said & {"beginning"}, "on the road without --components")
     world = config.from_arguments(WorldConfig, arguments)
     sizes = model_sizes(world.model.folder)
-    form = config.from_arguments(FormConfig, arguments).form(*sizes)
+    actions = model_actions(world.model.folder)
+    if actions != DRIVING:
+        config.refuse(said & ROAD_FIELDS, "with a model of another environment than Duckietown's")
+    form = config.from_arguments(FormConfig, arguments).form(*sizes, actions=actions)
     if arguments.start:
         wanted, form = form, load_controller(arguments.start, world.model.folder, arguments.strict).form
         if said & {"features", "hidden"} and wanted != form:

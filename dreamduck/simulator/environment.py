@@ -19,6 +19,7 @@ ENVIRONMENT = "environment"  # the key, in recordings, series and cards
 OWN = "DreamDuck-v0"  # the id of Duckietown in it
 SETTINGS = ("frame_skip", "steering_gain", "distortion", "reward")
 FRAMES = ("distortion", "camera")  # all that a VAE knows of
+PICTURES = ("id", "pixels", "crop")  # what pictures of any environment are of
 ANY_WEIGHTS = "accept weights that were trained with other settings than these"
 _warned: set[str] = set()
 

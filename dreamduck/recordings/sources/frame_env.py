@@ -29,6 +29,9 @@ class FrameEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         frame_skip: steps of the environment in one of ours; their rewards are added.
     Raises:
         ConfigError: its actions are of no kind that is known.
+
+    Attributes:
+        told: the environment's own information, of the last step.
     """
 
     def __init__(self, env: Any, pixels: str, crop: tuple[int, int, int, int], frame_skip: int = 1) -> None:
@@ -44,12 +47,13 @@ class FrameEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._reader = PictureReader(space, crop, source)
         self._frame = np.zeros((SIDE, SIDE, 3), np.uint8)
         self._end = TERMINATED
+        self.told: dict[str, Any] = {}
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
         """Begin an episode."""
-        observation, _ = self.env.reset(seed=seed, options=options or None)
+        observation, self.told = self.env.reset(seed=seed, options=options or None)
         self._frame, self._end = self._read(observation), GOES_ON
         return self._frame, {END: GOES_ON}
 
@@ -62,7 +66,7 @@ class FrameEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         if self._end == GOES_ON and not np.isnan(action).any():
             taken = self.actions.decode(np.asarray(action)[np.newaxis])[0]
             for _ in range(self._skip):
-                observation, reward, terminated, truncated, _ = self.env.step(taken)
+                observation, reward, terminated, truncated, self.told = self.env.step(taken)
                 total += float(reward)
                 if terminated or truncated:
                     self._end = TERMINATED if terminated else TRUNCATED

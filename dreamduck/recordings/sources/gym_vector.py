@@ -31,12 +31,13 @@ class GymVector:
 
     def __init__(self, environment: GymEnvironment, num_envs: int, processes: int = 1) -> None:
         self.environment, self.num_envs = environment, num_envs
+        self._envs: Any
         apart = processes > 1 and num_envs > 1
         # started afresh, since forks do not bear the threads of TensorFlow and numba
         options: dict[str, Any] = {"context": "spawn"} if apart else {"copy": False}
         spec = environment.spec
         try:
-            self._envs: Any = gymnasium.make_vec(
+            self._envs = gymnasium.make_vec(
                 spec,
                 num_envs,
                 vectorization_mode="async" if apart else "sync",
@@ -48,7 +49,7 @@ class GymVector:
         except Exception as err:  # anything, from a foreign environment
             raise failed(environment.id, err) from err
         self.action_space: ActionSpace = self._envs.get_attr("actions")[0]
-        self._frames: Frames = np.zeros((num_envs, *self._envs.single_observation_space.shape), np.uint8)  # type: ignore[misc]
+        self._frames: Frames = np.zeros((num_envs, *self._envs.single_observation_space.shape), np.uint8)
         self._begun = False
         self._over, self._resting = np.ones((2, num_envs), np.bool_)
 
