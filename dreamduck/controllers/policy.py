@@ -197,10 +197,11 @@ def act(form: ControllerForm, theta: Floats, features: Floats) -> Floats:
     """
     values = features
     for bias, weight in split(form, theta):
-        values = np.matmul(values, weight)
-        values = np.tanh(values if bias is None else values + bias)
-    if form.action_kind == DISCRETE:
-        return np.eye(form.actions, dtype=np.float32)[values.argmax(axis=-1)]
+        sums = np.matmul(values, weight)
+        sums = sums if bias is None else sums + bias
+        values = np.tanh(sums)
+    if form.action_kind == DISCRETE:  # of the sums, since many a tanh is 1
+        return np.eye(form.actions, dtype=np.float32)[sums.argmax(axis=-1)]
     if form.steers_only:
         values = np.concatenate([np.full_like(values, CRUISE_THROTTLE), values], axis=-1)
     return values
@@ -227,9 +228,10 @@ def tensor_policy(form: ControllerForm) -> Callable[[Any, Any, Any, Any], Any]:
                 at += outputs
             weight = tf.reshape(theta[:, at : at + width * outputs], [candidates, width, outputs])
             at += width * outputs
-            values = tf.tanh(tf.matmul(values, weight) + bias)
+            sums = tf.matmul(values, weight) + bias
+            values = tf.tanh(sums)
         if form.action_kind == DISCRETE:
-            values = tf.one_hot(tf.argmax(values, axis=-1), form.actions)
+            values = tf.one_hot(tf.argmax(sums, axis=-1), form.actions)
         if form.steers_only:
             values = tf.concat([tf.fill(tf.shape(values), CRUISE_THROTTLE), values], axis=-1)
         return tf.reshape(values, [-1, form.actions + form.steers_only])
