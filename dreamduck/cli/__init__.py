@@ -31,7 +31,9 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "fetch-data": Command("dreamduck.cli.fetch_data:main", "fetch Duckietown's maps, textures and meshes"),
-    "record": Command("dreamduck.cli.record:main", "record episodes in the simulator"),
+    "record": Command(
+        "dreamduck.cli.record:main", "record episodes in the simulator, or of any Gymnasium environment"
+    ),
     "train-vae": Command("dreamduck.cli.train_networks:train_vae", "train the VAE on recorded episodes"),
     "encode": Command("dreamduck.cli.encode:main", "encode recorded episodes as latents"),
     "train-rnn": Command("dreamduck.cli.train_networks:train_rnn", "train the MDN-RNN on encoded episodes"),
@@ -63,6 +65,9 @@ COMMANDS = {
     "reproduce": Command(
         "dreamduck.pipeline.reproduce:main", "from nothing to a controller trained in the dream"
     ),
+    "quickstart": Command(
+        "dreamduck.pipeline.quickstart:main", "the whole way, small, for any Gymnasium environment"
+    ),
     "drive": Command("dreamduck.cli.drive:main", "drive in a browser", "web"),
     "window": Command("dreamduck.cli.window:main", "drive by keyboard in a window: v0, v1 or v2", "window"),
     "export": Command(
@@ -78,7 +83,7 @@ PACKAGES = {
     **dict.fromkeys(("record", "scoreboard", "evaluate-model"), ("matplotlib",)),
     **dict.fromkeys(("train-vae", "train-rnn"), ("keras", "matplotlib")),
     **dict.fromkeys(("evolve", "temperature-sweep", "ablations"), ("cma", "matplotlib")),
-    **dict.fromkeys(("iterate", "reproduce"), ("keras", "cma", "matplotlib")),
+    **dict.fromkeys(("iterate", "reproduce", "quickstart"), ("keras", "cma", "matplotlib")),
 }
 
 
