@@ -32,7 +32,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "fetch-data": Command("dreamduck.cli.fetch_data:main", "fetch Duckietown's maps, textures and meshes"),
     "record": Command(
-        "dreamduck.cli.record:main", "record episodes in the simulator, or of any Gymnasium environment"
+        "dreamduck.cli.record:main", "record episodes of Duckietown or any Gymnasium environment"
     ),
     "train-vae": Command("dreamduck.cli.train_networks:train_vae", "train the VAE on recorded episodes"),
     "encode": Command("dreamduck.cli.encode:main", "encode recorded episodes as latents"),
