@@ -52,7 +52,7 @@ def command(env_id: str, folder: Path, episodes: int, frames: int, processes: in
     words = [
         *(sys.executable, "-m", "dreamduck", "record", "--env", env_id, "--records", str(folder)),
         *("--max-trials", str(episodes), "--max-frames", str(frames), "--policies", "random", "-q"),
-        *("--processes", str(processes), "--log", str(folder / "log")),
+        *("--processes", str(processes), "--log", str(folder.parent / "log")),
     ]
     subprocess.run(words, check=True, capture_output=True)
     return int(find_recordings(folder).lengths.sum())
@@ -80,7 +80,8 @@ def main() -> None:
             rates[name] = round(steps / (time.perf_counter() - begin), 1)
             print(f"{name}: {rates[name]} steps/s")
     ratios = {name: round(rate / rates["plain loop"], 3) for name, rate in rates.items()}
-    save("gym_recording", {"steps per second": rates, "times the plain loop": ratios})
+    words = f"python -m benchmarks.gym_recording --env {size[0]} --episodes {size[1]} --frames {size[2]}"
+    save("gym_recording", words, {"steps per second": rates, "times the plain loop": ratios})
 
 
 if __name__ == "__main__":
