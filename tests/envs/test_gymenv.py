@@ -74,7 +74,7 @@ def test_worlds_have_the_action_space_of_the_environment(world, kind, weights):
     for _ in range(5):
         following, reward, terminated, _, info = env.step(env.action_space.sample())
         assert (following != observation).any()
-        assert np.isfinite(reward)
+        assert np.isfinite(float(reward))
         assert (info["end"] != "") == terminated
         observation = following
     assert np.asarray(env.render()).shape[2] == 3

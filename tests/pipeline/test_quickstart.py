@@ -9,6 +9,7 @@ from dreamduck.common.config import from_mapping
 from dreamduck.common.errors import ConfigError
 from dreamduck.pipeline import quickstart
 from dreamduck.pipeline.quickstart import LEVELS, QuickstartConfig, stages, verdict, words
+from dreamduck.recordings.gym_source import GymRecorderConfig
 from tests.envs.test_gymenv import write_gym_model
 from tests.recordings.sources.worlds import MODULE
 
@@ -20,7 +21,7 @@ def test_the_environment_is_handed_on(tmp_path):
         QuickstartConfig, {"env": ENV, "env_args": '{"form": "gray"}', "crop": ["1", "2", "3", "4"]}
     )
     first = stages(tmp_path, settings)[0].command
-    parsed = record._parser(record.GymRecorderConfig).parse_args(first[1:])
+    parsed = record._parser(GymRecorderConfig).parse_args(first[1:])
     assert (parsed.env, parsed.env_args, parsed.crop) == (ENV, '{"form": "gray"}', ("1", "2", "3", "4"))
 
 
