@@ -16,12 +16,12 @@ log = logging.getLogger(__name__)
 MAX_EPISODE_STEPS = 1000
 ENTRY_POINTS = {
     "DreamDuck-v0": "dreamduck.envs.env:DuckEnv",
-    "DreamDuck-v1": "dreamduck.envs.realenv:RealEnv",
+    "DreamDuck-v1": "dreamduck.envs.gymenv:make_real",
     "DreamDuck-v2": "dreamduck.envs.rnnenv:DreamEnv",
 }
 VECTOR_ENTRY_POINTS = {
     "DreamDuck-v0": "dreamduck.envs.env:DuckVectorEnv",
-    "DreamDuck-v1": "dreamduck.envs.realenv:RealVectorEnv",
+    "DreamDuck-v1": "dreamduck.envs.gymenv:make_real_vector",
     "DreamDuck-v2": "dreamduck.envs.rnnenv:DreamVectorEnv",
 }
 LEGACY_ENTRY_POINT = "dreamduck.envs.legacy:LegacyEnv"

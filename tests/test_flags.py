@@ -29,6 +29,7 @@ from dreamduck.world_model.latents import read_series
 from dreamduck.world_model.mdn_rnn import MDNRNNConfig
 from dreamduck.world_model.vae import files as vision_files
 from tests.recordings.helpers import folder_of_episodes
+from tests.recordings.sources.worlds import MODULE
 from tests.world_model.mdn_rnn.helpers import random_parameters, write_memory, write_toy
 from tests.world_model.vae.helpers import parameters
 
@@ -340,6 +341,7 @@ def rewards(run):
 
 
 EXTRACT_FLAGS = {
+    "env": ("NoSuch-v0", SystemExit),  # with it the flags are others, see `GYM_EXTRACT_FLAGS`
     "map_name": ("small_loop", lambda run, base: meta(run)["map_name"] == "small_loop"),
     "domain_rand": (True, frames_differ),
     "dynamics_rand": (True, lambda run, base: all("dynamics" in meta(run, i) for i in range(3))),
@@ -371,6 +373,49 @@ EXTRACT_FLAGS = {
 }
 
 
+GYM = {"env": f"{MODULE}:Dot-v3", "max_trials": 3, "max_frames": 30, "processes": 1}
+GYM_EXTRACT_FLAGS = {
+    "env": (f"{MODULE}:DotBox-v0", lambda run, base: meta(run)["environment"]["id"] == "DotBox-v0"),
+    "env_args": ('{"form": "gray"}', frames_differ),
+    "pixels": ("render", lambda run, base: meta(run)["environment"]["pixels"] == "render"),
+    "crop": ("9,0,0,0", frames_differ),
+    "frame_skip": (3, lambda run, base: rewards(run)[0] > 2 > rewards(base)[0]),
+    "records": ("r2", lambda run, base: recorded(run, "r2") == [0, 1, 2]),
+    "max_trials": (2, lambda run, base: recorded(run) == [0, 1]),
+    "max_frames": (5, lambda run, base: len(rewards(run)) <= 5),
+    "min_frames": (7, lambda run, base: meta(run)["recorder"]["min_frames"] == 7),
+    "policies": ("repeat=1", lambda run, base: {meta(run, i)["policy"] for i in range(3)} == {"repeat"}),
+    "seed": (2, lambda run, base: recorded(run) == [2_000_000, 2_000_001, 2_000_002]),
+    "log": ("l2", lambda run, base: (run.folder / "l2/coverage.json").is_file()),
+    "report": (True, lambda run, base: recorded(run) == []),
+    "render": (True, lambda run, base: run.shown),
+    "worker": (1, ConfigError),
+    "workers": (2, lambda run, base: recorded(run) == [0]),
+    "rank_timeout": (60.0, lambda run, base: recorded(run) == [0, 1, 2]),
+    "processes": (2, lambda run, base: recorded(run) == [0, 1, 2]),
+}
+
+
+def test_all_flags_of_extract_with_another_environment(tmp_path, monkeypatch):
+    def run(name: str, **changes: object) -> Run:
+        shown: list[Any] = []
+        monkeypatch.setattr(extract, "_window", lambda: (shown.append, lambda: None))
+        made = Run(tmp_path / name, extract.main, {**GYM, **changes})
+        made.shown = shown
+        return made
+
+    for name in ("base", *GYM_EXTRACT_FLAGS):
+        (tmp_path / name).mkdir()
+    assert set(GYM_EXTRACT_FLAGS) == flags_of(lambda argv: extract.main(["--env=X"]))
+    base = run("base")
+    for name, (value, effect) in GYM_EXTRACT_FLAGS.items():
+        if effect is ConfigError:
+            with pytest.raises(ConfigError):
+                run(name, **{name: value})
+        else:
+            assert effect(run(name, **{name: value}), base), name
+
+
 @pytest.fixture
 def extract_run(tmp_path, monkeypatch):
     cars: list[int] = []
@@ -381,7 +426,7 @@ def extract_run(tmp_path, monkeypatch):
         cars.append(num_cars)
         return plain(config, num_cars, **settings)
 
-    monkeypatch.setattr("dreamduck.recordings.recorder.Road", road)
+    monkeypatch.setattr("dreamduck.recordings.road_source.Road", road)
     monkeypatch.setattr(extract, "_window", lambda: (shown.append, lambda: None))
 
     def run(name, **changes):

@@ -33,6 +33,7 @@ STAGES = [
     "pipeline",
     "window",
     "envs",
+    "wrappers",
     "rl",
     "web",
     "export",

@@ -31,7 +31,9 @@ class Command(NamedTuple):
 
 COMMANDS = {
     "fetch-data": Command("dreamduck.cli.fetch_data:main", "fetch Duckietown's maps, textures and meshes"),
-    "record": Command("dreamduck.cli.record:main", "record episodes in the simulator"),
+    "record": Command(
+        "dreamduck.cli.record:main", "record episodes of Duckietown or any Gymnasium environment"
+    ),
     "ingest": Command(
         "dreamduck.cli.ingest:main", "make recordings of a robot's logs, or of a data set", "ingest"
     ),
@@ -69,6 +71,9 @@ COMMANDS = {
     "reproduce": Command(
         "dreamduck.pipeline.reproduce:main", "from nothing to a controller trained in the dream"
     ),
+    "quickstart": Command(
+        "dreamduck.pipeline.quickstart:main", "the whole way, small, for any Gymnasium environment"
+    ),
     "drive": Command("dreamduck.cli.drive:main", "drive in a browser", "web"),
     "window": Command("dreamduck.cli.window:main", "drive by keyboard in a window: v0, v1 or v2", "window"),
     "export": Command(
@@ -94,7 +99,7 @@ PACKAGES = {
     **dict.fromkeys(("train-vae", "train-rnn"), ("keras", "matplotlib")),
     "train-ensemble": ("keras",),
     **dict.fromkeys(("evolve", "temperature-sweep", "ablations"), ("cma", "matplotlib")),
-    **dict.fromkeys(("iterate", "reproduce"), ("keras", "cma", "matplotlib")),
+    **dict.fromkeys(("iterate", "reproduce", "quickstart"), ("keras", "cma", "matplotlib")),
 }
 
 

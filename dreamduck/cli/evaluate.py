@@ -24,11 +24,13 @@ from dreamduck.controllers.factory import (
     check_flags,
     load_controller,
     make_evaluator,
+    model_actions,
     model_sizes,
     perception_maker,
 )
 from dreamduck.controllers.policy import Controller, random_theta
 from dreamduck.envs.base import stopped
+from dreamduck.recordings.sources import DRIVING
 
 IDS = {"env": "DreamDuck-v0", "realenv": "DreamDuck-v1", "rnnenv": "DreamDuck-v2"}
 ROAD_SETTINGS = tuple(sorted(ROAD_FIELDS - {"camera_width", "camera_height"}))
@@ -68,7 +70,8 @@ def choose_controller(arguments: argparse.Namespace, world: WorldConfig, seed: i
     sizes = model_sizes(world.model.folder)
     if arguments.controller:
         return load_controller(arguments.controller, world.model.folder, arguments.strict)
-    form = config.from_arguments(FormConfig, arguments).form(*sizes)
+    actions = model_actions(world.model.folder)
+    form = config.from_arguments(FormConfig, arguments).form(*sizes, actions=actions)
     return Controller(form, random_theta(form, np.random.default_rng(seed)))
 
 
@@ -90,9 +93,15 @@ def make_env(env: str, world: WorldConfig, render_mode: str) -> Any:
     """The Gym world, with the same settings."""
     import gymnasium
 
+    settings: dict[str, Any]
+    if model_actions(world.model.folder) != DRIVING:  # the environment is the card's
+        settings = {"weights": str(world.model.folder)}
+        if env == "rnnenv":
+            settings["temperature"] = world.model.temperature
+        return gymnasium.make(IDS[env], render_mode=render_mode, disable_env_checker=True, **settings)
     names = ROAD_SETTINGS if env != "rnnenv" else ()
     road = config.to_dict(world.road)
-    settings: dict[str, Any] = {name: road[name] for name in names}
+    settings = {name: road[name] for name in names}
     if env == "env":
         settings.update(camera_width=road["camera_width"], camera_height=road["camera_height"])
     else:
@@ -104,6 +113,9 @@ def make_env(env: str, world: WorldConfig, render_mode: str) -> Any:
 
 def make_policy(env: str, world: WorldConfig, controller: Controller) -> Callable[[Any], Any]:
     """From an observation of the world to an action; frames are seen through the world model."""
+    actions = model_actions(world.model.folder)
+    if actions != DRIVING:
+        return lambda observation: actions.decode(controller(observation)[np.newaxis])[0]
     if env != "env":
         return controller
     height, width, _ = world.road.simulation.frame_shape
@@ -165,6 +177,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.episodes < 1 or arguments.max_steps < 1:
         raise ConfigError("episodes, max-steps: expected 1 or more")
     world = config.from_arguments(WorldConfig, arguments)
+    if model_actions(world.model.folder) != DRIVING:
+        config.refuse(said & ROAD_FIELDS, "with a model of another environment than Duckietown's")
+        arguments.env = "realenv" if arguments.env == "env" else arguments.env
     if arguments.env not in ENVS:
         raise ConfigError(f"env: expected one of {', '.join(ENVS)}, got {arguments.env!r}")
     seed = int(np.random.default_rng().integers(10000)) if arguments.seed is None else arguments.seed

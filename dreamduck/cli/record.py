@@ -1,25 +1,32 @@
 """Record episodes: many cars drive, each by a policy of its own, and what they see goes to `records/`.
 
-One process does it alone; `mpiexec -n 4 dreamduck record` spreads the same episodes over
-four, and leaves the same files. A second start makes only what is missing."""
+With `--env ID` the episodes are of any Gymnasium environment (add -h: its settings). One process does it
+alone; `mpiexec -n 4 dreamduck record` spreads the same episodes over four, and leaves the same files. A
+second start makes only what is missing."""
 
 from __future__ import annotations
 
 import argparse
 import functools
 import logging
-from collections.abc import Callable, Sequence
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from dreamduck.common import command_line, config
 from dreamduck.common.errors import ConfigError
 from dreamduck.common.processes import mpi
+from dreamduck.common.processes.threads import cores
 from dreamduck.common.storage import sweep
-from dreamduck.recordings import coverage, plan, printable, recorder, scan
+from dreamduck.recordings import Episode, coverage, plan, printable, recorder, scan
+from dreamduck.recordings.gym_source import BATCH, GymRecorderConfig, GymSource
 from dreamduck.recordings.plan import RecorderConfig
+from dreamduck.recordings.sources.gym_environment import search_here
 
 log = logging.getLogger("dreamduck.extract")
+AnyConfig = RecorderConfig | GymRecorderConfig
 
 EXAMPLES = """examples:
   dreamduck record --max-trials 20              a small run
@@ -27,17 +34,25 @@ EXAMPLES = """examples:
   dreamduck record --policies expert=1,walk=1 --domain-rand
   dreamduck record --maps generated:200 --max-trials 1800 --dynamics-rand-share 0.3
   dreamduck record --simulator gym-duckietown --max-trials 4
+  dreamduck record --env CarRacing-v3 --crop 0,12,0,0 --max-trials 100
   bash dreamduck/envs/extract.bash 8 --max-trials 2000          eight processes
 """
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Record what is missing, and report what the recordings cover."""
-    arguments = _parser().parse_args(argv)
+    choice = argparse.ArgumentParser(add_help=False)
+    choice.add_argument("--env")
+    kind: type[AnyConfig] = GymRecorderConfig
+    if choice.parse_known_args(argv)[0].env is None:
+        kind = RecorderConfig
+    arguments = _parser(kind).parse_args(argv)
     command_line.start_logging(arguments)
-    settings = config.from_arguments(RecorderConfig, arguments)
+    search_here()
+    settings: AnyConfig = config.from_arguments(kind, arguments)
     worker, workers = _worker(arguments)
     share = functools.partial(_record, settings, arguments.render, workers)
+    processes = getattr(arguments, "processes", 1) or cores()
     with mpi.team(arguments.rank_timeout) as team:
         if team.size > 1 and workers > 1:
             raise ConfigError("worker: expected either mpiexec or --worker and --workers, got both")
@@ -49,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int | None:
                 team.map(
                     functools.partial(_record, settings, arguments.render, team.size), range(team.size)
                 )
+            elif workers == 1 and processes > 1 and not arguments.render:
+                _record_apart(settings, processes)
             else:
                 share(worker)
         team.release()
@@ -57,9 +74,15 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     return _report(settings, arguments.log)
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser(kind: type[AnyConfig]) -> argparse.ArgumentParser:
     parser = command_line.parser(__doc__ or "", EXAMPLES)
-    config.add_arguments(parser, RecorderConfig, skip=("camera_width", "camera_height"))
+    config.add_arguments(parser, kind, skip=("camera_width", "camera_height"))
+    if kind is GymRecorderConfig:
+        parser.add_argument(
+            "--processes", type=int, default=0, help="that share the episodes (default: one a core)"
+        )
+    else:
+        parser.add_argument("--env", help="id of Gymnasium, to record another environment than Duckietown")
     parser.add_argument("--log", default="log", help="folder for the coverage report (default: log)")
     parser.add_argument("--report", action="store_true", help="only report on what is recorded")
     parser.add_argument("--render", action="store_true", help="show what the first car sees")
@@ -76,25 +99,44 @@ def _worker(arguments: argparse.Namespace) -> tuple[int, int]:
     return arguments.worker, arguments.workers
 
 
-def _record(settings: RecorderConfig, render: bool, workers: int, worker: int) -> int:
+def _record_apart(settings: AnyConfig, processes: int) -> None:
+    """Record in several processes, which are started afresh."""
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, context) as pool:
+        shares = [pool.submit(_record, settings, False, processes, worker) for worker in range(processes)]
+        for one in shares:
+            one.result()
+
+
+def _record(settings: AnyConfig, render: bool, workers: int, worker: int) -> int:
     """Record one worker's share; returns the number of frames."""
     sweep(settings.records)
     episodes = plan.missing(settings, plan.share(settings, worker, workers))
     log.info("worker %d of %d: %d episodes to record", worker + 1, workers, len(episodes))
-    # Threads would only stand in one another's way.
-    threads: dict[str, Any] = {"threads": 1} if workers > 1 and settings.road.simulator == "native" else {}
     watch, close = _window() if render else (None, lambda: None)
     frames = 0
     try:
         hidden: dict[str, Any] = {"disable": True} if worker else {}  # one bar is enough
         with command_line.progress(total=len(episodes), desc="episodes", **hidden) as bar:
-            for episode in recorder.record(settings, episodes, watch, **threads):
+            for episode in _made(settings, episodes, watch, workers):
                 frames += len(episode)
                 bar.update()
                 bar.set_postfix(frames=frames, refresh=False)
     finally:
         close()
     return frames
+
+
+def _made(settings: AnyConfig, episodes: Sequence[int], watch: Any, workers: int) -> Iterator[Episode]:
+    """The episodes, as they are recorded."""
+    if isinstance(settings, RecorderConfig):
+        # Threads would only stand in one another's way.
+        alone = workers > 1 and settings.road.simulator == "native"
+        return recorder.record(settings, episodes, watch, **({"threads": 1} if alone else {}))
+    if not episodes:
+        return iter(())
+    source = GymSource(settings, min(BATCH, len(episodes)))
+    return recorder.record_from(source, settings, episodes, watch)
 
 
 def _window() -> tuple[Callable[[Any], None], Callable[[], None]]:
@@ -109,7 +151,7 @@ def _window() -> tuple[Callable[[Any], None], Callable[[], None]]:
     return watch, window.close
 
 
-def _report(settings: RecorderConfig, folder: str) -> int:
+def _report(settings: AnyConfig, folder: str) -> int:
     """Say what the recordings cover, and how many files were skipped."""
     Path(settings.records).mkdir(parents=True, exist_ok=True)
     found = scan(settings.records, functools.partial(command_line.progress, desc="checking", unit="file"))

@@ -19,7 +19,9 @@ import numpy.typing as npt
 from dreamduck.common.errors import ControllerError
 from dreamduck.common.readers import to_float32
 from dreamduck.common.storage import PathLike, read_json, replacing, write_json
-from dreamduck.controllers.policy import ACTION_SIZE, Controller, ControllerForm, Floats, infer_form
+from dreamduck.controllers.policy import Controller, ControllerForm, Floats, infer_form
+from dreamduck.recordings.sources import DRIVING, ActionSpace
+from dreamduck.recordings.sources.action_space import DRIVE
 
 DECIMALS = 4
 # The endings of a run's files; the longest first, so that a stem is found rightly.
@@ -151,9 +153,13 @@ def read_card(path: PathLike) -> dict[str, Any]:
 
 
 def read_controller(
-    path: PathLike, z_size: int, hidden_size: int, cell_size: int | None = None
+    path: PathLike,
+    z_size: int,
+    hidden_size: int,
+    cell_size: int | None = None,
+    actions: ActionSpace = DRIVING,
 ) -> Controller:
-    """A controller file for a world model of these sizes.
+    """A controller file for a world model of these sizes and these actions.
 
     The card beside the file says its form; without one the form follows from the length of theta.
 
@@ -175,8 +181,13 @@ def read_controller(
                 )
             form = described
         else:
-            form = infer_form(theta.size, z_size, hidden_size, cell_size)
-        if form.actions not in (1, ACTION_SIZE):
+            form = infer_form(theta.size, z_size, hidden_size, cell_size, actions.size, actions.kind)
+        if form.action_kind != actions.kind or (form.actions != actions.size and actions != DRIVING):
+            raise ControllerError(
+                f"expected a controller of {actions.size} {actions.kind} actions, got one of "
+                f"{form.actions} {form.action_kind} actions; name its own weights with --weights"
+            )
+        if actions == DRIVING and form.actions not in (1, actions.size):
             raise ControllerError(
                 f"expected one action (steering) or two (throttle and steering), got a controller of "
                 f"{form.actions} actions, for another kind of car"
@@ -189,7 +200,9 @@ def read_controller(
 def to_card(form: ControllerForm, theta: Floats | npt.NDArray[np.float64], **facts: Any) -> dict[str, Any]:
     """A card: the form, a summary of theta, and whatever facts are given."""
     numbers = np.asarray(theta, dtype=np.float64)
-    described = {name: value for name, value in dataclasses.asdict(form).items() if value is not None}
+    described = {
+        name: value for name, value in dataclasses.asdict(form).items() if value not in (None, DRIVE)
+    }
     return {
         "form": described,
         "parameters": form.size,

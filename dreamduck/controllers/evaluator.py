@@ -49,16 +49,14 @@ class Evaluator(Protocol):
 
 
 class Drivable(Protocol):
-    """What is asked of a road; `dreamduck.simulator.road.Road` is one."""
+    """What is asked of a road, or of a batch of other environments; `Road` and `GymVector` are ones."""
 
-    num_cars: int
-
-    def reset(self, seeds: Sequence[int]) -> CarState:
+    def reset(self, seeds: Sequence[int]) -> Any:
         """Begin an episode for every car."""
         ...
 
-    def step(self, actions: npt.ArrayLike) -> RoadStep:
-        """Drive every car one step."""
+    def step(self, actions: npt.ArrayLike) -> Any:
+        """Drive every car one step; gives a `RoadStep` or a `SourceStep`."""
         ...
 
     def frames(self) -> Frames:
@@ -231,9 +229,9 @@ def run_episodes(
     policy.start(seeds)
     if callback is not None:
         callback.start(state)
-    alive = np.ones(road.num_cars, dtype=np.bool_)
-    reward = np.zeros(road.num_cars, dtype=np.float64)
-    length = np.zeros(road.num_cars, dtype=np.int64)
+    count = len(seeds)
+    alive, ended = np.ones(count, dtype=np.bool_), np.zeros(count, dtype=np.bool_)
+    reward, length = np.zeros(count, dtype=np.float64), np.zeros(count, dtype=np.int64)
     for _ in range(steps):
         actions = policy.act(state, road.frames() if policy.needs_frames else None)
         step = road.step(np.where(alive[:, None], actions, 0.0))
@@ -241,11 +239,12 @@ def run_episodes(
         length += alive
         if callback is not None:
             callback.update(step)
-        alive &= ~step.terminated
+        ended |= alive & step.terminated
+        alive &= ~(step.terminated | step.truncated)
         state = step.state
         if not alive.any():
             break
-    return Returns(reward.astype(np.float32)[:, None], length[:, None], ~alive[:, None])
+    return Returns(reward.astype(np.float32)[:, None], length[:, None], ended[:, None])
 
 
 def blocks(count: int, size: int) -> Iterator[list[int]]:

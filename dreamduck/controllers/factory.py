@@ -21,6 +21,8 @@ from dreamduck.common.storage import PathLike, fingerprint
 from dreamduck.controllers.controller_file import read_card, read_controller
 from dreamduck.controllers.evaluator import DreamEvaluator, Evaluator, RoadEvaluator
 from dreamduck.controllers.policy import FEATURES, Controller, ControllerForm
+from dreamduck.recordings.sources import DRIVING, ActionSpace
+from dreamduck.recordings.sources.gym_vector import GymVector
 from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, SETTINGS, check_environment
 from dreamduck.simulator.road import Road, RoadConfig
 from dreamduck.world_model import WorldModel
@@ -37,6 +39,7 @@ LEGACY_FILES = ("vae.json", "rnn.json")
 # What [z] and [z, c, h] are made by; where dreams begin is no part of it.
 VAE_FILES = ("vae.weights.h5", "vae.json")
 MODEL_FILES = (*VAE_FILES, "rnn.weights.h5", "rnn.json")
+GYM_BATCH = 2  # environments of Gymnasium for each core
 ROAD_FIELDS = frozenset(options(RoadConfig))
 STRICT = "refuse a controller or an agent that was made with another world model, instead of warning"
 
@@ -63,10 +66,22 @@ class FormConfig:
     def __post_init__(self) -> None:
         check(self)
 
-    def form(self, z_size: int, hidden_size: int, cell_size: int | None = None) -> ControllerForm:
-        """The form for a world model of these sizes."""
+    def form(
+        self,
+        z_size: int,
+        hidden_size: int,
+        cell_size: int | None = None,
+        actions: ActionSpace = DRIVING,
+    ) -> ControllerForm:
+        """The form for a world model of these sizes and these actions."""
         return ControllerForm(
-            self.features, self.hidden, z_size=z_size, hidden_size=hidden_size, cell_size=cell_size
+            self.features,
+            self.hidden,
+            actions.size,
+            z_size=z_size,
+            hidden_size=hidden_size,
+            cell_size=cell_size,
+            action_kind=actions.kind,
         )
 
 
@@ -110,6 +125,15 @@ def model_sizes(folder: Path) -> tuple[int, int, int]:
     return sizes.z_size, sizes.hidden_size, sizes.cell_size
 
 
+def model_actions(folder: Path) -> ActionSpace:
+    """The action space of the world model in a folder, from its card alone.
+
+    Raises:
+        WeightsError: the card is missing or damaged, or tells none.
+    """
+    return WorldModel.load(folder).actions
+
+
 def add_strict(parser: argparse.ArgumentParser) -> None:
     """Add the flag `--strict`, see `check_model`."""
     parser.add_argument("--strict", action="store_true", help=STRICT)
@@ -126,7 +150,7 @@ def load_controller(path: PathLike, folder: Path, strict: bool = False) -> Contr
         ControllerError: the file is damaged, does not fit the model's sizes, or was made with another.
         WeightsError: there is no world model in the folder.
     """
-    controller = read_controller(path, *model_sizes(folder))
+    controller = read_controller(path, *model_sizes(folder), actions=model_actions(folder))
     names = VAE_FILES if controller.form.features == "z" else MODEL_FILES
     check_model(path, read_card(path).get("weights"), folder, strict, names)
     return controller
@@ -189,6 +213,16 @@ def make_evaluator(
         if threads and threads < cores():
             limit_tensorflow(threads)
         return DreamEvaluator(make_dream(config, beginning), form, config.model.temperature, pessimism)
+    model = WorldModel.load(config.model.folder)
+    environment = model.gym_environment
+    if environment is not None:
+        processes = threads or cores()
+        return RoadEvaluator(
+            lambda count: GymVector(environment, count, processes),
+            lambda count: Perception(model.vae, model.dynamics, count),
+            form,
+            GYM_BATCH * processes,
+        )
     native = config.road.simulator == "native"
     # Each car of gym-duckietown is a process of 336 MB.
     most_cars = None if native else threads or cores()
@@ -222,7 +256,8 @@ def make_dream(config: WorldConfig, beginning: str = "first", rewards: bool = Tr
         WeightsError: its dream has no rewards, or no ends.
     """
     model = WorldModel.load(config.model.folder)
-    check_environment(model.dynamics.card, config.road, str(model.folder), config.any_weights)
+    if model.gym_environment is None:
+        check_environment(model.dynamics.card, config.road, str(model.folder), config.any_weights)
     if rewards and model.dynamics.lacks:
         raise WeightsError(f"{model.folder}: {no_heads(model.dynamics)}")
     return model.compiled_dream(beginning)
@@ -249,6 +284,9 @@ def world_facts(env: str, config: WorldConfig) -> dict[str, Any]:
         settings.pop(name)
     if env != "rnnenv":
         settings.pop("temperature")
+    model = WorldModel.load(config.model.folder)
+    if model.gym_environment is not None:
+        settings = {"temperature": config.model.temperature, **model.environment}
     return {
         "world": {"env": env, **settings},
         "weights": weights_fingerprints(config.model.folder),

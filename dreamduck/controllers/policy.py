@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import ControllerError
+from dreamduck.recordings.sources.action_space import DISCRETE, DRIVE, KINDS
 
 Floats = npt.NDArray[np.float32]
 
@@ -37,6 +38,8 @@ class ControllerForm:
         hidden_size: H, units of the MDN-RNN's LSTM.
         bias: whether theta holds biases; the original's `doomrnn` has none.
         cell_size: C, numbers of c; None where they are as many as of h.
+        action_kind: "drive" (throttle and steering, or steering alone), "box" or "discrete", of which the
+            greatest output is chosen; see `ActionSpace`.
     """
 
     features: str = "zch"
@@ -46,6 +49,7 @@ class ControllerForm:
     hidden_size: int = HIDDEN_SIZE
     bias: bool = True
     cell_size: int | None = None
+    action_kind: str = DRIVE
 
     def __post_init__(self) -> None:
         if self.cell_size is not None and self.cell_size == self.hidden_size:
@@ -56,6 +60,10 @@ class ControllerForm:
                 raise ControllerError(f"{name}: expected an integer, got {value!r}")
         if not isinstance(self.bias, (bool, np.bool_)):
             raise ControllerError(f"bias: expected true or false, got {self.bias!r}")
+        if self.action_kind not in KINDS:
+            raise ControllerError(
+                f"action_kind: expected one of {', '.join(KINDS)}, got {self.action_kind!r}"
+            )
         if self.features not in FEATURES:
             raise ControllerError(f"features: expected one of {', '.join(FEATURES)}, got {self.features!r}")
         if self.hidden < 0 or min(self.actions, self.z_size) < 1 or min(self.hidden_size, self.c_width) < 0:
@@ -65,6 +73,11 @@ class ControllerForm:
     def c_width(self) -> int:
         """How many numbers c has."""
         return self.hidden_size if self.cell_size is None else self.cell_size
+
+    @property
+    def steers_only(self) -> bool:
+        """Whether the only output is the steering, and the throttle stays as it is."""
+        return self.action_kind == DRIVE and self.actions == 1
 
     @property
     def inputs(self) -> int:
@@ -118,7 +131,7 @@ class Controller:
         Args:
             observation: (N, Z + C + H), or (Z + C + H,) for a single car.
         Returns:
-            (N, 2), or (2,), in [-1, 1].
+            (N, A), or (A,), in [-1, 1]; one-hot for discrete actions.
         """
         batch = np.atleast_2d(observation)
         actions = act(self.form, self.theta[None], select(self.form, batch)[None])[0]
@@ -180,13 +193,16 @@ def act(form: ControllerForm, theta: Floats, features: Floats) -> Floats:
         theta: (P, n).
         features: (P, E, inputs), see `select`.
     Returns:
-        (P, E, 2) float32 in [-1, 1]; (P, E, A) for forms of more than two outputs.
+        (P, E, A) float32 in [-1, 1]; one-hot for discrete actions.
     """
     values = features
     for bias, weight in split(form, theta):
-        values = np.matmul(values, weight)
-        values = np.tanh(values if bias is None else values + bias)
-    if form.actions == 1:
+        sums = np.matmul(values, weight)
+        sums = sums if bias is None else sums + bias
+        values = np.tanh(sums)
+    if form.action_kind == DISCRETE:  # of the sums, since many a tanh is 1
+        return np.eye(form.actions, dtype=np.float32)[sums.argmax(axis=-1)]
+    if form.steers_only:
         values = np.concatenate([np.full_like(values, CRUISE_THROTTLE), values], axis=-1)
     return values
 
@@ -195,7 +211,7 @@ def tensor_policy(form: ControllerForm) -> Callable[[Any, Any, Any, Any], Any]:
     """The same as `act`, as a function of tensors, to stand inside a compiled dream.
 
     Returns:
-        A function of theta (P, n), z (B, Z), c (B, C) and h (B, H) that gives actions (B, 2).
+        A function of theta (P, n), z (B, Z), c (B, C) and h (B, H) that gives actions (B, A).
         The dreams of one candidate lie together: B = P * E, candidate by candidate.
     """
     from dreamduck.common.backend import tf
@@ -212,10 +228,13 @@ def tensor_policy(form: ControllerForm) -> Callable[[Any, Any, Any, Any], Any]:
                 at += outputs
             weight = tf.reshape(theta[:, at : at + width * outputs], [candidates, width, outputs])
             at += width * outputs
-            values = tf.tanh(tf.matmul(values, weight) + bias)
-        if form.actions == 1:
+            sums = tf.matmul(values, weight) + bias
+            values = tf.tanh(sums)
+        if form.action_kind == DISCRETE:
+            values = tf.one_hot(tf.argmax(sums, axis=-1), form.actions)
+        if form.steers_only:
             values = tf.concat([tf.fill(tf.shape(values), CRUISE_THROTTLE), values], axis=-1)
-        return tf.reshape(values, [-1, max(form.actions, 2)])
+        return tf.reshape(values, [-1, form.actions + form.steers_only])
 
     return policy
 
@@ -229,6 +248,7 @@ def infer_form(
     hidden_size: int = HIDDEN_SIZE,
     cell_size: int | None = None,
     actions: int = ACTION_SIZE,
+    action_kind: str = DRIVE,
 ) -> ControllerForm:
     """The form that a theta of this length has, for files that hold nothing else.
 
@@ -237,16 +257,21 @@ def infer_form(
     Raises:
         ControllerError: no form of these sizes has so many parameters.
     """
-    first = ControllerForm("z", 0, actions, z_size, hidden_size, cell_size=cell_size)
+    first = ControllerForm("z", 0, actions, z_size, hidden_size, True, cell_size, action_kind)
     linear = [dataclasses.replace(first, features=features) for features in FEATURES]
     steering = [dataclasses.replace(form, actions=1, bias=False) for form in linear]
-    for form in [*linear, *steering]:
+    for form in [*linear, *(steering if action_kind == DRIVE else ())]:
         if form.size == size:
             return form
     for form in linear:
         hidden, rest = divmod(size - actions, form.inputs + 1 + actions)
         if rest == 0 and hidden > 0:
             return dataclasses.replace(form, hidden=hidden)
+    if action_kind != DRIVE:
+        raise ControllerError(
+            f"theta: {size} parameters fit no controller of {actions} actions of a world model with "
+            f"{z_size} latents and {hidden_size} units; evolve one with train.py"
+        )
     if size == CAR_RACING.size:
         raise ControllerError(
             f"theta: {size} parameters are a controller of the original's car racing: 32 latents, 256 "

@@ -20,8 +20,9 @@ from gymnasium import spaces
 from dreamduck.common.config import integer
 from dreamduck.common.errors import ConfigError, ResetNeeded, SimulatorError
 from dreamduck.envs.reset_options import check_options
+from dreamduck.recordings.sources import DRIVING, ActionSpace
 from dreamduck.simulator.base import FloatArray, Frames
-from dreamduck.simulator.road import check_actions, first_row
+from dreamduck.simulator.road import first_row
 
 RENDER_MODES = ("human", "rgb_array")
 SEEDS = 2**31  # episodes that are given no seed draw one below this
@@ -50,6 +51,7 @@ class Cars(abc.ABC):
 
     Attributes:
         options: what `reset` takes.
+        actions: the action space.
         kept: names of the attributes of the subclass that belong to a snapshot.
     """
 
@@ -57,6 +59,7 @@ class Cars(abc.ABC):
     kept: ClassVar[tuple[str, ...]] = ()
 
     closed: bool
+    actions: ActionSpace = DRIVING
     _own: ClassVar[tuple[str, ...]]  # names of further attributes that belong to a snapshot
     _count: int  # N
 
@@ -74,7 +77,11 @@ class Cars(abc.ABC):
 
     @abc.abstractmethod
     def _advance(self, actions: FloatArray) -> tuple[npt.NDArray[Any], Flags, Info]:
-        """Take actions (N, 2), checked; gives rewards, terminated and info, N rows each."""
+        """Take actions (N, A) as vectors, checked; gives rewards, terminated and info, N rows each."""
+
+    def _truncated(self) -> Flags:
+        """Which episodes the last step cut, (N,)."""
+        return np.zeros(self._count, np.bool_)
 
     @abc.abstractmethod
     def _observe(self) -> npt.NDArray[Any]:
@@ -157,7 +164,7 @@ class SingleEnv(Cars, gymnasium.Env[Any, Any]):
             check_display()
         self.render_mode = render_mode
         self.metadata = {**type(self).metadata, "render_fps": fps}  # type: ignore[misc]
-        self.action_space = spaces.Box(-1.0, 1.0, (2,), dtype=np.float32)
+        self.action_space = self.actions.space
         self._running = False
         self.stopped = False  # in mode "human": whether the window was closed, or escape pressed in it
         self._steps = 0
@@ -191,7 +198,9 @@ class SingleEnv(Cars, gymnasium.Env[Any, Any]):
         return self.observation, info
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
-        """Drive one step; see the class for what it gives. Never truncated: that is a wrapper's to say.
+        """Drive one step; see the class for what it gives.
+
+        Truncated only by a limit of another environment than Duckietown; else that is a wrapper's to say.
 
         Raises:
             ActionError: the action has the wrong shape or is not finite.
@@ -201,12 +210,13 @@ class SingleEnv(Cars, gymnasium.Env[Any, Any]):
         if not self._running:
             when = "the episode has ended" if self._steps else "there is no episode yet"
             raise ResetNeeded(f"expected a reset before step ({when}); call reset")
-        rewards, terminated, infos = self._advance(check_actions(_row(action), 1))
+        rewards, terminated, infos = self._advance(self.actions.encode(_row(action), 1))
+        truncated = bool(self._truncated()[0])
         reward, info = float(rewards[0]), first_row(infos)
         self._steps += 1
-        self._running = not terminated[0]
+        self._running = not (terminated[0] or truncated)
         self._show(reward, info)
-        return self.observation, reward, bool(terminated[0]), False, info
+        return self.observation, reward, bool(terminated[0]), truncated, info
 
     @abc.abstractmethod
     def frame(self) -> Frames:

@@ -31,7 +31,6 @@ from dreamduck.world_model.model_config import ModelConfig
 log = logging.getLogger(__name__)
 _told: set[str] = set()  # fingerprints of the weights that something was said about
 
-ACTION_SIZE = 2  # throttle and steering
 STEP_TIME = 0.1  # [s], where the dynamics' card has none
 OBSERVATION_LIMIT = 50.0  # the original's
 
@@ -67,7 +66,9 @@ class DreamCars(Cars):
         self.config = from_mapping(DreamConfig, settings)
         self.model = model or WorldModel.load(self.config.model.folder)
         tell_missing_heads(self.model)
-        return observation_space(self.model), 1.0 / step_time(self.model.dynamics)
+        space = observation_space(self.model)
+        self.actions = self.model.actions
+        return space, 1.0 / step_time(self.model.dynamics)
 
     def _make(self, num_envs: int, threads: int | None) -> None:
         if threads not in (None, 1):
@@ -97,7 +98,7 @@ class DreamCars(Cars):
         """The latents that most likely follow from here, (N, Z); nothing is stepped.
 
         Args:
-            actions: (N, 2).
+            actions: (N, A), vectors.
         """
         return self.model.dynamics.likeliest(self.dreams.z, actions, self.dreams.state)
 
@@ -138,6 +139,7 @@ class DreamEnv(DreamCars, SingleEnv):
 
     ## Action Space
     Box(-1, 1, (2,), float32): throttle and steering (positive to the left). Values outside are clipped.
+    With weights of another environment: that environment's.
 
     ## Observation Space
     Box(-50, 50, (Z + 2H,), float32): [z, c, h], the latent that is dreamt and the MDN-RNN's state;
@@ -209,20 +211,15 @@ def observation_space(model: WorldModel) -> spaces.Box:
     """[z, c, h] of a world model.
 
     Raises:
-        WeightsError: its actions are not the worlds' throttle and steering.
+        WeightsError: it is of a kind that is not driven here.
     """
     dynamics = model.dynamics
     sizes = dynamics.config
     if dynamics.begins:
         raise WeightsError(
             "weights: an MDN-RNN of 2019's Doom experiment, whose last input says that an episode begins; "
-            f"expected one of {ACTION_SIZE} actions, throttle and steering; it can be read and stepped "
+            "expected one whose actions are the environment's alone; it can be read and stepped "
             "(dreamduck.world_model.mdn_rnn), but not driven here"
-        )
-    if sizes.action_size != ACTION_SIZE:
-        raise WeightsError(
-            f"weights: dynamics of actions of {sizes.action_size} numbers, expected {ACTION_SIZE}, "
-            "throttle and steering; it can be stepped (dreamduck.world_model.mdn_rnn), but not driven here"
         )
     size = sizes.z_size + sizes.cell_size + sizes.hidden_size
     return spaces.Box(-OBSERVATION_LIMIT, OBSERVATION_LIMIT, (size,), dtype=np.float32)

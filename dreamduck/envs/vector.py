@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from gymnasium import spaces
 from gymnasium.utils import seeding
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
@@ -19,7 +18,6 @@ from dreamduck.common.errors import ConfigError, ResetNeeded
 from dreamduck.envs.base import SEEDS, Cars, Flags, Indices, Info
 from dreamduck.envs.reset_options import check_options
 from dreamduck.simulator.base import Frames
-from dreamduck.simulator.road import check_actions
 
 
 class BatchEnv(Cars, VectorEnv[Any, Any, Any]):
@@ -68,7 +66,7 @@ class BatchEnv(Cars, VectorEnv[Any, Any, Any]):
             "render_fps": fps,
             "autoreset_mode": self.autoreset_mode,
         }
-        self.single_action_space = spaces.Box(-1.0, 1.0, (2,), dtype=np.float32)
+        self.single_action_space = self.actions.space
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._generators: list[np.random.Generator | None] = [None] * num_envs
@@ -112,12 +110,13 @@ class BatchEnv(Cars, VectorEnv[Any, Any, Any]):
             ActionError: the actions have the wrong shape or are not finite.
             ResetNeeded: before the first reset; after an end, if autoreset is disabled.
         """
-        checked = check_actions(actions, self.num_envs)
+        checked = self.actions.encode(actions, self.num_envs)
         self._check_running()
         rewards, terminated, info = self._advance(checked)
         rewards = rewards.astype(np.float64)
         self._steps += 1
         truncated: Flags = self._steps >= (self.max_episode_steps or np.inf)  # as Gymnasium's TimeLimit
+        truncated = truncated | self._truncated()
         restarted = np.flatnonzero(self._ended)  # since the last step, in mode NEXT_STEP
         going = np.flatnonzero(~self._ended)
         infos: dict[str, Any] = {}

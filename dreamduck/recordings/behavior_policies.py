@@ -6,7 +6,7 @@ lane. So every episode draws one of these policies, and each visits states that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -17,6 +17,7 @@ from dreamduck.common.errors import ConfigError
 FloatArray = npt.NDArray[np.float64]
 Generator = np.random.Generator
 STRETCH = (5, 40)  # steps that a policy with two ways of driving keeps to one, at least and at most
+OWN_POLICY = "module:function"  # a policy of one's own, by where it stands
 GRAY_SIDE = 8  # [pixels] width and height of the random controller's image
 
 
@@ -200,9 +201,12 @@ POLICIES: Mapping[str, Callable[[Generator, int], BehaviorPolicy]] = {
 DEFAULT_MIX = ("random=1", "walk=2", "expert=3", "reckless=3", "crash=1")
 
 
-def parse_mix(mix: Sequence[str]) -> dict[str, float]:
+def parse_mix(mix: Sequence[str], known: Collection[str] = POLICIES) -> dict[str, float]:
     """Read "name=weight" (or "name", weight 1) into shares that add up to 1.
 
+    Args:
+        mix: as a person gives it.
+        known: names of policies; with "module:function" among them, every such name is one.
     Raises:
         ConfigError: an unknown name, a name given twice, or a weight that is not positive.
     """
@@ -213,13 +217,14 @@ def parse_mix(mix: Sequence[str]) -> dict[str, float]:
             value = float(weight) if weight else 1.0
         except ValueError:
             value = -1.0
-        if name not in POLICIES or name in shares or not 0 < value < np.inf:
+        own = OWN_POLICY in known and ":" in name
+        if (name not in known and not own) or name in shares or not 0 < value < np.inf:
             raise ConfigError(
-                f"policies: expected {', '.join(POLICIES)}, each once at most, as name=weight; got {part!r}"
+                f"policies: expected {', '.join(known)}, each once at most, as name=weight; got {part!r}"
             )
         shares[name] = value
     if not shares:
-        raise ConfigError(f"policies: expected some of {', '.join(POLICIES)}, got none")
+        raise ConfigError(f"policies: expected some of {', '.join(known)}, got none")
     total = sum(shares.values())
     return {name: value / total for name, value in shares.items()}
 

@@ -15,6 +15,7 @@ from dreamduck.common.plot import figure
 from dreamduck.common.storage import PathLike, sweep, write_json
 from dreamduck.recordings.episode import TELEMETRY, Episode, read_episode
 from dreamduck.recordings.folder import Recordings
+from dreamduck.simulator.environment import ENVIRONMENT, OWN, is_own
 from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.road import HALF_LANE
 
@@ -34,6 +35,7 @@ LABEL_LENGTH = 60  # characters
 SHOWN_LENGTH = 24  # of them stand beside a bar
 MAX_BARS = 30  # of a chart
 CURVES = ("curve_left", "curve_right")
+CUT = ("time", "truncated")  # endings that are none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +86,7 @@ def measure(recordings: Recordings) -> Coverage:
         histograms={name: _histogram(name, values) for name, values in joined.items()},
         **{name: dict(sorted(found.items())) for name, found in counts.items()},
         shares={name: round(share, 4) for name, share in shares.items()},
-        warnings=tuple(_warnings(frames, shares)),
+        warnings=tuple(_warnings(frames, shares, bool(columns["throttle"]) or not frames)),
     )
 
 
@@ -108,12 +110,21 @@ def _count(
     counts["endings"][_label(end)] += 1
     counts["maps"][_label(episode.meta.get("map_name", "unknown"))] += 1
     counts["policies"][_label(episode.meta.get("policy", "unknown"))] += 1
-    columns["throttle"].append(episode.action[:, 0])
-    columns["steering"].append(episode.action[:, 1])
+    if _drives(episode):
+        columns["throttle"].append(episode.action[:, 0])
+        columns["steering"].append(episode.action[:, 1])
     if episode.telemetry is not None:
         for name in ("lane_dist", "lane_angle", "speed"):
             columns[name].append(episode.telemetry[:, TELEMETRY.index(name)])
         counts["tiles"].update(_tile_kinds(episode))
+
+
+def _drives(episode: Episode) -> bool:
+    """Whether it is an episode of Duckietown."""
+    environment = episode.meta.get(ENVIRONMENT)
+    return episode.action.shape[1] == 2 and (
+        not isinstance(environment, dict) or is_own(str(environment.get("id", OWN)))
+    )
 
 
 def _label(value: object) -> str:
@@ -153,7 +164,7 @@ def _shares(
         return float(mask.mean()) if len(mask) else 0.0
 
     tiles, endings = counts["tiles"], counts["endings"]
-    ended = sum(number for end, number in endings.items() if end != "time")
+    ended = sum(number for end, number in endings.items() if end not in CUT)
     return {
         "beside the lane": share(~(np.abs(values["lane_dist"]) <= HALF_LANE)),
         "in the lane": share(np.abs(values["lane_dist"]) <= HALF_LANE),
@@ -183,11 +194,13 @@ MAX_ENDED = 0.85
 MIN_FRAMES = 20_000
 
 
-def _warnings(frames: int, shares: dict[str, float]) -> list[str]:
-    """What is missing, and what that means."""
+def _warnings(frames: int, shares: dict[str, float], drives: bool) -> list[str]:
+    """What is missing, and what that means; of other environments than Duckietown little is known."""
     found = []
     if frames < MIN_FRAMES:
         found.append(f"{frames} frames, expected {MIN_FRAMES} or more: good for trials only")
+    if not drives:
+        return found
     for name, (least, meaning) in MIN_SHARES.items():
         if shares[name] < least:
             found.append(f"{name}: {shares[name]:.1%}, expected {least:.0%} or more; {meaning}")

@@ -34,10 +34,11 @@ MAX_MEMBERS = 32
 MAX_INFLATED = MAX_FRAMES * 2**14  # bytes; a frame and what belongs to it take 12,345
 MAX_SEED = 2**63 - 1
 LEVEL = 1  # of zlib: five times quicker than numpy's 6 and files 5% larger
-# array: its type, and its shape after the axis T
+MAX_ACTIONS = 256  # numbers in an action
+# array: its type, and its shape after the axis T; 0 for any size up to MAX_ACTIONS
 ARRAYS: dict[str, tuple[np.dtype[Any], tuple[int, ...]]] = {
     "obs": (np.dtype(np.uint8), FRAME_SHAPE),
-    "action": (np.dtype(np.float32), (2,)),
+    "action": (np.dtype(np.float32), (0,)),
     "reward": (np.dtype(np.float32), ()),
     "done": (np.dtype(np.bool_), ()),
     "telemetry": (np.dtype(np.float32), (len(TELEMETRY),)),
@@ -51,7 +52,7 @@ class Episode:
 
     Attributes:
         obs: (T, 64, 64, 3) uint8, what the camera saw before each action.
-        action: (T, 2) float32 in [-1, 1], throttle and steering, taken at `obs`.
+        action: (T, A) float32 in [-1, 1], taken at `obs`: throttle and steering, or see `ActionSpace`.
         reward: (T,) float32, the action's.
         done: (T,) bool, whether the action truly ended the episode; only the last can be True.
         telemetry: (T, 8) float32, `TELEMETRY` when the frame was seen ([m], [rad], [m/s]; nan
@@ -113,14 +114,14 @@ def read_episode(path: PathLike, frames: bool = True) -> Episode:
             if name in missing:
                 continue
             with _member(archive, name, path) as member:
-                found = _header(member, name, path, dtype, shape)
+                found, *axes = _header(member, name, path, dtype, shape)
                 length = length or found
                 if found != length:
                     raise RecordError(f"{path}: '{name}' has {found} steps, 'obs' has {length}")
                 if name == "obs" and not frames:
-                    arrays[name] = np.empty((0, *shape), dtype)
+                    arrays[name] = np.empty((0, *axes), dtype)
                 else:
-                    arrays[name] = _data(member, name, path, dtype, (length, *shape))
+                    arrays[name] = _data(member, name, path, dtype, (length, *axes))
         episode = Episode(**arrays, meta=_meta(archive, path))
     _check_values(episode, str(path), frames)
     return episode
@@ -163,17 +164,31 @@ def _member(archive: zipfile.ZipFile, name: str, path: PathLike) -> IO[bytes]:
     return archive.open(f"{name}.npy")
 
 
-def _header(member: Any, name: str, path: PathLike, dtype: np.dtype[Any], shape: tuple[int, ...]) -> int:
-    """The number of steps that an array's header tells, if the rest is as expected."""
+def _header(
+    member: Any, name: str, path: PathLike, dtype: np.dtype[Any], shape: tuple[int, ...]
+) -> tuple[int, ...]:
+    """The shape that an array's header tells, if it is as expected."""
     _, found, fortran, kind = read_header(member)
-    if kind != dtype or fortran or len(found) != 1 + len(shape) or found[1:] != shape:
-        wanted = ", ".join(["T", *map(str, shape)])
+    if kind != dtype or fortran or not _fits(found[1:], shape) or len(found) != 1 + len(shape):
         raise RecordError(
-            f"{path}: '{name}' is {kind} {found}, expected {dtype} ({wanted}); record it again"
+            f"{path}: '{name}' is {kind} {found}, expected {dtype} ({_wanted(shape)}); record it again"
         )
     if not 1 <= found[0] <= MAX_FRAMES:
         raise RecordError(f"{path}: '{name}' has {found[0]} steps, expected 1 to {MAX_FRAMES}")
-    return int(found[0])
+    return found
+
+
+def _fits(found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether a shape is the expected one, where 0 stands for any size of an action."""
+    return len(found) == len(shape) and all(
+        1 <= one <= MAX_ACTIONS if wanted == 0 else one == wanted
+        for one, wanted in zip(found, shape, strict=True)
+    )
+
+
+def _wanted(shape: tuple[int, ...]) -> str:
+    """A shape in words."""
+    return ", ".join(["T", *(str(size or "A") for size in shape)])
 
 
 def _data(
@@ -203,10 +218,10 @@ def _check_values(episode: Episode, path: str, frames: bool = True) -> None:
         array = getattr(episode, name)
         if (array is None and name in OPTIONAL) or (name == "obs" and not frames):
             continue
-        if array.dtype != dtype or array.shape != (length, *shape) or not 1 <= length <= MAX_FRAMES:
-            wanted = ", ".join(["T", *map(str, shape)])
+        fits = array.dtype == dtype and array.shape[:1] == (length,) and _fits(array.shape[1:], shape)
+        if not fits or not 1 <= length <= MAX_FRAMES:
             raise RecordError(
-                f"{path}: '{name}' is {array.dtype} {array.shape}, expected {dtype} ({wanted})"
+                f"{path}: '{name}' is {array.dtype} {array.shape}, expected {dtype} ({_wanted(shape)})"
             )
     if not (np.isfinite(episode.action).all() and np.isfinite(episode.reward).all()):
         raise RecordError(f"{path}: an action or a reward is not finite; record it again")

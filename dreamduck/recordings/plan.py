@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from dreamduck.common.config import check, option, part, replace, to_dict
 from dreamduck.common.errors import ConfigError, RecordError
 from dreamduck.common.seeding import generator
-from dreamduck.recordings.behavior_policies import DEFAULT_MIX, parse_mix
+from dreamduck.recordings.behavior_policies import DEFAULT_MIX, POLICIES, parse_mix
 from dreamduck.recordings.episode import FRAME_SHAPE, MAX_FRAMES, MAX_SEED, read_episode
 from dreamduck.registration import MAX_EPISODE_STEPS
 from dreamduck.simulator.base import Variation
@@ -51,41 +51,78 @@ class VariationConfig:
 UNWRITTEN = {"dynamics_rand": False, **to_dict(VariationConfig())}
 
 
-@dataclasses.dataclass(frozen=True)
-class RecorderConfig:
-    """What is recorded, and where to."""
+# Settings that shape no episode, or whose meaning stands elsewhere in its file.
+UNIMPORTANT = ("records", "max_trials", "batch", "map_name", "max_frames", "full_episode")
 
-    road: RoadConfig = part(RoadConfig)
+
+@dataclasses.dataclass(frozen=True)
+class EpisodeConfig:
+    """How many episodes are recorded, how long, and where to."""
+
     records: str = option("records", "folder to record to")
-    variation: VariationConfig = part(VariationConfig)
-    maps: tuple[str, ...] = option(
-        (),
-        "several maps, in turn; generated:200 are the first 200 generated ones, generated:200-299 the next "
-        "100; by default the one of --map-name",
-    )
     max_trials: int = option(200, "episodes, of all processes together", low=1, high=EPISODES_A_SEED)
     max_frames: int = option(150, "steps of an episode at most", low=1, high=MAX_FRAMES)
     min_frames: int = option(
         50, f"shorter episodes are recorded again, up to {ATTEMPTS} times, and the longest is kept", low=1
     )
-    full_episode: bool = option(False, f"episodes of up to {MAX_EPISODE_STEPS} steps")
     policies: tuple[str, ...] = option(DEFAULT_MIX, "behaviour policies and their weights: name=weight")
-    any_start: float = option(
-        0.5, "share of episodes that start anywhere on the lane, at any angle", low=0.0, high=1.0
-    )
     seed: int = option(
         0,
         "decides everything; episodes of other seeds may lie in the same folder",
         low=0,
         high=MAX_SEED // EPISODES_A_SEED - 1,
     )
+
+    def __post_init__(self) -> None:
+        check(self)
+        parse_mix(self.policies, self.known_policies)
+
+    @property
+    def known_policies(self) -> Collection[str]:
+        """Names of behaviour policies."""
+        return POLICIES
+
+    @property
+    def frames(self) -> int:
+        """Steps after which an episode is cut."""
+        return self.max_frames
+
+    @property
+    def enough(self) -> int:
+        """Steps from which an episode is not recorded again; one that is cut is long enough."""
+        return min(self.min_frames, self.frames)
+
+    @property
+    def recorded(self) -> dict[str, Any]:
+        """The settings that shape an episode, as its file has them."""
+        return {
+            **{name: value for name, value in to_dict(self).items() if name not in UNIMPORTANT},
+            "policies": list(self.policies),
+            "frames": self.frames,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class RecorderConfig(EpisodeConfig):
+    """What is recorded in Duckietown, and where to."""
+
+    road: RoadConfig = part(RoadConfig)
+    variation: VariationConfig = part(VariationConfig)
+    maps: tuple[str, ...] = option(
+        (),
+        "several maps, in turn; generated:200 are the first 200 generated ones, generated:200-299 the next "
+        "100; by default the one of --map-name",
+    )
+    full_episode: bool = option(False, f"episodes of up to {MAX_EPISODE_STEPS} steps")
+    any_start: float = option(
+        0.5, "share of episodes that start anywhere on the lane, at any angle", low=0.0, high=1.0
+    )
     batch: int = option(
         0, f"cars that drive at once; 0: {BATCH}, or {BATCH_UPSTREAM} with gym-duckietown", low=0
     )
 
     def __post_init__(self) -> None:
-        check(self)
-        parse_mix(self.policies)
+        super().__post_init__()
         expand_map_names(self.maps)
         if self.road.simulation.frame_shape != FRAME_SHAPE:
             raise ConfigError("camera_width, camera_height: recordings are 64 x 64")
@@ -106,16 +143,21 @@ class RecorderConfig:
         return MAX_EPISODE_STEPS if self.full_episode else self.max_frames
 
     @property
-    def enough(self) -> int:
-        """Steps from which an episode is not recorded again; one that is cut is long enough."""
-        return min(self.min_frames, self.frames)
+    def recorded(self) -> dict[str, Any]:
+        """See `EpisodeConfig`; those that are newer than older files stand there only where they count."""
+        values = {
+            name: value
+            for name, value in super().recorded.items()
+            if not (name in UNWRITTEN and value == UNWRITTEN[name])
+        }
+        return {**values, "maps": list(canonical_map_names(self.maps) or self.map_names)}
 
     def road_on(self, map_name: str) -> RoadConfig:
         """The settings of the road for one map."""
         return replace(self.road, map_name=map_name)
 
 
-def episode_seed(config: RecorderConfig, episode: int) -> int:
+def episode_seed(config: EpisodeConfig, episode: int) -> int:
     """The number that names an episode's file."""
     return config.seed * EPISODES_A_SEED + episode
 
@@ -139,17 +181,17 @@ def environment_of(config: RecorderConfig) -> dict[str, Any]:
     return found
 
 
-def path_of(config: RecorderConfig, episode: int) -> Path:
+def path_of(config: EpisodeConfig, episode: int) -> Path:
     """Where an episode is kept."""
     return Path(config.records) / f"{episode_seed(config, episode)}.npz"
 
 
-def share(config: RecorderConfig, worker: int, workers: int) -> range:
+def share(config: EpisodeConfig, worker: int, workers: int) -> range:
     """The episodes that one of several processes records: consecutive ones, on every map."""
     return range(config.max_trials * worker // workers, config.max_trials * (worker + 1) // workers)
 
 
-def missing(config: RecorderConfig, episodes: Sequence[int]) -> list[int]:
+def missing(config: EpisodeConfig, episodes: Sequence[int]) -> list[int]:
     """The episodes that are not yet recorded; a damaged file is logged and counts as missing.
 
     A folder in an episode's place, or a whole episode that extract.py did not make, is logged and left.
@@ -167,7 +209,7 @@ def missing(config: RecorderConfig, episodes: Sequence[int]) -> list[int]:
     return found
 
 
-def _recorded(config: RecorderConfig, path: Path) -> bool:
+def _recorded(config: EpisodeConfig, path: Path) -> bool:
     """Whether a file is a whole episode.
 
     Raises:
@@ -180,25 +222,9 @@ def _recorded(config: RecorderConfig, path: Path) -> bool:
         return False
     if not isinstance(made, dict):
         log.warning("%s: not made by extract.py; it stays, in place of the episode of that name", path)
-    elif {**OLDER, **made} != settings(config):
+    elif {**OLDER, **made} != {**OLDER, **config.recorded}:
         raise ConfigError(
-            f"{path}: recorded with other settings; expected {settings(config)}, got {made}; "
+            f"{path}: recorded with other settings; expected {config.recorded}, got {made}; "
             "choose another --records folder or another --seed"
         )
     return True
-
-
-def settings(config: RecorderConfig) -> dict[str, Any]:
-    """The settings that shape an episode, as its file has them."""
-    unimportant = ("records", "max_trials", "batch", "map_name", "max_frames", "full_episode")
-    values = {
-        name: value
-        for name, value in to_dict(config).items()
-        if name not in unimportant and not (name in UNWRITTEN and value == UNWRITTEN[name])
-    }
-    return {
-        **values,
-        "maps": list(canonical_map_names(config.maps) or config.map_names),
-        "policies": list(config.policies),
-        "frames": config.frames,
-    }

@@ -1,7 +1,7 @@
-"""Recording episodes: many cars at once, each episode the same whichever process records it.
+"""Recording episodes: many environments at once, each episode the same whichever process records it.
 
-Every random number of an episode follows from (seed, episode, attempt), and a car does not depend on the
-cars beside it; so any number of cars, processes or ranks writes the same files."""
+Every random number of an episode follows from (seed, episode, attempt), and an environment does not depend
+on those beside it; so any number of environments, processes or ranks writes the same files."""
 
 from __future__ import annotations
 
@@ -13,31 +13,20 @@ from typing import Any
 import numpy as np
 
 import dreamduck
-from dreamduck.common.errors import StartError
-from dreamduck.common.seeding import derive, generator
-from dreamduck.recordings.behavior_policies import make_policy, parse_mix
+from dreamduck.common.seeding import generator
+from dreamduck.recordings.behavior_policies import BehaviorPolicy, parse_mix
 from dreamduck.recordings.episode import TELEMETRY, Episode, write_episode
 from dreamduck.recordings.plan import (
     ATTEMPTS,
     POLICY_CHOICE,
     POLICY_NOISE,
-    SIMULATION,
-    START,
+    EpisodeConfig,
     RecorderConfig,
-    environment_of,
     path_of,
-    settings,
-    variation_of,
 )
-from dreamduck.simulator.base import ENDS, CarState, FloatArray, Frames
-from dreamduck.simulator.environment import ENVIRONMENT
-from dreamduck.simulator.expert import Expert, ExpertConfig
-from dreamduck.simulator.maps.parser import load_map
-from dreamduck.simulator.physics.dynamics import draw_dynamics
-from dreamduck.simulator.road import Road
-
-START_TRIES = 10
-MAX_OFFSET = 0.22  # [m] from the lane's centre at a start
+from dreamduck.recordings.road_source import RoadSource
+from dreamduck.recordings.sources import Source
+from dreamduck.recordings.sources.source import Frames
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,7 +50,7 @@ def record(
     callback: Callable[[Frames], None] | None = None,
     **simulator: Any,
 ) -> Iterator[Episode]:
-    """Record episodes to files, and yield each when its file is written.
+    """Record episodes of Duckietown to files, and yield each when its file is written.
 
     Args:
         episodes: their numbers.
@@ -76,37 +65,171 @@ def record(
     for number, name in enumerate(names):
         here = [episode for episode in episodes if episode % len(names) == number]
         if here:
-            recorder = MapRecorder(config, name, min(config.cars, len(here)), **simulator)
-            try:
-                for episode, made in recorder.run(here, callback):
-                    write_episode(path_of(config, episode), made)
-                    yield made
-            finally:
-                recorder.close()
+            source = RoadSource(config, name, min(config.cars, len(here)), **simulator)
+            yield from record_from(source, config, here, callback)
+
+
+def record_from(
+    source: Source,
+    config: EpisodeConfig,
+    episodes: Sequence[int],
+    callback: Callable[[Frames], None] | None = None,
+) -> Iterator[Episode]:
+    """Record episodes of a source to files, yield each when its file is written, and close the source.
+
+    Args:
+        source: of at most as many environments as episodes.
+        config: the settings.
+        episodes: their numbers.
+        callback: called with the first environment's frame at every step.
+    Raises:
+        SimulatorError: an environment failed.
+    """
+    recorder = Recorder(source, config)
+    try:
+        for episode, made in recorder.run(episodes, callback):
+            write_episode(path_of(config, episode), made)
+            yield made
+    finally:
+        recorder.close()
 
 
 class EpisodeSlot:
-    """The episode that one car is recording."""
+    """The episode that one environment is recording.
 
-    def __init__(self, job: Job, policy: str, random: np.random.Generator, frames: int) -> None:
-        self.job, self.policy_name = job, policy
-        self.policy = make_policy(policy, random, frames)
+    Args:
+        job: which.
+        policy_name: of the policy.
+        policy: acts.
+        frames: steps at most.
+        action_size: A.
+        telemetry: whether there is any.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        policy_name: str,
+        policy: BehaviorPolicy,
+        frames: int,
+        action_size: int,
+        telemetry: bool,
+    ) -> None:
+        self.job, self.policy_name, self.policy = job, policy_name, policy
         self.length = 0
         self.obs = np.empty((frames, 64, 64, 3), np.uint8)
-        self.action = np.empty((frames, 2), np.float32)
+        self.action = np.empty((frames, action_size), np.float32)
         self.reward = np.empty(frames, np.float32)
-        self.telemetry = np.empty((frames, len(TELEMETRY)), np.float32)
+        self.telemetry = np.empty((frames, len(TELEMETRY)), np.float32) if telemetry else None
 
-    def append(self, state: CarState, car: int, frame: Frames, action: FloatArray) -> None:
+    def append(self, frame: Frames, action: Any, telemetry: Any) -> None:
         """Append one step: its frame, action and telemetry."""
         t = self.length
         self.obs[t], self.action[t] = frame, action
-        lane = (state.lane_dist[car], state.lane_angle[car], state.speed[car])
-        self.telemetry[t] = (*lane, *state.pose[car], *state.tile[car])
+        if self.telemetry is not None:
+            self.telemetry[t] = telemetry
 
 
-class MapRecorder:
-    """Records on one map.
+class Recorder:
+    """Records episodes of one source.
+
+    Args:
+        source: N environments.
+        config: the settings.
+    """
+
+    def __init__(self, source: Source, config: EpisodeConfig) -> None:
+        self.source, self.config = source, config
+        self._mix = parse_mix(config.policies, config.known_policies)
+        self._slots: list[EpisodeSlot | None] = [None] * source.num_envs
+
+    def close(self) -> None:
+        """Close the source."""
+        self.source.close()
+
+    def run(
+        self, episodes: Sequence[int], callback: Callable[[Frames], None] | None = None
+    ) -> Iterator[tuple[int, Episode]]:
+        """Record these episodes and yield each, with its number, when it is over."""
+        waiting = deque(Job(episode) for episode in episodes)
+        for env in range(self.source.num_envs):
+            self._begin(env, waiting.popleft())
+        while any(self._slots):
+            frames = self.source.frames()
+            if callback is not None:
+                callback(frames[0])
+            step = self.source.step(self._act(frames))
+            over = step.terminated | step.truncated
+            for env, slot in enumerate(self._slots):
+                if slot is None:
+                    if over[env]:  # something ran into it while it waited
+                        self.source.idle(env)
+                    continue
+                slot.reward[slot.length] = step.reward[env]
+                slot.length += 1
+                if not over[env] and slot.length < self.config.frames:
+                    continue
+                made = self._episode(slot, env, bool(step.terminated[env]))
+                if len(made) < self.config.enough and slot.job.attempt + 1 < ATTEMPTS:
+                    self._begin(env, Job(slot.job.episode, slot.job.attempt + 1, made))
+                    continue
+                yield slot.job.episode, made
+                if waiting:
+                    self._begin(env, waiting.popleft())
+                else:
+                    self._slots[env] = None
+                    self.source.idle(env)
+
+    def _act(self, frames: Frames) -> Any:
+        """The action of every policy (N, A); environments without an episode get zeros."""
+        source = self.source
+        expert, telemetry = source.expert(), source.telemetry()
+        actions = np.zeros((source.num_envs, source.action_space.size))
+        for env, slot in enumerate(self._slots):
+            if slot is not None:
+                wanted = slot.policy.act(slot.length, frames[env], expert[env])
+                # the recorded action is exactly the one that is executed
+                actions[env] = source.action_space.executed(wanted).astype(np.float32)
+                slot.append(frames[env], actions[env], None if telemetry is None else telemetry[env])
+        return actions
+
+    def _begin(self, env: int, job: Job) -> None:
+        """Begin an episode in an environment."""
+        seed, config = self.config.seed, self.config
+        # The policy is drawn before the first attempt: policies whose episodes end early count too.
+        draw = generator(seed, POLICY_CHOICE, job.episode).random()
+        shares = np.cumsum(list(self._mix.values()))
+        name = list(self._mix)[min(int(np.searchsorted(shares, draw, "right")), len(shares) - 1)]
+        random = generator(seed, POLICY_NOISE, job.episode, job.attempt)
+        policy = self.source.make_policy(name, random, config.frames)
+        self.source.reset(env, job.episode, job.attempt)
+        sizes = config.frames, self.source.action_space.size, self.source.telemetry() is not None
+        self._slots[env] = EpisodeSlot(job, name, policy, *sizes)
+
+    def _episode(self, slot: EpisodeSlot, env: int, terminated: bool) -> Episode:
+        """What was recorded, or the attempt before where that was longer."""
+        best, length = slot.job.best, slot.length
+        if best is not None and len(best) > length:
+            return best
+        done = np.zeros(length, np.bool_)
+        done[-1] = terminated
+        job, n = slot.job, length
+        meta = {
+            "seed": self.config.seed,
+            "episode": job.episode,
+            "attempt": job.attempt,
+            "policy": slot.policy_name,
+            "end": self.source.end(env) or "time",
+            "recorder": self.config.recorded,
+            "versions": {"dreamduck": dreamduck.__version__, "numpy": np.__version__},
+            **self.source.meta(job.episode, job.attempt),
+        }
+        telemetry = None if slot.telemetry is None else slot.telemetry[:n]
+        return Episode(slot.obs[:n], slot.action[:n], slot.reward[:n], done, telemetry, meta)
+
+
+class MapRecorder(Recorder):
+    """Records on one map of Duckietown.
 
     Args:
         config: the settings.
@@ -116,132 +239,4 @@ class MapRecorder:
     """
 
     def __init__(self, config: RecorderConfig, map_name: str, num_cars: int, **simulator: Any) -> None:
-        self.config, self.map_name, self.num_cars = config, map_name, num_cars
-        self.road = Road(config.road_on(map_name), num_cars, **simulator)
-        self._expert = Expert(load_map(map_name), ExpertConfig(steering_gain=config.road.steering_gain))
-        self._mix = parse_mix(config.policies)
-        self._slots: list[EpisodeSlot | None] = [None] * num_cars
-
-    def close(self) -> None:
-        """Free the simulator."""
-        self.road.close()
-
-    def run(
-        self, episodes: Sequence[int], callback: Callable[[Frames], None] | None = None
-    ) -> Iterator[tuple[int, Episode]]:
-        """Record these episodes and yield each, with its number, when it is over."""
-        waiting = deque(Job(episode) for episode in episodes)
-        for car in range(self.num_cars):
-            state = self._begin(car, waiting.popleft())
-        while any(self._slots):
-            frames = self.road.frames()
-            if callback is not None:
-                callback(frames[0])
-            actions = self._act(state, frames)
-            step = self.road.step(actions)
-            state = step.state
-            for car, slot in enumerate(self._slots):
-                if slot is None:
-                    if step.terminated[car]:  # something ran into it while it waited
-                        state = self._idle(car)
-                    continue
-                slot.reward[slot.length] = step.reward[car]
-                slot.length += 1
-                if not step.terminated[car] and slot.length < self.config.frames:
-                    continue
-                made = self._episode(slot, ENDS[state.end[car]])
-                if len(made) < self.config.enough and slot.job.attempt + 1 < ATTEMPTS:
-                    state = self._begin(car, Job(slot.job.episode, slot.job.attempt + 1, made))
-                    continue
-                yield slot.job.episode, made
-                if waiting:
-                    state = self._begin(car, waiting.popleft())
-                else:
-                    self._slots[car] = None
-                    state = self._idle(car)
-
-    def _idle(self, car: int) -> CarState:
-        """Let a car stand still until all others have finished."""
-        return self.road.reset([0], cars=np.array([car]))
-
-    def _act(self, state: CarState, frames: Frames) -> FloatArray:
-        """The action of every policy (N, 2); cars without an episode stand still."""
-        expert = self._expert(state)
-        actions = np.zeros((self.num_cars, 2))
-        for car, slot in enumerate(self._slots):
-            if slot is not None:
-                wanted = slot.policy.act(slot.length, frames[car], expert[car])
-                # the recorded action is exactly the one that is executed
-                actions[car] = np.clip(wanted, -1, 1).astype(np.float32)
-                slot.append(state, car, frames[car], actions[car])
-        return actions
-
-    def _begin(self, car: int, job: Job) -> CarState:
-        """Begin an episode in a car."""
-        seed, key = self.config.seed, (job.episode, job.attempt)
-        # The policy is drawn before the first attempt: policies whose episodes end early count too.
-        draw = generator(seed, POLICY_CHOICE, job.episode).random()
-        shares = np.cumsum(list(self._mix.values()))
-        policy = list(self._mix)[min(int(np.searchsorted(shares, draw, "right")), len(shares) - 1)]
-        self._slots[car] = EpisodeSlot(job, policy, generator(seed, POLICY_NOISE, *key), self.config.frames)
-        cars, seeds = np.array([car]), [derive(seed, SIMULATION, *key)]
-        variations = [variation_of(self.config, job.episode)]
-        state = self.road.reset(seeds, None, cars, variations)
-        random = generator(seed, START, *key)
-        if random.random() < self.config.any_start:
-            pose = state.pose[car].copy()
-            lane = (state.lane_dist[car], state.lane_tangent[car].copy())
-            for _ in range(START_TRIES):
-                try:
-                    return self.road.reset(seeds, anywhere(pose, *lane, random)[None], cars, variations)
-                except StartError:
-                    continue
-            state = self.road.reset(seeds, None, cars, variations)
-        return state
-
-    def _episode(self, slot: EpisodeSlot, end: str) -> Episode:
-        """What was recorded, or the attempt before where that was longer."""
-        best, length = slot.job.best, slot.length
-        if best is not None and len(best) > length:
-            return best
-        done = np.zeros(length, np.bool_)
-        done[-1] = end != ""
-        config, job = self.config, slot.job
-        variation = variation_of(config, job.episode)
-        meta = {
-            "map_name": self.map_name,
-            "simulator": config.road.simulator,
-            "domain_rand": variation.domain_rand,
-            "seed": config.seed,
-            "episode": job.episode,
-            "attempt": job.attempt,
-            "policy": slot.policy_name,
-            "end": end or "time",
-            "recorder": settings(config),
-            ENVIRONMENT: environment_of(config),
-            "versions": {"dreamduck": dreamduck.__version__, "numpy": np.__version__},
-        }
-        if config.variation.distortion_share:
-            meta["distortion"] = variation.distortion
-        if variation.dynamics_rand:
-            drawn = draw_dynamics(derive(config.seed, SIMULATION, job.episode, job.attempt))
-            meta["dynamics"] = drawn._asdict()
-        n = length
-        return Episode(slot.obs[:n], slot.action[:n], slot.reward[:n], done, slot.telemetry[:n], meta)
-
-
-def anywhere(
-    pose: FloatArray, lane_dist: float, lane_tangent: FloatArray, random: np.random.Generator
-) -> FloatArray:
-    """A pose beside the given one, anywhere across the lane and at any angle; x, z, heading.
-
-    Args:
-        pose: (3,) x [m], z [m], heading [rad].
-        lane_dist: [m], positive to the right of the lane's centre.
-        lane_tangent: (2,) the lane's direction in (x, z).
-    """
-    tx, tz = lane_tangent
-    right = np.array([-tz, tx])
-    place = pose[:2] + right * (random.uniform(-MAX_OFFSET, MAX_OFFSET) - lane_dist)
-    turn = random.uniform(-np.pi, np.pi) * random.random()  # any angle, the small ones more often
-    return np.array([*place, np.arctan2(-tz, tx) + turn])
+        super().__init__(RoadSource(config, map_name, num_cars, **simulator), config)

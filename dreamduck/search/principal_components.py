@@ -18,7 +18,9 @@ import numpy.typing as npt
 from dreamduck.common import seeding
 from dreamduck.common.errors import CheckpointError
 from dreamduck.controllers.policy import ControllerForm, select
-from dreamduck.recordings.behavior_policies import RandomWalk
+from dreamduck.recordings.action_policies import SmoothRandom
+from dreamduck.recordings.behavior_policies import BehaviorPolicy, RandomWalk
+from dreamduck.recordings.sources import DRIVING, ActionSpace
 
 Vector = npt.NDArray[np.float64]
 
@@ -93,7 +95,7 @@ def find_subspace(
         origin: (n,) the theta to begin with; zeros by default.
     """
     components = min(components, form.inputs)
-    seen = select(form, sample_observations(dream, seed)).astype(np.float64)
+    seen = select(form, sample_observations(dream, seed, form)).astype(np.float64)
     # Without biases nothing could make up for a mean that is taken off.
     mean = seen.mean(axis=0) if form.bias else np.zeros(form.inputs)
     _, spread, directions = np.linalg.svd(seen - mean, full_matrices=False)
@@ -102,20 +104,34 @@ def find_subspace(
     return Subspace(form, mean, directions[:components].T / spread, start)
 
 
-def sample_observations(dream: Any, seed: int) -> npt.NDArray[np.float32]:
-    """Observations (N, Z + C + H) from dreams; none after a dream's end."""
+def sample_observations(
+    dream: Any, seed: int, form: ControllerForm | None = None
+) -> npt.NDArray[np.float32]:
+    """Observations (N, Z + C + H) from dreams; none after a dream's end.
+
+    Args:
+        dream: see `find_subspace`.
+        seed: likewise.
+        form: tells the actions; throttle and steering by default.
+    """
     from dreamduck.world_model.imagination.stepper import Dreams
 
     dreams = Dreams(dream.dynamics, dream.initial, DREAMS)
     places = [(seed, SAMPLING, number) for number in range(DREAMS)]
     dreams.reset([seeding.derive(*place) for place in places])
-    walks = [RandomWalk(seeding.generator(*place), STEPS) for place in places]
+    streams = [seeding.generator(*place) for place in places]
+    actions = DRIVING
+    if form is None or form.action_kind == DRIVING.kind:
+        walks: list[BehaviorPolicy] = [RandomWalk(stream, STEPS) for stream in streams]
+    else:
+        actions = ActionSpace(form.action_kind, form.actions)
+        walks = [SmoothRandom(actions, stream) for stream in streams]
     alive = np.ones(DREAMS, dtype=np.bool_)
     found = []
     for step in range(STEPS):
         found.append(dreams.observation[alive])
-        actions = np.stack([walk.act(step, NO_FRAME, NO_EXPERT) for walk in walks])
-        alive &= ~dreams.step(np.clip(actions, -1.0, 1.0)).ended
+        wanted = np.stack([walk.act(step, NO_FRAME, NO_EXPERT) for walk in walks])
+        alive &= ~dreams.step(actions.executed(wanted)).ended
         if not alive.any():
             break
     return np.concatenate(found)

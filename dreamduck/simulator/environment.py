@@ -16,8 +16,10 @@ from dreamduck.simulator.road import RoadConfig
 log = logging.getLogger(__name__)
 
 ENVIRONMENT = "environment"  # the key, in recordings, series and cards
+OWN = "DreamDuck-v0"  # the id of Duckietown in it
 SETTINGS = ("frame_skip", "steering_gain", "distortion", "reward")
 FRAMES = ("distortion", "camera")  # all that a VAE knows of
+PICTURES = ("id", "pixels", "crop")  # what pictures of any environment are of
 ANY_WEIGHTS = "accept weights that were trained with other settings than these"
 _warned: set[str] = set()
 
@@ -26,12 +28,17 @@ def describe(config: RoadConfig) -> dict[str, Any]:
     """The description of the environment that these settings make, for JSON."""
     settings = to_dict(config)
     return {
-        "id": "DreamDuck-v0",
+        "id": OWN,
         **{name: settings[name] for name in SETTINGS},
         "step_time": config.step_time,
         "camera": list(config.simulation.frame_shape),
         "action_space": {"low": [-1.0, -1.0], "high": [1.0, 1.0]},
     }
+
+
+def is_own(name: object) -> bool:
+    """Whether an id is of one of the package's own environments; so is none at all, as in older cards."""
+    return name is None or str(name).startswith("DreamDuck-")
 
 
 def of_recording(meta: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -64,6 +64,11 @@ class RoadStep(NamedTuple):
     reward: npt.NDArray[np.float32]  # (N,)
     terminated: npt.NDArray[np.bool_]  # (N,)
 
+    @property
+    def truncated(self) -> npt.NDArray[np.bool_]:
+        """(N,), none: a road has no limit of steps."""
+        return np.zeros_like(self.terminated)
+
 
 class Road:
     """N cars on one map.

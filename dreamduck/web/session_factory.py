@@ -17,6 +17,7 @@ from dreamduck.controllers.factory import STRICT
 from dreamduck.controllers.policy import Controller
 from dreamduck.envs.rnnenv import observation_space, step_time, tell_missing_heads
 from dreamduck.pretrained import FOLDER
+from dreamduck.recordings.sources import DRIVING
 from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, check_environment
 from dreamduck.simulator.maps.assets import map_names
 from dreamduck.simulator.maps.parser import load_map
@@ -104,7 +105,8 @@ class SessionFactory:
         folder = Path(self.config.weights or FOLDER)
         try:
             model = WorldModel.load(folder)
-            observation_space(model)  # refuses a model of other actions
+            observation_space(model)  # refuses a model of 2019's Doom
+            other = model.gym_environment
             model.start_states()
             encoder, dynamics = model.vae, model.dynamics
         except WeightsError as err:
@@ -112,6 +114,12 @@ class SessionFactory:
                 raise
             log.warning("no world model, so there is only the road: %s", err)
             return None, f"There is no world model: {err}"
+        if other is not None or model.actions != DRIVING:
+            name = "other actions" if other is None else other.id
+            raise ConfigError(
+                f"weights: {folder}: of {name}, expected a model of Duckietown, as the page shows roads; "
+                "dream of others with gymnasium.make('DreamDuck-v2', weights=...)"
+            )
         tell_missing_heads(model)
         insist = self.config.any_weights
         check_environment(dynamics.card, self.config.road, str(folder), insist)

@@ -14,6 +14,9 @@ import numpy.typing as npt
 from dreamduck.common.errors import WeightsError
 from dreamduck.common.readers import PathLike, begins_with, fingerprint
 from dreamduck.pretrained import FOLDER
+from dreamduck.recordings.sources import DRIVING, ActionSpace
+from dreamduck.recordings.sources.gym_environment import GymEnvironment, of_description
+from dreamduck.simulator.environment import ENVIRONMENT
 from dreamduck.world_model.card import Card
 from dreamduck.world_model.dynamics import FIRST, MIDWAY, Dynamics, DynamicsSizes, FloatArray, InitialZ
 from dreamduck.world_model.dynamics.start_states import (
@@ -121,6 +124,42 @@ class WorldModel:
         if self._has_legacy_rnn:
             return self._legacy_rnn[1]
         return self._kind.sizes_of(files.read_card(self.folder), str(self.folder / files.CARD))
+
+    @functools.cached_property
+    def environment(self) -> dict[str, Any]:
+        """What a step of the environment means, from the dynamics' card alone; empty where it is unknown.
+
+        Raises:
+            WeightsError: there is no card, or it is damaged.
+        """
+        if self._has_legacy_rnn:
+            return {}
+        found = files.read_card(self.folder).get(ENVIRONMENT)
+        return dict(found) if isinstance(found, dict) else {}
+
+    @property
+    def actions(self) -> ActionSpace:
+        """The action space of the environment that it learned from.
+
+        Raises:
+            WeightsError: the card does not tell it, or another than the dynamics have.
+        """
+        found, size = ActionSpace.of_environment(self.environment), self.sizes.action_size
+        if found is None and size == DRIVING.size:
+            return DRIVING
+        if found is None or found.size != size:
+            told = "none" if found is None else f"one of {found.size}"
+            raise WeightsError(
+                f"{self.folder}: dynamics of actions of {size} numbers, expected {DRIVING.size} (throttle "
+                f"and steering) or an action space in the card, got {told}; they can be stepped "
+                "(dreamduck.world_model.mdn_rnn), but not driven here"
+            )
+        return found
+
+    @property
+    def gym_environment(self) -> GymEnvironment | None:
+        """The Gymnasium environment that it learned from; None where that is Duckietown."""
+        return of_description(self.environment)
 
     @property
     def temperature(self) -> float:

@@ -13,12 +13,14 @@ import numpy as np
 import pytest
 
 from dreamduck.cli import COMMANDS
+from dreamduck.common.config import from_mapping
 from dreamduck.controllers import factory
 from dreamduck.controllers.controller_file import RunFiles, read_theta, to_card
 from dreamduck.controllers.factory import WorldConfig
 from dreamduck.controllers.policy import ControllerForm
 from dreamduck.evaluation.final_evaluation import FinalEvaluation
-from dreamduck.pipeline import iterate, reproduce
+from dreamduck.pipeline import iterate, quickstart, reproduce
+from dreamduck.pipeline.quickstart import QuickstartConfig
 from dreamduck.pipeline.reproduce import ReproduceConfig, compare, stages, tell
 
 SCRIPTS = {
@@ -27,6 +29,7 @@ SCRIPTS = {
     "series.py": "encode",
     "rnn_train.py": "train-rnn",
     "train.py": "evolve",
+    "model.py": "evaluate",
 }
 
 
@@ -73,6 +76,9 @@ def test_the_commands_parse(tmp_path):
     planned = stages(tmp_path, ReproduceConfig(vae_steps=3))
     planned += iterate.round_stages(
         1, tmp_path, tmp_path / "c.json", tmp_path / "w", iterate.IterateConfig(), WorldConfig()
+    )
+    planned += quickstart.stages(
+        tmp_path, from_mapping(QuickstartConfig, {"env": "Dot-v3", "crop": ["1", "2", "3", "4"]})
     )
     for stage in planned:
         first, *arguments = stage.command

@@ -19,7 +19,7 @@ from dreamduck.common.errors import ConfigError, MapError
 from dreamduck.common.seeding import derive
 from dreamduck.recordings import plan, read_episode, recorder, scan, write_episode
 from dreamduck.recordings.plan import RecorderConfig
-from dreamduck.recordings.recorder import anywhere
+from dreamduck.recordings.road_source import anywhere
 from dreamduck.simulator.environment import describe, differences
 from dreamduck.simulator.road import Road
 from tests.recordings.helpers import episode
@@ -353,15 +353,15 @@ def test_recordings_with_and_without_distortion_make_one_series(varied):
 
 
 def test_settings_that_are_off_leave_no_trace(recorded):
-    assert not {*SHARES, "dynamics_rand"} & set(plan.settings(recorded))
+    assert not {*SHARES, "dynamics_rand"} & set(recorded.recorded)
     assert {*SHARES, "dynamics_rand"} <= set(
-        plan.settings(from_mapping(RecorderConfig, {**SHARES, "dynamics_rand": True}))
+        from_mapping(RecorderConfig, {**SHARES, "dynamics_rand": True}).recorded
     )
 
 
 def test_lists_of_generated_maps_are_named_in_short():
     def maps(**given):
-        return plan.settings(from_mapping(RecorderConfig, given))["maps"]
+        return from_mapping(RecorderConfig, given).recorded["maps"]
 
     assert maps(maps=("udem1", "generated:200")) == ["udem1", "generated:0-199"]
     assert maps(map_name="generated:200") == ["generated:200"]

@@ -30,6 +30,7 @@ from dreamduck.evaluation.model_card.sections.steering import steering
 from dreamduck.evaluation.model_card.sections.stillness import stillness
 from dreamduck.evaluation.model_card.sections.survival import survival
 from dreamduck.evaluation.model_card.sections.uncertainty import uncertainty
+from dreamduck.simulator.environment import is_own
 
 log = logging.getLogger(__name__)
 
@@ -74,6 +75,14 @@ SECTIONS: Mapping[str, Section] = {
 }
 
 
+# What needs Duckietown's simulator or its telemetry, and the parts that it makes.
+ROAD_SECTIONS = {
+    **{name: (name,) for name in ("distribution", "steering", "stillness")},
+    "drivers": ("ranking", "survival"),
+}
+NO_ROAD = "it drives in Duckietown's simulator, and the model is of another environment"
+
+
 def make_card(dreams: Dreams, data: RealData, config: ModelCardConfig) -> dict[str, Any]:
     """All sections; the same for the same seed, bit for bit.
 
@@ -88,6 +97,9 @@ def make_card(dreams: Dreams, data: RealData, config: ModelCardConfig) -> dict[s
     log.info("probes: %.0f s", time.perf_counter() - begun)
     for name, section in progress(SECTIONS.items(), desc="card", unit="section"):
         begun = time.perf_counter()
+        if name in ROAD_SECTIONS and not is_own(data.environment.get("id")):
+            card |= {part: {"left_out": NO_ROAD} for part in ROAD_SECTIONS[name]}
+            continue
         found = section(dreams, data, probes, config)
         card |= found if name == "drivers" else {name: found}
         log.info("%s: %.0f s", name, time.perf_counter() - begun)

@@ -104,6 +104,10 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     else:
         model = WorldModel.load(settings.weights or None)
         card = evaluate(settings, model, collect([model], settings), Path(settings.out))
-        print("\n".join(table("figure", {name: {"value": one} for name, one in headlines(card).items()})))
+        found = {name: {"value": one} for name, one in headlines(card).items() if one is not None}
+        print("\n".join(table("figure", found)))
+        for name, part in card.items():
+            if "left_out" in part:
+                print(f"left out: {name}, {part['left_out']}")
     print(f"written to {settings.out}")
     return 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import itertools
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,10 +14,16 @@ import numpy as np
 
 import dreamduck
 from dreamduck.common.command_line import progress
-from dreamduck.common.errors import SeriesError
+from dreamduck.common.errors import RecordError, SeriesError
 from dreamduck.common.storage import PathLike, claim
-from dreamduck.recordings import Episode, Recordings, find_recordings, reread
-from dreamduck.simulator.environment import ENVIRONMENT, one_environment
+from dreamduck.recordings import Episode, Recordings, find_recordings, read_episode, reread
+from dreamduck.simulator.environment import (
+    ENVIRONMENT,
+    PICTURES,
+    differences,
+    of_recording,
+    one_environment,
+)
 from dreamduck.world_model.latents.series import Series, path_of, read_series, write_series
 from dreamduck.world_model.vae import VAE
 from dreamduck.world_model.vae.batch_encoder import SIZE, BatchEncoder
@@ -64,7 +70,8 @@ def encode(recordings: Recordings, vae: VAE) -> Series:
     rows, size = int(recordings.lengths.sum()), vae.z_size
     offsets = np.concatenate([[0], np.cumsum(recordings.lengths)]).astype(np.int64)
     mu, logvar = np.empty((2, rows, size), np.float32)
-    action, reward = np.empty((rows, 2), np.float32), np.empty(rows, np.float32)
+    actions = read_episode(recordings.paths[0], frames=False).action.shape[1]
+    action, reward = np.empty((rows, actions), np.float32), np.empty(rows, np.float32)
     done = np.empty(rows, np.bool_)
     maps: collections.Counter[str] = collections.Counter()
     environment: tuple[str, dict[str, Any]] | None = None
@@ -74,6 +81,7 @@ def encode(recordings: Recordings, vae: VAE) -> Series:
     with progress(total=rows, desc="encoding", unit="frame") as bar:
         for i, episode in enumerate(_episodes(recordings)):
             here = slice(int(offsets[i]), int(offsets[i + 1]))
+            _check_episode(episode, actions, vae.card, str(recordings.paths[i]))
             action[here], reward[here], done[here] = episode.action, episode.reward, episode.done
             maps[str(episode.meta.get("map_name", "unknown"))] += 1
             rewards = rewards and episode.meta.get("rewards") is not False
@@ -95,6 +103,26 @@ def encode(recordings: Recordings, vae: VAE) -> Series:
     }
     seeds = np.array(recordings.seeds, dtype=np.int64)
     return Series(mu, logvar, action, reward, done, offsets, seeds, meta)
+
+
+def _check_episode(episode: Episode, actions: int, card: Mapping[str, Any], name: str) -> None:
+    """Refuse an episode of other actions than the first one's, or of another environment than the VAE's.
+
+    Raises:
+        RecordError: it is one.
+    """
+    found = episode.action.shape[1]
+    if found != actions:
+        raise RecordError(
+            f"{name}: actions of {found} numbers, those of the first episode have {actions}; keep the "
+            "recordings of each environment in a folder of its own"
+        )
+    wrong = differences(card.get(ENVIRONMENT) or {}, of_recording(episode.meta) or {}, PICTURES)
+    if wrong:
+        raise RecordError(
+            f"{name}: of another environment than the VAE ({'; '.join(wrong)}); name the folder of its own "
+            "VAE with --weights"
+        )
 
 
 def _parts(frames: Frames, first: int, size: int) -> Iterator[Frames]:

@@ -16,8 +16,10 @@ from dreamduck.common.errors import ConfigError, RecordError
 from dreamduck.common.seeding import derive, generator
 from dreamduck.evaluation.model_card.config import MIN_EPISODES, ModelCardConfig
 from dreamduck.recordings import Episode, Recordings, find_recordings, held_out, read_episode
+from dreamduck.recordings.gym_source import BATCH, GymRecorderConfig, GymSource
 from dreamduck.recordings.plan import RecorderConfig
-from dreamduck.recordings.recorder import MapRecorder
+from dreamduck.recordings.recorder import MapRecorder, Recorder
+from dreamduck.recordings.sources.gym_environment import GymEnvironment
 from dreamduck.simulator.environment import SETTINGS, differences, of_recording
 from dreamduck.simulator.maps.assets import map_names
 from dreamduck.simulator.road import RoadConfig
@@ -53,11 +55,11 @@ def collect(models: Sequence[WorldModel], config: ModelCardConfig) -> Recorded:
         RecordError: likewise.
         WeightsError: likewise.
     """
-    card = models[0].card
-    if card.sizes.action_size != 2:
+    card, gym = models[0].card, models[0].gym_environment
+    if gym is None and card.sizes.action_size != 2:
         raise ConfigError(
-            f"weights: {models[0].folder}: expected a model of [throttle, steering], got one of "
-            f"{card.sizes.action_size} actions; the card evaluates models of {ENVIRONMENT_ID}"
+            f"weights: {models[0].folder}: expected a model of [throttle, steering], or one whose card "
+            f"names its environment, got one of {card.sizes.action_size} actions; train it again"
         )
     for other in models[1:]:
         wrong = differences(card.environment, other.card.environment)
@@ -69,6 +71,8 @@ def collect(models: Sequence[WorldModel], config: ModelCardConfig) -> Recorded:
     known = sorted({name for model in models for name in maps_of(model)})
     if config.records:
         return _read(models, known, config)
+    if gym is not None:
+        return _record_gym(gym, card.environment, config)
     return _record(card.environment, maps_of(models[0]), known, config)
 
 
@@ -117,6 +121,27 @@ def _record(
     source = {"recorded": True, "maps": list(maps), "unseen_maps": list(unseen_maps)}
     described = _described((train, kept, unseen))
     return Recorded(train, kept, unseen, environment, {**source, **described})
+
+
+def _record_gym(gym: GymEnvironment, environment: dict[str, Any], config: ModelCardConfig) -> Recorded:
+    """Record episodes of a Gymnasium environment, by random policies."""
+    sizes = config.sizes
+    count = sizes.train_episodes + sizes.held_out_episodes
+    settings = GymRecorderConfig(
+        environment=gym,
+        seed=FIRST_SEED + derive(config.seed, KEY),
+        max_trials=count,
+        max_frames=sizes.episode_steps,
+    )
+    recorder = Recorder(GymSource(settings, min(BATCH, count)), settings)
+    try:
+        made = dict(progress(recorder.run(range(count)), total=count, desc="recording", unit="episode"))
+    finally:
+        recorder.close()
+    episodes = [made[episode] for episode in range(count)]
+    train, kept = episodes[: sizes.train_episodes], episodes[sizes.train_episodes :]
+    described = _described((train, kept, []))
+    return Recorded(train, kept, [], environment, {"recorded": True, "maps": [gym.id], **described})
 
 
 def _drive(settings: RecorderConfig) -> list[Episode]:

@@ -1,0 +1,80 @@
+"""One environment of Gymnasium, as a source sees it: frames, actions as vectors, frame skip."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+from gymnasium import spaces
+
+from dreamduck.recordings.sources.action_space import ActionSpace
+from dreamduck.recordings.sources.pictures import OBSERVATION, RENDER, SIDE, PictureReader
+
+GOES_ON, TERMINATED, TRUNCATED = range(3)
+END = "end_kind"  # key of what is told of the end
+
+
+class FrameEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """An environment whose observations are frames (64, 64, 3) and whose actions are vectors (A,).
+
+    An end is told in `info[END]` alone, and the environment rests until its next reset; so that no
+    vector environment begins an episode by itself.
+
+    Args:
+        env: of Gymnasium.
+        pixels: "render", "observation", or the key of a dictionary.
+        crop: see `PictureReader`.
+        frame_skip: steps of the environment in one of ours; their rewards are added.
+    Raises:
+        ConfigError: its actions are of no kind that is known.
+
+    Attributes:
+        told: the environment's own information, of the last step.
+    """
+
+    def __init__(self, env: Any, pixels: str, crop: tuple[int, int, int, int], frame_skip: int = 1) -> None:
+        super().__init__(env)
+        source = "env" if env.spec is None else env.spec.id
+        self.actions = ActionSpace.of(env.action_space, source)
+        self.observation_space = spaces.Box(0, 255, (SIDE, SIDE, 3), np.uint8)
+        self.action_space = spaces.Box(-1.0, 1.0, (self.actions.size,), np.float32)
+        space: Any = None
+        if pixels != RENDER:
+            space = env.observation_space if pixels == OBSERVATION else env.observation_space[pixels]
+        self._pixels, self._skip = pixels, frame_skip
+        self._reader = PictureReader(space, crop, source)
+        self._frame = np.zeros((SIDE, SIDE, 3), np.uint8)
+        self._end = TERMINATED
+        self.told: dict[str, Any] = {}
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
+        """Begin an episode."""
+        observation, self.told = self.env.reset(seed=seed, options=options or None)
+        self._frame, self._end = self._read(observation), GOES_ON
+        return self._frame, {END: GOES_ON}
+
+    def step(self, action: Any) -> tuple[npt.NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
+        """Take an action `frame_skip` times, or until the episode ends.
+
+        Nothing happens after that, nor where the action is nan.
+        """
+        total = 0.0
+        if self._end == GOES_ON and not np.isnan(action).any():
+            taken = self.actions.decode(np.asarray(action)[np.newaxis])[0]
+            for _ in range(self._skip):
+                observation, reward, terminated, truncated, self.told = self.env.step(taken)
+                total += float(reward)
+                if terminated or truncated:
+                    self._end = TERMINATED if terminated else TRUNCATED
+                    break
+            self._frame = self._read(observation)
+        return self._frame, total, False, False, {END: self._end}
+
+    def _read(self, observation: Any) -> npt.NDArray[np.uint8]:
+        if self._pixels == RENDER:
+            return self._reader(self.env.render())
+        return self._reader(observation if self._pixels == OBSERVATION else observation[self._pixels])

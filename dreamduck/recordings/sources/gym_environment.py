@@ -1,0 +1,268 @@
+"""Which Gymnasium environment is recorded or driven, and how its pictures become frames."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import importlib
+import importlib.metadata
+import json
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.envs.registration import EnvSpec
+
+from dreamduck.common.config import check, option
+from dreamduck.common.errors import ConfigError, DreamDuckError, SimulatorError
+from dreamduck.recordings.sources.action_space import ActionSpace
+from dreamduck.recordings.sources.frame_env import FrameEnv
+from dreamduck.recordings.sources.pictures import RENDER, SIDE, find_pixels
+from dreamduck.simulator.environment import is_own
+
+log = logging.getLogger(__name__)
+
+STEP_TIME = 0.1  # [s] of an environment that does not tell its frames a second
+PROBE_STEPS = 3  # that are compared with those of another episode of the same seed
+
+
+@dataclasses.dataclass(frozen=True)
+class GymEnvironment:
+    """An environment of Gymnasium, and the way to its pictures."""
+
+    env: str = option("", "id of Gymnasium; MODULE:ID imports the module that registers it first")
+    env_args: str = option(
+        "", "arguments of the environment as JSON, for example '{\"continuous\": false}'"
+    )
+    pixels: str = option(
+        "", "where pictures are: the key of a dictionary, or render; by default the observation"
+    )
+    crop: tuple[str, ...] = option(
+        (), "pixels cut away at the top, bottom, left and right of a picture before it is resized"
+    )
+    frame_skip: int = option(1, "steps of the environment in one step", low=1, high=1000)
+
+    def __post_init__(self) -> None:
+        check(self)
+        _ = self.margins, self.arguments
+
+    @property
+    def margins(self) -> tuple[int, int, int, int]:
+        """What is cut away: top, bottom, left, right [pixels].
+
+        Raises:
+            ConfigError: not four integers of at least 0.
+        """
+        found = tuple(int(one) if str(one).isdigit() else -1 for one in self.crop or ("0",) * 4)
+        if len(found) != 4 or min(found) < 0:
+            raise ConfigError(
+                f"crop: expected four integers TOP,BOTTOM,LEFT,RIGHT, got {','.join(self.crop)}"
+            )
+        return found
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Of the environment.
+
+        Raises:
+            ConfigError: no JSON object.
+        """
+        try:
+            found = json.loads(self.env_args or "{}")
+        except ValueError as err:
+            raise ConfigError(
+                f"env-args: expected a JSON object, got {self.env_args!r:.200} ({err})"
+            ) from err
+        if not isinstance(found, dict):
+            raise ConfigError(f"env-args: expected a JSON object, got {self.env_args!r:.200}")
+        return found
+
+    @property
+    def id(self) -> str:
+        """Without the module."""
+        return self.env.rpartition(":")[2]
+
+    @property
+    def spec(self) -> EnvSpec:
+        """The registration, with the arguments.
+
+        Raises:
+            ConfigError: there is none, or the module cannot be imported.
+        """
+        module = self.env.rpartition(":")[0]
+        if module:
+            import_registering(module)
+        try:
+            found = copy.deepcopy(gymnasium.spec(self.id))
+        except gymnasium.error.Error as err:
+            raise ConfigError(
+                f"env: {first_line(err)}; expected a registered id of Gymnasium, or MODULE:ID with the "
+                "module that registers it"
+            ) from err
+        found.kwargs = {**found.kwargs, **self.arguments}
+        if self.pixels == RENDER:
+            found.kwargs["render_mode"] = "rgb_array"
+        found.disable_env_checker = True
+        return found
+
+    def wrap(self, env: Any) -> FrameEnv:
+        """An environment, as a source sees it; `pixels` is settled, see `inspect`."""
+        return FrameEnv(env, self.pixels, self.margins, self.frame_skip)
+
+    def make(self) -> FrameEnv:
+        """One environment, as a source sees it.
+
+        Raises:
+            ConfigError: it cannot be made.
+        """
+        return self.wrap(make_env(self.spec))
+
+
+def import_registering(module: str) -> None:
+    """Import a module that registers environments.
+
+    Raises:
+        ConfigError: it cannot be imported.
+    """
+    try:
+        importlib.import_module(module)
+    except Exception as err:  # anything, from a foreign module
+        raise ConfigError(
+            f"env: cannot import {module!r} ({type(err).__name__}: {first_line(err)}); install it, or put "
+            "its folder on PYTHONPATH"
+        ) from err
+
+
+def make_env(spec: EnvSpec) -> Any:
+    """An environment by its registration.
+
+    Raises:
+        ConfigError: its package is missing, or it refuses its arguments.
+    """
+    try:
+        return gymnasium.make(spec)
+    except Exception as err:  # anything, from a foreign module
+        raise ConfigError(
+            f"{spec.id}: cannot be made ({type(err).__name__}: {first_line(err)}); install what it needs, "
+            "or give other --env-args"
+        ) from err
+
+
+def inspect(environment: GymEnvironment) -> tuple[GymEnvironment, dict[str, Any]]:
+    """Make an environment once, settle where its pictures are, and describe it.
+
+    Warns where two episodes of one seed are not alike.
+
+    Returns:
+        The environment with its `pixels` settled; its description, for recordings and cards.
+    Raises:
+        ConfigError: it cannot be made, has no pictures, or its actions are of no kind that is known.
+        SimulatorError: it failed.
+    """
+    env = make_env(environment.spec)
+    try:
+        pixels = find_pixels(env.observation_space, environment.pixels, environment.id)
+        settled = dataclasses.replace(environment, pixels=pixels)
+        if pixels == RENDER and getattr(env, "render_mode", None) != "rgb_array":
+            raise ConfigError(f"{environment.id}: pixels: expected an environment that renders rgb_array")
+        frame_env = settled.wrap(env)
+        try:
+            first, second = (_few_frames(frame_env) for _ in range(2))
+        except DreamDuckError:
+            raise
+        except Exception as err:  # anything, from a foreign environment
+            raise failed(environment.id, err) from err
+        if not np.array_equal(first, second):
+            log.warning(
+                "%s: two episodes of one seed differ; none can be recorded alike again", environment.id
+            )
+        return settled, describe(settled, env)
+    finally:
+        env.close()
+
+
+def describe(environment: GymEnvironment, env: Any) -> dict[str, Any]:
+    """The description of an environment, for JSON.
+
+    Args:
+        environment: its settings, `pixels` settled.
+        env: one that is made.
+    """
+    module = environment.env.rpartition(":")[0]
+    fps = env.metadata.get("render_fps")
+    step = 1 / fps if isinstance(fps, int | float) and fps > 0 else STEP_TIME
+    return {
+        "id": environment.id,
+        **({"module": module} if module else {}),
+        **_version(env),
+        "arguments": environment.arguments,
+        "pixels": environment.pixels,
+        "crop": list(environment.margins),
+        "frame_skip": environment.frame_skip,
+        "step_time": round(environment.frame_skip * step, 6),
+        "camera": [SIDE, SIDE, 3],
+        "action_space": ActionSpace.of(env.action_space, environment.id).described,
+    }
+
+
+def of_description(found: Mapping[str, Any]) -> GymEnvironment | None:
+    """The environment of a description; None where it is Duckietown's, or unknown.
+
+    Raises:
+        ConfigError: the description is damaged.
+    """
+    name = found.get("id")
+    if is_own(name):
+        return None
+    module = found.get("module")
+    try:
+        return GymEnvironment(
+            env=f"{module}:{name}" if module else str(name),
+            env_args=json.dumps(found.get("arguments") or {}, sort_keys=True),
+            pixels=found.get("pixels", ""),
+            crop=tuple(map(str, found.get("crop") or ())),
+            frame_skip=found.get("frame_skip", 1),
+        )
+    except (TypeError, ValueError) as err:
+        raise ConfigError(f"card: environment: not understood ({err}); train the model again") from err
+
+
+def failed(name: str, err: BaseException) -> SimulatorError:
+    """The error for an environment that raised one."""
+    return SimulatorError(
+        f"{name}: the environment failed ({type(err).__name__}: {first_line(err)}); what is recorded "
+        "stays, start again when it is mended"
+    )
+
+
+def first_line(err: BaseException) -> str:
+    """The first line of an error's message."""
+    return (str(err).splitlines() or [type(err).__name__])[0].rstrip(". ")
+
+
+def search_here() -> None:
+    """Let modules that a command line names lie in the working folder."""
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
+
+
+def _version(env: Any) -> dict[str, str]:
+    """The version of the package that an environment is from, where it is known."""
+    package = type(env.unwrapped).__module__.partition(".")[0]
+    try:
+        return {"version": f"{package} {importlib.metadata.version(package)}"}
+    except importlib.metadata.PackageNotFoundError:
+        return {}
+
+
+def _few_frames(env: FrameEnv) -> Any:
+    random = np.random.default_rng(0)
+    frames = [env.reset(seed=0)[0]]
+    for _ in range(PROBE_STEPS):
+        frames.append(env.step(env.actions.sample(random))[0])
+    return np.stack(frames)

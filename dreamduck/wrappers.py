@@ -1,0 +1,75 @@
+"""Wrappers of Gymnasium's environments: one that shows them through a world model."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import gymnasium
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.common.errors import ConfigError, ResetNeeded
+from dreamduck.envs.rnnenv import clipped, observation_space
+from dreamduck.recordings.sources import ActionSpace
+from dreamduck.recordings.sources.frame_env import END, GOES_ON, TERMINATED, TRUNCATED, FrameEnv
+from dreamduck.world_model import WorldModel
+from dreamduck.world_model.imagination.perception import Perception
+
+
+class WorldModelObservation(gymnasium.Wrapper[Any, Any, Any, Any]):
+    """An environment that is made already, observed as [z, c, h] of its world model.
+
+    A step repeats the action as the model learned it (frame skip), and adds the rewards.
+
+    Args:
+        env: of the id that the model learned from, not wrapped in another frame skip.
+        weights: folder of the model, or a model that is loaded already.
+    Raises:
+        ConfigError: the model learned from another environment, or from other actions.
+        WeightsError: the weights are missing or damaged.
+    """
+
+    def __init__(self, env: Any, weights: str | os.PathLike[str] | WorldModel) -> None:
+        super().__init__(env)
+        self.model = weights if isinstance(weights, WorldModel) else WorldModel.load(weights)
+        learned, name = self.model.gym_environment, "" if env.spec is None else env.spec.id
+        if learned is None or learned.id != name:
+            expected = "Duckietown (DreamDuck-v1)" if learned is None else learned.id
+            raise ConfigError(
+                f"{self.model.folder}: the weights are of {expected}, expected some of {name or 'env'}; "
+                "give the folder of a model that was trained on this environment"
+            )
+        self.actions = self.model.actions
+        if ActionSpace.of(env.action_space, name) != self.actions:
+            raise ConfigError(
+                f"{name}: actions: expected {self.actions.space}, as the weights learned, got "
+                f"{env.action_space}; make the environment with the arguments {learned.arguments}"
+            )
+        self.observation_space = observation_space(self.model)
+        self._frames = FrameEnv(env, learned.pixels, learned.margins, learned.frame_skip)
+        self._perception = Perception(self.model.vae, self.model.dynamics)
+        self._end = TERMINATED
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
+        """Begin an episode."""
+        frame, told = self._frames.reset(seed=seed, options=options)
+        self._end = told[END]
+        return clipped(self._perception.reset(frame[np.newaxis]))[0], self._frames.told
+
+    def step(self, action: Any) -> tuple[npt.NDArray[np.float32], float, bool, bool, dict[str, Any]]:
+        """Take an action of the environment, as often as the model learned it.
+
+        Raises:
+            ActionError: the action is none of the environment's.
+            ResetNeeded: the episode has ended, or none has begun.
+        """
+        if self._end != GOES_ON:
+            raise ResetNeeded("expected a reset before step (the episode has ended); call reset")
+        vectors = self.actions.encode(np.asarray(action)[np.newaxis], 1)
+        frame, reward, _, _, told = self._frames.step(vectors[0])
+        self._end = told[END]
+        seen = clipped(self._perception.step(frame[np.newaxis], vectors))[0]
+        return seen, reward, self._end == TERMINATED, self._end == TRUNCATED, self._frames.told

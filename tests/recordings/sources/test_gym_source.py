@@ -1,0 +1,154 @@
+"""Episodes of Gymnasium environments."""
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dreamduck.common.config import from_mapping
+from dreamduck.common.errors import ConfigError, DreamDuckError, SimulatorError
+from dreamduck.recordings import coverage, read_episode, scan
+from dreamduck.recordings.gym_source import GymRecorderConfig, GymSource
+from dreamduck.recordings.recorder import record_from
+from dreamduck.recordings.sources import ActionSpace
+from dreamduck.recordings.sources.gym_environment import GymEnvironment, inspect, of_description
+from dreamduck.recordings.sources.gym_vector import GymVector
+from tests.recordings.sources.worlds import MODULE
+
+DISCRETE, BOX = f"{MODULE}:Dot-v3", f"{MODULE}:DotBox-v0"
+
+
+def config(folder: Path, **settings: Any) -> GymRecorderConfig:
+    return from_mapping(GymRecorderConfig, {"env": DISCRETE, "records": str(folder), **settings})
+
+
+def record(settings: GymRecorderConfig, envs: int = 2, episodes: int = 5) -> dict[str, bytes]:
+    """The files of some episodes."""
+    for _ in record_from(GymSource(settings, envs), settings, range(episodes)):
+        pass
+    return {path.name: path.read_bytes() for path in sorted(Path(settings.records).glob("*.npz"))}
+
+
+@pytest.mark.parametrize("env", [DISCRETE, BOX])
+def test_episodes_do_not_depend_on_the_batch(tmp_path, env):
+    first = record(config(tmp_path / "a", env=env, frame_skip=2), envs=1)
+    assert record(config(tmp_path / "b", env=env, frame_skip=2), envs=3) == first
+    for path in scan(tmp_path / "a").paths:
+        episode = read_episode(path)
+        assert episode.telemetry is None
+        assert len(np.unique(episode.obs.reshape(len(episode), -1), axis=0)) > 1
+        assert episode.meta["end"] == ("terminated" if episode.done[-1] else "truncated")
+        environment = episode.meta["environment"]
+        assert environment["id"] == env.split(":")[1]
+        assert environment["step_time"] == 0.1  # two steps at 20 frames a second
+        actions = ActionSpace.of_environment(environment)
+        assert actions is not None
+        assert episode.action.shape[1] == actions.size
+        np.testing.assert_allclose(actions.executed(episode.action), episode.action)
+    ends = {read_episode(path).meta["end"] for path in scan(tmp_path / "a").paths}
+    assert "terminated" in ends
+
+
+def test_what_is_recorded_is_what_the_environment_gives(tmp_path):
+    settings = config(tmp_path, policies=(f"{MODULE}:own_policy",))
+    record(settings, envs=1, episodes=1)
+    episode = read_episode(tmp_path / "0.npz")
+    np.testing.assert_array_equal(episode.action, np.tile([1.0, 0.0, 0.0], (len(episode), 1)))
+    env = settings.inspected[0].make()
+    seed = int(episode.meta["seed"])
+    assert seed == 0
+    assert episode.done[-1]
+    assert episode.reward[0] > episode.reward[-1]  # the dot leaves the middle
+    env.close()
+
+
+def test_a_second_start_with_other_settings_is_refused(tmp_path):
+    from dreamduck.recordings import plan
+
+    record(config(tmp_path), episodes=2)
+    assert plan.missing(config(tmp_path), range(3)) == [2]
+    for other in ({"frame_skip": 2}, {"crop": ("1", "0", "0", "0")}, {"policies": ("random",)}):
+        with pytest.raises(ConfigError, match="recorded with other settings"):
+            plan.missing(config(tmp_path, **other), range(3))
+
+
+def test_coverage_knows_no_roads(tmp_path):
+    record(config(tmp_path))
+    measured = coverage.measure(scan(tmp_path))
+    assert measured.episodes == 5
+    assert len(measured.warnings) == 1
+
+
+@pytest.mark.parametrize("form", ["picture", "gray", "float", "first", "dictionary"])
+def test_every_form_of_picture_is_read(form):
+    environment, description = inspect(GymEnvironment(DISCRETE, f'{{"form": "{form}"}}'))
+    vector = GymVector(environment, 1)
+    vector.reset([4])
+    assert vector.frames().shape == (1, 64, 64, 3)
+    assert len(np.unique(vector.frames())) > 1
+    assert of_description(description) == dataclasses.replace(
+        environment, crop=("0",) * 4, env_args=f'{{"form": "{form}"}}'
+    )
+    vector.close()
+
+
+def test_render_gives_pictures_where_there_are_none():
+    environment, description = inspect(GymEnvironment(DISCRETE, '{"form": "numbers"}', pixels="render"))
+    vector = GymVector(environment, 2)
+    vector.reset([1, 2])
+    assert description["pixels"] == "render"
+    assert (vector.frames()[0] != vector.frames()[1]).any()
+    vector.close()
+
+
+def test_processes_give_the_same():
+    environment, _ = inspect(GymEnvironment(BOX))
+    one, many = GymVector(environment, 2), GymVector(environment, 2, processes=2)
+    actions = np.random.default_rng(0).uniform(-1, 1, (80, 2, 2))
+    for vector in (one, many):
+        vector.reset([5, 6])
+    over = np.zeros(2, bool)
+    for action in actions:
+        first, second = one.step(action), many.step(action)
+        np.testing.assert_array_equal(one.frames(), many.frames())
+        for part, other in zip(first[:3], second[:3], strict=True):
+            np.testing.assert_array_equal(part, other)
+        assert not (over & (first.terminated | first.truncated)).any()  # told once
+        over |= first.terminated | first.truncated
+    assert over.all()
+    assert first.reward.tolist() == [0, 0]
+    one.close()
+    many.close()
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "text"),
+    [
+        ({"env": "NoSuch-v0"}, ConfigError, "NoSuch.*expected a registered id"),
+        ({"env": "no_such_module:X-v0"}, ConfigError, "cannot import 'no_such_module'.*PYTHONPATH"),
+        ({"env_args": '{"form": "numbers"}'}, ConfigError, "--pixels render"),
+        ({"env_args": '{"form": "composite"}'}, ConfigError, r"actions: expected Discrete.*got Tuple"),
+        ({"env_args": '{"colour": 1}'}, ConfigError, "cannot be made .*colour"),
+        ({"env_args": "[1]"}, ConfigError, "expected a JSON object"),
+        ({"crop": ("1", "2")}, ConfigError, "expected four integers"),
+        ({"crop": ("40", "40", "0", "0")}, ConfigError, "crop: expected less than the picture"),
+        ({"policies": ("expert",)}, ConfigError, "policies: expected random, smooth, repeat"),
+        ({"policies": ("no_such_module:x",)}, ConfigError, "expected a function of"),
+        ({"policies": (f"{MODULE}:wrong_policy",)}, ConfigError, "action: expected 5 to 7"),
+        ({"env_args": '{"breaks": 9}'}, SimulatorError, "failed .RuntimeError: the dot fell off.*stays"),
+    ],
+)
+def test_bad_input_is_told(tmp_path, settings, error, text):
+    with pytest.raises(error, match=text) as found:
+        record(config(tmp_path, **settings))
+    assert isinstance(found.value, DreamDuckError)
+    assert "\n" not in str(found.value)
+
+
+def test_chance_is_told(tmp_path, caplog):
+    with caplog.at_level(logging.WARNING):
+        inspect(GymEnvironment(DISCRETE, '{"chance": true}'))
+    assert "two episodes of one seed differ" in caplog.text

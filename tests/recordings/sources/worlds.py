@@ -1,0 +1,101 @@
+"""Tiny environments of our own: a dot that is to be kept in the middle."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+
+HEIGHT, WIDTH = 48, 80
+MODULE = "tests.recordings.sources.worlds"
+
+
+class Dot(gymnasium.Env[Any, Any]):
+    """A dot, pushed to the left or the right; at the border the episode ends.
+
+    Args:
+        discrete: left, nothing, right; else a push and a brake.
+        form: of the observation: "picture", "gray", "float", "first", "dictionary", "numbers".
+        breaks: after so many steps; 0: never.
+        chance: whether seeds count nothing.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 20}  # type: ignore[misc]
+
+    def __init__(
+        self,
+        discrete: bool = True,
+        form: str = "picture",
+        breaks: int = 0,
+        chance: bool = False,
+        render_mode: str | None = None,
+    ) -> None:
+        self.form, self.breaks, self.chance, self.render_mode = form, breaks, chance, render_mode
+        low, high = np.array([-2, 0], np.float32), np.array([2, 1], np.float32)
+        self.action_space: Any = spaces.Discrete(3, start=5) if discrete else spaces.Box(low, high)
+        picture = spaces.Box(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+        spaces_of: dict[str, Any] = {
+            "picture": picture,
+            "gray": spaces.Box(0, 255, (HEIGHT, WIDTH), np.uint8),
+            "float": spaces.Box(0.0, 1.0, (HEIGHT, WIDTH, 1), np.float32),
+            "first": spaces.Box(0, 255, (3, HEIGHT, WIDTH), np.uint8),
+            "dictionary": spaces.Dict({"screen": picture, "speed": spaces.Box(-9.0, 9.0, (1,))}),
+            "numbers": spaces.Box(-9.0, 9.0, (1,)),
+            "composite": picture,
+        }
+        self.observation_space = spaces_of[form]
+        if form == "composite":
+            self.action_space = spaces.Tuple((spaces.Discrete(2), spaces.Discrete(3)))
+        self.x = self.speed = 0.0
+        self.steps = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        super().reset(seed=None if self.chance else seed)
+        self.x, self.speed, self.steps = float(self.np_random.uniform(30, 50)), 0.0, 0
+        return self._observation(), {}
+
+    def step(self, action: Any) -> Any:
+        assert self.action_space.contains(action), action
+        push = int(action) - 6 if isinstance(self.action_space, spaces.Discrete) else float(action[0])
+        self.steps += 1
+        if self.steps == self.breaks:
+            raise RuntimeError("the dot fell off")
+        self.speed = 0.8 * self.speed + 0.5 * push + float(self.np_random.normal(0, 0.4))
+        self.x += self.speed
+        reward = 1 - abs(self.x - 40) / 40
+        return self._observation(), reward, not 8 < self.x < 72, False, {"x": self.x}
+
+    def render(self) -> Any:
+        picture = np.full((HEIGHT, WIDTH, 3), (20, 40, 60), np.uint8)
+        picture[16:32, max(0, int(self.x) - 5) : int(self.x) + 5] = (250, 200, 0)
+        return picture
+
+    def _observation(self) -> Any:
+        picture = self.render()
+        return {
+            "picture": picture,
+            "composite": picture,
+            "gray": picture[..., 0],
+            "float": (picture[..., :1] / 255).astype(np.float32),
+            "first": np.moveaxis(picture, 2, 0),
+            "dictionary": {"screen": picture, "speed": np.array([self.speed], np.float32)},
+            "numbers": np.array([self.speed], np.float32),
+        }[self.form]
+
+
+def own_policy(action_space: Any, seed: int) -> Any:
+    """A policy of one's own."""
+    return lambda frame: action_space.start
+
+
+def wrong_policy(action_space: Any, seed: int) -> Any:
+    """One that gives no action."""
+    return lambda frame: 99
+
+
+gymnasium.register("Dot-v3", entry_point=f"{MODULE}:Dot", max_episode_steps=60)
+gymnasium.register(
+    "DotBox-v0", entry_point=f"{MODULE}:Dot", max_episode_steps=60, kwargs={"discrete": False}
+)
