@@ -15,10 +15,9 @@ export class Dream {
     return new Dream(ort, about, first, second);
   }
 
-  /** The beginning of a dream at latents z. */
-  begin(z) {
-    const hidden = this.about.hidden_size;
-    return { z, h: new Float32Array(hidden), c: new Float32Array(hidden), reward: 0, end: 0, entropy: 0 };
+  /** The beginning of a dream at latents z, and the state before them; by default, none. */
+  begin(z, h = new Float32Array(this.about.hidden_size), c = new Float32Array(this.about.hidden_size)) {
+    return { z, h, c, reward: 0, end: 0, entropy: 0 };
   }
 
   /** What the MDN-RNN predicts for the next moment. */
