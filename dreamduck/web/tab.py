@@ -135,11 +135,13 @@ class Tab:
         await self._replace(begin, message.run)
 
     async def _open_link(self, message: protocol.OpenLink) -> None:
+        progress = self._tell_progress()
+
         def cancelled() -> bool:
             return self.gone or self.newest is not message
 
         def begin() -> Session:
-            session = replay(self._factory.make, from_link(message.link), cancelled, self._tell_progress())
+            session = replay(self._factory.make, from_link(message.link), cancelled, progress)
             if message.policy in session.scene.policy_names:
                 session.choose_policy(message.policy)
             if message.resume:

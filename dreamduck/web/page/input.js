@@ -19,7 +19,8 @@ export class Controls {
     this.value = { throttle: 0, steering: 0 };
     this.stick = null; // of the pad, while it is held
     this.down = new Set(); // buttons of the gamepad
-    this.acting = false; // whether anything is pressed, held or moved
+    this.begun = false; // whether a key, the pad or a stick has begun to drive since this was last made false
+    this.moved = false; // whether a gamepad's stick or trigger is
     addEventListener("keydown", (event) => this.key(event, true));
     addEventListener("keyup", (event) => this.key(event, false));
     addEventListener("blur", () => this.release());
@@ -30,6 +31,7 @@ export class Controls {
   key(event, down) {
     const meaning = KEYS[event.code];
     if (!meaning || event.ctrlKey || event.metaKey || event.altKey || (down && typing(event))) return;
+    if (down && !this.pressed.has(meaning) && meaning !== "boost") this.begun = true;
     if (down) this.pressed.add(meaning);
     else this.pressed.delete(meaning);
     if (event.code.startsWith("Arrow")) event.preventDefault(); // the page must not scroll
@@ -66,6 +68,7 @@ export class Controls {
       knob.style.transform = "";
     };
     pad.addEventListener("pointerdown", (event) => {
+      this.begun = true;
       pad.setPointerCapture(event.pointerId);
       move(event);
     });
@@ -76,10 +79,12 @@ export class Controls {
   /** The action now; to be called once a frame, `seconds` after the last time. */
   update(seconds) {
     this.pressButtons();
-    const direct = this.stick ?? gamepad();
-    const p = this.pressed;
-    this.acting = Boolean(direct) || p.size > p.has("boost");
+    const moved = gamepad();
+    if (moved && !this.moved) this.begun = true;
+    this.moved = Boolean(moved);
+    const direct = this.stick ?? moved;
     if (direct) return (this.value = direct);
+    const p = this.pressed;
     const steer = p.has("left") - p.has("right");
     const boost = p.has("boost") ? 2 : 1;
     const target = {

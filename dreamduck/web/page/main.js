@@ -9,7 +9,7 @@ import {
 import {
   beginAddress, clearAddress, link, linkedStep, recordFrame, records, restoreLinked, saved, shared, watchAddress,
 } from "./sharing.js";
-import { keep, keptDrive, keptSettings, nextEntry } from "./storage.js";
+import { enterEntry, keep, keptDrive, keptSettings, nextEntry } from "./storage.js";
 import { Chart, ENDS, enlarge, showFacts, showImages, showWorld, temperatureWord } from "./view.js";
 
 const TAKE_OVER = matchMedia("(pointer: coarse)").matches ? "Touch the pad and take over" : "Press an arrow key and take over";
@@ -252,11 +252,11 @@ function setPace(rate) {
 
 let last = performance.now();
 function watchControls(now) {
-  const before = controls.acting;
   const { throttle, steering } = controls.update(Math.min((now - last) / 1000, 0.1));
   last = now;
   if (!state.changing && connected()) {
-    if (controls.acting && !before) takeOver();
+    if (controls.begun) takeOver();
+    controls.begun = false;
     const action = { throttle: round(throttle), steering: round(steering) };
     const text = JSON.stringify(action);
     if (text !== (sent || '{"throttle":0,"steering":0}')) {
@@ -347,11 +347,14 @@ function keepAll() {
 addEventListener("pagehide", keepAll);
 document.addEventListener("visibilitychange", () => document.hidden && keepAll());
 addEventListener("popstate", () => {
+  keepAll(); // of the entry that was left
+  enterEntry();
   const drive = keptDrive();
   if (!drive || !state.begun) return;
   restore(drive);
   resume();
 });
+enterEntry();
 letKeysDrive();
 showWorld(keptSettings().world ?? "dream");
 start({ lost, answer, moment });

@@ -1,31 +1,37 @@
-// What stays after a reload: the drive in the history entry of this tab, the settings also in localStorage.
+// What stays after a reload: each history entry's drive in sessionStorage, the settings in localStorage.
 
 const KEY = "dreamduck";
+let entry = null; // the number of this history entry
 
-/** The drive of this history entry; null where there is none, or where it is of another page. */
-export function keptDrive() {
-  return allowed(() => history.state?.dreamduck) ?? null;
-}
-
-/** The settings of the last visit; {} where there are none. */
-export function keptSettings() {
-  return allowed(() => JSON.parse(localStorage.getItem(KEY))) ?? {};
-}
-
-/** Keep the drive in this history entry, and the settings for the next visit. */
-export function keep(drive, settings) {
-  allowed(() => history.replaceState({ dreamduck: drive }, ""));
-  allowed(() => localStorage.setItem(KEY, JSON.stringify(settings)));
+/** Take this history entry's number; a new one gets one. */
+export function enterEntry() {
+  entry = allowed(() => history.state?.[KEY]);
+  if (entry) return;
+  entry = Date.now();
+  allowed(() => history.replaceState({ [KEY]: entry }, ""));
 }
 
 /** The next drive gets a history entry of its own, so that the browser's "back" leads to this one. */
 export function nextEntry() {
-  allowed(() => history.pushState(null, "", location.href.split("#")[0]));
+  entry = Date.now();
+  allowed(() => history.pushState({ [KEY]: entry }, "", location.href.split("#")[0]));
 }
 
-/** Replace the address; what is kept in this entry stays. */
+/** Replace the address of this entry. */
 export function setAddress(address) {
   allowed(() => history.replaceState(history.state, "", address));
+}
+
+/** The drive of this history entry; null where there is none. */
+export const keptDrive = () => allowed(() => JSON.parse(sessionStorage.getItem(`${KEY}.${entry}`))) ?? null;
+
+/** The settings of the last visit; {} where there are none. */
+export const keptSettings = () => allowed(() => JSON.parse(localStorage.getItem(KEY))) ?? {};
+
+/** Keep the drive for this history entry, and the settings for the next visit. */
+export function keep(drive, settings) {
+  allowed(() => sessionStorage.setItem(`${KEY}.${entry}`, JSON.stringify(drive)));
+  allowed(() => localStorage.setItem(KEY, JSON.stringify(settings)));
 }
 
 /** Inside other sites' frames storage may be forbidden: the page then works without. */

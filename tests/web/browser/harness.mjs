@@ -72,8 +72,9 @@ export function difference(a, b) {
 export const colours = (data) => new Set(data.filter((_, k) => k % 4 === 1)).size;
 
 export async function world(page, name) {
-  await page.click(`[data-world=${name}]`);
-  await page.waitForSelector(`#worlds [data-world=${name}][aria-pressed=true]`);
+  if (await page.isVisible(`[data-world=${name}]`)) await page.click(`[data-world=${name}]`);
+  else await page.click("#begin"); // the dream as one file has no other world
+  await page.waitForSelector(`#worlds [data-world=${name}][aria-pressed=true]`, { state: "attached" });
   await page.waitForSelector(`#images[data-shown=${name}]`);
   await page.waitForFunction(() => document.querySelector("#moment").textContent === "0 / 0");
 }
