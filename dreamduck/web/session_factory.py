@@ -27,6 +27,7 @@ from dreamduck.web.latent_names import latent_names
 from dreamduck.web.protocol import MAX_PACE
 from dreamduck.web.recording import Recorder
 from dreamduck.web.scenes import Scene
+from dreamduck.web.session import Session
 from dreamduck.web.share_link import MAX_TEMPERATURE, WORLDS, Start
 from dreamduck.web.split_scene import SplitScene
 from dreamduck.web.warm_start import warm_starts
@@ -179,6 +180,19 @@ class SessionFactory:
         if start.world == "split" and self.model is not None:
             return SplitScene(start, road, self.model, self.controller, any_weights, self.probe)
         return RoadScene(start, road, self.model, self.controller, any_weights)
+
+    def compile(self) -> None:
+        """Take steps in every world, so that its code is compiled, and kept for processes to come.
+
+        Raises:
+            DreamDuckError: a world cannot be driven in.
+        """
+        for world in WORLDS:
+            if world == "road" or self.model is not None:
+                session = Session(self.make(Start(world, self.config.road.simulation.map_name, warm=True)))
+                session.advance()
+                session.show()
+                session.close()
 
     @functools.cached_property
     def initial(self) -> InitialZ:
