@@ -29,7 +29,7 @@ const FACTS = {
   end_probability: ["Probability of termination", (v) => number(1, " %")(v && v * 100), (v) => v > 0.5],
   entropy: ["Entropy of the mixture", number(2, " nats")],
   lane_dist: ["From the lane's centre", (v) => number(1, " cm")(v && v * 100)],
-  dream_lane_dist: ["The dream, by the probe", (v) => number(1, " cm")(v && v * 100)],
+  dream_lane_dist: ["Dream, by the probe", (v) => number(1, " cm")(v && v * 100)],
   lane_angle: ["Angle to the lane", (v) => number(0, "°")(v && v * 180 / Math.PI)],
   in_lane: ["In its lane", (v) => (v ? "yes" : "no"), (v) => !v],
   speed: ["Speed", number(2, " m/s")],

@@ -1,5 +1,6 @@
 // What people do with the page. Run by tests/web/test_browser.py: node scenarios.mjs NAME ADDRESS
 
+import { readFile } from "node:fs/promises";
 import {
   PATIENCE, ask, assert, at, colours, difference, fact, launch, open, paused, pixels, reach, running, slide, world,
 } from "./harness.mjs";
@@ -670,6 +671,26 @@ const scenarios = {
     assert.deepEqual(nameless, []);
     assert.equal(await page.locator("output").count(), 0, "an output is read out at every change");
     assert.match(await page.textContent("#announcement"), /^Dream, seed \d+: begun$/);
+    return page;
+  },
+
+  async everybody_can_use_it(browser, url) {
+    const axe = await readFile(new URL(import.meta.resolve("axe-core/axe.min.js")), "utf8");
+    for (const viewport of [{ width: 1440, height: 900 }, { width: 390, height: 844 }]) {
+      const page = await open(browser, url, { viewport, bypassCSP: true });
+      await page.evaluate(axe);
+      for (const name of ["dream", "split", "seen", "road"]) {
+        await world(page, name);
+        if (name === "dream") await page.click("#latents_card summary");
+        const found = await page.evaluate(async () => (await window.axe.run()).violations.map(({ id, nodes }) => [id, nodes[0].html]));
+        assert.deepEqual(found, [], name);
+      }
+      await page.close();
+    }
+    // Where colours are forced, pressed buttons still differ from others.
+    const page = await open(browser, url, { forcedColors: "active" });
+    const back = (selector) => page.$eval(selector, (button) => getComputedStyle(button).backgroundColor);
+    assert.notEqual(await back("#worlds [aria-pressed=true]"), await back("#worlds [aria-pressed=false]"));
     return page;
   },
 
