@@ -733,6 +733,28 @@ const scenarios = {
     await page.click("[data-policy=controller]");
     await page.click("#step");
     await page.waitForFunction(() => document.querySelector("#moment").textContent === "1 / 1");
+    // The same episode after a reload, and from its link.
+    await page.click("#latents_card summary");
+    await page.click("#random_latents");
+    await page.waitForFunction(() => document.querySelectorAll("#latents .changed").length === 64);
+    await page.keyboard.press("Period");
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "2 / 2");
+    const drawn = await pixels(page, DREAM);
+    await page.click("#share");
+    await page.waitForFunction(() => location.hash !== "");
+    const other = await open(browser, page.url());
+    await page.reload();
+    for (const tab of [page, other]) {
+      await tab.waitForFunction(() => document.querySelector("#moment").textContent === "2 / 2");
+      assert.equal(difference(drawn, await pixels(tab, DREAM)), 0);
+    }
+    assert.deepEqual(other.faults, []);
+    await page.keyboard.press("Comma");
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "1 / 2");
+    await page.click("#latents_card summary");
+    await page.click("#reset_latents");
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "1 / 1");
+    assert.ok(!page.url().includes("#"), "the address holds another drive");
     // Numbers that are not Python's are told, in red.
     assert.match(await page.textContent("#status"), /ready/);
     await page.click("#check");
