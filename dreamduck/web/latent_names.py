@@ -8,9 +8,9 @@ import numpy.typing as npt
 from dreamduck.web.lane_probe import LaneProbe
 from dreamduck.world_model import WorldModel
 
-ROWS = 32  # recorded frames over which slopes are averaged
+ROWS = 8  # recorded frames over which slopes are averaged
 LEAST = (0.01, np.radians(1.5))  # [m], [rad] a unit; less is no change of place
-UNITS = ("moves the car {:+.0f} cm a unit", "turns the car {:+.0f}° a unit")  # positive to the right
+PLACES = ("moves the car {:.0f} cm {}", "turns the car {:.0f}° {}")  # of one unit more
 SPAN = 2.0  # units either side of the mean, for pictures
 LEAST_GREY = 2.0  # mean change of a part's grey levels
 PARTS = {
@@ -30,9 +30,11 @@ def latent_names(model: WorldModel, probe: LaneProbe | None) -> list[str]:
         probe: of the lane position; None: pictures alone are compared.
     """
     mu = model.start_states().mu
-    places = [""] * mu.shape[1] if probe is None else _places(mu, probe)
-    pictures = _pictures(mu, model)
-    return [place or picture for place, picture in zip(places, pictures, strict=True)]
+    names = [""] * mu.shape[1] if probe is None else _places(mu, probe)
+    nameless = [latent for latent, name in enumerate(names) if not name]
+    for latent, name in zip(nameless, _pictures(mu, model, nameless), strict=True):
+        names[latent] = name
+    return names
 
 
 def _places(mu: npt.NDArray[np.float32], probe: LaneProbe) -> list[str]:
@@ -48,16 +50,19 @@ def _places(mu: npt.NDArray[np.float32], probe: LaneProbe) -> list[str]:
     for slope, strong in zip(slopes, strength, strict=True):
         quantity = int(strong.argmax())
         shown = 100 * slope[0] if quantity == 0 else np.degrees(slope[1])
-        names.append(UNITS[quantity].format(shown) if strong[quantity] >= 1 else "")
+        name = PLACES[quantity].format(abs(shown), "right" if shown > 0 else "left")
+        names.append(name if strong[quantity] >= 1 else "")
     return names
 
 
-def _pictures(mu: npt.NDArray[np.float32], model: WorldModel) -> list[str]:
-    """The part of the picture that each latent changes most."""
-    mean, size = mu.mean(axis=0), mu.shape[1]
-    steps = SPAN * np.eye(size, dtype=np.float32)
+def _pictures(mu: npt.NDArray[np.float32], model: WorldModel, latents: list[int]) -> list[str]:
+    """The part of the picture that each of these latents changes most."""
+    if not latents:
+        return []
+    steps = SPAN * np.eye(mu.shape[1], dtype=np.float32)[latents]
+    mean = mu.mean(axis=0)
     frames = model.decode(np.concatenate([mean + steps, mean - steps])).astype(np.float32).mean(axis=3)
-    change = np.abs(frames[:size] - frames[size:])
+    change = np.abs(frames[: len(latents)] - frames[len(latents) :])
     parts = np.stack([change[part].mean(axis=(1, 2)) for part in PARTS.values()])  # (P, Z)
     names = list(PARTS)
     return [

@@ -22,6 +22,7 @@ from dreamduck.web.session import Session
 from dreamduck.web.session_factory import START_ANGLE, SessionFactory, SessionFactoryConfig
 from dreamduck.web.share_link import Start, from_link, to_link
 from dreamduck.window.policy_switch import evolved
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination.perception import Perception
 from dreamduck.world_model.imagination.stepper import Dreams
 from dreamduck.world_model.mdn_rnn import MDNRNN
@@ -151,22 +152,22 @@ def test_the_dream_beside_the_road(factory):
     again.close()
 
 
-def test_the_meter_reads_the_probe(factory, tmp_path):
+def test_the_meter_reads_the_probe(weights, tmp_path):
     random = np.random.default_rng(0)
-    z = random.standard_normal((3000, 64)).astype(np.float32)
-    true = np.stack([0.1 * z[:, 0] + 0.02 * z[:, 1] * z[:, 2], 0.3 * z[:, 5]], axis=1)
-    probe = LaneProbe.fit(z, true, factory.model.vae.weights)
-    folder = shutil.copytree(factory.model.folder, tmp_path / "model")
+    z = random.standard_normal((3000, 4)).astype(np.float32)
+    true = np.stack([0.1 * z[:, 0] + 0.02 * z[:, 1] * z[:, 2], 0.3 * z[:, 3]], axis=1)
+    folder = shutil.copytree(weights, tmp_path / "model")
+    probe = LaneProbe.fit(z, true, WorldModel.load(folder).vae.weights)
     probe.error = (0.02, 0.1)
     probe.write(folder / FILE)
     made = SessionFactory(SessionFactoryConfig(weights=str(folder)))
     assert made.probe is not None
-    more = random.standard_normal((20, 64)).astype(np.float32)
+    more = random.standard_normal((20, 4)).astype(np.float32)
     assert made.probe.read(more) == pytest.approx(probe.read(more), abs=1e-4)
-    assert made.probe.read(more)[:, 1] == pytest.approx(0.3 * more[:, 5], abs=0.05)
+    assert made.probe.read(more)[:, 1] == pytest.approx(0.3 * more[:, 3], abs=0.05)
     names = dict(made.describe()["latents"])
-    assert names[0] == "moves the car +10 cm a unit"
-    assert names[5] == "turns the car +17° a unit"
+    assert names[0] == "moves the car 10 cm right"
+    assert names[3] == "turns the car 17° right"
     session = Session(made.make(Start("split", seed=3)))
     drive(session, 5, "expert")
     scene, facts = session.scene, session.show()[1]
