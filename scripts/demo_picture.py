@@ -20,7 +20,6 @@ from dreamduck.evaluation.model_card.sections.realism import gray, sharpness
 from dreamduck.pretrained import FOLDER
 from dreamduck.recordings import Episode, find_recordings, held_out, read_episode
 from dreamduck.world_model import WorldModel
-from dreamduck.world_model.imagination import TEMPERATURE
 from dreamduck.world_model.vae.reconstruction import psnr
 
 COLUMNS = 8
@@ -49,7 +48,7 @@ def contrast(frames: Frames) -> float:
 
 def look(weights: Path, episodes: list[Episode]) -> list[Look]:
     """Let a world model see and dream."""
-    dreams = Dreams(WorldModel.load(weights), TEMPERATURE)
+    dreams = Dreams(WorldModel.load(weights))
     z = np.stack([dreams.model.encode(episode.obs[: SHOWN + STEPS]) for episode in episodes])
     action = np.stack([episode.action[: SHOWN + STEPS - 1] for episode in episodes])
     dreamt = dreams.open_loop(z[:, :SHOWN], action, STEPS, dreams=1, seed=0).z[:, 0]
@@ -131,8 +130,9 @@ def main(folder: Path) -> None:
         rows[f"{name}: dream"] = found[0].dreamt
     draw(folder / "demo.png", rows)
     report = {name: measure(found) for name, found in looks.items()}
-    write_json(folder / "report.json", {"temperature": TEMPERATURE, "episodes": len(episodes), **report})
-    print(f"{len(episodes)} held-out episodes, dreams of {STEPS / 10:g} s at temperature {TEMPERATURE:g}:")
+    temperature = WorldModel.load(folder / "weights").temperature
+    write_json(folder / "report.json", {"temperature": temperature, "episodes": len(episodes), **report})
+    print(f"{len(episodes)} held-out episodes, dreams of {STEPS / 10:g} s at temperature {temperature:g}:")
     for name, said in report.items():
         print(
             f"{name} model: decoded frames {said['decoded_psnr']:.1f} dB, "

@@ -24,10 +24,10 @@ from dreamduck.common.errors import CheckpointError
 from dreamduck.common.processes.mpi import Team
 from dreamduck.common.storage import read_npz, write_json, write_npz
 from dreamduck.controllers.controller_file import read_card, read_controller
-from dreamduck.controllers.factory import WorldConfig, versions, weights_fingerprints
+from dreamduck.controllers.factory import FormConfig, WorldConfig, versions, weights_fingerprints
 from dreamduck.controllers.policy import ControllerForm
 from dreamduck.pretrained import CONTROLLERS, FOLDER
-from dreamduck.search.recipe import DREAM_STEPS, TEMPERATURE
+from dreamduck.search.recipe import DREAM_STEPS
 from dreamduck.search.run import Plan, evolve
 from dreamduck.search.settings import SearchConfig
 from dreamduck.world_model import WorldModel
@@ -58,7 +58,7 @@ class Frozen(NamedTuple):
 def searched(folder: Path, world: WorldConfig, features: str, seed: int) -> list[Frozen]:
     """The means of one search after some of its generations; a stopped search goes on where it was."""
     sizes = WorldModel.load(world.model.folder).sizes
-    form = ControllerForm(features, z_size=sizes.z_size, hidden_size=sizes.hidden_size)
+    form = FormConfig(features).form(sizes.z_size, sizes.hidden_size, sizes.cell_size)
     found = []
     for generation in GENERATIONS:
         settings = dataclasses.replace(SEARCH, generations=generation, seed_start=seed)
@@ -79,7 +79,7 @@ def searched(folder: Path, world: WorldConfig, features: str, seed: int) -> list
 def agents(folder: Path, world: WorldConfig) -> list[Frozen]:
     """The actor of one PPO agent after some of its steps."""
     sizes = WorldModel.load(world.model.folder).sizes
-    form = ControllerForm("zh", PPO_UNITS, z_size=sizes.z_size, hidden_size=sizes.hidden_size)
+    form = FormConfig("zh", PPO_UNITS).form(sizes.z_size, sizes.hidden_size, sizes.cell_size)
     kept = folder / "ppo.npz"
     if not kept.exists():
         write_npz(kept, train_agent(world, sizes.z_size, sizes.hidden_size))
@@ -123,12 +123,14 @@ def train_agent(world: WorldConfig, z_size: int, hidden_size: int) -> dict[str, 
 
         @staticmethod
         def _seen(observations: Any) -> Any:
-            return np.concatenate(
-                [observations[:, :z_size], observations[:, z_size + hidden_size :]], axis=1
-            )
+            return np.concatenate([observations[:, :z_size], observations[:, -hidden_size:]], axis=1)
 
     set_threads(images=False)
-    settings = {"beginning": "midway", "max_episode_steps": DREAM_STEPS, "temperature": TEMPERATURE}
+    settings = {
+        "beginning": "midway",
+        "max_episode_steps": DREAM_STEPS,
+        "temperature": world.model.temperature,
+    }
     venv = make_vec_env("DreamDuck-v2", PPO_ENVS, weights=world.model.weights, **settings)
     normalized = VecNormalize(LatentsAndOutput(venv), clip_obs=1e6)
     agent = sb3.PPO(
@@ -207,7 +209,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("-q", "--quiet", action="store_true", help="log warnings only; no progress bar")
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)
-    world = WorldConfig(model=ModelConfig(arguments.weights, TEMPERATURE))
+    world = WorldConfig(model=ModelConfig(arguments.weights).with_temperature(search=True))
     drivers = shipped(world)
     for features, seed in SEARCHES:
         drivers += searched(arguments.folder, world, features, seed)

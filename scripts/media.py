@@ -34,7 +34,6 @@ from dreamduck.simulator.road import Road, RoadConfig
 from dreamduck.window.policy_switch import NO_CONTROLLER, find_controller
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.dynamics import RecurrentState
-from dreamduck.world_model.imagination import TEMPERATURE
 from dreamduck.world_model.imagination.perception import Perception
 from dreamduck.world_model.imagination.stepper import Dreams
 
@@ -132,7 +131,12 @@ def main() -> None:
     parser.add_argument("--controller", default="", help="default: the best in ./log or the package")
     parser.add_argument("--map-name", default="loop_empty")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--temp", type=float, default=TEMPERATURE, help="temperature of the dreams")
+    parser.add_argument(
+        "--temp",
+        type=float,
+        default=WorldModel.load(FOLDER).temperature,
+        help="temperature of the dreams",
+    )
     arguments = parser.parse_args()
     controller = find_controller(arguments.controller, FOLDER)
     if controller is None:

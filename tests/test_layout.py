@@ -23,6 +23,7 @@ STAGES = [
     "world_model.dynamics",
     "world_model.mdn_rnn",
     "world_model.categorical",
+    "world_model.ensemble",
     "world_model.legacy",
     "world_model.imagination",
     "world_model",

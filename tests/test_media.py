@@ -10,7 +10,6 @@ from PIL import Image, ImageSequence
 
 from dreamduck.pretrained import FOLDER
 from dreamduck.world_model import WorldModel
-from dreamduck.world_model.imagination import TEMPERATURE
 
 ROOT = Path(__file__).parent.parent
 MEDIA = ROOT / "media"
@@ -25,7 +24,7 @@ def made():
 
 
 def test_they_are_of_the_shipped_model_at_the_default_temperature(made):
-    assert made["temperature"] == TEMPERATURE
+    assert made["temperature"] == WorldModel.load(FOLDER).temperature
     assert made["weights"] == {
         "vae": WorldModel.load(FOLDER).vae.weights,
         "rnn": WorldModel.load(FOLDER).dynamics.weights,
@@ -68,7 +67,7 @@ def test_the_tour_drives_for_as_long_as_it_says():
             'gymnasium.make("DreamDuck-v1", start_angle=4)'
         )
     (dream,) = (cell for cell in code if "DreamDuck-v2" in cell.source)
-    assert "for temperature in (TEMPERATURE, " in dream.source
+    assert "for temperature in (model.temperature, " in dream.source
     drives = printed(code[-1])
     lengths = [int(length) for length in re.findall(r"in (\d+) steps", drives)]
     assert len(lengths) == 8

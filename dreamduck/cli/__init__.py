@@ -35,6 +35,9 @@ COMMANDS = {
     "train-vae": Command("dreamduck.cli.train_networks:train_vae", "train the VAE on recorded episodes"),
     "encode": Command("dreamduck.cli.encode:main", "encode recorded episodes as latents"),
     "train-rnn": Command("dreamduck.cli.train_networks:train_rnn", "train the MDN-RNN on encoded episodes"),
+    "train-ensemble": Command(
+        "dreamduck.cli.train_networks:train_ensemble", "train what tells how uncertain the dynamics are"
+    ),
     "evolve": Command(
         "dreamduck.cli.evolve:main", "evolve a controller by CMA-ES, in the dream or on the road"
     ),
@@ -77,6 +80,7 @@ COMMANDS = {
 PACKAGES = {
     **dict.fromkeys(("record", "scoreboard", "evaluate-model"), ("matplotlib",)),
     **dict.fromkeys(("train-vae", "train-rnn"), ("keras", "matplotlib")),
+    "train-ensemble": ("keras",),
     **dict.fromkeys(("evolve", "temperature-sweep", "ablations"), ("cma", "matplotlib")),
     **dict.fromkeys(("iterate", "reproduce"), ("keras", "cma", "matplotlib")),
 }

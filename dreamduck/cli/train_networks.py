@@ -12,6 +12,7 @@ from typing import TypeVar
 from dreamduck.common import command_line, config
 from dreamduck.world_model.categorical.layout import KIND as CATEGORICAL
 from dreamduck.world_model.categorical.settings import TrainingConfig as CategoricalConfig
+from dreamduck.world_model.ensemble.settings import TrainingConfig as EnsembleConfig
 from dreamduck.world_model.mdn_rnn.layout import KIND as MDN_RNN
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig as RNNConfig
 from dreamduck.world_model.vae.settings import TrainingConfig as VAEConfig
@@ -51,6 +52,8 @@ DYNAMICS: dict[str, type[RNNConfig] | type[CategoricalConfig]] = {
     MDN_RNN: RNNConfig,
     CATEGORICAL: CategoricalConfig,
 }
+ENSEMBLE_EXAMPLES = "example:\n  dreamduck train-ensemble --series series --weights weights"
+TRAINED = MDN_RNN  # unless a command line says otherwise: the kind that ships
 HELD_OUT = {
     "nll": "nats a latent: minus log-likelihood of the next one",
     "reconstruction": "squared error of a latent",
@@ -67,8 +70,8 @@ def train_rnn(argv: Sequence[str] | None = None) -> int | None:
     (`initial_z.json`), and metrics to `log/`. A run that was stopped goes on where it was when the same
     command is given again."""
     choice = argparse.ArgumentParser(add_help=False)
-    choice.add_argument("--dynamics", default=MDN_RNN)
-    kind = DYNAMICS.get(choice.parse_known_args(argv)[0].dynamics, RNNConfig)
+    choice.add_argument("--dynamics", default=TRAINED)
+    kind = DYNAMICS.get(choice.parse_known_args(argv)[0].dynamics, DYNAMICS[TRAINED])
     settings, command = _read(argv, train_rnn.__doc__, RNN_EXAMPLES, kind, "rnn_train.py", _add_dynamics)
     from dreamduck.world_model.train_rnn import train  # loads TensorFlow
 
@@ -82,12 +85,29 @@ def train_rnn(argv: Sequence[str] | None = None) -> int | None:
     return 0
 
 
+def train_ensemble(argv: Sequence[str] | None = None) -> int | None:
+    """Train an ensemble that tells how uncertain the dynamics are, once these are trained.
+
+    Reads `series/series.npz` and the dynamics in `weights/`, writes `ensemble.weights.h5`
+    with its card there."""
+    settings, _ = _read(argv, train_ensemble.__doc__, ENSEMBLE_EXAMPLES, EnsembleConfig, "train-ensemble")
+    from dreamduck.world_model.train_ensemble import train  # loads TensorFlow
+
+    found = train(settings).card["metrics"]["held_out"]
+    print(
+        f"held out: {found['squared_error']:.4f} of a latent's variance: squared error; "
+        f"{found['uncertainty']:.4f} standard deviations: disagreement of the heads"
+    )
+    print(f"weights: {settings.weights}")
+    return 0
+
+
 def _add_dynamics(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dynamics",
         choices=tuple(DYNAMICS),
-        default=MDN_RNN,
-        help=f"kind of the dynamics, with settings of its own (default: {MDN_RNN})",
+        default=TRAINED,
+        help=f"kind of the dynamics, with settings of its own (default: {TRAINED})",
     )
 
 

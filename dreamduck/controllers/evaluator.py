@@ -102,11 +102,14 @@ class DreamEvaluator:
     Args:
         dream: a `dreamduck.world_model.imagination.Dream`.
         form: of the candidates.
-        temperature: of the dream.
+        temperature: of the dream; None for that of its kind of dynamics.
+        pessimism: see `Dream.rollout`.
     """
 
-    def __init__(self, dream: Any, form: ControllerForm, temperature: float) -> None:
-        self.dream, self.form, self.temperature = dream, form, temperature
+    def __init__(
+        self, dream: Any, form: ControllerForm, temperature: float | None, pessimism: float = 0.0
+    ) -> None:
+        self.dream, self.form, self.temperature, self.pessimism = dream, form, temperature, pessimism
         self._policy = tensor_policy(form)
 
     def __call__(self, task: EvalBatch) -> Returns:
@@ -118,6 +121,7 @@ class DreamEvaluator:
             steps=task.steps,
             seed=list(task.seeds),
             temperature=self.temperature,
+            **({"pessimism": self.pessimism} if self.pessimism else {}),
         )
         shape = (len(task.theta), task.episodes)
         reward = np.asarray(result.reward, dtype=np.float32).reshape(shape)

@@ -82,7 +82,7 @@ def check_flags(env: str, said: set[str]) -> None:
     if env == "rnnenv":
         refuse(said & ROAD_FIELDS - {*SETTINGS}, "in the dream, where there is no road")
     else:
-        refuse(said & {"temperature"}, "on the road, which is not dreamt")
+        refuse(said & {"temperature", "pessimism"}, "on the road, which is not dreamt")
 
 
 def road_flags(road: RoadConfig) -> list[str]:
@@ -175,6 +175,7 @@ def make_evaluator(
     form: ControllerForm,
     threads: int | None = None,
     beginning: str = "first",
+    pessimism: float = 0.0,
 ) -> Evaluator:
     """A world to try controllers in.
 
@@ -182,11 +183,12 @@ def make_evaluator(
         env: one of `ENVS`.
         threads: cores to use; all by default.
         beginning: of dreams, see `WorldModel.start_states`.
+        pessimism: of dreams, see `Dream.rollout`.
     """
     if env == "rnnenv":
         if threads and threads < cores():
             limit_tensorflow(threads)
-        return DreamEvaluator(make_dream(config, beginning), form, config.model.temperature)
+        return DreamEvaluator(make_dream(config, beginning), form, config.model.temperature, pessimism)
     native = config.road.simulator == "native"
     # Each car of gym-duckietown is a process of 336 MB.
     most_cars = None if native else threads or cores()
@@ -241,7 +243,8 @@ def perception_maker(config: WorldConfig) -> Callable[[int], Any]:
 
 def world_facts(env: str, config: WorldConfig) -> dict[str, Any]:
     """What a card says of the world: its settings, the model's fingerprints, the versions."""
-    settings = to_dict(config)
+    model = config.model.with_temperature() if env == "rnnenv" else config.model
+    settings = to_dict(dataclasses.replace(config, model=model))
     for name in ("weights", "any_weights"):
         settings.pop(name)
     if env != "rnnenv":

@@ -27,7 +27,7 @@ from dreamduck.world_model import WorldModel
 from dreamduck.world_model.dynamics import Prediction
 from dreamduck.world_model.imagination.noise import Noise
 from dreamduck.world_model.imagination.perception import Perception
-from dreamduck.world_model.imagination.stepper import chance_arrays
+from dreamduck.world_model.imagination.stepper import chance_arrays, check_temperature
 from dreamduck.world_model.model_config import ModelConfig
 
 
@@ -89,7 +89,7 @@ class SeenCars(RoadCars):
         self._noises: list[Noise | None] = [None] * num_envs
         self.prediction: Prediction | None = None
         self.expected = self.perception.z.copy()
-        self.temperature = self.config.model.temperature
+        self.temperature = check_temperature(self.config.model.temperature, self.model.dynamics)
 
     @property
     def panel_names(self) -> tuple[str, ...]:
@@ -197,8 +197,13 @@ class RealEnv(SeenCars, SingleEnv):
 
     @property
     def latents(self) -> npt.NDArray[np.float32]:
-        """(Z,) what is seen; whoever writes to it changes what follows."""
+        """(Z,) what is seen; whoever writes to it calls `observe_latents`, and changes what follows."""
         return self.perception.z[0]
+
+    def observe_latents(self) -> None:
+        """Continue as if a frame with these latents were seen."""
+        perception = self.perception
+        perception.state = self.model.dynamics.observe(perception.z, perception.state)
 
     def frame(self) -> Frames:
         """What the camera sees now, (64, 64, 3)."""

@@ -110,11 +110,23 @@ class DreamCars(Cars):
         self._episode_seeds[envs] = seeds
         self.prediction = None
         self.dreams.reset(seeds, envs.tolist())
-        return _info(np.zeros(len(envs), np.bool_), np.zeros(len(envs), np.float32))
+        return self._info(np.zeros(len(envs), np.bool_), np.zeros(len(envs), np.float32), envs)
 
     def _advance(self, actions: FloatArray) -> tuple[npt.NDArray[Any], Flags, Info]:
         rewards, ended, self.prediction = self.dreams.step(actions)
-        return rewards, ended, _info(ended, self.prediction.end)
+        return rewards, ended, self._info(ended, self.prediction.end)
+
+    def _info(
+        self, ended: Flags, probability: npt.NDArray[np.float32], envs: Indices | None = None
+    ) -> Info:
+        info: Info = {
+            "end": np.array(["", DREAM_END], dtype=object)[ended.astype(np.int64)],
+            "end_probability": probability.astype(np.float64),
+        }
+        if self.model.ensemble is not None:
+            uncertainty = self.model.ensemble.uncertainty(self.dreams.state.h)
+            info["uncertainty"] = uncertainty.astype(np.float64) if envs is None else np.zeros(len(envs))
+        return info
 
     def _observe(self) -> npt.NDArray[np.float32]:
         return clipped(self.dreams.observation)
@@ -149,7 +161,8 @@ class DreamEnv(DreamCars, SingleEnv):
     Gymnasium's time limit, a wrapper that `make` adds, truncates after 1,000 steps.
 
     ## Information
-    `end`, and `end_probability`, the MDN-RNN's, of the step just taken.
+    `end`, and `end_probability`, the model's, of the step just taken; where the folder of weights has an
+    ensemble, also `uncertainty` of the step, 0 at first.
 
     ## Arguments
     render_mode (None, "rgb_array" or "human"); weights, a folder, by default the one that ships;
@@ -166,8 +179,12 @@ class DreamEnv(DreamCars, SingleEnv):
 
     @property
     def latents(self) -> npt.NDArray[np.float32]:
-        """(Z,) what is dreamt; whoever writes to it changes what follows."""
+        """(Z,) what is dreamt; whoever writes to it calls `observe_latents`, and changes what follows."""
         return self.dreams.z[0]
+
+    def observe_latents(self) -> None:
+        """Continue as if a frame with these latents were seen."""
+        self.dreams.state = self.model.dynamics.observe(self.dreams.z, self.dreams.state)
 
     def frame(self) -> Frames:
         """What is dreamt now, (64, 64, 3)."""
@@ -179,13 +196,6 @@ class DreamVectorEnv(DreamCars, BatchEnv):
 
     Its arguments are those of `DreamEnv` and `BatchEnv`.
     """
-
-
-def _info(ended: Flags, probability: npt.NDArray[np.float32]) -> Info:
-    return {
-        "end": np.array(["", DREAM_END], dtype=object)[ended.astype(np.int64)],
-        "end_probability": probability.astype(np.float64),
-    }
 
 
 def tell_missing_heads(model: WorldModel) -> None:

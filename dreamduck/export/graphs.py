@@ -5,6 +5,7 @@ when the graph is loaded: half the size, the same numbers."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -38,9 +39,12 @@ class Array:
     def __mul__(self, other: Array | float) -> Array:
         return self._with("Mul", other)
 
+    def __sub__(self, other: Array | float) -> Array:
+        return self._with("Sub", other)
+
     __radd__, __rmul__ = __add__, __mul__
 
-    def __getitem__(self, key: tuple[slice, slice | int]) -> Array:
+    def __getitem__(self, key: tuple[Any, slice | int]) -> Array:
         """Columns, or one of them, which stays an axis."""
         columns = key[1] if isinstance(key[1], slice) else slice(key[1], key[1] + 1)
         start, stop, _ = columns.indices(self.shape[1])
@@ -76,6 +80,28 @@ class Graph:
     def tanh(self, x: Array) -> Array:
         """The hyperbolic tangent, as the equations ask for it."""
         return Array(self, self.add("Tanh", [x.name], self.fresh("tanh")), x.shape)
+
+    def concat(self, parts: list[Array], axis: int) -> Array:
+        """Rows of arrays, side by side."""
+        name = self.add("Concat", [part.name for part in parts], self.fresh("concat"), axis=axis)
+        return Array(self, name, (parts[0].shape[0], sum(part.shape[1] for part in parts)))
+
+    def dense(
+        self, name: str, kernel: npt.NDArray[Any], bias: npt.NDArray[Any] | None
+    ) -> Callable[[Array], Array]:
+        """A dense layer, as the equations ask for it; it enters the graph when it is used."""
+
+        def layer(x: Array) -> Array:
+            weights = [self.constant(f"{name}_kernel", kernel)]
+            if bias is not None:
+                weights.append(self.constant(f"{name}_bias", bias))
+            return Array(self, self.add("Gemm", [x.name, *weights], f"{name}_out"), (1, kernel.shape[1]))
+
+        return layer
+
+    def name_output(self, name: str, value: Array) -> None:
+        """Give a value the name of an output."""
+        self.add("Identity", [value.name], name)
 
     def constant(self, name: str, array: npt.NDArray[Any]) -> str:
         """Put an array in, in half precision where that is exact."""
@@ -118,15 +144,15 @@ def mdn_rnn_graph(rnn: MDNRNN) -> bytes:
     g.add("Gemm", ["inputs", g.constant("kernel", kernel), g.constant("bias", p["core/bias"])], "gates")
     gates = Array(g, "gates", (1, 4 * hidden)) * g.fresh_constant(equations.gate_halves(hidden)[None])
     h_next, c_next = equations.cell(g, g.tanh(gates), Array(g, "c", (1, hidden)))
-    for name, value in (("h_next", h_next), ("c_next", c_next)):
-        g.add("Identity", [value.name], name)
+    g.name_output("h_next", h_next)
+    g.name_output("c_next", c_next)
     for head in ("mixture", "reward", "end"):
         weights = [g.constant(f"{head}_{part}", p[f"head_{head}/{part}"]) for part in ("kernel", "bias")]
         g.add("Gemm", ["h_next", *weights], f"{head}_out")
     g.add("Concat", ["mixture_out", "reward_out", "end_out"], "out", axis=1)
     heads = equations.end_and_rewards(g, Array(g, "out", (1, config.mixture_size + 3)), config)
     for name, value in zip(("reward", "end_reward", "end"), heads, strict=True):
-        g.add("Identity", [value.name], name)
+        g.name_output(name, value)
     shape = g.constant("mixture_shape", np.array([3, mixtures, z_size], np.int64))
     g.add("Reshape", ["mixture_out", shape], "mixture_parts")
     parts = ["logits", "means", "mix_logstd"]

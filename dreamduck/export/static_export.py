@@ -1,6 +1,6 @@
 """The dream as one HTML file: `dreamduck export dream.html`.
 
-The page is that of `dreamduck drive`, with `page/offline.js` in the place of its server. The MDN-RNN and
+The page is that of `dreamduck drive`, with `page/offline.js` in the place of its server. The dynamics and
 the decoder are ONNX graphs, which ONNX Runtime Web runs in the browser; of the two libraries for that, it
 is the quicker one (docs/drive.md). The file also holds a hundred steps that Python dreamt, so that the page
 can compare its numbers with ours."""
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common import command_line, seeding
-from dreamduck.common.config import add_arguments, from_arguments, options
+from dreamduck.common.config import add_arguments, from_arguments, options, to_dict
 from dreamduck.common.errors import DependencyError, WeightsError
 from dreamduck.common.storage import PathLike, replacing
 from dreamduck.controllers.policy import CRUISE_THROTTLE, Controller
@@ -27,7 +27,8 @@ from dreamduck.web.server import PAGE
 from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig
 from dreamduck.web.share_link import MAX_STEPS
 from dreamduck.world_model import WorldModel
-from dreamduck.world_model.imagination import TEMPERATURE
+from dreamduck.world_model.categorical import CategoricalDynamics
+from dreamduck.world_model.dynamics import Dynamics
 from dreamduck.world_model.mdn_rnn import MDNRNN
 
 log = logging.getLogger(__name__)
@@ -112,18 +113,14 @@ def contents(factory: SessionFactory, model: WorldModel) -> tuple[dict[str, Any]
     """What the page has to know, and its packed blocks by name.
 
     Raises:
-        WeightsError: the dynamics are no MDN-RNN.
+        WeightsError: the page does not know this kind of dynamics.
     """
-    from dreamduck.export.graphs import decoder_graph, mdn_rnn_graph
+    from dreamduck.export.graphs import decoder_graph
 
     rnn = model.dynamics
-    if not isinstance(rnn, MDNRNN):
-        raise WeightsError(
-            f"{model.folder}: expected an MDN-RNN, whose draws the page knows, got dynamics of the kind "
-            f"{rnn.kind!r}; choose other weights"
-        )
+    graphs = {**dynamics_graphs(rnn, str(model.folder)), "decoder": decoder_graph(model.vae)}
     # Temperature 0 draws nothing, and would check less.
-    arrays, check = reference(model, factory.config.temperature or TEMPERATURE)
+    arrays, check = reference(model, factory.temperature or model.temperature)
     initial = factory.initial
     rows = np.linspace(0, len(initial.mu) - 1, min(len(initial.mu), FIRST_ROWS)).astype(int)
     arrays |= {name: part[rows] for name, part in initial._asdict().items() if part is not None}
@@ -133,25 +130,48 @@ def contents(factory: SessionFactory, model: WorldModel) -> tuple[dict[str, Any]
         **factory.describe(),
         "worlds": {"dream": ""},
         "maps": [],
-        "z_size": config.z_size,
-        "hidden_size": config.hidden_size,
-        "mixtures": config.mixtures,
+        "kind": rnn.kind,
+        **to_dict(config),
+        "cell_size": config.cell_size,
+        "uniform_size": config.uniform_size,
+        "normal_size": config.normal_size,
+        "graphs": list(graphs),
         "low": rnn.bounds[0].tolist(),
         "high": rnn.bounds[1].tolist(),
         "max_steps": MAX_STEPS,
-        "weights": {"vae": model.vae.weights, "mdn_rnn": rnn.weights},
+        "weights": {"vae": model.vae.weights, "rnn": rnn.weights},
         "policy": _controller(factory.controller),
         "check": check,
         "numbers": layout,
     }
-    blocks = {
-        "runtime": _vendored(RUNTIME),
-        "wasm": _vendored(WASM),
-        "mdn_rnn": mdn_rnn_graph(rnn),
-        "decoder": decoder_graph(model.vae),
-        "numbers": numbers,
-    }
-    return about, blocks
+    return about, {"runtime": _vendored(RUNTIME), "wasm": _vendored(WASM), **graphs, "numbers": numbers}
+
+
+def dynamics_graphs(dynamics: Dynamics, source: str) -> dict[str, bytes]:
+    """The ONNX graphs of dynamics, by the names that the page has for them.
+
+    Args:
+        dynamics: of a world model.
+        source: what an error message calls it.
+
+    Raises:
+        WeightsError: the page does not know this kind.
+    """
+    from dreamduck.export import categorical_graphs
+    from dreamduck.export.graphs import mdn_rnn_graph
+
+    if isinstance(dynamics, MDNRNN):
+        return {"mdn_rnn": mdn_rnn_graph(dynamics)}
+    if isinstance(dynamics, CategoricalDynamics):
+        return {
+            "prior": categorical_graphs.prior_graph(dynamics),
+            "posterior": categorical_graphs.posterior_graph(dynamics),
+            "latent": categorical_graphs.latent_graph(dynamics),
+        }
+    raise WeightsError(
+        f"{source}: expected dynamics whose draws the page knows, got the kind {dynamics.kind!r}; "
+        "choose other weights"
+    )
 
 
 def reference(model: WorldModel, temperature: float) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
@@ -161,14 +181,14 @@ def reference(model: WorldModel, temperature: float) -> tuple[dict[str, npt.NDAr
         Arrays by name, and what the page has to know about them.
     """
     rnn = model.dynamics
-    size = rnn.config.z_size
+    config = rnn.config
     random = seeding.generator(0)
     steps = np.arange(CHECK_STEPS)
     action = np.stack([0.5 + 0.3 * np.sin(steps / 9), 0.8 * np.sin(steps / 5)], axis=1).astype(np.float32)
-    uniform = random.random((CHECK_STEPS, size), np.float32)
-    normal = random.standard_normal((CHECK_STEPS, size), np.float32)
+    uniform = random.random((CHECK_STEPS, config.uniform_size), np.float32)
+    normal = random.standard_normal((CHECK_STEPS, config.normal_size), np.float32)
     first = model.start_states().mu[:1]
-    z, state = first, rnn.start()
+    z, state = first, rnn.observe(first, rnn.start())
     rows: dict[str, list[npt.NDArray[Any]]] = {
         name: [] for name in ("z", "reward", "end_reward", "end", "frames")
     }

@@ -32,7 +32,6 @@ from dreamduck.evaluation.final_evaluation import (
 )
 from dreamduck.pipeline.stages import Stage, run_stages
 from dreamduck.search.recipe import DEFAULTS, RecipeConfig
-from dreamduck.world_model.mdn_rnn.layout import TRAINING_STEPS
 
 log = logging.getLogger(__name__)
 
@@ -49,9 +48,9 @@ class IterateConfig(RecipeConfig, SelectionConfig):
     episodes: int = option(200, "episodes to add in each round", low=1)
     drive_steps: int = option(300, "of such an episode at most", low=1)
     noise: float = option(0.3, "noise on the actions of every second episode", low=0.0)
-    rnn_steps: int = option(
-        TRAINING_STEPS,
-        "of the MDN-RNN in each round",
+    rnn_steps: int | None = option(
+        None,
+        "of the dynamics in each round; by default as many as their kind takes",
         low=1,
         flags=("--memory-steps", "--memory_steps"),
     )
@@ -96,7 +95,7 @@ def round_stages(
     encode = ["series.py", "--records", str(records), "--weights", str(made), "--series", str(series)]
     train = [
         *("rnn_train.py", "--series", str(series), "--weights", str(made), "--log", str(here / "log")),
-        *("--steps", str(settings.rnn_steps)),
+        *(("--steps", str(settings.rnn_steps)) if settings.rnn_steps else ()),
     ]
     evolve = [*settings.command(made, here / "log", world.model.temperature), *any_weights]
     if settings.features == "z":

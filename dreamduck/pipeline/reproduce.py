@@ -21,9 +21,8 @@ from dreamduck.evaluation.final_evaluation import claim_report
 from dreamduck.evaluation.report import REFERENCE
 from dreamduck.evaluation.scoreboard import TRAINING_MAP, UNSEEN_MAPS, read_entries
 from dreamduck.pipeline.stages import Stage, run_stages
-from dreamduck.search.recipe import TEMPERATURE, RecipeConfig
+from dreamduck.search.recipe import RecipeConfig
 from dreamduck.simulator.base import SIMULATORS
-from dreamduck.world_model.mdn_rnn.layout import TRAINING_STEPS
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +46,13 @@ class ReproduceConfig(RecipeConfig):
     vae_epochs: int = option(2, "of the VAE", low=1)
     vae_steps: int = option(4000, "of the VAE at most; 0 for all", low=0)
     kl_tolerance: float = option(2.0, "of the VAE: KL divergence that is not penalised", low=0.0)
-    rnn_steps: int = option(
-        TRAINING_STEPS, "of the MDN-RNN", low=1, flags=("--memory-steps", "--memory_steps")
+    rnn_steps: int | None = option(
+        None,
+        "of the dynamics; by default as many as their kind takes",
+        low=1,
+        flags=("--memory-steps", "--memory_steps"),
     )
-    temperature: float = option(TEMPERATURE, "of the dream", above=0.0)
+    temperature: float | None = option(None, "of the dream; that of a search by default", above=0.0)
     unseen_episodes: int = option(100, "to record on a map that is never seen, to report on", low=2)
     score_episodes: int = option(100, "to score by", low=1)
     score_seconds: float = option(60.0, "of each", unit="s", above=0.0)
@@ -82,7 +84,7 @@ def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
     encode = ["series.py", "--records", str(records), "--weights", str(weights), "--series", str(series)]
     train_rnn = [
         *("rnn_train.py", "--series", str(series), "--weights", str(weights), "--log", str(logs)),
-        *("--steps", str(settings.rnn_steps)),
+        *(("--steps", str(settings.rnn_steps)) if settings.rnn_steps else ()),
     ]
     score = [
         *("dreamduck", "scoreboard", "--out", str(folder / "scores")),

@@ -14,7 +14,6 @@ from dreamduck.controllers.controller_file import RunFiles
 from dreamduck.controllers.policy import FEATURES
 
 DREAM_STEPS, ROAD_STEPS = 40, 200  # of an episode at most; a longer dream is not true any more
-TEMPERATURE = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,13 +33,14 @@ class RecipeConfig:
     def __post_init__(self) -> None:
         check(self)
 
-    def command(self, weights: Path, log: Path, temperature: float) -> list[str]:
+    def command(self, weights: Path, log: Path, temperature: float | None = None) -> list[str]:
         """The search as a command: `train.py` and its flags."""
         return [
             *("train.py", "rnnenv", "--weights", str(weights), "--log", str(log)),
             *("-n", str(self.population), "--num_episode", str(self.num_episode)),
             *("--generations", str(self.generations), "--max-steps", str(self.dream_steps)),
-            *("--temp", str(temperature), "--features", self.features, "--seeds", "common"),
+            *(("--temp", str(temperature)) if temperature is not None else ()),
+            *("--features", self.features, "--seeds", "common"),
             *(
                 "--components",
                 str(self.components),
@@ -64,5 +64,4 @@ DEFAULTS: dict[str, Any] = {
     "seeds": "common",
     "end_cost": RecipeConfig.end_cost,
     "weight_decay": RecipeConfig.weight_decay,
-    "temperature": TEMPERATURE,
 }

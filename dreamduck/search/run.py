@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from dreamduck.common.processes.mpi import Team
 from dreamduck.common.storage import claim
 from dreamduck.controllers.controller_file import ENDINGS, RunFiles
 from dreamduck.controllers.factory import (
+    ENVS,
     WorldConfig,
     load_controller,
     make_dream,
@@ -62,11 +64,16 @@ def evolve(plan: Plan, team: Team) -> Search | None:
     Returns:
         The finished search; None on all ranks but the first.
     """
+    if plan.env == ENVS[0]:
+        model = plan.world.model.with_temperature(search=True)
+        plan = plan._replace(world=dataclasses.replace(plan.world, model=model))
     threads = plan.threads or team.cores
     controller = load_controller(plan.start, plan.world.model.folder, plan.strict) if plan.start else None
     if controller is not None and controller.form != plan.form:
         raise ConfigError(f"start: expected a controller {plan.form}, got one {controller.form}")
-    evaluator = make_evaluator(plan.env, plan.world, plan.form, threads, plan.search.beginning)
+    evaluator = make_evaluator(
+        plan.env, plan.world, plan.form, threads, plan.search.beginning, plan.search.pessimism
+    )
     if team.rank:
         team.serve(evaluator)
         return None

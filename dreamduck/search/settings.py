@@ -43,6 +43,12 @@ class SearchConfig(EvolutionConfig):
     beginning: str = option(
         "midway", "dreams begin as recorded episodes do, or anywhere in them", choices=BEGINNINGS
     )
+    pessimism: float = option(
+        0.0,
+        "how much a unit of the world model's uncertainty takes off the reward of a dreamt step; needs "
+        "dreamduck train-ensemble",
+        low=0.0,
+    )
     components: int = option(
         0, "search along so many principal components of what is seen; 0: every weight by itself", low=0
     )

@@ -22,7 +22,6 @@ from dreamduck.common.errors import MessageError
 from dreamduck.web.session import POLICIES, REPLAY
 from dreamduck.web.share_link import MAX_LATENT, MAX_LINK, MAX_STEPS, MAX_TEMPERATURE, Start
 from dreamduck.window.policy_switch import PERSON
-from dreamduck.world_model.imagination import TEMPERATURE
 
 Frame = npt.NDArray[np.uint8]
 
@@ -50,7 +49,7 @@ class Begin(Message):
     map_name: str = option("loop_empty", "Duckietown map")
     seed: int = option(0, "of everything", low=0, high=2**31 - 1)
     domain_rand: bool = option(False, "random appearance")
-    temperature: float = option(TEMPERATURE, "of the dream", low=0.0, high=MAX_TEMPERATURE)
+    temperature: float | None = option(None, "of the dream", low=0.0, high=MAX_TEMPERATURE)
     policy: str = option(PERSON, "the policy, where the world has it; otherwise the person", choices=CHOSEN)
     run: bool = option(False, "whether it runs at once")
     image: bool = option(False, "dream from the image that was sent before")
@@ -108,7 +107,7 @@ class SetPace(Message):
 class SetTemperature(Message):
     """The dream's temperature."""
 
-    value: float = option(TEMPERATURE, "temperature", low=0.0, high=MAX_TEMPERATURE)
+    value: float = option(1.0, "temperature", low=0.0, high=MAX_TEMPERATURE)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,6 @@ from dreamduck.common.errors import ConfigError
 from dreamduck.web.scenes import Scene
 from dreamduck.web.session import Session
 from dreamduck.web.share_link import Script, Start
-from dreamduck.world_model.imagination import TEMPERATURE
 
 REPLAY_LIMIT = 120.0  # [s]; a full episode takes some 15 s, or 40 s on upstream's simulator
 
@@ -38,7 +37,7 @@ def replay(
         ConfigError: a latent is set that this world has not, or it takes longer than REPLAY_LIMIT.
         Cancelled: it was stopped.
     """
-    session = Session(make(script.start), script.temperatures[0] if script.temperatures else TEMPERATURE)
+    session = Session(make(script.start), *script.temperatures[:1])
     deadline = time.monotonic() + REPLAY_LIMIT
     try:
         changed: dict[int, dict[int, float]] = {}

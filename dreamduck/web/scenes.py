@@ -44,7 +44,7 @@ class Moment:
         total: sum of rewards up to here.
         distance: [m] along the lane up to here.
         changed_latents: latents that were set here, and to what.
-        latents: (Z,) what they were before; None where none was set.
+        unchanged: the state before any was set; None where none was.
         synced: whether the dream was put beside the road here.
     """
 
@@ -56,7 +56,7 @@ class Moment:
     total: float = 0.0
     distance: float = 0.0
     changed_latents: dict[int, float] = dataclasses.field(default_factory=dict)
-    latents: npt.NDArray[np.float32] | None = None
+    unchanged: Any = None
     synced: bool = False
 
 
@@ -101,6 +101,9 @@ class Scene:
     def decode(self, z: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
         """The frames (N, 64, 64, 3) of latents (N, Z); only where there are latents."""
         raise NotImplementedError
+
+    def observe_latents(self) -> None:
+        """Continue as if a frame with the latents were seen, after they were changed."""
 
     def step(self, action: Action, temperature: float) -> Outcome:
         """Take one step.

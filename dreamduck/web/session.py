@@ -14,7 +14,6 @@ from dreamduck.common.errors import ActionError, ConfigError
 from dreamduck.web.scenes import Frame, Moment, Outcome, Scene
 from dreamduck.web.share_link import GRID, MAX_LATENT, MAX_STEPS, MAX_TEMPERATURE, Script, on_grid
 from dreamduck.window.policy_switch import CONTROLLER, EXPERT, PERSON, Action
-from dreamduck.world_model.imagination import TEMPERATURE
 
 REPLAY = "replay"  # the recorded steps are shown again
 POLICIES = (PERSON, CONTROLLER, EXPERT, REPLAY)
@@ -28,7 +27,7 @@ class Session:
         temperature: of the dream, at first.
     """
 
-    def __init__(self, scene: Scene, temperature: float = TEMPERATURE) -> None:
+    def __init__(self, scene: Scene, temperature: float = 1.0) -> None:
         self.scene = scene
         self.temperature = temperature
         self.policy = PERSON
@@ -127,19 +126,20 @@ class Session:
             self._check_latent(latent)
             if not abs(value) <= MAX_LATENT:
                 raise ConfigError(f"latent: expected -{MAX_LATENT} to {MAX_LATENT}, got {value}")
-        if self.now.latents is None:
-            self.now.latents = latents.copy()
+        if self.now.unchanged is None:
+            self.now.unchanged = self.now.state
         for latent, value in values.items():
             latents[latent] = value
             self.now.changed_latents[latent] = float(latents[latent])
+        self.scene.observe_latents()
         self._changed()
 
     def reset_latents(self) -> None:
         """Give the latents of this moment the values that they had before any was set."""
-        if self.now.latents is None:
+        if self.now.unchanged is None:
             return
-        self.scene.latents[:] = self.now.latents
-        self.now.latents = None
+        self.scene.set_state(self.now.unchanged)
+        self.now.unchanged = None
         self.now.changed_latents.clear()
         self._changed()
 

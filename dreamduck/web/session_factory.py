@@ -35,7 +35,6 @@ from dreamduck.web.worlds import DreamScene, RoadScene, latent_order, map_outlin
 from dreamduck.window.policy_switch import NO_CONTROLLER, find_controller
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.dynamics import InitialZ
-from dreamduck.world_model.imagination import TEMPERATURE
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +51,12 @@ class SessionFactoryConfig:
     strict: bool = option(False, STRICT)
     records: str = option("records", "folder of recordings")
     videos: str = option("videos", "folder for videos of episodes", flags=("--films",))
-    temperature: float = option(TEMPERATURE, "of the dream, at first", low=0.0, high=MAX_TEMPERATURE)
+    temperature: float | None = option(
+        None,
+        "of the dream, at first; by default what suits its kind of dynamics",
+        low=0.0,
+        high=MAX_TEMPERATURE,
+    )
     any_weights: bool = option(False, ANY_WEIGHTS)
 
     def __post_init__(self) -> None:
@@ -142,8 +146,8 @@ class SessionFactory:
             "controller": self._no_controller,
             "maps": list(self._maps),
             "map_name": self.config.road.simulation.map_name,
-            "temperature": self.config.temperature,
-            "calm_temperature": TEMPERATURE,
+            "temperature": self.temperature,
+            "calm_temperature": self.model.temperature if self.model else 1.0,
             "domain_rand": self.config.road.simulation.domain_rand,
             "step_time": step_times,
             "pace": {world: pace_of(seconds) for world, seconds in step_times.items()},
@@ -159,6 +163,13 @@ class SessionFactory:
             return []
         names = latent_names(self.model, self.probe)
         return [(latent, names[latent]) for latent in latent_order(self.model)]
+
+    @property
+    def temperature(self) -> float:
+        """Of the dream, at first."""
+        if self.config.temperature is not None:
+            return self.config.temperature
+        return self.model.temperature if self.model else 1.0
 
     def outline(self, name: str) -> dict[str, Any]:
         """A map from above."""

@@ -127,7 +127,10 @@ class Tab:
                 z = self._factory.latents(self._image)
             elif message.record:
                 z = self._factory.latents(self._factory.recorder.frame(message.record, message.frame)[0])
-            session = Session(self._factory.make(message.start(z)), message.temperature)
+            temperature = message.temperature
+            if temperature is None:
+                temperature = self._factory.temperature
+            session = Session(self._factory.make(message.start(z)), temperature)
             if message.policy in session.scene.policy_names:
                 session.choose_policy(message.policy)
             return session

@@ -101,6 +101,11 @@ class RoadScene(Scene):
         """The frames of latents."""
         return self.env.model.decode(z) if isinstance(self.env, RealEnv) else super().decode(z)
 
+    def observe_latents(self) -> None:
+        """See `Scene`."""
+        if isinstance(self.env, RealEnv):
+            self.env.observe_latents()
+
     def step(self, action: Action, temperature: float) -> Outcome:
         """Take one step; the temperature is that of the prediction."""
         if isinstance(self.env, RealEnv):
@@ -150,6 +155,7 @@ class DreamScene(Scene):
                     f"z: expected {len(env.latents)} latents, got {len(start.z)}; other weights made them"
                 )
             env.latents[:] = start.z
+            env.observe_latents()
         policies: Mapping[str, Callable[[], Action]] = {}
         if controller is not None:
             policies = {CONTROLLER: lambda: controller(env.observation)}
@@ -164,6 +170,10 @@ class DreamScene(Scene):
     def decode(self, z: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
         """The frames of latents."""
         return self.env.model.decode(z)
+
+    def observe_latents(self) -> None:
+        """See `Scene`."""
+        self.env.observe_latents()
 
     def step(self, action: Action, temperature: float) -> Outcome:
         """Dream one step."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,9 @@ from dreamduck.world_model.dynamics.start_states import (
     read_initial,
     read_midway,
 )
-from dreamduck.world_model.imagination import TEMPERATURE
+from dreamduck.world_model.ensemble import Ensemble
+from dreamduck.world_model.ensemble.heads import FORMAT as ENSEMBLE_FORMAT
+from dreamduck.world_model.ensemble.heads import MAKE as MAKE_ENSEMBLE
 from dreamduck.world_model.imagination.stepper import DreamState, start_dreams, step_dreams
 from dreamduck.world_model.kinds import kind_of
 from dreamduck.world_model.legacy.rnn_json import is_legacy, legacy_card
@@ -37,6 +40,11 @@ if TYPE_CHECKING:
     from dreamduck.world_model.imagination.rollout import Dream, Rollout
 
 
+log = logging.getLogger(__name__)
+
+ENSEMBLE = ENSEMBLE_FORMAT.weights
+
+
 class WorldModel:
     """The world model in a folder: a VAE, dynamics, and where dreams begin.
 
@@ -45,7 +53,8 @@ class WorldModel:
 
     Args:
         folder: that holds `vae.weights.h5` and `rnn.weights.h5` with their cards `vae.json` and
-            `rnn.json`, or these two in the form of 2019; and `initial_z.json`, `midway.npz`.
+            `rnn.json`, or these two in the form of 2019; `initial_z.json`, `midway.npz`; and, where its
+            uncertainty is known, `ensemble.weights.h5` with its card.
     """
 
     def __init__(self, folder: PathLike) -> None:
@@ -87,6 +96,21 @@ class WorldModel:
         weights = fingerprint(self.folder / files.CARD)
         return MDNRNN(parameters, sizes, legacy_card(parameters), weights)
 
+    @functools.cached_property
+    def ensemble(self) -> Ensemble | None:
+        """What tells the uncertainty of these dynamics; None where none was trained for them.
+
+        Raises:
+            WeightsError: its files are damaged.
+        """
+        if not (self.folder / ENSEMBLE).is_file():
+            return None
+        found = Ensemble.load(self.folder)
+        if found.dynamics == self.dynamics.weights:
+            return found
+        log.warning("%s: made for other dynamics, and not used; %s", self.folder / ENSEMBLE, MAKE_ENSEMBLE)
+        return None
+
     @property
     def sizes(self) -> DynamicsSizes:
         """The sizes of the dynamics; their weights are not read for them.
@@ -97,6 +121,16 @@ class WorldModel:
         if self._has_legacy_rnn:
             return self._legacy_rnn[1]
         return self._kind.sizes_of(files.read_card(self.folder), str(self.folder / files.CARD))
+
+    @property
+    def temperature(self) -> float:
+        """Of dreams unless told otherwise; see `Dynamics`."""
+        return self._dynamics_class.temperature
+
+    @property
+    def search_temperature(self) -> float:
+        """Likewise, of dreams that controllers are evolved in."""
+        return self._dynamics_class.search_temperature
 
     @property
     def card(self) -> Card:
@@ -173,14 +207,14 @@ class WorldModel:
         return start_dreams(self.dynamics, self.start_states(beginning), seeds)
 
     def step(
-        self, state: DreamState, actions: npt.ArrayLike, temperature: float = TEMPERATURE
+        self, state: DreamState, actions: npt.ArrayLike, temperature: float | None = None
     ) -> tuple[DreamState, FloatArray, npt.NDArray[np.bool_]]:
         """One step of N dreams.
 
         Args:
             state: of `start` or of the step before; it stays as it is.
             actions: (N, A).
-            temperature: more than 0; 1 as the model expects, less is surer.
+            temperature: more than 0; 1 as the model expects, less is surer; None for that of its kind.
         Returns:
             The next state; rewards (N,); which dreams ended (N,).
         Raises:
@@ -188,6 +222,18 @@ class WorldModel:
         """
         state, found = step_dreams(self.dynamics, state, actions, temperature)
         return state, found.reward, found.ended
+
+    def uncertainty(self, state: DreamState) -> FloatArray:
+        """How uncertain the last step of N dreams was, (N,), see `Ensemble`.
+
+        Args:
+            state: of `step`.
+        Raises:
+            WeightsError: there is no ensemble for these dynamics.
+        """
+        if self.ensemble is None:
+            raise WeightsError(f"{self.folder}: expected {ENSEMBLE}, got none; {MAKE_ENSEMBLE}")
+        return self.ensemble.uncertainty(state.h)
 
     def dream(
         self,
@@ -208,7 +254,7 @@ class WorldModel:
             steps: a dream is cut after so many.
             seed: of all, or one for each controller.
             beginning: see `start_states`.
-            **options: `temperature`, `trace`.
+            **options: `temperature`, `trace`, `pessimism`.
         Returns:
             Rewards, lengths and ends, each (P, E).
         """
@@ -219,8 +265,12 @@ class WorldModel:
         from dreamduck.world_model.imagination.rollout import Dream
 
         if beginning not in self._dreams:
-            self._dreams[beginning] = Dream(self.dynamics, self.start_states(beginning))
+            self._dreams[beginning] = Dream(self.dynamics, self.start_states(beginning), self.ensemble)
         return self._dreams[beginning]
+
+    @property
+    def _dynamics_class(self) -> type[Dynamics]:
+        return MDNRNN if self._has_legacy_rnn else self._kind
 
     @property
     def _kind(self) -> type[Dynamics]:

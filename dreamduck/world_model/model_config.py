@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dreamduck.common.config import check, option
 from dreamduck.pretrained import FOLDER
-from dreamduck.world_model.imagination import TEMPERATURE
+from dreamduck.world_model import WorldModel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,7 +17,12 @@ class ModelConfig:
     weights: str | None = option(
         "", "folder of the world model; the one that ships by default", flags=("-w",)
     )
-    temperature: float = option(TEMPERATURE, "uncertainty of the dream", above=0.0, flags=("--temp",))
+    temperature: float | None = option(
+        None,
+        "uncertainty of the dream; by default what suits its kind of dynamics",
+        above=0.0,
+        flags=("--temp",),
+    )
 
     def __post_init__(self) -> None:
         if self.weights is None:
@@ -28,3 +33,17 @@ class ModelConfig:
     def folder(self) -> Path:
         """Where the weights lie."""
         return Path(self.weights) if self.weights else FOLDER
+
+    def with_temperature(self, search: bool = False) -> ModelConfig:
+        """The same with the temperature of the folder's kind of dynamics, where none is given.
+
+        Args:
+            search: that of a search.
+        Raises:
+            WeightsError: there is no world model in the folder.
+        """
+        if self.temperature is not None:
+            return self
+        model = WorldModel.load(self.folder)
+        found = model.search_temperature if search else model.temperature
+        return dataclasses.replace(self, temperature=found)

@@ -114,9 +114,9 @@ class CategoricalFit(DynamicsFit):
         self.windows = windows.plan(
             series.offsets, data.learning, config.batch_size, config.sequence, config.steps, config.seed
         )
-        self.standing_rows = round(config.standing_rows * config.batch_size)
         sizes = config.sizes(series.mu.shape[1], series.action.shape[1])
         spread = latent_spread(series, data.learning)
+        self.at_rest = windows.at_rest(series, data.learning, spread)
         self.categorical_trainer = CategoricalTrainer(config, sizes, data.scale, spread)
         bounds = latent_range(series, data.learning)
         super().__init__(config, data, self.categorical_trainer, sizes, bounds)
@@ -124,8 +124,8 @@ class CategoricalFit(DynamicsFit):
     def batch(self, step: int) -> batches.Batch:
         """Windows, and standing cars."""
         found = batches.batch(self.data.series, self.windows, step, self.settings.sequence)
-        rows, seed = self.standing_rows, self.settings.seed
-        return windows.standing(found, self.data.series, self.data.learning, rows, seed, step)
+        config = self.settings
+        return windows.standing(found, self.data.series, self.at_rest, config.standing, config.seed, step)
 
     def parameters(self) -> Parameters:
         """See `DynamicsFit.parameters`."""

@@ -19,7 +19,7 @@ from dreamduck.controllers import factory
 from dreamduck.controllers.factory import FormConfig, WorldConfig
 from dreamduck.controllers.policy import ControllerForm
 from dreamduck.search import run
-from dreamduck.search.recipe import TEMPERATURE, RecipeConfig
+from dreamduck.search.recipe import RecipeConfig
 from tests.controllers.fakes import Sphere
 
 SMALL = ["-n", "4", "--num_episode", "2", "--generations", "2", "-q"]
@@ -32,7 +32,7 @@ def world(monkeypatch):
     """Searches are judged by a sphere; what they were asked for is kept."""
     asked = []
 
-    def make_evaluator(env, world, form, threads=None, beginning="first"):
+    def make_evaluator(env, world, form, threads=None, beginning="first", pessimism=0.0):
         asked.append((env, world, form))
         return Sphere()
 
@@ -72,7 +72,7 @@ def test_defaults_are_what_reached_the_road():
         assert getattr(found, name) == getattr(recipe, name)
     assert (found.max_steps, found.beginning, found.seeds) == (recipe.dream_steps, "midway", "common")
     assert config.from_arguments(FormConfig, parsed()).features == recipe.features
-    assert config.from_arguments(WorldConfig, parsed()).model.temperature == TEMPERATURE
+    assert config.from_arguments(WorldConfig, parsed()).model.temperature is None
     assert train.settings(parsed("realenv")).max_steps > found.max_steps
     assert train.settings(parsed("--max-steps", "7")).max_steps == 7
 

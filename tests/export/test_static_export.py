@@ -20,15 +20,19 @@ from dreamduck.common.errors import DependencyError, WeightsError
 from dreamduck.controllers.policy import Controller, ControllerForm, random_theta
 from dreamduck.export import static_export
 from dreamduck.export.graphs import decoder_graph, mdn_rnn_graph
+from dreamduck.export.static_export import dynamics_graphs
 from dreamduck.pretrained import FOLDER
 from dreamduck.web.server import PAGE
 from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig
 from dreamduck.world_model import WorldModel
-from dreamduck.world_model.imagination import TEMPERATURE
+from dreamduck.world_model.categorical import CategoricalConfig, CategoricalPrediction, equations
+from dreamduck.world_model.categorical.step import likeliest
+from dreamduck.world_model.dynamics import RecurrentState
 from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig
 from dreamduck.world_model.mdn_rnn.layout import initial_parameters
 from dreamduck.world_model.mdn_rnn.mixture import Mixture, entropy, sample
 from dreamduck.world_model.vae import VAE
+from tests.world_model.categorical.helpers import random_dynamics
 from tests.world_model.vae.helpers import parameters as vae_parameters
 
 STEPS = 100
@@ -91,7 +95,7 @@ def compare(rnn: MDNRNN, first, temperature: float) -> None:
         z, other = (rnn.draw(one, state, *noise, temperature).z for one in (said, theirs))
 
 
-@pytest.mark.parametrize("temperature", [TEMPERATURE, 1.0])
+@pytest.mark.parametrize("temperature", [0.1, 1.0])
 def test_the_shipped_mdn_rnn_as_a_graph(shipped, temperature):
     scale = shipped.dynamics.residual_scale
     assert 0 < scale.min() < scale.max() < 1
@@ -103,6 +107,46 @@ def test_a_random_rnn_as_a_graph(residual):
     config = MDNRNNConfig(z_size=6, hidden_size=20, mixtures=3, residual=residual)
     first = np.random.default_rng(3).standard_normal((1, 6)).astype(np.float32)
     compare(random_rnn(config), first, 0.7)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.6, 1.0])
+def test_a_categorical_model_as_graphs(temperature):
+    """A hundred steps of random weights, in which no parameter is as it was at first; each from its own."""
+    config = CategoricalConfig(6, 2, hidden_size=20, variables=5, classes=7, units=11)
+    dynamics = random_dynamics(config)
+    made = dynamics_graphs(dynamics, "here")
+    graphs = {name: evaluator(graph) for name, graph in made.items()}
+
+    def run(name, **given):
+        graph = graphs[name]
+        assert set(given) == set(graph.input_names)
+        return dict(zip(graph.output_names, graph.run(None, given), strict=True))
+
+    random = np.random.default_rng(0)
+    z = random.standard_normal((1, 6)).astype(np.float32)
+    state = dynamics.start()
+    first = run("posterior", z=z, h=state.h)["probabilities"]
+    assert first == pytest.approx(dynamics.posterior(z, state), abs=1e-5)
+    state = dynamics.observe(z, state)
+    h, c = state.h, state.c
+    assert (likeliest(first) == c).all()
+    drawn = set()
+    for _ in range(STEPS):
+        action = random.uniform(-1, 1, (1, 2)).astype(np.float32)
+        uniform = random.random((1, 5), np.float32)
+        out = run("prior", action=action, h=h, c=c)
+        state = dynamics.advance(z, action, state)
+        said = dynamics.predict(z, state)
+        for name in ("probabilities", "reward", "end_reward", "end"):
+            assert out[name].ravel() == pytest.approx(getattr(said, name).ravel(), abs=1e-3)
+        h = out["h_next"]
+        theirs = said._replace(probabilities=out["probabilities"])
+        c = dynamics.draw(theirs, RecurrentState(h, c), uniform, uniform, temperature).state.c
+        z, state, _ = dynamics.draw(said, state, uniform, uniform, temperature)
+        assert run("latent", h=h, c=c)["z"] == pytest.approx(z, abs=1e-3)
+        assert h == pytest.approx(state.h, abs=1e-3)
+        drawn.add(c.tobytes())
+    assert len(drawn) > 5
 
 
 @pytest.mark.parametrize("weights", ["shipped", "random"])
@@ -117,7 +161,7 @@ def test_the_decoder_as_a_graph(shipped, weights):
 NODE = """
 import { Dream, control } from %(module)s;
 const { about, cases, controls } = JSON.parse(await new Response(process.stdin).text());
-const dream = new Dream(null, about, null, null);
+const dream = new Dream(null, about, {});
 const draw = ({ said, noise, temperature: t }) => [[...dream.draw(said, noise, t)], dream.entropy(said)];
 const drawn = cases.map(draw);
 console.log(JSON.stringify({ drawn, controls: controls.map(({ made, seen }) => control(made, seen)) }));
@@ -166,6 +210,43 @@ def test_what_the_page_draws_and_does(shipped):
         assert theirs == pytest.approx(mine, abs=1e-5)
 
 
+CHOOSE = """
+import { CategoricalDream } from %(module)s;
+const { about, cases } = JSON.parse(await new Response(process.stdin).text());
+const dream = new CategoricalDream(null, about, {});
+const draw = ({ p, uniform, temperature: t }) => [[...dream.choose(p, uniform, t)], dream.entropy(p)];
+console.log(JSON.stringify(cases.map(draw)));
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
+def test_what_the_page_chooses():
+    """The categorical draw of `categorical.js`, at several temperatures."""
+    random = np.random.default_rng(5)
+    config = CategoricalConfig(6, 2, hidden_size=20, variables=5, classes=7, units=11)
+    dynamics = random_dynamics(config)
+    expected, cases = [], []
+    for temperature in (0.0, 0.1, 0.7, 1.0, 2.5):
+        for _ in range(20):
+            logits = random.normal(0, 2, (1, 35)).astype(np.float32)
+            likely = equations.probabilities(np, logits, config)
+            said = CategoricalPrediction(likely, *np.zeros((3, 1), np.float32))
+            uniform = random.random((1, 5), np.float32)
+            drawn = dynamics.draw(said, dynamics.start(), uniform, uniform, temperature)
+            expected.append((drawn.state.c[0].tolist(), float(said.entropy()[0])))
+            given = {"p": likely.ravel().tolist(), "uniform": uniform[0].tolist()}
+            cases.append({**given, "temperature": temperature})
+    program = CHOOSE % {"module": json.dumps((PAGE / "categorical.js").as_uri())}
+    command = ["node", "--no-warnings", "--input-type=module", "-e", program]
+    text = json.dumps({"about": {"variables": 5, "classes": 7}, "cases": cases})
+    told = json.loads(
+        subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+    )
+    for (chosen, undecided), (drawn, found) in zip(expected, told, strict=True):
+        assert drawn == chosen
+        assert found == pytest.approx(undecided, abs=1e-5)
+
+
 def write_runtime(folder):
     for name in (static_export.RUNTIME, static_export.WASM):
         (folder / name).write_bytes(b"runtime")
@@ -210,7 +291,7 @@ def test_a_file_without_flags_dreams_at_the_default_temperature(model, model_fol
     static_export.main([str(tmp_path / "dream.html"), "--weights", str(model_folder)])
     found = re.search(r'id="about">(.*?)</script>', (tmp_path / "dream.html").read_text(encoding="utf-8"))
     assert found
-    assert json.loads(found[1])["temperature"] == TEMPERATURE
+    assert json.loads(found[1])["temperature"] == WorldModel.load(FOLDER).temperature
 
 
 def test_without_weights_there_is_no_file(tmp_path):

@@ -28,6 +28,7 @@ from dreamduck.evaluation.model_card.sections.ranking import rank, run_drivers
 from dreamduck.evaluation.model_card.sections.steering import steering
 from dreamduck.evaluation.model_card.sections.stillness import stillness
 from dreamduck.evaluation.model_card.sections.survival import survival
+from dreamduck.evaluation.model_card.sections.uncertainty import uncertainty
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ SECTIONS: Mapping[str, Section] = {
     "stillness": stillness,
     "drivers": drivers,
     "calibration": calibration,
+    "uncertainty": uncertainty,
     "cost": cost,
 }
 

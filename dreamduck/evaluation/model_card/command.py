@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,6 +42,7 @@ def evaluate(settings: ModelCardConfig, model: WorldModel, recorded: Recorded, o
     """
     data = encode(recorded, model)
     dreams = Dreams(model, settings.temperature)
+    settings = dataclasses.replace(settings, temperature=dreams.temperature)
     card = cards.make_card(dreams, data, settings)
     cards.write_card(out, card)
     write_json(out / "cost.json", timings(dreams))

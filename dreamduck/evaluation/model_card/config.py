@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from dreamduck.common.config import check, option
 from dreamduck.common.errors import ConfigError
-from dreamduck.world_model.imagination import TEMPERATURE
 
 VERSION = 1  # of `card/model.json`
 HORIZONS = (0.5, 1.0, 2.0, 3.0, 5.0)  # [s], of the state
@@ -91,7 +90,12 @@ class ModelCardConfig:
     compare: tuple[str, ...] = option((), "folders of world models to put side by side")
     short: bool = option(False, "smaller samples: minutes instead of a quarter of an hour")
     seed: int = option(0, "decides the recorded episodes and all dreams", low=0, high=2**31 - 1)
-    temperature: float = option(TEMPERATURE, "uncertainty of the dream", above=0.0, flags=("--temp",))
+    temperature: float | None = option(
+        None,
+        "uncertainty of the dream; by default what suits its kind of dynamics",
+        above=0.0,
+        flags=("--temp",),
+    )
     episodes: int = option(0, "held-out episodes to measure on; 0: as many as the card's size", low=0)
     dreams: int = option(16, "dreams of each held-out episode", low=2)
     warmup: int = option(20, "real frames before a dream", unit="frames", low=1)

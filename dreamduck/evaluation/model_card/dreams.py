@@ -62,13 +62,13 @@ class Dreams:
 
     Args:
         model: the world model.
-        temperature: of all dreams, more than 0.
+        temperature: of all dreams, more than 0; None for that of the kind of dynamics.
     Raises:
         ConfigError: the temperature is not more than 0.
     """
 
-    def __init__(self, model: WorldModel, temperature: float) -> None:
-        self.model, self.temperature = model, check_temperature(temperature)
+    def __init__(self, model: WorldModel, temperature: float | None = None) -> None:
+        self.model, self.temperature = model, check_temperature(temperature, model.dynamics)
 
     @property
     def sizes(self) -> tuple[int, int, int]:

@@ -34,6 +34,7 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
     "calibration error of the end, 5 s": ("calibration", "horizons", "5", "end", "calibration_error"),
     "AUC of the end, 5 s": ("calibration", "horizons", "5", "end", "auc"),
     "correlation of returns, 5 s": ("calibration", "horizons", "5", "return", "correlation"),
+    "AUC of the uncertainty for dreams that go wrong": ("uncertainty", "horizons", "1 s, then 2", "auc"),
     "multiply-adds of a step": ("cost", "multiply_adds", "step"),
 }
 
@@ -234,6 +235,15 @@ def _calibration(found: dict[str, Any]) -> list[str]:
     return table("horizon", rows)
 
 
+def _uncertainty(found: dict[str, Any]) -> list[str]:
+    limit = shown(100 * found["limit"])
+    about = (
+        f"{found['windows']} windows, {found['dreams']} dreams each; wrong: the lane offset is off by more "
+        f"than {limit} cm."
+    )
+    return [about, "", *table("disagreement over", found["horizons"])]
+
+
 def _survival(found: dict[str, Any]) -> list[str]:
     rows = {
         row["name"]: {"Kolmogorov distance": row["kolmogorov"], "by chance": row["by_chance"]}
@@ -263,5 +273,6 @@ PARTS = {
     "ranking": _ranking,
     "survival": _survival,
     "calibration": _calibration,
+    "uncertainty": _uncertainty,
     "cost": _cost,
 }

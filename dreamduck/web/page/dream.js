@@ -1,39 +1,46 @@
-// The world model in the browser: the MDN-RNN and the decoder by ONNX Runtime, the draw in JavaScript.
-// The same arithmetic as dreamduck.world_model.mdn_rnn and dreamduck.world_model.vae; `check` holds the two together.
+// The world model in the browser: dynamics and decoder by ONNX Runtime, the draw in JavaScript; here the MDN-RNN,
+// in categorical.js the other kind. The same arithmetic as dreamduck.world_model.mdn_rnn and dreamduck.world_model.vae; `check` holds the two together.
 
 export class Dream {
   /**
    * @param {Object} ort  ONNX Runtime
-   * @param {Object} about  z_size, hidden_size, mixtures, low and high (the range of each latent)
+   * @param {Object} about  z_size, hidden_size, cell_size, low and high (the range of each latent); sizes of the kind
+   * @param {Object} graphs  ONNX graphs, by name
    */
-  constructor(ort, about, mdnRnn, decoder) {
-    Object.assign(this, { ort, about, mdnRnn, decoder });
+  constructor(ort, about, graphs) {
+    Object.assign(this, { ort, about, graphs });
   }
 
-  static async load(ort, about, mdnRnn, decoder) {
-    const [first, second] = [await ort.InferenceSession.create(mdnRnn), await ort.InferenceSession.create(decoder)];
-    return new Dream(ort, about, first, second);
+  async load() {
+    for (const [name, graph] of Object.entries(this.graphs)) this.graphs[name] = await this.ort.InferenceSession.create(graph);
+    return this;
+  }
+
+  /** Run a graph on rows of numbers, by name. */
+  async run(graph, inputs) {
+    const row = (values) => new this.ort.Tensor("float32", Float32Array.from(values), [1, values.length]);
+    const out = await this.graphs[graph].run(Object.fromEntries(Object.entries(inputs).map(([name, values]) => [name, row(values)])));
+    return Object.fromEntries(Object.entries(out).map(([name, tensor]) => [name, tensor.data]));
   }
 
   /** The beginning of a dream at latents z, and the state before them; by default, none. */
-  begin(z, h = new Float32Array(this.about.hidden_size), c = new Float32Array(this.about.hidden_size)) {
+  async begin(z, h = new Float32Array(this.about.hidden_size), c = new Float32Array(this.about.cell_size)) {
     return { z, h, c, reward: 0, end: 0, entropy: 0 };
   }
 
-  /** What the MDN-RNN predicts for the next moment. */
-  async predict({ z, h, c }, action) {
-    const row = (values) => new this.ort.Tensor("float32", Float32Array.from(values), [1, values.length]);
-    const out = await this.mdnRnn.run({ z: row(z), action: row(action), h: row(h), c: row(c) });
-    return Object.fromEntries(Object.entries(out).map(([name, tensor]) => [name, tensor.data]));
+  /** A moment whose latents were set. */
+  async observe(moment) {
+    return moment;
   }
 
   /**
    * The moment after an action.
-   * @param {{uniform: Float32Array, normal: Float32Array}} noise  one number each for every latent
+   * @param {{uniform: Float32Array, normal: Float32Array}} noise  here one number each for every latent
    * @param {number} temperature  0 takes the likeliest
    */
   async step(moment, action, noise, temperature) {
-    const predicted = await this.predict(moment, action);
+    const { z: before, h, c } = moment;
+    const predicted = await this.run("mdn_rnn", { z: before, action, h, c });
     const z = this.draw(predicted, noise, temperature);
     return { z, h: predicted.h_next, c: predicted.c_next, reward: predicted.reward[0], end_reward: predicted.end_reward[0], end: predicted.end[0], entropy: this.entropy(predicted) };
   }
@@ -66,8 +73,7 @@ export class Dream {
 
   /** The image of latents: channel by channel, 3 x 64 x 64 numbers in [0, 1]. */
   async decode(z) {
-    const { image } = await this.decoder.run({ z: new this.ort.Tensor("float32", Float32Array.from(z), [1, z.length]) });
-    return image.data;
+    return (await this.run("decoder", { z })).image;
   }
 
   /** The same as RGB bytes, as `paint` takes them. */
@@ -83,14 +89,15 @@ export class Dream {
    * @returns {Promise<Object>} the greatest differences of z, rewards, end and image, and the steps
    */
   async check({ steps, temperature, action, uniform, normal, first, z, reward, end_reward, end, frames, every }) {
-    const size = this.about.z_size;
+    const { z_size, uniform_size, normal_size } = this.about;
     const worst = { steps, z: 0, reward: 0, end_reward: 0, end: 0, image: 0 };
     const differ = (name, a, b) => (worst[name] = Math.max(worst[name], Math.abs(a - b)));
-    let moment = this.begin(first);
+    let moment = await this.begin(first);
     for (let t = 0; t < steps; t++) {
-      const row = (values, width = size) => values.subarray(t * width, (t + 1) * width);
-      moment = await this.step(moment, row(action, 2), { uniform: row(uniform), normal: row(normal) }, temperature);
-      row(z).forEach((value, i) => differ("z", value, moment.z[i]));
+      const row = (values, width) => values.subarray(t * width, (t + 1) * width);
+      const noise = { uniform: row(uniform, uniform_size), normal: row(normal, normal_size) };
+      moment = await this.step(moment, row(action, 2), noise, temperature);
+      row(z, z_size).forEach((value, i) => differ("z", value, moment.z[i]));
       differ("reward", reward[t], moment.reward);
       differ("end_reward", end_reward[t], moment.end_reward);
       differ("end", end[t], moment.end);
@@ -124,9 +131,9 @@ export class Random {
     return Math.sqrt(-2 * Math.log(1 - this.uniform())) * Math.cos(2 * Math.PI * this.uniform());
   }
 
-  noise(size) {
-    const uniform = Float32Array.from({ length: size }, () => this.uniform());
-    return { uniform, normal: Float32Array.from({ length: size }, () => this.normal()) };
+  noise({ uniform_size, normal_size }) {
+    const uniform = Float32Array.from({ length: uniform_size }, () => this.uniform());
+    return { uniform, normal: Float32Array.from({ length: normal_size }, () => this.normal()) };
   }
 }
 

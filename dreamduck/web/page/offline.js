@@ -1,7 +1,10 @@
 // The dream without a server: takes the messages of connection.js, and answers them by dream.js.
 
+import { CategoricalDream } from "./categorical.js";
 import { Dream, Random, control } from "./dream.js";
 import { Episode, GRID, fromLink } from "./episode.js";
+
+const KINDS = { "mdn-rnn": Dream, categorical: CategoricalDream };
 
 const element = (id) => document.getElementById(id);
 const VIEWED = { low: -3, middle: 0, high: 3 }; // values of a latent, whose images are shown beside its slider
@@ -45,7 +48,9 @@ class OfflineDream {
 
   async load() {
     this.arrays = await numbers(this.about.numbers);
-    this.dream = await Dream.load(await runtime(), this.about, await bytes("mdn_rnn"), await bytes("decoder"));
+    const graphs = {};
+    for (const name of this.about.graphs) graphs[name] = await bytes(name);
+    this.dream = await new KINDS[this.about.kind](await runtime(), this.about, graphs).load();
     this.open = true;
     globalThis.dreamduck = this; // for tests, and for the browser's console
     this.on.answer({ type: "hello", ...this.about });
@@ -80,25 +85,25 @@ class OfflineDream {
 
   // ---------------------------------------------------------------- messages, as dreamduck.web.protocol has them
 
-  on_begin({ seed, temperature, policy, run = false, warm = false }) {
-    this.begin({ seed, warm, z: [] }, temperature, policy);
+  async on_begin({ seed, temperature, policy, run = false, warm = false }) {
+    await this.begin({ seed, warm, z: [] }, temperature, policy);
     this.tellWorld();
     this.on_run({ on: run });
   }
 
   /** Begin a dream; what a link does not tell, the seed decides. */
-  begin({ seed, warm, z: given }, temperature, policy) {
+  async begin({ seed, warm, z: given }, temperature, policy) {
     const { z_size, low, high } = this.about;
     const { mu, logvar, h, c } = this.arrays;
     const random = new Random(seed);
     const number = Math.floor(random.uniform() * (mu.length / z_size));
-    const row = (values, size = values.length / mu.length * z_size) => values.slice(number * size, (number + 1) * size);
+    const row = (values, size = (values.length / mu.length) * z_size) => values.slice(number * size, (number + 1) * size);
     const [mean, variance] = [row(mu), row(logvar)];
     const drawn = (i) => mean[i] + Math.exp(variance[i] / 2) * random.normal();
     const z = Float32Array.from({ length: z_size }, (_, i) => Math.max(low[i], Math.min(high[i], drawn(i))));
     if (given.length === z_size) z.set(given);
-    const begun = warm && h ? this.dream.begin(z, row(h), row(c)) : this.dream.begin(z);
-    this.moments = [{ ...begun, action: [0, 0], temperature, paid: 0, total: 0, ended: false, changed: [], first: z }];
+    const begun = await (warm && h ? this.dream.begin(z, row(h), row(c)) : this.dream.begin(z));
+    this.moments = [{ ...begun, action: [0, 0], temperature, paid: 0, total: 0, ended: false, changed: [] }];
     Object.assign(this, { at: 0, unsent: 0, seed, temperature, action: [0, 0] });
     this.start = { world: "dream", map_name: "", seed, domain_rand: false, z: [...z], start_angle: null, warm };
     this.policies = this.about.policy ? ["person", "controller"] : ["person"];
@@ -125,10 +130,10 @@ class OfflineDream {
   }
 
   async replay(start, actions, temperatures, changed) {
-    this.begin(start, temperatures[0] ?? this.about.temperature, "person");
+    await this.begin(start, temperatures[0] ?? this.about.temperature, "person");
     let due = performance.now() + PROGRESS_INTERVAL;
     for (let step = 0; step <= actions.length && !this.over; step++) {
-      for (const [at, latent, value] of changed) if (at === step) this.on_latent({ latent, value });
+      for (const [at, latent, value] of changed) if (at === step) await this.on_latent({ latent, value });
       if (step === actions.length) return;
       Object.assign(this, { action: actions[step], temperature: temperatures[step] });
       await this.advance();
@@ -182,18 +187,17 @@ class OfflineDream {
     this.at = Math.max(0, Math.min(step, this.moments.length - 1));
   }
 
-  on_latent({ latent, value }) {
-    const z = Float32Array.from(this.now.z);
-    z[latent] = value;
-    this.change(z, [...this.now.changed.filter(([other]) => other !== latent), [latent, z[latent]]]);
+  async on_latent({ latent, value }) {
+    const z = this.now.z.with(latent, value);
+    await this.change(z, [...this.now.changed.filter(([other]) => other !== latent), [latent, z[latent]]]);
   }
 
-  on_latents({ values }) {
-    this.change(Float32Array.from(values), [...Float32Array.from(values).entries()]);
+  async on_latents({ values }) {
+    await this.change(Float32Array.from(values), [...Float32Array.from(values).entries()]);
   }
 
   on_reset_latents() {
-    this.change(this.now.first, []);
+    if (this.now.unchanged) this.replace(this.now.unchanged);
   }
 
   async on_view_latent({ latent }) {
@@ -202,10 +206,14 @@ class OfflineDream {
     this.on.moment({ latent }, images);
   }
 
-  /** This moment has other latents; what came after it no longer follows. */
-  change(z, changed) {
+  async change(z, changed) {
+    this.replace(await this.dream.observe({ ...this.now, z, changed, unchanged: this.now.unchanged ?? this.now }));
+  }
+
+  /** This moment is another; what came after it no longer follows. */
+  replace(moment) {
     this.moments.length = this.at + 1;
-    this.moments[this.at] = { ...this.now, z, changed };
+    this.moments[this.at] = moment;
     this.unsent = Math.min(this.unsent, this.at);
   }
 
@@ -254,13 +262,13 @@ class OfflineDream {
 
   async advance() {
     const random = new Random(this.seed, this.at + 1);
-    const noise = random.noise(this.about.z_size);
+    const noise = random.noise(this.about);
     const action = this.next();
     const moment = await this.dream.step(this.now, action, noise, this.temperature);
     const ended = (this.temperature > 0 ? random.uniform() : 0.5) < moment.end; // at 0 the likelier of the two
     const paid = ended ? moment.end_reward : moment.reward;
     this.moments.length = this.at + 1;
-    this.moments.push({ ...moment, action, temperature: this.temperature, ended, paid, total: this.now.total + paid, changed: [], first: moment.z });
+    this.moments.push({ ...moment, action, temperature: this.temperature, ended, paid, total: this.now.total + paid, changed: [] });
     this.unsent = Math.min(this.unsent, this.at + 1);
   }
 

@@ -29,11 +29,15 @@ class TrainingConfig:
         0.5, "most noise on the latents that are seen, in standard deviations of each", low=0.0
     )
     prior_rows: float = option(
-        0.25, "share of a batch that continues for 10 steps with draws of the prior", low=0.0, high=1.0
+        0.25,
+        "share of a batch that continues for 10 steps with draws of the prior; "
+        "standing cars do so until their window ends",
+        low=0.0,
+        high=1.0,
     )
     standing_rows: float = option(
-        0.05,
-        "share of a batch in which a car stands where an episode begins, and nothing happens; "
+        0.1,
+        "share of a batch in which a car stands, and nothing happens; "
         "0 where an action of zeros is not a standstill",
         low=0.0,
         high=1.0,
@@ -50,6 +54,11 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         check(self)
+
+    @property
+    def standing(self) -> int:
+        """Rows of a batch in which a car stands, the first ones."""
+        return round(self.standing_rows * self.batch_size)
 
     def arithmetic(self) -> dict[str, Any]:
         """The settings that a resumed run must share with the checkpoint's."""

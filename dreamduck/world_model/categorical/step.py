@@ -64,14 +64,16 @@ class CategoricalDynamics(Dynamics):
 
     def _layers(self, product: Callable[[FloatArray, FloatArray | None], Any]) -> dict[str, Any]:
         """The layers as the equations take them."""
+        return {name: product(*weights) for name, weights in self.layer_weights().items()}
+
+    def layer_weights(self) -> dict[str, tuple[FloatArray, FloatArray | None]]:
+        """Kernel and bias of every layer, by the names that the equations give them."""
         p = self.parameters
-        core = {
-            "core": product(p["core/kernel"], p["core/bias"][0]),
-            "core_state": product(p["core/recurrent_kernel"], p["core/bias"][1]),
+        core: dict[str, tuple[FloatArray, FloatArray | None]] = {
+            "core": (p["core/kernel"], p["core/bias"][0]),
+            "core_state": (p["core/recurrent_kernel"], p["core/bias"][1]),
         }
-        return core | {
-            name: product(p[f"{name}/kernel"], p.get(f"{name}/bias")) for name in dense_sizes(self.config)
-        }
+        return core | {n: (p[f"{n}/kernel"], p.get(f"{n}/bias")) for n in dense_sizes(self.config)}
 
     @classmethod
     def load(cls, folder: Path) -> Self:

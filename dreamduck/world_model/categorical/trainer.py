@@ -27,7 +27,7 @@ from dreamduck.world_model.weights_format import Parameters
 
 WARM_UP = 100  # steps until the learning rate is whole
 LEARNING_RATE_END = 0.01  # of the learning rate
-PRIOR_STEPS = 10  # with draws of the prior, before frames are seen again
+PRIOR_STEPS = 10  # with draws of the prior, before frames are seen again; where a car moves
 WITHOUT_NOISE = 0.3  # share of the rows
 PRIOR_WEIGHT, POSTERIOR_WEIGHT = 0.8, 0.2  # of the divergence, as each of the two learns from it
 FREE_NATS = 1.0  # of divergence that cost nothing
@@ -71,7 +71,8 @@ class Trainer(trainer.Trainer):
         model = CategoricalNetwork(sizes)
         model.set_parameters(initial_parameters(sizes, config.seed))
         super().__init__(model, config.learning_rate)
-        self._prior_rows = round(config.prior_rows * config.batch_size)
+        moving = round(config.prior_rows * config.batch_size)
+        self._prior_rows = min(config.batch_size, config.standing + moving)
         self._step = tf.function(self._train_step)
 
     def learning_rate(self, step: int) -> float:
@@ -117,11 +118,12 @@ class Trainer(trainer.Trainer):
         rows, variables = self._prior_rows, self.sizes.variables
         begin = uniform((rows,), chance["begin"]) * tf.cast(tf.maximum(frames - 2, 1), tf.float32)
         behind = tf.cast(tf.range(frames), tf.float32)[:, None] - 1 - begin
+        stands = tf.range(rows) < self.config.standing
         return self.model.follow(
             tf.transpose(seen, (1, 0, 2)),
             tf.transpose(batch.action, (1, 0, 2)),
             uniform((frames, count, variables), chance["posterior"]),
-            tf.logical_and(behind > 0, behind <= PRIOR_STEPS),
+            tf.logical_and(behind > 0, tf.logical_or(stands, behind <= PRIOR_STEPS)),
             uniform((frames, rows, variables), chance["prior"]),
         )
 

@@ -38,11 +38,15 @@ class Dynamics(abc.ABC):
 
     Attributes:
         kind: as a card names it.
+        temperature: of a dream unless told otherwise: where it is truest, see docs/model.md.
+        search_temperature: likewise, of dreams that controllers are evolved in.
         parameters: the weights, by name.
         bounds: (2, Z), the range of each latent that training saw, which no dream leaves.
     """
 
     kind: ClassVar[str]
+    temperature: ClassVar[float] = 1.0
+    search_temperature: ClassVar[float] = 1.0
     parameters: dict[str, FloatArray]
 
     def __init__(

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from dreamduck.world_model.dynamics import Dynamics
 
-__all__ = ["DREAM_END", "TEMPERATURE", "no_heads"]
+__all__ = ["DREAM_END", "no_heads"]
 
 DREAM_END = "dream-end"  # how a dream ends, where the worlds say how
-TEMPERATURE = 0.1  # of a dream unless told otherwise: where it is truest, see README.md
 
 
 def no_heads(dynamics: Dynamics) -> str:

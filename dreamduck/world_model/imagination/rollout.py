@@ -19,7 +19,8 @@ from dreamduck.common.backend import tf, threads_used
 from dreamduck.common.errors import ConfigError
 from dreamduck.common.seeding import derive
 from dreamduck.world_model.dynamics import Dynamics, InitialZ
-from dreamduck.world_model.imagination import TEMPERATURE
+from dreamduck.world_model.ensemble import Ensemble
+from dreamduck.world_model.ensemble.heads import MAKE as MAKE_ENSEMBLE
 from dreamduck.world_model.imagination.noise import Noise
 from dreamduck.world_model.imagination.stepper import begin_dreams, chance_arrays, check_temperature
 
@@ -59,10 +60,11 @@ class Dream:
         initial: where it begins.
     """
 
-    def __init__(self, dynamics: Dynamics, initial: InitialZ) -> None:
+    def __init__(self, dynamics: Dynamics, initial: InitialZ, ensemble: Ensemble | None = None) -> None:
         self.dynamics, self.initial = dynamics, initial
         self._step = dynamics.graph_step(tf)
-        self._compiled: dict[tuple[Policy, bool], Any] = {}
+        self._uncertainty = None if ensemble is None else ensemble.graph_uncertainty(tf)
+        self._compiled: dict[tuple[Policy, bool, bool], Any] = {}
 
     def rollout(
         self,
@@ -71,8 +73,9 @@ class Dream:
         episodes: int,
         steps: int,
         seed: int | Sequence[int],
-        temperature: float = TEMPERATURE,
+        temperature: float | None = None,
         trace: bool = False,
+        pessimism: float = 0.0,
     ) -> Rollout:
         """Dream E episodes with each of P controllers.
 
@@ -84,8 +87,10 @@ class Dream:
             steps: a dream is cut after so many.
             seed: of all, or one for each candidate. Episode e of a candidate with seed s is the dream
                 (s, e), whoever else dreams; the world v2 dreams (s, 0) after `reset(seed=s)`.
-            temperature: 1 as the dynamics expect; less is surer, more is stranger.
+            temperature: 1 as the dynamics expect; less is surer, more is stranger; None for that of their
+                kind.
             trace: also return every step, at the price of the RAM for it.
+            pessimism: how much a unit of uncertainty takes off the reward of a step, see `Ensemble`.
         Raises:
             ConfigError: a number is out of its range, or the shapes do not fit.
         """
@@ -96,14 +101,17 @@ class Dream:
                 f"{episodes}, {steps}"
             )
         seeds = _seeds(seed, len(theta))
-        run = self._compile(policy, trace)
+        divisor = np.float32(check_temperature(temperature, self.dynamics))
+        if pessimism and self._uncertainty is None:
+            raise ConfigError(
+                f"pessimism: expected 0 without an ensemble, got {pessimism:g}; {MAKE_ENSEMBLE}"
+            )
+        run = self._compile(policy, trace, bool(pessimism))
         table = _Table(self, theta, episodes, seeds)
         parts = []
         for at in range(0, steps, CHUNK):
             uniform, normal = table.draw(min(CHUNK, steps - at))
-            result = run(
-                table.theta, *table.carried, uniform, normal, np.float32(check_temperature(temperature))
-            )
+            result = run(table.theta, *table.carried, uniform, normal, divisor, np.float32(pessimism))
             table.carried = result[:6]
             parts.append(result[6:])
             if not table.drop(keep_all=trace):
@@ -121,9 +129,9 @@ class Dream:
             )
         return Rollout(reward.reshape(shape), length.reshape(shape), ~alive.reshape(shape), found)
 
-    def _compile(self, policy: Policy, trace: bool) -> Any:
+    def _compile(self, policy: Policy, trace: bool, pessimistic: bool) -> Any:
         """The loop for a policy."""
-        key = (policy, trace)
+        key = (policy, trace, pessimistic)
         if key not in self._compiled:
             while len(self._compiled) >= POLICIES:
                 self._compiled.pop(next(iter(self._compiled)))
@@ -133,10 +141,10 @@ class Dream:
             signature += [tf.TensorSpec([None], kind) for kind in (floats, tf.int32, tf.bool)]
             chance = (sizes.uniform_size + 1, sizes.normal_size)
             signature += [tf.TensorSpec([None, None, width], floats) for width in chance]
-            signature += [tf.TensorSpec([], floats)]
+            signature += [tf.TensorSpec([], floats)] * 2
 
             def loop(theta: Tensor, *given: Tensor) -> tuple[Tensor, ...]:
-                return self._loop(policy, trace, theta, *given)
+                return self._loop(policy, trace, pessimistic, theta, *given)
 
             self._compiled[key] = tf.function(loop, input_signature=signature)
         return self._compiled[key]
@@ -145,6 +153,7 @@ class Dream:
         self,
         policy: Policy,
         trace: bool,
+        pessimistic: bool,
         theta: Tensor,
         z: Tensor,
         c: Tensor,
@@ -155,6 +164,7 @@ class Dream:
         uniform: Tensor,
         normal: Tensor,
         temperature: Tensor,
+        pessimism: Tensor,
     ) -> tuple[Tensor, ...]:
         """T steps of all rows."""
         uniform, normal = (tf.transpose(noise, (1, 0, 2)) for noise in (uniform, normal))  # (T, B, ...)
@@ -168,6 +178,8 @@ class Dream:
             found = self._step(z, action, h, c, chance[:, :-1], normal[t], temperature)
             ended = chance[:, -1] < found.end
             reward = tf.where(ended, found.end_reward, found.reward)
+            if pessimistic and self._uncertainty is not None:
+                reward -= pessimism * self._uncertainty(found.h)
             rows = tuple(r.write(t, v) for r, v in zip(rows, (z, action, reward, found.end), strict=False))
             total = total + tf.where(alive, reward, 0.0)
             length = length + tf.cast(alive, tf.int32)

@@ -15,7 +15,6 @@ from dreamduck.common.errors import ConfigError, ResetNeeded
 from dreamduck.world_model.dynamics import Dynamics, FloatArray, InitialZ, Prediction, RecurrentState
 from dreamduck.world_model.dynamics.start_states import begin
 from dreamduck.world_model.dynamics.state import features
-from dreamduck.world_model.imagination import TEMPERATURE
 from dreamduck.world_model.imagination.noise import POSITION, Noise
 
 
@@ -64,7 +63,7 @@ def begin_dreams(
 
 
 def step_dreams(
-    dynamics: Dynamics, state: DreamState, actions: npt.ArrayLike, temperature: float
+    dynamics: Dynamics, state: DreamState, actions: npt.ArrayLike, temperature: float | None = None
 ) -> tuple[DreamState, DreamStep]:
     """One step of N dreams.
 
@@ -72,7 +71,7 @@ def step_dreams(
         dynamics: what is dreamt.
         state: of the dreams; it stays as it is.
         actions: (N, A).
-        temperature: more than 0.
+        temperature: more than 0; None for that of the kind of dynamics.
     Raises:
         ConfigError: a temperature that is not more than 0.
     """
@@ -86,7 +85,7 @@ def step_dreams(
     recurrent = RecurrentState(state.h, state.c)
     chance = uniform[:, 0], normal[:, 0]
     z, recurrent, found = _step(
-        dynamics, state.z, actions, recurrent, *chance, check_temperature(temperature)
+        dynamics, state.z, actions, recurrent, *chance, check_temperature(temperature, dynamics)
     )
     return DreamState(z, recurrent.h, recurrent.c, streams), found
 
@@ -124,16 +123,16 @@ class Dreams:
         dynamics: what is dreamt.
         initial: where it begins.
         count: N.
-        temperature: 1 as the dynamics expect; less is surer, more is stranger.
+        temperature: 1 as the dynamics expect; less is surer, more is stranger; None for that of their kind.
     Raises:
         ConfigError: a temperature that is not more than 0.
     """
 
     def __init__(
-        self, dynamics: Dynamics, initial: InitialZ, count: int = 1, temperature: float = TEMPERATURE
+        self, dynamics: Dynamics, initial: InitialZ, count: int = 1, temperature: float | None = None
     ) -> None:
         self.dynamics, self.initial, self.count = dynamics, initial, count
-        self.temperature = check_temperature(temperature)
+        self.temperature = check_temperature(temperature, dynamics)
         self.z: FloatArray = np.zeros((count, dynamics.config.z_size), np.float32)
         self.state = dynamics.start(count)
         self._noise: list[Noise | None] = [None] * count
@@ -196,12 +195,14 @@ class Dreams:
         return noise
 
 
-def check_temperature(temperature: float) -> float:
-    """A temperature as a float.
+def check_temperature(temperature: float | None, dynamics: Dynamics) -> float:
+    """A temperature as a float; that of the kind of dynamics for None.
 
     Raises:
         ConfigError: it is not a finite number more than 0.
     """
+    if temperature is None:
+        return dynamics.temperature
     good = isinstance(temperature, (int, float, np.number)) and not isinstance(temperature, bool)
     if not good or not 0 < temperature < float("inf"):
         raise ConfigError(f"temperature: expected a finite number more than 0, got {temperature!r}")

@@ -46,6 +46,8 @@ class MDNRNN(Dynamics):
     """
 
     kind: ClassVar[str] = KIND
+    temperature: ClassVar[float] = 0.1
+    search_temperature: ClassVar[float] = 0.3
     config: MDNRNNConfig
 
     def __init__(

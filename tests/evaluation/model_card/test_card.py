@@ -16,7 +16,7 @@ from dreamduck.world_model import WorldModel
 from tests.evaluation.model_card.helpers import toy_config, toy_data
 from tests.recordings.helpers import folder_of_episodes
 
-QUICK = ("probe", "horizon", "calibration", "cost")  # sections that need no simulator
+QUICK = ("probe", "horizon", "calibration", "uncertainty", "cost")  # sections that need no simulator
 
 
 def estimate(value, n=5):

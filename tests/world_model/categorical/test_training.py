@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 
+from dreamduck.common.backend import tf
 from dreamduck.common.errors import CheckpointError, TrainingError, WeightsError
 from dreamduck.common.training_log import TrainingLog, read_training_log
 from dreamduck.controllers.evaluator import DreamEvaluator, EvalBatch
@@ -165,35 +166,99 @@ def test_padding_changes_nothing(tmp_path):
         np.testing.assert_array_equal(array, states[1][name])
 
 
-def test_windows_are_within_episodes_and_even():
+def test_windows_are_within_episodes():
     series = toy_series(20)
-    places = windows.plan(series.offsets, np.array([3, 7, 11]), 500, 12, 20, 0)
-    again = windows.plan(series.offsets, np.array([3, 7, 11]), 500, 12, 20, 1)
+    chosen = np.array([3, 7, 11])
+    places = windows.plan(series.offsets, chosen, 500, 12, 20, 0)
+    again = windows.plan(series.offsets, chosen, 500, 12, 20, 1)
     assert (places.start != again.start).any()
     lengths = series.lengths
-    for episode in (3, 7, 11):
+    for episode in chosen:
         here = places.stop == series.offsets[episode + 1]
-        assert here.mean() == pytest.approx(lengths[episode] / lengths[[3, 7, 11]].sum(), abs=0.02)
+        expected = (lengths[episode] + 11) / (lengths[chosen] + 11).sum()
+        assert here.mean() == pytest.approx(expected, abs=0.02)
         starts = places.start[here] - series.offsets[episode]
         assert (starts.min(), starts.max()) == (0, lengths[episode] - 12)
     with pytest.raises(TrainingError, match="got none"):
         windows.plan(series.offsets, np.array([], np.int64), 4, 12, 2, 0)
 
 
+def test_the_last_step_of_an_episode_is_in_as_many_windows_as_any_other():
+    offsets, length = np.array([0, 30, 35]), 12
+    places = windows.plan(offsets, np.array([0, 1]), 500, length, 40, 0)
+    rows = places.start[..., None] + np.arange(length)
+    seen = np.bincount(rows[rows < places.stop[..., None]], minlength=35) / (places.start.size / (41 + 16))
+    inner = seen[length : 30 - length]
+    np.testing.assert_allclose(inner, length, rtol=0.05)
+    assert seen[29] == pytest.approx(length, rel=0.05)
+    assert seen[0] == pytest.approx(length, rel=0.05)
+    assert seen.min() > 0.9 * length
+    assert seen.max() < 2.1 * length
+
+
+def resting_series():
+    """Two episodes: one drives, stops at step 20 and, at step 35, something else moves; one is short."""
+    series = toy_series(9)
+    action = np.ones((60, 2), np.float32)
+    action[20:50] = 0
+    mu = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    mu[22:50] = mu[22]
+    mu[35] += 0.5
+    mu[36:50] += 0.001
+    return dataclasses.replace(
+        series,
+        mu=mu,
+        logvar=np.full((60, 4), -2.0, np.float32),
+        action=action,
+        reward=np.ones(60, np.float32),
+        done=np.zeros(60, bool),
+        offsets=np.array([0, 52, 60]),
+        seeds=np.arange(2),
+    )
+
+
+def test_where_a_car_is_at_rest():
+    found = windows.at_rest(resting_series(), np.array([0, 1]), np.ones(4, np.float32))
+    assert found.tolist() == [0, 30, 37, 52]
+    assert windows.at_rest(resting_series(), np.array([1]), np.ones(4, np.float32)).tolist() == [52]
+
+
 def test_some_cars_stand():
     series = toy_series(9)
     places = windows.plan(series.offsets, np.arange(9), 6, 60, 2, 0)
     plain = batches.batch(series, places, 0, 60)
-    found = windows.standing(plain, series, np.array([2, 4]), 2, 0, 0)
+    frames = np.array([3, 40])
+    found = windows.standing(plain, series, frames, 2, 0, 0)
     for name, part in plain._asdict().items():
-        np.testing.assert_array_equal(getattr(found, name)[:4], part[:4])
-    firsts = series.mu[series.offsets[[2, 4]]]
-    assert all((found.mu[row] == found.mu[row, 0]).all() for row in (4, 5))
-    assert all((found.mu[row, 0] == firsts).all(axis=1).any() for row in (4, 5))
-    assert not np.stack([found.reward[4:], found.done[4:]]).any()
-    assert not found.action[4:].any()
-    assert found.step[4:].all()
-    assert found.has_next[4:].all()
+        np.testing.assert_array_equal(getattr(found, name)[2:], part[2:])
+    assert all((found.mu[row] == found.mu[row, 0]).all() for row in (0, 1))
+    assert all((found.mu[row, 0] == series.mu[frames]).all(axis=1).any() for row in (0, 1))
+    assert not np.stack([found.reward[:2], found.done[:2]]).any()
+    assert not found.action[:2].any()
+    assert found.step[:2].all()
+    assert found.has_next[:2].all()
+
+
+def test_standing_cars_continue_with_draws_of_the_prior(tmp_path, monkeypatch):
+    """Until their window ends; the rows after them for ten steps, the others never."""
+    series = toy_series(6)
+    made = config(tmp_path, batch_size=16, sequence=40, standing_rows=0.25, prior_rows=0.25)
+    trainer = Trainer(
+        made, made.sizes(4, 2), reward_scale(series, range(6)), latent_spread(series, range(6))
+    )
+    used = []
+    follow = trainer.model.follow
+    monkeypatch.setattr(trainer.model, "follow", lambda *given: used.append(given[3]) or follow(*given))
+    places = windows.plan(series.offsets, np.arange(6), 16, 40, 1, 0)
+    batch = batches.batch(series, places, 0, 40)
+    trainer._follow(batches.Batch(*map(tf.constant, batch)), tf.constant([0, 0]))
+    (use,) = used
+    assert use.shape == (41, 8)
+    use = use.numpy()
+    assert not use[0].any()
+    assert use[-1, :4].all()
+    assert use[:, 4:].sum(axis=0).max() == 10
+    assert all((np.diff(column.astype(int)) > 0).sum() == 1 for column in use.T)
 
 
 def test_the_spread_of_latents():

@@ -1,18 +1,18 @@
 """A second kind of dynamics goes everywhere that the first one goes, and needs no change there."""
 
 import json
-from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from dreamduck.common.errors import WeightsError
 from dreamduck.controllers.evaluator import DreamEvaluator, EvalBatch
-from dreamduck.controllers.factory import FormConfig, model_sizes
+from dreamduck.controllers.factory import FormConfig, WorldConfig, model_sizes, world_facts
 from dreamduck.controllers.policy import Controller, select
 from dreamduck.envs.realenv import RealEnv
 from dreamduck.envs.rnnenv import DreamEnv, DreamVectorEnv
-from dreamduck.export.static_export import contents
+from dreamduck.evaluation.model_card.dreams import Dreams
+from dreamduck.export.static_export import dynamics_graphs
 from dreamduck.pipeline.ablations import with_untrained_rnn
 from dreamduck.search.principal_components import find_subspace
 from dreamduck.world_model import WorldModel, kinds
@@ -27,6 +27,7 @@ from dreamduck.world_model.dynamics.start_states import (
 )
 from dreamduck.world_model.imagination.perception import Perception
 from dreamduck.world_model.mdn_rnn import MDNRNN, files
+from dreamduck.world_model.model_config import ModelConfig
 from tests.world_model.categorical.helpers import random_parameters
 from tests.world_model.dynamics.toy import ToyDynamics, ToySizes
 from tests.world_model.mdn_rnn.helpers import toy_series, write_memory
@@ -85,6 +86,25 @@ def test_the_card_says_the_kind(model, tmp_path):
             _ = WorldModel.load(folder).dynamics
 
 
+def test_every_kind_has_its_own_temperature(model, tmp_path):
+    """One place tells it to the environments, the searches and their cards, unless one is given."""
+    write_memory(tmp_path / "mdn-rnn")
+    mdn_rnn = WorldModel.load(tmp_path / "mdn-rnn")
+    assert (mdn_rnn.temperature, mdn_rnn.search_temperature) == (0.1, 0.3)
+    assert (model.temperature, model.search_temperature) == (1.0, 1.0)
+    for folder, found, searched in ((tmp_path / "mdn-rnn", 0.1, 0.3), (model.folder, 1.0, 1.0)):
+        plain = ModelConfig(str(folder))
+        assert plain.with_temperature().temperature == found
+        assert plain.with_temperature(search=True).temperature == searched
+        given = ModelConfig(str(folder), 0.7)
+        assert given.with_temperature(search=True) == given
+        assert world_facts("rnnenv", WorldConfig(model=plain))["world"]["temperature"] == found
+        assert "temperature" not in world_facts("env", WorldConfig(model=plain))["world"]
+    assert DreamEnv(model=model).temperature == 1.0
+    assert DreamEnv(model=model, temperature=0.4).temperature == 0.4
+    assert Dreams(model).temperature == 1.0
+
+
 @pytest.mark.parametrize("beginning", ["first", "midway"])
 def test_stepped_and_compiled_dreams_agree(model, beginning):
     form = FormConfig(features="zch").form(*model_sizes(model.folder))
@@ -126,6 +146,19 @@ def test_it_is_dreamt_in(model):
     assert np.isfinite(env.prediction.entropy()[0])
 
 
+def test_latents_that_are_set_change_what_follows(model):
+    env = DreamEnv(model=model, temperature=0.1)
+    env.reset(seed=4)
+    kept = env.get_state()
+    plain = env.step(ACTIONS[0, 0])[0]
+    env.set_state(kept)
+    before = env.dreams.state.c.copy()
+    env.latents[:] = [3.0, -3.0, 3.0, -3.0]
+    env.observe_latents()
+    assert (env.dreams.state.c != before).any()
+    assert (env.step(ACTIONS[0, 0])[0] != plain).any()
+
+
 def test_it_sees_the_road(model):
     model.vae = FakeVAE()
     env = RealEnv(model=model, any_weights=True, next_z=True, debug=False)
@@ -165,9 +198,11 @@ def test_searches_and_ablations_take_it(model, tmp_path):
     assert not np.array_equal(other.parameters[name], model.dynamics.parameters[name])
 
 
-def test_the_static_page_refuses_it_in_words(model):
-    with pytest.raises(WeightsError, match=r"expected an MDN-RNN.*got dynamics of the kind"):
-        contents(cast(Any, None), model)
+def test_the_static_page_refuses_an_unknown_kind_in_words():
+    with pytest.raises(
+        WeightsError, match=r"here: expected dynamics whose draws the page knows, got .*'toy'"
+    ):
+        dynamics_graphs(ToyDynamics(SIZES, {"seed": 3}), "here")
 
 
 def test_a_policy_sees_what_it_chose(model):
