@@ -125,6 +125,7 @@ class OfflineDream {
     this.chosen = this.policies.includes(policy) ? policy : "person";
     this.policy = resume ? this.chosen : "replay";
     this.at = resume ? Math.min(step, this.moments.length - 1) : 0;
+    this.action = [0, 0];
     this.tellWorld();
     this.on_run({ on: !resume });
   }
