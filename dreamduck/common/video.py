@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,6 +22,8 @@ from dreamduck.common.extras import needed
 from dreamduck.common.readers import PathLike, one_line
 from dreamduck.common.storage import replacing
 
+log = logging.getLogger(__name__)
+
 SUFFIXES = (".mp4", ".gif")
 # H.264 in 4:2:0 wants even sides; a row or column of black is added where needed.
 MP4 = (
@@ -30,6 +33,8 @@ MP4 = (
 # A palette for each video, and ordered dithering, which does not flicker between frames.
 GIF_FILTER = "split[a][b];[a]palettegen=stats_mode=diff[p];[b][p]paletteuse=dither=bayer:bayer_scale=4"
 GIF = ("-filter_complex", GIF_FILTER, "-loop", "0")
+GIF_LIMIT = 2_000_000  # bytes; what is larger is made again with fewer and smaller frames
+GIF_SHARES = ((0.75, 0.75), (0.5, 0.5), (0.4, 0.35), (0.25, 0.25))  # of the rate and of the sides, in turn
 
 
 def write_video(
@@ -41,7 +46,8 @@ def write_video(
     """Write frames as a video, which appears under its name only when it is whole.
 
     Args:
-        path: ends in `.mp4` (H.264, plays everywhere) or `.gif` (loops for ever).
+        path: ends in `.mp4` (H.264, plays everywhere) or `.gif` (loops for ever, and is made smaller until
+            it has at most `GIF_LIMIT` bytes).
         frames: each (H, W, 3) uint8 RGB, all of one size; may be a generator, is read once.
         fps: frames a second; a GIF counts in hundredths of a second, so at most 50.
         scale: every pixel becomes a block of scale x scale; 64x64 frames want 4 or more.
@@ -66,10 +72,13 @@ def write_video(
         raise ConfigError(f"{path}: expected at least one frame, got none")
     count = 0
     try:
-        with replacing(path) as temporary, _encoder(temporary, first.shape, fps, suffix) as pipe:
-            for frame in itertools.chain([first], checked):
-                pipe.write(np.ascontiguousarray(frame).data)
-                count += 1
+        with replacing(path) as temporary:
+            with _encoder(temporary, first.shape, fps, suffix) as pipe:
+                for frame in itertools.chain([first], checked):
+                    pipe.write(np.ascontiguousarray(frame).data)
+                    count += 1
+            if suffix == ".gif":
+                _shrink(temporary, fps)
     except VideoError as err:
         raise VideoError(f"{path}: {one_line(err)}") from err
     return count
@@ -110,6 +119,29 @@ def _checked(frames: Iterable[npt.NDArray[np.uint8]], scale: int) -> Iterator[np
         yield frame if scale == 1 else frame.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
+def _shrink(path: Path, fps: float) -> None:
+    """Make a GIF again, with fewer and smaller frames of the same speed, until it is small enough."""
+    with needed("train"):
+        import imageio_ffmpeg
+    whole = path.with_name(f"whole-{path.name}")
+    try:
+        for rate, side in GIF_SHARES:
+            if path.stat().st_size <= GIF_LIMIT:
+                return
+            if not whole.exists():
+                path.rename(whole)
+            chain = f"fps={fps * rate:g},scale=iw*{side}:-1:flags=area,{GIF_FILTER}"
+            command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", "-i", str(whole)]
+            command += ["-filter_complex", chain, "-loop", "0", str(path)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise VideoError(f"ffmpeg failed ({done.stderr.strip()}); is the disk full?")
+        if path.stat().st_size > GIF_LIMIT:
+            log.warning("%d bytes in a GIF; a name that ends in .mp4 takes far less", path.stat().st_size)
+    finally:
+        whole.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def _encoder(path: Path, shape: tuple[int, ...], fps: float, suffix: str) -> Iterator[IO[bytes]]:
     """A running ffmpeg that takes raw frames; on leaving, the file is whole or an error is raised."""
@@ -117,7 +149,8 @@ def _encoder(path: Path, shape: tuple[int, ...], fps: float, suffix: str) -> Ite
         import imageio_ffmpeg
     source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{shape[1]}x{shape[0]}", "-r", f"{fps:g}"]
     coding = GIF if suffix == ".gif" else MP4
-    command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", *source, "-i", "-", *coding, str(path)]
+    ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
+    command = [ffmpeg, "-y", "-v", "error", *source, "-i", "-", *coding, str(path)]
     with (
         tempfile.TemporaryFile() as errors,  # a file, so that a long one cannot fill a pipe
         subprocess.Popen(command, stdin=subprocess.PIPE, stderr=errors) as process,

@@ -95,6 +95,11 @@ class Cars(abc.ABC):
     def about(self) -> dict[str, Any]:
         """What a recording of the first car's episode tells of its world."""
 
+    @property
+    def panel_names(self) -> tuple[str, ...]:
+        """What `render` shows, from left to right."""
+        return ("camera",)
+
     def _free(self) -> None:  # noqa: B027  (most worlds hold nothing)
         """Free what is held."""
 

@@ -91,6 +91,12 @@ class SeenCars(RoadCars):
         self.expected = self.perception.z.copy()
         self.temperature = check_temperature(self.config.model.temperature, self.model.dynamics)
 
+    @property
+    def panel_names(self) -> tuple[str, ...]:
+        """What `render` shows, from left to right."""
+        shown = {"reconstruction": self.config.debug, "prediction": self.config.next_z}
+        return ("camera", *(name for name, wanted in shown.items() if wanted))
+
     def about(self) -> dict[str, Any]:
         """What a recording of the first car's episode tells of its world."""
         return {**super().about(), "world": "seen"}

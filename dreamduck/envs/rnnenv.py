@@ -87,6 +87,11 @@ class DreamCars(Cars):
     def temperature(self, value: float) -> None:
         self.dreams.temperature = value
 
+    @property
+    def panel_names(self) -> tuple[str, ...]:
+        """What `render` shows."""
+        return ("dream",)
+
     def about(self) -> dict[str, Any]:
         """What a recording of the first car's episode tells of its world."""
         card = self.model.dynamics.card

@@ -121,9 +121,9 @@ def contents(factory: SessionFactory, model: WorldModel) -> tuple[dict[str, Any]
     graphs = {**dynamics_graphs(rnn, str(model.folder)), "decoder": decoder_graph(model.vae)}
     # Temperature 0 draws nothing, and would check less.
     arrays, check = reference(model, factory.temperature or model.temperature)
-    initial = model.start_states()
+    initial = factory.initial
     rows = np.linspace(0, len(initial.mu) - 1, min(len(initial.mu), FIRST_ROWS)).astype(int)
-    arrays |= {"mu": initial.mu[rows], "logvar": initial.logvar[rows]}
+    arrays |= {name: part[rows] for name, part in initial._asdict().items() if part is not None}
     layout, numbers = pack(arrays)
     config = rnn.config
     about = {

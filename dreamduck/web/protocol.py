@@ -30,6 +30,7 @@ MAX_MESSAGE = MAX_LINK + 1024  # bytes; whatever is longer closes the connection
 MAX_PACE = 60.0
 CHOSEN = tuple(policy for policy in POLICIES if policy != REPLAY)  # what an episode can begin with
 RAW_PIXELS = 64 * 64  # larger images go as JPEG
+VIEWED = {"low": -3.0, "middle": 0.0, "high": 3.0}  # values of a latent whose images are shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +55,11 @@ class Begin(Message):
     image: bool = option(False, "dream from the image that was sent before")
     record: str = option("", "dream from a frame of this recording")
     frame: int = option(0, "which frame of the recording", low=0, high=10**6)
+    warm: bool = option(False, "begin in motion")
 
     def start(self, z: tuple[float, ...] = ()) -> Start:
         """What the worlds need of it."""
-        return Start(self.world, self.map_name, self.seed, self.domain_rand, z)
+        return Start(self.world, self.map_name, self.seed, self.domain_rand, z, warm=self.warm and not z)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,6 +119,30 @@ class SetLatent(Message):
 
 
 @dataclasses.dataclass(frozen=True)
+class SetLatents(Message):
+    """Set all latents of this moment."""
+
+    values: tuple[float, ...] = option((), f"to what, each within {MAX_LATENT}")
+
+
+@dataclasses.dataclass(frozen=True)
+class ResetLatents(Message):
+    """Give the latents of this moment their own values again."""
+
+
+@dataclasses.dataclass(frozen=True)
+class ViewLatent(Message):
+    """Ask for the images of this moment with one latent at each of `VIEWED` values."""
+
+    latent: int = option(0, "which", low=0, high=10_000)
+
+
+@dataclasses.dataclass(frozen=True)
+class Sync(Message):
+    """Put the dream beside the road again."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Save(Message):
     """Save the episode: a recording and a video."""
 
@@ -161,6 +187,10 @@ MESSAGES: dict[str, type[Message]] = {
     "pace": SetPace,
     "temperature": SetTemperature,
     "latent": SetLatent,
+    "latents": SetLatents,
+    "reset_latents": ResetLatents,
+    "view_latent": ViewLatent,
+    "sync": Sync,
     "save": Save,
     "link": MakeLink,
     "open_link": OpenLink,

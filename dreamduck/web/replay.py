@@ -20,7 +20,10 @@ class Cancelled(Exception):
 
 
 def replay(
-    make: Callable[[Start], Scene], script: Script, cancelled: Callable[[], bool] = lambda: False
+    make: Callable[[Start], Scene],
+    script: Script,
+    cancelled: Callable[[], bool] = lambda: False,
+    progress: Callable[[int, int], None] = lambda step, steps: None,
 ) -> Session:
     """Take the steps of a script again; the session stands at its beginning, ready to show it.
 
@@ -28,6 +31,7 @@ def replay(
         make: begins an episode.
         script: the steps.
         cancelled: asked at every step whether to stop.
+        progress: told at every step how many are done, and of how many.
 
     Raises:
         ConfigError: a latent is set that this world has not, or it takes longer than REPLAY_LIMIT.
@@ -47,6 +51,9 @@ def replay(
                     f"link: expected an episode that is replayed in {REPLAY_LIMIT:.0f} s, and only "
                     f"{step} of {len(script.actions)} steps were; try again when the machine is less busy"
                 )
+            progress(step, len(script.actions))
+            if step in script.synced:
+                session.sync()
             if step in changed:
                 session.set_latents(changed[step])
             if step < len(script.actions):

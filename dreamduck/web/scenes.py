@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.envs.base import SingleEnv, WorldState
+from dreamduck.common.errors import ConfigError
+from dreamduck.envs.base import SingleEnv
 from dreamduck.web.share_link import Start
 from dreamduck.window.policy_switch import PERSON, Action
 
@@ -35,7 +36,7 @@ class Moment:
     """A point in an episode.
 
     Attributes:
-        state: of the environment.
+        state: of the scene.
         frame: (64, 64, 3) uint8.
         action: of the step that led here; without meaning for the first.
         temperature: likewise.
@@ -43,9 +44,11 @@ class Moment:
         total: sum of rewards up to here.
         distance: [m] along the lane up to here.
         changed_latents: latents that were set here, and to what.
+        unchanged: the state before any was set; None where none was.
+        synced: whether the dream was put beside the road here.
     """
 
-    state: WorldState
+    state: Any
     frame: Frame
     action: Action
     temperature: float
@@ -53,6 +56,8 @@ class Moment:
     total: float = 0.0
     distance: float = 0.0
     changed_latents: dict[int, float] = dataclasses.field(default_factory=dict)
+    unchanged: Any = None
+    synced: bool = False
 
 
 class Scene:
@@ -76,6 +81,26 @@ class Scene:
     def latents(self) -> npt.NDArray[np.float32]:
         """(Z,) the latents of this moment, to be changed in place; empty where there is no world model."""
         return np.zeros(0, np.float32)
+
+    def get_state(self) -> Any:
+        """A snapshot of this moment."""
+        return self.env.get_state()
+
+    def set_state(self, state: Any) -> None:
+        """Return to the moment of a snapshot."""
+        self.env.set_state(state)
+
+    def sync(self) -> None:
+        """Put the dream beside the road again.
+
+        Raises:
+            ConfigError: this world has not both.
+        """
+        raise ConfigError("sync: expected the road and the dream beside each other")
+
+    def decode(self, z: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+        """The frames (N, 64, 64, 3) of latents (N, Z); only where there are latents."""
+        raise NotImplementedError
 
     def observe_latents(self) -> None:
         """Continue as if a frame with the latents were seen, after they were changed."""

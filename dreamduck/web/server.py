@@ -21,10 +21,7 @@ from dreamduck.web import limits
 from dreamduck.web.access import COOKIE, HEADERS, Guard, RequestHandler
 from dreamduck.web.connection import Connection
 from dreamduck.web.protocol import MAX_MESSAGE
-from dreamduck.web.session import Session
 from dreamduck.web.session_factory import SessionFactory
-from dreamduck.web.share_link import Start
-from dreamduck.window.policy_switch import EXPERT
 
 log = logging.getLogger(__name__)
 
@@ -136,13 +133,9 @@ class Server:
         return self.address
 
     def warm(self) -> None:
-        """Take a step on a road of its own, so that its code is compiled before the first episode there."""
+        """Compile what the worlds run on before the first episode needs it."""
         try:
-            session = Session(self._factory.make(Start("road", self._factory.describe()["map_name"])))
-            session.choose_policy(EXPERT)
-            session.advance()
-            session.show()
-            session.close()
+            self._factory.compile()
         except DreamDuckError as err:
             log.warning("the road cannot be driven on: %s", err)
         self._warm = True

@@ -11,7 +11,6 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import ActionError, ConfigError
-from dreamduck.envs.base import WorldState
 from dreamduck.web.scenes import Frame, Moment, Outcome, Scene
 from dreamduck.web.share_link import GRID, MAX_LATENT, MAX_STEPS, MAX_TEMPERATURE, Script, on_grid
 from dreamduck.window.policy_switch import CONTROLLER, EXPERT, PERSON, Action
@@ -111,7 +110,7 @@ class Session:
         """Go to a moment of this episode; one outside it means the nearest."""
         target = min(max(step, 0), len(self.moments) - 1)
         self.at = target
-        self.scene.env.set_state(self.now.state)
+        self.scene.set_state(self.now.state)
 
     def set_latents(self, values: Mapping[int, float]) -> None:
         """Set latents of this moment; what came after is dropped, since it no longer follows.
@@ -123,36 +122,73 @@ class Session:
             ConfigError: no such latent, or a value out of range.
         """
         latents = self.scene.latents
-        if not len(latents):
-            raise ConfigError("latent: expected a world with a world model; there are no weights")
         for latent, value in values.items():
+            self._check_latent(latent)
             if not abs(value) <= MAX_LATENT:
                 raise ConfigError(f"latent: expected -{MAX_LATENT} to {MAX_LATENT}, got {value}")
-            if not 0 <= latent < len(latents):
-                raise ConfigError(f"latent: expected 0 to {len(latents) - 1}, got {latent}")
+        if self.now.unchanged is None:
+            self.now.unchanged = self.now.state
         for latent, value in values.items():
             latents[latent] = value
             self.now.changed_latents[latent] = float(latents[latent])
         self.scene.observe_latents()
-        del self.moments[self.at + 1 :]
-        self.now.state, self.now.frame = self._here()
-        self._unsent = min(self._unsent, self.at)
+        self._changed()
+
+    def reset_latents(self) -> None:
+        """Give the latents of this moment the values that they had before any was set."""
+        if self.now.unchanged is None:
+            return
+        self.scene.set_state(self.now.unchanged)
+        self.now.unchanged = None
+        self.now.changed_latents.clear()
+        self._changed()
+
+    def view_latent(self, latent: int, values: Mapping[str, float]) -> dict[str, Frame]:
+        """This moment with one latent at some values; nothing changes.
+
+        Args:
+            latent: which.
+            values: by the names that the images get.
+
+        Raises:
+            ConfigError: no such latent.
+        """
+        self._check_latent(latent)
+        z = np.tile(self.scene.latents, (len(values), 1))
+        z[:, latent] = list(values.values())
+        return dict(zip(values, self.scene.decode(z), strict=True))
+
+    def _check_latent(self, latent: int) -> None:
+        count = len(self.scene.latents)
+        if not count:
+            raise ConfigError("latent: expected a world with a world model; there are no weights")
+        if not 0 <= latent < count:
+            raise ConfigError(f"latent: expected 0 to {count - 1}, got {latent}")
+
+    def sync(self) -> None:
+        """Put the dream beside the road again, at this moment; what came after is dropped.
+
+        Raises:
+            ConfigError: this world has not both.
+        """
+        self.scene.sync()
+        self.now.synced = True
+        self._changed()
 
     def changes(self) -> tuple[int, list[list[Any]]]:
         """What has changed since the last call.
 
         Returns:
             The first moment that changed, and all moments from there on: throttle and steering (integer
-            multiples of 1 / GRID) and temperature of the step that led there, and [latent, value] of every
-            latent that was set here.
+            multiples of 1 / GRID) and temperature of the step that led there, [latent, value] of every
+            latent that was set here, and whether the dream was put beside the road here.
         """
         first, self._unsent = self._unsent, len(self.moments)
         rows = []
         for moment in self.moments[first:]:
             action = np.rint(moment.action.astype(np.float64) * GRID).astype(int).tolist()
-            rows.append(
-                [*action, moment.temperature, [list(item) for item in moment.changed_latents.items()]]
-            )
+            changed = [list(item) for item in moment.changed_latents.items()]
+            rows.append([*action, moment.temperature, changed, moment.synced])
         return first, rows
 
     def actions(self) -> npt.NDArray[np.float32]:
@@ -183,16 +219,22 @@ class Session:
             (step, *item) for step, moment in enumerate(upto) for item in moment.changed_latents.items()
         ]
         temperatures = tuple(moment.temperature for moment in upto[1:])
-        return Script(self.scene.start, self.actions(), temperatures, tuple(changed))
+        synced = tuple(step for step, moment in enumerate(upto) if moment.synced)
+        return Script(self.scene.start, self.actions(), temperatures, tuple(changed), synced)
 
     def close(self) -> None:
         """Close the environment."""
         self.scene.env.close()
 
-    def _here(self) -> tuple[WorldState, Frame]:
-        """How to return to where the environment is now, and what is seen there."""
-        env = self.scene.env
-        return env.get_state(), env.frame()
+    def _here(self) -> tuple[Any, Frame]:
+        """How to return to where the scene is now, and what is seen there."""
+        return self.scene.get_state(), self.scene.env.frame()
+
+    def _changed(self) -> None:
+        """This moment was changed by hand; what came after it no longer follows."""
+        del self.moments[self.at + 1 :]
+        self.now.state, self.now.frame = self._here()
+        self._unsent = min(self._unsent, self.at)
 
     def _action(self) -> Action:
         """What the policy does at this moment."""

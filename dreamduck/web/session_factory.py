@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import logging
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,19 @@ from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, check_environme
 from dreamduck.simulator.maps.assets import map_names
 from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.road import RoadConfig
+from dreamduck.web.lane_probe import LaneProbe
+from dreamduck.web.latent_names import latent_names
 from dreamduck.web.protocol import MAX_PACE
 from dreamduck.web.recording import Recorder
 from dreamduck.web.scenes import Scene
+from dreamduck.web.session import Session
 from dreamduck.web.share_link import MAX_TEMPERATURE, WORLDS, Start
+from dreamduck.web.split_scene import SplitScene
+from dreamduck.web.warm_start import warm_starts
 from dreamduck.web.worlds import DreamScene, RoadScene, latent_order, map_outline
 from dreamduck.window.policy_switch import NO_CONTROLLER, find_controller
 from dreamduck.world_model import WorldModel
+from dreamduck.world_model.dynamics import InitialZ
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +91,7 @@ class SessionFactory:
 
     Attributes:
         model: None where there is none; `missing` then says why.
+        probe: reads the lane position from the model's latents; None where there is none for it.
         controller: None where there is none.
 
     Raises:
@@ -96,6 +104,7 @@ class SessionFactory:
         self.config = config
         self.recorder = Recorder(Path(config.records), Path(config.videos), config.road.step_time)
         self.model, self.missing = self._load_model()
+        self.probe = LaneProbe.of(self.model) if self.model else None
         self.controller, self._no_controller = self._load_controller()
         self._maps = tuple(
             dict.fromkeys([*filter(_has_road, map_names()), config.road.simulation.map_name])
@@ -146,13 +155,22 @@ class SessionFactory:
             "maps": list(self._maps),
             "map_name": self.config.road.simulation.map_name,
             "temperature": self.temperature,
+            "calm_temperature": self.model.temperature if self.model else 1.0,
             "domain_rand": self.config.road.simulation.domain_rand,
             "step_time": step_times,
             "pace": {world: pace_of(seconds) for world, seconds in step_times.items()},
             "max_temperature": MAX_TEMPERATURE,
             "max_pace": MAX_PACE,
-            "latents": latent_order(self.model) if self.model else [],
+            "latents": self._latents,
         }
+
+    @functools.cached_property
+    def _latents(self) -> list[tuple[int, str]]:
+        """The latents and what each changes, in the page's order."""
+        if self.model is None:
+            return []
+        names = latent_names(self.model, self.probe)
+        return [(latent, names[latent]) for latent in latent_order(self.model)]
 
     @property
     def temperature(self) -> float:
@@ -175,9 +193,36 @@ class SessionFactory:
         if start.world != "road" and self.model is None:
             raise WeightsError(self.missing)
         if start.world == "dream" and self.model is not None:
-            return DreamScene(start, self.model, self.controller)
+            return DreamScene(start, self.model, self.controller, self.initial)
         self._known(start.map_name)
-        return RoadScene(start, self.config.road, self.model, self.controller, self.config.any_weights)
+        road, any_weights = self.config.road, self.config.any_weights
+        if start.world == "split" and self.model is not None:
+            return SplitScene(start, road, self.model, self.controller, any_weights, self.probe)
+        return RoadScene(start, road, self.model, self.controller, any_weights)
+
+    def compile(self) -> None:
+        """Take steps in every world, so that its code is compiled, and kept for processes to come.
+
+        Raises:
+            DreamDuckError: a world cannot be driven in.
+        """
+        for world in WORLDS:
+            if world == "road" or self.model is not None:
+                session = Session(self.make(Start(world, self.config.road.simulation.map_name, warm=True)))
+                session.advance()
+                session.show()
+                session.close()
+
+    @functools.cached_property
+    def initial(self) -> InitialZ:
+        """Where dreams begin that begin in motion.
+
+        Raises:
+            WeightsError: there is no world model.
+        """
+        if self.model is None:
+            raise WeightsError(self.missing)
+        return warm_starts(self.model)
 
     def latents(self, frame: npt.NDArray[np.uint8]) -> tuple[float, ...]:
         """What the VAE sees in a frame (64, 64, 3).

@@ -1,7 +1,7 @@
 """How an episode begins, and the link that replays it.
 
-A link holds the start, every action, the temperature of every step and every changed latent; the worlds are
-deterministic, so that nothing else is needed."""
+A link holds the start, every action, the temperature of every step, every changed latent, and when a dream
+was put beside the road again; the worlds are deterministic, so that nothing else is needed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import numpy.typing as npt
 from dreamduck.common.config import check, from_mapping, option
 from dreamduck.common.errors import ConfigError
 
-WORLDS = ("road", "seen", "dream")
+WORLDS = ("road", "seen", "dream", "split")
 MAX_STEPS = 3000  # of one episode: five minutes of the road's time
 MAX_TEMPERATURE = 3.0
 MAX_LATENT = 10.0  # latents are roughly standard normal
@@ -29,8 +29,9 @@ MAX_CHANGES = 5000  # latents set by hand in one episode; a link holds about as 
 MAX_LINK = 60_000  # characters; a full episode with noise in every action needs about 20,000
 GRID = 32767  # actions are integer multiples of 1 / GRID, so that a link carries them exactly
 # Bytes of the longest link, unpacked: names; base64 of the latents; for each step an action and a count
-# with its temperature; for each latent that was set its step, number and value.
-MAX_UNPACKED = 1024 + 6 * MAX_LATENTS + (4 + 32) * MAX_STEPS + 48 * MAX_CHANGES
+# with its temperature, and its number where the dream was put beside the road; for each latent that was
+# set its step, number and value.
+MAX_UNPACKED = 1024 + 6 * MAX_LATENTS + (4 + 32 + 6) * MAX_STEPS + 48 * MAX_CHANGES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,9 @@ class Start:
     """What an episode begins with.
 
     Attributes:
-        z: the dream's first latents, (Z,) numbers; empty: drawn from the shipped first frames.
+        z: the dream's first latents, (Z,) numbers; empty: drawn by the seed.
+        warm: begin in motion: the dream from a recorded moment of straight driving, the road after the
+            expert's first steps.
     """
 
     world: str = option("dream", "which world", choices=WORLDS)
@@ -49,6 +52,7 @@ class Start:
     start_angle: float | None = option(
         None, "on the road, of `RoadConfig`; None: the server's", unit="degrees", low=1.0, high=180.0
     )
+    warm: bool = option(False, "begin in motion")
 
     def __post_init__(self) -> None:
         check(self)
@@ -64,12 +68,14 @@ class Script:
         actions: (T, 2) float32, on the grid of `on_grid`.
         temperatures: T numbers, one a step.
         changed_latents: (moment, latent, value) of each latent that was set.
+        synced: the moments at which the dream was put beside the road again.
     """
 
     start: Start
     actions: npt.NDArray[np.float32]
     temperatures: tuple[float, ...]
     changed_latents: tuple[tuple[int, int, float], ...] = ()
+    synced: tuple[int, ...] = ()
 
 
 def on_grid(action: Sequence[float] | npt.NDArray[Any]) -> npt.NDArray[np.float32]:
@@ -92,6 +98,8 @@ def to_link(script: Script) -> str:
         else:
             runs.append([1, temperature])
     head = {"v": 1, "start": start, "temperatures": runs, "pulls": script.changed_latents}
+    if script.synced:
+        head["synced"] = script.synced
     whole = np.rint(script.actions.astype(np.float64) * GRID).astype("<i2")
     data = json.dumps(head, separators=(",", ":")).encode() + b"\0" + whole.tobytes()
     link = base64.urlsafe_b64encode(zlib.compress(data, 9)).decode().rstrip("=")
@@ -139,6 +147,7 @@ def _script(head: Any, actions: npt.NDArray[np.float32]) -> Script:
         actions,
         _temperatures(head["temperatures"], len(actions)),
         _changed_latents(head["pulls"], len(actions)),
+        _synced(head.get("synced", []), len(actions)),
     )
 
 
@@ -171,6 +180,15 @@ def _changed_latents(rows: Any, steps: int) -> tuple[tuple[int, int, float], ...
     if len(changed) != len(rows):
         raise ConfigError("link: a latent is set twice at one step")
     return tuple((*key, value) for key, value in changed.items())
+
+
+def _synced(moments: Any, steps: int) -> tuple[int, ...]:
+    """The moments at which the dream was put beside the road again, each at most once."""
+    if not isinstance(moments, list) or len(moments) > steps + 1:
+        raise ConfigError(f"link: expected a list of at most {steps + 1} moments")
+    if any(type(moment) is not int or not 0 <= moment <= steps for moment in moments):
+        raise ConfigError(f"link: expected moments of 0 to {steps}")
+    return tuple(moments)
 
 
 def _is_number(value: Any) -> bool:

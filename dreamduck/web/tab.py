@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from typing import Any, TypeVar
@@ -21,6 +22,7 @@ from dreamduck.web.share_link import from_link, to_link
 T = TypeVar("T")
 
 PAUSED_RATE = 30.0  # moments a second while paused, when something is being changed
+PROGRESS_INTERVAL = 0.5  # [s] between two messages of a replay's progress
 MAX_ERROR = 500  # characters of an error that the page shows
 
 
@@ -66,7 +68,15 @@ class Tab:
             protocol.Begin: self._begin,
             protocol.OpenLink: self._open_link,
             protocol.Seek: self._seek,
-            protocol.SetLatent: self._set_latent,
+            protocol.SetLatent: lambda message: self._change(
+                lambda session: session.set_latents({message.latent: message.value})
+            ),
+            protocol.SetLatents: lambda message: self._change(
+                lambda session: session.set_latents(dict(enumerate(message.values)))
+            ),
+            protocol.ResetLatents: lambda _: self._change(Session.reset_latents),
+            protocol.Sync: lambda _: self._change(Session.sync),
+            protocol.ViewLatent: self._view_latent,
             protocol.Step: self._step,
             protocol.Save: self._save,
             protocol.MakeLink: self._make_link,
@@ -128,11 +138,13 @@ class Tab:
         await self._replace(begin, message.run)
 
     async def _open_link(self, message: protocol.OpenLink) -> None:
+        progress = self._tell_progress()
+
         def cancelled() -> bool:
             return self.gone or self.newest is not message
 
         def begin() -> Session:
-            session = replay(self._factory.make, from_link(message.link), cancelled)
+            session = replay(self._factory.make, from_link(message.link), cancelled, progress)
             if message.policy in session.scene.policy_names:
                 session.choose_policy(message.policy)
             if message.resume:
@@ -142,6 +154,18 @@ class Tab:
             return session
 
         await self._replace(begin, run=not message.resume)
+
+    def _tell_progress(self) -> Callable[[int, int], None]:
+        """What a replay calls at each step, on its thread: the page is told about twice a second."""
+        loop, due = asyncio.get_running_loop(), time.monotonic() + PROGRESS_INTERVAL
+
+        def tell(step: int, steps: int) -> None:
+            nonlocal due
+            if time.monotonic() >= due and not self.gone:
+                due = time.monotonic() + PROGRESS_INTERVAL
+                asyncio.run_coroutine_threadsafe(self._send("progress", step=step, steps=steps), loop)
+
+        return tell
 
     async def _replace(self, make: Callable[[], Session], run: bool) -> None:
         """Replace the environment by another; if that cannot be made, the old one continues."""
@@ -173,15 +197,21 @@ class Tab:
         await self._pause_and(Session.advance)
 
     async def _pause_and(self, work: Callable[[Session], object]) -> None:
-        session = self._current()
+        self._current()
         self._running = False
+        await self._change(work)
+
+    async def _change(self, work: Callable[[Session], object]) -> None:
+        """Change this moment."""
+        session = self._current()
         async with self._lock:
             await self._compute(lambda: work(session))
 
-    async def _set_latent(self, message: protocol.SetLatent) -> None:
+    async def _view_latent(self, message: protocol.ViewLatent) -> None:
         session = self._current()
         async with self._lock:
-            await self._compute(lambda: session.set_latents({message.latent: message.value}))
+            views = await self._compute(lambda: session.view_latent(message.latent, protocol.VIEWED))
+        await self._socket.send_bytes(protocol.pack({"latent": message.latent}, views))
 
     async def run(self) -> None:
         """Take steps while it runs, and send every moment."""

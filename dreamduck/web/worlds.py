@@ -22,9 +22,15 @@ from dreamduck.web.scenes import Frame, Moment, Outcome, Scene
 from dreamduck.web.share_link import Start
 from dreamduck.window.policy_switch import CONTROLLER, EXPERT, Action
 from dreamduck.world_model import WorldModel
+from dreamduck.world_model.dynamics import InitialZ
 
 WIDE = (320, 240)  # the image for people, where nothing else is shown
 SHOWN_DECIMALS = 3  # of latents that go to the page
+WARM_STEPS = (
+    10,
+    100,
+)  # of the expert on the road before an episode that begins in motion, at least and at most
+IN_MOTION = 0.3, 0.05, 0.14  # [m/s] at least; [m] from the lane's centre and [rad] to it, at most
 
 
 class RoadScene(Scene):
@@ -70,11 +76,30 @@ class RoadScene(Scene):
         policies[EXPERT] = lambda: np.asarray(expert(env.state)[0], np.float32)
         super().__init__(env, dataclasses.replace(start, start_angle=angle), policies)
         env.reset(seed=start.seed)
+        if start.warm and not self._drive_on():
+            env.reset(seed=start.seed)
+
+    def _drive_on(self) -> bool:
+        """Let the expert drive until the car moves along its lane; gives whether the episode lasts."""
+        least, most = WARM_STEPS
+        speed, dist, angle = IN_MOTION
+        for step in range(1, most + 1):
+            _, _, terminated, _, info = self.env.step(self.policies[EXPERT]())
+            if terminated:
+                return False
+            along = abs(info["lane_dist"]) <= dist and abs(info["lane_angle"]) <= angle
+            if step >= least and info["speed"] >= speed and along:
+                break
+        return True
 
     @property
     def latents(self) -> npt.NDArray[np.float32]:
         """(Z,) what the model sees."""
         return self.env.latents if isinstance(self.env, RealEnv) else super().latents
+
+    def decode(self, z: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+        """The frames of latents."""
+        return self.env.model.decode(z) if isinstance(self.env, RealEnv) else super().decode(z)
 
     def observe_latents(self) -> None:
         """See `Scene`."""
@@ -93,7 +118,7 @@ class RoadScene(Scene):
     def show(self, moment: Moment, ahead: Action) -> tuple[dict[str, Frame], dict[str, Any]]:
         """The camera's image; where `seen`, also the reconstruction and the prediction of this frame."""
         info = {**car_info(self.env.state), "distance": moment.distance}
-        facts = {key: _for_json(value) for key, value in info.items() if key != "end"}
+        facts = {key: for_json(value) for key, value in info.items() if key != "end"}
         if not self.seen or not isinstance(self.env, RealEnv):
             return {"camera": self.env.road.view("camera", *WIDE)}, facts
         decode = self.env.model.decode
@@ -110,14 +135,19 @@ class DreamScene(Scene):
         start: how the dream begins.
         model: dreams.
         controller: acts on [z, c, h]; None: there is none.
+        initial: where dreams begin that begin in motion.
     Raises:
         ConfigError: the first latents are not as many as the model has.
     """
 
     env: DreamEnv
 
-    def __init__(self, start: Start, model: WorldModel, controller: Controller | None) -> None:
+    def __init__(
+        self, start: Start, model: WorldModel, controller: Controller | None, initial: InitialZ
+    ) -> None:
         env = DreamEnv(model=model)
+        if start.warm:
+            env.dreams.initial = initial
         env.reset(seed=start.seed)
         if start.z:
             if len(start.z) != len(env.latents):
@@ -136,6 +166,10 @@ class DreamScene(Scene):
     def latents(self) -> npt.NDArray[np.float32]:
         """(Z,) what is dreamt."""
         return self.env.latents
+
+    def decode(self, z: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+        """The frames of latents."""
+        return self.env.model.decode(z)
 
     def observe_latents(self) -> None:
         """See `Scene`."""
@@ -170,8 +204,8 @@ def latent_order(model: WorldModel) -> list[int]:
     return [int(k) for k in np.argsort(-model.start_states().mu.std(axis=0), kind="stable")]
 
 
-def _for_json(value: Any) -> Any:
-    """A value of `info` for JSON, which knows no nan."""
+def for_json(value: Any) -> Any:
+    """A value of `info` as JSON has it, which knows no nan."""
     if isinstance(value, float):
         return value if np.isfinite(value) else None
     return list(value) if isinstance(value, tuple) else value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,17 @@ from dreamduck.window.window import Keys, Window, compose, status
 
 log = logging.getLogger(__name__)
 
+END_PAUSE = 2.0  # [s] for which an episode's end is seen, where no person drives
+FIRST_KEY, NEXT_KEY = "a key begins", "a key begins the next episode"
 CRUISE, FULL = 0.5, 1.0  # throttle of the up key, alone and with shift
 TURN, FULL_TURN = 0.6, 1.0  # steering likewise
 POLICIES = {"_1": PERSON, "_2": CONTROLLER, "_3": EXPERT}
 POLICIES |= {f"NUM{key}": policy for key, policy in POLICIES.items()}
+ENDS = {
+    "off-road": "off the road",
+    "collision": "a collision",
+    "dream-end": "the dream ends here: a crash is predicted",
+}
 EPILOG = """keys:
   arrows     drive; down brakes and reverses
   shift      held with them: a boost
@@ -153,6 +161,7 @@ class _Drive:
         self.log = EpisodeLog(arguments.record, world) if arguments.record else None
         self.video: VideoWriter | None = None
         self.fps = float(world.metadata["render_fps"])
+        self.names: tuple[str, ...] = getattr(world.unwrapped, "panel_names", ())
         self.steps, self.total, self.reward = 0, 0.0, 0.0
         self.observation: Any = None
         self.info: dict[str, Any] = {}
@@ -174,22 +183,50 @@ class _Drive:
         """Until escape, or so many steps."""
         self.begin(seed)
         self.switch.choose(self.first_policy)
+        if not limit and self.switch.policy == PERSON and not self.wait(window, FIRST_KEY):
+            return
         driven, over = 0, False
         while not limit or driven < limit:
             frame: Any = self.world.render()
             lines = self.lines()
-            keys = window.show(frame, lines, self.fps)
+            keys = window.show(frame, lines, self.fps, self.names)
             if self.video is not None:
-                self.video.add(compose(frame, lines))
+                self.video.add(compose(frame, lines, names=self.names))
             if keys.closed or "ESCAPE" in keys.pressed:
                 return
             self.press(keys, frame)
             if over or "BACKSPACE" in keys.pressed:
+                if over and not limit and not self.wait(window, f"{self.why()}: {NEXT_KEY}"):
+                    return
                 self.begin(None)
                 over = False
                 continue
             over = self.step(self.switch.action(person_action(keys), self.observation))
             driven += 1
+
+    def why(self) -> str:
+        """Why the episode ended."""
+        return ENDS.get(str(self.info.get("end", "")), "the time is over")
+
+    def wait(self, window: Window, text: str) -> bool:
+        """Show this moment until a key is pressed or, where no person drives, for a while.
+
+        Returns:
+            Whether to go on; not, if the window was closed.
+        """
+        frame: Any = self.world.render()
+        until = time.monotonic() + END_PAUSE
+        self.note = text
+        while self.switch.policy == PERSON or time.monotonic() < until:
+            keys = window.show(frame, self.lines(), self.fps, self.names)
+            if keys.closed or "ESCAPE" in keys.pressed:
+                return False
+            if keys.pressed or keys.stick != (0.0, 0.0):
+                self.note = ""
+                self.press(keys, frame)
+                return True
+        self.note = ""
+        return True
 
     def lines(self) -> list[str]:
         """What stands below the image."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import ConfigError, ControllerError, WeightsError
+from dreamduck.common.storage import read_json
 from dreamduck.controllers.factory import load_controller
 from dreamduck.controllers.policy import Controller
 from dreamduck.pretrained import CONTROLLERS, FOLDER
@@ -47,6 +49,8 @@ def evolved(*folders: Path) -> list[Path]:
 def find_controller(name: str, folder: Path, strict: bool = False) -> Controller | None:
     """The controller in a file; without a name, the best that fits in ./log or in the package.
 
+    Where none is named, those are passed over that never had an evaluation above 0: they get nowhere.
+
     Args:
         folder: of the world model that it drives with.
         strict: only one that was made with this very model.
@@ -57,6 +61,9 @@ def find_controller(name: str, folder: Path, strict: bool = False) -> Controller
         return load_controller(name, folder, strict)
     for must_match in (True, False)[: 1 if strict else 2]:  # one of this very model first
         for path in evolved():
+            if best_evaluation(path) <= 0:
+                log.info("passed over: %s had no evaluation above 0", path)
+                continue
             try:
                 controller = load_controller(path, folder, must_match)
             except (ControllerError, OSError) as err:  # another world model's, or damaged
@@ -65,6 +72,14 @@ def find_controller(name: str, folder: Path, strict: bool = False) -> Controller
             log.info("the controller is %s", path)
             return controller
     return None
+
+
+def best_evaluation(path: Path) -> float:
+    """The mean return of a run's best controller; inf where its file does not tell."""
+    try:
+        return float(read_json(path, ControllerError)[1])
+    except (ControllerError, OSError, LookupError, TypeError, ValueError):
+        return math.inf
 
 
 class PolicySwitch:

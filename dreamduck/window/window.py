@@ -23,6 +23,7 @@ Frame = npt.NDArray[np.uint8]
 WIDTH, HEIGHT = 640, 480  # of the image; the text goes below it [pixels]
 LINE = 22  # height of a line of text [pixels]
 LINES = 2
+SMALLEST = 64  # side of the place for the image [pixels]
 OPEN_TIMEOUT, SHOW_TIMEOUT = 60.0, 10.0  # [s]
 TEXT, BACKGROUND = (235, 235, 235), (24, 24, 28)
 NO_DISPLAY = (
@@ -55,7 +56,8 @@ class Window:
 
     Args:
         title: what stands on it.
-        size: width and height of the image in it [pixels]; others are scaled to it.
+        size: width and height of the place for the image at first [pixels]; images are scaled to it, also
+            when the window's size is changed.
     Raises:
         DisplayError: there is no display; says what to do.
         DependencyError: no system libraries.
@@ -79,13 +81,20 @@ class Window:
             self.close()
             raise
 
-    def show(self, frame: Frame, lines: Sequence[str] = (), fps: float | None = None) -> Keys:
+    def show(
+        self,
+        frame: Frame,
+        lines: Sequence[str] = (),
+        fps: float | None = None,
+        names: Sequence[str] = (),
+    ) -> Keys:
         """Show an image.
 
         Args:
             frame: (H, W, 3) uint8.
             lines: text below it, two lines at most.
             fps: wait, so that no more images than this are shown in a second.
+            names: of the panels in it.
         Raises:
             SimulatorError: the window's process died.
         """
@@ -94,10 +103,12 @@ class Window:
         if fps is not None:
             time.sleep(max(0.0, self._due - time.monotonic()))
             self._due = max(self._due, time.monotonic() - 1.0 / fps) + 1.0 / fps
-        image = compose(frame, lines, self.size)
+        image = compose(frame, lines, self.size, names)
         height, width, _ = image.shape
         self._worker.send("show", width, height, limit=SHOW_TIMEOUT, blob=image.tobytes())
         told, _ = self._worker.receive()
+        width, height = told["size"]
+        self.size = max(width, SMALLEST), max(height - LINE * LINES, SMALLEST)
         right, up = told["stick"]
         keys = Keys(frozenset(told["held"]), tuple(told["pressed"]), told["closed"], (right, up))
         if keys.closed:
@@ -110,8 +121,10 @@ class Window:
         self._worker.close()
 
 
-def compose(frame: Frame, lines: Sequence[str], size: tuple[int, int] = (WIDTH, HEIGHT)) -> Frame:
-    """The image scaled into its place with its shape kept, and the text below it."""
+def compose(
+    frame: Frame, lines: Sequence[str], size: tuple[int, int] = (WIDTH, HEIGHT), names: Sequence[str] = ()
+) -> Frame:
+    """The image scaled into its place with its shape kept, its panels' names on it, and the text below."""
     width, height = size
     canvas = Image.new("RGB", (width, height + LINE * LINES), BACKGROUND)
     scale = min(width / frame.shape[1], height / frame.shape[0])
@@ -121,6 +134,11 @@ def compose(frame: Frame, lines: Sequence[str], size: tuple[int, int] = (WIDTH, 
         image = image.resize(fitted, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.BOX)
     canvas.paste(image, ((width - fitted[0]) // 2, (height - fitted[1]) // 2))
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(14)
+    left, top = (width - fitted[0]) // 2, (height - fitted[1]) // 2
+    for k, name in enumerate(names):
+        at = left + fitted[0] * k // len(names) + 6, top + 6
+        draw.rectangle(draw.textbbox(at, f" {name} ", font=font), fill=BACKGROUND)
+        draw.text(at, f" {name} ", fill=TEXT, font=font)
     for k, line in enumerate(lines[:LINES]):
         draw.text((8, height + LINE * k + 3), line, fill=TEXT, font=font)
     return np.asarray(canvas)

@@ -62,7 +62,7 @@ class Screen:
         from pyglet.canvas.xlib import NoSuchDisplayException
 
         try:
-            self.window = pyglet.window.Window(width, height, caption=title, vsync=False)
+            self.window = pyglet.window.Window(width, height, caption=title, vsync=False, resizable=True)
         except (NoSuchDisplayException, pyglet.window.NoSuchConfigException) as err:
             raise DisplayError(f"no window could be opened ({err or type(err).__name__})") from err
         self.window.push_handlers(
@@ -87,7 +87,8 @@ class Screen:
             self.dispatch()
         told = {"held": sorted(self.held), "pressed": self.pressed, "closed": self.closed}
         self.pressed = []
-        return {**told, "stick": self.stick()}, b""
+        size = (width, height) if self.closed else self.window.get_size()
+        return {**told, "stick": self.stick(), "size": size}, b""
 
     def stick(self) -> tuple[float, float]:
         """Where the gamepad's left stick is: to the right and up; (0, 0) without a gamepad."""

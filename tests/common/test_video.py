@@ -5,7 +5,9 @@ from pathlib import Path
 import imageio_ffmpeg
 import numpy as np
 import pytest
+from PIL import Image
 
+from dreamduck.common import video
 from dreamduck.common.errors import ConfigError
 from dreamduck.common.video import side_by_side, write_video
 
@@ -46,6 +48,22 @@ def test_a_video_shows_its_frames(tmp_path, name):
     for frame, shown in zip(frames, seen, strict=True):
         back = shown.reshape(48, 2, 64, 2, 3).mean(axis=(1, 3))
         assert np.abs(back - frame).mean() < 6
+
+
+def test_a_large_gif_is_made_smaller_at_the_same_speed(tmp_path, monkeypatch):
+    noise = np.random.default_rng(0).integers(0, 255, (60, 32, 32, 3), np.uint8)
+    path = tmp_path / "noise.gif"
+    monkeypatch.setattr(video, "GIF_LIMIT", 30_000)
+    assert write_video(path, noise, 10) == 60
+    assert path.stat().st_size <= 30_000
+    with Image.open(path) as gif:
+        durations = []
+        for k in range(gif.n_frames):
+            gif.seek(k)
+            durations.append(gif.info["duration"])
+        assert gif.n_frames < 60
+    assert sum(durations) == pytest.approx(6000, abs=250)
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_an_odd_size_is_padded_to_an_even_one(tmp_path):

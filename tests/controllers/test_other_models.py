@@ -144,6 +144,17 @@ def test_the_wheel_prefers_a_controller_of_its_own_model(weights, others, tmp_pa
         find_controller(str(path), others["memory"], strict=True)
 
 
+def test_a_controller_that_gets_nowhere_is_passed_over(weights, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = write(weights, tmp_path / "log", "zh")
+    assert find_controller("", weights, strict=True) is not None
+    best = path.with_name(path.name.removesuffix(".json") + ".best.json")
+    theta, _ = json.loads(best.read_text())
+    best.write_text(json.dumps([theta, -1.5]))
+    assert find_controller("", weights, strict=True) is None
+    assert find_controller(str(best), weights, strict=True) is not None
+
+
 def test_an_agent_knows_the_model_that_it_learned_through(weights, others, tmp_path, caplog):
     from dreamduck.rl.agents import acting
     from dreamduck.rl.run import main as baselines

@@ -89,6 +89,11 @@ class LineScene(Scene):
     def latents(self):
         return self.env.z
 
+    def decode(self, z):
+        frames = np.zeros((len(z), 64, 64, 3), np.uint8)
+        frames[..., 1] = np.clip(z[:, 0] * 20, 0, 255)[:, None, None]
+        return frames
+
     def step(self, action, temperature) -> Outcome:
         self.env.temperature = temperature
         return super().step(action, temperature)

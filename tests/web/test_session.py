@@ -25,7 +25,7 @@ from dreamduck.web.share_link import (
     on_grid,
     to_link,
 )
-from tests.web.fakes import LineEnv, LineScene
+from tests.web.fakes import LATENTS, LineEnv, LineScene
 
 
 def driven(actions, temperature=0.5, seed=3):
@@ -131,6 +131,25 @@ def test_a_changed_latent_stays_with_its_moment():
         session.set_latents({0: float("inf")})
 
 
+def test_latents_are_reset_and_viewed():
+    session = driven([(0.5, 0)] * 2)
+    before = session.scene.env.z.copy()
+    session.set_latents({0: 3.0})
+    session.set_latents({0: -3.0, 1: 1.0})
+    views = session.view_latent(0, {"low": 0.0, "high": 10.0})
+    assert [frame[0, 0, 1] for frame in views.values()] == [0, 200]
+    assert session.scene.env.z[0] == -3.0  # looking changes nothing
+    session.reset_latents()
+    assert (session.scene.env.z == before).all()
+    assert not session.script().changed_latents
+    session.reset_latents()  # nothing to do
+    for latent in (-1, LATENTS):
+        with pytest.raises(ConfigError, match=f"expected 0 to {LATENTS - 1}"):
+            session.view_latent(latent, {"low": 0.0})
+    with pytest.raises(ConfigError, match="beside each other"):
+        session.sync()
+
+
 def test_a_link_drives_the_same_again():
     session = driven([(np.sin(t), np.cos(t)) for t in range(30)])
     session.seek(20)
@@ -197,6 +216,10 @@ def forged(steps=3, **head):
         {"temperatures": [[3, 10**400]]},
         {"temperatures": [[1, 1.0]] * 2},
         {"temperatures": 3},
+        {"synced": 3},
+        {"synced": [4]},
+        {"synced": [True]},
+        {"synced": [0] * 5},
         {"pulls": [[9, 0, 1.0]]},
         {"pulls": [[0, 0, 10.5]]},
         {"pulls": [[0, MAX_LATENTS, 1.0]]},

@@ -15,12 +15,14 @@ from dreamduck.export import static_export
 from dreamduck.recordings import read_episode
 from dreamduck.simulator.environment import describe
 from dreamduck.simulator.road import Road, RoadConfig
+from dreamduck.web.lane_probe import FILE, LaneProbe
 from dreamduck.web.recording import to_episode
 from dreamduck.web.replay import replay
 from dreamduck.web.session import Session
 from dreamduck.web.session_factory import START_ANGLE, SessionFactory, SessionFactoryConfig
 from dreamduck.web.share_link import Start, from_link, to_link
 from dreamduck.window.policy_switch import evolved
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination.perception import Perception
 from dreamduck.world_model.imagination.stepper import Dreams
 from dreamduck.world_model.mdn_rnn import MDNRNN
@@ -118,6 +120,95 @@ def test_going_back_and_on_as_before_gives_the_same(factory, world):
     assert all((a == moment.frame).all() for a, moment in zip(before, session.moments, strict=True))
     assert session.show()[1] == facts
     session.close()
+
+
+def test_the_dream_beside_the_road(factory):
+    session = Session(factory.make(Start("split", seed=3, warm=True)), temperature=0.5)
+
+    def apart():
+        return session.show()[1]["apart_image"]
+
+    assert apart() == 0  # from the same moment
+    drive(session, 6, "expert")
+    before = apart()
+    assert before > 0
+    images = session.show()[0]
+    assert (images["reconstruction"] == factory.model.decode(session.scene.env.perception.z)[0]).all()
+    session.sync()
+    assert apart() == 0
+    drive(session, 4, "expert")
+    last = session.show()
+    again = replay(factory.make, from_link(to_link(session.script())))
+    again.seek(10)
+    assert again.show()[1]["apart_image"] == last[1]["apart_image"] > 0
+    assert all((again.show()[0][name] == image).all() for name, image in last[0].items())
+    again.seek(3)
+    again.seek(10)
+    assert all((again.show()[0][name] == image).all() for name, image in last[0].items())
+    session.seek(5)
+    drive(session, 1, "expert")
+    assert apart() == before
+    session.close()
+    again.close()
+
+
+def test_the_meter_reads_the_probe(weights, tmp_path):
+    random = np.random.default_rng(0)
+    z = random.standard_normal((3000, 4)).astype(np.float32)
+    true = np.stack([0.1 * z[:, 0] + 0.02 * z[:, 1] * z[:, 2], 0.3 * z[:, 3]], axis=1)
+    folder = shutil.copytree(weights, tmp_path / "model")
+    probe = LaneProbe.fit(z, true, WorldModel.load(folder).vae.weights)
+    probe.error = (0.02, 0.1)
+    probe.write(folder / FILE)
+    made = SessionFactory(SessionFactoryConfig(weights=str(folder)))
+    assert made.probe is not None
+    more = random.standard_normal((20, 4)).astype(np.float32)
+    assert made.probe.read(more) == pytest.approx(probe.read(more), abs=1e-4)
+    assert made.probe.read(more)[:, 1] == pytest.approx(0.3 * more[:, 3], abs=0.05)
+    names = dict(made.describe()["latents"])
+    assert names[0] == "moves the car 10 cm right"
+    assert names[3] == "turns the car 17° right"
+    session = Session(made.make(Start("split", seed=3)))
+    drive(session, 5, "expert")
+    scene, facts = session.scene, session.show()[1]
+    seen, dreamt = (float(probe.read(at)[0, 0]) for at in (scene.env.perception.z, scene._dreams.z))
+    assert facts["dream_lane_dist"] == pytest.approx(dreamt, abs=1e-3)
+    assert facts["apart"] == pytest.approx(dreamt - seen, abs=1e-3)
+    session.close()
+    probe.vae = "another"
+    probe.write(folder / FILE)
+    assert SessionFactory(SessionFactoryConfig(weights=str(folder))).probe is None
+    (folder / FILE).write_text("{}")
+    with pytest.raises(WeightsError, match=r"lane_probe\.json: expected a probe"):
+        SessionFactory(SessionFactoryConfig(weights=str(folder)))
+
+
+def test_episodes_that_begin_in_motion():
+    factory = SessionFactory(SessionFactoryConfig())
+    for world in ("road", "split"):
+        for seed in range(3):
+            session = Session(factory.make(Start(world, seed=seed, warm=True)))
+            facts = session.show()[1]
+            assert facts["speed"] >= 0.3
+            assert abs(facts["lane_dist"]) <= 0.05
+            assert facts["distance"] == 0
+            session.close()
+    rewards = {
+        warm: np.mean([straight_on(factory, Start("dream", seed=seed, warm=warm)) for seed in range(6)])
+        for warm in (False, True)
+    }
+    assert rewards[True] > 0.02 > rewards[False]
+    session = Session(factory.make(Start("dream", seed=5, warm=True)))
+    again = replay(factory.make, from_link(to_link(session.script())))
+    assert (again.scene.env.observation == session.scene.env.observation).all()
+
+
+def straight_on(factory: SessionFactory, start: Start) -> float:
+    """The reward of the first step of a dream."""
+    session = Session(factory.make(start))
+    session.set_action(0.5, 0.0)
+    session.advance()
+    return session.now.outcome.reward
 
 
 @pytest.mark.parametrize("world", ["road", "dream"])

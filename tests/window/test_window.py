@@ -153,7 +153,9 @@ def test_what_was_driven_is_kept_when_the_window_hangs(display, tmp_path, monkey
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    display.window("Counter")
+    target = display.window("Counter")
+    eventually(lambda: share(display.screen(), RED) > 0.3)
+    display.tap(target, "Up")
     eventually(lambda: len(world.actions) > 3)
     (worker,) = [child for child in children() if "window_worker" in child[1]]
     os.kill(worker[0], signal.SIGSTOP)
@@ -230,6 +232,22 @@ def test_a_gamepad_is_read():
     assert screen.stick() == pytest.approx((-0.5, -0.5))
 
 
+def test_panels_are_named_and_scaled():
+    image = compose(plain(RED, (64, 128)), [], (1280, 720), ["camera", "reconstruction"])
+    assert image.shape == (720 + LINE * LINES, 1280, 3)
+    named = np.all(image[:640] == (235, 235, 235), axis=-1)
+    assert named[:, :200].any()
+    assert named[:, 640:840].any()
+    assert not named[:, 200:640].any()
+
+
+def test_a_window_of_another_size_has_larger_images(display, window):
+    window.show(plain(RED))
+    window.size = (320, 200)  # as after its corner was moved
+    assert window.show(plain(RED)).closed is False
+    assert window.size == (WIDTH, HEIGHT)  # what the display says
+
+
 def test_compose_keeps_the_shape():
     image = compose(plain(RED, (64, 64)), ["a", "b"])
     assert image.shape == (HEIGHT + LINE * LINES, WIDTH, 3)
@@ -303,6 +321,8 @@ def test_a_session_at_the_keyboard(display, tmp_path):
     thread = drive_in_thread(world, tmp_path)
     target = display.window("Counter")
     eventually(lambda: share(display.screen(), RED) > 0.3)
+    time.sleep(0.3)
+    assert not world.actions  # it waits for the first key
     display.press(target, "Left")
     display.press(target, "Up")
     eventually(lambda: share(display.screen(), GREEN) > 0.3)
@@ -327,6 +347,21 @@ def test_a_new_episode_follows_an_end(display, tmp_path):
     assert world.closed
     assert len(world.actions) == 12
     assert world.seeds == [3, None, None]
+
+
+def test_an_end_is_told_and_waits_for_a_key(display, tmp_path):
+    world = Counter(length=3)
+    thread = drive_in_thread(world, tmp_path)
+    target = display.window("Counter")
+    eventually(lambda: share(display.screen(), RED) > 0.3)
+    for episode in (1, 2):
+        display.tap(target, "Up")
+        eventually(lambda wanted=3 * episode: len(world.actions) == wanted)
+        time.sleep(0.3)
+        assert len(world.actions) == 3 * episode
+    display.tap(target, "Escape")
+    thread.join(20)
+    assert not thread.is_alive()
 
 
 def test_what_is_driven_is_recorded_and_filmed(display, tmp_path):

@@ -3,9 +3,9 @@
 import { Dream } from "./dream.js";
 
 export class CategoricalDream extends Dream {
-  /** The beginning of a dream at latents z: s is what is likeliest. */
-  async begin(z) {
-    return this.observe(await super.begin(z));
+  /** The beginning of a dream: s is what is likeliest. */
+  async begin(...given) {
+    return this.observe(await super.begin(...given));
   }
 
   /** A moment whose latents were set: s becomes what is likeliest. */

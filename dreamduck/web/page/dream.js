@@ -23,10 +23,9 @@ export class Dream {
     return Object.fromEntries(Object.entries(out).map(([name, tensor]) => [name, tensor.data]));
   }
 
-  /** The beginning of a dream at latents z. */
-  async begin(z) {
-    const { hidden_size, cell_size } = this.about;
-    return { z, h: new Float32Array(hidden_size), c: new Float32Array(cell_size), reward: 0, end: 0, entropy: 0 };
+  /** The beginning of a dream at latents z, and the state before them; by default, none. */
+  async begin(z, h = new Float32Array(this.about.hidden_size), c = new Float32Array(this.about.cell_size)) {
+    return { z, h, c, reward: 0, end: 0, entropy: 0 };
   }
 
   /** A moment whose latents were set. */

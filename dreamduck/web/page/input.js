@@ -19,6 +19,8 @@ export class Controls {
     this.value = { throttle: 0, steering: 0 };
     this.stick = null; // of the pad, while it is held
     this.down = new Set(); // buttons of the gamepad
+    this.begun = false; // whether a key, the pad or a stick has begun to drive since this was last made false
+    this.moved = false; // whether a gamepad's stick or trigger is
     addEventListener("keydown", (event) => this.key(event, true));
     addEventListener("keyup", (event) => this.key(event, false));
     addEventListener("blur", () => this.release());
@@ -28,7 +30,8 @@ export class Controls {
 
   key(event, down) {
     const meaning = KEYS[event.code];
-    if (!meaning || event.ctrlKey || event.metaKey || event.altKey || (down && typing(event.target))) return;
+    if (!meaning || event.ctrlKey || event.metaKey || event.altKey || (down && typing(event))) return;
+    if (down && !this.pressed.has(meaning) && meaning !== "boost") this.begun = true;
     if (down) this.pressed.add(meaning);
     else this.pressed.delete(meaning);
     if (event.code.startsWith("Arrow")) event.preventDefault(); // the page must not scroll
@@ -65,6 +68,7 @@ export class Controls {
       knob.style.transform = "";
     };
     pad.addEventListener("pointerdown", (event) => {
+      this.begun = true;
       pad.setPointerCapture(event.pointerId);
       move(event);
     });
@@ -75,7 +79,10 @@ export class Controls {
   /** The action now; to be called once a frame, `seconds` after the last time. */
   update(seconds) {
     this.pressButtons();
-    const direct = this.stick ?? gamepad();
+    const moved = gamepad();
+    if (moved && !this.moved) this.begun = true;
+    this.moved = Boolean(moved);
+    const direct = this.stick ?? moved;
     if (direct) return (this.value = direct);
     const p = this.pressed;
     const steer = p.has("left") - p.has("right");
@@ -101,7 +108,7 @@ export function letKeysDrive() {
   addEventListener("pointerdown", () => (clicked = true), true);
   addEventListener("keydown", ({ key, target }) => {
     clicked = false;
-    if (key === "Enter" && target.matches?.("input[type=number]")) leave();
+    if (key === "Escape" || (key === "Enter" && target.matches?.("input[type=number]"))) leave();
   }, true);
   addEventListener("pointerup", ({ target }) => {
     if (target.closest?.("button, input[type=range], input[type=checkbox], summary")) leave();
@@ -109,9 +116,11 @@ export function letKeysDrive() {
   addEventListener("change", ({ target }) => clicked && target.matches?.("select, input[type=number]") && leave());
 }
 
-/** Whether keys belong to this element rather than to the car. */
-export function typing(element) {
-  return element instanceof Element && element.matches("input:not([type=checkbox], [readonly]), select, textarea");
+/** Whether a key belongs to what has the focus rather than to the car: letters to text, arrows also to sliders. */
+export function typing({ target, code }) {
+  if (!(target instanceof Element)) return false;
+  if (target.matches("input[type=range]")) return /^(Arrow|Page|Home|End)/.test(code);
+  return target.matches("input:not([type=checkbox], [type=file], [readonly]), select, textarea");
 }
 
 const gamepads = () => [...(navigator.getGamepads?.() ?? [])].filter((pad) => pad?.connected);

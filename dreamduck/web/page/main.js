@@ -3,14 +3,24 @@
 import { Controls, letKeysDrive, typing } from "./input.js";
 import { Latents } from "./latents.js";
 import { RoadMap } from "./map.js";
-import { $, all, begin, click, connected, episode, notice, openLink, resume, run, seek, start, state, tell } from "./session.js";
-import { beginAddress, clearAddress, link, recordFrame, records, saved, shared, watchAddress } from "./sharing.js";
-import { Chart, ENDS, showFacts, showImages } from "./view.js";
+import {
+  $, all, begin, choose, click, connected, episode, notice, openLink, resume, run, seek, showOver, showProgress, start, state, tell,
+} from "./session.js";
+import {
+  beginAddress, clearAddress, link, linkedStep, recordFrame, records, restoreLinked, saved, shared, watchAddress,
+} from "./sharing.js";
+import { enterEntry, keep, keptDrive, keptSettings, nextEntry } from "./storage.js";
+import { Chart, ENDS, enlarge, showFacts, showImages, showWorld, temperatureWord } from "./view.js";
+
+const TAKE_OVER = matchMedia("(pointer: coarse)").matches ? "Touch the pad and take over" : "Press an arrow key and take over";
 
 const controls = new Controls($("pad"));
 const chart = new Chart($("chart"));
 const map = new RoadMap($("map"));
-const latents = new Latents($("latents"), (latent, value) => tell("latent", { latent, value }));
+const latents = new Latents(
+  { box: $("latents"), views: $("views") },
+  { change: (latent, value) => tell("latent", { latent, value }), view: (latent) => tell("view_latent", { latent }) },
+);
 
 let coming = null; // the newest moment, not yet painted
 let painting = false; // one is being painted
@@ -18,6 +28,7 @@ let fresh = false; // nothing of this world has been shown yet
 let sent = ""; // the action that the server knows
 let rest = "ready"; // what the status says while nothing runs
 let times = []; // of the last moments, for the rate
+let ended = ""; // why the episode has ended, as it was announced
 
 // ------------------------------------------------------------------ what the server says
 
@@ -39,7 +50,7 @@ function lost(reason) {
 }
 
 function answer(message) {
-  const handlers = { hello, world, error, saved, link, records, checked };
+  const handlers = { hello, world, error, saved, link, records, checked, progress: showProgress };
   handlers[message.type]?.(message);
 }
 
@@ -52,18 +63,43 @@ function hello(about) {
     button.disabled = Boolean(missing);
     if (missing) button.title = missing;
   }
-  if (!known) {
-    $("map_name").replaceChildren(...about.maps.map((name) => new Option(name)));
-    $("map_name").value = about.map_name;
-    $("domain_rand").checked = about.domain_rand;
-    $("temperature").max = about.max_temperature;
-    $("pace").max = about.max_pace;
-    showTemperature(about.temperature);
-    latents.begin(about.latents);
-  }
+  $("missing").textContent = about.worlds.dream && `${about.worlds.dream} You can drive on the road.`;
+  $("missing").hidden = !about.worlds.dream;
+  if (!known) first(about);
   if (episode.start) resume();
   else if (shared()) openLink("address", { link: shared() });
-  else begin(state.start?.world ?? about.world);
+  else begin(state.start?.world ?? firstWorld(), { run: state.policy !== "person" });
+}
+
+/** Set up what this server has, and what was kept of the last visit. */
+function first(about) {
+  const kept = { map_name: about.map_name, domain_rand: about.domain_rand, temperature: about.temperature, seed: 0, warm: true, ...keptSettings() };
+  $("map_name").replaceChildren(...about.maps.map((name) => new Option(name)));
+  $("map_name").value = about.maps.includes(kept.map_name) ? kept.map_name : about.map_name;
+  $("domain_rand").checked = kept.domain_rand;
+  $("seed").value = kept.seed;
+  $("warm").checked = kept.warm;
+  $("temperature").max = about.max_temperature;
+  $("pace").max = about.max_pace;
+  showTemperature(kept.temperature);
+  latents.begin(about.latents);
+  if (about.controller) state.policy = about.worlds.dream ? "expert" : "person";
+  restore(keptDrive());
+}
+
+function firstWorld() {
+  const { world } = keptSettings();
+  return world && state.about.worlds[world] === "" ? world : state.about.world;
+}
+
+/** Take a drive that was kept; null: there is none. */
+function restore(drive) {
+  if (!drive) return;
+  episode.restore(drive.episode);
+  state.policy = drive.policy;
+  state.moment = { step: drive.step };
+  state.pace = drive.pace;
+  restoreLinked(drive.linked);
 }
 
 function world({ start: begun, policies, map: outline }) {
@@ -76,28 +112,33 @@ function world({ start: begun, policies, map: outline }) {
   beginAddress();
   state.asked = "";
   $("seed").value = begun.seed;
-  $("map_name").value = begun.map_name;
+  $("map_name").value = begun.map_name || $("map_name").value;
   $("domain_rand").checked = begun.domain_rand;
-  $("images").dataset.world = begun.world;
   for (const button of all("#worlds button")) button.ariaPressed = button.dataset.world === begun.world;
   const absent = { expert: "The expert needs the true pose, which a dream does not have.", controller: state.about.controller };
   for (const button of all("#policies button")) {
     button.disabled = !policies.includes(button.dataset.policy);
     button.title = (button.disabled && absent[button.dataset.policy]) || "";
   }
-  const dream = begun.world === "dream";
-  $("map_row").hidden = $("rand_row").hidden = dream;
-  $("from").hidden = !dream;
-  $("map_card").hidden = !outline;
-  $("latents_card").hidden = $("temperature_row").hidden = $("ending_legend").hidden = begun.world === "road";
+  showWorld(begun.world);
   sent = ""; // this world knows no action yet
   $("saved").textContent = "";
   $("link").hidden = true;
-  setPace(other ? state.about.pace[begun.world] : Number($("pace").value));
+  setPace(state.pace ?? (other ? state.about.pace[begun.world] : Number($("pace").value)));
+  state.pace = null;
   coming = null; // it was of the world before
   map.begin(outline);
   chart.clear();
   document.querySelector("main").inert = false;
+  announce(`${nameOf(begun.world)}, seed ${begun.seed}: begun`);
+}
+
+const nameOf = (name) => document.querySelector(`#worlds [data-world=${name}]`).textContent;
+
+/** Tell people who do not see the page; starts and ends only. */
+function announce(text) {
+  $("announcement").textContent = text;
+  ended = "";
 }
 
 function error({ message: text }) {
@@ -105,12 +146,12 @@ function error({ message: text }) {
   state.changing = !state.begun;
   if (state.begun) $("images").dataset.shown = state.start.world; // that one continues
   state.seeking = false;
-  $("over").hidden = !state.moment?.end;
+  showOver(endOf(state.moment));
   notice(text);
   const { asked } = state;
   state.asked = "";
   if (asked === "address") clearAddress(); // the link cannot be used
-  if (!state.begun && asked) begin(state.start?.world ?? state.about.world);
+  if (!state.begun && asked) begin(state.start?.world ?? firstWorld(), { run: state.policy !== "person" });
 }
 
 /** The numbers of a file without a server were compared with Python's. */
@@ -121,6 +162,7 @@ function checked({ wrong }) {
 
 function moment(header, images) {
   if ("record" in header) return recordFrame(header, images.record);
+  if ("latent" in header) return latents.showViews(header, images);
   state.seeking = false;
   if (state.wanted !== null) seek(state.wanted);
   chart.add(header);
@@ -165,11 +207,16 @@ function show(header) {
   $("moment").textContent = `${header.step} / ${header.length}`;
   for (const button of all("#policies button")) button.ariaPressed = button.dataset.policy === header.policy;
   $("pad").classList.toggle("off", header.policy !== "person");
-  $("over").hidden = !header.end;
-  if (header.end) $("over").textContent = `${ENDS[header.end] ?? header.end} Go back, or begin again.`;
+  $("prompt").hidden = header.policy === "person" || header.policy === "replay" || Boolean(header.end);
+  $("prompt").textContent = `The ${header.policy} drives. ${TAKE_OVER}.`;
+  if (!state.changing) showOver(endOf(header));
+  if (header.end && ended !== header.end) announce(ENDS[header.end] ?? header.end);
+  ended = header.end;
   showRunning();
   showRate();
 }
+
+const endOf = (header) => (header?.end ? `${ENDS[header.end] ?? header.end} Go back, or begin again with R.` : "");
 
 function showRunning() {
   const { running = false, step = 0, length = 0, end = "" } = state.moment ?? {};
@@ -187,14 +234,17 @@ function showRate() {
 }
 
 function showTemperature(value) {
+  const word = temperatureWord(value, state.about.calm_temperature);
   $("temperature").value = value;
-  $("temperature_value").textContent = value.toFixed(2);
+  $("temperature_value").textContent = `${word}, ${value.toFixed(2)}`;
+  $("temperature").setAttribute("aria-valuetext", $("temperature_value").textContent);
 }
 
 function setPace(rate) {
+  const times = rate * state.about.step_time[state.start.world];
   $("pace").value = rate;
-  $("pace_value").textContent = `${rate} steps/s`;
-  $("pace").title = `${(rate * state.about.step_time[state.start.world]).toFixed(1)} times real time`;
+  $("pace_value").textContent = `x${Number(times.toFixed(1))}, ${rate}/s`;
+  $("pace").setAttribute("aria-valuetext", `${times.toFixed(1)} times real time, ${rate} steps a second`);
   tell("pace", { rate });
 }
 
@@ -204,17 +254,36 @@ let last = performance.now();
 function watchControls(now) {
   const { throttle, steering } = controls.update(Math.min((now - last) / 1000, 0.1));
   last = now;
-  const action = { throttle: round(throttle), steering: round(steering) };
-  const text = JSON.stringify(action);
-  if (!state.changing && connected() && text !== (sent || '{"throttle":0,"steering":0}')) {
-    sent = text;
-    tell("action", action);
+  if (!state.changing && connected()) {
+    if (controls.begun) takeOver();
+    controls.begun = false;
+    const action = { throttle: round(throttle), steering: round(steering) };
+    const text = JSON.stringify(action);
+    if (text !== (sent || '{"throttle":0,"steering":0}')) {
+      sent = text;
+      tell("action", action);
+    }
   }
   requestAnimationFrame(watchControls);
 }
 const round = (value) => Math.round(value * 100) / 100 || 0;
 
-const beginAgain = () => begin(state.start.world, { run: state.moment?.running ?? false });
+/** Whoever presses a key to drive, or touches the pad, drives from now on. */
+function takeOver() {
+  if (!state.moment || endOf(state.moment)) return;
+  if (state.moment.policy !== "person") choose("person");
+  if (!state.moment.running) run(true);
+}
+
+const beginAgain = () => begin(state.start.world, { run: Boolean(state.moment?.running || state.moment?.end) });
+
+/** Begin in a world from which the browser's "back" leads to the drive in this one. */
+function enter(name) {
+  keepAll();
+  nextEntry();
+  begin(name, { run: state.moment?.running ?? false });
+}
+
 click("run", () => run(!state.moment?.running));
 click("step", () => tell("step"));
 click("back", () => seek(Math.max(0, state.moment.step - 1)));
@@ -228,25 +297,65 @@ click("other", () => {
   $("seed").value = Math.floor(Math.random() * 1e6);
   beginAgain();
 });
-for (const button of all("#worlds button")) button.addEventListener("click", () => begin(button.dataset.world));
-for (const button of all("#policies button"))
-  button.addEventListener("click", () => tell("policy", { policy: (state.policy = button.dataset.policy) }));
-for (const id of ["map_name", "domain_rand", "seed"]) $(id).addEventListener("change", () => begin(state.start.world));
+click("sync", () => state.start.world === "split" && tell("sync"));
+click("full", () => (document.fullscreenElement ? document.exitFullscreen() : $("images").requestFullscreen()));
+click("reset_latents", () => tell("reset_latents"));
+click("random_latents", () => {
+  const normal = () => Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
+  tell("latents", { values: state.moment.z.map(() => Math.max(-3, Math.min(3, normal()))) });
+});
+for (const figure of all("figure[data-image]")) figure.firstElementChild.addEventListener("click", () => enlarge(figure.dataset.image));
+for (const button of all("#worlds button")) button.addEventListener("click", () => enter(button.dataset.world));
+for (const button of all("#policies button")) button.addEventListener("click", () => choose(button.dataset.policy));
+for (const id of ["map_name", "domain_rand", "seed", "warm"]) $(id).addEventListener("change", () => begin(state.start.world));
 $("timeline").addEventListener("input", ({ target }) => seek(Number(target.value)));
 $("pace").addEventListener("input", ({ target }) => setPace(Number(target.value)));
 $("temperature").addEventListener("input", ({ target }) => {
   showTemperature(Number(target.value));
   tell("temperature", { value: Number(target.value) });
 });
-$("latents_card").addEventListener("toggle", () => state.moment?.z && latents.show(state.moment.z, []));
+$("latents_card").addEventListener("toggle", () => state.moment?.z && latents.show(state.moment.z, state.moment.changed_latents));
 
-const SHORTCUTS = { Space: "run", Period: "step", Comma: "back", KeyR: "begin", Digit1: "person", Digit2: "controller", Digit3: "expert" };
+const SHORTCUTS = {
+  Space: "run", Period: "step", Comma: "back", KeyR: "begin", KeyT: "sync", KeyF: "full", Digit1: "person", Digit2: "controller", Digit3: "expert",
+};
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || typing(event.target)) return;
-  if (!state.moment || !SHORTCUTS[event.code] || (event.code === "Space" && event.target.closest?.("button, summary, .button"))) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || typing(event) || !state.moment) return;
+  if (event.code === "KeyM") return choose(state.moment.policy === "person" ? "controller" : "person");
+  const named = SHORTCUTS[event.code];
+  if (!named || (event.code === "Space" && event.target.closest?.("button, summary, .button, input[type=checkbox]"))) return;
   event.preventDefault();
-  $(SHORTCUTS[event.code]).click();
+  if ($("policies").contains($(named))) choose(named);
+  else $(named).click();
 });
+
+// ------------------------------------------------------------------ keeping
+
+/** Keep this drive in its history entry, and the settings for the next visit. */
+function keepAll() {
+  if (!state.about || !episode.start) return;
+  const drive = {
+    episode: { start: episode.start, moments: episode.moments },
+    step: state.moment?.step ?? 0, policy: state.policy, pace: Number($("pace").value), linked: linkedStep(),
+  };
+  keep(drive, {
+    world: episode.start.world, map_name: $("map_name").value, domain_rand: $("domain_rand").checked,
+    seed: Number($("seed").value), warm: $("warm").checked, temperature: Number($("temperature").value),
+  });
+}
+
+addEventListener("pagehide", keepAll);
+document.addEventListener("visibilitychange", () => document.hidden && keepAll());
+addEventListener("popstate", () => {
+  keepAll(); // of the entry that was left
+  enterEntry();
+  const drive = keptDrive();
+  if (!drive || !state.begun) return;
+  restore(drive);
+  resume();
+});
+enterEntry();
 letKeysDrive();
+showWorld(keptSettings().world ?? "dream");
 start({ lost, answer, moment });
 requestAnimationFrame(watchControls);

@@ -2,10 +2,14 @@
 
 import { CategoricalDream } from "./categorical.js";
 import { Dream, Random, control } from "./dream.js";
+import { Episode, GRID, fromLink } from "./episode.js";
 
 const KINDS = { "mdn-rnn": Dream, categorical: CategoricalDream };
 
 const element = (id) => document.getElementById(id);
+const VIEWED = { low: -3, middle: 0, high: 3 }; // values of a latent, whose images are shown beside its slider
+const PROGRESS_INTERVAL = 500; // milliseconds between two messages of a replay's progress
+const onGrid = (value) => Math.round(Math.max(-1, Math.min(1, value)) * GRID);
 
 /** See connection.js; here everything lies in the page itself. */
 export function connect(on) {
@@ -38,7 +42,7 @@ async function numbers(layout) {
 class OfflineDream {
   constructor(on) {
     const about = JSON.parse(element("about").textContent);
-    Object.assign(this, { on, about, queue: [], open: false, running: false, due: 0, pace: 10, policy: "person", chosen: "person" });
+    Object.assign(this, { on, about, queue: [], open: false, running: false, due: 0, pace: 10, policy: "person", chosen: "person", unsent: 0 });
     element("check").addEventListener("click", () => this.send("check"));
   }
 
@@ -81,24 +85,75 @@ class OfflineDream {
 
   // ---------------------------------------------------------------- messages, as dreamduck.web.protocol has them
 
-  async on_begin({ seed, temperature, policy, run = false }) {
-    const { z_size, low, high } = this.about;
-    const { mu, logvar } = this.arrays;
-    const random = new Random(seed);
-    const row = Math.floor(random.uniform() * (mu.length / z_size)) * z_size;
-    const drawn = (i) => mu[row + i] + Math.exp(logvar[row + i] / 2) * random.normal();
-    const z = Float32Array.from({ length: z_size }, (_, i) => Math.max(low[i], Math.min(high[i], drawn(i))));
-    this.moments = [{ ...(await this.dream.begin(z)), action: [0, 0], paid: 0, total: 0, ended: false, changed: [] }];
-    Object.assign(this, { at: 0, seed, temperature, action: [0, 0] });
-    const policies = this.about.policy ? ["person", "controller"] : ["person"];
-    this.policy = this.chosen = policies.includes(policy) ? policy : "person";
-    const start = { world: "dream", map_name: "", seed, domain_rand: false, z: [...z], start_angle: null };
-    this.on.answer({ type: "world", start, policies, map: null });
+  async on_begin({ seed, temperature, policy, run = false, warm = false }) {
+    await this.begin({ seed, warm, z: [] }, temperature, policy);
+    this.tellWorld();
     this.on_run({ on: run });
   }
 
-  on_open_link() {
-    this.on.answer({ type: "error", message: "This file opens no links; the page of `dreamduck drive` does." });
+  /** Begin a dream; what a link does not tell, the seed decides. */
+  async begin({ seed, warm, z: given }, temperature, policy) {
+    const { z_size, low, high } = this.about;
+    const { mu, logvar, h, c } = this.arrays;
+    const random = new Random(seed);
+    const number = Math.floor(random.uniform() * (mu.length / z_size));
+    const row = (values, size = (values.length / mu.length) * z_size) => values.slice(number * size, (number + 1) * size);
+    const [mean, variance] = [row(mu), row(logvar)];
+    const drawn = (i) => mean[i] + Math.exp(variance[i] / 2) * random.normal();
+    const z = Float32Array.from({ length: z_size }, (_, i) => Math.max(low[i], Math.min(high[i], drawn(i))));
+    if (given.length === z_size) z.set(given);
+    const begun = await (warm && h ? this.dream.begin(z, row(h), row(c)) : this.dream.begin(z));
+    this.moments = [{ ...begun, action: [0, 0], temperature, paid: 0, total: 0, ended: false, changed: [] }];
+    Object.assign(this, { at: 0, unsent: 0, seed, temperature, action: [0, 0] });
+    this.start = { world: "dream", map_name: "", seed, domain_rand: false, z: [...z], start_angle: null, warm };
+    this.policies = this.about.policy ? ["person", "controller"] : ["person"];
+    this.policy = this.chosen = this.policies.includes(policy) ? policy : "person";
+  }
+
+  tellWorld() {
+    this.on.answer({ type: "world", start: this.start, policies: this.policies, map: null });
+  }
+
+  async on_open_link({ link, resume = false, step = Infinity, policy }) {
+    try {
+      const { start, actions, temperatures, changed } = await fromLink(link);
+      if (start.world !== "dream") throw new Error("another world");
+      await this.replay(start, actions, temperatures, changed);
+    } catch {
+      return this.on.answer({ type: "error", message: "link: expected one of a dream, and whole; copy it again. Others open on the page of `dreamduck drive`." });
+    }
+    this.chosen = this.policies.includes(policy) ? policy : "person";
+    this.policy = resume ? this.chosen : "replay";
+    this.at = resume ? Math.min(step, this.moments.length - 1) : 0;
+    this.action = [0, 0];
+    this.tellWorld();
+    this.on_run({ on: !resume });
+  }
+
+  async replay(start, actions, temperatures, changed) {
+    await this.begin(start, temperatures[0] ?? this.about.temperature, "person");
+    let due = performance.now() + PROGRESS_INTERVAL;
+    for (let step = 0; step <= actions.length && !this.over; step++) {
+      for (const [at, latent, value] of changed) if (at === step) await this.on_latent({ latent, value });
+      if (step === actions.length) return;
+      Object.assign(this, { action: actions[step], temperature: temperatures[step] });
+      await this.advance();
+      this.at += 1;
+      if (performance.now() < due) continue;
+      this.on.answer({ type: "progress", step, steps: actions.length });
+      due = (await new Promise(requestAnimationFrame)) + PROGRESS_INTERVAL;
+    }
+  }
+
+  async on_link() {
+    const episode = new Episode();
+    episode.restore({ start: this.start, moments: this.rows(0).slice(0, this.at + 1) });
+    this.on.answer({ type: "link", link: await episode.link(), step: this.at });
+  }
+
+  /** The moments from one on, as the page keeps them. */
+  rows(first) {
+    return this.moments.slice(first).map(({ action, temperature, changed }) => [...action.map(onGrid), temperature, changed, false]);
   }
 
   on_action({ throttle, steering }) {
@@ -134,10 +189,33 @@ class OfflineDream {
   }
 
   async on_latent({ latent, value }) {
+    const z = this.now.z.with(latent, value);
+    await this.change(z, [...this.now.changed.filter(([other]) => other !== latent), [latent, z[latent]]]);
+  }
+
+  async on_latents({ values }) {
+    await this.change(Float32Array.from(values), [...Float32Array.from(values).entries()]);
+  }
+
+  on_reset_latents() {
+    if (this.now.unchanged) this.replace(this.now.unchanged);
+  }
+
+  async on_view_latent({ latent }) {
+    const images = {};
+    for (const [name, value] of Object.entries(VIEWED)) images[name] = await this.dream.image(this.now.z.with(latent, value));
+    this.on.moment({ latent }, images);
+  }
+
+  async change(z, changed) {
+    this.replace(await this.dream.observe({ ...this.now, z, changed, unchanged: this.now.unchanged ?? this.now }));
+  }
+
+  /** This moment is another; what came after it no longer follows. */
+  replace(moment) {
     this.moments.length = this.at + 1;
-    const z = Float32Array.from(this.now.z);
-    z[latent] = value;
-    this.moments[this.at] = await this.dream.observe({ ...this.now, z, changed: [...this.now.changed, latent] });
+    this.moments[this.at] = moment;
+    this.unsent = Math.min(this.unsent, this.at);
   }
 
   async on_check() {
@@ -169,7 +247,8 @@ class OfflineDream {
   /** What the policy does at this moment. */
   next() {
     if (this.policy === "replay") return this.moments[Math.min(this.at + 1, this.moments.length - 1)].action;
-    return this.policy === "controller" ? control(this.about.policy, this.now).map(Math.fround) : this.action;
+    const action = this.policy === "controller" ? control(this.about.policy, this.now) : this.action;
+    return action.map((value) => Math.fround(onGrid(value) / GRID));
   }
 
   async step() {
@@ -190,7 +269,8 @@ class OfflineDream {
     const ended = (this.temperature > 0 ? random.uniform() : 0.5) < moment.end; // at 0 the likelier of the two
     const paid = ended ? moment.end_reward : moment.reward;
     this.moments.length = this.at + 1;
-    this.moments.push({ ...moment, action, ended, paid, total: this.now.total + paid, changed: [] });
+    this.moments.push({ ...moment, action, temperature: this.temperature, ended, paid, total: this.now.total + paid, changed: [] });
+    this.unsent = Math.min(this.unsent, this.at + 1);
   }
 
   async show() {
@@ -200,8 +280,9 @@ class OfflineDream {
     const header = {
       running: this.running, step: this.at, length: this.moments.length - 1, policy: this.policy, action, reward: paid, total,
       end: ended ? "dream-end" : this.at >= this.about.max_steps ? "full" : "",
-      temperature: this.temperature, z, changed_latents: changed, changes: [0, []],
+      temperature: this.temperature, z, changed_latents: changed.map(([latent]) => latent), changes: [this.unsent, this.rows(this.unsent)],
     };
+    this.unsent = this.moments.length;
     if (this.at > 0) Object.assign(header, { predicted_reward: reward, end_probability: end, entropy });
     this.on.moment(header, images);
   }

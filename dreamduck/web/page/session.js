@@ -12,8 +12,8 @@ export const state = {
   start: null, // of the current episode
   moment: null, // the last one shown
   begun: false, // this connection has a world
-  policy: "person", // what was chosen; in a world that does not have it, the person drives
-  asked: "", // what the world that is being made comes from: "", "address" or "lost" (a lost connection)
+  policy: "controller", // what was chosen; in a world that does not have it, the person drives
+  asked: "", // what the world that is being made comes from: "", "address" or "lost" (a lost connection, or a reload)
   changing: true, // while a world is being made
   waiting: 0, // a timer, while a world is being made
   seeking: false, // a seek is on its way
@@ -45,6 +45,7 @@ export function begin(world, more = {}) {
     seed: Math.max(0, Math.floor(Number($("seed").value))) || 0,
     temperature: Number($("temperature").value),
     policy: state.policy,
+    warm: $("warm").checked,
     ...more,
   });
 }
@@ -55,7 +56,7 @@ export function openLink(from, values) {
   tell("open_link", { policy: state.policy, ...values });
 }
 
-/** Continue from where this episode was when the connection was lost. */
+/** Continue from where this episode was when the connection was lost, or the page was left. */
 export async function resume() {
   startsSoon();
   const link = await episode.link();
@@ -68,18 +69,41 @@ function startsSoon() {
   $("images").dataset.shown = "";
   clearTimeout(state.waiting);
   state.waiting = setTimeout(() => {
-    $("over").textContent = "The world is being made. The first time takes a while: its code is compiled.";
-    $("over").hidden = false;
+    showOver("The world is being made. The first time takes a while: its code is compiled.");
+    showProgress({});
   }, 800);
 }
 
+/** Say something over the images; "": nothing. */
+export function showOver(text) {
+  $("over").firstElementChild.textContent = text;
+  $("over").lastElementChild.hidden = true;
+  $("over").hidden = !text;
+}
+
+/** How far a replay is; without numbers, that something is being done. */
+export function showProgress({ step, steps }) {
+  if (!state.changing) return;
+  const bar = $("over").lastElementChild;
+  if (steps) {
+    showOver(`The episode is being driven again: step ${step} of ${steps}.`);
+    Object.assign(bar, { max: steps, value: step });
+  } else bar.removeAttribute("value");
+  bar.hidden = false;
+}
+
 export function run(on) {
-  if (on && state.moment?.policy === "replay") {
-    const able = !$("policies").querySelector(`[data-policy=${state.policy}]`).disabled;
-    tell("policy", { policy: able ? state.policy : "person" });
-  }
+  if (on && state.moment?.policy === "replay") tell("policy", { policy: able(state.policy) ? state.policy : "person" });
   tell("run", { on });
 }
+
+/** Let a policy drive, where this world has it. */
+export function choose(policy) {
+  if (!able(policy)) return notice($("policies").querySelector(`[data-policy=${policy}]`).title);
+  tell("policy", { policy: (state.policy = policy) });
+}
+
+const able = (policy) => !$("policies").querySelector(`[data-policy=${policy}]`).disabled;
 
 export function seek(step) {
   // One at a time: moving the slider asks for more moments than a simulator can go back to.

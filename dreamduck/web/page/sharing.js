@@ -1,6 +1,7 @@
 // Saving an episode, the link to it, and dreams that begin from an image.
 
 import { $, begin, click, episode, notice, openLink, sendImage, state, tell } from "./session.js";
+import { setAddress } from "./storage.js";
 import { paint } from "./view.js";
 
 let linked = null; // the moment up to which the address holds this episode; null: not known yet
@@ -10,8 +11,12 @@ export const shared = () => new URLSearchParams(location.hash.slice(1)).get("dri
 
 /** The address holds another episode than the screen shows, or will soon: take it out. */
 export function clearAddress() {
-  if (location.hash) history.replaceState(null, "", location.href.split("#")[0]);
+  if (location.hash) setAddress(location.href.split("#")[0]);
 }
+
+/** Up to which moment the address holds this episode, to be kept with it. */
+export const linkedStep = () => linked;
+export const restoreLinked = (step) => (linked = step);
 
 /** Another world has begun. */
 export function beginAddress() {
@@ -40,7 +45,7 @@ export function link({ link: letters, reason, step }) {
   $("link").value = address.href;
   $("link").hidden = false;
   if (state.moment?.step === step) {
-    history.replaceState(null, "", address);
+    setAddress(address);
     linked = step;
   }
   const told = (text) => () => ($("saved").textContent = text);

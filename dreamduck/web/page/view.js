@@ -1,6 +1,24 @@
 // What is seen of a moment: images, numbers, the lane, the curves of reward and probability of termination.
 
 const $ = (id) => document.getElementById(id);
+const figures = () => [...document.querySelectorAll("figure[data-image]")];
+
+// The images of each world, the large one first; "split" shows its first two at one size.
+const IMAGES = {
+  dream: ["dream", "next"],
+  split: ["camera", "dream", "reconstruction"],
+  seen: ["camera", "reconstruction", "predicted"],
+  road: ["camera"],
+};
+const MODEL_FACTS = ["predicted_reward", "end_probability", "entropy"];
+const ROAD_FACTS = ["lane_dist", "lane_angle", "in_lane", "speed", "distance"];
+const FACTS_OF = {
+  dream: ["total", "reward", ...MODEL_FACTS],
+  split: ["total", "reward", ...ROAD_FACTS, "dream_lane_dist"],
+  seen: ["total", "reward", ...MODEL_FACTS, ...ROAD_FACTS],
+  road: ["total", "reward", ...ROAD_FACTS],
+};
+const enlarged = {}; // the large image of each world, where one was chosen
 const number = (digits, unit = "") => (v) => (v === null || v === undefined ? "none" : v.toFixed(digits) + unit);
 
 // name in the moment: label, how it is told, whether it is bad
@@ -8,10 +26,11 @@ const FACTS = {
   total: ["Reward so far", number(2)],
   reward: ["Reward of the step", number(3)],
   predicted_reward: ["Predicted reward", number(3)],
-  end_probability: ["Probability of termination", (v) => number(1, " %")(v === null ? v : v * 100), (v) => v > 0.5],
+  end_probability: ["Probability of termination", (v) => number(1, " %")(v && v * 100), (v) => v > 0.5],
   entropy: ["Entropy of the mixture", number(2, " nats")],
-  lane_dist: ["From the lane's centre", (v) => number(1, " cm")(v === null ? v : v * 100)],
-  lane_angle: ["Angle to the lane", (v) => number(0, "°")(v === null ? v : v * 180 / Math.PI)],
+  lane_dist: ["From the lane's centre", (v) => number(1, " cm")(v && v * 100)],
+  dream_lane_dist: ["Dream, by the probe", (v) => number(1, " cm")(v && v * 100)],
+  lane_angle: ["Angle to the lane", (v) => number(0, "°")(v && v * 180 / Math.PI)],
   in_lane: ["In its lane", (v) => (v ? "yes" : "no"), (v) => !v],
   speed: ["Speed", number(2, " m/s")],
   distance: ["Along the lane", number(2, " m")],
@@ -23,6 +42,7 @@ export const ENDS = {
   full: "The episode has its greatest length.",
 };
 const HALF_VIEW = 0.21; // metres either side that the lane bar shows; its green half is the lane
+const FAR = { apart: 0.2, apart_image: 30 }; // metres, grey levels: the meter is full
 
 /** Paint an image on its canvas. */
 export async function paint(canvas, { width, height, coding, bytes }) {
@@ -44,36 +64,88 @@ export async function paint(canvas, { width, height, coding, bytes }) {
   context.putImageData(image, 0, 0);
 }
 
+/** Make room for what a world shows, before any of it is there, so that nothing moves when it comes. */
+export function showWorld(world) {
+  if (!IMAGES[world]) world = "dream";
+  $("images").dataset.world = world;
+  for (const figure of figures()) figure.hidden = !IMAGES[world].includes(figure.dataset.image);
+  layOut(world);
+  $("apart").hidden = world !== "split";
+  $("map_card").hidden = world === "dream";
+  $("map_row").hidden = $("rand_row").hidden = world === "dream";
+  $("from").hidden = world !== "dream";
+  $("latents_card").hidden = world === "road" || world === "split";
+  $("temperature_row").hidden = world === "road";
+  $("ending_legend").hidden = world === "road" || world === "split";
+  $("facts").replaceChildren(...FACTS_OF[world].flatMap((name) => {
+    const term = document.createElement("dt");
+    const value = document.createElement("dd");
+    term.textContent = FACTS[name][0];
+    value.dataset.fact = name;
+    value.textContent = "none";
+    return [term, value];
+  }));
+  $("lane").hidden = world === "dream";
+}
+
+function layOut(world) {
+  const large = enlarged[world] ?? (world === "split" ? "" : IMAGES[world][0]);
+  $("images").dataset.large = large;
+  const insets = IMAGES[world].filter((image) => image !== large);
+  for (const figure of figures()) {
+    const [button, caption] = figure.children;
+    figure.dataset.place = figure.dataset.image === large ? "large" : insets.indexOf(figure.dataset.image) + 1;
+    button.disabled = IMAGES[world].length === 1;
+    button.ariaPressed = figure.dataset.image === large;
+    button.setAttribute("aria-label", `Enlarge: ${caption.textContent}`);
+  }
+}
+
+/** Show an image large; the large one again: all as at first. */
+export function enlarge(image) {
+  const { world, large } = $("images").dataset;
+  if (image === large) delete enlarged[world];
+  else enlarged[world] = image;
+  layOut(world);
+}
+
 /** Show all images of a moment, and no others. */
 export async function showImages(images) {
-  const figures = [...document.querySelectorAll("figure[data-image]")];
-  for (const figure of figures) figure.hidden = !images[figure.dataset.image];
-  const shown = figures.filter((figure) => !figure.hidden);
-  await Promise.all(shown.map((figure) => paint(figure.firstElementChild, images[figure.dataset.image])));
+  await Promise.all(figures().filter((figure) => !figure.hidden).map((figure) => {
+    const image = images[figure.dataset.image];
+    figure.classList.toggle("empty", !image);
+    return image && paint(figure.querySelector("canvas"), image);
+  }));
+}
+
+/** A temperature in a word: calm where the dream is truest, feverish where chance decides the picture. */
+export function temperatureWord(value, calm) {
+  const heat = (value - calm) / (Math.max(1, 2 * calm) - calm); // 1: feverish
+  return heat <= 0.1 ? "calm" : heat <= 0.4 ? "lively" : heat < 1 ? "restless" : "feverish";
+}
+
+/** How far the dream is from the road. */
+function showApart(moment) {
+  const name = "apart" in moment ? "apart" : "apart_image";
+  const distance = Math.abs(moment[name]);
+  $("apart_value").textContent = name === "apart" ? `${(100 * distance).toFixed(1)} cm` : distance.toFixed(1);
+  $("apart_label").textContent = moment.dream_ended ? "apart; the dream has ended"
+    : name === "apart" ? "apart across the lane" : "grey levels apart";
+  const share = Math.min(1, distance / FAR[name]);
+  const bar = document.querySelector("#apart .meter i");
+  bar.style.width = `${100 * share}%`;
+  bar.className = share > 0.5 ? "far" : "";
 }
 
 /** Show the numbers of a moment. */
 export function showFacts(moment) {
-  const list = $("facts");
-  const names = Object.keys(FACTS).filter((name) => name in moment);
-  if (list.dataset.names !== names.join()) {
-    list.dataset.names = names.join();
-    list.replaceChildren(...names.flatMap((name) => {
-      const term = document.createElement("dt");
-      const value = document.createElement("dd");
-      term.textContent = FACTS[name][0];
-      value.dataset.fact = name;
-      return [term, value];
-    }));
-  }
-  for (const value of list.querySelectorAll("dd")) {
+  for (const value of $("facts").querySelectorAll("dd")) {
     const [, tell, bad] = FACTS[value.dataset.fact];
     value.textContent = tell(moment[value.dataset.fact]);
     value.classList.toggle("bad", Boolean(bad?.(moment[value.dataset.fact])));
   }
-  const onRoad = "lane_dist" in moment;
-  $("lane").hidden = !onRoad;
-  if (onRoad && moment.lane_dist !== null) {
+  if ("dream_ended" in moment) showApart(moment);
+  if (typeof moment.lane_dist === "number") {
     const share = Math.max(-1, Math.min(1, moment.lane_dist / HALF_VIEW));
     $("lane").firstElementChild.style.left = `${50 + 50 * share}%`;
   }

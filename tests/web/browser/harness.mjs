@@ -16,7 +16,10 @@ export async function launch() {
   return chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
 }
 
-/** A page that fails the scenario on any error of its own, and on any request to elsewhere. */
+/**
+ * A page that fails the scenario on any error of its own, and on any request to elsewhere. It opens with the
+ * controller driving; unless `warm`, or where a link is opened, it is paused and the person drives.
+ */
 export async function open(browser, url, options = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
   const page = await context.newPage();
@@ -30,7 +33,17 @@ export async function open(browser, url, options = {}) {
   });
   if (options.before) await page.addInitScript(options.before);
   await page.goto(url);
+  if (!options.warm && !url.includes("#drive=")) await calm(page);
   return page;
+}
+
+/** Pause, and let the person drive. */
+export async function calm(page) {
+  await page.waitForSelector("#images[data-shown]:not([data-shown=''])");
+  if (await page.textContent("#run") === "Pause") await page.keyboard.press("Space");
+  await paused(page);
+  await page.keyboard.press("Digit1");
+  await page.waitForSelector("[data-policy=person][aria-pressed=true]");
 }
 
 /** The moment that is shown: step and length of the episode. */
@@ -59,8 +72,9 @@ export function difference(a, b) {
 export const colours = (data) => new Set(data.filter((_, k) => k % 4 === 1)).size;
 
 export async function world(page, name) {
-  await page.click(`[data-world=${name}]`);
-  await page.waitForSelector(`#worlds [data-world=${name}][aria-pressed=true]`);
+  if (await page.isVisible(`[data-world=${name}]`)) await page.click(`[data-world=${name}]`);
+  else await page.click("#begin"); // the dream as one file has no other world
+  await page.waitForSelector(`#worlds [data-world=${name}][aria-pressed=true]`, { state: "attached" });
   await page.waitForSelector(`#images[data-shown=${name}]`);
   await page.waitForFunction(() => document.querySelector("#moment").textContent === "0 / 0");
 }

@@ -1,5 +1,6 @@
 // What people do with the page. Run by tests/web/test_browser.py: node scenarios.mjs NAME ADDRESS
 
+import { readFile } from "node:fs/promises";
 import {
   PATIENCE, ask, assert, at, colours, difference, fact, launch, open, paused, pixels, reach, running, slide, world,
 } from "./harness.mjs";
@@ -195,8 +196,7 @@ const scenarios = {
     const page = await open(browser, `${url}#drive=AAAA`);
     await page.waitForSelector("#notice:not([hidden])");
     await page.waitForSelector("#images[data-shown=dream]"); // there is a drive all the same
-    await page.keyboard.press("Period");
-    await page.waitForFunction(() => document.querySelector("#moment").textContent === "1 / 1");
+    await reach(page, 2);
     return page;
   },
 
@@ -213,9 +213,10 @@ const scenarios = {
     await page.waitForSelector("#link:not([hidden])");
     const other = await open(browser, await page.inputValue("#link"));
     await other.waitForFunction(() => document.querySelector("#moment").textContent === "3 / 3");
-    assert.equal(await other.textContent("#temperature_value"), "0.40");
+    assert.equal(await other.textContent("#temperature_value"), "lively, 0.40");
     assert.equal(difference(last, await pixels(other, DREAM)), 0);
     // The same step from the same moment: both go the same way on.
+    await other.click("[data-policy=person]");
     for (const tab of [page, other]) {
       await tab.click("#step"); // keys belong to the link's letters now
       await reach(tab, 4);
@@ -247,17 +248,16 @@ const scenarios = {
 
   async worlds_change_while_it_runs(browser, url) {
     // Images of the world before must neither be shown nor counted in the next.
-    const page = await open(browser, url);
-    for (const name of ["road", "seen", "dream", "road", "dream", "seen"]) {
+    const page = await open(browser, url, { warm: true });
+    for (const name of ["road", "seen", "split", "dream", "road", "dream", "seen"]) {
       await page.click(`[data-world=${name}]`);
       await page.waitForSelector(`#images[data-shown=${name}]`);
       const shown = await page.$$eval("figure:not([hidden])", (figures) => figures.map((figure) => figure.dataset.image).sort());
-      const expected = { road: ["camera"], seen: ["camera", "reconstruction"], dream: ["dream", "next"] }[name];
+      const expected = { road: ["camera"], seen: ["camera", "reconstruction"], dream: ["dream", "next"], split: ["camera", "dream", "reconstruction"] }[name];
       assert.deepEqual(shown.filter((image) => image !== "predicted"), expected);
       const width = await page.$eval("figure:not([hidden]) canvas", (canvas) => canvas.width);
-      assert.equal(width, name === "road" ? 320 : 64);
-      await page.keyboard.press("Space");
-      await reach(page, 2);
+      assert.equal(width, { road: 320, split: 256 }[name] ?? 64);
+      await reach(page, 2); // it goes on running
     }
     return page;
   },
@@ -427,9 +427,9 @@ const scenarios = {
     const page = await open(browser, url);
     for (const name of ["dream", "road"]) {
       await world(page, name);
-      assert.equal(await page.textContent("#pace_value"), "10 steps/s");
+      assert.equal(await page.textContent("#pace_value"), "x1, 10/s");
     }
-    assert.equal(await page.textContent("#temperature_value"), "0.10");
+    assert.equal(await page.textContent("#temperature_value"), "calm, 0.10");
     assert.equal(await page.inputValue("#temperature"), "0.1");
     assert.equal(await page.getAttribute("#temperature", "max"), "3");
     assert.ok(!(await page.getAttribute("#file", "accept")).includes("svg"));
@@ -507,11 +507,198 @@ const scenarios = {
     return page;
   },
 
+  async it_opens_in_motion_and_a_key_takes_over(browser, url) {
+    const page = await open(browser, url, { warm: true });
+    await page.waitForSelector("[data-policy=controller][aria-pressed=true]");
+    await reach(page, 5);
+    assert.match(await page.textContent("#prompt"), /^The controller drives\. Press an arrow key/);
+    await page.keyboard.down("ArrowUp");
+    await page.waitForSelector("[data-policy=person][aria-pressed=true]");
+    await page.waitForFunction(() => document.querySelector("#throttle_value").textContent === "0.50");
+    assert.ok(await page.isHidden("#prompt"));
+    await page.keyboard.press("Space"); // the key is still down, and does not start it again
+    await paused(page);
+    const { step } = await at(page);
+    await page.waitForTimeout(500);
+    assert.equal((await at(page)).step, step);
+    await page.keyboard.up("ArrowUp");
+    await page.keyboard.down("KeyA"); // while paused, a key that drives starts the drive
+    await running(page);
+    await page.keyboard.up("KeyA");
+    await page.keyboard.press("KeyM");
+    await page.waitForSelector("[data-policy=controller][aria-pressed=true]");
+    await page.keyboard.press("KeyM");
+    await page.waitForSelector("[data-policy=person][aria-pressed=true]");
+    return page;
+  },
+
+  async nothing_moves_when_images_come(browser, url) {
+    for (const [width, height] of [[1440, 900], [390, 844], [3840, 2160]]) {
+      const page = await open(browser, url, { viewport: { width, height }, warm: true, before: () => {
+        window.shifts = [];
+        new PerformanceObserver((list) => list.getEntries().forEach(({ value, sources }) =>
+          window.shifts.push([value, ...sources.map(({ node }) => `${node?.nodeName}#${node?.id}`)]))).observe({ type: "layout-shift", buffered: true });
+      } });
+      await reach(page, 12);
+      const shifts = await page.evaluate(() => window.shifts);
+      assert.ok(shifts.reduce((sum, [value]) => sum + value, 0) < 0.01, JSON.stringify(shifts));
+      await page.close();
+    }
+    return open(browser, url);
+  },
+
+  async one_large_image_and_insets(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "seen");
+    const width = (name) => page.$eval(`[data-image=${name}] canvas`, (canvas) => canvas.getBoundingClientRect().width);
+    assert.ok(await width("camera") > 2.5 * await width("reconstruction"));
+    await page.click("[data-image=reconstruction] button");
+    assert.ok(await width("reconstruction") > 2.5 * await width("camera"));
+    await world(page, "split");
+    assert.equal(await width("camera"), await width("dream"));
+    await page.click("[data-image=dream] button");
+    assert.ok(await width("dream") > 2.5 * await width("camera"));
+    await page.click("[data-image=dream] button");
+    assert.equal(await width("camera"), await width("dream"));
+    await page.keyboard.press("KeyF");
+    await page.waitForFunction(() => document.fullscreenElement?.id === "images");
+    await page.keyboard.press("KeyF");
+    await page.waitForFunction(() => document.fullscreenElement === null);
+    return page;
+  },
+
+  async the_dream_beside_the_road(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "split");
+    const apart = () => page.$eval("#apart_value", (value) => parseFloat(value.textContent));
+    assert.equal(await apart(), 0);
+    await page.keyboard.press("Digit3");
+    await page.keyboard.press("Space");
+    await reach(page, 12);
+    await page.keyboard.press("Space");
+    await paused(page);
+    assert.ok(await apart() > 0, "random weights cannot know the road");
+    assert.ok(difference(await pixels(page, DREAM), await pixels(page, "[data-image=reconstruction] canvas")) > 0);
+    await page.keyboard.press("KeyT");
+    await page.waitForFunction(() => parseFloat(document.querySelector("#apart_value").textContent) === 0);
+    assert.equal(difference(await pixels(page, DREAM), await pixels(page, "[data-image=reconstruction] canvas")), 0);
+    return page;
+  },
+
+  async latents_are_viewed_reset_and_drawn(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "dream");
+    const before = await pixels(page, DREAM);
+    const is = (same) => page.waitForFunction(([old, wanted]) => {
+      const data = document.querySelector("[data-image=dream] canvas").getContext("2d").getImageData(0, 0, 64, 64).data;
+      return old.every((value, k) => value === data[k]) === wanted;
+    }, [before, same]);
+    await page.click("#latents_card summary");
+    await page.focus("#latents input >> nth=0");
+    await page.waitForSelector("[data-view=high]:enabled");
+    const [low, high] = [await pixels(page, "[data-view=low] canvas"), await pixels(page, "[data-view=high] canvas")];
+    assert.ok(difference(low, high) > 0);
+    await page.click("[data-view=high]");
+    await is(false);
+    assert.equal(difference(high, await pixels(page, DREAM)), 0);
+    await page.click("#random_latents");
+    await page.waitForFunction(() => document.querySelectorAll("#latents .changed").length === 64);
+    assert.ok(difference(high, await pixels(page, DREAM)) > 0);
+    await page.click("#reset_latents");
+    await is(true);
+    assert.equal(await page.locator("#latents .changed").count(), 0);
+    return page;
+  },
+
+  async a_drive_stays_after_a_reload(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "road");
+    await page.selectOption("#map_name", "small_loop");
+    await page.waitForSelector("#images[data-shown=road]");
+    await page.keyboard.press("Digit3");
+    await page.keyboard.press("Space");
+    await reach(page, 8);
+    await page.keyboard.press("Space");
+    await paused(page);
+    await slide(page, "#pace", 20);
+    const { step, length } = await at(page);
+    await slide(page, "#timeline", step - 2);
+    const shown = () => page.waitForFunction((moment) => document.querySelector("#moment").textContent === moment, `${step - 2} / ${length}`);
+    await shown();
+    const before = await pixels(page, CAMERA);
+    await page.reload();
+    await page.waitForSelector("#images[data-shown=road]");
+    await shown();
+    assert.equal(difference(before, await pixels(page, CAMERA)), 0);
+    await page.waitForSelector("[data-policy=expert][aria-pressed=true]");
+    assert.equal(await page.textContent("#pace_value"), "x2, 20/s");
+    await page.click("[data-world=dream]");
+    await page.waitForSelector("#images[data-shown=dream]");
+    await page.goBack(); // to the drive on the road
+    await page.waitForSelector("#images[data-shown=road]");
+    await shown();
+    const other = await page.context().newPage(); // another visit: the same settings, in motion
+    await other.goto(url);
+    await other.waitForSelector("[data-policy=controller][aria-pressed=true]");
+    await running(other);
+    assert.equal(await other.inputValue("#map_name"), "small_loop");
+    return page;
+  },
+
+  async keys_and_focus(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "dream");
+    // Letters drive and command although a slider has the focus; arrows are the slider's.
+    await page.focus("#temperature");
+    await page.keyboard.press("ArrowRight");
+    assert.equal(await page.inputValue("#temperature"), "0.11");
+    assert.equal(await page.textContent("#run"), "Drive");
+    await page.keyboard.down("KeyW");
+    await running(page);
+    await page.keyboard.up("KeyW");
+    await page.keyboard.press("Space");
+    await paused(page);
+    await page.keyboard.press("Escape");
+    assert.equal(await page.evaluate(() => document.activeElement), await page.evaluate(() => document.body));
+    for (const selector of ["#run", "#warm", "#latents_card summary", "#temperature", "#other"]) {
+      await page.click(selector);
+      await page.waitForSelector("#images[data-shown=dream]");
+      assert.ok(await page.evaluate(() => document.activeElement === document.body), selector);
+    }
+    // Every control has a name, and only starts and ends are spoken of.
+    const nameless = await page.$$eval("button, input, select, canvas[role]", (all) => all.filter((one) =>
+      !(one.textContent.trim() || one.ariaLabel || one.title || one.labels?.length)).map((one) => one.outerHTML));
+    assert.deepEqual(nameless, []);
+    assert.equal(await page.locator("output").count(), 0, "an output is read out at every change");
+    assert.match(await page.textContent("#announcement"), /^Dream, seed \d+: begun$/);
+    return page;
+  },
+
+  async everybody_can_use_it(browser, url) {
+    const axe = await readFile(new URL(import.meta.resolve("axe-core/axe.min.js")), "utf8");
+    for (const viewport of [{ width: 1440, height: 900 }, { width: 390, height: 844 }]) {
+      const page = await open(browser, url, { viewport, bypassCSP: true });
+      await page.evaluate(axe);
+      for (const name of ["dream", "split", "seen", "road"]) {
+        await world(page, name);
+        if (name === "dream") await page.click("#latents_card summary");
+        const found = await page.evaluate(async () => (await window.axe.run()).violations.map(({ id, nodes }) => [id, nodes[0].html]));
+        assert.deepEqual(found, [], name);
+      }
+      await page.close();
+    }
+    // Where colours are forced, pressed buttons still differ from others.
+    const page = await open(browser, url, { forcedColors: "active" });
+    const back = (selector) => page.$eval(selector, (button) => getComputedStyle(button).backgroundColor);
+    assert.notEqual(await back("#worlds [aria-pressed=true]"), await back("#worlds [aria-pressed=false]"));
+    return page;
+  },
+
   async it_fits_every_screen(browser, url) {
     let page;
-    for (const [width, height] of [[320, 640], [390, 844], [844, 390], [768, 1024], [1366, 768], [1920, 1080]]) {
+    for (const [width, height] of [[320, 200], [320, 640], [390, 844], [844, 390], [768, 1024], [1366, 768], [1920, 1080], [3840, 2160]]) {
       page = await open(browser, url, { viewport: { width, height } });
-      for (const name of ["road", "seen", "dream"]) {
+      for (const name of ["road", "seen", "split", "dream"]) {
         await world(page, name);
         const wide = await page.evaluate(() => document.documentElement.scrollWidth);
         assert.ok(wide <= width, `${name} at ${width}: ${wide} pixels wide`);
@@ -528,6 +715,7 @@ const scenarios = {
     console.log(JSON.stringify(worst));
     assert.equal(worst.steps, 100);
     for (const name of ["z", "reward", "end_reward", "end", "image"]) assert.ok(worst[name] < 1e-3, `${name}: ${worst[name]}`);
+    await world(page, "dream");
     const before = await pixels(page, "[data-image=dream] canvas");
     await page.click("#run");
     await page.keyboard.down("ArrowUp");
@@ -545,6 +733,28 @@ const scenarios = {
     await page.click("[data-policy=controller]");
     await page.click("#step");
     await page.waitForFunction(() => document.querySelector("#moment").textContent === "1 / 1");
+    // The same episode after a reload, and from its link.
+    await page.click("#latents_card summary");
+    await page.click("#random_latents");
+    await page.waitForFunction(() => document.querySelectorAll("#latents .changed").length === 64);
+    await page.keyboard.press("Period");
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "2 / 2");
+    const drawn = await pixels(page, DREAM);
+    await page.click("#share");
+    await page.waitForFunction(() => location.hash !== "");
+    const other = await open(browser, page.url());
+    await page.reload();
+    for (const tab of [page, other]) {
+      await tab.waitForFunction(() => document.querySelector("#moment").textContent === "2 / 2");
+      assert.equal(difference(drawn, await pixels(tab, DREAM)), 0);
+    }
+    assert.deepEqual(other.faults, []);
+    await page.keyboard.press("Comma");
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "1 / 2");
+    await page.click("#latents_card summary");
+    await page.click("#reset_latents");
+    await page.waitForFunction(() => document.querySelector("#moment").textContent === "1 / 1");
+    assert.ok(!page.url().includes("#"), "the address holds another drive");
     // Numbers that are not Python's are told, in red.
     assert.match(await page.textContent("#status"), /ready/);
     await page.click("#check");

@@ -1,0 +1,104 @@
+"""The road and the dream beside each other: the same actions, from the same moment on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from dreamduck.controllers.policy import Controller
+from dreamduck.envs.realenv import RealEnv
+from dreamduck.simulator.road import RoadConfig, car_info
+from dreamduck.web.lane_probe import LaneProbe
+from dreamduck.web.scenes import Frame, Moment, Outcome
+from dreamduck.web.share_link import Start
+from dreamduck.web.worlds import RoadScene, for_json
+from dreamduck.window.policy_switch import Action
+from dreamduck.world_model import WorldModel
+from dreamduck.world_model.imagination.stepper import Dreams
+
+SIDE = 256  # pixels of the camera's image
+
+
+class SplitScene(RoadScene):
+    """The road, and a dream that began at one of its moments and takes the same actions.
+
+    The episode is the road's: its reward, its end, its recording. A dream that ends stands still until it
+    is put beside the road again.
+
+    Args:
+        start: where and how the episode begins.
+        config: the simulator and its settings; map and appearance come from `start`.
+        model: the world model.
+        controller: acts on what the model sees on the road; None: there is none.
+        any_weights: take a model that learned from other settings.
+        probe: reads the lane position from latents; None: pictures are compared instead.
+    """
+
+    env: RealEnv
+
+    def __init__(
+        self,
+        start: Start,
+        config: RoadConfig,
+        model: WorldModel,
+        controller: Controller | None,
+        any_weights: bool = False,
+        probe: LaneProbe | None = None,
+    ) -> None:
+        super().__init__(start, config, model, controller, any_weights)
+        self._probe = probe
+        self._dreams = Dreams(model.dynamics, model.start_states())
+        self._dreams.reset([start.seed])
+        self.sync()
+
+    @property
+    def latents(self) -> Any:
+        """(0,) there is no one moment whose latents could be set."""
+        return np.zeros(0, np.float32)
+
+    def sync(self) -> None:
+        """Begin the dream again at this moment of the road."""
+        perception = self.env.perception
+        self._dreams.z, self._dreams.state = perception.z.copy(), perception.state.copy()
+        self._ended = False
+
+    def get_state(self) -> Any:
+        """A snapshot of both."""
+        return self.env.get_state(), self._dreams.get_state(), self._ended
+
+    def set_state(self, state: Any) -> None:
+        """Return to the moment of a snapshot."""
+        road, dreams, self._ended = state
+        self.env.set_state(road)
+        self._dreams.set_state(dreams)
+
+    def step(self, action: Action, temperature: float) -> Outcome:
+        """Take one step in both."""
+        outcome = super().step(action, temperature)
+        if not self._ended:
+            self._dreams.temperature = temperature
+            self._ended = bool(self._dreams.step(action[None]).ended[0])
+        return outcome
+
+    def show(self, moment: Moment, ahead: Action) -> tuple[dict[str, Frame], dict[str, Any]]:
+        """The camera's image, the dream, the frame's reconstruction, and how far they are apart."""
+        seen, dreamt = self.env.perception.z, self._dreams.z
+        reconstruction, dream = self.env.model.decode(np.concatenate([seen, dreamt]))
+        images = {
+            "camera": self.env.road.view("camera", SIDE, SIDE),
+            "dream": dream,
+            "reconstruction": reconstruction,
+        }
+        facts = {**car_info(self.env.state), "distance": moment.distance, "dream_ended": self._ended}
+        facts = {key: for_json(value) for key, value in facts.items() if key != "end"}
+        return images, {**facts, **self._apart(reconstruction, dream)}
+
+    def _apart(self, reconstruction: Frame, dream: Frame) -> Mapping[str, float]:
+        """How far the dream is from the road: across the lane [m], or in grey levels without a probe."""
+        if self._probe is None:
+            difference = reconstruction.astype(np.float32) - dream
+            return {"apart_image": float(np.abs(difference).mean())}
+        seen, dreamt = self._probe.read(np.concatenate([self.env.perception.z, self._dreams.z]))
+        return {"dream_lane_dist": float(dreamt[0]), "apart": float(dreamt[0] - seen[0])}
