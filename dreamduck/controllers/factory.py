@@ -278,15 +278,15 @@ def perception_maker(config: WorldConfig) -> Callable[[int], Any]:
 
 def world_facts(env: str, config: WorldConfig) -> dict[str, Any]:
     """What a card says of the world: its settings, the model's fingerprints, the versions."""
-    model = config.model.with_temperature() if env == "rnnenv" else config.model
-    settings = to_dict(dataclasses.replace(config, model=model))
+    folder = config.model.with_temperature() if env == "rnnenv" else config.model
+    settings = to_dict(dataclasses.replace(config, model=folder))
     for name in ("weights", "any_weights"):
         settings.pop(name)
     if env != "rnnenv":
         settings.pop("temperature")
     model = WorldModel.load(config.model.folder)
     if model.gym_environment is not None:
-        settings = {"temperature": config.model.temperature, **model.environment}
+        settings = {"temperature": folder.temperature, **model.environment}
     return {
         "world": {"env": env, **settings},
         "weights": weights_fingerprints(config.model.folder),

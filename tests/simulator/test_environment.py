@@ -7,7 +7,7 @@ import pytest
 
 from dreamduck.common.config import replace, to_dict
 from dreamduck.common.errors import ConfigError, RecordError
-from dreamduck.recordings.plan import RecorderConfig, settings
+from dreamduck.recordings.plan import RecorderConfig
 from dreamduck.simulator import environment
 from dreamduck.simulator.environment import (
     ENVIRONMENT,
@@ -77,8 +77,8 @@ def test_a_card_without_a_description_gives_one_warning(monkeypatch, caplog):
 
 
 def test_older_recordings_are_described_by_their_other_settings():
-    recorder = RecorderConfig(replace(RoadConfig(), frame_skip=7, steering_gain=1.5), maps=("loop_empty",))
-    meta = json.loads(json.dumps({"recorder": settings(recorder)}))
+    recorder = RecorderConfig(road=replace(RoadConfig(), frame_skip=7, steering_gain=1.5), maps=("loop_empty",))
+    meta = json.loads(json.dumps({"recorder": recorder.recorded}))
     assert of_recording(meta) == describe(recorder.road)
     assert of_recording({"world": to_dict(replace(RoadConfig(), frame_skip=2))})["frame_skip"] == 2  # type: ignore[index]
     assert of_recording({ENVIRONMENT: {"frame_skip": 9}}) == {"frame_skip": 9}

@@ -161,7 +161,7 @@ class CategoricalDynamics(Dynamics):
             weights, shift = xp.constant(kernel), 0.0 if bias is None else xp.constant(bias)
             return lambda x: xp.matmul(x, weights) + shift
 
-        dense = self.layers(product)
+        dense = self._layers(product)
 
         def step(
             z: Any, action: Any, h: Any, c: Any, uniform: Any, normal: Any, temperature: Any
