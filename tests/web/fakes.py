@@ -115,6 +115,10 @@ class LineFactory(SessionFactory):
         self.pains = 0.0  # seconds that an environment takes to be made
         self.pace = 0.0  # seconds that its steps take
 
+    @property
+    def temperature(self) -> float:
+        return 0.1
+
     def describe(self) -> dict[str, Any]:
         return {"worlds": {"road": "", "seen": "", "dream": ""}}
 
