@@ -1,16 +1,19 @@
 """A policy as one file: `python -m benchmarks.deployment`.
 
-For each policy that ships: one step of the file in ONNX Runtime on one core, at 640 x 480 and at 64 x 64,
-against the library's own step on 64 x 64, in turns; how far its actions are from the library's over 1,000
-steps of a drive; and the memory of the runner. Then how near the two ways from 640 x 480 to 64 x 64 come to
-what the simulator renders at 64 x 64: the greatest centre of that aspect, and the whole frame squeezed."""
+For each policy that ships: processor time of one step of the file in ONNX Runtime on one core, at
+640 x 480 and at 64 x 64, beside the library's own step on 64 x 64, in turns; how far its actions are from
+the library's over 1,000 steps of a drive; and the memory of the runner. Then how near two ways from
+640 x 480 to 64 x 64 come to what the simulator renders there: the centre, and the whole frame squeezed."""
 
 from __future__ import annotations
 
+import functools
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 
-from benchmarks.common import save, seconds_per_call
+from benchmarks.common import save
 from dreamduck.common.area_average import area_average, shares
 from dreamduck.controllers.policy import Controller
 from dreamduck.deployment.folder import write_folder
@@ -37,6 +40,7 @@ POLICIES = {
     "PPO in the dream": FOLDER / "agents" / "rnnenv.ppo2.zip",
 }
 STEPS, SEED = 1000, 90_001
+TURNS, CALLS = 7, 40
 SIZES = ((64, 64), (120, 160), (240, 320), (480, 640), (720, 1280), (97, 61))
 
 
@@ -66,24 +70,26 @@ class LibraryPolicy:
 
 
 def differences(source: PolicySource, folder: Path) -> dict[str, Any]:
-    """How far the file's actions are from the library's, over a drive."""
-    found: dict[str, Any] = {"steps": STEPS}
+    """How far the file's actions are from the library's, over a drive of the library's."""
+    library, road = LibraryPolicy(source), Road(RoadConfig(), 1)
+    road.reset([SEED])
+    frames, actions = [], []
+    for _ in range(STEPS):
+        frames.append(road.frames())
+        actions.append(library.act(frames[-1]))
+        if road.step(actions[-1]).terminated[0]:
+            break
+    road.close()
+    found: dict[str, Any] = {"steps": len(frames)}
     for opset in OPSETS:
         write_folder(source, folder, WheelConfig(), opset)
-        policy, library, road = DeployedPolicy(folder), LibraryPolicy(source), Road(RoadConfig(), 1)
-        road.reset([SEED])
+        policy = DeployedPolicy(folder)
         policy.reset(1)
         apart = []
-        for _ in range(STEPS):
-            frames = road.frames()
-            action = library.act(frames)
-            policy.act(frames)
+        for frame, action in zip(frames, actions, strict=True):
+            policy.act(frame)
             apart.append(float(np.abs(policy.last_action - action).max()))
-            if road.step(action).terminated[0]:
-                break
-        road.close()
         found[f"opset_{opset}"] = {
-            "steps": len(apart),
             "greatest": max(apart),
             "percentile_99": float(np.quantile(apart, 0.99)),
         }
@@ -91,19 +97,24 @@ def differences(source: PolicySource, folder: Path) -> dict[str, Any]:
 
 
 def times(source: PolicySource, folder: Path) -> dict[str, float]:
-    """Milliseconds of a step."""
+    """Milliseconds of processor time of a step, a median of turns."""
     random = np.random.default_rng(0)
-    frames = {
-        f"{width}x{height}": random.integers(0, 256, (1, height, width, 3), dtype=np.uint8)
-        for height, width in ((480, 640), (64, 64))
-    }
     policy, library = DeployedPolicy(folder), LibraryPolicy(source)
     policy.reset(1)
-    calls: dict[str, Any] = {
-        f"file_{name}": lambda frame=frame: policy.act(frame) for name, frame in frames.items()
-    }
-    calls["library_64x64"] = lambda: library.act(frames["64x64"])
-    return {name: 1000 * seconds for name, seconds in seconds_per_call(calls).items()}
+    calls: dict[str, Callable[[], Any]] = {}
+    for height, width in ((480, 640), (64, 64)):
+        frame = random.integers(0, 256, (1, height, width, 3), dtype=np.uint8)
+        calls[f"file_{width}x{height}"] = functools.partial(policy.act, frame)
+    calls["library_64x64"] = functools.partial(library.act, frame)
+    turns: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(TURNS):
+        for name, call in calls.items():
+            call()
+            begin = time.process_time()
+            for _ in range(CALLS):
+                call()
+            turns[name].append(1000 * (time.process_time() - begin) / CALLS)
+    return {name: statistics.median(found) for name, found in turns.items()}
 
 
 def memory(folder: Path) -> dict[str, float]:

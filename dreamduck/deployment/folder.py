@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from dreamduck.common.errors import ConfigError
 from dreamduck.common.readers import PathLike
 from dreamduck.common.storage import replacing, write_json
 from dreamduck.deployment import contract
@@ -36,8 +37,14 @@ def write_folder(source: PolicySource, folder: PathLike, wheels: WheelConfig, op
         opset: of the ONNX file.
     Returns:
         The contract.
+    Raises:
+        ConfigError: the folder holds something else.
     """
     folder = Path(folder)
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / CONTRACT).exists():
+        raise ConfigError(
+            f"{folder}: expected a new or empty folder, or one of dreamduck deploy; choose another --out"
+        )
     about = contract.describe(
         source.environment, source.facts, source.fingerprints(), source.state_size, opset, wheels
     )

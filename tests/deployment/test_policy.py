@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dreamduck.cli.deploy import main
-from dreamduck.common.errors import ControllerError, FrameError, PolicyError, ResetNeeded
+from dreamduck.common.errors import ConfigError, ControllerError, FrameError, PolicyError, ResetNeeded
 from dreamduck.deployment.policy import POLICY, DeployedPolicy
 from dreamduck.deployment.policy_source import read_source
 from dreamduck.world_model import mdn_rnn, vae
@@ -115,6 +115,17 @@ def test_a_controller_of_another_world_is_refused(tmp_path, actions, name, expec
     path = write_controller(tmp_path, tmp_path)
     with pytest.raises(PolicyError, match=expected):
         read_source(path, str(tmp_path))
+
+
+def test_a_folder_with_something_else_is_left_alone(weights, tmp_path):
+    path = write_controller(tmp_path, weights)
+    (tmp_path / "run.py").write_text("mine")
+    words = [str(path), "--out", str(tmp_path), "--weights", str(weights)]
+    with pytest.raises(ConfigError, match="expected a new or empty folder"):
+        main(words)
+    assert (tmp_path / "run.py").read_text() == "mine"
+    for _ in range(2):
+        main([*words, "--out", str(tmp_path / "robot")])
 
 
 def test_a_folder_is_no_controller(tmp_path):

@@ -106,8 +106,8 @@ def test_what_ships_drives_as_in_python(path, steps, tmp_path):
 def test_duties_are_those_of_the_simulator(weights, some_frames, tmp_path):
     path = write_controller(tmp_path, weights)
     settings = WheelConfig(gain=1.2, trim=-0.1, duty_limit=0.9)
-    write_folder(read_source(path, str(weights)), tmp_path, settings, 13)
-    duties, actions = deployed_actions(DeployedPolicy(tmp_path), some_frames)
+    write_folder(read_source(path, str(weights)), tmp_path / "robot", settings, 13)
+    duties, actions = deployed_actions(DeployedPolicy(tmp_path / "robot"), some_frames)
     for duty, (throttle, steering) in zip(duties.reshape(-1, 2), actions.reshape(-1, 2), strict=True):
         expected = wheel_duties(float(throttle), STEERING_GAIN * float(steering), WHEEL_DISTANCE, 1.2, -0.1)
         np.testing.assert_allclose(duty, np.clip(expected, -0.9, 0.9), atol=1e-6)
