@@ -104,6 +104,10 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     else:
         model = WorldModel.load(settings.weights or None)
         card = evaluate(settings, model, collect([model], settings), Path(settings.out))
-        print("\n".join(table("figure", {name: {"value": one} for name, one in headlines(card).items()})))
+        explained = {
+            name: card["explanation"][name] for name in ("psnr", "surprise") if "explanation" in card
+        }
+        shown = {**headlines(card), **explained}
+        print("\n".join(table("figure", {name: {"value": one} for name, one in shown.items()})))
     print(f"written to {settings.out}")
     return 0
