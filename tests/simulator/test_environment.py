@@ -77,7 +77,8 @@ def test_a_card_without_a_description_gives_one_warning(monkeypatch, caplog):
 
 
 def test_older_recordings_are_described_by_their_other_settings():
-    recorder = RecorderConfig(road=replace(RoadConfig(), frame_skip=7, steering_gain=1.5), maps=("loop_empty",))
+    road = replace(RoadConfig(), frame_skip=7, steering_gain=1.5)
+    recorder = RecorderConfig(road=road, maps=("loop_empty",))
     meta = json.loads(json.dumps({"recorder": recorder.recorded}))
     assert of_recording(meta) == describe(recorder.road)
     assert of_recording({"world": to_dict(replace(RoadConfig(), frame_skip=2))})["frame_skip"] == 2  # type: ignore[index]

@@ -23,6 +23,7 @@ from dreamduck.evaluation.model_card.probes.probe import Probes, fit_probes, pro
 from dreamduck.evaluation.model_card.sections.calibration import calibration
 from dreamduck.evaluation.model_card.sections.cost import cost
 from dreamduck.evaluation.model_card.sections.distribution import distribution
+from dreamduck.evaluation.model_card.sections.explanation import explanation
 from dreamduck.evaluation.model_card.sections.horizon import horizon
 from dreamduck.evaluation.model_card.sections.images import images
 from dreamduck.evaluation.model_card.sections.ranking import rank, run_drivers
@@ -95,7 +96,10 @@ def make_card(dreams: Dreams, data: RealData, config: ModelCardConfig) -> dict[s
     begun = time.perf_counter()
     probes = fit_probes(dreams, data, config)
     log.info("probes: %.0f s", time.perf_counter() - begun)
-    for name, section in progress(SECTIONS.items(), desc="card", unit="section"):
+    sections = dict(SECTIONS)
+    if data.held_out.telemetry is None:  # which all others but the end's calibration need
+        sections["explanation"] = explanation
+    for name, section in progress(sections.items(), desc="card", unit="section"):
         begun = time.perf_counter()
         if name in ROAD_SECTIONS and not is_own(data.environment.get("id")):
             card |= {part: {"left_out": NO_ROAD} for part in ROAD_SECTIONS[name]}

@@ -104,8 +104,10 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     else:
         model = WorldModel.load(settings.weights or None)
         card = evaluate(settings, model, collect([model], settings), Path(settings.out))
-        found = {name: {"value": one} for name, one in headlines(card).items() if one is not None}
-        print("\n".join(table("figure", found)))
+        shown = {name: one for name, one in headlines(card).items() if one is not None}
+        if "explanation" in card:
+            shown |= {name: card["explanation"][name] for name in ("psnr", "surprise")}
+        print("\n".join(table("figure", {name: {"value": one} for name, one in shown.items()})))
         for name, part in card.items():
             if "left_out" in part:
                 print(f"left out: {name}, {part['left_out']}")

@@ -269,8 +269,22 @@ def _cost(found: dict[str, Any]) -> list[str]:
     return table("cost", rows)
 
 
+def _explanation(found: dict[str, Any]) -> list[str]:
+    rows = {"recordings": {"PSNR of a frame [dB]": found["psnr"], "surprise": found["surprise"]}}
+    seconds = ", ".join(f"{value:.2f}" for value in found["by_second"] if value is not None)
+    return [
+        f"{found['episodes']} recordings without telemetry. Surprise is the squared error of the predicted "
+        "next latents, as a share of that of latents that stay as they are.",
+        "",
+        *table("explained", rows),
+        "",
+        f"Surprise in each second of a recording: {seconds}.",
+    ]
+
+
 PARTS = {
     "images": _images,
+    "explanation": _explanation,
     "probe": _probe,
     "horizon": _horizon,
     "distribution": _distribution,

@@ -48,7 +48,7 @@ def write_images(folder: Path, frames: npt.NDArray[np.uint8], names: Sequence[st
         Image.fromarray(frame).save(folder / name)
 
 
-def image_log(folder: Path, times: npt.NDArray[np.float64], **columns: Sequence[Any]) -> Path:
+def image_log(folder: Path, times: npt.NDArray[Any], **columns: Sequence[Any]) -> Path:
     """A folder of images, and a CSV file with a row for each."""
     names = [f"{number}.png" for number in range(len(times))]
     write_images(folder, numbered(len(times)), names)

@@ -207,7 +207,7 @@ def test_frames_of_the_simulator_pass_and_their_reverse_does_not(settings):
 
     simulator = NativeSimulator(replace(SimulatorConfig(), map_name="udem1"), 40, threads=1)
     simulator.reset(list(range(40)))
-    frames, times = simulator.frames(), np.arange(40) * 0.1
+    frames, times = simulator.frames(), np.arange(40, dtype=np.float64)
     for made in (frames, np.ascontiguousarray(frames[..., ::-1])):
         log = DriveLog("log", times, of_array(made), times, np.zeros((40, 2)), "wheels", True)
         if made is frames:

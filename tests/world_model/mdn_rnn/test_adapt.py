@@ -1,6 +1,7 @@
 """An MDN-RNN that goes on learning from logs without rewards."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,11 @@ SIZES = {"hidden_size": 16, "mixtures": 2}
 def log_series(episodes=60, seed=1):
     """The toy world with its latents turned round and larger, in logs without rewards."""
     made = toy_series(episodes, seed=seed)
-    changed = {"mu": -1.5 * made.mu, "reward": np.zeros_like(made.reward), "done": np.zeros_like(made.done)}
+    changed: dict[str, Any] = {
+        "mu": -1.5 * made.mu,
+        "reward": np.zeros_like(made.reward),
+        "done": np.zeros_like(made.done),
+    }
     return dataclasses.replace(made, **changed, meta={**made.meta, "rewards": False})
 
 
@@ -91,7 +96,10 @@ def test_the_rewards_of_the_logs_do_not_count(tmp_path, settings):
     """Whatever stands in the place of rewards and ends, the weights are the same."""
     train_rnn.train(settings(steps=5))
     series = log_series()
-    changed = {"reward": series.reward + 7.0 * series.action[:, 0], "done": toy_series(60, seed=1).done}
+    changed: dict[str, Any] = {
+        "reward": series.reward + 7.0 * series.action[:, 0],
+        "done": toy_series(60, seed=1).done,
+    }
     (tmp_path / "others").mkdir()
     write_series(tmp_path / "others", dataclasses.replace(series, **changed))
     train_rnn.train(settings("new2", steps=5, series=str(tmp_path / "others")))
