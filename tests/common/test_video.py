@@ -1,6 +1,7 @@
 import re
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
@@ -56,6 +57,7 @@ def test_a_large_gif_is_made_smaller_at_the_same_speed(tmp_path, monkeypatch):
     monkeypatch.setattr(video, "GIF_LIMIT", 30_000)
     assert write_video(path, noise, 10) == 60
     assert path.stat().st_size <= 30_000
+    gif: Any
     with Image.open(path) as gif:
         durations = []
         for k in range(gif.n_frames):

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,6 +125,7 @@ def test_going_back_and_on_as_before_gives_the_same(factory, world):
 
 def test_the_dream_beside_the_road(factory):
     session = Session(factory.make(Start("split", seed=3, warm=True)), temperature=0.5)
+    scene: Any = session.scene
 
     def apart():
         return session.show()[1]["apart_image"]
@@ -133,7 +135,7 @@ def test_the_dream_beside_the_road(factory):
     before = apart()
     assert before > 0
     images = session.show()[0]
-    assert (images["reconstruction"] == factory.model.decode(session.scene.env.perception.z)[0]).all()
+    assert (images["reconstruction"] == factory.model.decode(scene.env.perception.z)[0]).all()
     session.sync()
     assert apart() == 0
     drive(session, 4, "expert")
@@ -170,7 +172,8 @@ def test_the_meter_reads_the_probe(weights, tmp_path):
     assert names[3] == "turns the car 17° right"
     session = Session(made.make(Start("split", seed=3)))
     drive(session, 5, "expert")
-    scene, facts = session.scene, session.show()[1]
+    scene: Any = session.scene
+    facts = session.show()[1]
     seen, dreamt = (float(probe.read(at)[0, 0]) for at in (scene.env.perception.z, scene._dreams.z))
     assert facts["dream_lane_dist"] == pytest.approx(dreamt, abs=1e-3)
     assert facts["apart"] == pytest.approx(dreamt - seen, abs=1e-3)

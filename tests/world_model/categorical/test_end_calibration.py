@@ -1,5 +1,7 @@
 """The end's calibration: what is fitted, where it acts, and what is refused."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -19,7 +21,7 @@ def test_true_probabilities_stay_and_false_ones_are_mended():
     random = np.random.default_rng(0)
     hazard = random.choice([0.0005, 0.02, 0.1], (4000, 1)) * np.ones((1, 50))
     comes = random.random((4000, 50)) < hazard
-    ended = comes.any(axis=1)
+    ended: Any = comes.any(axis=1)
     left = np.where(ended, comes.argmax(axis=1) + 1, 80)
     true = logit(hazard)[:, None]
     found = fit(Foretold(true, left, ended))
@@ -54,8 +56,8 @@ def test_it_acts_on_the_end_alone_in_numpy_and_in_graphs():
     np.testing.assert_array_equal(z0, z1)
     np.testing.assert_array_equal(said.reward, other.reward)
     assert logit(other.end) == pytest.approx(2.5 * logit(said.end) - 1.25, abs=1e-3)
-    given = [tf.constant(part) for part in (z, action, h, s, uniform, normal)]
-    step = made.graph_step(tf)(*given, tf.constant(1.0))
+    given: Any = [tf.constant(part) for part in (z, action, h, s, uniform, normal, 1.0)]
+    step = made.graph_step(tf)(*given)
     assert step.end.numpy() == pytest.approx(other.end, abs=1e-5)
 
 

@@ -248,7 +248,12 @@ def test_standing_cars_continue_with_draws_of_the_prior(tmp_path, monkeypatch):
     )
     used = []
     follow = trainer.model.follow
-    monkeypatch.setattr(trainer.model, "follow", lambda *given: used.append(given[3]) or follow(*given))
+
+    def watched(*given):
+        used.append(given[3])
+        return follow(*given)
+
+    monkeypatch.setattr(trainer.model, "follow", watched)
     places = windows.plan(series.offsets, np.arange(6), 16, 40, 1, 0)
     batch = batches.batch(series, places, 0, 40)
     trainer._follow(batches.Batch(*map(tf.constant, batch)), tf.constant([0, 0]))
