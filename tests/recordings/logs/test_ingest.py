@@ -88,7 +88,8 @@ def test_columns_of_arrays(settings, tmp_path):
     two = np.repeat([0, 1], COUNT // 2)
     path = tmp_path / "drive.npz"
     columns: Any = {"timestamp": TIMES - two * TIMES[COUNT // 2], "action": duties(), "episode_index": two}
-    np.savez(path, **columns, **{"observation.images.front": numbered()})
+    columns["observation.images.front"] = numbered()
+    np.savez(path, **columns)
     assert ingest(path, settings) == (2, COUNT)
     check(settings)
 

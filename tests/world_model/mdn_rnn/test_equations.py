@@ -1,7 +1,5 @@
 """Numpy and TensorFlow run the same equations, and the LSTM over a sequence is their cell."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -51,8 +49,8 @@ def test_the_compiled_choice_has_the_bits_of_the_equation(mixtures):
     weights[random.random(weights.shape) < 0.3] = 0  # steps of the same height
     uniform = random.random((7, 6), np.float32)
     uniform[0] = 0
-    columns: Any = (part.swapaxes(0, 1) for part in (weights, means, logstds))
-    expected = np.stack(equations.choose(np, *columns, uniform))
+    first, second, third = (part.swapaxes(0, 1) for part in (weights, means, logstds))
+    expected = np.stack(equations.choose(np, first, second, third, uniform))
     np.testing.assert_array_equal(mixture.choose(weights, means, logstds, uniform), expected)
     assert len(np.unique(expected[0])) > 20
 
