@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import h5py
 import numpy as np
@@ -84,10 +85,12 @@ def test_a_video_with_a_table_beside_it(settings, tmp_path):
 def test_columns_of_arrays(settings, tmp_path):
     two = np.repeat([0, 1], COUNT // 2)
     path = tmp_path / "drive.npz"
-    np.savez(
-        path, timestamp=TIMES - two * TIMES[COUNT // 2], action=duties(), episode_index=two,
-        **{"observation.images.front": numbered()},
-    )  # fmt: skip
+    made: dict[str, Any] = {
+        "observation.images.front": numbered(),
+        "action": duties(),
+        "episode_index": two,
+    }
+    np.savez(path, timestamp=TIMES - two * TIMES[COUNT // 2], **made)
     assert ingest(path, settings) == (2, COUNT)
     check(settings)
 
