@@ -120,7 +120,8 @@ def test_what_is_missing_is_named_with_its_extra(tmp_path):
 @pytest.mark.parametrize("command", cli.PACKAGES)
 def test_what_is_used_late_is_looked_for_at_the_start(command, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(DependencyError, match=r"expected the package .*dreamduck\[train\]"):
+    extra = COMMANDS[command].extra
+    with pytest.raises(DependencyError, match=rf"expected the package .*dreamduck\[{extra}\]"):
         cli.run([command, "--no-such-flag"])
 
 

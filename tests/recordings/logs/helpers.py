@@ -31,7 +31,7 @@ def duties(count: int = COUNT, seed: int = 0) -> npt.NDArray[np.float64]:
     return np.stack([middle - turn, middle + turn], axis=1)
 
 
-def write_table(path: Path, columns: Mapping[str, Sequence[Any]]) -> Path:
+def write_table(path: Path, columns: Mapping[str, Any]) -> Path:
     """A CSV file of these columns."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
@@ -48,7 +48,7 @@ def write_images(folder: Path, frames: npt.NDArray[np.uint8], names: Sequence[st
         Image.fromarray(frame).save(folder / name)
 
 
-def image_log(folder: Path, times: npt.NDArray[Any], **columns: Sequence[Any]) -> Path:
+def image_log(folder: Path, times: npt.NDArray[Any], **columns: Any) -> Path:
     """A folder of images, and a CSV file with a row for each."""
     names = [f"{number}.png" for number in range(len(times))]
     write_images(folder, numbered(len(times)), names)

@@ -87,9 +87,18 @@ def test_a_video_with_a_table_beside_it(settings, tmp_path):
 def test_columns_of_arrays(settings, tmp_path):
     two = np.repeat([0, 1], COUNT // 2)
     path = tmp_path / "drive.npz"
+<<<<<<< HEAD
     columns: Any = {"timestamp": TIMES - two * TIMES[COUNT // 2], "action": duties(), "episode_index": two}
     columns["observation.images.front"] = numbered()
     np.savez(path, **columns)
+=======
+    made: dict[str, Any] = {
+        "observation.images.front": numbered(),
+        "action": duties(),
+        "episode_index": two,
+    }
+    np.savez(path, timestamp=TIMES - two * TIMES[COUNT // 2], **made)
+>>>>>>> gauntlet
     assert ingest(path, settings) == (2, COUNT)
     check(settings)
 

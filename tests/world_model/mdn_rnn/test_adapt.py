@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dreamduck.common.backend import tf
 from dreamduck.common.errors import ConfigError
 from dreamduck.world_model import WorldModel, train_rnn
 from dreamduck.world_model.latents import write_series
@@ -32,14 +31,6 @@ def log_series(episodes=60, seed=1):
 def loss_on(series, dynamics):
     found = one_step_metrics(dynamics, series, list(range(20)), measure=negative_log_likelihood)
     return found["nll"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _eager():
-    """Compiling would take longer than these trainings."""
-    tf.config.run_functions_eagerly(True)
-    yield
-    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="module")
