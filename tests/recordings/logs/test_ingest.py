@@ -66,8 +66,7 @@ def test_images_named_by_their_times(settings, tmp_path):
     write_images(folder, numbered(), [f"{round((100 + time) * 1e9)}.png" for time in TIMES])
     left, right = duties().T
     slow = slice(None, None, 2)
-    rows: Any = {"stamp": 100 + TIMES[slow], "left": left[slow], "right": right[slow]}
-    write_table(folder / "log.csv", rows)
+    write_table(folder / "log.csv", {"stamp": 100 + TIMES[slow], "left": left[slow], "right": right[slow]})
     ingest(folder, settings)
     (episode,) = episodes_of(settings)
     np.testing.assert_array_equal(episode.obs, area_average(numbered(), 64, 64)[: len(episode)])
@@ -78,8 +77,7 @@ def test_a_video_with_a_table_beside_it(settings, tmp_path):
     frames = numbered(COUNT)
     write_video(tmp_path / "drive.mp4", frames, 10)
     left, right = duties().T
-    rows: Any = {"time_ms": 1000 * (TIMES + 500), "left": left, "right": right}
-    write_table(tmp_path / "drive.csv", rows)
+    write_table(tmp_path / "drive.csv", {"time_ms": 1000 * (TIMES + 500), "left": left, "right": right})
     ingest(tmp_path / "drive.mp4", replace(settings, time_offset=500.0))
     check(settings, tolerance=25)  # of the video's compression
 
@@ -87,18 +85,12 @@ def test_a_video_with_a_table_beside_it(settings, tmp_path):
 def test_columns_of_arrays(settings, tmp_path):
     two = np.repeat([0, 1], COUNT // 2)
     path = tmp_path / "drive.npz"
-<<<<<<< HEAD
-    columns: Any = {"timestamp": TIMES - two * TIMES[COUNT // 2], "action": duties(), "episode_index": two}
-    columns["observation.images.front"] = numbered()
-    np.savez(path, **columns)
-=======
     made: dict[str, Any] = {
         "observation.images.front": numbered(),
         "action": duties(),
         "episode_index": two,
     }
     np.savez(path, timestamp=TIMES - two * TIMES[COUNT // 2], **made)
->>>>>>> gauntlet
     assert ingest(path, settings) == (2, COUNT)
     check(settings)
 
