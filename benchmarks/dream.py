@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.common import save, seconds_per_call
 from dreamduck.common.backend import set_threads, tf
+from dreamduck.common.kernels.products import Product
 from dreamduck.world_model.dynamics import InitialZ
 from dreamduck.world_model.imagination.rollout import Dream
 from dreamduck.world_model.imagination.stepper import Dreams
@@ -59,13 +60,13 @@ def rollout(rnn: MDNRNN, initial: InitialZ, batch: int) -> Callable[[], Any]:
 
 def stepper(rnn: MDNRNN, initial: InitialZ, batch: int) -> Callable[[], Any]:
     dreams, theta = Dreams(rnn, initial, batch), thetas(1)[0]
-    weight, bias = theta[2:].reshape(-1, 2), theta[:2]
+    policy = Product(theta[2:].reshape(-1, 2), theta[:2])  # numpy's own product leaves its threads spinning
     dreams.reset(range(batch))
 
     def run() -> None:
         for _ in range(STEPS[batch]):
             seen = np.concatenate([dreams.z, dreams.state.h], axis=1)
-            dreams.step(np.tanh(seen @ weight + bias))
+            dreams.step(np.tanh(policy(seen)))
 
     return run
 

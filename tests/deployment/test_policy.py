@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from dreamduck.cli.deploy import main
-from dreamduck.common.errors import ConfigError, ControllerError, FrameError, PolicyError, ResetNeeded
+from dreamduck.common.errors import (
+    ConfigError,
+    ControllerError,
+    DreamDuckError,
+    FrameError,
+    PolicyError,
+    ResetNeeded,
+)
 from dreamduck.deployment.policy import POLICY, DeployedPolicy
 from dreamduck.deployment.policy_source import read_source
 from dreamduck.world_model import mdn_rnn, vae
@@ -105,7 +112,7 @@ def test_a_controller_of_another_world_model_is_refused(weights, tmp_path):
 
 @pytest.mark.parametrize(
     ("actions", "name", "expected"),
-    [(3, "DreamDuck-v0", "of 3 actions"), (2, "CarRacing-v3", "got one of CarRacing-v3")],
+    [(3, "DreamDuck-v0", "of actions of 3 numbers"), (2, "CarRacing-v3", "got one of CarRacing-v3")],
 )
 def test_a_controller_of_another_world_is_refused(tmp_path, actions, name, expected):
     sizes = mdn_rnn.MDNRNNConfig(z_size=4, hidden_size=8, mixtures=2, action_size=actions)
@@ -113,7 +120,7 @@ def test_a_controller_of_another_world_is_refused(tmp_path, actions, name, expec
     card = {"environment": {"id": name}}
     mdn_rnn.files.save(tmp_path, mdn_rnn.layout.initial_parameters(sizes, seed=1), sizes, card)
     path = write_controller(tmp_path, tmp_path)
-    with pytest.raises(PolicyError, match=expected):
+    with pytest.raises(DreamDuckError, match=expected):
         read_source(path, str(tmp_path))
 
 
