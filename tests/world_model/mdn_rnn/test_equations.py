@@ -5,7 +5,8 @@ import pytest
 
 from dreamduck.common.backend import tf
 from dreamduck.world_model.dynamics import RecurrentState
-from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig, equations, graph, mixture
+from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig, equations, graph
+from dreamduck.world_model.mdn_rnn.choice import choose
 from tests.world_model.mdn_rnn.helpers import random_parameters
 
 BATCH, STEPS = 3, 6
@@ -51,7 +52,7 @@ def test_the_compiled_choice_has_the_bits_of_the_equation(mixtures):
     uniform[0] = 0
     first, second, third = (part.swapaxes(0, 1) for part in (weights, means, logstds))
     expected = np.stack(equations.choose(np, first, second, third, uniform))
-    np.testing.assert_array_equal(mixture.choose(weights, means, logstds, uniform), expected)
+    np.testing.assert_array_equal(choose(weights, means, logstds, uniform), expected)
     assert len(np.unique(expected[0])) > 20
 
 
