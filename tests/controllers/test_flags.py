@@ -203,6 +203,8 @@ def changed(field: Any, value: Any) -> Any:
     meta = field.metadata
     if meta.get("choices"):
         return next(choice for choice in meta["choices"] if choice != value)
+    if value is None:  # what another default is taken for
+        return 7 if "int" in str(field.type) else 0.75
     if isinstance(value, bool):
         return not value
     if isinstance(value, str):
