@@ -167,6 +167,7 @@ def round_trip(tmp_path, monkeypatch):
     monkeypatch.setattr(iterate, "run_stages", run_stages)
     monkeypatch.setattr(iterate, "evaluate_both", evaluate_both)
     monkeypatch.setattr(factory, "model_sizes", lambda folder: (64, 512))
+    monkeypatch.setattr(factory, "model_actions", lambda folder: DRIVING)
     for folder, names in (("weights", ("vae.weights.h5", "vae.json")), ("records", ("1.npz", "2.npz"))):
         (tmp_path / folder).mkdir()
         for name in names:

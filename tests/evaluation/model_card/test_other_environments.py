@@ -57,7 +57,7 @@ def test_sections_that_need_roads_are_left_out(name, left_out, monkeypatch):
     monkeypatch.setattr(cards, "SECTIONS", {one: section(one) for one in cards.SECTIONS})
     monkeypatch.setattr(cards, "fit_probes", lambda *given: None)
     monkeypatch.setattr(cards, "made_with", lambda *given: {})
-    data: Any = SimpleNamespace(environment={"id": name})
+    data: Any = SimpleNamespace(environment={"id": name}, held_out=SimpleNamespace(telemetry={}))
     dreams: Any = None
     card = cards.make_card(dreams, data, ModelCardConfig())
     assert set(card) == {*cards.SECTIONS, "made_with", "ranking", "survival"} - {"drivers"}
