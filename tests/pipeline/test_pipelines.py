@@ -22,6 +22,7 @@ from dreamduck.evaluation.final_evaluation import FinalEvaluation
 from dreamduck.pipeline import iterate, quickstart, reproduce
 from dreamduck.pipeline.quickstart import QuickstartConfig
 from dreamduck.pipeline.reproduce import ReproduceConfig, compare, stages, tell
+from dreamduck.recordings.sources import DRIVING
 
 SCRIPTS = {
     "extract.py": "record",
