@@ -173,7 +173,7 @@ def round_trip(tmp_path, monkeypatch):
         (tmp_path / folder).mkdir()
         for name in names:
             (tmp_path / folder / name).write_bytes(b"x")
-    (tmp_path / "weights" / "rnn.json").write_text('{"kind": "mdn-rnn"}')
+    (tmp_path / "weights" / "rnn.json").write_text('{"sizes": {}}')
     (tmp_path / "first.json").write_text(json.dumps([[0.0] * form.size]))
     return tmp_path, asked
 
