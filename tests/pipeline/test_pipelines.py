@@ -152,6 +152,7 @@ def round_trip(tmp_path, monkeypatch):
                     files.write_theta(np.full(form.size, number))
                 elif path.suffix == ".h5":
                     path.write_bytes(f"memory {number}".encode())
+                    path.with_name("rnn.json").write_text('{"sizes": {}}')
                 else:
                     path.mkdir(parents=True, exist_ok=True)
 
