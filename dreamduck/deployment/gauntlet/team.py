@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +41,7 @@ class Team:
         self._workers = [Worker(MODULE, f"gauntlet worker {number + 1}", remedy) for number in range(count)]
         try:
             for worker in self._workers:
-                worker.send("load", file, config.to_dict(settings), limit=LOAD_LIMIT)
+                worker.send("load", os.getcwd(), file, config.to_dict(settings), limit=LOAD_LIMIT)
             for worker in self._workers:
                 worker.receive()
         except BaseException:

@@ -4,6 +4,7 @@ Started by `workers.Worker`, not by people."""
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from dreamduck.common import config
@@ -28,10 +29,11 @@ class Server:
         self._rows: dict[str, Perturbation] = {}
         self.calls: Calls = {"load": self.load, "drive": self.drive}
 
-    def load(self, file: str, settings: dict[str, Any]) -> Answer:
-        """Load the policy."""
+    def load(self, folder: str, file: str, settings: dict[str, Any]) -> Answer:
+        """Load the policy; files of maps, as itself, may be named from a folder on."""
         from dreamduck.deployment.policy import DeployedPolicy
 
+        os.chdir(folder)
         made = config.from_mapping(GauntletConfig, settings)
         policy = DeployedPolicy(file)
         self._rounds = Rounds(made, policy, camera_of(policy.contract))

@@ -73,8 +73,9 @@ def run(policy, out, *flags):
     return json.loads((out / "gauntlet.json").read_text())
 
 
-def test_from_the_file_to_the_report(policy, tmp_path, capsys):
-    found = run(policy, tmp_path / "one", "--workers", "1")
+def test_from_the_file_to_the_report(policy, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = run(policy.relative_to(tmp_path), tmp_path / "one", "--workers", "1")
     assert [entry["key"] for entry in found["summary"]][::2] == ["clean", "jpeg", "all-full"]
     assert {len(one["episodes"]) for one in found["rounds"]} == {10, 1}
     said = capsys.readouterr().out
