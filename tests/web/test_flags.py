@@ -226,8 +226,8 @@ class Glass:
     def __init__(self, title: str) -> None:
         Glass.shown = [title]
 
-    def show(self, frame: Any, lines: list[str], fps: float) -> Keys:
-        Glass.shown.append((frame.tobytes(), lines, fps))
+    def show(self, frame: Any, lines: list[str], fps: float, names: tuple[str, ...]) -> Keys:
+        Glass.shown.append((frame.tobytes(), lines, fps, names))
         return Keys(frozenset(["UP", "LEFT"]), ("RETURN",) if len(Glass.shown) == 2 else (), False)
 
     def close(self) -> None:
