@@ -15,13 +15,13 @@ from dreamduck.common.config import replace
 from dreamduck.common.errors import ConfigError, RecordError
 from dreamduck.common.seeding import derive, generator
 from dreamduck.evaluation.model_card.config import MIN_EPISODES, ModelCardConfig
+from dreamduck.evaluation.model_card.driving.maps_here import maps_here, spread
 from dreamduck.recordings import Episode, Recordings, find_recordings, held_out, read_episode
 from dreamduck.recordings.gym_source import BATCH, GymRecorderConfig, GymSource
 from dreamduck.recordings.plan import RecorderConfig
 from dreamduck.recordings.recorder import MapRecorder, Recorder
 from dreamduck.recordings.sources.gym_environment import GymEnvironment
 from dreamduck.simulator.environment import SETTINGS, differences, of_recording
-from dreamduck.simulator.maps.assets import map_names
 from dreamduck.simulator.road import RoadConfig
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.vae.frame_stream import data_fingerprint
@@ -99,9 +99,9 @@ def _record(
             f"records: expected a folder of recordings, as the model is of {environment['id']}, which the "
             "card cannot record; give --records"
         )
-    here, sizes = set(map_names()), config.sizes
-    maps = tuple(name for name in seen if name in here) or DEFAULT_MAPS
-    unseen_maps = tuple(name for name in UNSEEN_MAPS if name in here and name not in known)[:2]
+    sizes = config.sizes
+    maps = spread(maps_here(seen)) or DEFAULT_MAPS
+    unseen_maps = tuple(name for name in maps_here(UNSEEN_MAPS) if name not in known)[:2]
     first = sizes.train_episodes
     counts = {maps: first + sizes.held_out_episodes, unseen_maps: sizes.unseen_episodes}
     made = [

@@ -15,8 +15,8 @@ from dreamduck.common.seeding import derive
 from dreamduck.evaluation.model_card.dreams import Context, Dreams
 from dreamduck.evaluation.model_card.driving.collection import ENVIRONMENT_ID, road_config
 from dreamduck.evaluation.model_card.driving.data import RealData
+from dreamduck.evaluation.model_card.driving.maps_here import maps_here, spread
 from dreamduck.simulator.expert import Expert, ExpertConfig
-from dreamduck.simulator.maps.assets import map_names
 from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.road import Road
 from dreamduck.world_model.dynamics import FloatArray
@@ -38,8 +38,8 @@ class Responses(NamedTuple):
 def road_maps(data: RealData) -> tuple[str, ...]:
     """The held-out episodes' maps, where the native simulator has them all; else none."""
     maps = tuple(sorted(set(data.held_out.maps)))
-    known = data.environment.get("id", ENVIRONMENT_ID) == ENVIRONMENT_ID and set(maps) <= set(map_names())
-    return maps if known else ()
+    known = data.environment.get("id", ENVIRONMENT_ID) == ENVIRONMENT_ID and maps_here(maps) == maps
+    return spread(maps) if known else ()
 
 
 def road_responses(

@@ -22,6 +22,7 @@ from dreamduck.evaluation.model_card.dreams import Context, Dreams
 from dreamduck.evaluation.model_card.driving.collection import ENVIRONMENT_ID, road_config
 from dreamduck.evaluation.model_card.driving.data import RealData
 from dreamduck.evaluation.model_card.driving.drivers import Driver, LeftOut, make_drivers
+from dreamduck.evaluation.model_card.driving.maps_here import maps_here, spread
 from dreamduck.evaluation.model_card.driving.road_episodes import (
     Outcomes,
     Starts,
@@ -29,7 +30,6 @@ from dreamduck.evaluation.model_card.driving.road_episodes import (
     drive_all,
     first_latents,
 )
-from dreamduck.simulator.maps.assets import map_names
 from dreamduck.simulator.road import RoadConfig
 
 NOISE, DREAM = 0x6E6F6973, 0x64726561  # random streams
@@ -83,10 +83,8 @@ def roads_of(dreams: Dreams, data: RealData) -> list[RoadConfig]:
     environment = data.environment.get("id", ENVIRONMENT_ID)
     if environment != ENVIRONMENT_ID or dreams.sizes[1] != 2:
         raise ConfigError(f"drivers drive in {ENVIRONMENT_ID}, and these recordings are of {environment}")
-    here = set(map_names())
-    found = [
-        road_config(data.environment, name) for name in sorted(set(data.held_out.maps)) if name in here
-    ]
+    maps = spread(maps_here(sorted(data.held_out.maps)))
+    found = [road_config(data.environment, name) for name in maps]
     if not found:
         raise MapError("drivers need a road, and the recordings name no map that is installed")
     return found
