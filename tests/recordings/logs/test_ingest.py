@@ -123,7 +123,7 @@ def test_a_minari_data_set(settings, tmp_path):
 
 @pytest.mark.parametrize("videos", [True, False])
 def test_a_lerobot_data_set(settings, tmp_path, videos):
-    pyarrow = pytest.importorskip("pyarrow")
+    import pyarrow
     from pyarrow import parquet
 
     folder = tmp_path / "set"
