@@ -87,7 +87,7 @@ def options(cls: type[Any], skip: Iterable[str] = ()) -> dict[str, Option]:
         default = _default(field)
         if dataclasses.is_dataclass(kind):
             for name, inner in options(typing.cast("type[Any]", kind)).items():
-                found[name] = inner._replace(default=_flat(default)[name], part=field.name)
+                found[name] = inner._replace(default=to_dict(default)[name], part=field.name)
         else:
             found[field.name] = Option(field, kind, optional, default, "")
     return {name: one for name, one in found.items() if name not in skipped}
@@ -214,7 +214,7 @@ def from_mapping(cls: type[C], values: Mapping[str, Any]) -> C:
     fields = {field.name: field for field in dataclasses.fields(typing.cast(Any, cls))}
     for name, given in parts.items():
         default = _default(fields[name])
-        own[name] = from_mapping(type(default), {**_flat(default), **given})
+        own[name] = from_mapping(type(default), {**to_dict(default), **given})
     return cls(**own)
 
 
@@ -224,7 +224,7 @@ def replace(config: C, **changes: Any) -> C:
     Raises:
         ConfigError: an unknown option, or a bad value.
     """
-    return from_mapping(type(config), {**_flat(config), **changes})
+    return from_mapping(type(config), {**to_dict(config), **changes})
 
 
 def changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -235,14 +235,10 @@ def changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 
 def to_dict(config: Any) -> dict[str, Any]:
     """The configuration as a JSON object, the options of its parts beside its own."""
-    return _flat(config)
-
-
-def _flat(config: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
-        found |= _flat(value) if dataclasses.is_dataclass(value) else {field.name: value}
+        found |= to_dict(value) if dataclasses.is_dataclass(value) else {field.name: value}
     return found
 
 

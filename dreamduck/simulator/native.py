@@ -280,11 +280,7 @@ class NativeSimulator:
             raise ConfigError(f"out: expected contiguous uint8 {shape}, got {out.dtype} {out.shape}")
         if self._camera is None:
             self._camera = self._make_camera(self.config.camera_width, self.config.camera_height)
-        chosen = slice(None) if cars is None else cars
-        appearance = Appearance._make(part[chosen] for part in self._appearance)
-        moving, signals = self.moving[chosen], self.signals[chosen]
-        self._camera.render(self._cars.pose[chosen], appearance, moving, signals, out, self._bent[chosen])
-        return out
+        return self._render(self._camera, slice(None) if cars is None else cars, out)
 
     def view(self, mode: str, width: int, height: int, car: int = 0) -> Frames:
         """An image for people; see `Simulator.view`.
@@ -308,15 +304,16 @@ class NativeSimulator:
             return camera.top_down(
                 self._cars.pose[car], self._appearance, car, self.moving, self.signals, width, height
             )
-        row = slice(car, car + 1)
-        appearance = Appearance._make(part[row] for part in self._appearance)
         out = np.empty((1, height, width, 3), dtype=np.uint8)
-        camera.render(
-            self._cars.pose[row], appearance, self.moving[row], self.signals[row], out, self._bent[row]
-        )
-        return out[0]
+        return self._render(camera, slice(car, car + 1), out)[0]
 
-    def _make_camera(self, width: int, height: int) -> Any:
+    def _render(self, camera: Camera, cars: slice | npt.NDArray[np.int64], out: Frames) -> Frames:
+        appearance = Appearance._make(part[cars] for part in self._appearance)
+        pose, bent = self._cars.pose[cars], self._bent[cars]
+        camera.render(pose, appearance, self.moving[cars], self.signals[cars], out, bent)
+        return out
+
+    def _make_camera(self, width: int, height: int) -> Camera:
         """A camera of this size; what it needs is only loaded when a frame is asked for."""
         from dreamduck.simulator.render.camera import Camera
 

@@ -4,28 +4,33 @@ numpy's OpenBLAS wakes all cores for products that one core takes microseconds f
 one another by spinning: beside other work a product then takes a hundred times longer. Its limit is one
 number for the whole process, which threads cannot set and put back without disturbing one another. So the
 worlds' products are compiled here. A row's bits depend neither on the rows beside it nor on the number of
-threads; only large batches are spread over the cores."""
+threads. Only large batches are spread over the cores: the columns of a product, or, where rows are very
+many, blocks of rows with all that is computed of them."""
 
 from __future__ import annotations
 
-import itertools
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.kernels.compiled import njit
-from dreamduck.common.processes.threads import cores
+from dreamduck.common.processes.threads import SlicePool, cores
 
 FloatArray = npt.NDArray[np.float32]
 
 WIDTH = 64  # columns that are summed together, while they lie in the fastest cache
 ROWS = 4  # rows that share what is read of the weights
 PANEL = 64  # rows that stay in the second cache while the weights pass by
-WORK_PER_THREAD = 1 << 25  # multiplications that are worth a thread: about a millisecond
+WORK_PER_THREAD = 1 << 23  # multiplications that are worth a thread: about 0.2 milliseconds
+WORK_PER_BLOCK = 1 << 26  # so many that the rows of a block stay in the cache
+BLOCKS = 4  # fewer are not worth the threads
 FAST = {"contract", "nsz"}  # a product and a sum in one instruction
+
+_threads = SlicePool(cores())
+_in_block = threading.local()
 
 
 class Product:
@@ -65,13 +70,13 @@ class Product:
             raise ValueError(f"product: expected (B, {self.inner}), got {x.shape}")
         out = np.empty((len(x), self.columns), np.float32)
 
-        def multiply(rows: slice) -> None:
-            _multiply(x[rows], self._packed, self._bias, out[rows])
+        def multiply(_: int, first: int, last: int) -> None:
+            _multiply(x, self._packed, self._bias, out, first, last)
 
-        if self._spread:
-            in_blocks(multiply, len(x), self.multiply_adds)
-        else:
-            multiply(slice(None))
+        workers = 1
+        if self._spread and not getattr(_in_block, "now", False):
+            workers = min(len(x) * self.multiply_adds // WORK_PER_THREAD, cores(), len(self._packed))
+        _threads.run(multiply, len(self._packed), workers)
         return out
 
     @property
@@ -81,41 +86,40 @@ class Product:
 
 
 def in_blocks(function: Callable[[slice], Any], rows: int, multiply_adds: int) -> list[Any]:
-    """What a function gives for blocks of rows; large batches are spread over the cores.
+    """What a function gives for blocks of rows; the blocks of very large batches are spread over the cores.
 
-    A block is so small that a product inside it is not spread again, and that its rows stay in the cache.
+    Fewer rows are one block, of which the products alone are spread: threads that call numpy for moments
+    wait for one another.
 
     Args:
         function: of a slice of the rows.
         rows: their number.
         multiply_adds: products of numbers that a row takes.
     """
-    work = rows * multiply_adds
-    workers = min(work // WORK_PER_THREAD, cores(), rows // ROWS)
-    if workers < 2:
+    count = min(rows * multiply_adds // WORK_PER_BLOCK, rows // ROWS)
+    if count < BLOCKS or cores() < 2:
         return [function(slice(0, rows))]
-    count = min(-(-work // (2 * WORK_PER_THREAD)), rows // ROWS)
-    count = -(-count // workers) * workers
-    edges = np.linspace(0, rows, count + 1).astype(int).tolist()
-    blocks = [slice(first, last) for first, last in itertools.pairwise(edges)]
 
-    def run(worker: int) -> list[Any]:
-        return [function(block) for block in blocks[worker::workers]]
+    def block(_: int, first: int, last: int) -> Any:
+        _in_block.now = True
+        try:
+            return function(slice(first, last))
+        finally:
+            _in_block.now = False
 
-    with ThreadPoolExecutor(workers - 1) as pool:  # the calling thread takes a part itself
-        others = [pool.submit(run, worker) for worker in range(1, workers)]
-        found = [run(0), *(other.result() for other in others)]
-    return [found[i % workers][i // workers] for i in range(count)]
+    return _threads.run(block, rows, count)
 
 
 @njit(nogil=True, fastmath=FAST)
-def _multiply(x: FloatArray, packed: FloatArray, bias: FloatArray, out: FloatArray) -> None:
-    """Set out (B, N) to x (B, K) times packed weights (blocks, K * WIDTH), plus bias (N,)."""
+def _multiply(
+    x: FloatArray, packed: FloatArray, bias: FloatArray, out: FloatArray, begin: int, end: int
+) -> None:
+    """Set out (B, N), in the blocks begin to end, to x (B, K) @ packed (blocks, K * WIDTH) + bias (N,)."""
     rows, columns = out.shape
     sums = np.empty(ROWS * WIDTH, np.float32)
     for panel in range(0, rows, PANEL):
         last = min(panel + PANEL, rows)
-        for block in range(len(packed)):
+        for block in range(begin, end):
             first = block * WIDTH
             count = min(WIDTH, columns - first)
             row = panel

@@ -45,16 +45,37 @@ def test_a_row_has_the_same_bits_in_any_batch(shape, monkeypatch):
 
 @pytest.mark.parametrize("rows", [0, 1, 7, 8, 37, 500])
 def test_blocks_are_all_rows_in_order(rows, monkeypatch):
-    monkeypatch.setattr(products, "WORK_PER_THREAD", 100)
+    monkeypatch.setattr(products, "WORK_PER_BLOCK", 100)
     monkeypatch.setattr(products, "cores", lambda: 3)
     blocks = in_blocks(lambda block: list(range(rows)[block]), rows, 10)
     assert [row for block in blocks for row in block] == list(range(rows))
     assert all(blocks) or not rows
-    assert len(blocks) == (1 if rows < 20 else 3 * -(-rows // 60))
+    assert len(blocks) == (rows // 10 if rows >= 10 * products.BLOCKS else 1)
+
+
+def test_products_in_blocks_are_not_spread(monkeypatch):
+    monkeypatch.setattr(products, "WORK_PER_BLOCK", 1)
+    monkeypatch.setattr(products, "WORK_PER_THREAD", 1)
+    monkeypatch.setattr(products, "cores", lambda: 3)
+    x, weights, _ = numbers(40, 7, 300)
+    product, asked = Product(weights), []
+    alone = product(x)
+    run = products._threads.run
+
+    def counted(call, count, slices):
+        asked.append(slices)
+        return run(call, count, slices)
+
+    monkeypatch.setattr(products._threads, "run", counted)
+    np.testing.assert_array_equal(product(x), alone)
+    assert asked == [3]
+    asked.clear()
+    np.testing.assert_array_equal(np.concatenate(in_blocks(lambda rows: product(x[rows]), 40, 1)), alone)
+    assert sorted(asked) == [1] * 10 + [10]
 
 
 def test_an_error_in_a_block_is_raised(monkeypatch):
-    monkeypatch.setattr(products, "WORK_PER_THREAD", 1)
+    monkeypatch.setattr(products, "WORK_PER_BLOCK", 1)
     monkeypatch.setattr(products, "cores", lambda: 2)
     with pytest.raises(ZeroDivisionError):
         in_blocks(lambda block: 1 // (40 - block.stop), 40, 1)

@@ -56,9 +56,9 @@ def test_blocks_of_rows_have_the_bits_of_the_whole(monkeypatch):
     whole.reset(range(19))
     parts.reset(range(19))
     for action in np.random.default_rng(1).uniform(-1, 1, (3, 19, 2)):
-        monkeypatch.setattr(products, "WORK_PER_THREAD", 1 << 60)
+        monkeypatch.setattr(products, "WORK_PER_BLOCK", 1 << 60)
         one = whole.step(action)
-        monkeypatch.setattr(products, "WORK_PER_THREAD", 1)
+        monkeypatch.setattr(products, "WORK_PER_BLOCK", 1)
         monkeypatch.setattr(products, "cores", lambda: 3)
         two = parts.step(action)
         np.testing.assert_array_equal(whole.observation, parts.observation)
