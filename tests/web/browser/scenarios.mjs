@@ -107,6 +107,38 @@ const scenarios = {
     return page;
   },
 
+  async until_when_the_dream_is_true(browser, url) {
+    const page = await open(browser, url);
+    for (const name of ["dream", "split"]) {
+      await world(page, name);
+      assert.equal(await page.textContent("#trust"), "true so far");
+      await page.keyboard.press("Space");
+      await reach(page, 12);
+      await page.keyboard.press("Space");
+      await paused(page);
+      assert.equal(await page.textContent("#trust"), "true until 0.0 s");
+    }
+    await page.keyboard.press("KeyT");
+    await page.waitForFunction(() => document.querySelector("#trust").textContent === "true so far");
+    return page;
+  },
+
+  async pace_by_buttons(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "dream");
+    await page.waitForSelector("#paces [data-times='1'][aria-pressed=true]");
+    await page.click("#paces [data-times='3']");
+    assert.equal(await page.textContent("#pace_value"), "x3, 30/s");
+    await page.waitForSelector("#paces [data-times='3'][aria-pressed=true]");
+    await slide(page, "#pace", 20);
+    assert.equal(await page.locator("#paces [aria-pressed=true]").count(), 0);
+    await page.click("#paces [data-times='1']");
+    assert.equal(await page.inputValue("#pace"), "10");
+    await page.keyboard.press("Space"); // keys drive again after the button
+    await running(page);
+    return page;
+  },
+
   async temperature_acts_at_once(browser, url) {
     // The same seed, the same steps: only the slider tells the dreams apart.
     const page = await open(browser, url);
@@ -256,7 +288,7 @@ const scenarios = {
       const expected = { road: ["camera"], seen: ["camera", "reconstruction"], dream: ["dream", "next"], split: ["camera", "dream", "reconstruction"] }[name];
       assert.deepEqual(shown.filter((image) => image !== "predicted"), expected);
       const width = await page.$eval("figure:not([hidden]) canvas", (canvas) => canvas.width);
-      assert.equal(width, { road: 320, split: 256 }[name] ?? 64);
+      assert.equal(width, { road: 384, split: 288 }[name] ?? 64);
       await reach(page, 2); // it goes on running
     }
     return page;
@@ -461,6 +493,28 @@ const scenarios = {
     await paused(other);
     assert.equal(await other.textContent("dd[data-fact=distance]"), distance);
     assert.equal(difference(await pixels(page, CAMERA), await pixels(other, CAMERA)), 0);
+    return page;
+  },
+
+  async images_and_videos(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "split");
+    await page.keyboard.press("Digit3");
+    for (let step = 1; step <= 6; step++) {
+      await page.keyboard.press("Period");
+      await reach(page, step);
+    }
+    assert.deepEqual(await page.$$eval("#shown option", (all) => all.map((one) => one.value)), ["", "camera", "dream", "reconstruction"]);
+    await page.fill("#every", "2");
+    for (const [form, end, kind] of [["image", "png", "image/png"], ["strip", "png", "image/png"], ["gif", "gif", "image/gif"], ["mp4", "mp4", "video/mp4"]]) {
+      await page.click(`[data-form=${form}]`);
+      const link = page.locator(`#saved a[href*="-${form}-"]`);
+      await link.waitFor();
+      assert.match(await link.getAttribute("href"), new RegExp(`^/videos/split-0-6-${form}-\\d+\\.${end}$`));
+      const told = await page.evaluate(async (href) => (await fetch(href)).headers.get("content-type"), await link.getAttribute("href"));
+      assert.equal(told, kind);
+    }
+    assert.deepEqual(await at(page), { step: 6, length: 6 });
     return page;
   },
 
