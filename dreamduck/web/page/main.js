@@ -68,8 +68,11 @@ function hello(about) {
   if (!known) first(about);
   if (episode.start) resume();
   else if (shared()) openLink("address", { link: shared() });
-  else begin(state.start?.world ?? firstWorld(), { run: state.policy !== "person" });
+  else begin(state.start?.world ?? firstWorld(), { run: opensMoving() });
 }
+
+/** Whether an episode that nobody asked for runs: not for people who want little motion. */
+const opensMoving = () => state.policy !== "person" && !matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /** Set up what this server has, and what was kept of the last visit. */
 function first(about) {
@@ -153,7 +156,7 @@ function error({ message: text }) {
   const { asked } = state;
   state.asked = "";
   if (asked === "address") clearAddress(); // the link cannot be used
-  if (!state.begun && asked) begin(state.start?.world ?? firstWorld(), { run: state.policy !== "person" });
+  if (!state.begun && asked) begin(state.start?.world ?? firstWorld(), { run: opensMoving() });
 }
 
 /** The numbers of a file without a server were compared with Python's. */

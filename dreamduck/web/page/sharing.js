@@ -97,10 +97,18 @@ async function small(file) {
   return Uint8Array.from({ length: 64 * 64 * 3 }, (_, k) => data[Math.floor(k / 3) * 4 + (k % 3)]);
 }
 
-click("save", () => tell("save"));
+click("save", () => {
+  wait();
+  tell("save");
+});
+/** Say that something is being written. */
+function wait() {
+  $("saved").replaceChildren("It is being written.", document.createElement("progress"));
+}
+
 for (const button of all("#forms button")) {
   button.addEventListener("click", () => {
-    $("saved").textContent = "It is being written.";
+    wait();
     const every = Math.min(3000, Math.max(1, Math.floor(Number($("every").value)))) || 5;
     tell("export", { form: button.dataset.form, images: $("shown").value ? [$("shown").value] : [], every });
   });

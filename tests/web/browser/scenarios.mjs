@@ -221,6 +221,8 @@ const scenarios = {
     await page.waitForFunction(() => document.querySelector("#moment").textContent === "1 / 1");
     await press(4);
     await page.waitForFunction(() => document.querySelector("#moment").textContent === "0 / 1");
+    await press(3); // the controller, until the stick is moved again
+    await page.waitForSelector("[data-policy=controller][aria-pressed=true]");
     return page;
   },
 
@@ -586,6 +588,17 @@ const scenarios = {
     return page;
   },
 
+  async with_reduced_motion_it_opens_paused(browser, url) {
+    const page = await open(browser, url, { warm: true, reducedMotion: "reduce" });
+    await page.waitForSelector("#images[data-shown=dream]");
+    await page.waitForTimeout(500);
+    assert.deepEqual(await at(page), { step: 0, length: 0 });
+    await page.keyboard.press("Space");
+    await reach(page, 3);
+    assert.equal(await page.locator("[data-policy=controller][aria-pressed=true]").count(), 1);
+    return page;
+  },
+
   async nothing_moves_when_images_come(browser, url) {
     for (const [width, height] of [[1440, 900], [390, 844], [3840, 2160]]) {
       const page = await open(browser, url, { viewport: { width, height }, warm: true, before: () => {
@@ -661,6 +674,21 @@ const scenarios = {
     await page.click("#reset_latents");
     await is(true);
     assert.equal(await page.locator("#latents .changed").count(), 0);
+    return page;
+  },
+
+  async the_images_stay_in_view_beside_latents(browser, url) {
+    let page;
+    for (const [width, height] of [[390, 844], [844, 390], [1440, 900]]) {
+      page = await open(browser, url, { viewport: { width, height } });
+      await world(page, "dream");
+      await page.click("#latents_card summary");
+      await page.focus("#latents input");
+      const [image, slider] = await page.evaluate(() => ["[data-image=dream] canvas", "#latents input"].map((one) =>
+        document.querySelector(one).getBoundingClientRect().toJSON()));
+      assert.ok(image.top > -2 && image.bottom < height + 2 && image.height > 80, `${width}: ${JSON.stringify(image)}`);
+      assert.ok(slider.top >= (width < 1000 ? image.bottom - 2 : 0) && slider.bottom <= height, `${width}: ${JSON.stringify(slider)}`);
+    }
     return page;
   },
 
