@@ -7,7 +7,7 @@ import itertools
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,7 +132,7 @@ class Recorder:
         return episode.obs[min(index, len(episode) - 1)], len(episode)
 
 
-def video_frames(session: Session) -> Iterator[Frame]:
+def video_frames(session: Session) -> Generator[Frame, None, None]:
     """The images of an episode up to its present moment, for its video."""
     if not session.scene.quick_return:
         yield from (enlarge(moment.frame) for moment in session.moments[: session.at + 1])

@@ -4,7 +4,7 @@ Nothing here knows of browsers. Any moment can be returned to; driving from ther
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -117,7 +117,7 @@ class Session:
         self.at = target
         self.scene.set_state(self.now.state)
 
-    def visit(self, steps: Iterable[int]) -> Iterator[Moment]:
+    def visit(self, steps: Iterable[int]) -> Generator[Moment, None, None]:
         """Stand at moments of this episode one after the other; after the last, where it stood before."""
         before = self.at
         try:
