@@ -13,9 +13,9 @@ from typing import Any
 
 from dreamduck.common import config
 from dreamduck.common.config import check, option, part
-from dreamduck.common.errors import ConfigError
+from dreamduck.common.errors import CheckpointError, ConfigError
 from dreamduck.common.processes.threads import cores
-from dreamduck.common.storage import write_json
+from dreamduck.common.storage import read_json, write_json
 from dreamduck.controllers.controller_file import RunFiles
 from dreamduck.evaluation.final_evaluation import claim_report
 from dreamduck.pipeline.environment_score import SEED, figures, score, verdict, words
@@ -28,6 +28,7 @@ from dreamduck.world_model.mdn_rnn.layout import KIND as MDN_RNN
 
 log = logging.getLogger(__name__)
 
+SWEEP = "gap.json"  # of the temperature sweep
 DREAM, IMPROVED = "controller", "improved"  # names of controllers in the scores
 
 
@@ -166,7 +167,13 @@ def _sweep(folders: Folders, settings: EnvironmentConfig, best: Path) -> Stage:
         *("--temperatures", ",".join(settings.temperatures), *settings.search_flags),
         *("--eval-episodes", str(settings.score_episodes)),
     ]
-    return Stage("evolve", tuple(command), (folders.rnn,), (out / "gap.json", best))
+    return Stage("evolve", tuple(command), (folders.rnn,), (out / SWEEP, best))
+
+
+def _swept_rows(folder: Path) -> list[dict[str, Any]]:
+    """What the sweep found at each temperature: in the dream and in the real environment."""
+    rows = read_json(sweep_folder(folder) / SWEEP, CheckpointError)["rows"]
+    return [{name: row[name] for name in ("temperature", "dream", "road")} for row in rows]
 
 
 def _improve(folders: Folders, settings: EnvironmentConfig, start: Path, best: Path) -> Stage:
@@ -191,7 +198,8 @@ def run(name: str, folder: Path, settings: EnvironmentConfig) -> Mapping[str, An
         folder: where everything goes.
         settings: of the stages.
     Returns:
-        What the file holds: "figures" of the model, "scores" of the controllers, "seconds" of each stage.
+        What the file holds: "figures" of the model, "scores" of the controllers, "temperatures": rows of
+        the sweep, "seconds" of each stage.
     Raises:
         ConfigError: the environment cannot be made, has no pictures, or has actions of no known kind.
         TrainingError: a stage failed.
@@ -206,9 +214,15 @@ def run(name: str, folder: Path, settings: EnvironmentConfig) -> Mapping[str, An
         log.info("%d cores; real episodes of the controllers and of random actions", cores())
         controllers = settings.controllers(folder)
         scores = score(folders.weights, controllers, settings.score_episodes, settings.score_steps)
-        found = {"figures": figures(folders.weights), "scores": scores, "seconds": seconds}
+        measured = figures(folders.weights)
+        found = {
+            "figures": measured,
+            "scores": scores,
+            "temperatures": _swept_rows(folder) if settings.temperatures else [],
+            "seconds": seconds,
+        }
         write_json(result, found)
-    print("\n".join([*words(found["figures"]), *(verdict(scores, one) for one in controllers)]))
+    print("\n".join([*words(measured), *(verdict(scores, one) for one in controllers)]))
     print(f"card: {folders.card / 'model.md'}; videos: {folder / 'dream.mp4'}, {folder / 'real.mp4'}")
     print(f"minutes: {sum(seconds.values()) / 60:.1f}")
     return found

@@ -4,7 +4,7 @@ Source: Ha & Schmidhuber 2018, sections 3 (CarRacing) and 4 (Doom: Take Cover), 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from dreamduck.common.config import from_mapping
@@ -37,7 +37,7 @@ class Recipe(NamedTuple):
     options: Mapping[str, Any]
     solved: float
     real: Mapping[str, Figure]
-    temperatures: Mapping[str, tuple[Figure, Figure]] = {}
+    temperatures: Mapping[float, tuple[Figure, Figure]] = {}
 
     @property
     def settings(self) -> EnvironmentConfig:
@@ -76,11 +76,11 @@ DOOM = Recipe(
     750.0,
     {"evolved in the dream at 1.15": Figure(1092, 556), "random actions": Figure(210, 108)},
     {
-        "0.1": (Figure(2086, 140), Figure(193, 58)),
-        "0.5": (Figure(2060, 277), Figure(196, 50)),
-        "1.0": (Figure(1145, 690), Figure(868, 511)),
-        "1.15": (Figure(918, 546), Figure(1092, 556)),
-        "1.3": (Figure(732, 269), Figure(753, 139)),
+        0.1: (Figure(2086, 140), Figure(193, 58)),
+        0.5: (Figure(2060, 277), Figure(196, 50)),
+        1.0: (Figure(1145, 690), Figure(868, 511)),
+        1.15: (Figure(918, 546), Figure(1092, 556)),
+        1.3: (Figure(732, 269), Figure(753, 139)),
     },
 )
 CARRACING = Recipe(
@@ -116,27 +116,24 @@ CARRACING = Recipe(
 RECIPES = {"doom": DOOM, "carracing": CARRACING}
 
 
-def table(recipe: Recipe, found: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+def table(recipe: Recipe, found: Mapping[str, Any]) -> str:
     """The results beside the paper's, as Markdown.
 
     Args:
         recipe: the experiment.
         found: what `environment_pipeline.run` gave.
-        rows: of the temperature sweep, if there was one.
     """
     lines = ["| controller | return in the real environment |", "| --- | ---: |"]
     scores = {name: (one["return"], one["spread"]) for name, one in found["scores"].items()}
     names = {"controller": "evolved in the dream", "improved": "then in the real environment"}
     lines += [f"| {names.get(name, 'random actions')} | {_cell(*one)} |" for name, one in scores.items()]
     lines += [f"| the paper: {name} | {_cell(*one)} |" for name, one in recipe.real.items()]
-    if not rows:
+    if not found["temperatures"]:
         return "\n".join(lines) + "\n"
     lines += ["", "| temperature | in the dream | real | the paper: in the dream | real |"]
     lines += ["| ---: | ---: | ---: | ---: | ---: |"]
-    for row in rows:
-        papers = recipe.temperatures.get(
-            f"{row['temperature']:g}", recipe.temperatures.get(str(row["temperature"]))
-        )
+    for row in found["temperatures"]:
+        papers = recipe.temperatures.get(row["temperature"])
         cells = [_cell(row["dream"]["mean"], row["dream"]["std"]), _cell(*row["road"]["return"])]
         cells += ["" if one is None else _cell(*one) for one in papers or (None, None)]
         lines.append(f"| {row['temperature']:g} | {' | '.join(cells)} |")

@@ -14,9 +14,8 @@ from typing import Any
 
 from dreamduck.common import command_line, config
 from dreamduck.common.config import check, option
-from dreamduck.common.errors import CheckpointError
 from dreamduck.common.extras import require
-from dreamduck.common.storage import read_json, write_json, write_text
+from dreamduck.common.storage import write_json, write_text
 from dreamduck.evaluation.final_evaluation import claim_report
 from dreamduck.evaluation.report import REFERENCE
 from dreamduck.evaluation.scoreboard import TRAINING_MAP, UNSEEN_MAPS, read_entries
@@ -34,7 +33,6 @@ from dreamduck.pipeline.training_stages import (
 from dreamduck.simulator.base import SIMULATORS
 
 ROW = "evolved in the dream"
-SWEEP = "gap.json"  # of the temperature sweep
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,8 +188,6 @@ def _reproduce_recipe(recipe: Recipe, folder: Path, arguments: argparse.Namespac
         return
     require(recipe.extra, recipe.packages)
     found = environment_pipeline.run("reproduce", folder, settings)
-    sweep = environment_pipeline.sweep_folder(folder) / SWEEP
-    rows = read_json(sweep, CheckpointError)["rows"] if settings.temperatures else []
-    text = table(recipe, found, rows)
+    text = table(recipe, found)
     write_text(folder / "reproduce.md", text)
     print(text)
