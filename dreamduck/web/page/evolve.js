@@ -47,7 +47,7 @@ async function search(searching, settings) {
   const began = performance.now();
   const seconds = () => (performance.now() - began) / 1000;
   const curve = [];
-  drive(searching.theta);
+  watch(searching.theta);
   while (!stopped && seconds() < settings.seconds) {
     const returns = await searching.next();
     curve.push([returns.reduce((a, b) => a + b) / returns.length, Math.max(...returns)]);
@@ -70,16 +70,20 @@ async function search(searching, settings) {
   globalThis.evolved = { evolved, nothing, generations: curve.length, seconds: Number(took) }; // for tests
 }
 
-/** Let the controller of now drive in the picture, and begin again where its dream has ended. */
+/** Let the search's controller drive in the picture. */
+function watch(theta) {
+  tell("evolved", { theta });
+  state.policy = "evolved";
+  if (state.start.world !== "dream") return begin("dream", { run: true });
+  $("evolved").disabled = false;
+  choose("evolved");
+  run(true);
+}
+
+/** The search has another controller; where it drives and its dream has ended, the next dream begins. */
 function drive(theta) {
   tell("evolved", { theta });
-  if ($("evolved").disabled) {
-    $("evolved").disabled = false;
-    if (state.start.world !== "dream") return begin("dream", { policy: (state.policy = "evolved"), run: true });
-    choose("evolved");
-    run(true);
-  }
-  if (state.moment?.policy !== "evolved" || !state.moment.end) return;
+  if (state.changing || state.moment?.policy !== "evolved" || !state.moment.end) return;
   $("seed").value = Number($("seed").value) + 1;
   begin("dream", { run: true });
 }
