@@ -344,7 +344,7 @@ def browser() -> str:
 
 
 def evolution() -> str:
-    """A driver evolved in the one file, beside driving straight on."""
+    """A controller evolved in the one file, beside driving straight on."""
     found = read_json(RESULTS / "browser_evolution.json")["results"]
     steps = found["settings"]["test_steps"]
     head = [f"other dreams of {steps} steps", "keeps the road", "mean return"]

@@ -1,4 +1,4 @@
-// node evolve.mjs FILE: frames a second of the dream as one file, and a driver evolved in it; prints JSON.
+// node evolve.mjs FILE: frames a second of the dream as one file, and a controller evolved in it; prints JSON.
 
 import { chromium } from "playwright-core";
 

@@ -158,7 +158,7 @@ def test_one_file_at_another_temperature(tmp_path):
     play("the_dream_as_one_file", (tmp_path / "dream.html").as_uri())
 
 
-@pytest.mark.parametrize("scenario", ["the_dream_as_one_file", "a_driver_evolves_in_one_file"])
+@pytest.mark.parametrize("scenario", ["the_dream_as_one_file", "a_controller_evolves_in_one_file"])
 def test_one_file_on_a_web_site(site, scenario):
     play(scenario, f"{site}/shipped.html")
 

@@ -1,4 +1,4 @@
-// The card "Evolve a driver" of the page of one file: a search in workers, watched while it goes on.
+// The card "Evolve a controller" of the page of one file: a search in workers, watched while it goes on.
 
 import { about, modelBlocks, numbers } from "./offline_model.js";
 import { Search, Workers } from "./search.js";
@@ -60,12 +60,12 @@ async function search(searching, settings) {
   const straight = new Float32Array(searching.theta.length);
   straight[0] = STRAIGHT_ON;
   const took = seconds().toFixed(0);
-  told("The search is over; its driver is being tried on other dreams.");
+  told("The search is over; its controller is being tried on other dreams.");
   const [evolved, nothing] = await searching.test([searching.best.theta, straight]);
   const kept = ({ ended, reward }) => `${Math.round(100 * (1 - ended))} % (return ${reward.toFixed(2)})`;
   told(
     `${curve.length} generations in ${took} s. Of ${settings.test_episodes} other dreams of ${settings.test_steps} steps, `
-    + `the driver keeps the road in ${kept(evolved)}; driving straight on, in ${kept(nothing)}.`,
+    + `the controller keeps the road in ${kept(evolved)}; driving straight on, in ${kept(nothing)}.`,
   );
   globalThis.evolved = { evolved, nothing, generations: curve.length, seconds: Number(took) }; // for tests
 }

@@ -905,7 +905,7 @@ const scenarios = {
     return page;
   },
 
-  async a_driver_evolves_in_one_file(browser, url) {
+  async a_controller_evolves_in_one_file(browser, url) {
     const page = await open(browser, url);
     assert.ok(await page.isDisabled("#evolved"));
     await page.click("#evolve");
