@@ -343,22 +343,6 @@ def browser() -> str:
     return f"{lines}\n{table(['pace', 'page [frames/s]', 'file [frames/s]'], paces)}"
 
 
-def evolution() -> str:
-    """A controller evolved in the one file, beside driving straight on."""
-    found = read_json(RESULTS / "browser_evolution.json")["results"]
-    steps = found["settings"]["test_steps"]
-    head = [f"other dreams of {steps} steps", "keeps the road", "mean return"]
-    names = {
-        "nothing": "straight on, half throttle",
-        "evolved": f"evolved, {found['generations']} generations in {found['seconds']} s",
-    }
-    rows = [
-        [text, f"{1 - found[key]['ended']:.0%}", f"{found[key]['reward']:.2f}"]
-        for key, text in names.items()
-    ]
-    return table(head, rows)
-
-
 def robot() -> str:
     """Deployed policies: size, time, memory, and how far they are from the library's numbers."""
     rows = []
@@ -479,7 +463,7 @@ def gauntlet() -> str:
 
 MAKERS = (
     *(summary, model, card, gauntlet, reproduce, scores, gap, ablation, simulator, speed, agents, ppo),
-    *(frames, passes, browser, evolution, distribute, scaling, measured_ranks, episodes),
+    *(frames, passes, browser, distribute, scaling, measured_ranks, episodes),
     *(generated_maps, robot, cropping, doom, carracing),
 )
 TABLES: dict[str, Callable[[], str]] = {maker.__name__: maker for maker in MAKERS}
