@@ -35,8 +35,8 @@ const frames = await page.evaluate(async (seconds) => {
 }, SECONDS);
 
 await page.click("#evolve");
-await page.waitForFunction(() => globalThis.evolved || /stopped/.test(document.querySelector("#evolve_told").textContent));
-const evolved = await page.evaluate(() => globalThis.evolved);
+await page.waitForFunction(() => globalThis.searched || /stopped/.test(document.querySelector("#evolve_told").textContent));
+const evolved = await page.evaluate(() => globalThis.searched);
 if (!evolved) throw new Error(await page.textContent("#evolve_told"));
 console.log(JSON.stringify({ frames_per_second: frames, ...evolved }));
 await browser.close();

@@ -67,7 +67,7 @@ async function search(searching, settings) {
     `${curve.length} generations in ${took} s. Of ${settings.test_episodes} other dreams of ${settings.test_steps} steps, `
     + `the controller keeps the road in ${kept(evolved)}; driving straight on, in ${kept(nothing)}.`,
   );
-  globalThis.evolved = { evolved, nothing, generations: curve.length, seconds: Number(took) }; // for tests
+  globalThis.searched = { evolved, nothing, generations: curve.length, seconds: Number(took) }; // for tests
 }
 
 /** Let the search's controller drive in the picture. */

@@ -914,8 +914,8 @@ const scenarios = {
     await page.waitForSelector("[data-policy=evolved][aria-pressed=true]");
     assert.equal(await page.textContent("#evolve"), "Stop");
     await page.click("#evolve");
-    await page.waitForFunction(() => globalThis.evolved && document.querySelector("#evolve").textContent === "Evolve");
-    const { evolved, nothing, generations } = await page.evaluate(() => globalThis.evolved);
+    await page.waitForFunction(() => globalThis.searched && document.querySelector("#evolve").textContent === "Evolve");
+    const { evolved, nothing, generations } = await page.evaluate(() => globalThis.searched);
     assert.ok(generations >= 2 && evolved.reward !== nothing.reward);
     assert.match(await page.textContent("#evolve_told"), /other dreams/);
     await page.keyboard.press("Digit1");
