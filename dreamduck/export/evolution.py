@@ -32,7 +32,7 @@ SETTINGS: dict[str, Any] = {
     "compare_every": 3,  # generations
     "test_episodes": 24,
     "test_steps": 150,
-    "seconds": 120,  # of the search, at most
+    "seconds": 90,  # of the search, at most
 }
 LEAST_TEMPERATURE = 0.3  # of the search: where nothing is left to chance, a controller learns its gaps
 

@@ -151,6 +151,27 @@ def test_a_categorical_model_as_graphs(temperature):
     assert len(drawn) > 5
 
 
+@pytest.mark.parametrize("kind", ["mdn-rnn", "categorical"])
+def test_rows_of_a_graph_are_dreams_of_their_own(kind):
+    """Three dreams in one run of every graph, and one by one."""
+    dynamics = (
+        random_rnn(MDNRNNConfig(z_size=6, hidden_size=20, mixtures=3, residual=True))
+        if kind == "mdn-rnn"
+        else random_dynamics(CategoricalConfig(6, 2, hidden_size=20, variables=5, classes=7, units=11))
+    )
+    sizes = {"z": 6, "action": 2, "h": 20, "c": dynamics.config.cell_size}
+    random = np.random.default_rng(0)
+    given = {name: random.standard_normal((3, size)).astype(np.float32) for name, size in sizes.items()}
+    for graph in map(evaluator, dynamics_graphs(dynamics, "here").values()):
+        taken = {name: given[name] for name in graph.input_names}
+        together = graph.run(None, taken)
+        for row in range(3):
+            alone = graph.run(None, {name: array[row : row + 1] for name, array in taken.items()})
+            for one, all_rows in zip(alone, together, strict=True):
+                assert len(all_rows) == 3
+                assert one[0] == pytest.approx(all_rows[row], abs=1e-6)
+
+
 @pytest.mark.parametrize("weights", ["shipped", *NETWORKS])
 def test_the_decoder_as_a_graph(shipped, weights):
     vae = shipped.vae if weights == "shipped" else VAE(vae_parameters(seed=7, network=weights))

@@ -62,7 +62,7 @@ function draw(canvas) {
     const image = figure.querySelector("canvas");
     const height = SIDE * image.height / image.width;
     context.drawImage(image, k * SIDE, (SIDE - height) / 2, SIDE, height);
-    context.fillText(figure.querySelector("figcaption").textContent, (k + 0.5) * SIDE, SIDE + 0.7 * LABEL);
+    context.fillText(figure.querySelector("figcaption").innerText, (k + 0.5) * SIDE, SIDE + 0.7 * LABEL);
   });
 }
 

@@ -1,4 +1,4 @@
-// The card "Evolve a driver" of the page of one file: a search in workers, watched while it goes on.
+// The card "Evolve a controller" of the page of one file: a search in workers, watched while it goes on.
 
 import { about, modelBlocks, numbers } from "./offline_model.js";
 import { Search, Workers } from "./search.js";
@@ -47,7 +47,7 @@ async function search(searching, settings) {
   const began = performance.now();
   const seconds = () => (performance.now() - began) / 1000;
   const curve = [];
-  drive(searching.theta);
+  watch(searching.theta);
   while (!stopped && seconds() < settings.seconds) {
     const returns = await searching.next();
     curve.push([returns.reduce((a, b) => a + b) / returns.length, Math.max(...returns)]);
@@ -60,26 +60,30 @@ async function search(searching, settings) {
   const straight = new Float32Array(searching.theta.length);
   straight[0] = STRAIGHT_ON;
   const took = seconds().toFixed(0);
-  told("The search is over; its driver is being tried on other dreams.");
+  told("The search is over; its controller is being tried on other dreams.");
   const [evolved, nothing] = await searching.test([searching.best.theta, straight]);
   const kept = ({ ended, reward }) => `${Math.round(100 * (1 - ended))} % (return ${reward.toFixed(2)})`;
   told(
     `${curve.length} generations in ${took} s. Of ${settings.test_episodes} other dreams of ${settings.test_steps} steps, `
-    + `the driver keeps the road in ${kept(evolved)}; driving straight on, in ${kept(nothing)}.`,
+    + `the controller keeps the road in ${kept(evolved)}; driving straight on, in ${kept(nothing)}.`,
   );
-  globalThis.evolved = { evolved, nothing, generations: curve.length, seconds: Number(took) }; // for tests
+  globalThis.searched = { evolved, nothing, generations: curve.length, seconds: Number(took) }; // for tests
 }
 
-/** Let the controller of now drive in the picture, and begin again where its dream has ended. */
+/** Let the search's controller drive in the picture. */
+function watch(theta) {
+  tell("evolved", { theta });
+  state.policy = "evolved";
+  if (state.start.world !== "dream") return begin("dream", { run: true });
+  $("evolved").disabled = false;
+  choose("evolved");
+  run(true);
+}
+
+/** The search has another controller; where it drives and its dream has ended, the next dream begins. */
 function drive(theta) {
   tell("evolved", { theta });
-  if ($("evolved").disabled) {
-    $("evolved").disabled = false;
-    if (state.start.world !== "dream") return begin("dream", { policy: (state.policy = "evolved"), run: true });
-    choose("evolved");
-    run(true);
-  }
-  if (state.moment?.policy !== "evolved" || !state.moment.end) return;
+  if (state.changing || state.moment?.policy !== "evolved" || !state.moment.end) return;
   $("seed").value = Number($("seed").value) + 1;
   begin("dream", { run: true });
 }

@@ -122,7 +122,7 @@ function world({ start: begun, policies, map: outline }) {
   for (const button of all("#worlds button")) button.ariaPressed = button.dataset.world === begun.world;
   const absent = {
     expert: "The expert needs the true pose, which a dream does not have.", controller: state.about.controller,
-    person: "This drive on the road was recorded; here the dream takes its actions.", evolved: "Evolve a driver first.",
+    person: "This drive on the road was recorded; here the dream takes its actions.", evolved: "Evolve a controller first.",
   };
   for (const button of all("#policies button")) {
     button.disabled = !policies.includes(button.dataset.policy);
@@ -219,7 +219,7 @@ function show(header) {
   for (const button of all("#policies button")) button.ariaPressed = button.dataset.policy === header.policy;
   $("pad").classList.toggle("off", header.policy !== "person");
   $("prompt").hidden = header.policy === "person" || header.policy === "replay" || Boolean(header.end) || $("person").disabled;
-  $("prompt").textContent = `The ${header.policy} drives. ${TAKE_OVER}.`;
+  $("prompt").textContent = `The ${header.policy === "evolved" ? "evolved controller" : header.policy} drives. ${TAKE_OVER}.`;
   if (!state.changing) showOver(endOf(header));
   if (header.end && ended !== header.end) announce(ENDS[header.end] ?? header.end);
   ended = header.end;

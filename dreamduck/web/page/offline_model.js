@@ -36,3 +36,11 @@ export async function load({ runtime, wasm, graphs }, about) {
   ort.env.wasm.wasmBinary = wasm.buffer;
   return new KINDS[about.kind](ort, about, graphs).load();
 }
+
+/** The address of a module of this page, with all that it imports inside: workers of a file on a disk can load no other. */
+export function workerAddress(name) {
+  const text = document.getElementById(`module-${name}`).textContent;
+  const source = text.replace(/from "\.\/([a-z_]+\.js)"/g, (_, other) => `from "${workerAddress(other)}"`);
+  const letters = Array.from(new TextEncoder().encode(source), (byte) => String.fromCharCode(byte)).join("");
+  return `data:text/javascript;charset=utf-8;base64,${btoa(letters)}`;
+}

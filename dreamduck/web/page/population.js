@@ -3,8 +3,6 @@
 import { Random, control } from "./dream.js";
 import { load } from "./offline_model.js";
 
-export const address = import.meta.url; // of this module, which is also the worker's
-
 /**
  * What controllers get. All meet the same beginnings and the same chance, so that the better one is seen sooner.
  * @param {Object} dream  see dream.js

@@ -2,13 +2,14 @@
 
 import { Random } from "./dream.js";
 import { Evolution } from "./evolution.js";
-import { address } from "./population.js";
+import { workerAddress } from "./offline_model.js";
 
 const SEARCHED = 1000000; // seeds of the search count from 0; those that choose among its results, and the test's, from here on
 
 /** Workers that share out controllers among them. */
 export class Workers {
   constructor(count) {
+    const address = workerAddress("population.js");
     this.workers = Array.from({ length: count }, () => new Worker(address, { type: "module" }));
     this.answers = new Map();
     this.asked = 0;

@@ -866,6 +866,65 @@ const scenarios = {
     return page;
   },
 
+  async the_road_beside_the_dream_in_one_file(browser, url) {
+    const page = await open(browser, url);
+    await page.click("[data-world=split]");
+    await page.waitForSelector("#images[data-shown=split]");
+    await page.waitForFunction(() => /^\d+ \/ \d+$/.test(document.querySelector("#moment").textContent) && document.querySelector("[data-image=camera] canvas").width > 64);
+    assert.ok(colours(await pixels(page, CAMERA)) > 20, "the road is blank");
+    // At the first moment the dream is what the model sees in the recorded frame.
+    await page.waitForFunction(() => document.querySelector("#moment").textContent.startsWith("0 /"));
+    assert.equal(difference(await pixels(page, DREAM), await pixels(page, "[data-image=reconstruction] canvas")), 0);
+    assert.equal(parseFloat(await page.textContent("#apart_value")), 0);
+    const before = await pixels(page, CAMERA);
+    await page.keyboard.press("ArrowUp"); // nobody can take over what was recorded, but the drive begins
+    await page.waitForSelector("#notice:not([hidden])");
+    assert.match(await page.textContent("#notice"), /recorded/);
+    await reach(page, 6);
+    await page.keyboard.press("Space");
+    await paused(page);
+    assert.ok(difference(before, await pixels(page, CAMERA)) > 1, "the road stands still");
+    assert.ok(difference(await pixels(page, DREAM), await pixels(page, "[data-image=reconstruction] canvas")) > 0);
+    await page.keyboard.press("KeyT");
+    await page.waitForFunction(() => parseFloat(document.querySelector("#apart_value").textContent) === 0);
+    assert.equal(difference(await pixels(page, DREAM), await pixels(page, "[data-image=reconstruction] canvas")), 0);
+    await page.keyboard.press("Period");
+    await page.keyboard.press("Period");
+    const { step } = await at(page);
+    await page.waitForTimeout(500);
+    await page.click("#share");
+    await page.waitForFunction(() => location.hash !== "");
+    const shown = [await pixels(page, CAMERA), await pixels(page, DREAM)];
+    const told = await page.textContent("#moment");
+    assert.ok(parseInt(told) >= step);
+    const other = await open(browser, page.url());
+    await other.waitForFunction((text) => document.querySelector("#moment").textContent === text, told);
+    await paused(other);
+    assert.deepEqual([await pixels(other, CAMERA), await pixels(other, DREAM)], shown);
+    assert.deepEqual(other.faults, []);
+    return page;
+  },
+
+  async a_controller_evolves_in_one_file(browser, url) {
+    const page = await open(browser, url);
+    assert.ok(await page.isDisabled("#evolved"));
+    await page.click("#evolve");
+    await page.waitForFunction(() => /^Generation [2-9]/.test(document.querySelector("#evolve_told").textContent));
+    assert.ok(colours(await pixels(page, "#fitness")) > 2, "no curve");
+    await page.waitForSelector("[data-policy=evolved][aria-pressed=true]");
+    assert.equal(await page.textContent("#evolve"), "Stop");
+    await page.click("#evolve");
+    await page.waitForFunction(() => globalThis.searched && document.querySelector("#evolve").textContent === "Evolve");
+    const { evolved, nothing, generations } = await page.evaluate(() => globalThis.searched);
+    assert.ok(generations >= 2 && evolved.reward !== nothing.reward);
+    assert.match(await page.textContent("#evolve_told"), /other dreams/);
+    await page.keyboard.press("Digit1");
+    await page.waitForSelector("[data-policy=person][aria-pressed=true]");
+    await page.keyboard.press("Digit4");
+    await page.waitForSelector("[data-policy=evolved][aria-pressed=true]");
+    return page;
+  },
+
   async wrong_numbers_in_one_file(browser, url) {
     const page = await open(browser, url, { warm: true });
     await page.waitForSelector("#checked.bad"); // by itself, and the dream can be driven nevertheless
