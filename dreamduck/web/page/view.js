@@ -39,6 +39,7 @@ export const ENDS = {
   "off-road": "Off the road.",
   collision: "A collision.",
   "dream-end": "The dream ends here: the MDN-RNN predicts a crash.",
+  "recorded-end": "The recorded drive ends here.",
   full: "The episode has its greatest length.",
 };
 const HALF_VIEW = 0.21; // metres either side that the lane bar shows; its green half is the lane
