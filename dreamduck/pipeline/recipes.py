@@ -129,6 +129,7 @@ def table(recipe: Recipe, found: Mapping[str, Any]) -> str:
     names = {"controller": "evolved in the dream", "improved": "then in the real environment"}
     lines += [f"| {names.get(name, 'random actions')} | {_cell(*one)} |" for name, one in scores.items()]
     lines += [f"| the paper: {name} | {_cell(*one)} |" for name, one in recipe.real.items()]
+    lines.append(f"| the paper: solved from | {recipe.solved:,.0f} |")
     if not found["temperatures"]:
         return "\n".join(lines) + "\n"
     lines += ["", "| temperature | in the dream | real | the paper: in the dream | real |"]
