@@ -47,10 +47,8 @@ class EnvironmentConfig(TrainingConfig):
     z_size: int = option(32, "size of the latent vector", low=1)
     dynamics: str = option(MDN_RNN, "kind of the dynamics", choices=(MDN_RNN, CATEGORICAL))
     hidden_size: int = option(256, "units of the dynamics", low=1)
-    rnn_steps: int | None = option(
-        300, "of the dynamics", low=1, flags=("--memory-steps", "--memory_steps")
-    )
-    temperature: float | None = option(1.0, "of the dream", above=0.0)
+    rnn_steps: int | None = option(300, "of the dynamics", low=1)
+    temperature: float = option(1.0, "of the dream", above=0.0)
     components: int = option(16, "of what it sees that the search goes along; 0: every weight", low=0)
     population: int = option(32, "candidates in a generation", low=2)
     num_episode: int = option(8, "dreams of each", low=1)
@@ -87,9 +85,8 @@ class EnvironmentConfig(TrainingConfig):
     def controllers(self, folder: Path) -> dict[str, Path]:
         """The controllers that the stages leave, by their names in the scores."""
         logs = Folders(folder).log
-        found = {DREAM: self.best(sweep_folder(folder) / f"temperature-{self._swept}")}
-        if not self.temperatures:
-            found = {DREAM: self.best(logs)}
+        place = sweep_folder(folder) / f"temperature-{self._swept}" if self.temperatures else logs
+        found = {DREAM: self.best(place)}
         if self.improve:
             files = RunFiles.of(logs, "realenv", self.improve_episodes, self.improve_population)
             found[IMPROVED] = files.path(".best.json")

@@ -62,14 +62,14 @@ DOOM = Recipe(
         "vae_batch": 64,
         "z_size": 64,
         "hidden_size": 512,
-        "rnn_steps": 2500,
+        "rnn_steps": 10_000,
         "temperature": 1.15,
         "temperatures": ("0.1", "0.5", "1.0", "1.15", "1.3"),
         "components": 32,
-        "population": 32,
+        "population": 64,
         "num_episode": 16,
         "dream_steps": 300,
-        "generations": 60,
+        "generations": 100,
         "score_episodes": 100,
         "score_steps": 525,
     },
@@ -97,15 +97,16 @@ CARRACING = Recipe(
         "vae_batch": 64,
         "z_size": 32,
         "hidden_size": 256,
-        "rnn_steps": 3500,
+        "rnn_steps": 10_000,
         "temperature": 1.0,
         "components": 32,
         "population": 64,
         "num_episode": 16,
         "dream_steps": 100,
-        "generations": 150,
+        "generations": 400,
         "score_episodes": 100,
         "score_steps": 250,
+        "improve_generations": 45,
     },
     900.0,
     {
@@ -128,6 +129,7 @@ def table(recipe: Recipe, found: Mapping[str, Any]) -> str:
     names = {"controller": "evolved in the dream", "improved": "then in the real environment"}
     lines += [f"| {names.get(name, 'random actions')} | {_cell(*one)} |" for name, one in scores.items()]
     lines += [f"| the paper: {name} | {_cell(*one)} |" for name, one in recipe.real.items()]
+    lines.append(f"| the paper: solved from | {recipe.solved:,.0f} |")
     if not found["temperatures"]:
         return "\n".join(lines) + "\n"
     lines += ["", "| temperature | in the dream | real | the paper: in the dream | real |"]

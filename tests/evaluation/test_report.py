@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dreamduck.common.errors import CheckpointError, ConfigError
+from dreamduck.controllers import factory
 from dreamduck.controllers.controller_file import RunFiles, read_card, read_controller
 from dreamduck.controllers.factory import WorldConfig, weights_fingerprints
 from dreamduck.evaluation.final_evaluation import (
@@ -21,6 +22,7 @@ from dreamduck.evaluation.final_evaluation import (
 from dreamduck.pipeline import ablations, comparison, temperature_sweep
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.model_config import ModelConfig
+from tests.envs.test_gymenv import write_gym_model
 
 SEARCH = [
     "-n",
@@ -82,6 +84,27 @@ def test_the_sweep_selects_by_unreported_episodes(reported, capsys):
     chosen = read_controller(folder / "dream.json", *SIZES)
     np.testing.assert_array_equal(chosen.theta, read_controller(run.path(".best.json"), *SIZES).theta)
     assert read_card(folder / "dream.json")["world"]["temperature"] == best
+
+
+def test_other_environments_are_swept_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(factory, "cores", lambda: 1)  # no processes for a few episodes
+    weights = write_gym_model(tmp_path / "weights", "discrete")
+    flags = [*SEARCH, *EVALUATION, "--temperatures", "0.4,1.1", "--selection-seed", "8"]
+    flags += ["--weights", str(weights), "--out", str(tmp_path / "gap")]
+    temperature_sweep.main(flags)
+    rows = rows_of(tmp_path / "gap")
+    assert [row["temperature"] for row in rows] == [0.4, 1.1]
+    assert {row["road"]["episodes"] for row in rows} == {3}
+    assert all(1 <= row["road"]["length"] <= 15 for row in rows)  # 1.5 s of 0.1 s
+    assert rows[0]["dream"] != rows[1]["dream"]
+    assert rows[0]["choice"]["return"] != rows[0]["road"]["return"]
+    card = read_card(tmp_path / "gap" / "temperature-0.4" / "rnnenv.cma.2.4.json")
+    assert card["search"]["end_cost"] == 0.0
+    text = (tmp_path / "gap" / "gap.md").read_text()
+    assert "| temperature | return in the dream | in the environment |\n" in text
+    assert "survival" not in text
+    with pytest.raises(ConfigError, match="--map-name: of no effect with a model of another environment"):
+        temperature_sweep.main([*flags, "--map-name", "udem1"])
 
 
 def made_up(temperature, road, choice=None):

@@ -51,7 +51,7 @@ def test_results_stand_beside_the_papers():
     ]
     text = table(RECIPES["doom"], scored(rows, controller=1234.0, random=200.0))
     assert "| evolved in the dream | 1,234 ± 10 |" in text
-    assert "| the paper: random actions | 210 ± 108 |" in text
+    assert "| the paper: random actions | 210 ± 108 |\n| the paper: solved from | 750 |" in text
     assert "| 1 | 901 ± 4 | 301 ± 5 | 1,145 ± 690 | 868 ± 511 |" in text
     assert "| 1.15 | 901 ± 4 | 301 ± 5 | 918 ± 546 | 1,092 ± 556 |" in text
     car = table(RECIPES["carracing"], scored([], controller=700.0, improved=850.0, random=-30.0))
