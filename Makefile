@@ -69,8 +69,8 @@ docs: $(STAMP)  ## build the documentation into site/, with warnings as errors
 gallery: docs page  ## build the documentation and the gallery, site/gallery, for any static host
 	$(PYTHON) scripts/gallery.py site/gallery
 
-reproduce: $(STAMP)  ## from nothing to a controller trained in the dream; goes on where it was
-	$(PYTHON) -m dreamduck reproduce
+reproduce: $(STAMP)  ## from nothing to a controller trained in the dream, or the paper's: ENV=doom, ENV=carracing; resumes
+	$(PYTHON) -m dreamduck reproduce $(if $(ENV),--recipe $(ENV))
 
 clean:  ## remove what tools leave behind
 	rm -rf build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache

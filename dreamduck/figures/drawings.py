@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dreamduck.common.labelled_table import Labels, labelled_table
 from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.figures.config import DREAMT, ERROR, MAP, SHOWN, TRUE, FigureConfig
-from dreamduck.figures.labelled_table import Labels, labelled_table
 from dreamduck.figures.real_drive import Commanded, RealDrive, drive, enlarge
 from dreamduck.figures.scene import Scene, dream_after
 from dreamduck.figures.source import Source

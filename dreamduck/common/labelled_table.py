@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from dreamduck.simulator.base import Frames
-
+Frames = npt.NDArray[np.uint8]
 PAPER, INK = (255, 255, 255), (24, 24, 28)
 GAP = 4  # pixels between two frames
 TEXT_SIZE = 17  # pixels
 LINE = 26  # height of a line of text [pixels]
-Rows = Sequence[Sequence[Frames | None] | Sequence[Frames]]
+Rows = Sequence[Sequence[Frames | None]]
 
 
 class Labels(NamedTuple):
@@ -28,8 +28,11 @@ def labelled_table(rows: Rows, labels: Labels) -> Frames:
     """An image of all frames.
 
     Args:
-        rows: of frames of one size; None leaves a place white.
+        rows: of frames (H, W, 3), each row of one height and each column of one width; None leaves a place
+            white.
         labels: one for each row and column.
+    Returns:
+        (H, W, 3), RGB.
     """
     font = ImageFont.load_default(TEXT_SIZE)
     height, width, _ = next(frame for row in rows for frame in row if frame is not None).shape
