@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import argparse
 import html
+import json
+import re
 import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from dreamduck.common.storage import write_text
+from dreamduck.web.share_link import Script, Start, on_grid, to_link
+from dreamduck.world_model import WorldModel
 
 DREAM = "dream.html"
 SECONDS = 8  # of a drive that a link replays
@@ -76,10 +81,10 @@ ENTRIES = (
     Entry("Error by time", "horizon.png", "horizon"),
 )
 DRIVES = {
-    "straight on": (0.5, 0.0),
-    "to the left": (0.4, 0.5),
-    "to the right": (0.4, -0.5),
-    "in reverse": (-0.4, 0.0),
+    "Straight on": (0.5, 0.0),
+    "To the left": (0.4, 0.5),
+    "To the right": (0.4, -0.5),
+    "In reverse": (-0.4, 0.0),
 }
 
 
@@ -104,7 +109,7 @@ def build(folder: Path) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     export(folder / DREAM, SessionFactoryConfig())
-    entries = [dream_entry()]
+    entries = [dream_entry(recorded_drives(folder / DREAM))]
     for entry in ENTRIES:
         command.main([*shlex.split(entry.words), "--out", str(folder / entry.file)])
         entries.append(figure_entry(entry))
@@ -112,29 +117,48 @@ def build(folder: Path) -> None:
     print(f"wrote {folder / 'index.html'}")
 
 
-def dream_entry() -> str:
-    """The dream as one file, and links that replay drives in it."""
-    links = "".join(f'<li><a href="{link(action)}">{name}</a></li>\n' for name, action in DRIVES.items())
+def recorded_drives(path: Path) -> list[dict[str, Any]]:
+    """The drives on the road that an exported dream holds: `map_name` and `actions` of each."""
+    found = re.search(r'id="about">(.*?)</script>', path.read_text(encoding="utf-8"), re.DOTALL)
+    return list(json.loads(found[1]).get("drives", [])) if found else []
+
+
+def dream_entry(drives: Sequence[Mapping[str, Any]]) -> str:
+    """The dream as one file, and links that replay drives in it.
+
+    Args:
+        drives: on the road, that the file holds.
+    """
+    temperature, steps = WorldModel.load().temperature, SECONDS * STEP_RATE
+    found = {
+        f"{name}, from one moment": link(Start(warm=True, map_name=""), [action] * steps, temperature)
+        for name, action in DRIVES.items()
+    } | {
+        f"Road and dream on {drive['map_name']}": link(
+            Start("split", drive["map_name"], warm=True), drive["actions"], temperature
+        )
+        for drive in drives
+    }
+    links = "".join(
+        f'<li><a href="{target}">{html.escape(name)}</a></li>\n' for name, target in found.items()
+    )
     return (
         f'<section><h2>The dream, to drive in</h2>\n<p><a href="{DREAM}">Open it</a>: one file, no server. '
-        f"Replayed from one moment:</p>\n<ul>\n{links}</ul>\n"
+        f"Drives in it:</p>\n<ul>\n{links}</ul>\n"
         f"<p><code>dreamduck export {DREAM}</code></p></section>"
     )
 
 
-def link(action: tuple[float, float]) -> str:
-    """A link into the dream that drives on with one action.
+def link(start: Start, actions: Sequence[Sequence[float]], temperature: float) -> str:
+    """A link into the dream that replays a drive.
 
     Args:
-        action: [throttle, steering].
+        start: of the drive.
+        actions: [throttle, steering] of each step.
+        temperature: of the dream.
     """
-    from dreamduck.web.share_link import Script, Start, on_grid, to_link
-    from dreamduck.world_model import WorldModel
-
-    steps = SECONDS * STEP_RATE
-    actions = np.tile(on_grid(action), (steps, 1))
-    script = Script(Start(warm=True, map_name=""), actions, (WorldModel.load().temperature,) * steps)
-    return f"{DREAM}#drive={to_link(script)}"
+    taken = np.array([on_grid(action) for action in actions], np.float32).reshape(-1, 2)
+    return f"{DREAM}#drive={to_link(Script(start, taken, (temperature,) * len(taken)))}"
 
 
 def figure_entry(entry: Entry) -> str:

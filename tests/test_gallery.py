@@ -1,10 +1,12 @@
 """The gallery: all links lead to files that it has, and all commands and drives in links are valid."""
 
 import html
+import json
 import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dreamduck.common.config import from_arguments, given
@@ -12,6 +14,9 @@ from dreamduck.figures import command
 from dreamduck.figures.config import FigureConfig, output_path
 from dreamduck.web.share_link import from_link
 from scripts import gallery
+
+ROAD = {"map_name": "udem1", "actions": [[0.5, -0.25], [1.0, 0.0], [-1.0, 0.125]]}
+EXPORTED = f'<body><script type="text/plain" id="about">{json.dumps({"drives": [ROAD]})}</script></body>'
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +32,9 @@ def site(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "main", figure)
-        patch.setattr("dreamduck.export.static_export.export", lambda path, config: path.touch())
+        patch.setattr(
+            "dreamduck.export.static_export.export", lambda path, config: path.write_text(EXPORTED)
+        )
         gallery.build(folder)
     return folder
 
@@ -66,9 +73,13 @@ def test_each_figure_stands_with_its_command(page):
 
 def test_links_into_the_dream_replay_a_drive(page):
     links = re.findall(rf'href="{gallery.DREAM}#drive=([^"]+)"', page)
-    assert len(links) == len(set(links)) == len(gallery.DRIVES)
-    for letters, action in zip(links, gallery.DRIVES.values(), strict=True):
+    *dreams, split = links
+    assert len(dreams) == len(set(dreams)) == len(gallery.DRIVES)
+    for letters, action in zip(dreams, gallery.DRIVES.values(), strict=True):
         script = from_link(letters)
         assert (script.start.world, script.start.warm) == ("dream", True)
         assert script.actions.shape == (80, 2)
         assert script.actions[0] == pytest.approx(action, abs=1e-4)
+    script = from_link(split)
+    assert (script.start.world, script.start.map_name, script.start.warm) == ("split", "udem1", True)
+    assert script.actions == pytest.approx(np.array(ROAD["actions"]), abs=1e-4)
