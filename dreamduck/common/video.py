@@ -31,11 +31,15 @@ MP4 = (
     *("-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-movflags", "+faststart"),
 )
 # A palette for each video, and ordered dithering, which does not flicker between frames.
-GIF_FILTER = "split[a][b];[a]palettegen=stats_mode=diff[p];[b][p]paletteuse=dither=bayer:bayer_scale=4"
-GIF = ("-filter_complex", GIF_FILTER, "-loop", "0")
-GIF_LIMIT = 2_000_000  # bytes; what is larger is made again with fewer and smaller frames
+GIF_FILTER = (
+    "split[a][b];[a]palettegen=stats_mode=diff:max_colors={colors}[p];"
+    "[b][p]paletteuse=dither=bayer:bayer_scale={scale}"
+)
+GIF = ("-filter_complex", GIF_FILTER.format(colors=256, scale=4), "-loop", "0")
+GIF_LIMIT = 2_000_000  # bytes; what is larger is made again with fewer and smaller frames, and colours
+SMALL_GIF_FILTER = GIF_FILTER.format(colors=64, scale=5)
 # Of the rate and of the sides, in turn.
-GIF_SHARES = ((0.75, 0.75), (0.5, 0.75), (0.5, 0.5), (0.4, 0.35), (0.25, 0.25))
+GIF_SHARES = ((0.75, 0.75), (0.5, 0.75), (0.5, 0.65), (0.5, 0.5), (0.4, 0.35), (0.25, 0.25))
 
 
 def write_video(
@@ -133,7 +137,7 @@ def _shrink(path: Path, fps: float, limit: int) -> None:
                 return
             if not whole.exists():
                 path.rename(whole)
-            chain = f"fps={fps * rate:g},scale=iw*{side}:-1:flags=area,{GIF_FILTER}"
+            chain = f"fps={fps * rate:g},scale=iw*{side}:-1:flags=area,{SMALL_GIF_FILTER}"
             command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", "-i", str(whole)]
             command += ["-filter_complex", chain, "-loop", "0", str(path)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
