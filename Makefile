@@ -5,7 +5,7 @@ PYTHON := $(VENV)/bin/python
 STAMP := $(VENV)/.dreamduck-setup
 
 .PHONY: help setup format lint type test test-slim test-slow test-browser page demo bench media results \
-  check-results docs reproduce clean
+  check-results docs gallery reproduce clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -65,6 +65,9 @@ check-results: $(STAMP)  ## say whether these tables are up to date
 
 docs: $(STAMP)  ## build the documentation into site/, with warnings as errors
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
+
+gallery: docs page  ## build the documentation and the gallery, site/gallery, for any static host
+	$(PYTHON) scripts/gallery.py site/gallery
 
 reproduce: $(STAMP)  ## from nothing to a controller trained in the dream, or the paper's: ENV=doom, ENV=carracing; resumes
 	$(PYTHON) -m dreamduck reproduce $(if $(ENV),--recipe $(ENV))

@@ -37,6 +37,7 @@ STAGES = [
     "rl",
     "web",
     "export",
+    "figures",
     "deployment",
     "cli",
 ]

@@ -1,3 +1,4 @@
+import json
 import os
 import re
 import shutil
@@ -48,6 +49,17 @@ def test_the_list_of_requirements_is_the_projects():
     assert {str(canonical(line)) for line in listed} == {str(canonical(line)) for line in wanted}
     assert {canonical(line).name for line in listed} >= NAMED
     assert lines(ROOT / "requirements.txt") == ["-c constraints.txt", "-r dreamduck/envs/requirements.txt"]
+
+
+def test_the_notebooks_import_no_more_than_their_extra_brings():
+    told = [*project()["dependencies"], *packages_of("notebook")]
+    brought = {Requirement(line).name.lower() for line in told}
+    for path in (ROOT / "examples" / "tour.ipynb", ROOT / "dreamduck" / "envs" / "vae_test.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+        imported = set(re.findall(r"^(?:import|from) (\w+)", code, re.MULTILINE))
+        assert imported - {"dreamduck"} <= brought, path.name
+    assert "tensorflow" in brought  # compiled dreams
 
 
 def test_every_requirement_has_an_exact_version_that_fits():

@@ -87,6 +87,9 @@ COMMANDS = {
         "how well a deployed policy drives under perturbations",
         "robot",
     ),
+    "figure": Command(
+        "dreamduck.figures.command:main", "figures for talks: simulator and dream side by side"
+    ),
     "rl": Command("dreamduck.rl.run:main", "train or play agents of Stable-Baselines3", "rl"),
     "learning-curves": Command(
         "dreamduck.rl.curves:main", "keep an agent with its curve, draw curves", "rl"
@@ -96,6 +99,7 @@ COMMANDS = {
 PACKAGES = {
     **dict.fromkeys(("record", "scoreboard", "evaluate-model"), ("matplotlib",)),
     "gauntlet": ("onnxruntime", "matplotlib"),
+    "figure": ("matplotlib", "imageio_ffmpeg"),
     **dict.fromkeys(("train-vae", "train-rnn"), ("keras", "matplotlib")),
     "train-ensemble": ("keras",),
     **dict.fromkeys(("evolve", "temperature-sweep", "ablations"), ("cma", "matplotlib")),

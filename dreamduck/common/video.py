@@ -31,10 +31,15 @@ MP4 = (
     *("-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-movflags", "+faststart"),
 )
 # A palette for each video, and ordered dithering, which does not flicker between frames.
-GIF_FILTER = "split[a][b];[a]palettegen=stats_mode=diff[p];[b][p]paletteuse=dither=bayer:bayer_scale=4"
-GIF = ("-filter_complex", GIF_FILTER, "-loop", "0")
-GIF_LIMIT = 2_000_000  # bytes; what is larger is made again with fewer and smaller frames
-GIF_SHARES = ((0.75, 0.75), (0.5, 0.5), (0.4, 0.35), (0.25, 0.25))  # of the rate and of the sides, in turn
+GIF_FILTER = (
+    "split[a][b];[a]palettegen=stats_mode=diff:max_colors={colors}[p];"
+    "[b][p]paletteuse=dither=bayer:bayer_scale={scale}"
+)
+GIF = ("-filter_complex", GIF_FILTER.format(colors=256, scale=4), "-loop", "0")
+GIF_LIMIT = 2_000_000  # bytes; what is larger is made again with fewer and smaller frames, and colours
+SMALL_GIF_FILTER = GIF_FILTER.format(colors=64, scale=5)
+# Of the rate and of the sides, in turn.
+GIF_SHARES = ((0.75, 0.75), (0.5, 0.75), (0.5, 0.65), (0.5, 0.5), (0.4, 0.35), (0.25, 0.25))
 
 
 def write_video(
@@ -42,15 +47,17 @@ def write_video(
     frames: Iterable[npt.NDArray[np.uint8]],
     fps: float,
     scale: int = 1,
+    gif_limit: int = GIF_LIMIT,
 ) -> int:
     """Write frames as a video, which appears under its name only when it is whole.
 
     Args:
         path: ends in `.mp4` (H.264, plays everywhere) or `.gif` (loops for ever, and is made smaller until
-            it has at most `GIF_LIMIT` bytes).
+            it has at most `gif_limit` bytes).
         frames: each (H, W, 3) uint8 RGB, all of one size; may be a generator, is read once.
         fps: frames a second; a GIF counts in hundredths of a second, so at most 50.
         scale: every pixel becomes a block of scale x scale; 64x64 frames want 4 or more.
+        gif_limit: of a GIF [bytes].
     Returns:
         The number of frames written.
     Raises:
@@ -78,7 +85,7 @@ def write_video(
                     pipe.write(np.ascontiguousarray(frame).data)
                     count += 1
             if suffix == ".gif":
-                _shrink(temporary, fps)
+                _shrink(temporary, fps, gif_limit)
     except VideoError as err:
         raise VideoError(f"{path}: {one_line(err)}") from err
     return count
@@ -119,24 +126,24 @@ def _checked(frames: Iterable[npt.NDArray[np.uint8]], scale: int) -> Iterator[np
         yield frame if scale == 1 else frame.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def _shrink(path: Path, fps: float) -> None:
+def _shrink(path: Path, fps: float, limit: int) -> None:
     """Make a GIF again, with fewer and smaller frames of the same speed, until it is small enough."""
     with needed("train"):
         import imageio_ffmpeg
     whole = path.with_name(f"whole-{path.name}")
     try:
         for rate, side in GIF_SHARES:
-            if path.stat().st_size <= GIF_LIMIT:
+            if path.stat().st_size <= limit:
                 return
             if not whole.exists():
                 path.rename(whole)
-            chain = f"fps={fps * rate:g},scale=iw*{side}:-1:flags=area,{GIF_FILTER}"
+            chain = f"fps={fps * rate:g},scale=iw*{side}:-1:flags=area,{SMALL_GIF_FILTER}"
             command = [imageio_ffmpeg.get_ffmpeg_exe(), "-y", "-v", "error", "-i", str(whole)]
             command += ["-filter_complex", chain, "-loop", "0", str(path)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 raise VideoError(f"ffmpeg failed ({done.stderr.strip()}); is the disk full?")
-        if path.stat().st_size > GIF_LIMIT:
+        if path.stat().st_size > limit:
             log.warning("%d bytes in a GIF; a name that ends in .mp4 takes far less", path.stat().st_size)
     finally:
         whole.unlink(missing_ok=True)

@@ -23,7 +23,7 @@ def panels(frames: Sequence[Frames], width: int = IMAGE_WIDTH, height: int = IMA
         (height, width, 3) uint8.
     """
     count = len(frames)
-    side = min(height, (width - GAP * (count - 1)) // count)
+    side = panel_side(count, width, height)
     image = np.full((height, width, 3), BACKGROUND, np.uint8)
     top, left = (height - side) // 2, (width - side * count - GAP * (count - 1)) // 2
     for frame in frames:
@@ -31,3 +31,8 @@ def panels(frames: Sequence[Frames], width: int = IMAGE_WIDTH, height: int = IMA
         image[top : top + side, left : left + side] = np.asarray(large)
         left += side + GAP
     return image
+
+
+def panel_side(count: int, width: int = IMAGE_WIDTH, height: int = IMAGE_HEIGHT) -> int:
+    """The side of each of this many panels [pixels]."""
+    return min(height, (width - GAP * (count - 1)) // count)

@@ -17,7 +17,7 @@ from dreamduck.common.config import check, from_mapping, option, part
 from dreamduck.common.errors import ConfigError
 from dreamduck.envs.base import Flags, Indices, Info, SingleEnv
 from dreamduck.envs.env import FRAME_SHAPE, RoadCars
-from dreamduck.envs.panels import panels
+from dreamduck.envs.panels import panel_side, panels
 from dreamduck.envs.rnnenv import clipped, observation_space
 from dreamduck.envs.vector import BatchEnv
 from dreamduck.simulator.base import FloatArray, Frames
@@ -146,11 +146,12 @@ class SeenCars(RoadCars):
     def _images(self) -> list[Frames]:
         if not (self.config.debug or self.config.next_z):
             return super()._images()
-        shown = [self._frames]
+        side = panel_side(len(self.panel_names))  # for people; the model sees `_frames`
+        shown = [[self.road.view("camera", side, side, car) for car in range(self.road.num_cars)]]
         if self.config.debug:
-            shown.append(self.model.decode(self.perception.z))
+            shown.append(list(self.model.decode(self.perception.z)))
         if self.config.next_z:
-            shown.append(self.model.decode(self.expected))
+            shown.append(list(self.model.decode(self.expected)))
         return [panels(frames) for frames in zip(*shown, strict=True)]
 
     def _parts(self) -> dict[str, Any]:
@@ -183,8 +184,9 @@ class RealEnv(SeenCars, SingleEnv):
     Those of `DreamDuck-v0` (the camera is 64 x 64), and: `weights`, a folder, by default the one that
     ships; `model`: a world model that is loaded already, instead;
     `any_weights`: take weights that learned from other settings, which are refused otherwise;
-    `debug`: `render` shows the frame and, beside it, the VAE's reconstruction of it (the default; False:
-    the camera alone, 640 x 480); `next_z`: also what the MDN-RNN had expected, drawn with `temperature`.
+    `debug`: `render` shows the camera's view and, beside it, the VAE's reconstruction of the frame (the
+    default; False: the view alone, 640 x 480); `next_z`: also what the MDN-RNN had expected, drawn with
+    `temperature`.
 
     ## Version History
     v1: the first.

@@ -81,10 +81,12 @@ def test_views(folder):
         images[name] = env.render()
         assert images[name].shape == (480, 640, 3)
         assert images[name].dtype == np.uint8
-        env.close()
-        if name == "seen":  # the camera's frame, and beside it what the model makes of it
+        if name == "seen":  # a large view of the camera, and beside it what the model makes of the frame
             decoded = WorldModel.load(folder).vae.decode(env.perception.z)[0]
-            np.testing.assert_array_equal(images[name], panels([env.frame(), decoded]))
+            view = env.road.view("camera", 318, 318)
+            np.testing.assert_array_equal(images[name], panels([view, decoded]))
+            assert (images[name] != panels([env.frame(), decoded])).any()
+        env.close()
     assert len({image.tobytes() for image in images.values()}) == len(images)
 
 
