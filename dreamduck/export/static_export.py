@@ -23,6 +23,8 @@ from dreamduck.common.config import add_arguments, from_arguments, options, to_d
 from dreamduck.common.errors import DependencyError, WeightsError
 from dreamduck.common.storage import PathLike, replacing
 from dreamduck.controllers.policy import CRUISE_THROTTLE, Controller
+from dreamduck.recordings.sources.arrow_keys import from_keys
+from dreamduck.web.page_actions import PageActions
 from dreamduck.web.server import PAGE
 from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig
 from dreamduck.web.share_link import MAX_STEPS
@@ -39,6 +41,7 @@ CONNECTION = "connection.js"  # which is offline.js here
 LOADER = Path(__file__).with_name("loader.html")  # what the page begins with in one file
 CHECK_STEPS, CHECK_EVERY = 100, 10
 CHECK_LIMIT = 1e-3  # a greater difference is not rounding: the file's numbers are wrong
+NO_CONTROLLER = "This file has no controller of another environment; `dreamduck drive` has."
 FIRST_ROWS = 100  # beginnings of dreams that the file holds
 DESCRIPTION = """Write the dream as one HTML file, which any browser opens with no server and no network."""
 
@@ -128,6 +131,7 @@ def contents(factory: SessionFactory, model: WorldModel) -> tuple[dict[str, Any]
     config = rnn.config
     about = {
         **factory.describe(),
+        **({"controller": NO_CONTROLLER} if factory.other else {}),
         "worlds": {"dream": ""},
         "maps": [],
         "kind": rnn.kind,
@@ -140,7 +144,8 @@ def contents(factory: SessionFactory, model: WorldModel) -> tuple[dict[str, Any]
         "high": rnn.bounds[1].tolist(),
         "max_steps": MAX_STEPS,
         "weights": {"vae": model.vae.weights, "rnn": rnn.weights},
-        "policy": _controller(factory.controller),
+        "policy": _controller(factory.controller) if factory.other is None else None,
+        "actions": PageActions(model.actions).described,
         "check": check,
         "numbers": layout,
     }
@@ -184,7 +189,8 @@ def reference(model: WorldModel, temperature: float) -> tuple[dict[str, npt.NDAr
     config = rnn.config
     random = seeding.generator(0)
     steps = np.arange(CHECK_STEPS)
-    action = np.stack([0.5 + 0.3 * np.sin(steps / 9), 0.8 * np.sin(steps / 5)], axis=1).astype(np.float32)
+    driven = zip(0.5 + 0.3 * np.sin(steps / 9), 0.8 * np.sin(steps / 5), strict=True)
+    action = np.stack([from_keys(model.actions, *pair) for pair in driven])
     uniform = random.random((CHECK_STEPS, config.uniform_size), np.float32)
     normal = random.standard_normal((CHECK_STEPS, config.normal_size), np.float32)
     first = model.start_states().mu[:1]

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from dreamduck.common.errors import ConfigError
 from dreamduck.envs.base import SingleEnv
+from dreamduck.recordings.sources import DRIVING
+from dreamduck.web.page_actions import PageActions
 from dreamduck.web.share_link import Start
 from dreamduck.window.policy_switch import PERSON, Action
 
@@ -67,7 +69,12 @@ class Scene:
         env: the environment.
         start: what the episode began with.
         policies: what each policy but the person does now, by the policy's name.
+
+    Attributes:
+        keys: the actions, as the page has them.
     """
+
+    keys = PageActions(DRIVING)
 
     def __init__(self, env: SingleEnv, start: Start, policies: Mapping[str, Callable[[], Action]]) -> None:
         self.env, self.start, self.policies = env, start, policies

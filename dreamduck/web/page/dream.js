@@ -96,7 +96,7 @@ export class Dream {
     for (let t = 0; t < steps; t++) {
       const row = (values, width) => values.subarray(t * width, (t + 1) * width);
       const noise = { uniform: row(uniform, uniform_size), normal: row(normal, normal_size) };
-      moment = await this.step(moment, row(action, 2), noise, temperature);
+      moment = await this.step(moment, row(action, action.length / steps), noise, temperature);
       row(z, z_size).forEach((value, i) => differ("z", value, moment.z[i]));
       differ("reward", reward[t], moment.reward);
       differ("end_reward", end_reward[t], moment.end_reward);

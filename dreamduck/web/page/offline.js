@@ -2,6 +2,7 @@
 
 import { CategoricalDream } from "./categorical.js";
 import { Dream, Random, control } from "./dream.js";
+import { fromKeys } from "./keys.js";
 import { Episode, GRID, fromLink } from "./episode.js";
 
 const KINDS = { "mdn-rnn": Dream, categorical: CategoricalDream };
@@ -265,7 +266,7 @@ class OfflineDream {
     const random = new Random(this.seed, this.at + 1);
     const noise = random.noise(this.about);
     const action = this.next();
-    const moment = await this.dream.step(this.now, action, noise, this.temperature);
+    const moment = await this.dream.step(this.now, fromKeys(this.about.actions, action), noise, this.temperature);
     const ended = (this.temperature > 0 ? random.uniform() : 0.5) < moment.end; // at 0 the likelier of the two
     const paid = ended ? moment.end_reward : moment.reward;
     this.moments.length = this.at + 1;
@@ -275,7 +276,7 @@ class OfflineDream {
 
   async show() {
     const { z, reward, end, entropy, paid, total, ended, action, changed } = this.now;
-    const coming = await this.dream.step(this.now, this.next(), {}, 0);
+    const coming = await this.dream.step(this.now, fromKeys(this.about.actions, this.next()), {}, 0);
     const images = { dream: await this.dream.image(z), next: await this.dream.image(coming.z) };
     const header = {
       running: this.running, step: this.at, length: this.moments.length - 1, policy: this.policy, action, reward: paid, total,
