@@ -23,7 +23,6 @@ from dreamduck.common.storage import sweep
 from dreamduck.recordings import Episode, coverage, plan, printable, recorder, scan
 from dreamduck.recordings.gym_source import BATCH, GymRecorderConfig, GymSource
 from dreamduck.recordings.plan import RecorderConfig
-from dreamduck.recordings.sources.gym_environment import search_here
 
 log = logging.getLogger("dreamduck.extract")
 AnyConfig = RecorderConfig | GymRecorderConfig
@@ -49,7 +48,6 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         kind = RecorderConfig
     arguments = _parser(kind).parse_args(argv)
     command_line.start_logging(arguments)
-    search_here()
     settings: AnyConfig = config.from_arguments(kind, arguments)
     worker, workers = _worker(arguments)
     share = functools.partial(_record, settings, arguments.render, workers)

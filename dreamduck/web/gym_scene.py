@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from dreamduck.common.errors import DreamDuckError
 from dreamduck.controllers.policy import Controller
 from dreamduck.envs.gymenv import GymRealEnv
+from dreamduck.recordings.sources.gym_environment import GymEnvironment
 from dreamduck.web.page_actions import PageActions
 from dreamduck.web.scenes import Frame, Moment, Outcome, Scene
 from dreamduck.web.share_link import Start
 from dreamduck.window.policy_switch import CONTROLLER, Action
 from dreamduck.world_model import WorldModel
+
+log = logging.getLogger(__name__)
 
 
 class GymScene(Scene):
@@ -77,3 +82,19 @@ class GymScene(Scene):
         _, reward, _, _, info = self.env.step(self.keys.executed(action))
         self._taken.append(action)
         return Outcome(reward, info["end"])
+
+
+def absent_worlds(environment: GymEnvironment) -> dict[str, str]:
+    """The worlds that there are not for another environment than Duckietown, and why.
+
+    Args:
+        environment: made once, to see that it can be.
+    """
+    no_road = f"There is no road in {environment.id}."
+    found = {"road": no_road, "split": no_road}
+    try:
+        environment.make().close()
+    except DreamDuckError as err:
+        found["seen"] = f"{err}."
+        log.warning("there is only the dream: %s", err)
+    return found

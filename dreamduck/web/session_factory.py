@@ -13,18 +13,17 @@ import numpy.typing as npt
 
 from dreamduck import __version__
 from dreamduck.common.config import check, option, part
-from dreamduck.common.errors import ConfigError, DreamDuckError, MapError, WeightsError
+from dreamduck.common.errors import ConfigError, MapError, WeightsError
 from dreamduck.controllers.factory import STRICT
 from dreamduck.controllers.policy import Controller
 from dreamduck.envs.rnnenv import step_time, tell_missing_heads
 from dreamduck.pretrained import FOLDER
 from dreamduck.recordings.sources.arrow_keys import legend
-from dreamduck.recordings.sources.gym_environment import GymEnvironment
 from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, check_environment
 from dreamduck.simulator.maps.assets import map_names
 from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.road import RoadConfig
-from dreamduck.web.gym_scene import GymScene
+from dreamduck.web.gym_scene import GymScene, absent_worlds
 from dreamduck.web.lane_probe import LaneProbe
 from dreamduck.web.latent_names import latent_names
 from dreamduck.web.page_actions import PageActions
@@ -74,22 +73,6 @@ def _has_road(name: str) -> bool:
     except MapError:
         return False
     return True
-
-
-def absent_worlds(environment: GymEnvironment) -> dict[str, str]:
-    """The worlds that there are not for another environment than Duckietown, and why.
-
-    Args:
-        environment: made once, to see that it can be.
-    """
-    no_road = f"There is no road in {environment.id}."
-    found = {"road": no_road, "split": no_road}
-    try:
-        environment.make().close()
-    except DreamDuckError as err:
-        found["seen"] = f"{err}."
-        log.warning("there is only the dream: %s", err)
-    return found
 
 
 def pace_of(step_time: float) -> float:
@@ -204,9 +187,9 @@ class SessionFactory:
             return self.config.temperature
         return self.model.temperature if self.model else 1.0
 
-    def outline(self, name: str) -> dict[str, Any]:
-        """A map from above."""
-        return map_outline(self._known(name))
+    def outline(self, name: str) -> dict[str, Any] | None:
+        """A map from above; None where there are no maps."""
+        return map_outline(self._known(name)) if self._maps else None
 
     def make(self, start: Start) -> Scene:
         """Begin an episode.

@@ -183,7 +183,7 @@ class Tab:
                 self._open.discard(old)
             start = dataclasses.asdict(session.scene.start)
             outline = None
-            if start["world"] != "dream" and self._factory.other is None:
+            if start["world"] != "dream":
                 outline = await self._compute(lambda: self._factory.outline(start["map_name"]))
             start["z"] = list(start["z"])
             policies = list(session.scene.policy_names)

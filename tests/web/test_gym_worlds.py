@@ -149,7 +149,7 @@ def test_an_episode_is_driven_replayed_and_saved(factory, world):
     np.testing.assert_array_equal(session.scene.env.frame(), frames[1])
     session.seek(4)
     np.testing.assert_array_equal(session.scene.env.frame(), frames[4])
-    again = replay(from_link(to_link(session.script())), factory.make)
+    again = replay(factory.make, from_link(to_link(session.script())))
     for one, other in zip(session.moments, again.moments, strict=True):
         np.testing.assert_array_equal(one.frame, other.frame)
         assert one.total == other.total

@@ -70,7 +70,7 @@ def test_names_of_keys():
 
 def test_the_command_records_what_a_person_does(screen, tmp_path, monkeypatch):
     monkeypatch.setattr(Dot, "get_keys_to_action", lambda self: {"a": 5, "d": 7}, raising=False)
-    screen.script = [pressed("D"), pressed(held=("D",))]
+    screen.script = [pressed("D", held=("D",))]
     records = tmp_path / "records"
     words = ["record", "--env", f"{MODULE}:Dot-v3", "--records", str(records), "--max-trials", "2"]
     run([*words, "--policy", "keyboard", "--log", str(tmp_path / "log")])

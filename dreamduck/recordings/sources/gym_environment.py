@@ -8,15 +8,14 @@ import importlib
 import importlib.metadata
 import json
 import logging
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
+from dreamduck.common.command_line import search_here as search_here
 from dreamduck.common.config import check, option
 from dreamduck.common.errors import ConfigError, DreamDuckError, SimulatorError
 from dreamduck.recordings.sources.action_space import ActionSpace
@@ -242,13 +241,6 @@ def failed(name: str, err: BaseException) -> SimulatorError:
 def first_line(err: BaseException) -> str:
     """The first line of an error's message."""
     return (str(err).splitlines() or [type(err).__name__])[0].rstrip(". ")
-
-
-def search_here() -> None:
-    """Let modules that a command line names lie in the working folder."""
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)
 
 
 def _version(env: Any) -> dict[str, str]:

@@ -6,6 +6,7 @@ WorldModelsExperiments, `carracing/env.py` and `doomrnn/doomreal.py`."""
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import gymnasium
@@ -105,8 +106,7 @@ def make_take_cover(**settings: Any) -> gymnasium.Env[Any, Any]:
     Args:
         settings: further arguments of `VizdoomTakeCover-v1`.
     """
-    from vizdoom import gymnasium_wrapper  # noqa: F401  (registers it)
-
+    importlib.import_module("vizdoom.gymnasium_wrapper")  # registers it
     given = {
         "max_buttons_pressed": 0,
         "screen_resolution": "RES_640X480",
