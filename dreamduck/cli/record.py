@@ -10,7 +10,7 @@ import argparse
 import functools
 import logging
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -152,7 +152,7 @@ def _made_by_person(settings: GymRecorderConfig, episodes: Sequence[int]) -> Ite
     check_display()
     environment, described = settings.inspected
     env = environment.make()
-    keys = getattr(env.unwrapped, "get_keys_to_action", dict)()
+    keys: Mapping[Any, Any] = getattr(env.unwrapped, "get_keys_to_action", dict)()
     policy = KeyboardPolicy(env.actions, 1 / described["step_time"], keys)
     env.close()
     try:

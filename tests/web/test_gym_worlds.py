@@ -163,8 +163,8 @@ def test_an_episode_is_driven_replayed_and_saved(factory, world):
     session.set_action(0, 1)
     assert session.advance()
     assert session.at == 2
-    for one in (session, again):
-        one.close()
+    session.close()
+    again.close()
 
 
 def test_the_file_of_an_environment(factory, monkeypatch):

@@ -1,6 +1,6 @@
 """A person records episodes of any environment, at a window that is made up."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -59,7 +59,8 @@ def test_keys_of_the_environment(screen):
     policy = KeyboardPolicy(ActionSpace("discrete", 5), 20.0, keys)
     screen.script = [pressed(held=("W",)), pressed(held=("W", "RIGHT")), pressed("SPACE"), pressed()]
     assert [int(policy.act(1, FRAME, EXPERT).argmax()) for _ in range(4)] == [3, 4, 2, 1]
-    assert "keys: RIGHT SPACE W" in policy._window.shown[0]
+    window: Any = policy._window
+    assert "keys: RIGHT SPACE W" in window.shown[0]
 
 
 def test_names_of_keys():

@@ -40,7 +40,7 @@ export const ENDS = {
   collision: "A collision.",
   terminated: "The episode ends here.",
   truncated: "The episode is cut here, at its greatest length.",
-  "dream-end": "The dream ends here: the MDN-RNN predicts a crash.",
+  "dream-end": "The dream ends here: the model predicts an end.",
   full: "The episode has its greatest length.",
 };
 const HALF_VIEW = 0.21; // metres either side that the lane bar shows; its green half is the lane

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -23,6 +24,7 @@ from dreamduck.recordings.sources.paper_environments import (
 )
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination.perception import Perception
+from dreamduck.world_model.legacy.experiments import ExperimentRNN
 from dreamduck.world_model.vae.layout import shapes
 
 Z, H, K = 4, 12, 5
@@ -47,7 +49,7 @@ def vae():
     return [numbers(random, *size, spread=1 / np.sqrt(np.prod(size[:-1]))) for size in sizes]
 
 
-def folder(path: Path, vae, doom: bool) -> tuple[Path, list, np.ndarray]:
+def folder(path: Path, vae, doom: bool) -> tuple[Path, Any, Any]:
     """A folder as it was published, the arrays of its MDN-RNN (the output layer first), and theta."""
     random = np.random.default_rng(1)
     inputs, outputs = Z + (2 if doom else 3), Z * K * 3 + doom
@@ -108,7 +110,8 @@ def test_controllers_see_and_act_as_in_tensorflow_1(tmp_path, vae, doom):
         else:
             weight = theta[3:].reshape(-1, 3)
             wanted = np.tanh(np.concatenate([z, h], 1) @ weight + theta[:3])[0]
-            given = buttons = [wanted[0], (wanted[1] + 1) / 2, np.clip(wanted[2], 0, 1)]
+            buttons = [wanted[0], (wanted[1] + 1) / 2, np.clip(wanted[2], 0, 1)]
+            given = np.array(buttons)
         action = controller(seen)
         np.testing.assert_allclose(action[0], wanted, atol=1e-5)
         np.testing.assert_allclose(wrapper.action(action[0]), buttons, atol=1e-5)
@@ -122,6 +125,7 @@ def test_graphs_take_the_same_inputs(tmp_path, vae, doom):
     onnxruntime = pytest.importorskip("onnxruntime")
     path, rnn, _ = folder(tmp_path / "published", vae, doom)
     dynamics = WorldModel.load(path).dynamics
+    assert isinstance(dynamics, ExperimentRNN)
     random = np.random.default_rng(3)
     session = onnxruntime.InferenceSession(mdn_rnn_graph(dynamics))
     step = dynamics.graph_step(tf)
@@ -129,9 +133,8 @@ def test_graphs_take_the_same_inputs(tmp_path, vae, doom):
         z, c, h = (random.standard_normal((1, n)).astype(np.float32) for n in (Z, H, H))
         c, h = c * started, h * started
         action = random.uniform(-1, 1, (1, dynamics.config.action_size)).astype(np.float32)
-        given = np.array([[*action[0], 1 - started]])
-        if not doom:
-            given = np.array([[action[0, 0], (action[0, 1] + 1) / 2, max(action[0, 2], 0)]])
+        number, *others = action[0].tolist()
+        given = np.array([[number, *([1 - started] if doom else [(others[0] + 1) / 2, max(others[1], 0)])]])
         expected = cell(rnn, np.concatenate([z, given], 1), c, h)
         chance = np.full((1, Z), 0.5, np.float32), np.zeros((1, Z), np.float32)
         found = step(z, action, h, c, *chance, 1.0)
@@ -189,7 +192,9 @@ class Road(gymnasium.Env):
 
 
 def test_the_command_takes_a_published_folder(tmp_path, vae, monkeypatch, capsys):
-    monkeypatch.setitem(gymnasium.registry, "CarRacing-v3", EnvSpec("CarRacing-v3", entry_point=Road))
+    monkeypatch.setitem(
+        gymnasium.registry, "CarRacing-v3", EnvSpec("CarRacing-v3", entry_point=f"{__name__}:Road")
+    )
     path, _, _ = folder(tmp_path / "carracing", vae, doom=False)
     file = str(path / "log/carracing.cma.16.64.best.json")
     run(["evaluate", "realenv", "norender", file, "3", "--episodes", "1", "--weights", str(path)])
