@@ -21,8 +21,8 @@ from dreamduck.web.limits import log_loop_error
 from dreamduck.web.server import Server, ServerConfig
 from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig
 
-DESCRIPTION = """Drive in a browser: on the road, on the road as the world model sees it, or in the dream; with
---weights of another environment, there or in its dream.
+DESCRIPTION = """Drive in a browser: on the road, on the road as the world model sees it, or in the dream;
+with --weights of another environment, there or in its dream.
 
 Prints the address to open and serves it until Ctrl-C. Only this machine can reach it, unless
 --host says otherwise; the address then holds a token, without which nobody gets in."""
