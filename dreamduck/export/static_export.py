@@ -23,6 +23,8 @@ from dreamduck.common.config import add_arguments, from_arguments, options, to_d
 from dreamduck.common.errors import DependencyError, WeightsError
 from dreamduck.common.storage import PathLike, replacing
 from dreamduck.controllers.policy import CRUISE_THROTTLE, Controller
+from dreamduck.export.evolution import evolution, form_of
+from dreamduck.export.recorded_drives import recorded_drives
 from dreamduck.recordings.sources.arrow_keys import from_keys
 from dreamduck.web.page_actions import PageActions
 from dreamduck.web.server import PAGE
@@ -41,7 +43,6 @@ CONNECTION = "connection.js"  # which is offline.js here
 LOADER = Path(__file__).with_name("loader.html")  # what the page begins with in one file
 CHECK_STEPS, CHECK_EVERY = 100, 10
 CHECK_LIMIT = 1e-3  # a greater difference is not rounding: the file's numbers are wrong
-NO_CONTROLLER = "This file has no controller of another environment; `dreamduck drive` has."
 FIRST_ROWS = 100  # beginnings of dreams that the file holds
 DESCRIPTION = """Write the dream as one HTML file, which any browser opens with no server and no network."""
 
@@ -127,13 +128,16 @@ def contents(factory: SessionFactory, model: WorldModel) -> tuple[dict[str, Any]
     initial = factory.initial
     rows = np.linspace(0, len(initial.mu) - 1, min(len(initial.mu), FIRST_ROWS)).astype(int)
     arrays |= {name: part[rows] for name, part in initial._asdict().items() if part is not None}
-    layout, numbers = pack(arrays)
+    for_search, search = evolution(model)
+    of_drives, drives = recorded_drives(factory) if factory.other is None else ({}, [])
+    layout, numbers = pack(arrays | for_search | of_drives | _probe(factory))
     config = rnn.config
     about = {
         **factory.describe(),
-        **({"controller": NO_CONTROLLER} if factory.other else {}),
-        "worlds": {"dream": ""},
-        "maps": [],
+        "worlds": {"dream": "", **({"split": ""} if drives else {})},
+        "maps": [drive["map_name"] for drive in drives],
+        "map_name": drives[0]["map_name"] if drives else "",
+        "drives": drives,
         "kind": rnn.kind,
         **to_dict(config),
         "cell_size": config.cell_size,
@@ -144,9 +148,10 @@ def contents(factory: SessionFactory, model: WorldModel) -> tuple[dict[str, Any]
         "high": rnn.bounds[1].tolist(),
         "max_steps": MAX_STEPS,
         "weights": {"vae": model.vae.weights, "rnn": rnn.weights},
-        "policy": _controller(factory.controller) if factory.other is None else None,
+        "policy": _controller(factory.controller),
         "actions": PageActions(model.actions).described,
         "check": check,
+        "evolution": search,
         "numbers": layout,
     }
     return about, {"runtime": _vendored(RUNTIME), "wasm": _vendored(WASM), **graphs, "numbers": numbers}
@@ -226,17 +231,18 @@ def pack(arrays: Mapping[str, npt.NDArray[Any]]) -> tuple[dict[str, list[Any]], 
     return layout, b"".join(parts)
 
 
+def _probe(factory: SessionFactory) -> dict[str, npt.NDArray[Any]]:
+    """What reads the lane position from latents; nothing where there is no such probe."""
+    probe = factory.probe
+    if probe is None:
+        return {}
+    return {"probe_mean": probe.mean, "probe_std": probe.std, "probe_weights": probe.weights[:, 0]}
+
+
 def _controller(controller: Controller | None) -> dict[str, Any] | None:
     if controller is None:
         return None
-    form = controller.form
-    described = {
-        "features": form.features,
-        "layers": form.layers,
-        "bias": form.bias,
-        "actions": form.actions,
-        "cruise": CRUISE_THROTTLE,
-    }
+    described = {**form_of(controller.form), "cruise": CRUISE_THROTTLE}
     return {"form": described, "theta": [float(v) for v in controller.theta]}
 
 

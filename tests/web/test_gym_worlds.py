@@ -80,20 +80,27 @@ def test_too_many_numbers_are_refused():
 
 
 def test_the_file_knows_the_same_keys():
-    """`keys.js` against `arrow_keys.py`."""
+    """`keys.js` against `arrow_keys.py` and `page_actions.py`."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("needs node")
     pressed = [(t, s) for t in (-1, -0.3, 0, 0.1, 0.7) for s in (-0.9, 0, 0.25)]
     spaces = [PageActions(space) for space in SPACES.values()]
-    asked = json.dumps([[keys.described, pressed] for keys in spaces])
+    random = np.random.default_rng(1)
+    wanted = [[keys.space.sample(random).tolist() for _ in range(9)] for keys in spaces]
+    asked = json.dumps([[k.described, pressed, w] for k, w in zip(spaces, wanted, strict=True)])
     script = (
-        f"import {{ fromKeys }} from {json.dumps((PAGE / 'keys.js').as_uri())};"
-        f"console.log(JSON.stringify({asked}.map(([a, all]) => all.map((p) => fromKeys(a, p)))))"
+        f"import {{ fromKeys, pack, unpack }} from {json.dumps((PAGE / 'keys.js').as_uri())};"
+        f"console.log(JSON.stringify({asked}.map(([a, all, vectors]) => [all.map((p) => fromKeys(a, p)),"
+        "vectors.map((v) => pack(a, v)), vectors.map((v) => unpack(a, pack(a, v)))])))"
     )
     done = subprocess.run([node, "--input-type=module", "-e", script], capture_output=True, check=True)
-    for keys, found in zip(spaces, json.loads(done.stdout), strict=True):
-        np.testing.assert_allclose(found, [from_keys(keys.space, *pair) for pair in pressed], atol=1e-6)
+    for keys, vectors, found in zip(spaces, wanted, json.loads(done.stdout), strict=True):
+        given, packed, unpacked = found
+        np.testing.assert_allclose(given, [from_keys(keys.space, *pair) for pair in pressed], atol=1e-6)
+        pairs = [keys.pack(vector) for vector in vectors]
+        np.testing.assert_allclose(packed, pairs, atol=1 / GRID)
+        np.testing.assert_allclose(unpacked, [keys.unpack(pair) for pair in pairs], atol=1 / GRID)
 
 
 @pytest.fixture(scope="module", params=SIZES)
@@ -171,8 +178,9 @@ def test_the_file_of_an_environment(factory, monkeypatch):
     monkeypatch.setattr(static_export, "_vendored", lambda name: b"runtime")
     html = static_export.render(factory)
     about = json.loads(re.search(r'id="about">(.*?)</script>', html).group(1))  # type: ignore[union-attr]
-    assert about["policy"] is None
-    assert "no controller" in about["controller"]
+    assert about["policy"]["form"]["kind"] == about["actions"]["kind"] == about["evolution"]["form"]["kind"]
+    assert about["worlds"] == {"dream": ""}
+    assert about["drives"] == []
     assert about["actions"]["size"] == about["action_size"]
     assert about["environment"].startswith("Dot")
     _, _, length = about["numbers"]["action"]

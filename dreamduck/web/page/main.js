@@ -1,5 +1,7 @@
 // The page: what is clicked, pressed and moved goes to the server; its moments are shown.
 
+import { offerCapture } from "./capture.js";
+import { offerEvolution } from "./evolve.js";
 import { Controls, letKeysDrive, typing } from "./input.js";
 import { Latents } from "./latents.js";
 import { RoadMap } from "./map.js";
@@ -126,7 +128,10 @@ function world({ start: begun, policies, map: outline }) {
   $("map_name").value = begun.map_name || $("map_name").value;
   $("domain_rand").checked = begun.domain_rand;
   for (const button of all("#worlds button")) button.ariaPressed = button.dataset.world === begun.world;
-  const absent = { expert: "The expert needs the true pose, which a dream does not have.", controller: state.about.controller };
+  const absent = {
+    expert: "The expert needs the true pose, which a dream does not have.", controller: state.about.controller,
+    person: "This drive on the road was recorded; here the dream takes its actions.", evolved: "Evolve a driver first.",
+  };
   for (const button of all("#policies button")) {
     button.disabled = !policies.includes(button.dataset.policy);
     button.title = (button.disabled && absent[button.dataset.policy]) || "";
@@ -219,7 +224,7 @@ function show(header) {
   $("moment").textContent = `${header.step} / ${header.length}`;
   for (const button of all("#policies button")) button.ariaPressed = button.dataset.policy === header.policy;
   $("pad").classList.toggle("off", header.policy !== "person");
-  $("prompt").hidden = header.policy === "person" || header.policy === "replay" || Boolean(header.end);
+  $("prompt").hidden = header.policy === "person" || header.policy === "replay" || Boolean(header.end) || $("person").disabled;
   $("prompt").textContent = `The ${header.policy} drives. ${TAKE_OVER}.`;
   if (!state.changing) showOver(endOf(header));
   if (header.end && ended !== header.end) announce(ENDS[header.end] ?? header.end);
@@ -329,7 +334,7 @@ $("temperature").addEventListener("input", ({ target }) => {
 $("latents_card").addEventListener("toggle", () => state.moment?.z && latents.show(state.moment.z, state.moment.changed_latents));
 
 const SHORTCUTS = {
-  Space: "run", Period: "step", Comma: "back", KeyR: "begin", KeyT: "sync", KeyF: "full", Digit1: "person", Digit2: "controller", Digit3: "expert",
+  Space: "run", Period: "step", Comma: "back", KeyR: "begin", KeyT: "sync", KeyF: "full", Digit1: "person", Digit2: "controller", Digit3: "expert", Digit4: "evolved",
 };
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || typing(event) || !state.moment) return;
@@ -368,6 +373,8 @@ addEventListener("popstate", () => {
 });
 enterEntry();
 letKeysDrive();
+offerCapture();
+offerEvolution();
 showWorld(keptSettings().world ?? "dream");
 start({ lost, answer, moment });
 requestAnimationFrame(watchControls);

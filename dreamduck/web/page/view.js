@@ -41,6 +41,7 @@ export const ENDS = {
   terminated: "The episode ends here.",
   truncated: "The episode is cut here, at its greatest length.",
   "dream-end": "The dream ends here: the model predicts an end.",
+  "recorded-end": "The recorded drive ends here.",
   full: "The episode has its greatest length.",
 };
 const HALF_VIEW = 0.21; // metres either side that the lane bar shows; its green half is the lane

@@ -709,7 +709,7 @@ const scenarios = {
   },
 
   async the_dream_as_one_file(browser, url) {
-    const page = await open(browser, url, { offline: true });
+    const page = await open(browser, url, { offline: url.startsWith("file:") });
     await page.waitForFunction(() => window.dreamduck && document.querySelector("#images").dataset.shown === "dream");
     const worst = await page.evaluate(() => window.dreamduck.check());
     console.log(JSON.stringify(worst));
@@ -755,17 +755,47 @@ const scenarios = {
     await page.click("#reset_latents");
     await page.waitForFunction(() => document.querySelector("#moment").textContent === "1 / 1");
     assert.ok(!page.url().includes("#"), "the address holds another drive");
-    // Numbers that are not Python's are told, in red.
     assert.match(await page.textContent("#status"), /ready/);
-    await page.click("#check");
-    await page.waitForSelector("#checked.good");
-    for (const wrong of [0.01, NaN]) {
-      await page.evaluate((value) => (window.dreamduck.arrays.z[70] += value), wrong);
-      await page.click("#check");
-      await page.waitForSelector("#checked.bad");
-      assert.doesNotMatch(await page.textContent("#status"), /ready/);
-      assert.equal(await page.$eval("#checked", (line) => getComputedStyle(line).color), await page.$eval("#status", (line) => getComputedStyle(line).color));
+    return page;
+  },
+
+  async the_one_file_opens_in_motion_and_saves(browser, url) {
+    const page = await open(browser, url, { warm: true });
+    await page.waitForSelector("#checked.good"); // by itself
+    await reach(page, 5);
+    for (const [key, policy] of [["Digit1", "person"], ["Digit2", "controller"], ["KeyM", "person"]]) {
+      await page.keyboard.press(key);
+      await page.waitForSelector(`[data-policy=${policy}][aria-pressed=true]`);
     }
+    const saved = async (button) => {
+      const [download] = await Promise.all([page.waitForEvent("download"), page.click(button)]);
+      return [download.suggestedFilename(), await readFile(await download.path())];
+    };
+    const [name, image] = await saved("#save_image");
+    assert.match(name, /^dreamduck-dream-0-\d+\.png$/);
+    const [width, height] = [image.readUInt32BE(16), image.readUInt32BE(20)];
+    assert.deepEqual([width, height], [768, 424]);
+    await page.click("#record_video");
+    await page.waitForTimeout(1500);
+    const [video, bytes] = await saved("#record_video");
+    assert.match(video, /\.(webm|mp4)$/);
+    assert.ok(bytes.length > 3000, `a video of ${bytes.length} bytes`);
+    assert.equal(await page.textContent("#record_video"), "Record a video");
+    return page;
+  },
+
+  async wrong_numbers_in_one_file(browser, url) {
+    const page = await open(browser, url, { warm: true });
+    await page.waitForSelector("#checked.bad"); // by itself, and the dream can be driven nevertheless
+    await reach(page, 3);
+    await page.keyboard.press("Space");
+    await page.waitForSelector("#status.bad");
+    await page.waitForFunction(() => /wrong/.test(document.querySelector("#status").textContent));
+    assert.equal(await page.$eval("#checked", (line) => getComputedStyle(line).color), await page.$eval("#status", (line) => getComputedStyle(line).color));
+    await page.evaluate(() => (window.dreamduck.arrays.z[70] = NaN));
+    await page.click("#check");
+    await page.waitForFunction(() => document.querySelector("#checked").textContent.includes("NaN"));
+    assert.equal(await page.getAttribute("#checked", "class"), "bad");
     return page;
   },
 };
