@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import WeightsError
+from dreamduck.controllers.factory import FormConfig
 from dreamduck.controllers.policy import ControllerForm
 from dreamduck.search.principal_components import find_subspace
 from dreamduck.world_model import WorldModel
@@ -46,15 +47,7 @@ def evolution(model: WorldModel) -> tuple[dict[str, npt.NDArray[Any]], dict[str,
         (I, K), what controllers look at. And the settings, with the form of the controllers.
     """
     sizes, actions = model.dynamics.config, model.actions
-    form = ControllerForm(
-        "zh",
-        0,
-        actions.size,
-        sizes.z_size,
-        sizes.hidden_size,
-        cell_size=sizes.cell_size,
-        action_kind=actions.kind,
-    )
+    form = FormConfig("zh").form(sizes.z_size, sizes.hidden_size, sizes.cell_size, actions)
     try:
         initial = model.start_states(MIDWAY)
     except WeightsError:  # models that were trained before there were such starts
