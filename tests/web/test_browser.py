@@ -4,6 +4,7 @@ import functools
 import http.server
 import json
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -22,6 +23,7 @@ from dreamduck.export import static_export
 from dreamduck.export.static_export import main as export
 from dreamduck.export.static_export import reference
 from dreamduck.recordings import read_episode
+from tests.web.model import write_ensemble
 
 pytestmark = pytest.mark.browser
 
@@ -68,8 +70,9 @@ class Serving:
 
 
 @pytest.fixture(scope="module")
-def model(model_folder) -> tuple[Path, str]:
-    folder = model_folder
+def model(model_folder, tmp_path_factory) -> tuple[Path, str]:
+    folder = shutil.copytree(model_folder, tmp_path_factory.mktemp("browser") / "model")
+    write_ensemble(folder, 1e-6)  # no dream stays within this limit
     form = ControllerForm("zch")
     files = RunFiles.of(folder, "rnnenv", 1, 4)
     files.write_theta(random_theta(form, np.random.default_rng(0), 0.01))

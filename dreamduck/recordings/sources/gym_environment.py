@@ -15,7 +15,6 @@ import gymnasium
 import numpy as np
 from gymnasium.envs.registration import EnvSpec
 
-from dreamduck.common.command_line import search_here as search_here
 from dreamduck.common.config import check, option
 from dreamduck.common.errors import ConfigError, DreamDuckError, SimulatorError
 from dreamduck.recordings.sources.action_space import ActionSpace
@@ -194,6 +193,8 @@ def describe(environment: GymEnvironment, env: Any) -> dict[str, Any]:
     module = environment.env.rpartition(":")[0]
     fps = env.metadata.get("render_fps")
     step = 1 / fps if isinstance(fps, int | float) and fps > 0 else STEP_TIME
+    if "metadata" not in vars(env.unwrapped):  # frames a second of the class, before it skips any by itself
+        step *= _own_frame_skip(environment.arguments)
     return {
         "id": environment.id,
         **({"module": module} if module else {}),
@@ -241,6 +242,12 @@ def failed(name: str, err: BaseException) -> SimulatorError:
 def first_line(err: BaseException) -> str:
     """The first line of an error's message."""
     return (str(err).splitlines() or [type(err).__name__])[0].rstrip(". ")
+
+
+def _own_frame_skip(arguments: Mapping[str, Any]) -> int:
+    """Frames that an environment makes of one, by its arguments."""
+    found = arguments.get("frame_skip", 1)
+    return found if isinstance(found, int) and found > 0 else 1
 
 
 def _version(env: Any) -> dict[str, str]:

@@ -9,10 +9,10 @@ import {
   $, all, begin, choose, click, connected, episode, notice, openLink, resume, run, seek, showOver, showProgress, start, state, tell,
 } from "./session.js";
 import {
-  beginAddress, clearAddress, link, linkedStep, recordFrame, records, restoreLinked, saved, shared, watchAddress,
+  beginAddress, clearAddress, exported, link, linkedStep, offerImages, recordFrame, records, restoreLinked, saved, shared, watchAddress,
 } from "./sharing.js";
 import { enterEntry, keep, keptDrive, keptSettings, nextEntry } from "./storage.js";
-import { Chart, ENDS, enlarge, showFacts, showImages, showWorld, temperatureWord } from "./view.js";
+import { Chart, ENDS, enlarge, showFacts, showImages, showTrust, showWorld, temperatureWord } from "./view.js";
 
 const TAKE_OVER = matchMedia("(pointer: coarse)").matches ? "Touch the pad and take over" : "Press an arrow key and take over";
 
@@ -52,7 +52,7 @@ function lost(reason) {
 }
 
 function answer(message) {
-  const handlers = { hello, world, error, saved, link, records, checked, progress: showProgress };
+  const handlers = { hello, world, error, saved, exported, link, records, checked, progress: showProgress };
   handlers[message.type]?.(message);
 }
 
@@ -70,8 +70,11 @@ function hello(about) {
   if (!known) first(about);
   if (episode.start) resume();
   else if (shared()) openLink("address", { link: shared() });
-  else begin(state.start?.world ?? firstWorld(), { run: state.policy !== "person" });
+  else begin(state.start?.world ?? firstWorld(), { run: opensMoving() });
 }
+
+/** Whether an episode that nobody asked for runs: not for people who want little motion. */
+const opensMoving = () => state.policy !== "person" && !matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /** Set up what this server has, and what was kept of the last visit. */
 function first(about) {
@@ -138,6 +141,7 @@ function world({ start: begun, policies, map: outline }) {
   }
   showWorld(begun.world, !state.about.environment);
   if (state.about.environment) for (const id of ["map_row", "rand_row", "map_card"]) $(id).hidden = true;
+  offerImages();
   sent = ""; // this world knows no action yet
   $("saved").textContent = "";
   $("link").hidden = true;
@@ -163,12 +167,13 @@ function error({ message: text }) {
   state.changing = !state.begun;
   if (state.begun) $("images").dataset.shown = state.start.world; // that one continues
   state.seeking = false;
+  $("saved").textContent = "";
   showOver(endOf(state.moment));
   notice(text);
   const { asked } = state;
   state.asked = "";
   if (asked === "address") clearAddress(); // the link cannot be used
-  if (!state.begun && asked) begin(state.start?.world ?? firstWorld(), { run: state.policy !== "person" });
+  if (!state.begun && asked) begin(state.start?.world ?? firstWorld(), { run: opensMoving() });
 }
 
 /** The numbers of a file without a server were compared with Python's. */
@@ -211,6 +216,7 @@ async function showComing() {
 function show(header) {
   state.moment = header;
   showFacts(header);
+  showTrust(header, state.about.step_time[state.start.world]);
   chart.draw(header.step);
   map.show(header);
   if (!state.changing) $("images").dataset.shown = state.start.world;
@@ -262,6 +268,7 @@ function setPace(rate) {
   $("pace").value = rate;
   $("pace_value").textContent = `x${Number(times.toFixed(1))}, ${rate}/s`;
   $("pace").setAttribute("aria-valuetext", `${times.toFixed(1)} times real time, ${rate} steps a second`);
+  for (const button of all("#paces button")) button.ariaPressed = Number(button.dataset.times) === Number(times.toFixed(1));
   tell("pace", { rate });
 }
 
@@ -327,6 +334,9 @@ for (const button of all("#policies button")) button.addEventListener("click", (
 for (const id of ["map_name", "domain_rand", "seed", "warm"]) $(id).addEventListener("change", () => begin(state.start.world));
 $("timeline").addEventListener("input", ({ target }) => seek(Number(target.value)));
 $("pace").addEventListener("input", ({ target }) => setPace(Number(target.value)));
+for (const button of all("#paces button")) {
+  button.addEventListener("click", () => setPace(Math.round(button.dataset.times / state.about.step_time[state.start.world])));
+}
 $("temperature").addEventListener("input", ({ target }) => {
   showTemperature(Number(target.value));
   tell("temperature", { value: Number(target.value) });

@@ -100,7 +100,7 @@ function layOut(world) {
     figure.dataset.place = figure.dataset.image === large ? "large" : insets.indexOf(figure.dataset.image) + 1;
     button.disabled = IMAGES[world].length === 1;
     button.ariaPressed = figure.dataset.image === large;
-    button.setAttribute("aria-label", `Enlarge: ${caption.textContent}`);
+    button.setAttribute("aria-label", `Enlarge: ${caption.firstChild.textContent.trim()}`);
   }
 }
 
@@ -138,6 +138,13 @@ function showApart(moment) {
   const bar = document.querySelector("#apart .meter i");
   bar.style.width = `${100 * share}%`;
   bar.className = share > 0.5 ? "far" : "";
+}
+
+/** Say until when the dream was no less certain than recorded episodes are, where the model tells it. */
+export function showTrust({ true_until: steps }, stepTime) {
+  $("trust").hidden = steps === undefined;
+  $("trust").textContent = steps === null ? "true so far" : `true until ${(steps * stepTime).toFixed(1)} s`;
+  $("trust").className = steps === null ? "" : "bad";
 }
 
 /** Show the numbers of a moment. */
