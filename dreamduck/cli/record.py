@@ -52,13 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     worker, workers = _worker(arguments)
     share = functools.partial(_record, settings, arguments.render, workers)
     processes = getattr(arguments, "processes", 1) or cores()
-    if isinstance(settings, GymRecorderConfig) and settings.by_keyboard:
-        if workers > 1 or arguments.render:
-            raise ConfigError("policies: expected keyboard without --workers and --render")
-        processes = 1
+    by_keyboard = isinstance(settings, GymRecorderConfig) and settings.by_keyboard
+    processes = 1 if by_keyboard else processes
     with mpi.team(arguments.rank_timeout) as team:
         if team.size > 1 and workers > 1:
             raise ConfigError("worker: expected either mpiexec or --worker and --workers, got both")
+        if by_keyboard and (team.size > 1 or workers > 1 or arguments.render):
+            raise ConfigError("policies: expected keyboard without mpiexec, --workers and --render")
         if team.rank:
             team.serve(functools.partial(_record, settings, False, team.size))
             return 0
