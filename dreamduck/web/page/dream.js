@@ -165,6 +165,6 @@ export function control({ form, theta }, { z, h, c }) {
     values = next.map(Math.tanh);
   }
   if (form.kind === "discrete") return Array.from(sums, (_, k) => Number(k === sums.indexOf(Math.max(...sums)))); // many a tanh is 1
-  if (form.kind === "box") return values;
+  if (form.kind === "box") return [...values];
   return form.actions === 1 ? [form.cruise, values[0]] : [values[0], values[1]];
 }
