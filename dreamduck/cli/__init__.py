@@ -158,6 +158,7 @@ def run(words: Sequence[str] | None) -> int | None:
         raise ConfigError(f"dreamduck: expected a command, got {name!r}; {hint}")
     command = COMMANDS[name]
     sys.argv = [f"dreamduck {name}", *rest]  # argparse takes the name of the program from here
+    command_line.search_here()
     module, _, function = command.target.partition(":")
     if not ({"-h", "--help"} & set(rest) or command_line.completes()):
         require(command.extra, PACKAGES.get(name, ()))

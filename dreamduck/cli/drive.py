@@ -14,19 +14,22 @@ from collections.abc import Sequence
 from threadpoolctl import threadpool_limits
 
 from dreamduck.common import command_line
-from dreamduck.common.config import add_arguments, from_arguments
+from dreamduck.common.config import add_arguments, from_arguments, given, refuse
+from dreamduck.controllers.factory import ROAD_FIELDS
 from dreamduck.web.access import is_loopback
 from dreamduck.web.limits import log_loop_error
 from dreamduck.web.server import Server, ServerConfig
 from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig
 
-DESCRIPTION = """Drive in a browser: on the road, on the road as the world model sees it, or in the dream.
+DESCRIPTION = """Drive in a browser: on the road, on the road as the world model sees it, or in the dream;
+with --weights of another environment, there or in its dream.
 
 Prints the address to open and serves it until Ctrl-C. Only this machine can reach it, unless
 --host says otherwise; the address then holds a token, without which nobody gets in."""
 EXAMPLES = """examples:
   dreamduck drive
   dreamduck drive --port 0 --map-name loop_obstacles
+  dreamduck drive --weights weights     # of any environment
   dreamduck drive --host 0.0.0.0        # from other machines, with the token
   dreamduck export dream.html  # the dream as one file, with no server"""
 CLOSE_LIMIT = 1.7  # [s]; with what Python itself takes to end, two seconds
@@ -42,6 +45,11 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     command_line.start_logging(arguments)
     config = from_arguments(ServerConfig, arguments)
     factory = SessionFactory(from_arguments(SessionFactoryConfig, arguments))
+    if factory.other is not None:
+        refuse(
+            given(parser, arguments, argv) & ROAD_FIELDS,
+            "with a model of another environment than Duckietown's",
+        )
     # Matrices of one car are small: shared between threads they take a hundred times longer as soon
     # as the machine has anything else to do (75 ms against 0.7 ms a dream step), and tabs are threads.
     with threadpool_limits(1, "blas"):

@@ -10,7 +10,7 @@ import argparse
 import functools
 import logging
 import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from dreamduck.common.storage import sweep
 from dreamduck.recordings import Episode, coverage, plan, printable, recorder, scan
 from dreamduck.recordings.gym_source import BATCH, GymRecorderConfig, GymSource
 from dreamduck.recordings.plan import RecorderConfig
-from dreamduck.recordings.sources.gym_environment import search_here
 
 log = logging.getLogger("dreamduck.extract")
 AnyConfig = RecorderConfig | GymRecorderConfig
@@ -35,6 +34,7 @@ EXAMPLES = """examples:
   dreamduck record --maps generated:200 --max-trials 1800 --dynamics-rand-share 0.3
   dreamduck record --simulator gym-duckietown --max-trials 4
   dreamduck record --env CarRacing-v3 --crop 0,12,0,0 --max-trials 100
+  dreamduck record --env CarRacing-v3 --policy keyboard --max-trials 5
   bash dreamduck/envs/extract.bash 8 --max-trials 2000          eight processes
 """
 
@@ -48,14 +48,17 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         kind = RecorderConfig
     arguments = _parser(kind).parse_args(argv)
     command_line.start_logging(arguments)
-    search_here()
     settings: AnyConfig = config.from_arguments(kind, arguments)
     worker, workers = _worker(arguments)
     share = functools.partial(_record, settings, arguments.render, workers)
     processes = getattr(arguments, "processes", 1) or cores()
+    by_keyboard = isinstance(settings, GymRecorderConfig) and settings.by_keyboard
+    processes = 1 if by_keyboard else processes
     with mpi.team(arguments.rank_timeout) as team:
         if team.size > 1 and workers > 1:
             raise ConfigError("worker: expected either mpiexec or --worker and --workers, got both")
+        if by_keyboard and (team.size > 1 or workers > 1 or arguments.render):
+            raise ConfigError("policies: expected keyboard without mpiexec, --workers and --render")
         if team.rank:
             team.serve(functools.partial(_record, settings, False, team.size))
             return 0
@@ -135,8 +138,29 @@ def _made(settings: AnyConfig, episodes: Sequence[int], watch: Any, workers: int
         return recorder.record(settings, episodes, watch, **({"threads": 1} if alone else {}))
     if not episodes:
         return iter(())
+    if settings.by_keyboard:
+        return _made_by_person(settings, episodes)
     source = GymSource(settings, min(BATCH, len(episodes)))
     return recorder.record_from(source, settings, episodes, watch)
+
+
+def _made_by_person(settings: GymRecorderConfig, episodes: Sequence[int]) -> Iterator[Episode]:
+    """The episodes of a person at the keyboard, until all are there or escape is pressed."""
+    from dreamduck.window.keyboard_policy import KeyboardPolicy, RecordingStopped
+    from dreamduck.window.window import check_display
+
+    check_display()
+    environment, described = settings.inspected
+    env = environment.make()
+    keys: Mapping[Any, Any] = getattr(env.unwrapped, "get_keys_to_action", dict)()
+    policy = KeyboardPolicy(env.actions, 1 / described["step_time"], keys)
+    env.close()
+    try:
+        yield from recorder.record_from(GymSource(settings, 1, policy), settings, episodes)
+    except RecordingStopped:
+        log.info("stopped; the episode that was not over is not kept")
+    finally:
+        policy.close()
 
 
 def _window() -> tuple[Callable[[Any], None], Callable[[], None]]:

@@ -161,6 +161,13 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def search_here() -> None:
+    """Let modules that a command line or a card names lie in the working folder."""
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.append(here)
+
+
 def progress(items: Iterable[T] | None = None, **settings: Any) -> Any:
     """A tqdm bar on standard error; silent where nobody watches a log at level INFO."""
     from tqdm import tqdm

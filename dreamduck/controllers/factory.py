@@ -28,6 +28,7 @@ from dreamduck.simulator.road import Road, RoadConfig
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination import no_heads
 from dreamduck.world_model.imagination.perception import Perception
+from dreamduck.world_model.legacy.experiments import find
 from dreamduck.world_model.model_config import ModelConfig
 
 log = logging.getLogger(__name__)
@@ -297,7 +298,8 @@ def world_facts(env: str, config: WorldConfig) -> dict[str, Any]:
 def weights_fingerprints(folder: Path) -> dict[str, str]:
     """The fingerprint of each file of a world model."""
     names = WEIGHT_FILES if (folder / "rnn.weights.h5").exists() else (*WEIGHT_FILES, *LEGACY_FILES)
-    return {name: fingerprint(folder / name) for name in names if (folder / name).exists()}
+    paths = {name: find(folder, name) for name in names}
+    return {name: fingerprint(path) for name, path in paths.items() if path.exists()}
 
 
 def versions() -> dict[str, str]:

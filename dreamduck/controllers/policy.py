@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import ControllerError
-from dreamduck.recordings.sources.action_space import DISCRETE, DRIVE, KINDS
+from dreamduck.recordings.sources.action_space import BOX, DISCRETE, DRIVE, KINDS
 
 Floats = npt.NDArray[np.float32]
 
@@ -260,7 +260,10 @@ def infer_form(
     first = ControllerForm("z", 0, actions, z_size, hidden_size, True, cell_size, action_kind)
     linear = [dataclasses.replace(first, features=features) for features in FEATURES]
     steering = [dataclasses.replace(form, actions=1, bias=False) for form in linear]
-    for form in [*linear, *(steering if action_kind == DRIVE else ())]:
+    for form in [
+        *linear,
+        *(steering if action_kind == DRIVE or (action_kind, actions) == (BOX, 1) else ()),
+    ]:
         if form.size == size:
             return form
     for form in linear:

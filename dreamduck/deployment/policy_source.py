@@ -144,7 +144,7 @@ def check_own_car(model: WorldModel, recurrent: bool) -> None:
     dynamics = model.dynamics if recurrent else None
     if dynamics is not None:
         name = dynamics.card.get(ENVIRONMENT, {}).get("id", name)
-        if dynamics.begins or dynamics.config.action_size != 2:
+        if dynamics.config.action_size != 2:
             name = f"another one, of {dynamics.config.action_size} actions"
         elif not isinstance(dynamics, MDNRNN | CategoricalDynamics):
             raise PolicyError(f"{model.folder}: dynamics of the kind {dynamics.kind!r} cannot be deployed")

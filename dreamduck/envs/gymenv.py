@@ -156,7 +156,7 @@ class GymRealEnv(GymCars, SingleEnv):
 
     def frame(self) -> Frames:
         """What is seen now, (64, 64, 3)."""
-        return self._vector.frames()[0]
+        return self._vector.frames()[0].copy()  # the next step writes over it
 
 
 class GymRealVectorEnv(GymCars, BatchEnv):

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from dreamduck.common.config import check, from_mapping, option, part
-from dreamduck.common.errors import ConfigError, WeightsError
+from dreamduck.common.errors import ConfigError
 from dreamduck.envs.base import Cars, Flags, Indices, Info, SingleEnv
 from dreamduck.envs.panels import panels
 from dreamduck.envs.vector import BatchEnv
@@ -213,19 +213,8 @@ def tell_missing_heads(model: WorldModel) -> None:
 
 
 def observation_space(model: WorldModel) -> spaces.Box:
-    """[z, c, h] of a world model.
-
-    Raises:
-        WeightsError: it is of a kind that is not driven here.
-    """
-    dynamics = model.dynamics
-    sizes = dynamics.config
-    if dynamics.begins:
-        raise WeightsError(
-            "weights: an MDN-RNN of 2019's Doom experiment, whose last input says that an episode begins; "
-            "expected one whose actions are the environment's alone; it can be read and stepped "
-            "(dreamduck.world_model.mdn_rnn), but not driven here"
-        )
+    """[z, c, h] of a world model."""
+    sizes = model.dynamics.config
     size = sizes.z_size + sizes.cell_size + sizes.hidden_size
     return spaces.Box(-OBSERVATION_LIMIT, OBSERVATION_LIMIT, (size,), dtype=np.float32)
 

@@ -12,15 +12,14 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import WeightsError
+from dreamduck.controllers.factory import FormConfig
 from dreamduck.controllers.policy import ControllerForm
 from dreamduck.search.principal_components import find_subspace
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.dynamics.start_states import MIDWAY
 
 STARTS = 128  # beginnings of dreams
-OUTPUTS = 2  # throttle and steering
 SETTINGS: dict[str, Any] = {
-    "outputs": OUTPUTS,
     "components": 16,
     "population": 16,
     "sigma": 0.1,
@@ -47,8 +46,8 @@ def evolution(model: WorldModel) -> tuple[dict[str, npt.NDArray[Any]], dict[str,
         Arrays by name: `starts_mu` and so on, where dreams begin; `feature_mean` (I,) and `projection`
         (I, K), what controllers look at. And the settings, with the form of the controllers.
     """
-    config = model.dynamics.config
-    form = ControllerForm("zh", 0, OUTPUTS, config.z_size, config.hidden_size, True)
+    sizes, actions = model.dynamics.config, model.actions
+    form = FormConfig("zh").form(sizes.z_size, sizes.hidden_size, sizes.cell_size, actions)
     try:
         initial = model.start_states(MIDWAY)
     except WeightsError:  # models that were trained before there were such starts
@@ -60,6 +59,7 @@ def evolution(model: WorldModel) -> tuple[dict[str, npt.NDArray[Any]], dict[str,
     arrays |= {"feature_mean": subspace.mean, "projection": subspace.projection}
     settings = {
         **SETTINGS,
+        "outputs": actions.size,
         "components": subspace.projection.shape[1],
         "temperature": max(model.temperature, LEAST_TEMPERATURE),
         "form": form_of(form),
@@ -69,4 +69,10 @@ def evolution(model: WorldModel) -> tuple[dict[str, npt.NDArray[Any]], dict[str,
 
 def form_of(form: ControllerForm) -> dict[str, Any]:
     """A controller's form, as `control` of dream.js takes it."""
-    return {"features": form.features, "layers": form.layers, "bias": form.bias, "actions": form.actions}
+    return {
+        "kind": form.action_kind,
+        "features": form.features,
+        "layers": form.layers,
+        "bias": form.bias,
+        "actions": form.actions,
+    }

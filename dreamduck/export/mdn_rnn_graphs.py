@@ -54,5 +54,5 @@ def lstm(g: Graph, rnn: MDNRNN, z: Array, action: Array, h: Array, c: Array) -> 
     """The LSTM's step: h and c after an action; see `MDNRNN.advance`."""
     p, halves = rnn.parameters, g.fresh_constant(equations.gate_halves(rnn.config.hidden_size)[None])
     kernel = np.concatenate([p["core/kernel"], p["core/recurrent_kernel"]])
-    gates = g.dense(g.concat([z, action, h], 1), kernel, p["core/bias"]) * halves
+    gates = g.dense(g.concat([z, rnn.inputs(g, action, h), h], 1), kernel, p["core/bias"]) * halves
     return equations.cell(g, g.tanh(gates), c)

@@ -88,6 +88,14 @@ class Graph:
         """The hyperbolic tangent, as the equations ask for it."""
         return Array(self, self.add("Tanh", [x.name]), x.shape)
 
+    def maximum(self, x: Array, least: npt.NDArray[Any]) -> Array:
+        """The greater of each number and a constant, as the equations ask for it."""
+        return Array(self, self.add("Max", [x.name, self.fresh_constant(least).name]), x.shape)
+
+    def matmul(self, x: Array, kernel: npt.NDArray[Any]) -> Array:
+        """See `dense`."""
+        return self.dense(x, kernel)
+
     def concat(self, arrays: Sequence[Array], axis: int) -> Array:
         """Columns side by side, as the equations ask for it.
 

@@ -25,6 +25,8 @@ from dreamduck.common.storage import PathLike, replacing
 from dreamduck.controllers.policy import CRUISE_THROTTLE, Controller
 from dreamduck.export.evolution import evolution, form_of
 from dreamduck.export.recorded_drives import recorded_drives
+from dreamduck.recordings.sources.arrow_keys import from_keys
+from dreamduck.web.page_actions import PageActions
 from dreamduck.web.server import PAGE
 from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig
 from dreamduck.web.share_link import MAX_STEPS
@@ -127,14 +129,14 @@ def contents(factory: SessionFactory, model: WorldModel) -> tuple[dict[str, Any]
     rows = np.linspace(0, len(initial.mu) - 1, min(len(initial.mu), FIRST_ROWS)).astype(int)
     arrays |= {name: part[rows] for name, part in initial._asdict().items() if part is not None}
     for_search, search = evolution(model)
-    of_drives, drives = recorded_drives(factory)
+    of_drives, drives = recorded_drives(factory) if factory.other is None else ({}, [])
     layout, numbers = pack(arrays | for_search | of_drives | _probe(factory))
     config = rnn.config
     about = {
         **factory.describe(),
-        "worlds": {"dream": "", "split": ""},
+        "worlds": {"dream": "", **({"split": ""} if drives else {})},
         "maps": [drive["map_name"] for drive in drives],
-        "map_name": drives[0]["map_name"],
+        "map_name": drives[0]["map_name"] if drives else "",
         "drives": drives,
         "kind": rnn.kind,
         **to_dict(config),
@@ -147,6 +149,7 @@ def contents(factory: SessionFactory, model: WorldModel) -> tuple[dict[str, Any]
         "max_steps": MAX_STEPS,
         "weights": {"vae": model.vae.weights, "rnn": rnn.weights},
         "policy": _controller(factory.controller),
+        "actions": PageActions(model.actions).described,
         "check": check,
         "evolution": search,
         "numbers": layout,
@@ -191,7 +194,8 @@ def reference(model: WorldModel, temperature: float) -> tuple[dict[str, npt.NDAr
     config = rnn.config
     random = seeding.generator(0)
     steps = np.arange(CHECK_STEPS)
-    action = np.stack([0.5 + 0.3 * np.sin(steps / 9), 0.8 * np.sin(steps / 5)], axis=1).astype(np.float32)
+    driven = zip(0.5 + 0.3 * np.sin(steps / 9), 0.8 * np.sin(steps / 5), strict=True)
+    action = np.stack([from_keys(model.actions, *pair) for pair in driven])
     uniform = random.random((CHECK_STEPS, config.uniform_size), np.float32)
     normal = random.standard_normal((CHECK_STEPS, config.normal_size), np.float32)
     first = model.start_states().mu[:1]

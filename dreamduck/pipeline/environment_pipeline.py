@@ -22,7 +22,7 @@ from dreamduck.pipeline.environment_score import SEED, figures, score, verdict, 
 from dreamduck.pipeline.stages import Stage, run_stages
 from dreamduck.pipeline.training_stages import Folders, TrainingConfig, card_stage, training_stages
 from dreamduck.recordings.action_policies import DEFAULT_MIX
-from dreamduck.recordings.sources.gym_environment import GymEnvironment, inspect, search_here
+from dreamduck.recordings.sources.gym_environment import GymEnvironment, inspect
 from dreamduck.world_model.categorical.layout import KIND as CATEGORICAL
 from dreamduck.world_model.mdn_rnn.layout import KIND as MDN_RNN
 
@@ -201,7 +201,6 @@ def run(name: str, folder: Path, settings: EnvironmentConfig) -> Mapping[str, An
         ConfigError: the environment cannot be made, has no pictures, or has actions of no known kind.
         TrainingError: a stage failed.
     """
-    search_here()
     # the commands of the stages find the module of the environment, too
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), os.getcwd()]))
     inspect(settings.environment)

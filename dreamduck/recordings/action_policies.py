@@ -111,7 +111,8 @@ POLICIES: dict[str, Callable[[ActionSpace, Generator], BehaviorPolicy]] = {
     "smooth": SmoothRandom,
     "repeat": Repeated,
 }
-NAMES = (*POLICIES, OWN_POLICY)
+KEYBOARD = "keyboard"  # a person's, alone; its window is made by the command
+NAMES = (*POLICIES, KEYBOARD, OWN_POLICY)
 
 
 def make_policy(name: str, actions: ActionSpace, random: Generator) -> BehaviorPolicy:

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.config import option, part
+from dreamduck.common.errors import ConfigError
 from dreamduck.common.seeding import derive
-from dreamduck.recordings.action_policies import DEFAULT_MIX, NAMES, make_policy
-from dreamduck.recordings.behavior_policies import BehaviorPolicy
+from dreamduck.recordings.action_policies import DEFAULT_MIX, KEYBOARD, NAMES, make_policy
+from dreamduck.recordings.behavior_policies import BehaviorPolicy, parse_mix
 from dreamduck.recordings.plan import SIMULATION, EpisodeConfig
 from dreamduck.recordings.sources import ActionSpace, SourceStep
 from dreamduck.recordings.sources.gym_environment import GymEnvironment, inspect
@@ -32,8 +33,20 @@ class GymRecorderConfig(EpisodeConfig):
     max_frames: int = option(1000, "steps of an episode at most", low=1, high=10_000)
     min_frames: int = option(2, "shorter episodes are recorded again, and the longest is kept", low=1)
     policies: tuple[str, ...] = option(
-        DEFAULT_MIX, "behaviour policies and their weights, name=weight; or one's own, module:function"
+        DEFAULT_MIX,
+        "behaviour policies and their weights, name=weight; one's own, module:function; or keyboard alone",
+        flags=("--policy",),
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if KEYBOARD in parse_mix(self.policies, self.known_policies) and len(self.policies) > 1:
+            raise ConfigError(f"policies: expected {KEYBOARD} alone, got {','.join(self.policies)}")
+
+    @property
+    def by_keyboard(self) -> bool:
+        """Whether a person acts."""
+        return KEYBOARD in parse_mix(self.policies, self.known_policies)
 
     @property
     def known_policies(self) -> Collection[str]:
@@ -57,13 +70,16 @@ class GymSource:
     Args:
         config: the settings.
         num_envs: N.
+        person: acts where the policy is "keyboard".
     Raises:
         ConfigError: the environment cannot be made, or has no pictures.
         SimulatorError: it failed.
     """
 
-    def __init__(self, config: GymRecorderConfig, num_envs: int) -> None:
-        self.config, self.num_envs = config, num_envs
+    def __init__(
+        self, config: GymRecorderConfig, num_envs: int, person: BehaviorPolicy | None = None
+    ) -> None:
+        self.config, self.num_envs, self._person = config, num_envs, person
         environment, self.description = config.inspected
         self._vector = GymVector(environment, num_envs)
         self.action_space: ActionSpace = self._vector.action_space
@@ -99,7 +115,9 @@ class GymSource:
         return np.zeros((self.num_envs, self.action_space.size))
 
     def make_policy(self, name: str, random: np.random.Generator, frames: int) -> BehaviorPolicy:
-        """One of `action_policies.POLICIES`, or one's own."""
+        """One of `action_policies.POLICIES`, the person's, or one's own."""
+        if name == KEYBOARD and self._person is not None:
+            return self._person
         return make_policy(name, self.action_space, random)
 
     def end(self, env: int) -> str:

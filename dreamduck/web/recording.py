@@ -157,7 +157,7 @@ def to_episode(session: Session) -> Episode:
     }
     return Episode(
         obs=np.stack([moment.frame for moment in before]),
-        action=session.actions(),
+        action=np.stack([session.scene.keys.unpack(action) for action in session.actions()]),
         reward=np.array([moment.outcome.reward for moment in after], np.float32),
         done=np.array([bool(end) for end in ends]),
         meta={**meta, **MADE_BY},

@@ -11,6 +11,8 @@ import numpy.typing as npt
 
 from dreamduck.common.errors import ConfigError
 from dreamduck.envs.base import SingleEnv
+from dreamduck.recordings.sources import DRIVING
+from dreamduck.web.page_actions import PageActions
 from dreamduck.web.share_link import Start
 from dreamduck.web.trust import Trust
 from dreamduck.window.policy_switch import PERSON, Action
@@ -74,9 +76,11 @@ class Scene:
         policies: what each policy but the person does now, by the policy's name.
 
     Attributes:
+        keys: the actions, as the page has them.
         quick_return: whether returning to a moment takes less than driving there again.
     """
 
+    keys = PageActions(DRIVING)
     quick_return = True
 
     def __init__(self, env: SingleEnv, start: Start, policies: Mapping[str, Callable[[], Action]]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import ActionError, ConfigError
+from dreamduck.recordings.sources.arrow_keys import from_keys
 from dreamduck.web.scenes import Frame, Moment, Outcome, Scene
 from dreamduck.web.share_link import GRID, MAX_LATENT, MAX_STEPS, MAX_TEMPERATURE, Script, on_grid
 from dreamduck.web.trust import Trust
@@ -34,7 +35,7 @@ class Session:
         self.policy = PERSON
         self._before_replay = PERSON
         self._unsent = 0  # the first moment that `changes` has not given as it is now
-        self.person: Action = np.zeros(2, np.float32)  # the action of the person
+        self.person: Action = scene.keys.pack(from_keys(scene.keys.space, 0, 0))  # the action of the person
         nothing = np.zeros(2, np.float32)
         self.moments = [Moment(*self._here(), nothing, temperature, Outcome(0.0))]
         self.at = 0
@@ -73,7 +74,8 @@ class Session:
         """Set the action of the person; numbers outside [-1, 1] are clipped."""
         if not np.isfinite((throttle, steering)).all():
             raise ActionError(f"action: expected finite numbers, got {(throttle, steering)}")
-        self.person = on_grid((throttle, steering))
+        clipped = np.clip((throttle, steering), -1, 1).tolist()
+        self.person = self.scene.keys.pack(from_keys(self.scene.keys.space, *clipped))
 
     def set_temperature(self, temperature: float) -> None:
         """Set the temperature, from the next step on.
@@ -219,7 +221,7 @@ class Session:
             "step": self.at,
             "length": len(self.moments) - 1,
             "policy": self.policy,
-            "action": [float(v) for v in self.now.action],
+            "action": self.scene.keys.shown(self.now.action),
             "reward": outcome.reward,
             "total": self.now.total,
             "end": outcome.end or ("full" if self.at >= MAX_STEPS else ""),

@@ -16,22 +16,24 @@ from dreamduck.common.config import check, option, part
 from dreamduck.common.errors import ConfigError, MapError, WeightsError
 from dreamduck.controllers.factory import STRICT
 from dreamduck.controllers.policy import Controller
-from dreamduck.envs.rnnenv import observation_space, step_time, tell_missing_heads
+from dreamduck.envs.rnnenv import step_time, tell_missing_heads
 from dreamduck.pretrained import FOLDER
-from dreamduck.recordings.sources import DRIVING
+from dreamduck.recordings.sources.arrow_keys import legend
 from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, check_environment
 from dreamduck.simulator.maps.assets import map_names
 from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.road import RoadConfig
+from dreamduck.web.gym_scene import GymScene, absent_worlds
 from dreamduck.web.lane_probe import LaneProbe
 from dreamduck.web.latent_names import latent_names
+from dreamduck.web.page_actions import PageActions
 from dreamduck.web.protocol import MAX_PACE
 from dreamduck.web.recording import Recorder
 from dreamduck.web.scenes import Scene
 from dreamduck.web.session import Session
 from dreamduck.web.share_link import MAX_TEMPERATURE, WORLDS, Start
 from dreamduck.web.split_scene import SplitScene
-from dreamduck.web.warm_start import warm_starts
+from dreamduck.web.warm_start import any_starts, warm_starts
 from dreamduck.web.worlds import DreamScene, RoadScene, latent_order, map_outline, uncertainty_limit
 from dreamduck.window.policy_switch import NO_CONTROLLER, find_controller
 from dreamduck.world_model import WorldModel
@@ -102,20 +104,26 @@ class SessionFactory:
 
     def __init__(self, config: SessionFactoryConfig) -> None:
         self.config = config
-        self.recorder = Recorder(Path(config.records), Path(config.videos), config.road.step_time)
         self.model, self.missing = self._load_model()
+        self.other = self.model.gym_environment if self.model else None
+        self._absent = absent_worlds(self.other) if self.other else {}
+        seconds = step_time(self.model.dynamics) if self.model and self.other else config.road.step_time
+        self.recorder = Recorder(Path(config.records), Path(config.videos), seconds)
         self.probe = LaneProbe.of(self.model) if self.model else None
         self.controller, self._no_controller = self._load_controller()
-        self._maps = tuple(
-            dict.fromkeys([*filter(_has_road, map_names()), config.road.simulation.map_name])
-        )
+        self._maps: tuple[str, ...] = ()
+        if self.other is None:
+            self._maps = self._installed_maps()
+
+    def _installed_maps(self) -> tuple[str, ...]:
+        config = self.config
+        return tuple(dict.fromkeys([*filter(_has_road, map_names()), config.road.simulation.map_name]))
 
     def _load_model(self) -> tuple[WorldModel | None, str]:
         folder = Path(self.config.weights or FOLDER)
         try:
             model = WorldModel.load(folder)
-            observation_space(model)  # refuses a model of 2019's Doom
-            other = model.gym_environment
+            other, actions = model.gym_environment, model.actions
             model.start_states()
             uncertainty_limit(model)  # refuses a damaged ensemble
             encoder, dynamics = model.vae, model.dynamics
@@ -124,13 +132,10 @@ class SessionFactory:
                 raise
             log.warning("no world model, so there is only the road: %s", err)
             return None, f"There is no world model: {err}"
-        if other is not None or model.actions != DRIVING:
-            name = "other actions" if other is None else other.id
-            raise ConfigError(
-                f"weights: {folder}: of {name}, expected a model of Duckietown, as the page shows roads; "
-                "dream of others with gymnasium.make('DreamDuck-v2', weights=...)"
-            )
         tell_missing_heads(model)
+        if other is not None:
+            PageActions(actions)  # refuses what the page cannot hold
+            return model, ""
         insist = self.config.any_weights
         check_environment(dynamics.card, self.config.road, str(folder), insist)
         check_environment(encoder.card, self.config.road, str(folder), insist, only=FRAMES)
@@ -145,12 +150,15 @@ class SessionFactory:
 
     def describe(self) -> dict[str, Any]:
         """What the page has to know."""
-        step_times = {world: self.config.road.step_time for world in WORLDS}
+        step_times = {world: self.recorder.step_time for world in WORLDS}
         if self.model:
             step_times["dream"] = step_time(self.model.dynamics)
+        worlds = {world: "" if world == "road" else self.missing for world in WORLDS}
         return {
             "version": __version__,
-            "worlds": {world: "" if world == "road" else self.missing for world in WORLDS},
+            "worlds": {**worlds, **self._absent},
+            "environment": self.other.id if self.other else "",
+            "keys": legend(self.model.actions) if self.model and self.other else "",
             "world": "road" if self.model is None else "dream",
             "controller": self._no_controller,
             "maps": list(self._maps),
@@ -180,9 +188,9 @@ class SessionFactory:
             return self.config.temperature
         return self.model.temperature if self.model else 1.0
 
-    def outline(self, name: str) -> dict[str, Any]:
-        """A map from above."""
-        return map_outline(self._known(name))
+    def outline(self, name: str) -> dict[str, Any] | None:
+        """A map from above; None where there are no maps."""
+        return map_outline(self._known(name)) if self._maps else None
 
     def make(self, start: Start) -> Scene:
         """Begin an episode.
@@ -195,6 +203,10 @@ class SessionFactory:
             raise WeightsError(self.missing)
         if start.world == "dream" and self.model is not None:
             return DreamScene(start, self.model, self.controller, self.initial)
+        if self.other is not None and self.model is not None:
+            if self._absent.get(start.world):
+                raise ConfigError(f"world: {self._absent[start.world]}")
+            return GymScene(start, self.model, self.controller)
         self._known(start.map_name)
         road, any_weights = self.config.road, self.config.any_weights
         if start.world == "split" and self.model is not None:
@@ -208,7 +220,7 @@ class SessionFactory:
             DreamDuckError: a world cannot be driven in.
         """
         for world in WORLDS:
-            if world == "road" or self.model is not None:
+            if not self._absent.get(world) and (world == "road" or self.model is not None):
                 session = Session(self.make(Start(world, self.config.road.simulation.map_name, warm=True)))
                 session.advance()
                 session.show()
@@ -223,7 +235,7 @@ class SessionFactory:
         """
         if self.model is None:
             raise WeightsError(self.missing)
-        return warm_starts(self.model)
+        return warm_starts(self.model) if self.other is None else any_starts(self.model)
 
     def latents(self, frame: npt.NDArray[np.uint8]) -> tuple[float, ...]:
         """What the VAE sees in a frame (64, 64, 3).

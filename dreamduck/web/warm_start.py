@@ -23,13 +23,20 @@ STEPS = 10  # of driving straight on
 STRAIGHT_ON = (0.5, 0.0)  # throttle, steering
 
 
-def warm_starts(model: WorldModel) -> InitialZ:
-    """Beginnings in motion; where the model has none in the midst of episodes, those of episodes."""
+def any_starts(model: WorldModel) -> InitialZ:
+    """Beginnings in the midst of episodes; where the model has none, those of episodes."""
     try:
-        found = model.start_states(MIDWAY)
+        return model.start_states(MIDWAY)
     except WeightsError as err:
         log.info("dreams begin at rest: %s", err)
         return model.start_states()
+
+
+def warm_starts(model: WorldModel) -> InitialZ:
+    """Beginnings in motion; where the model has none in the midst of episodes, those of episodes."""
+    found = any_starts(model)
+    if found.h is None:
+        return found
     rows = np.linspace(0, len(found.mu) - 1, min(len(found.mu), COMPARED)).astype(int)
     compared = _rows(found, rows)
     dynamics, count = model.dynamics, len(rows)

@@ -18,6 +18,7 @@ from dreamduck.envs.rnnenv import DreamEnv
 from dreamduck.simulator.expert import Expert, ExpertConfig
 from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.road import RoadConfig, car_info, lane_progress
+from dreamduck.web.page_actions import PageActions
 from dreamduck.web.scenes import Frame, Moment, Outcome, Scene
 from dreamduck.web.share_link import Start
 from dreamduck.window.policy_switch import CONTROLLER, EXPERT, Action
@@ -151,6 +152,7 @@ class DreamScene(Scene):
         self, start: Start, model: WorldModel, controller: Controller | None, initial: InitialZ
     ) -> None:
         env = DreamEnv(model=model)
+        self.keys = PageActions(model.actions)
         if start.warm:
             env.dreams.initial = initial
         env.reset(seed=start.seed)
@@ -163,7 +165,7 @@ class DreamScene(Scene):
             env.observe_latents()
         policies: Mapping[str, Callable[[], Action]] = {}
         if controller is not None:
-            policies = {CONTROLLER: lambda: controller(env.observation)}
+            policies = {CONTROLLER: lambda: self.keys.pack(controller(env.observation))}
         z = tuple(map(float, env.latents))
         super().__init__(env, dataclasses.replace(start, z=z), policies)
 
@@ -188,11 +190,11 @@ class DreamScene(Scene):
     def step(self, action: Action, temperature: float) -> Outcome:
         """Dream one step."""
         self.env.temperature = temperature
-        return super().step(action, temperature)
+        return super().step(self.keys.executed(action), temperature)
 
     def show(self, moment: Moment, ahead: Action) -> tuple[dict[str, Frame], dict[str, Any]]:
         """The dream, and the likeliest next frame."""
-        coming = self.env.model.decode(self.env.expect(ahead[None]))[0]
+        coming = self.env.model.decode(self.env.expect(self.keys.unpack(ahead)[None]))[0]
         return {"dream": moment.frame, "next": coming}, model_facts(self.env, moment)
 
 

@@ -30,14 +30,13 @@ from dreamduck.world_model.ensemble.heads import FORMAT as ENSEMBLE_FORMAT
 from dreamduck.world_model.ensemble.heads import MAKE as MAKE_ENSEMBLE
 from dreamduck.world_model.imagination.stepper import DreamState, start_dreams, step_dreams
 from dreamduck.world_model.kinds import kind_of
-from dreamduck.world_model.legacy.rnn_json import is_legacy, legacy_card
-from dreamduck.world_model.legacy.rnn_json import read_legacy as read_legacy_rnn
+from dreamduck.world_model.legacy import experiments
+from dreamduck.world_model.legacy.rnn_json import is_legacy
 from dreamduck.world_model.legacy.vae_json import read_legacy as read_legacy_vae
-from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig, files
+from dreamduck.world_model.mdn_rnn import MDNRNN, files
 from dreamduck.world_model.vae import VAE
 from dreamduck.world_model.vae import files as vae_files
 from dreamduck.world_model.vae.layout import Frames
-from dreamduck.world_model.weights_format import Parameters
 
 if TYPE_CHECKING:
     from dreamduck.world_model.imagination.rollout import Dream, Rollout
@@ -57,7 +56,8 @@ class WorldModel:
     Args:
         folder: that holds `vae.weights.h5` and `rnn.weights.h5` with their cards `vae.json` and
             `rnn.json`, or these two in the form of 2019; `initial_z.json`, `midway.npz`; and, where its
-            uncertainty is known, `ensemble.weights.h5` with its card.
+            uncertainty is known, `ensemble.weights.h5` with its card. Or the folder of an experiment of
+            World Models (`carracing`, `doomrnn`), as it was published.
     """
 
     def __init__(self, folder: PathLike) -> None:
@@ -81,7 +81,7 @@ class WorldModel:
         Raises:
             WeightsError: there is none, or it is damaged.
         """
-        card = self.folder / vae_files.CARD
+        card = experiments.find(self.folder, vae_files.CARD)
         if not (self.folder / vae_files.WEIGHTS).exists() and begins_with(card, b"["):
             return VAE(read_legacy_vae(card), weights=fingerprint(card))
         return VAE(*vae_files.load(self.folder))
@@ -95,9 +95,7 @@ class WorldModel:
         """
         if not self._has_legacy_rnn:
             return self._kind.load(self.folder)
-        parameters, sizes = self._legacy_rnn
-        weights = fingerprint(self.folder / files.CARD)
-        return MDNRNN(parameters, sizes, legacy_card(parameters), weights)
+        return self._legacy_rnn
 
     @functools.cached_property
     def ensemble(self) -> Ensemble | None:
@@ -122,7 +120,7 @@ class WorldModel:
             WeightsError: there is no card, or it is damaged.
         """
         if self._has_legacy_rnn:
-            return self._legacy_rnn[1]
+            return self._legacy_rnn.config
         return self._kind.sizes_of(files.read_card(self.folder), str(self.folder / files.CARD))
 
     @functools.cached_property
@@ -132,9 +130,8 @@ class WorldModel:
         Raises:
             WeightsError: there is no card, or it is damaged.
         """
-        if self._has_legacy_rnn:
-            return {}
-        found = files.read_card(self.folder).get(ENVIRONMENT)
+        card = self._legacy_rnn.card if self._has_legacy_rnn else files.read_card(self.folder)
+        found = card.get(ENVIRONMENT)
         return dict(found) if isinstance(found, dict) else {}
 
     @property
@@ -203,7 +200,7 @@ class WorldModel:
                     f"{path}: no such file; write it with rnn_train.py, or give --beginning first"
                 )
             return read_midway(path, sizes)
-        path = self.folder / INITIAL_FILE
+        path = experiments.find(self.folder, INITIAL_FILE)
         initial = read_initial(path)
         if initial.mu.shape[1] != sizes.z_size:
             raise WeightsError(
@@ -317,11 +314,12 @@ class WorldModel:
 
     @property
     def _has_legacy_rnn(self) -> bool:
-        return not (self.folder / files.WEIGHTS).exists() and is_legacy(self.folder / files.CARD)
+        card = experiments.find(self.folder, files.CARD)
+        return not (self.folder / files.WEIGHTS).exists() and is_legacy(card)
 
     @functools.cached_property
-    def _legacy_rnn(self) -> tuple[Parameters, MDNRNNConfig]:
+    def _legacy_rnn(self) -> MDNRNN:
         """An MDN-RNN of 2019; the first latents, where they lie beside it, tell its number of Gaussians."""
-        initial = self.folder / INITIAL_FILE
+        initial = experiments.find(self.folder, INITIAL_FILE)
         z_size = read_initial(initial).mu.shape[1] if initial.exists() else None
-        return read_legacy_rnn(self.folder / files.CARD, z_size=z_size)
+        return experiments.load_legacy(experiments.find(self.folder, files.CARD), z_size)

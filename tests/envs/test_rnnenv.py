@@ -16,14 +16,11 @@ from gymnasium.utils.env_checker import check_env
 import dreamduck
 from dreamduck.common.errors import ConfigError, ResetNeeded, WeightsError
 from dreamduck.controllers.factory import WorldConfig, make_dream
-from dreamduck.envs.realenv import RealEnv, RealVectorEnv
 from dreamduck.envs.rnnenv import DreamEnv, DreamVectorEnv
 from dreamduck.world_model.dynamics import InitialZ
 from dreamduck.world_model.dynamics.start_states import write_initial
 from dreamduck.world_model.mdn_rnn import MDNRNNConfig
 from dreamduck.world_model.model_config import ModelConfig
-from dreamduck.world_model.vae.files import save as write_vision
-from dreamduck.world_model.vae.layout import initial_parameters
 from tests.envs.conformance import Conformance
 from tests.envs.models import OBSERVATION, actions, drive, write_model
 from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_memory
@@ -184,11 +181,11 @@ def test_first_latents_of_another_size(folder):
         DreamEnv(weights=folder)
 
 
-def write_2019(folder, ends=False, z_size=4, mixtures=5):
+def write_2019(folder, z_size=4, mixtures=5):
     """A memory as the code of 2019 left it, with first latents."""
     sizes = MDNRNNConfig(z_size, 2, 24, mixtures)
     folder.mkdir()
-    write_rnn(folder / "rnn.json", random_parameters(sizes), sizes, ends=ends)
+    write_rnn(folder / "rnn.json", random_parameters(sizes), sizes)
     mu = np.random.default_rng(0).standard_normal((5, z_size)).astype(np.float32)
     write_initial(folder / "initial_z.json", InitialZ(mu, np.full_like(mu, -4.0)))
     return folder
@@ -220,16 +217,6 @@ def test_a_memory_of_2019_says_what_it_lacks(tmp_path, caplog, monkeypatch):
     assert {info["end"] for info in infos} == {""}
     with pytest.raises(WeightsError, match=r"old: .* neither rewards nor ends.*--heads-only"):
         make_dream(WorldConfig(model=ModelConfig(weights=str(old))))
-
-
-def test_a_memory_of_the_doom_experiment_is_refused(tmp_path):
-    doom = write_2019(tmp_path / "doom", ends=True)
-    for make in (DreamEnv, DreamVectorEnv, RealEnv, RealVectorEnv):
-        write_vision(doom, initial_parameters(4, 0), {})
-        with pytest.raises(WeightsError, match="Doom experiment, whose last input"):
-            make(weights=doom)
-    with pytest.raises(WeightsError, match="no rewards"):
-        make_dream(WorldConfig(model=ModelConfig(weights=str(doom))))
 
 
 def test_ambiguous_sizes_of_2019_are_refused(tmp_path):

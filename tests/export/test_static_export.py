@@ -210,8 +210,15 @@ def test_what_the_page_draws_and_does(shipped):
             noise = {"uniform": uniform[0].tolist(), "normal": normal[0].tolist()}
             cases.append({"said": said, "noise": noise, "temperature": temperature})
     controls, actions = [], []
-    for features, hidden, outputs, bias in (("zch", 0, 2, True), ("zh", 7, 1, True), ("zc", 3, 2, False)):
-        form = ControllerForm(features, hidden, outputs, size, 4, bias)
+    forms = [
+        ("zch", 0, 2, True, "drive"),
+        ("zh", 7, 1, True, "drive"),
+        ("zc", 3, 2, False, "drive"),
+        ("zh", 0, 3, True, "box"),
+        ("z", 5, 4, True, "discrete"),
+    ]
+    for features, hidden, outputs, bias, kind in forms:
+        form = ControllerForm(features, hidden, outputs, size, 4, bias, action_kind=kind)
         controller = Controller(form, random_theta(form, random, 0.3))
         seen = random.standard_normal(size + 8).astype(np.float32)
         actions.append(controller(seen))

@@ -8,9 +8,7 @@ import importlib
 import importlib.metadata
 import json
 import logging
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import gymnasium
@@ -244,13 +242,6 @@ def failed(name: str, err: BaseException) -> SimulatorError:
 def first_line(err: BaseException) -> str:
     """The first line of an error's message."""
     return (str(err).splitlines() or [type(err).__name__])[0].rstrip(". ")
-
-
-def search_here() -> None:
-    """Let modules that a command line names lie in the working folder."""
-    here = str(Path.cwd())
-    if here not in sys.path and "" not in sys.path:
-        sys.path.append(here)
 
 
 def _own_frame_skip(arguments: Mapping[str, Any]) -> int:

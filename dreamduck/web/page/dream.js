@@ -111,7 +111,7 @@ export class Dream {
     for (let t = 0; t < steps; t++) {
       const row = (values, width) => values.subarray(t * width, (t + 1) * width);
       const noise = { uniform: row(uniform, uniform_size), normal: row(normal, normal_size) };
-      moment = await this.step(moment, row(action, 2), noise, temperature);
+      moment = await this.step(moment, row(action, action.length / steps), noise, temperature);
       row(z, z_size).forEach((value, i) => differ("z", value, moment.z[i]));
       differ("reward", reward[t], moment.reward);
       differ("end_reward", end_reward[t], moment.end_reward);
@@ -156,11 +156,15 @@ export class Random {
 export function control({ form, theta }, { z, h, c }) {
   let values = Float64Array.from([...z, ...(form.features.includes("c") ? c : []), ...(form.features.includes("h") ? h : [])]);
   let at = 0;
+  let sums = values;
   for (const [inputs, outputs] of form.layers) {
     const next = new Float64Array(outputs);
     if (form.bias) for (let j = 0; j < outputs; j++) next[j] = theta[at++];
     for (let i = 0; i < inputs; i++) for (let j = 0; j < outputs; j++) next[j] += values[i] * theta[at++];
+    sums = next;
     values = next.map(Math.tanh);
   }
+  if (form.kind === "discrete") return Array.from(sums, (_, k) => Number(k === sums.indexOf(Math.max(...sums)))); // many a tanh is 1
+  if (form.kind === "box") return [...values];
   return form.actions === 1 ? [form.cruise, values[0]] : [values[0], values[1]];
 }

@@ -58,14 +58,16 @@ async function search(searching, settings) {
   if (!searching.best) await searching.keepBest();
   drive(searching.best.theta);
   const straight = new Float32Array(searching.theta.length);
-  straight[0] = STRAIGHT_ON;
+  const other = Boolean(about().environment);
+  if (!other) straight[0] = STRAIGHT_ON;
   const took = seconds().toFixed(0);
   told("The search is over; its controller is being tried on other dreams.");
   const [evolved, nothing] = await searching.test([searching.best.theta, straight]);
   const kept = ({ ended, reward }) => `${Math.round(100 * (1 - ended))} % (return ${reward.toFixed(2)})`;
+  const [what, rest] = other ? ["lasts", "one whose weights are 0"] : ["keeps the road", "driving straight on"];
   told(
     `${curve.length} generations in ${took} s. Of ${settings.test_episodes} other dreams of ${settings.test_steps} steps, `
-    + `the controller keeps the road in ${kept(evolved)}; driving straight on, in ${kept(nothing)}.`,
+    + `the controller ${what} in ${kept(evolved)}; ${rest}, in ${kept(nothing)}.`,
   );
   globalThis.searched = { evolved, nothing, generations: curve.length, seconds: Number(took) }; // for tests
 }

@@ -88,8 +88,19 @@ function first(about) {
   $("pace").max = about.max_pace;
   showTemperature(kept.temperature);
   latents.begin(about.latents);
+  if (about.environment) showEnvironment(about);
   if (about.controller) state.policy = about.worlds.dream ? "expert" : "person";
   restore(keptDrive());
+}
+
+/** Another environment than Duckietown: no road, and its own words. */
+function showEnvironment({ environment, keys }) {
+  for (const button of all("#worlds button")) button.hidden = ["road", "split"].includes(button.dataset.world);
+  document.querySelector("#worlds [data-world=seen]").textContent = environment;
+  document.querySelector("header .offline").textContent = `A dream of ${environment}, in this page alone: no server, no network.`;
+  $("expert").hidden = true;
+  document.querySelector("#policy .hint").prepend(`${keys}. `);
+  for (const [id, label] of [["throttle", "Up, down "], ["steering", "Left, right "]]) $(id).parentElement.firstChild.textContent = label;
 }
 
 function firstWorld() {
@@ -128,7 +139,8 @@ function world({ start: begun, policies, map: outline }) {
     button.disabled = !policies.includes(button.dataset.policy);
     button.title = (button.disabled && absent[button.dataset.policy]) || "";
   }
-  showWorld(begun.world);
+  showWorld(begun.world, !state.about.environment);
+  if (state.about.environment) for (const id of ["map_row", "rand_row", "map_card"]) $(id).hidden = true;
   offerImages();
   sent = ""; // this world knows no action yet
   $("saved").textContent = "";

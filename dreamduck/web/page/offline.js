@@ -1,6 +1,7 @@
 // The dream without a server: takes the messages of connection.js, and answers them by dream.js.
 
 import { Random, control } from "./dream.js";
+import { fromKeys, pack, shown } from "./keys.js";
 import { Episode, GRID, fromLink } from "./episode.js";
 import { about, load, modelBlocks, numbers } from "./offline_model.js";
 import { DreamWorld, RecordedRoad } from "./offline_worlds.js";
@@ -73,7 +74,7 @@ class OfflineDream {
     this.world = this.worlds[start.world];
     const { begun, map_name = "", z = [] } = await this.world.begin(start);
     this.moments = [{ ...begun, action: [0, 0], temperature, paid: 0, total: 0, end: "", changed: [] }];
-    Object.assign(this, { at: 0, unsent: 0, seed: start.seed, temperature, action: [0, 0] });
+    Object.assign(this, { at: 0, unsent: 0, seed: start.seed, temperature, action: [0, 0], replayed: null });
     this.start = { world: start.world, map_name, seed: start.seed, domain_rand: false, z: [...z], start_angle: null, warm: start.warm };
     this.policies = this.world.policies();
     this.policy = this.chosen = this.able(policy);
@@ -98,7 +99,7 @@ class OfflineDream {
     this.chosen = this.able(policy);
     this.policy = resume ? this.chosen : "replay";
     this.at = resume ? Math.min(step, this.moments.length - 1) : 0;
-    this.action = [0, 0];
+    Object.assign(this, { action: [0, 0], replayed: null });
     this.tellWorld();
     this.on_run({ on: !resume });
   }
@@ -110,7 +111,7 @@ class OfflineDream {
       for (const [at, latent, value] of changed) if (at === step) await this.on_latent({ latent, value });
       if (synced.includes(step)) this.on_sync();
       if (step === actions.length) return;
-      Object.assign(this, { action: actions[step], temperature: temperatures[step] });
+      Object.assign(this, { replayed: actions[step], temperature: temperatures[step] });
       await this.advance();
       this.at += 1;
       if (performance.now() < due) continue;
@@ -230,13 +231,14 @@ class OfflineDream {
   /** What the policy does at this moment. */
   next() {
     if (this.policy === "replay") return this.moments[Math.min(this.at + 1, this.moments.length - 1)].action;
-    const action = this.world.action?.(this.at) ?? this.decide();
+    const action = this.world.action?.(this.at) ?? this.replayed ?? this.decide();
     return action.map((value) => Math.fround(onGrid(value) / GRID));
   }
 
   decide() {
-    if (this.policy === "person") return this.action;
-    return control(this.policy === "controller" ? this.about.policy : this.evolved, this.now);
+    const { actions, policy } = this.about;
+    if (this.policy === "person") return pack(actions, fromKeys(actions, this.action));
+    return pack(actions, control(this.policy === "controller" ? policy : this.evolved, this.now));
   }
 
   async step() {
@@ -261,7 +263,7 @@ class OfflineDream {
     const { paid, total, end, action } = this.now;
     const { images, facts } = await this.world.show(this.now, this.at);
     const header = {
-      running: this.running, step: this.at, length: this.moments.length - 1, policy: this.policy, action, reward: paid, total,
+      running: this.running, step: this.at, length: this.moments.length - 1, policy: this.policy, reward: paid, total, action: shown(this.about.actions, action),
       end: end || (this.at >= this.about.max_steps ? "full" : ""), temperature: this.temperature, changes: [this.unsent, this.rows(this.unsent)], ...facts,
     };
     this.unsent = this.moments.length;

@@ -1,6 +1,7 @@
 // The worlds of the page of one file: the dream, and recorded drives on the road with the dream beside them.
 
 import { Random } from "./dream.js";
+import { unpack } from "./keys.js";
 import { begin } from "./population.js";
 
 export class DreamWorld {
@@ -25,16 +26,16 @@ export class DreamWorld {
   /** The moment after an action. */
   async step(now, action, random) {
     const { dream, about, temperature } = this.page;
-    const { end: end_probability, ...moment } = await dream.step(now, action, random.noise(about), temperature);
+    const { end: end_probability, ...moment } = await dream.step(now, unpack(about.actions, action), random.noise(about), temperature);
     const ended = ends(end_probability, random, temperature);
     return { ...moment, end_probability, end: ended ? "dream-end" : "", paid: ended ? moment.end_reward : moment.reward };
   }
 
   /** Images, the likeliest next one among them, and what the model says. */
   async show(now, at) {
-    const { dream } = this.page;
+    const { dream, about } = this.page;
     const { z, reward, end_probability, entropy, changed } = now;
-    const coming = await dream.step(now, this.page.next(), {}, 0);
+    const coming = await dream.step(now, unpack(about.actions, this.page.next()), {}, 0);
     const facts = { z, changed_latents: changed.map(([latent]) => latent) };
     if (at > 0) Object.assign(facts, { predicted_reward: reward, end_probability, entropy });
     return { images: { dream: await dream.image(z), next: await dream.image(coming.z) }, facts };

@@ -38,7 +38,9 @@ const FACTS = {
 export const ENDS = {
   "off-road": "Off the road.",
   collision: "A collision.",
-  "dream-end": "The dream ends here: the MDN-RNN predicts a crash.",
+  terminated: "The episode ends here.",
+  truncated: "The episode is cut here, at its greatest length.",
+  "dream-end": "The dream ends here: the model predicts an end.",
   "recorded-end": "The recorded drive ends here.",
   full: "The episode has its greatest length.",
 };
@@ -66,7 +68,7 @@ export async function paint(canvas, { width, height, coding, bytes }) {
 }
 
 /** Make room for what a world shows, before any of it is there, so that nothing moves when it comes. */
-export function showWorld(world) {
+export function showWorld(world, road = true) {
   if (!IMAGES[world]) world = "dream";
   $("images").dataset.world = world;
   for (const figure of figures()) figure.hidden = !IMAGES[world].includes(figure.dataset.image);
@@ -78,7 +80,7 @@ export function showWorld(world) {
   $("latents_card").hidden = world === "road" || world === "split";
   $("temperature_row").hidden = world === "road";
   $("ending_legend").hidden = world === "road" || world === "split";
-  $("facts").replaceChildren(...FACTS_OF[world].flatMap((name) => {
+  $("facts").replaceChildren(...FACTS_OF[world].filter((name) => road || !ROAD_FACTS.includes(name)).flatMap((name) => {
     const term = document.createElement("dt");
     const value = document.createElement("dd");
     term.textContent = FACTS[name][0];

@@ -94,11 +94,6 @@ class Dynamics(abc.ABC):
         """Products of numbers that one step of one dream takes."""
 
     @property
-    def begins(self) -> bool:
-        """Whether the action's last number says that an episode begins, as in Doom's MDN-RNN of 2019."""
-        return False
-
-    @property
     def lacks(self) -> str:
         """What they do not predict, for a message: "" where they predict rewards and ends."""
         return ""

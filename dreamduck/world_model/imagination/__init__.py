@@ -20,8 +20,7 @@ def no_heads(dynamics: Dynamics) -> str:
     """What an MDN-RNN of 2019 does not predict, and what to do about it; "" where nothing is missing."""
     if not dynamics.lacks:
         return ""
-    rewards = "every reward of its dream is 0" + ("" if dynamics.begins else " and no dream ends")
     return (
-        f"an MDN-RNN of 2019, which predicts {dynamics.lacks}: {rewards}; expected one with heads for "
-        "both; fit them on recordings with rnn_train.py --heads-only"
+        f"an MDN-RNN of 2019, which predicts {dynamics.lacks}: every reward of its dream is 0 and no dream "
+        "ends; expected one with heads for both; fit them on recordings with rnn_train.py --heads-only"
     )

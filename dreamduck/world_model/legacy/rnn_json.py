@@ -40,8 +40,7 @@ def read_legacy(
     """Read an `rnn.json` of 2019, of whatever sizes.
 
     A file without rewards and ends gives an MDN-RNN that predicts rewards of 0 and no end. Of the Doom
-    variant, the input that tells of a beginning counts as the last number of the action (the original
-    also begins with a state of zeros there).
+    variant, the input that tells of a beginning counts as the last number of the action.
 
     Args:
         mixtures: K, which the file does not tell.
@@ -98,12 +97,6 @@ def read_legacy(
         "head_end/bias": end_bias,
     }
     return check_parameters(made, config, str(path)), config
-
-
-def legacy_card(parameters: Parameters) -> dict[str, Any]:
-    """What is known of an MDN-RNN that `read_legacy` gave: whether it is the Doom variant."""
-    doom = bool(parameters["head_end/kernel"].any() or parameters["head_end/bias"][0] != NEVER)
-    return {"form": FORM, "begins": doom}
 
 
 def regroup(gates: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -88,16 +88,9 @@ class MDNRNN(Dynamics):
         return self._gates.multiply_adds + self._heads.multiply_adds
 
     @property
-    def begins(self) -> bool:
-        """Whether the action's last number says that an episode begins, as in Doom's of 2019."""
-        return bool(self.card.get("begins", False))
-
-    @property
     def lacks(self) -> str:
         """What it does not predict, for a message: "" where it predicts rewards and ends."""
-        if self.card.get("form") != "2019":
-            return ""
-        return "no rewards" if self.begins else "neither rewards nor ends"
+        return "neither rewards nor ends" if self.card.get("form") == "2019" else ""
 
     def merged(self) -> equations.StepWeights:
         """The weights as one step uses them."""
@@ -110,9 +103,20 @@ class MDNRNN(Dynamics):
             np.concatenate([p[f"{head}/bias"] for head in heads]),
         )
 
+    def inputs(self, xp: Any, action: Any, h: Any) -> Any:
+        """What goes in for an action: the action itself, unless the weights are of another form.
+
+        Args:
+            xp: the array library.
+            action: (B, A).
+            h: (B, H), before.
+        """
+        return action
+
     def advance(self, z: FloatArray, action: npt.ArrayLike, state: RecurrentState) -> RecurrentState:
         """See `Dynamics.advance`."""
-        inputs = np.concatenate([z, np.asarray(action, dtype=np.float32), state.h], axis=1)
+        taken = self.inputs(np, np.asarray(action, dtype=np.float32), state.h)
+        inputs = np.concatenate([z, taken, state.h], axis=1)
         gates = self._gates(inputs)
         np.tanh(gates, out=gates)
         return RecurrentState(*equations.cell(np, gates, state.c))
@@ -148,7 +152,7 @@ class MDNRNN(Dynamics):
         def step(
             z: Any, action: Any, h: Any, c: Any, uniform: Any, normal: Any, temperature: Any
         ) -> TensorStep:
-            h, c, out = equations.advance(xp, weights, z, action, h, c)
+            h, c, out = equations.advance(xp, weights, z, self.inputs(xp, action, h), h, c)
             heads = equations.end_and_rewards(xp, out, config)
             z = equations.draw_from_heads(
                 xp, config, out, z, residual_scale, uniform, normal, temperature, bounds

@@ -14,8 +14,8 @@ from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig
 from tests.world_model.mdn_rnn.helpers import random_parameters
 from tests.world_model.mdn_rnn.legacy_files import write_rnn
 
-# z, action, hidden, with the end's logit: car racing's, doom's with its input of a beginning, a small one
-FORMS = [(32, 3, 256, False), (64, 2, 512, True), (3, 1, 7, False)]
+# z, action, hidden: of Duckietown, and a small one; the two experiments of 2018 are in ../legacy
+FORMS = [(64, 2, 512), (3, 1, 7)]
 
 
 def original_file(path, z_size, action_size, hidden, ends, mixtures=5, seed=0):
@@ -36,17 +36,16 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
-def original_step(arrays, z, action, c, h, ends):
+def original_step(arrays, z, action, c, h):
     """`BasicLSTMCell` and the output layer, as written down in the original, in float64."""
     output, output_bias, kernel, bias = arrays
     i, j, f, o = np.split(np.concatenate([z, action, h], 1) @ kernel + bias, 4, axis=1)
     c = c * sigmoid(f + 1.0) + sigmoid(i) * np.tanh(j)
     h = np.tanh(c) * sigmoid(o)
     out = h @ output + output_bias
-    end = out[:, 0] if ends else None
-    logmix, mean, logstd = np.split(out[:, ends:].reshape(-1, 15), 3, axis=1)
+    logmix, mean, logstd = np.split(out.reshape(-1, 15), 3, axis=1)
     logmix = logmix - np.log(np.exp(logmix).sum(axis=1, keepdims=True))
-    return c, h, logmix, mean, logstd, end
+    return c, h, logmix, mean, logstd
 
 
 def columns(part):
@@ -54,9 +53,9 @@ def columns(part):
     return part[0].T
 
 
-@pytest.mark.parametrize(("z_size", "action_size", "hidden", "ends"), FORMS)
-def test_outputs_of_the_original(tmp_path, z_size, action_size, hidden, ends):
-    arrays = original_file(tmp_path / "rnn.json", z_size, action_size, hidden, ends)
+@pytest.mark.parametrize(("z_size", "action_size", "hidden"), FORMS)
+def test_outputs_of_the_original(tmp_path, z_size, action_size, hidden):
+    arrays = original_file(tmp_path / "rnn.json", z_size, action_size, hidden, False)
     memory = WorldModel.load(tmp_path).dynamics
     assert isinstance(memory, MDNRNN)
     assert memory.config == WorldModel.load(tmp_path).sizes == MDNRNNConfig(z_size, action_size, hidden, 5)
@@ -66,7 +65,7 @@ def test_outputs_of_the_original(tmp_path, z_size, action_size, hidden, ends):
     for _ in range(20):
         z = random.standard_normal((1, z_size)).astype(np.float32)
         action = random.uniform(-1, 1, (1, action_size)).astype(np.float32)
-        c, h, logmix, mean, logstd, end = original_step(arrays, z, action, c, h, ends)
+        c, h, logmix, mean, logstd = original_step(arrays, z, action, c, h)
         state = memory.advance(z, action, state)
         found = memory.predict(z, state)
         np.testing.assert_allclose(state.c, c, atol=1e-4)
@@ -74,13 +73,13 @@ def test_outputs_of_the_original(tmp_path, z_size, action_size, hidden, ends):
         np.testing.assert_allclose(columns(found.mixture.logmix), logmix, atol=1e-4)
         np.testing.assert_allclose(columns(found.mixture.mix_mu), mean, atol=1e-4)
         np.testing.assert_allclose(columns(found.mixture.mix_logstd), logstd, atol=1e-4)
-        np.testing.assert_allclose(found.end, sigmoid(end) if ends else 0.0, atol=1e-4)
+        np.testing.assert_allclose(found.end, 0.0, atol=1e-4)
         assert not found.reward.any()
 
 
 def test_outputs_of_tensorflow_1s_own_cell(tmp_path):
     """Against the kernel behind TensorFlow 1's LSTM cells, whose gates are in the order i, j, f, o."""
-    z_size, action_size, hidden = 32, 3, 256
+    z_size, action_size, hidden = 32, 2, 256
     arrays = original_file(tmp_path / "rnn.json", z_size, action_size, hidden, False)
     memory = WorldModel.load(tmp_path).dynamics
     random = np.random.default_rng(2)
@@ -141,7 +140,7 @@ def test_the_orders_are_told_apart_where_widths_agree(tmp_path, ends):
     z_size, action_size, hidden = 16, 2, 42
     assert 15 * z_size == 4 * (z_size + action_size + hidden)
     original_file(tmp_path / "rnn.json", z_size, action_size, hidden, ends)
-    assert WorldModel.load(tmp_path).dynamics.config == MDNRNNConfig(z_size, action_size, hidden, 5)
+    assert read_legacy(tmp_path / "rnn.json")[1] == MDNRNNConfig(z_size, action_size, hidden, 5)
 
 
 @pytest.mark.parametrize("ends", [False, True])
@@ -151,11 +150,8 @@ def test_first_latents_tell_the_number_of_gaussians(tmp_path, ends):
         _ = WorldModel.load(tmp_path).dynamics
     latents = np.zeros((2, 6), np.float32)
     write_initial(tmp_path / "initial_z.json", InitialZ(latents, latents))
-    assert (
-        WorldModel.load(tmp_path).dynamics.config
-        == WorldModel.load(tmp_path).sizes
-        == MDNRNNConfig(6, 2, 16, 3)
-    )
+    model = WorldModel.load(tmp_path)
+    assert model.dynamics.config == model.sizes == MDNRNNConfig(6, 1 if ends else 2, 16, 3)
 
 
 def test_a_file_with_layer_normalisation_is_refused(tmp_path):

@@ -1,0 +1,1 @@
+"""Tests of files of 2018 and 2019."""
