@@ -122,7 +122,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         if "end_cost" not in said:  # the default is in metres
             arguments.end_cost = 0.0
     search, env = settings(arguments), choose_world(arguments)
-    check_flags(env, said)
+    check_flags(env, said - {"dynamics_rand"} if env == ENVS[0] else said)
     if env != ENVS[0] and not search.components:
         config.refuse(said & {"beginning"}, "on the road without --components")
     world = config.from_arguments(WorldConfig, arguments)
