@@ -113,7 +113,7 @@ def in_blocks(function: Callable[[slice], Any], rows: int, multiply_adds: int) -
 def _multiply(x: FloatArray, packed: FloatArray, bias: FloatArray, out: FloatArray) -> None:
     """Set out (B, N) to x (B, K) times packed weights (blocks, K * WIDTH), plus bias (N,)."""
     rows, columns = out.shape
-    sums, partial = np.empty(ROWS * WIDTH, np.float32), np.empty(ROWS * WIDTH, np.float32)
+    sums = np.empty(ROWS * WIDTH, np.float32)
     for panel in range(0, rows, PANEL):
         last = min(panel + PANEL, rows)
         for block in range(len(packed)):
@@ -121,13 +121,13 @@ def _multiply(x: FloatArray, packed: FloatArray, bias: FloatArray, out: FloatArr
             count = min(WIDTH, columns - first)
             row = panel
             while row + ROWS <= last:
-                _four_rows(sums, partial, x[row], x[row + 1], x[row + 2], x[row + 3], packed[block])
+                _four_rows(sums, x[row], x[row + 1], x[row + 2], x[row + 3], packed[block])
                 for r in range(ROWS):
                     for j in range(count):
                         out[row + r, first + j] = sums[r * WIDTH + j] + bias[first + j]
                 row += ROWS
             while row < last:
-                _one_row(sums, partial, x[row], packed[block])
+                _one_row(sums, x[row], packed[block])
                 for j in range(count):
                     out[row, first + j] = sums[j] + bias[first + j]
                 row += 1
@@ -139,16 +139,11 @@ def _multiply(x: FloatArray, packed: FloatArray, bias: FloatArray, out: FloatArr
 
 @njit(nogil=True, fastmath=FAST)
 def _four_rows(
-    sums: FloatArray,
-    partial: FloatArray,
-    xa: FloatArray,
-    xb: FloatArray,
-    xc: FloatArray,
-    xd: FloatArray,
-    weights: FloatArray,
+    sums: FloatArray, xa: FloatArray, xb: FloatArray, xc: FloatArray, xd: FloatArray, weights: FloatArray
 ) -> None:
-    """Sums (4 * WIDTH,) for four rows (K,) of x; weights (K * WIDTH,); partial is room for as many."""
+    """Sums (4 * WIDTH,) for four rows (K,) of x; weights (K * WIDTH,)."""
     sums[:] = 0
+    partial = np.empty(ROWS * WIDTH, np.float32)
     for k in range(0, len(xa), TERMS):
         end = min(k + TERMS, len(xa))
         partial[:] = 0
@@ -178,12 +173,13 @@ def _four_rows(
 
 
 @njit(nogil=True, fastmath=FAST)
-def _one_row(sums: FloatArray, partial: FloatArray, xa: FloatArray, weights: FloatArray) -> None:
-    """Sums for one row (K,) of x, in the first WIDTH places; likewise."""
+def _one_row(sums: FloatArray, xa: FloatArray, weights: FloatArray) -> None:
+    """Sums (WIDTH,) for one row (K,) of x; weights (K * WIDTH,)."""
     sums[:WIDTH] = 0
+    partial = np.empty(WIDTH, np.float32)
     for k in range(0, len(xa), TERMS):
         end = min(k + TERMS, len(xa))
-        partial[:WIDTH] = 0
+        partial[:] = 0
         while k + 4 <= end:
             a0, a1, a2, a3 = xa[k], xa[k + 1], xa[k + 2], xa[k + 3]
             part = weights[k * WIDTH : (k + 4) * WIDTH]
