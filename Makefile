@@ -66,8 +66,8 @@ check-results: $(STAMP)  ## say whether these tables are up to date
 docs: $(STAMP)  ## build the documentation into site/, with warnings as errors
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
 
-reproduce: $(STAMP)  ## from nothing to a controller trained in the dream; goes on where it was
-	$(PYTHON) -m dreamduck reproduce
+reproduce: $(STAMP)  ## from nothing to a controller trained in the dream, or the paper's: ENV=doom, ENV=carracing; resumes
+	$(PYTHON) -m dreamduck reproduce $(if $(ENV),--recipe $(ENV))
 
 clean:  ## remove what tools leave behind
 	rm -rf build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache

@@ -16,7 +16,7 @@ from dreamduck.common.storage import read_json
 from dreamduck.deployment.gauntlet import report as gauntlet_report
 from dreamduck.evaluation import report
 from dreamduck.evaluation.model_card import report as model_card
-from dreamduck.pipeline import ablations, temperature_sweep
+from dreamduck.pipeline import ablations, recipes, temperature_sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 CARDS = ROOT / "dreamduck" / "pretrained"
@@ -177,6 +177,27 @@ def reproduce() -> str:
     minutes = {name: seconds / 60 for name, seconds in found["seconds"].items()}
     spent = ", ".join(f"{name} {value:.1f}" for name, value in minutes.items())
     return f"{lines}\nMinutes: {spent}; together {sum(minutes.values()):.0f}.\n"
+
+
+def recipe(name: str) -> str:
+    """What `make reproduce ENV=<name>` gave, beside the paper's figures, and how long each stage took."""
+    path = DOCS / f"{name}.json"
+    if not path.exists():
+        return "No result yet: the recipe has not been run to its end.\n"
+    found = read_json(path)
+    spent = ", ".join(f"{stage} {seconds / 60:.1f}" for stage, seconds in found["seconds"].items())
+    total = sum(found["seconds"].values()) / 60
+    return f"{recipes.table(recipes.RECIPES[name], found)}\nMinutes: {spent}; together {total:.0f}.\n"
+
+
+def doom() -> str:
+    """The recipe of Doom."""
+    return recipe("doom")
+
+
+def carracing() -> str:
+    """The recipe of CarRacing."""
+    return recipe("carracing")
 
 
 def speed() -> str:
@@ -443,7 +464,7 @@ def gauntlet() -> str:
 MAKERS = (
     *(summary, model, card, gauntlet, reproduce, scores, gap, ablation, simulator, speed, agents, ppo),
     *(frames, passes, browser, distribute, scaling, measured_ranks, episodes),
-    *(generated_maps, robot, cropping),
+    *(generated_maps, robot, cropping, doom, carracing),
 )
 TABLES: dict[str, Callable[[], str]] = {maker.__name__: maker for maker in MAKERS}
 

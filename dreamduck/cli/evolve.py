@@ -14,18 +14,14 @@ from dreamduck.common.errors import ConfigError
 from dreamduck.common.processes import mpi
 from dreamduck.controllers.factory import (
     ENVS,
-    ROAD_FIELDS,
     FormConfig,
     WorldConfig,
     add_strict,
     check_flags,
     load_controller,
-    model_actions,
     model_sizes,
 )
-from dreamduck.pretrained import FOLDER
-from dreamduck.recordings.sources import DRIVING
-from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
+from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS, adapt_to_environment
 from dreamduck.search.run import Plan, evolve
 from dreamduck.search.settings import SearchConfig
 
@@ -116,11 +112,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     said = config.given(parser, arguments, argv)
     if {"antithetic", "seeds"} <= said:
         raise ConfigError("antithetic: expected --seeds or --antithetic, got both")
-    actions = model_actions(Path(arguments.weights) if arguments.weights else FOLDER)
-    if actions != DRIVING:
-        config.refuse(said & ROAD_FIELDS, "with a model of another environment than Duckietown's")
-        if "end_cost" not in said:  # the default is in metres
-            arguments.end_cost = 0.0
+    actions = adapt_to_environment(arguments, said)
     search, env = settings(arguments), choose_world(arguments)
     check_flags(env, said - {"dynamics_rand"} if env == ENVS[0] else said)
     if env != ENVS[0] and not search.components:

@@ -28,6 +28,7 @@ from dreamduck.controllers.factory import (
 from dreamduck.controllers.policy import Controller
 from dreamduck.evaluation.episode_stats import EpisodeStatsCallback
 from dreamduck.evaluation.report import interval, summarize_episodes
+from dreamduck.world_model import WorldModel
 
 Table = Callable[[list[dict[str, Any]]], str]
 
@@ -79,7 +80,7 @@ class FinalEvaluation(NamedTuple):
     """Results of a finished controller; the names are those in `verdict.json`."""
 
     dream: dict[str, float]  # mean and std of the return, mean length
-    road: dict[str, Any]  # in the simulator; see `report.summarize_episodes`
+    road: dict[str, Any]  # in the simulator, see `report.summarize_episodes`, or in the environment
     choice: dict[str, Any]  # "return" (mean, std), "episodes", "seed": in the simulator, for the selection
 
 
@@ -88,7 +89,7 @@ def evaluate_in_dream(
 ) -> dict[str, float]:
     """Return and length of a controller's dreamed episodes."""
     evaluator = make_evaluator("rnnenv", world, controller.form)
-    steps = max(1, round(settings.eval_seconds / world.road.step_time))
+    steps = _steps(world, settings)
     seed = seeding.derive(settings.eval_seed, STREAM)
     found = summarize(evaluator(EvalBatch(controller.theta[None], (seed,), settings.eval_episodes, steps)))
     return {"mean": round(found.mean, 4), "std": round(found.std, 4), "length": round(found.length, 1)}
@@ -115,12 +116,37 @@ def evaluate_on_road(
     return summarize_episodes(found[:episodes], settings.eval_seed)
 
 
+def _steps(world: WorldConfig, settings: EvaluationConfig) -> int:
+    """After how many an episode is cut."""
+    model = WorldModel.load(world.model.folder)
+    other = model.gym_environment is not None
+    step_time = model.environment["step_time"] if other else world.road.step_time
+    return max(1, round(settings.eval_seconds / step_time))
+
+
+def evaluate_in_environment(
+    world: WorldConfig, controller: Controller, settings: EvaluationConfig
+) -> dict[str, Any]:
+    """Return and length of a controller's episodes in the environment that its model learned from."""
+    if WorldModel.load(world.model.folder).gym_environment is None:
+        return evaluate_on_road(world, controller, settings)
+    evaluator: Any = make_evaluator("realenv", world, controller.form)
+    seed = seeding.derive(settings.eval_seed, STREAM)
+    batch = EvalBatch(controller.theta[None], (seed,), settings.eval_episodes, _steps(world, settings))
+    try:
+        found = summarize(evaluator(batch))
+    finally:
+        evaluator.close()
+    returns = [round(found.mean, 4), round(found.std, 4)]
+    return {"return": returns, "length": round(found.length, 1), "episodes": found.episodes}
+
+
 def evaluate_both(world: WorldConfig, controller: Controller, settings: SelectionConfig) -> FinalEvaluation:
     """A controller in the dream and in the simulator, and in other episodes of it for the selection."""
     dream = evaluate_in_dream(world, controller, settings)
-    road = evaluate_on_road(world, controller, settings)
+    road = evaluate_in_environment(world, controller, settings)
     others = EvaluationConfig(settings.eval_episodes, settings.eval_seconds, settings.selection_seed)
-    other = evaluate_on_road(world, controller, others)
+    other = evaluate_in_environment(world, controller, others)
     choice = {"return": other["return"], "episodes": other["episodes"], "seed": settings.selection_seed}
     return FinalEvaluation(dream, road, choice)
 
@@ -137,13 +163,15 @@ def select(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
 
 
 def dream_and_road(row: Mapping[str, Any]) -> str:
-    """Cells in Markdown: return in the dream and in the simulator, survival rate, distance."""
+    """Cells in Markdown: return in the dream and in reality; of Duckietown also survival and distance."""
     dream, road = row["dream"], row["road"]
-    return (
-        f"{dream['mean']:.2f} ± {dream['std']:.2f} | "
-        f"{road['return'][0]:.2f} ± {road['return'][1]:.2f} | {100 * road['alive'][0]:.0f}% | "
-        f"{interval(road['distance'])} |"
-    )
+    cells = [
+        f"{dream['mean']:.2f} ± {dream['std']:.2f}",
+        f"{road['return'][0]:.2f} ± {road['return'][1]:.2f}",
+    ]
+    if "alive" in road:
+        cells += [f"{100 * road['alive'][0]:.0f}%", interval(road["distance"])]
+    return " | ".join(cells) + " |"
 
 
 def copy_best(files: RunFiles, folder: Path, name: str) -> RunFiles:

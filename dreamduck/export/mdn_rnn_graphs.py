@@ -1,19 +1,19 @@
-"""One step of the MDN-RNN as an ONNX graph."""
+"""One step of the MDN-RNN, of any number of dreams, as an ONNX graph."""
 
 from __future__ import annotations
 
 import numpy as np
 import onnx.helper
 
-from dreamduck.export.onnx_graph import Array, Graph
+from dreamduck.export.onnx_graph import ROWS, Array, Graph
 from dreamduck.world_model.mdn_rnn import MDNRNN, equations
 
 
 def mdn_rnn_graph(rnn: MDNRNN) -> bytes:
     """One step of the MDN-RNN: z, action, h, c to the mixture, rewards, end, and the next h and c.
 
-    Inputs: `z` (1, Z), `action` (1, A), `h` and `c` (1, H). Outputs: `logmix`, `mix_mu` and
-    `mix_logstd` (1, K, Z), `reward`, `end_reward` and `end` (1, 1), `h_next` and `c_next` (1, H).
+    Inputs: `z` (B, Z), `action` (B, A), `h` and `c` (B, H). Outputs: `logmix`, `mix_mu` and
+    `mix_logstd` (B, K, Z), `reward`, `end_reward` and `end` (B, 1), `h_next` and `c_next` (B, H).
     """
     config, p = rnn.config, rnn.parameters
     z_size, hidden, mixtures = config.z_size, config.hidden_size, config.mixtures
@@ -29,20 +29,22 @@ def mdn_rnn_graph(rnn: MDNRNN) -> bytes:
     heads = equations.end_and_rewards(g, Array(g, "out", (1, config.mixture_size + 3)), config)
     for name, value in zip(("reward", "end_reward", "end"), heads, strict=True):
         g.name_output(name, value)
-    shape = g.constant("mixture_shape", np.array([3, mixtures, z_size], np.int64))
+    shape = g.constant("mixture_shape", np.array([-1, 3, mixtures, z_size], np.int64))
     g.add("Reshape", ["mixture_out", shape], "mixture_parts")
-    parts = ["logits", "means", "mix_logstd"]
-    g.nodes.append(onnx.helper.make_node("Split", ["mixture_parts"], parts, axis=0))
-    g.add("LogSoftmax", ["logits"], "logmix", axis=1)
+    parts = ["logits", "means", "logstds"]
+    g.nodes.append(onnx.helper.make_node("Split", ["mixture_parts"], parts, axis=1))
+    logits, means = (g.add("Squeeze", [part, g.integers(1)]) for part in parts[:2])
+    g.add("Squeeze", ["logstds", g.integers(1)], "mix_logstd")
+    g.add("LogSoftmax", [logits], "logmix", axis=1)
     if config.residual:
-        # (1, Z) meets (1, K, Z): a part of the latent that went in is added to each mean.
-        g.add("Mul", ["z", g.constant("residual_scale", rnn.residual_scale[None])], "residual")
-        g.add("Add", ["means", "residual"], "mix_mu")
+        # A part of the latent that went in is added to each mean: (B, 1, Z) meets (B, K, Z).
+        scaled = g.add("Mul", ["z", g.constant("residual_scale", rnn.residual_scale[None])])
+        g.add("Add", [means, g.add("Unsqueeze", [scaled, g.integers(1)])], "mix_mu")
     else:
-        g.add("Identity", ["means"], "mix_mu")
-    mixture, state, one = [1, mixtures, z_size], [1, hidden], [1, 1]
+        g.add("Identity", [means], "mix_mu")
+    mixture, state, one = [ROWS, mixtures, z_size], [ROWS, hidden], [ROWS, 1]
     return g.bytes(
-        {"z": [1, z_size], "action": [1, config.action_size], "h": state, "c": state},
+        {"z": [ROWS, z_size], "action": [ROWS, config.action_size], "h": state, "c": state},
         {"logmix": mixture, "mix_mu": mixture, "mix_logstd": mixture}
         | {"reward": one, "end_reward": one, "end": one, "h_next": state, "c_next": state},
     )

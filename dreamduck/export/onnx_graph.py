@@ -16,6 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 OPSET = 17
 IR_VERSIONS = {13: 7, 17: 8, 18: 8}  # by opset: what belongs to it; older runtimes refuse newer files
 Shape = Sequence[int | str]  # a name stands for a size that is known when the graph runs
+ROWS = "B"  # the name of a batch's size
 
 
 class Array:

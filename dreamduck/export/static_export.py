@@ -23,6 +23,8 @@ from dreamduck.common.config import add_arguments, from_arguments, options, to_d
 from dreamduck.common.errors import DependencyError, WeightsError
 from dreamduck.common.storage import PathLike, replacing
 from dreamduck.controllers.policy import CRUISE_THROTTLE, Controller
+from dreamduck.export.evolution import evolution, form_of
+from dreamduck.export.recorded_drives import recorded_drives
 from dreamduck.web.server import PAGE
 from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig
 from dreamduck.web.share_link import MAX_STEPS
@@ -124,12 +126,16 @@ def contents(factory: SessionFactory, model: WorldModel) -> tuple[dict[str, Any]
     initial = factory.initial
     rows = np.linspace(0, len(initial.mu) - 1, min(len(initial.mu), FIRST_ROWS)).astype(int)
     arrays |= {name: part[rows] for name, part in initial._asdict().items() if part is not None}
-    layout, numbers = pack(arrays)
+    for_search, search = evolution(model)
+    of_drives, drives = recorded_drives(factory)
+    layout, numbers = pack(arrays | for_search | of_drives | _probe(factory))
     config = rnn.config
     about = {
         **factory.describe(),
-        "worlds": {"dream": ""},
-        "maps": [],
+        "worlds": {"dream": "", "split": ""},
+        "maps": [drive["map_name"] for drive in drives],
+        "map_name": drives[0]["map_name"],
+        "drives": drives,
         "kind": rnn.kind,
         **to_dict(config),
         "cell_size": config.cell_size,
@@ -142,6 +148,7 @@ def contents(factory: SessionFactory, model: WorldModel) -> tuple[dict[str, Any]
         "weights": {"vae": model.vae.weights, "rnn": rnn.weights},
         "policy": _controller(factory.controller),
         "check": check,
+        "evolution": search,
         "numbers": layout,
     }
     return about, {"runtime": _vendored(RUNTIME), "wasm": _vendored(WASM), **graphs, "numbers": numbers}
@@ -220,17 +227,18 @@ def pack(arrays: Mapping[str, npt.NDArray[Any]]) -> tuple[dict[str, list[Any]], 
     return layout, b"".join(parts)
 
 
+def _probe(factory: SessionFactory) -> dict[str, npt.NDArray[Any]]:
+    """What reads the lane position from latents; nothing where there is no such probe."""
+    probe = factory.probe
+    if probe is None:
+        return {}
+    return {"probe_mean": probe.mean, "probe_std": probe.std, "probe_weights": probe.weights[:, 0]}
+
+
 def _controller(controller: Controller | None) -> dict[str, Any] | None:
     if controller is None:
         return None
-    form = controller.form
-    described = {
-        "features": form.features,
-        "layers": form.layers,
-        "bias": form.bias,
-        "actions": form.actions,
-        "cruise": CRUISE_THROTTLE,
-    }
+    described = {**form_of(controller.form), "cruise": CRUISE_THROTTLE}
     return {"form": described, "theta": [float(v) for v in controller.theta]}
 
 

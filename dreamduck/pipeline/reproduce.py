@@ -8,29 +8,35 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import logging
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from dreamduck.common import command_line, config
 from dreamduck.common.config import check, option
-from dreamduck.common.storage import write_json
+from dreamduck.common.extras import require
+from dreamduck.common.storage import write_json, write_text
 from dreamduck.evaluation.final_evaluation import claim_report
 from dreamduck.evaluation.report import REFERENCE
 from dreamduck.evaluation.scoreboard import TRAINING_MAP, UNSEEN_MAPS, read_entries
+from dreamduck.pipeline import environment_pipeline
+from dreamduck.pipeline.environment_pipeline import EnvironmentConfig
+from dreamduck.pipeline.recipes import DUCKIETOWN, RECIPES, Recipe, table
 from dreamduck.pipeline.stages import Stage, run_stages
-from dreamduck.search.recipe import RecipeConfig
+from dreamduck.pipeline.training_stages import (
+    Folders,
+    TrainingConfig,
+    card_stage,
+    show,
+    training_stages,
+)
 from dreamduck.simulator.base import SIMULATORS
-
-log = logging.getLogger(__name__)
 
 ROW = "evolved in the dream"
 
 
 @dataclasses.dataclass(frozen=True)
-class ReproduceConfig(RecipeConfig):
+class ReproduceConfig(TrainingConfig):
     """The settings of every stage, in one place."""
 
     maps: tuple[str, ...] = option(
@@ -41,21 +47,7 @@ class ReproduceConfig(RecipeConfig):
         ),
         "maps to record on, in turn; others are never seen",
     )
-    episodes: int = option(4000, "to record", low=2)
-    frames: int = option(150, "of an episode at most", low=2)
-    vae_epochs: int = option(2, "of the VAE", low=1)
-    vae_steps: int = option(10_000, "of the VAE at most; 0 for all", low=0)
-    vae_batch: int = option(32, "frames in a step of the VAE", low=1)
-    kl_tolerance: float = option(2.0, "of the VAE: KL divergence that is not penalised", low=0.0)
-    rnn_steps: int | None = option(
-        None,
-        "of the dynamics; by default as many as their kind takes",
-        low=1,
-        flags=("--memory-steps", "--memory_steps"),
-    )
-    temperature: float | None = option(None, "of the dream; that of a search by default", above=0.0)
     unseen_episodes: int = option(100, "to record on a map that is never seen, to report on", low=2)
-    score_episodes: int = option(100, "to score by", low=1)
     score_seconds: float = option(60.0, "of each", unit="s", above=0.0)
     score_maps: tuple[str, ...] = option((TRAINING_MAP, *UNSEEN_MAPS), "maps to score on")
     score_simulators: tuple[str, ...] = option(SIMULATORS, "where to score")
@@ -67,53 +59,30 @@ class ReproduceConfig(RecipeConfig):
 
 def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
     """The commands, in their order; the last three only report."""
-    records, weights, series, logs = (folder / name for name in ("records", "weights", "series", "log"))
-    unseen, card = folder / "unseen", folder / "card"
-    vae, rnn, best = weights / "vae.weights.h5", weights / "rnn.weights.h5", settings.best(logs)
-    record = [
-        *("extract.py", "--records", str(records), "--log", str(logs)),
-        *("--maps", ",".join(settings.maps), "--max-trials", str(settings.episodes)),
-        *("--max-frames", str(settings.frames), "--min-frames", str(min(50, settings.frames))),
-    ]
-    train_vae = [
-        *("vae_train.py", "--records", str(records), "--weights", str(weights), "--log", str(logs)),
-        *("--epochs", str(settings.vae_epochs)),
-        *(("--max-steps", str(settings.vae_steps)) if settings.vae_steps else ()),
-        *("--batch-size", str(settings.vae_batch)),
-        *("--learning-rate", "0.001", "--schedule", "cosine"),
-        *("--kl-tolerance", str(settings.kl_tolerance)),
-    ]
-    encode = ["series.py", "--records", str(records), "--weights", str(weights), "--series", str(series)]
-    train_rnn = [
-        *("rnn_train.py", "--series", str(series), "--weights", str(weights), "--log", str(logs)),
-        *(("--steps", str(settings.rnn_steps)) if settings.rnn_steps else ()),
-    ]
+    folders = Folders(folder)
+    unseen, scores = folder / "unseen", folder / "scores"
+    least = ("--min-frames", str(min(50, settings.frames)))
+    trained = training_stages(folders, settings, ["--maps", ",".join(settings.maps), *least])
+    vae, best = trained[1], settings.best(folders.log)
     score = [
-        *("dreamduck", "scoreboard", "--out", str(folder / "scores")),
-        *("--weights", str(weights), "--rows", REFERENCE, "--controller", f"{ROW}={best}"),
+        *("dreamduck", "scoreboard", "--out", str(scores)),
+        *("--weights", str(folders.weights), "--rows", REFERENCE, "--controller", f"{ROW}={best}"),
         *("--maps", ",".join(settings.score_maps)),
         *("--simulators", ",".join(settings.score_simulators)),
         *("--episodes", str(settings.score_episodes), "--seconds", str(settings.score_seconds)),
     ]
     elsewhere = [
-        *("extract.py", "--records", str(unseen), "--log", str(logs / "unseen")),
+        *("extract.py", "--records", str(unseen), "--log", str(folders.log / "unseen")),
         *("--maps", UNSEEN_MAPS[0], "--max-trials", str(settings.unseen_episodes)),
-        *("--max-frames", str(settings.frames), "--min-frames", str(min(50, settings.frames))),
+        *("--max-frames", str(settings.frames), *least),
     ]
-
-    evaluate = ["dreamduck", "evaluate-model", "--weights", str(weights), "--out", str(card)]
-    evolve = settings.command(weights, logs, settings.temperature)
     return [
-        Stage("record", tuple(record), (), (records,)),
-        Stage("vae", tuple(train_vae), (), (vae,)),
-        Stage("series", tuple(encode), (vae,), (series,)),
-        Stage("rnn", tuple(train_rnn), (vae,), (rnn,)),
-        Stage("evolve", tuple(evolve), (rnn,), (best,)),
-        Stage("score", tuple(score), (rnn, best), (folder / "scores" / "scores.json",)),
+        *trained,
+        Stage("score", tuple(score), (folders.rnn, best), (scores / "scores.json",)),
         Stage("record-unseen", tuple(elsewhere), (), (unseen,)),
         # Trained to its end already, it only measures again, with frames of a map that it never saw.
-        Stage("vae-unseen", (*train_vae, "--unseen", str(unseen)), (vae,), (vae,)),
-        Stage("card", (*evaluate, "--short"), (rnn,), (card / "model.json",)),
+        Stage("vae-unseen", (*vae.command, "--unseen", str(unseen)), (folders.vae,), (folders.vae,)),
+        card_stage(folders),
     ]
 
 
@@ -160,27 +129,48 @@ def tell(rows: Sequence[dict[str, Any]], seconds: dict[str, float]) -> str:
     return "\n".join(lines)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The command line."""
+def build_parser(recipe: str = DUCKIETOWN) -> argparse.ArgumentParser:
+    """The command line.
+
+    Args:
+        recipe: whose settings the flags have.
+    """
     parser = command_line.parser(
         "The whole pipeline: record, train, evolve in the dream, evaluate.",
-        "example:\n  dreamduck reproduce --folder reproduce",
+        "examples:\n  dreamduck reproduce --folder reproduce\n"
+        "  dreamduck reproduce --recipe doom\n  dreamduck reproduce --recipe carracing --improve",
     )
-    parser.add_argument("--folder", default="reproduce", help="where everything goes (default: reproduce)")
+    parser.add_argument(
+        "--recipe",
+        choices=(DUCKIETOWN, *RECIPES),
+        default=recipe,
+        help=f"what to reproduce; with -h: its settings (default: {DUCKIETOWN})",
+    )
+    folder = "reproduce" if recipe == DUCKIETOWN else f"reproduce-{recipe}"
+    parser.add_argument("--folder", default=folder, help=f"where everything goes (default: {folder})")
     parser.add_argument("--show", action="store_true", help="print the commands, run nothing")
-    config.add_arguments(parser, ReproduceConfig)
+    if recipe == DUCKIETOWN:
+        config.add_arguments(parser, ReproduceConfig)
+    else:
+        config.add_arguments(parser, EnvironmentConfig, defaults=RECIPES[recipe].options)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run all stages that are not done, and print the results."""
-    arguments = build_parser().parse_args(argv)
+    choice = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    choice.add_argument("--recipe", default=DUCKIETOWN)
+    recipe = choice.parse_known_args(argv)[0].recipe
+    arguments = build_parser(recipe if recipe in RECIPES else DUCKIETOWN).parse_args(argv)
     command_line.start_logging(arguments)
-    settings, folder = config.from_arguments(ReproduceConfig, arguments), Path(arguments.folder)
+    folder = Path(arguments.folder)
+    if recipe in RECIPES:
+        _reproduce_recipe(RECIPES[recipe], folder, arguments)
+        return
+    settings = config.from_arguments(ReproduceConfig, arguments)
     planned = stages(folder, settings)
     if arguments.show:
-        for stage in planned:
-            print(f"{stage.name}: {shlex.join(stage.argv)}")
+        show(planned)
         return
     result = folder / "reproduce.json"
     with claim_report("reproduce", folder, [result], config.to_dict(settings)):
@@ -188,3 +178,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         rows = compare(read_entries(folder / "scores" / "scores.json"))
         write_json(result, {"rows": rows, "seconds": seconds})
     print(tell(rows, seconds))
+
+
+def _reproduce_recipe(recipe: Recipe, folder: Path, arguments: argparse.Namespace) -> None:
+    """An experiment of the paper, and its results beside the paper's."""
+    settings = config.from_arguments(EnvironmentConfig, arguments)
+    if arguments.show:
+        show(environment_pipeline.stages(folder, settings))
+        return
+    require(recipe.extra, recipe.packages)
+    found = environment_pipeline.run("reproduce", folder, settings)
+    text = table(recipe, found)
+    write_text(folder / "reproduce.md", text)
+    print(text)

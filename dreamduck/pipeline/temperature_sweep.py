@@ -22,7 +22,7 @@ from dreamduck.common.processes import mpi
 from dreamduck.common.readers import read_text
 from dreamduck.common.storage import PathLike, write_json, write_text
 from dreamduck.controllers.controller_file import RunFiles
-from dreamduck.controllers.factory import FormConfig, WorldConfig, model_sizes
+from dreamduck.controllers.factory import FormConfig, WorldConfig, model_actions, model_sizes
 from dreamduck.controllers.policy import Controller
 from dreamduck.evaluation.final_evaluation import (
     SelectionConfig,
@@ -34,7 +34,7 @@ from dreamduck.evaluation.final_evaluation import (
     settings_key,
 )
 from dreamduck.pipeline.comparison import Case, Rows, evolve_and_evaluate
-from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS
+from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS, adapt_to_environment
 from dreamduck.search.run import Plan
 from dreamduck.search.settings import SearchConfig
 
@@ -70,14 +70,17 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         else f"The temperature was selected by {chosen['choice']['episodes']} other episodes, of seed "
         f"{chosen['choice']['seed']}."
     )
+    duckietown = "alive" in rows[0]["road"]
+    more = " survival rate | along the lane [m] |" if duckietown else ""
+    real = "simulator" if duckietown else "environment"
     lines = [
         "# Temperature sweep",
         "",
         "Controllers evolved in the dream alone at each temperature; mean return ± standard deviation over "
-        f"{rows[0]['road']['episodes']} episodes each, in that dream and in the simulator. {how}",
+        f"{rows[0]['road']['episodes']} episodes each, in that dream and in the {real}. {how}",
         "",
-        "| temperature | return in the dream | in the simulator | survival rate | along the lane [m] |",
-        "| ---: | ---: | ---: | ---: | ---: |",
+        f"| temperature | return in the dream | in the {real} |{more}",
+        "| ---: | ---: | ---: |" + " ---: |" * more.count("|"),
     ]
     for row in rows:
         mark = " **(selected)**" if row is chosen else ""
@@ -92,7 +95,10 @@ def draw(path: PathLike, rows: Sequence[dict[str, Any]]) -> None:
         temperatures = [row["temperature"] for row in rows]
         for name, values in (
             ("in the dream", [(row["dream"]["mean"], row["dream"]["std"]) for row in rows]),
-            ("in the simulator", [tuple(row["road"]["return"]) for row in rows]),
+            (
+                "in the simulator" if "alive" in rows[0]["road"] else "in the environment",
+                [tuple(row["road"]["return"]) for row in rows],
+            ),
         ):
             means, spreads = zip(*values, strict=True)
             plot.errorbar(temperatures, means, spreads, fmt="o-", capsize=3, label=name)
@@ -124,11 +130,11 @@ def run(
 
     What is done already is taken from the files, but with `fresh`.
     """
-    sizes = model_sizes(world.model.folder)
+    controller_form = form.form(*model_sizes(world.model.folder), actions=model_actions(world.model.folder))
 
     def case(text: str) -> Case:
         here = config.replace(world, temperature=float(text))
-        plan = Plan("rnnenv", here, search, form.form(*sizes), folder / f"temperature-{text}", fresh=fresh)
+        plan = Plan("rnnenv", here, search, controller_form, folder / f"temperature-{text}", fresh=fresh)
         key = settings_key(plan.env, here, gap, search=to_dict(search), form=str(plan.form))
 
         def evaluate(controller: Controller) -> dict[str, Any]:
@@ -164,6 +170,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)
+    adapt_to_environment(arguments, config.given(parser, arguments, argv))
     gap = config.from_arguments(TemperatureSweepConfig, arguments)
     world = config.from_arguments(WorldConfig, arguments)
     search = config.from_arguments(SearchConfig, arguments)

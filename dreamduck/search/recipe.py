@@ -5,13 +5,17 @@ components of [z, h]; docs/control.md has the reasons."""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 from pathlib import Path
 from typing import Any
 
-from dreamduck.common.config import check, option
+from dreamduck.common.config import check, option, refuse
 from dreamduck.controllers.controller_file import RunFiles
+from dreamduck.controllers.factory import ROAD_FIELDS, model_actions
 from dreamduck.controllers.policy import FEATURES
+from dreamduck.pretrained import FOLDER
+from dreamduck.recordings.sources import DRIVING, ActionSpace
 
 DREAM_STEPS, ROAD_STEPS = 40, 200  # of an episode at most; a longer dream is not true any more
 
@@ -33,22 +37,25 @@ class RecipeConfig:
     def __post_init__(self) -> None:
         check(self)
 
+    @property
+    def search_flags(self) -> list[str]:
+        """The flags of the search."""
+        return [
+            *("-n", str(self.population), "--num_episode", str(self.num_episode)),
+            *("--generations", str(self.generations), "--max-steps", str(self.dream_steps)),
+            *("--features", self.features, "--seeds", "common"),
+            *("--components", str(self.components)),
+            *("--covariance", "full" if self.components else "diagonal"),
+            *("--sigma_init", str(self.sigma_init), "--end_cost", str(self.end_cost)),
+            *("--weight_decay", str(self.weight_decay)),
+        ]
+
     def command(self, weights: Path, log: Path, temperature: float | None = None) -> list[str]:
         """The search as a command: `train.py` and its flags."""
         return [
             *("train.py", "rnnenv", "--weights", str(weights), "--log", str(log)),
-            *("-n", str(self.population), "--num_episode", str(self.num_episode)),
-            *("--generations", str(self.generations), "--max-steps", str(self.dream_steps)),
             *(("--temp", str(temperature)) if temperature is not None else ()),
-            *("--features", self.features, "--seeds", "common"),
-            *(
-                "--components",
-                str(self.components),
-                "--covariance",
-                "full" if self.components else "diagonal",
-            ),
-            *("--sigma_init", str(self.sigma_init), "--end_cost", str(self.end_cost)),
-            *("--weight_decay", str(self.weight_decay)),
+            *self.search_flags,
         ]
 
     def best(self, log: Path) -> Path:
@@ -65,3 +72,24 @@ DEFAULTS: dict[str, Any] = {
     "end_cost": RecipeConfig.end_cost,
     "weight_decay": RecipeConfig.weight_decay,
 }
+
+
+def adapt_to_environment(arguments: argparse.Namespace, said: set[str]) -> ActionSpace:
+    """Settings of a command line for a model of another environment than Duckietown's.
+
+    Args:
+        arguments: as they were parsed; the cost of an end becomes 0 unless it is said, since the default
+            is in metres.
+        said: the names of the flags that the command line says.
+    Returns:
+        The actions of the world model.
+    Raises:
+        ConfigError: flags of the road were said.
+        WeightsError: the card is missing or damaged.
+    """
+    actions = model_actions(Path(arguments.weights) if arguments.weights else FOLDER)
+    if actions != DRIVING:
+        refuse(said & ROAD_FIELDS, "with a model of another environment than Duckietown's")
+        if "end_cost" not in said:
+            arguments.end_cost = 0.0
+    return actions

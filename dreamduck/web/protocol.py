@@ -19,6 +19,7 @@ from PIL import Image
 
 from dreamduck.common.config import check, from_mapping, option
 from dreamduck.common.errors import MessageError
+from dreamduck.web.episode_images import FORMS, IMAGE
 from dreamduck.web.session import POLICIES, REPLAY
 from dreamduck.web.share_link import MAX_LATENT, MAX_LINK, MAX_STEPS, MAX_TEMPERATURE, Start
 from dreamduck.window.policy_switch import PERSON
@@ -148,6 +149,15 @@ class Save(Message):
 
 
 @dataclasses.dataclass(frozen=True)
+class Export(Message):
+    """Write the episode for people: this moment, a film strip, or a video."""
+
+    form: str = option(IMAGE, "what is written", choices=FORMS)
+    images: tuple[str, ...] = option((), "which images; none: all of this world")
+    every: int = option(5, "steps between two moments of a strip", low=1, high=MAX_STEPS)
+
+
+@dataclasses.dataclass(frozen=True)
 class MakeLink(Message):
     """Ask for a link to this episode; `tag` comes back with the answer."""
 
@@ -192,6 +202,7 @@ MESSAGES: dict[str, type[Message]] = {
     "view_latent": ViewLatent,
     "sync": Sync,
     "save": Save,
+    "export": Export,
     "link": MakeLink,
     "open_link": OpenLink,
     "records": ListRecords,

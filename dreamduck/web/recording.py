@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import logging
 import threading
 from collections import OrderedDict
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +18,13 @@ from dreamduck.common.errors import RecordError, VideoError
 from dreamduck.common.video import write_video
 from dreamduck.recordings import Episode, read_episode
 from dreamduck.recordings.live import MADE_BY, keep
+from dreamduck.web.episode_images import IMAGE, STRIP, enlarge, write_images
 from dreamduck.web.session import Session
 
 log = logging.getLogger(__name__)
 Frame = npt.NDArray[np.uint8]
 
-VIDEO_SCALE = 6  # 64 x 64 pixels become 384 x 384
+SERVED = {".mp4": "video/mp4", ".gif": "image/gif", ".png": "image/png"}  # by the end of the name
 CACHED = 4  # recordings held in memory
 MAX_LISTED = 10_000
 
@@ -52,13 +56,13 @@ class Recorder:
         if session.at == 0:
             raise RecordError("save: expected an episode of at least one step; drive first")
         episode = to_episode(session)
-        frames = [moment.frame for moment in session.moments[: session.at + 1]]
         try:
             with self._lock:  # two tabs must not choose one number
                 number = keep(self.folder, episode)
             video = f"{number}.mp4"
             try:
-                write_video(self.videos / video, frames, 1 / self.step_time, VIDEO_SCALE)
+                with contextlib.closing(video_frames(session)) as frames:
+                    write_video(self.videos / video, frames, 1 / self.step_time)
             except BaseException:
                 (self.folder / f"{number}.npz").unlink(missing_ok=True)
                 raise
@@ -70,8 +74,37 @@ class Recorder:
         return {"episode": f"{number}.npz", "video": video, "steps": len(episode)}
 
     def video(self, name: str) -> Path | None:
-        """The path of a video by its name; None if there is none."""
-        return next((p for p in self.videos.glob("*.mp4") if p.name == name), None)
+        """The path of a video or image by its name; None if there is none."""
+        return next((p for p in self.videos.glob("*.*") if p.name == name and p.suffix in SERVED), None)
+
+    def export(self, session: Session, form: str, names: Sequence[str], every: int) -> str:
+        """Write an episode up to its present moment as `write_images` does; returns the file's name.
+
+        Raises:
+            RecordError: the file cannot be written; the episode is as it was.
+            ConfigError: see `write_images`.
+        """
+        start = session.scene.start
+        end = ".png" if form in (IMAGE, STRIP) else f".{form}"
+        stem = f"{start.world}-{start.seed}-{session.at}-{form}"
+        try:
+            with self._lock:  # two tabs must not choose one name
+                self.videos.mkdir(parents=True, exist_ok=True)
+                taken = {path.stem for path in self.videos.iterdir()}
+                free = next(name for k in itertools.count() if (name := f"{stem}-{k}") not in taken)
+                path = self.videos / f"{free}{end}"
+                path.touch()
+            try:
+                write_images(path, session, form, names, every, self.step_time)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
+        except (OSError, VideoError) as err:
+            raise RecordError(
+                f"export: expected to write to {self.videos}, got: {err}; make room there, or start the "
+                "server with another --videos, and export again"
+            ) from err
+        return path.name
 
     def names(self) -> list[str]:
         """The recordings there are, the newest first."""
@@ -97,6 +130,15 @@ class Recorder:
             while len(self._read) > CACHED:
                 self._read.popitem(last=False)
         return episode.obs[min(index, len(episode) - 1)], len(episode)
+
+
+def video_frames(session: Session) -> Generator[Frame, None, None]:
+    """The images of an episode up to its present moment, for its video."""
+    if not session.scene.quick_return:
+        yield from (enlarge(moment.frame) for moment in session.moments[: session.at + 1])
+        return
+    for moment in session.visit(range(session.at + 1)):
+        yield enlarge(session.scene.video_frame(moment))
 
 
 def to_episode(session: Session) -> Episode:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from dreamduck.common.errors import ConfigError
 from dreamduck.envs.base import SingleEnv
 from dreamduck.web.share_link import Start
+from dreamduck.web.trust import Trust
 from dreamduck.window.policy_switch import PERSON, Action
 
 Frame = npt.NDArray[np.uint8]
@@ -24,11 +25,13 @@ class Outcome(NamedTuple):
         reward: of the step; in the dream, the predicted one.
         end: "" while the episode continues, otherwise why it ended.
         distance: [m] along the lane; 0 in the dream.
+        uncertainty: of the dream's step; None where nothing tells it.
     """
 
     reward: float
     end: str = ""
     distance: float = 0.0
+    uncertainty: float | None = None
 
 
 @dataclasses.dataclass
@@ -46,6 +49,7 @@ class Moment:
         changed_latents: latents that were set here, and to what.
         unchanged: the state before any was set; None where none was.
         synced: whether the dream was put beside the road here.
+        trust: in the dream up to here.
     """
 
     state: Any
@@ -58,6 +62,7 @@ class Moment:
     changed_latents: dict[int, float] = dataclasses.field(default_factory=dict)
     unchanged: Any = None
     synced: bool = False
+    trust: Trust = dataclasses.field(default_factory=Trust)
 
 
 class Scene:
@@ -67,7 +72,12 @@ class Scene:
         env: the environment.
         start: what the episode began with.
         policies: what each policy but the person does now, by the policy's name.
+
+    Attributes:
+        quick_return: whether returning to a moment takes less than driving there again.
     """
+
+    quick_return = True
 
     def __init__(self, env: SingleEnv, start: Start, policies: Mapping[str, Callable[[], Action]]) -> None:
         self.env, self.start, self.policies = env, start, policies
@@ -81,6 +91,11 @@ class Scene:
     def latents(self) -> npt.NDArray[np.float32]:
         """(Z,) the latents of this moment, to be changed in place; empty where there is no world model."""
         return np.zeros(0, np.float32)
+
+    @property
+    def uncertainty_limit(self) -> float | None:
+        """Beyond it the dream is not to be trusted, see `Ensemble.limit`; None where nothing tells it."""
+        return None
 
     def get_state(self) -> Any:
         """A snapshot of this moment."""
@@ -113,7 +128,15 @@ class Scene:
             temperature: of the dream, or of the prediction.
         """
         _, reward, _, _, info = self.env.step(action)
-        return Outcome(reward, info["end"])
+        return Outcome(reward, info["end"], uncertainty=info.get("uncertainty"))
+
+    def video_frame(self, moment: Moment) -> Frame:
+        """The image of this moment in videos.
+
+        Args:
+            moment: at which the environment stands.
+        """
+        return moment.frame
 
     def show(self, moment: Moment, ahead: Action) -> tuple[dict[str, Frame], dict[str, Any]]:
         """Images and facts of this moment for people.

@@ -21,6 +21,7 @@ from dreamduck.web import limits
 from dreamduck.web.access import COOKIE, HEADERS, Guard, RequestHandler
 from dreamduck.web.connection import Connection
 from dreamduck.web.protocol import MAX_MESSAGE
+from dreamduck.web.recording import SERVED
 from dreamduck.web.session_factory import SessionFactory
 
 log = logging.getLogger(__name__)
@@ -190,7 +191,7 @@ class Server:
         path = self._factory.recorder.video(request.match_info["name"])
         if path is None:
             raise web.HTTPNotFound
-        return web.FileResponse(path, headers={"Content-Type": "video/mp4"})
+        return web.FileResponse(path, headers={"Content-Type": SERVED[path.suffix]})
 
     async def _status(self, request: web.Request) -> web.StreamResponse:
         return web.json_response(

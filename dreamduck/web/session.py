@@ -4,7 +4,7 @@ Nothing here knows of browsers. Any moment can be returned to; driving from ther
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Generator, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy.typing as npt
 from dreamduck.common.errors import ActionError, ConfigError
 from dreamduck.web.scenes import Frame, Moment, Outcome, Scene
 from dreamduck.web.share_link import GRID, MAX_LATENT, MAX_STEPS, MAX_TEMPERATURE, Script, on_grid
+from dreamduck.web.trust import Trust
 from dreamduck.window.policy_switch import CONTROLLER, EXPERT, PERSON, Action
 
 REPLAY = "replay"  # the recorded steps are shown again
@@ -101,7 +102,11 @@ class Session:
         del self.moments[self.at + 1 :]
         outcome = self.scene.step(action, self.temperature)
         total, distance = self.now.total + outcome.reward, self.now.distance + outcome.distance
-        self.moments.append(Moment(*self._here(), action, self.temperature, outcome, total, distance))
+        limit, trust = self.scene.uncertainty_limit, self.now.trust
+        if limit is not None and outcome.uncertainty is not None:
+            trust = trust.after(outcome.uncertainty, limit)
+        here = self._here()
+        self.moments.append(Moment(*here, action, self.temperature, outcome, total, distance, trust=trust))
         self.at += 1
         self._unsent = min(self._unsent, self.at)
         return True
@@ -111,6 +116,16 @@ class Session:
         target = min(max(step, 0), len(self.moments) - 1)
         self.at = target
         self.scene.set_state(self.now.state)
+
+    def visit(self, steps: Iterable[int]) -> Generator[Moment, None, None]:
+        """Stand at moments of this episode one after the other; after the last, where it stood before."""
+        before = self.at
+        try:
+            for step in steps:
+                self.seek(step)
+                yield self.now
+        finally:
+            self.seek(before)
 
     def set_latents(self, values: Mapping[int, float]) -> None:
         """Set latents of this moment; what came after is dropped, since it no longer follows.
@@ -172,7 +187,7 @@ class Session:
             ConfigError: this world has not both.
         """
         self.scene.sync()
-        self.now.synced = True
+        self.now.synced, self.now.trust = True, Trust()
         self._changed()
 
     def changes(self) -> tuple[int, list[list[Any]]]:
@@ -210,6 +225,8 @@ class Session:
             "end": outcome.end or ("full" if self.at >= MAX_STEPS else ""),
             "temperature": self.temperature,
         }
+        if self.scene.uncertainty_limit is not None:
+            known["true_until"] = self.now.trust.until
         return images, {**known, **facts}
 
     def script(self) -> Script:

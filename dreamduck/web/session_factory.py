@@ -32,7 +32,7 @@ from dreamduck.web.session import Session
 from dreamduck.web.share_link import MAX_TEMPERATURE, WORLDS, Start
 from dreamduck.web.split_scene import SplitScene
 from dreamduck.web.warm_start import warm_starts
-from dreamduck.web.worlds import DreamScene, RoadScene, latent_order, map_outline
+from dreamduck.web.worlds import DreamScene, RoadScene, latent_order, map_outline, uncertainty_limit
 from dreamduck.window.policy_switch import NO_CONTROLLER, find_controller
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.dynamics import InitialZ
@@ -117,6 +117,7 @@ class SessionFactory:
             observation_space(model)  # refuses a model of 2019's Doom
             other = model.gym_environment
             model.start_states()
+            uncertainty_limit(model)  # refuses a damaged ensemble
             encoder, dynamics = model.vae, model.dynamics
         except WeightsError as err:
             if self.config.weights:

@@ -13,12 +13,12 @@ from dreamduck.simulator.road import RoadConfig, car_info
 from dreamduck.web.lane_probe import LaneProbe
 from dreamduck.web.scenes import Frame, Moment, Outcome
 from dreamduck.web.share_link import Start
-from dreamduck.web.worlds import RoadScene, for_json
+from dreamduck.web.worlds import RoadScene, for_json, uncertainty_limit
 from dreamduck.window.policy_switch import Action
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination.stepper import Dreams
 
-SIDE = 256  # pixels of the camera's image
+SIDE = 288  # pixels of the camera's image
 
 
 class SplitScene(RoadScene):
@@ -54,6 +54,11 @@ class SplitScene(RoadScene):
         self.sync()
 
     @property
+    def uncertainty_limit(self) -> float | None:
+        """See `Scene`."""
+        return uncertainty_limit(self.env.model)
+
+    @property
     def latents(self) -> Any:
         """(0,) there is no one moment whose latents could be set."""
         return np.zeros(0, np.float32)
@@ -80,6 +85,10 @@ class SplitScene(RoadScene):
         if not self._ended:
             self._dreams.temperature = temperature
             self._ended = bool(self._dreams.step(action[None]).ended[0])
+            ensemble = self.env.model.ensemble
+            if ensemble is not None:
+                found = float(ensemble.uncertainty(self._dreams.state.h)[0])
+                outcome = outcome._replace(uncertainty=found)
         return outcome
 
     def show(self, moment: Moment, ahead: Action) -> tuple[dict[str, Frame], dict[str, Any]]:

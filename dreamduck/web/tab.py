@@ -79,6 +79,7 @@ class Tab:
             protocol.ViewLatent: self._view_latent,
             protocol.Step: self._step,
             protocol.Save: self._save,
+            protocol.Export: self._export,
             protocol.MakeLink: self._make_link,
             protocol.ListRecords: self._list_records,
             protocol.GetFrame: self._get_frame,
@@ -254,6 +255,13 @@ class Tab:
         async with self._lock:
             saved = await self._compute(lambda: self._factory.recorder.save(session))
         await self._send("saved", **saved)
+
+    async def _export(self, message: protocol.Export) -> None:
+        session, recorder = self._current(), self._factory.recorder
+        async with self._lock:
+            what = message.form, message.images, message.every
+            name = await self._compute(lambda: recorder.export(session, *what))
+        await self._send("exported", file=name)
 
     async def _make_link(self, message: protocol.MakeLink) -> None:
         session = self._current()

@@ -24,7 +24,7 @@ from dreamduck.window.policy_switch import CONTROLLER, EXPERT, Action
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.dynamics import InitialZ
 
-WIDE = (320, 240)  # the image for people, where nothing else is shown
+WIDE = (384, 288)  # the image for people, where nothing else is shown
 SHOWN_DECIMALS = 3  # of latents that go to the page
 WARM_STEPS = (
     10,
@@ -64,6 +64,7 @@ class RoadScene(Scene):
             camera_width=FRAME_SHAPE[1],
         )
         self.seen = start.world == "seen"
+        self.quick_return = config.simulator == "native"
         env: DuckEnv | RealEnv
         if model is None:
             env = DuckEnv(**to_dict(road))
@@ -115,12 +116,16 @@ class RoadScene(Scene):
         after = self.env.state
         return outcome._replace(distance=float(lane_progress(after, after.pose[:, :2] - before)[0]))
 
+    def video_frame(self, moment: Moment) -> Frame:
+        """The camera's image, larger than the model sees it."""
+        return self.env.road.view("camera", *WIDE)
+
     def show(self, moment: Moment, ahead: Action) -> tuple[dict[str, Frame], dict[str, Any]]:
         """The camera's image; where `seen`, also the reconstruction and the prediction of this frame."""
         info = {**car_info(self.env.state), "distance": moment.distance}
         facts = {key: for_json(value) for key, value in info.items() if key != "end"}
         if not self.seen or not isinstance(self.env, RealEnv):
-            return {"camera": self.env.road.view("camera", *WIDE)}, facts
+            return {"camera": self.video_frame(moment)}, facts
         decode = self.env.model.decode
         images = {"camera": moment.frame, "reconstruction": decode(self.env.perception.z)[0]}
         if self.env.prediction is not None:
@@ -163,6 +168,11 @@ class DreamScene(Scene):
         super().__init__(env, dataclasses.replace(start, z=z), policies)
 
     @property
+    def uncertainty_limit(self) -> float | None:
+        """See `Scene`."""
+        return uncertainty_limit(self.env.model)
+
+    @property
     def latents(self) -> npt.NDArray[np.float32]:
         """(Z,) what is dreamt."""
         return self.env.latents
@@ -197,6 +207,11 @@ def model_facts(env: RealEnv | DreamEnv, moment: Moment) -> dict[str, Any]:
         facts["end_probability"] = float(env.prediction.end[0])
         facts["entropy"] = float(env.prediction.entropy()[0])
     return facts
+
+
+def uncertainty_limit(model: WorldModel) -> float | None:
+    """The limit of a model's ensemble; None where it has none."""
+    return model.ensemble.limit if model.ensemble else None
 
 
 def latent_order(model: WorldModel) -> list[int]:

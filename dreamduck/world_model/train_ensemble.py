@@ -17,7 +17,7 @@ from dreamduck.common.errors import WeightsError
 from dreamduck.common.seeding import generator
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.dynamics import Dynamics, FloatArray
-from dreamduck.world_model.ensemble.heads import Ensemble, EnsembleConfig, guesses, shapes
+from dreamduck.world_model.ensemble.heads import LIMIT_STEPS, Ensemble, EnsembleConfig, guesses, shapes
 from dreamduck.world_model.ensemble.settings import TrainingConfig
 from dreamduck.world_model.latents import Series, read_series
 from dreamduck.world_model.mdn_rnn.batches import split
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 SIDE_BY_SIDE = 64  # episodes that the dynamics follow at once
 EPISODES_KEY, FIRST_KEY, BOOTSTRAP_KEY, BATCH_KEY = range(20, 24)
 HELD_OUT_EPISODES = 100
+LIMIT_QUANTILE = 0.95  # of held-out episodes that stay below the limit
 
 
 class States(NamedTuple):
@@ -61,6 +62,7 @@ def train(config: TrainingConfig) -> Ensemble:
     ensemble = Ensemble(parameters, sizes, {"dynamics": dynamics.weights, "config": to_dict(config)})
     seen = follow(dynamics, series, testing[:HELD_OUT_EPISODES])
     ensemble.card["metrics"] = {"held_out": measure(ensemble, seen, latent_scale(states.z))}
+    ensemble.card["limit"] = limit(ensemble, seen)
     ensemble.save(folder)
     return ensemble
 
@@ -163,3 +165,19 @@ def measure(ensemble: Ensemble, states: States, scale: tuple[FloatArray, FloatAr
         "squared_error": float(np.square(said - z).mean()),
         "uncertainty": float(ensemble.uncertainty(h).mean()),
     }
+
+
+def limit(ensemble: Ensemble, states: States) -> float:
+    """The mean uncertainty of `LIMIT_STEPS` steps that `LIMIT_QUANTILE` of episodes never reach.
+
+    Args:
+        ensemble: trained.
+        states: of episodes held out; those shorter than `LIMIT_STEPS` count with all their steps.
+    """
+    uncertainty = ensemble.uncertainty(states.h.astype(np.float32)).astype(np.float64)
+    greatest = []
+    for episode in np.unique(states.episode):
+        steps = uncertainty[states.episode == episode]
+        count = min(len(steps), LIMIT_STEPS)
+        greatest.append(np.convolve(steps, np.full(count, 1 / count), "valid").max())
+    return float(np.quantile(greatest, LIMIT_QUANTILE))

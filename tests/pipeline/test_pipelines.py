@@ -13,14 +13,16 @@ import numpy as np
 import pytest
 
 from dreamduck.cli import COMMANDS
+from dreamduck.common import config
 from dreamduck.common.config import from_mapping
 from dreamduck.controllers import factory
 from dreamduck.controllers.controller_file import RunFiles, read_theta, to_card
 from dreamduck.controllers.factory import WorldConfig
 from dreamduck.controllers.policy import ControllerForm
 from dreamduck.evaluation.final_evaluation import FinalEvaluation
-from dreamduck.pipeline import iterate, quickstart, reproduce
-from dreamduck.pipeline.quickstart import QuickstartConfig
+from dreamduck.pipeline import environment_pipeline, iterate, reproduce
+from dreamduck.pipeline.environment_pipeline import EnvironmentConfig
+from dreamduck.pipeline.recipes import RECIPES
 from dreamduck.pipeline.reproduce import ReproduceConfig, compare, stages, tell
 from dreamduck.recordings.sources import DRIVING
 
@@ -78,9 +80,10 @@ def test_the_commands_parse(tmp_path):
     planned += iterate.round_stages(
         1, tmp_path, tmp_path / "c.json", tmp_path / "w", iterate.IterateConfig(), WorldConfig()
     )
-    planned += quickstart.stages(
-        tmp_path, from_mapping(QuickstartConfig, {"env": "Dot-v3", "crop": ["1", "2", "3", "4"]})
-    )
+    other = from_mapping(EnvironmentConfig, {"env": "Dot-v3", "crop": ["1", "2", "3", "4"]})
+    recipes = [config.replace(recipe.settings, improve=True) for recipe in RECIPES.values()]
+    for settings in (other, config.replace(other, dynamics="categorical"), *recipes):
+        planned += environment_pipeline.stages(tmp_path, settings)
     for stage in planned:
         first, *arguments = stage.command
         name = SCRIPTS[first] if first.endswith(".py") else arguments.pop(0)

@@ -6,6 +6,8 @@ import numpy as np
 
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.dynamics.start_states import INITIAL_FILE, InitialZ, write_initial
+from dreamduck.world_model.ensemble import Ensemble, EnsembleConfig
+from dreamduck.world_model.ensemble.heads import shapes
 from dreamduck.world_model.mdn_rnn import MDNRNNConfig, files
 from dreamduck.world_model.mdn_rnn.layout import initial_parameters
 from dreamduck.world_model.vae.files import save
@@ -30,3 +32,14 @@ def write_model(folder: Path, seed: int = 0) -> Path:
     mu = random.standard_normal((10, 64)).astype(np.float32)
     write_initial(folder / INITIAL_FILE, InitialZ(mu, np.full_like(mu, -4.0)))
     return folder
+
+
+def write_ensemble(folder: Path, limit: float | None, seed: int = 0) -> None:
+    """Add an ensemble of random weights to a folder."""
+    model, random = WorldModel.load(folder), np.random.default_rng(seed)
+    sizes = EnsembleConfig(model.sizes.z_size, model.sizes.hidden_size, heads=2, units=8)
+    parameters = {
+        name: random.normal(0, 0.1, shape).astype(np.float32) for name, shape in shapes(sizes).items()
+    }
+    card = {"dynamics": model.dynamics.weights, **({} if limit is None else {"limit": limit})}
+    Ensemble(parameters, sizes, card).save(folder)

@@ -133,6 +133,13 @@ def test_a_drive_from_beginning_to_film(tmp_path):
         assert (await video.read())[4:8] == b"ftyp"
         await one.say("save")
         assert (await one.hear("saved"))["episode"] != saved["episode"]
+        await one.say("export", form="strip", images=["camera"], every=1)
+        name = (await one.hear("exported"))["file"]
+        image = await http.get(f"{address}videos/{name}")
+        assert image.headers["Content-Type"] == "image/png"
+        assert (await image.read())[1:4] == b"PNG"
+        await one.say("export", form="strip", images=["dream"])
+        assert "images: expected some of camera, got 'dream'" in (await one.hear("error"))["message"]
         await one.say("records")
         names = (await one.hear("records"))["records"]
         assert len(names) == 2

@@ -195,6 +195,8 @@ def describe(environment: GymEnvironment, env: Any) -> dict[str, Any]:
     module = environment.env.rpartition(":")[0]
     fps = env.metadata.get("render_fps")
     step = 1 / fps if isinstance(fps, int | float) and fps > 0 else STEP_TIME
+    if "metadata" not in vars(env.unwrapped):  # frames a second of the class, before it skips any by itself
+        step *= _own_frame_skip(environment.arguments)
     return {
         "id": environment.id,
         **({"module": module} if module else {}),
@@ -249,6 +251,12 @@ def search_here() -> None:
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)
+
+
+def _own_frame_skip(arguments: Mapping[str, Any]) -> int:
+    """Frames that an environment makes of one, by its arguments."""
+    found = arguments.get("frame_skip", 1)
+    return found if isinstance(found, int) and found > 0 else 1
 
 
 def _version(env: Any) -> dict[str, str]:

@@ -10,16 +10,21 @@ export class CategoricalDream extends Dream {
 
   /** A moment whose latents were set: s becomes what is likeliest. */
   async observe(moment) {
-    const { probabilities } = await this.run("posterior", { z: moment.z, h: moment.h });
+    const [{ probabilities }] = await this.run("posterior", { z: [moment.z], h: [moment.h] });
     return { ...moment, c: this.choose(probabilities, [], 0) };
   }
 
   /** See Dream; the noise is a uniform number for every variable. */
-  async step({ h, c }, action, { uniform }, temperature) {
-    const { probabilities, h_next, reward, end_reward, end } = await this.run("prior", { action, h, c });
-    const chosen = this.choose(probabilities, uniform, temperature);
-    const { z } = await this.run("latent", { h: h_next, c: chosen });
-    return { z, h: h_next, c: chosen, reward: reward[0], end_reward: end_reward[0], end: end[0], entropy: this.entropy(probabilities) };
+  async steps(dreams, temperature) {
+    const inputs = { action: dreams.map(({ action }) => action) };
+    for (const name of ["h", "c"]) inputs[name] = dreams.map(({ moment }) => moment[name]);
+    const predicted = await this.run("prior", inputs);
+    const h = predicted.map(({ h_next }) => h_next);
+    const c = predicted.map(({ probabilities }, k) => this.choose(probabilities, dreams[k].noise.uniform, temperature));
+    const latents = await this.run("latent", { h, c });
+    return predicted.map(({ probabilities, reward, end_reward, end }, k) => ({
+      z: latents[k].z, h: h[k], c: c[k], reward: reward[0], end_reward: end_reward[0], end: end[0], entropy: this.entropy(probabilities),
+    }));
   }
 
   /** One class of each variable: one-hot vectors side by side. */

@@ -16,11 +16,18 @@ export class Dream {
     return this;
   }
 
-  /** Run a graph on rows of numbers, by name. */
+  /** Run a graph on the rows of B dreams, by name; gives B objects of rows, by name. */
   async run(graph, inputs) {
-    const row = (values) => new this.ort.Tensor("float32", Float32Array.from(values), [1, values.length]);
-    const out = await this.graphs[graph].run(Object.fromEntries(Object.entries(inputs).map(([name, values]) => [name, row(values)])));
-    return Object.fromEntries(Object.entries(out).map(([name, tensor]) => [name, tensor.data]));
+    const tensor = (rows) => {
+      const data = new Float32Array(rows.length * rows[0].length);
+      rows.forEach((row, k) => data.set(row, k * row.length));
+      return new this.ort.Tensor("float32", data, [rows.length, rows[0].length]);
+    };
+    const count = Object.values(inputs)[0].length;
+    const out = await this.graphs[graph].run(Object.fromEntries(Object.entries(inputs).map(([name, rows]) => [name, tensor(rows)])));
+    return Array.from({ length: count }, (_, k) => Object.fromEntries(
+      Object.entries(out).map(([name, { data }]) => [name, data.subarray(k * data.length / count, (k + 1) * data.length / count)]),
+    ));
   }
 
   /** The beginning of a dream at latents z, and the state before them; by default, none. */
@@ -33,16 +40,24 @@ export class Dream {
     return moment;
   }
 
+  /** The moment after an action, as `steps` gives it. */
+  async step(moment, action, noise, temperature) {
+    return (await this.steps([{ moment, action, noise }], temperature))[0];
+  }
+
   /**
-   * The moment after an action.
-   * @param {{uniform: Float32Array, normal: Float32Array}} noise  here one number each for every latent
+   * The moments after actions, each in a dream of its own.
+   * @param {{moment: Object, action: number[], noise: {uniform: Float32Array, normal: Float32Array}}[]} dreams  of the
+   *   noise, here one number each for every latent
    * @param {number} temperature  0 takes the likeliest
    */
-  async step(moment, action, noise, temperature) {
-    const { z: before, h, c } = moment;
-    const predicted = await this.run("mdn_rnn", { z: before, action, h, c });
-    const z = this.draw(predicted, noise, temperature);
-    return { z, h: predicted.h_next, c: predicted.c_next, reward: predicted.reward[0], end_reward: predicted.end_reward[0], end: predicted.end[0], entropy: this.entropy(predicted) };
+  async steps(dreams, temperature) {
+    const inputs = { z: dreams.map(({ moment }) => moment.z), action: dreams.map(({ action }) => action) };
+    for (const name of ["h", "c"]) inputs[name] = dreams.map(({ moment }) => moment[name]);
+    return (await this.run("mdn_rnn", inputs)).map((predicted, k) => ({
+      z: this.draw(predicted, dreams[k].noise, temperature), h: predicted.h_next, c: predicted.c_next,
+      reward: predicted.reward[0], end_reward: predicted.end_reward[0], end: predicted.end[0], entropy: this.entropy(predicted),
+    }));
   }
 
   draw({ logmix, mix_mu, mix_logstd }, { uniform, normal }, temperature) {
@@ -73,7 +88,7 @@ export class Dream {
 
   /** The image of latents: channel by channel, 3 x 64 x 64 numbers in [0, 1]. */
   async decode(z) {
-    return (await this.run("decoder", { z })).image;
+    return (await this.run("decoder", { z: [z] }))[0].image;
   }
 
   /** The same as RGB bytes, as `paint` takes them. */

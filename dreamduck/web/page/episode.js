@@ -58,12 +58,12 @@ export async function fromLink(link) {
   const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
   const bytes = new Uint8Array(await new Response(unpacked).arrayBuffer());
   const end = bytes.indexOf(0);
-  const { v, start, temperatures, pulls } = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end)));
+  const { v, start, temperatures, pulls, synced = [] } = JSON.parse(new TextDecoder().decode(bytes.subarray(0, end)));
   if (v !== 1) throw new Error("another version");
   const numbers = new Int16Array(bytes.slice(end + 1).buffer);
   const actions = Array.from({ length: numbers.length / 2 }, (_, k) => [numbers[2 * k] / GRID, numbers[2 * k + 1] / GRID]);
   const each = temperatures.flatMap(([count, temperature]) => Array(count).fill(temperature));
-  return { start: { ...start, z: [...new Float32Array(bytesOf(start.z).buffer)] }, actions, temperatures: each, changed: pulls };
+  return { start: { ...start, z: [...new Float32Array(bytesOf(start.z).buffer)] }, actions, temperatures: each, changed: pulls, synced };
 }
 
 const bytesOf = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));

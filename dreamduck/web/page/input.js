@@ -9,8 +9,8 @@ const FORWARD = 0.5;
 const TURNING = 0.35; // slower while steering: at half throttle the car does not get round a right-hand bend
 const RAMP = 7; // a second: a key's effect grows to the full in 1/7 s
 const DEAD = 0.12; // of a stick
-// Buttons of a gamepad that do what keys do: start, select, and the two at the shoulders.
-const BUTTONS = { 9: "Space", 8: "KeyR", 4: "Comma", 5: "Period" };
+// Buttons of a gamepad that do what keys do: start, select, the two at the shoulders, the left and the upper one.
+const BUTTONS = { 9: "Space", 8: "KeyR", 4: "Comma", 5: "Period", 2: "KeyT", 3: "KeyM" };
 
 export class Controls {
   /** @param {HTMLElement} pad  the round pad; its first child is the knob */

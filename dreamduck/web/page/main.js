@@ -1,5 +1,7 @@
 // The page: what is clicked, pressed and moved goes to the server; its moments are shown.
 
+import { offerCapture } from "./capture.js";
+import { offerEvolution } from "./evolve.js";
 import { Controls, letKeysDrive, typing } from "./input.js";
 import { Latents } from "./latents.js";
 import { RoadMap } from "./map.js";
@@ -7,10 +9,10 @@ import {
   $, all, begin, choose, click, connected, episode, notice, openLink, resume, run, seek, showOver, showProgress, start, state, tell,
 } from "./session.js";
 import {
-  beginAddress, clearAddress, link, linkedStep, recordFrame, records, restoreLinked, saved, shared, watchAddress,
+  beginAddress, clearAddress, exported, link, linkedStep, offerImages, recordFrame, records, restoreLinked, saved, shared, watchAddress,
 } from "./sharing.js";
 import { enterEntry, keep, keptDrive, keptSettings, nextEntry } from "./storage.js";
-import { Chart, ENDS, enlarge, showFacts, showImages, showWorld, temperatureWord } from "./view.js";
+import { Chart, ENDS, enlarge, showFacts, showImages, showTrust, showWorld, temperatureWord } from "./view.js";
 
 const TAKE_OVER = matchMedia("(pointer: coarse)").matches ? "Touch the pad and take over" : "Press an arrow key and take over";
 
@@ -50,7 +52,7 @@ function lost(reason) {
 }
 
 function answer(message) {
-  const handlers = { hello, world, error, saved, link, records, checked, progress: showProgress };
+  const handlers = { hello, world, error, saved, exported, link, records, checked, progress: showProgress };
   handlers[message.type]?.(message);
 }
 
@@ -68,8 +70,11 @@ function hello(about) {
   if (!known) first(about);
   if (episode.start) resume();
   else if (shared()) openLink("address", { link: shared() });
-  else begin(state.start?.world ?? firstWorld(), { run: state.policy !== "person" });
+  else begin(state.start?.world ?? firstWorld(), { run: opensMoving() });
 }
+
+/** Whether an episode that nobody asked for runs: not for people who want little motion. */
+const opensMoving = () => state.policy !== "person" && !matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /** Set up what this server has, and what was kept of the last visit. */
 function first(about) {
@@ -115,12 +120,16 @@ function world({ start: begun, policies, map: outline }) {
   $("map_name").value = begun.map_name || $("map_name").value;
   $("domain_rand").checked = begun.domain_rand;
   for (const button of all("#worlds button")) button.ariaPressed = button.dataset.world === begun.world;
-  const absent = { expert: "The expert needs the true pose, which a dream does not have.", controller: state.about.controller };
+  const absent = {
+    expert: "The expert needs the true pose, which a dream does not have.", controller: state.about.controller,
+    person: "This drive on the road was recorded; here the dream takes its actions.", evolved: "Evolve a driver first.",
+  };
   for (const button of all("#policies button")) {
     button.disabled = !policies.includes(button.dataset.policy);
     button.title = (button.disabled && absent[button.dataset.policy]) || "";
   }
   showWorld(begun.world);
+  offerImages();
   sent = ""; // this world knows no action yet
   $("saved").textContent = "";
   $("link").hidden = true;
@@ -146,12 +155,13 @@ function error({ message: text }) {
   state.changing = !state.begun;
   if (state.begun) $("images").dataset.shown = state.start.world; // that one continues
   state.seeking = false;
+  $("saved").textContent = "";
   showOver(endOf(state.moment));
   notice(text);
   const { asked } = state;
   state.asked = "";
   if (asked === "address") clearAddress(); // the link cannot be used
-  if (!state.begun && asked) begin(state.start?.world ?? firstWorld(), { run: state.policy !== "person" });
+  if (!state.begun && asked) begin(state.start?.world ?? firstWorld(), { run: opensMoving() });
 }
 
 /** The numbers of a file without a server were compared with Python's. */
@@ -194,6 +204,7 @@ async function showComing() {
 function show(header) {
   state.moment = header;
   showFacts(header);
+  showTrust(header, state.about.step_time[state.start.world]);
   chart.draw(header.step);
   map.show(header);
   if (!state.changing) $("images").dataset.shown = state.start.world;
@@ -207,7 +218,7 @@ function show(header) {
   $("moment").textContent = `${header.step} / ${header.length}`;
   for (const button of all("#policies button")) button.ariaPressed = button.dataset.policy === header.policy;
   $("pad").classList.toggle("off", header.policy !== "person");
-  $("prompt").hidden = header.policy === "person" || header.policy === "replay" || Boolean(header.end);
+  $("prompt").hidden = header.policy === "person" || header.policy === "replay" || Boolean(header.end) || $("person").disabled;
   $("prompt").textContent = `The ${header.policy} drives. ${TAKE_OVER}.`;
   if (!state.changing) showOver(endOf(header));
   if (header.end && ended !== header.end) announce(ENDS[header.end] ?? header.end);
@@ -245,6 +256,7 @@ function setPace(rate) {
   $("pace").value = rate;
   $("pace_value").textContent = `x${Number(times.toFixed(1))}, ${rate}/s`;
   $("pace").setAttribute("aria-valuetext", `${times.toFixed(1)} times real time, ${rate} steps a second`);
+  for (const button of all("#paces button")) button.ariaPressed = Number(button.dataset.times) === Number(times.toFixed(1));
   tell("pace", { rate });
 }
 
@@ -310,6 +322,9 @@ for (const button of all("#policies button")) button.addEventListener("click", (
 for (const id of ["map_name", "domain_rand", "seed", "warm"]) $(id).addEventListener("change", () => begin(state.start.world));
 $("timeline").addEventListener("input", ({ target }) => seek(Number(target.value)));
 $("pace").addEventListener("input", ({ target }) => setPace(Number(target.value)));
+for (const button of all("#paces button")) {
+  button.addEventListener("click", () => setPace(Math.round(button.dataset.times / state.about.step_time[state.start.world])));
+}
 $("temperature").addEventListener("input", ({ target }) => {
   showTemperature(Number(target.value));
   tell("temperature", { value: Number(target.value) });
@@ -317,7 +332,7 @@ $("temperature").addEventListener("input", ({ target }) => {
 $("latents_card").addEventListener("toggle", () => state.moment?.z && latents.show(state.moment.z, state.moment.changed_latents));
 
 const SHORTCUTS = {
-  Space: "run", Period: "step", Comma: "back", KeyR: "begin", KeyT: "sync", KeyF: "full", Digit1: "person", Digit2: "controller", Digit3: "expert",
+  Space: "run", Period: "step", Comma: "back", KeyR: "begin", KeyT: "sync", KeyF: "full", Digit1: "person", Digit2: "controller", Digit3: "expert", Digit4: "evolved",
 };
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.repeat || typing(event) || !state.moment) return;
@@ -356,6 +371,8 @@ addEventListener("popstate", () => {
 });
 enterEntry();
 letKeysDrive();
+offerCapture();
+offerEvolution();
 showWorld(keptSettings().world ?? "dream");
 start({ lost, answer, moment });
 requestAnimationFrame(watchControls);

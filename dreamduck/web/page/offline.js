@@ -1,10 +1,9 @@
 // The dream without a server: takes the messages of connection.js, and answers them by dream.js.
 
-import { CategoricalDream } from "./categorical.js";
-import { Dream, Random, control } from "./dream.js";
+import { Random, control } from "./dream.js";
 import { Episode, GRID, fromLink } from "./episode.js";
-
-const KINDS = { "mdn-rnn": Dream, categorical: CategoricalDream };
+import { about, load, modelBlocks, numbers } from "./offline_model.js";
+import { DreamWorld, RecordedRoad } from "./offline_worlds.js";
 
 const element = (id) => document.getElementById(id);
 const VIEWED = { low: -3, middle: 0, high: 3 }; // values of a latent, whose images are shown beside its slider
@@ -18,42 +17,20 @@ export function connect(on) {
   return source;
 }
 
-/** What lies in the page, packed, under an id. */
-async function bytes(id) {
-  const packed = Uint8Array.from(atob(element(id).textContent.trim()), (letter) => letter.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Uint8Array(await new Response(stream).arrayBuffer());
-}
-
-async function runtime() {
-  const ort = await import(URL.createObjectURL(new Blob([await bytes("runtime")], { type: "text/javascript" })));
-  ort.env.wasm.numThreads = 1;
-  ort.env.wasm.wasmBinary = (await bytes("wasm")).buffer;
-  return ort;
-}
-
-/** The arrays that lie one after the other in the page, by name. */
-async function numbers(layout) {
-  const { buffer } = await bytes("numbers");
-  const kinds = { f4: Float32Array, u1: Uint8Array };
-  return Object.fromEntries(Object.entries(layout).map(([name, [kind, at, length]]) => [name, new kinds[kind](buffer, at, length)]));
-}
-
 class OfflineDream {
   constructor(on) {
-    const about = JSON.parse(element("about").textContent);
-    Object.assign(this, { on, about, queue: [], open: false, running: false, due: 0, pace: 10, policy: "person", chosen: "person", unsent: 0 });
+    Object.assign(this, { on, about: about(), queue: [], open: false, running: false, due: 0, pace: 10, policy: "person", chosen: "person", unsent: 0 });
     element("check").addEventListener("click", () => this.send("check"));
   }
 
   async load() {
     this.arrays = await numbers(this.about.numbers);
-    const graphs = {};
-    for (const name of this.about.graphs) graphs[name] = await bytes(name);
-    this.dream = await new KINDS[this.about.kind](await runtime(), this.about, graphs).load();
+    this.dream = await load(await modelBlocks(this.about.graphs), this.about);
+    this.worlds = { dream: new DreamWorld(this), split: new RecordedRoad(this) };
     this.open = true;
     globalThis.dreamduck = this; // for tests, and for the browser's console
     this.on.answer({ type: "hello", ...this.about });
+    this.send("check");
     this.loop();
   }
 
@@ -85,44 +62,40 @@ class OfflineDream {
 
   // ---------------------------------------------------------------- messages, as dreamduck.web.protocol has them
 
-  async on_begin({ seed, temperature, policy, run = false, warm = false }) {
-    await this.begin({ seed, warm, z: [] }, temperature, policy);
+  async on_begin({ world, map_name, seed, temperature, policy, run = false, warm = false }) {
+    await this.begin({ world, map_name, seed, warm, z: [] }, temperature, policy);
     this.tellWorld();
     this.on_run({ on: run });
   }
 
-  /** Begin a dream; what a link does not tell, the seed decides. */
-  async begin({ seed, warm, z: given }, temperature, policy) {
-    const { z_size, low, high } = this.about;
-    const { mu, logvar, h, c } = this.arrays;
-    const random = new Random(seed);
-    const number = Math.floor(random.uniform() * (mu.length / z_size));
-    const row = (values, size = (values.length / mu.length) * z_size) => values.slice(number * size, (number + 1) * size);
-    const [mean, variance] = [row(mu), row(logvar)];
-    const drawn = (i) => mean[i] + Math.exp(variance[i] / 2) * random.normal();
-    const z = Float32Array.from({ length: z_size }, (_, i) => Math.max(low[i], Math.min(high[i], drawn(i))));
-    if (given.length === z_size) z.set(given);
-    const begun = await (warm && h ? this.dream.begin(z, row(h), row(c)) : this.dream.begin(z));
-    this.moments = [{ ...begun, action: [0, 0], temperature, paid: 0, total: 0, ended: false, changed: [] }];
-    Object.assign(this, { at: 0, unsent: 0, seed, temperature, action: [0, 0] });
-    this.start = { world: "dream", map_name: "", seed, domain_rand: false, z: [...z], start_angle: null, warm };
-    this.policies = this.about.policy ? ["person", "controller"] : ["person"];
-    this.policy = this.chosen = this.policies.includes(policy) ? policy : "person";
+  /** Begin in a world; what a link does not tell, the seed decides. */
+  async begin(start, temperature, policy) {
+    this.world = this.worlds[start.world];
+    const { begun, map_name = "", z = [] } = await this.world.begin(start);
+    this.moments = [{ ...begun, action: [0, 0], temperature, paid: 0, total: 0, end: "", changed: [] }];
+    Object.assign(this, { at: 0, unsent: 0, seed: start.seed, temperature, action: [0, 0] });
+    this.start = { world: start.world, map_name, seed: start.seed, domain_rand: false, z: [...z], start_angle: null, warm: start.warm };
+    this.policies = this.world.policies();
+    this.policy = this.chosen = this.able(policy);
+  }
+
+  able(policy) {
+    return this.policies.includes(policy) ? policy : this.policies[0];
   }
 
   tellWorld() {
-    this.on.answer({ type: "world", start: this.start, policies: this.policies, map: null });
+    this.on.answer({ type: "world", start: this.start, policies: this.policies, map: this.world.outline ?? null });
   }
 
   async on_open_link({ link, resume = false, step = Infinity, policy }) {
     try {
-      const { start, actions, temperatures, changed } = await fromLink(link);
-      if (start.world !== "dream") throw new Error("another world");
-      await this.replay(start, actions, temperatures, changed);
+      const { start, ...script } = await fromLink(link);
+      if (!(start.world in this.about.worlds)) throw new Error("another world");
+      await this.replay(start, script);
     } catch {
-      return this.on.answer({ type: "error", message: "link: expected one of a dream, and whole; copy it again. Others open on the page of `dreamduck drive`." });
+      return this.on.answer({ type: "error", message: "link: expected one of this file's drives, and whole; copy it again. Others open on the page of `dreamduck drive`." });
     }
-    this.chosen = this.policies.includes(policy) ? policy : "person";
+    this.chosen = this.able(policy);
     this.policy = resume ? this.chosen : "replay";
     this.at = resume ? Math.min(step, this.moments.length - 1) : 0;
     this.action = [0, 0];
@@ -130,11 +103,12 @@ class OfflineDream {
     this.on_run({ on: !resume });
   }
 
-  async replay(start, actions, temperatures, changed) {
+  async replay(start, { actions, temperatures, changed, synced }) {
     await this.begin(start, temperatures[0] ?? this.about.temperature, "person");
     let due = performance.now() + PROGRESS_INTERVAL;
     for (let step = 0; step <= actions.length && !this.over; step++) {
       for (const [at, latent, value] of changed) if (at === step) await this.on_latent({ latent, value });
+      if (synced.includes(step)) this.on_sync();
       if (step === actions.length) return;
       Object.assign(this, { action: actions[step], temperature: temperatures[step] });
       await this.advance();
@@ -153,11 +127,21 @@ class OfflineDream {
 
   /** The moments from one on, as the page keeps them. */
   rows(first) {
-    return this.moments.slice(first).map(({ action, temperature, changed }) => [...action.map(onGrid), temperature, changed, false]);
+    return this.moments.slice(first).map(({ action, temperature, changed, synced = false }) => [...action.map(onGrid), temperature, changed, synced]);
   }
 
   on_action({ throttle, steering }) {
     this.action = [throttle, steering];
+  }
+
+  /** The controller that is being evolved, as far as it is. */
+  on_evolved({ theta }) {
+    this.evolved = { form: this.about.evolution.form, theta };
+    if (this.start) this.policies = this.world.policies();
+  }
+
+  on_sync() {
+    this.replace({ ...this.world.sync(this.now), synced: true });
   }
 
   on_policy({ policy }) {
@@ -219,7 +203,6 @@ class OfflineDream {
   }
 
   async on_check() {
-    this.running = false;
     const { steps, ...differences } = await this.check();
     const greatest = Math.max(...Object.values(differences));
     const wrong = !(greatest <= this.about.check.limit); // also where it is not a number
@@ -241,14 +224,19 @@ class OfflineDream {
   }
 
   get over() {
-    return this.policy === "replay" ? this.at >= this.moments.length - 1 : this.now.ended || this.at >= this.about.max_steps;
+    return this.policy === "replay" ? this.at >= this.moments.length - 1 : Boolean(this.now.end) || this.at >= this.about.max_steps;
   }
 
   /** What the policy does at this moment. */
   next() {
     if (this.policy === "replay") return this.moments[Math.min(this.at + 1, this.moments.length - 1)].action;
-    const action = this.policy === "controller" ? control(this.about.policy, this.now) : this.action;
+    const action = this.world.action?.(this.at) ?? this.decide();
     return action.map((value) => Math.fround(onGrid(value) / GRID));
+  }
+
+  decide() {
+    if (this.policy === "person") return this.action;
+    return control(this.policy === "controller" ? this.about.policy : this.evolved, this.now);
   }
 
   async step() {
@@ -262,28 +250,21 @@ class OfflineDream {
   }
 
   async advance() {
-    const random = new Random(this.seed, this.at + 1);
-    const noise = random.noise(this.about);
     const action = this.next();
-    const moment = await this.dream.step(this.now, action, noise, this.temperature);
-    const ended = (this.temperature > 0 ? random.uniform() : 0.5) < moment.end; // at 0 the likelier of the two
-    const paid = ended ? moment.end_reward : moment.reward;
+    const moment = await this.world.step(this.now, action, new Random(this.seed, this.at + 1), this.at + 1);
     this.moments.length = this.at + 1;
-    this.moments.push({ ...moment, action, temperature: this.temperature, ended, paid, total: this.now.total + paid, changed: [] });
+    this.moments.push({ ...moment, action, temperature: this.temperature, total: this.now.total + moment.paid, changed: [] });
     this.unsent = Math.min(this.unsent, this.at + 1);
   }
 
   async show() {
-    const { z, reward, end, entropy, paid, total, ended, action, changed } = this.now;
-    const coming = await this.dream.step(this.now, this.next(), {}, 0);
-    const images = { dream: await this.dream.image(z), next: await this.dream.image(coming.z) };
+    const { paid, total, end, action } = this.now;
+    const { images, facts } = await this.world.show(this.now, this.at);
     const header = {
       running: this.running, step: this.at, length: this.moments.length - 1, policy: this.policy, action, reward: paid, total,
-      end: ended ? "dream-end" : this.at >= this.about.max_steps ? "full" : "",
-      temperature: this.temperature, z, changed_latents: changed.map(([latent]) => latent), changes: [this.unsent, this.rows(this.unsent)],
+      end: end || (this.at >= this.about.max_steps ? "full" : ""), temperature: this.temperature, changes: [this.unsent, this.rows(this.unsent)], ...facts,
     };
     this.unsent = this.moments.length;
-    if (this.at > 0) Object.assign(header, { predicted_reward: reward, end_probability: end, entropy });
     this.on.moment(header, images);
   }
 }

@@ -1,6 +1,6 @@
 // Saving an episode, the link to it, and dreams that begin from an image.
 
-import { $, begin, click, episode, notice, openLink, sendImage, state, tell } from "./session.js";
+import { $, all, begin, click, episode, notice, openLink, sendImage, state, tell } from "./session.js";
 import { setAddress } from "./storage.js";
 import { paint } from "./view.js";
 
@@ -35,6 +35,18 @@ export function saved({ episode: name, video, steps }) {
   const link = Object.assign(document.createElement("a"), { href: `/videos/${video}`, target: "_blank", textContent: "Watch the video" });
   $("saved").replaceChildren(`${steps} steps saved as ${name}. `, link);
   if ($("from").open) tell("records");
+}
+
+/** Offer the images of the world that has begun. */
+export function offerImages() {
+  const names = all("figure[data-image]:not([hidden])").map(({ dataset, lastElementChild }) =>
+    new Option(lastElementChild.firstChild.textContent.trim(), dataset.image));
+  $("shown").replaceChildren(...(names.length > 1 ? [new Option("All images", "")] : []), ...names);
+}
+
+export function exported({ file }) {
+  const link = Object.assign(document.createElement("a"), { href: `/videos/${file}`, target: "_blank", textContent: file });
+  $("saved").replaceChildren("Written: ", link);
 }
 
 export function link({ link: letters, reason, step }) {
@@ -85,7 +97,22 @@ async function small(file) {
   return Uint8Array.from({ length: 64 * 64 * 3 }, (_, k) => data[Math.floor(k / 3) * 4 + (k % 3)]);
 }
 
-click("save", () => tell("save"));
+click("save", () => {
+  wait();
+  tell("save");
+});
+/** Say that something is being written. */
+function wait() {
+  $("saved").replaceChildren("It is being written.", document.createElement("progress"));
+}
+
+for (const button of all("#forms button")) {
+  button.addEventListener("click", () => {
+    wait();
+    const every = Math.min(3000, Math.max(1, Math.floor(Number($("every").value)))) || 5;
+    tell("export", { form: button.dataset.form, images: $("shown").value ? [$("shown").value] : [], every });
+  });
+}
 click("share", () => tell("link", { tag: "share" }));
 click("link", () => $("link").select());
 click("dream_on", () => begin("dream", { record: $("record").value, frame: Number($("frame").value) }));

@@ -39,6 +39,7 @@ export const ENDS = {
   "off-road": "Off the road.",
   collision: "A collision.",
   "dream-end": "The dream ends here: the MDN-RNN predicts a crash.",
+  "recorded-end": "The recorded drive ends here.",
   full: "The episode has its greatest length.",
 };
 const HALF_VIEW = 0.21; // metres either side that the lane bar shows; its green half is the lane
@@ -97,7 +98,7 @@ function layOut(world) {
     figure.dataset.place = figure.dataset.image === large ? "large" : insets.indexOf(figure.dataset.image) + 1;
     button.disabled = IMAGES[world].length === 1;
     button.ariaPressed = figure.dataset.image === large;
-    button.setAttribute("aria-label", `Enlarge: ${caption.textContent}`);
+    button.setAttribute("aria-label", `Enlarge: ${caption.firstChild.textContent.trim()}`);
   }
 }
 
@@ -135,6 +136,13 @@ function showApart(moment) {
   const bar = document.querySelector("#apart .meter i");
   bar.style.width = `${100 * share}%`;
   bar.className = share > 0.5 ? "far" : "";
+}
+
+/** Say until when the dream was no less certain than recorded episodes are, where the model tells it. */
+export function showTrust({ true_until: steps }, stepTime) {
+  $("trust").hidden = steps === undefined;
+  $("trust").textContent = steps === null ? "true so far" : `true until ${(steps * stepTime).toFixed(1)} s`;
+  $("trust").className = steps === null ? "" : "bad";
 }
 
 /** Show the numbers of a moment. */

@@ -6,6 +6,6 @@ and differ where there were few. They are trained after the dynamics, of either 
 Source: Lakshminarayanan et al. 2017, "Simple and scalable predictive uncertainty estimation using deep
 ensembles"; Sekar et al. 2020, "Planning to explore via self-supervised world models"."""
 
-from dreamduck.world_model.ensemble.heads import Ensemble, EnsembleConfig
+from dreamduck.world_model.ensemble.heads import LIMIT_STEPS, Ensemble, EnsembleConfig
 
-__all__ = ["Ensemble", "EnsembleConfig"]
+__all__ = ["LIMIT_STEPS", "Ensemble", "EnsembleConfig"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -16,6 +17,7 @@ from dreamduck.world_model.dynamics import FloatArray
 from dreamduck.world_model.weights_format import Parameters, WeightsFormat
 
 MAKE = "train it again with dreamduck train-ensemble"
+LIMIT_STEPS = 10  # steps whose mean uncertainty the limit is of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +96,22 @@ class Ensemble:
     def dynamics(self) -> str:
         """The fingerprint of the dynamics that it was trained for."""
         return str(self.card.get("dynamics", ""))
+
+    @property
+    def limit(self) -> float | None:
+        """The mean uncertainty of `LIMIT_STEPS` steps that few recorded episodes reach.
+
+        None where the card does not tell it.
+
+        Raises:
+            WeightsError: the card tells something else than a number above 0.
+        """
+        found = self.card.get("limit")
+        if found is not None and not (isinstance(found, int | float) and 0 < found < math.inf):
+            raise WeightsError(
+                f"{FORMAT.card}: limit: expected a number above 0, got {found!r:.40}; {MAKE}"
+            )
+        return found
 
     @classmethod
     def load(cls, folder: Path) -> Self:

@@ -107,6 +107,38 @@ const scenarios = {
     return page;
   },
 
+  async until_when_the_dream_is_true(browser, url) {
+    const page = await open(browser, url);
+    for (const name of ["dream", "split"]) {
+      await world(page, name);
+      assert.equal(await page.textContent("#trust"), "true so far");
+      await page.keyboard.press("Space");
+      await reach(page, 12);
+      await page.keyboard.press("Space");
+      await paused(page);
+      assert.equal(await page.textContent("#trust"), "true until 0.0 s");
+    }
+    await page.keyboard.press("KeyT");
+    await page.waitForFunction(() => document.querySelector("#trust").textContent === "true so far");
+    return page;
+  },
+
+  async pace_by_buttons(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "dream");
+    await page.waitForSelector("#paces [data-times='1'][aria-pressed=true]");
+    await page.click("#paces [data-times='3']");
+    assert.equal(await page.textContent("#pace_value"), "x3, 30/s");
+    await page.waitForSelector("#paces [data-times='3'][aria-pressed=true]");
+    await slide(page, "#pace", 20);
+    assert.equal(await page.locator("#paces [aria-pressed=true]").count(), 0);
+    await page.click("#paces [data-times='1']");
+    assert.equal(await page.inputValue("#pace"), "10");
+    await page.keyboard.press("Space"); // keys drive again after the button
+    await running(page);
+    return page;
+  },
+
   async temperature_acts_at_once(browser, url) {
     // The same seed, the same steps: only the slider tells the dreams apart.
     const page = await open(browser, url);
@@ -189,6 +221,8 @@ const scenarios = {
     await page.waitForFunction(() => document.querySelector("#moment").textContent === "1 / 1");
     await press(4);
     await page.waitForFunction(() => document.querySelector("#moment").textContent === "0 / 1");
+    await press(3); // the controller, until the stick is moved again
+    await page.waitForSelector("[data-policy=controller][aria-pressed=true]");
     return page;
   },
 
@@ -256,7 +290,7 @@ const scenarios = {
       const expected = { road: ["camera"], seen: ["camera", "reconstruction"], dream: ["dream", "next"], split: ["camera", "dream", "reconstruction"] }[name];
       assert.deepEqual(shown.filter((image) => image !== "predicted"), expected);
       const width = await page.$eval("figure:not([hidden]) canvas", (canvas) => canvas.width);
-      assert.equal(width, { road: 320, split: 256 }[name] ?? 64);
+      assert.equal(width, { road: 384, split: 288 }[name] ?? 64);
       await reach(page, 2); // it goes on running
     }
     return page;
@@ -464,6 +498,28 @@ const scenarios = {
     return page;
   },
 
+  async images_and_videos(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "split");
+    await page.keyboard.press("Digit3");
+    for (let step = 1; step <= 6; step++) {
+      await page.keyboard.press("Period");
+      await reach(page, step);
+    }
+    assert.deepEqual(await page.$$eval("#shown option", (all) => all.map((one) => one.value)), ["", "camera", "dream", "reconstruction"]);
+    await page.fill("#every", "2");
+    for (const [form, end, kind] of [["image", "png", "image/png"], ["strip", "png", "image/png"], ["gif", "gif", "image/gif"], ["mp4", "mp4", "video/mp4"]]) {
+      await page.click(`[data-form=${form}]`);
+      const link = page.locator(`#saved a[href*="-${form}-"]`);
+      await link.waitFor();
+      assert.match(await link.getAttribute("href"), new RegExp(`^/videos/split-0-6-${form}-\\d+\\.${end}$`));
+      const told = await page.evaluate(async (href) => (await fetch(href)).headers.get("content-type"), await link.getAttribute("href"));
+      assert.equal(told, kind);
+    }
+    assert.deepEqual(await at(page), { step: 6, length: 6 });
+    return page;
+  },
+
   async dreaming_from_an_image_and_from_a_recording(browser, url) {
     const page = await open(browser, url);
     await world(page, "dream");
@@ -529,6 +585,17 @@ const scenarios = {
     await page.waitForSelector("[data-policy=controller][aria-pressed=true]");
     await page.keyboard.press("KeyM");
     await page.waitForSelector("[data-policy=person][aria-pressed=true]");
+    return page;
+  },
+
+  async with_reduced_motion_it_opens_paused(browser, url) {
+    const page = await open(browser, url, { warm: true, reducedMotion: "reduce" });
+    await page.waitForSelector("#images[data-shown=dream]");
+    await page.waitForTimeout(500);
+    assert.deepEqual(await at(page), { step: 0, length: 0 });
+    await page.keyboard.press("Space");
+    await reach(page, 3);
+    assert.equal(await page.locator("[data-policy=controller][aria-pressed=true]").count(), 1);
     return page;
   },
 
@@ -607,6 +674,21 @@ const scenarios = {
     await page.click("#reset_latents");
     await is(true);
     assert.equal(await page.locator("#latents .changed").count(), 0);
+    return page;
+  },
+
+  async the_images_stay_in_view_beside_latents(browser, url) {
+    let page;
+    for (const [width, height] of [[390, 844], [844, 390], [1440, 900]]) {
+      page = await open(browser, url, { viewport: { width, height } });
+      await world(page, "dream");
+      await page.click("#latents_card summary");
+      await page.focus("#latents input");
+      const [image, slider] = await page.evaluate(() => ["[data-image=dream] canvas", "#latents input"].map((one) =>
+        document.querySelector(one).getBoundingClientRect().toJSON()));
+      assert.ok(image.top > -2 && image.bottom < height + 2 && image.height > 80, `${width}: ${JSON.stringify(image)}`);
+      assert.ok(slider.top >= (width < 1000 ? image.bottom - 2 : 0) && slider.bottom <= height, `${width}: ${JSON.stringify(slider)}`);
+    }
     return page;
   },
 
@@ -709,7 +791,7 @@ const scenarios = {
   },
 
   async the_dream_as_one_file(browser, url) {
-    const page = await open(browser, url, { offline: true });
+    const page = await open(browser, url, { offline: url.startsWith("file:") });
     await page.waitForFunction(() => window.dreamduck && document.querySelector("#images").dataset.shown === "dream");
     const worst = await page.evaluate(() => window.dreamduck.check());
     console.log(JSON.stringify(worst));
@@ -755,17 +837,47 @@ const scenarios = {
     await page.click("#reset_latents");
     await page.waitForFunction(() => document.querySelector("#moment").textContent === "1 / 1");
     assert.ok(!page.url().includes("#"), "the address holds another drive");
-    // Numbers that are not Python's are told, in red.
     assert.match(await page.textContent("#status"), /ready/);
-    await page.click("#check");
-    await page.waitForSelector("#checked.good");
-    for (const wrong of [0.01, NaN]) {
-      await page.evaluate((value) => (window.dreamduck.arrays.z[70] += value), wrong);
-      await page.click("#check");
-      await page.waitForSelector("#checked.bad");
-      assert.doesNotMatch(await page.textContent("#status"), /ready/);
-      assert.equal(await page.$eval("#checked", (line) => getComputedStyle(line).color), await page.$eval("#status", (line) => getComputedStyle(line).color));
+    return page;
+  },
+
+  async the_one_file_opens_in_motion_and_saves(browser, url) {
+    const page = await open(browser, url, { warm: true });
+    await page.waitForSelector("#checked.good"); // by itself
+    await reach(page, 5);
+    for (const [key, policy] of [["Digit1", "person"], ["Digit2", "controller"], ["KeyM", "person"]]) {
+      await page.keyboard.press(key);
+      await page.waitForSelector(`[data-policy=${policy}][aria-pressed=true]`);
     }
+    const saved = async (button) => {
+      const [download] = await Promise.all([page.waitForEvent("download"), page.click(button)]);
+      return [download.suggestedFilename(), await readFile(await download.path())];
+    };
+    const [name, image] = await saved("#save_image");
+    assert.match(name, /^dreamduck-dream-0-\d+\.png$/);
+    const [width, height] = [image.readUInt32BE(16), image.readUInt32BE(20)];
+    assert.deepEqual([width, height], [768, 424]);
+    await page.click("#record_video");
+    await page.waitForTimeout(1500);
+    const [video, bytes] = await saved("#record_video");
+    assert.match(video, /\.(webm|mp4)$/);
+    assert.ok(bytes.length > 3000, `a video of ${bytes.length} bytes`);
+    assert.equal(await page.textContent("#record_video"), "Record a video");
+    return page;
+  },
+
+  async wrong_numbers_in_one_file(browser, url) {
+    const page = await open(browser, url, { warm: true });
+    await page.waitForSelector("#checked.bad"); // by itself, and the dream can be driven nevertheless
+    await reach(page, 3);
+    await page.keyboard.press("Space");
+    await page.waitForSelector("#status.bad");
+    await page.waitForFunction(() => /wrong/.test(document.querySelector("#status").textContent));
+    assert.equal(await page.$eval("#checked", (line) => getComputedStyle(line).color), await page.$eval("#status", (line) => getComputedStyle(line).color));
+    await page.evaluate(() => (window.dreamduck.arrays.z[70] = NaN));
+    await page.click("#check");
+    await page.waitForFunction(() => document.querySelector("#checked").textContent.includes("NaN"));
+    assert.equal(await page.getAttribute("#checked", "class"), "bad");
     return page;
   },
 };

@@ -15,7 +15,7 @@ from dreamduck.controllers.policy import Controller
 from dreamduck.envs.rnnenv import DreamEnv, DreamVectorEnv
 from dreamduck.world_model import WorldModel, train_ensemble
 from dreamduck.world_model.dynamics.start_states import INITIAL_FILE, InitialZ, write_initial
-from dreamduck.world_model.ensemble import Ensemble, EnsembleConfig
+from dreamduck.world_model.ensemble import LIMIT_STEPS, Ensemble, EnsembleConfig
 from dreamduck.world_model.ensemble.heads import disagreement, guesses, shapes
 from dreamduck.world_model.ensemble.settings import TrainingConfig
 from dreamduck.world_model.latents import write_series
@@ -70,6 +70,33 @@ def test_heads_agree_where_there_were_frames(folder):
     assert again is not None
     np.testing.assert_array_equal(again.uncertainty(h), ensemble.uncertainty(h))
     assert again.dynamics == WorldModel.load(folder).dynamics.weights
+    means = [
+        np.convolve(
+            again.uncertainty(h[states.episode == e]), np.full(LIMIT_STEPS, 1 / LIMIT_STEPS), "valid"
+        )
+        for e in np.unique(states.episode)
+    ]
+    above = np.mean([mean.max() > again.limit for mean in means])
+    assert above < 0.5
+    assert again.uncertainty(strange).mean() > again.limit > np.concatenate(means).mean()
+
+
+def test_the_limit_is_of_whole_seconds_of_whole_episodes():
+    """Of 20 episodes one is uncertain for a second: the limit lies between it and the others."""
+    ensemble, random = random_ensemble(), np.random.default_rng(3)
+    episode = np.tile(np.arange(20), 30)  # side by side, as `follow` gives them
+    h = 0.3 * random.standard_normal((600, 6))
+    odd = (episode == 7) & (np.repeat(np.arange(30), 20) < LIMIT_STEPS)
+    h[odd] *= 20
+    states = train_ensemble.States(h.astype(np.float16), np.zeros((600, 4), np.float32), episode)
+    found = train_ensemble.limit(ensemble, states)
+    doubt = ensemble.uncertainty(states.h.astype(np.float32))
+    others = max(
+        doubt[episode == e].reshape(3, LIMIT_STEPS).mean(axis=1).max() for e in range(20) if e != 7
+    )
+    assert others * 0.8 < found < doubt[odd].mean()
+    short = train_ensemble.States(states.h[:20], states.z[:20], episode[:20])
+    assert train_ensemble.limit(ensemble, short) == pytest.approx(np.quantile(doubt[:20], 0.95))
 
 
 def test_what_it_learns_from(folder):

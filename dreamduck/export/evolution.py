@@ -1,0 +1,72 @@
+"""What the page of one file needs to evolve a controller: beginnings, what controllers look at, settings.
+
+The search is that of `dreamduck.search` made small: short dreams from anywhere in recorded episodes, the
+same for all candidates of a generation, and a controller that sees principal components."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from dreamduck.common.errors import WeightsError
+from dreamduck.controllers.policy import ControllerForm
+from dreamduck.search.principal_components import find_subspace
+from dreamduck.world_model import WorldModel
+from dreamduck.world_model.dynamics.start_states import MIDWAY
+
+STARTS = 128  # beginnings of dreams
+OUTPUTS = 2  # throttle and steering
+SETTINGS: dict[str, Any] = {
+    "outputs": OUTPUTS,
+    "components": 16,
+    "population": 16,
+    "sigma": 0.1,
+    "seed": 0,
+    "episodes": 8,  # of a candidate
+    "steps": 40,  # of an episode
+    "end_cost": 3.0,  # off the return of an episode that ends before
+    "weight_decay": 0.05,
+    "compare_every": 3,  # generations
+    "test_episodes": 24,
+    "test_steps": 150,
+    "seconds": 120,  # of the search, at most
+}
+LEAST_TEMPERATURE = 0.3  # of the search: where nothing is left to chance, a controller learns its gaps
+
+
+def evolution(model: WorldModel) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
+    """What the search needs.
+
+    Args:
+        model: the world model.
+
+    Returns:
+        Arrays by name: `starts_mu` and so on, where dreams begin; `feature_mean` (I,) and `projection`
+        (I, K), what controllers look at. And the settings, with the form of the controllers.
+    """
+    config = model.dynamics.config
+    form = ControllerForm("zh", 0, OUTPUTS, config.z_size, config.hidden_size, True)
+    try:
+        initial = model.start_states(MIDWAY)
+    except WeightsError:  # models that were trained before there were such starts
+        initial = model.start_states()
+    dream = SimpleNamespace(dynamics=model.dynamics, initial=initial)
+    subspace = find_subspace(dream, form, SETTINGS["components"], SETTINGS["seed"])
+    rows = np.linspace(0, len(initial.mu) - 1, min(len(initial.mu), STARTS)).astype(int)
+    arrays = {f"starts_{name}": part[rows] for name, part in initial._asdict().items() if part is not None}
+    arrays |= {"feature_mean": subspace.mean, "projection": subspace.projection}
+    settings = {
+        **SETTINGS,
+        "components": subspace.projection.shape[1],
+        "temperature": max(model.temperature, LEAST_TEMPERATURE),
+        "form": form_of(form),
+    }
+    return arrays, settings
+
+
+def form_of(form: ControllerForm) -> dict[str, Any]:
+    """A controller's form, as `control` of dream.js takes it."""
+    return {"features": form.features, "layers": form.layers, "bias": form.bias, "actions": form.actions}

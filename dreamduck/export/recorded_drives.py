@@ -1,0 +1,85 @@
+"""Drives on the road for the page of one file, which has no simulator: frames, and what the model saw."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from dreamduck.web.session import Session
+from dreamduck.web.session_factory import SessionFactory
+from dreamduck.web.share_link import Start
+from dreamduck.window.policy_switch import CONTROLLER, EXPERT
+
+MAPS = ("loop_empty", "zigzag_dists", "TTIC_large_loop")  # those of them that are installed
+STEPS = 120  # of a drive, at most
+SIDE, QUALITY = 192, 70  # pixels of a frame, and of JPEG
+LAST = "recorded-end"  # the drive went on, the recording did not
+# Of the moment, what a drive tells: the car is where it was then, whatever the dream does.
+FACTS = ("lane_dist", "lane_angle", "in_lane", "speed", "distance", "pose")
+DIGITS = 4
+
+
+def recorded_drives(factory: SessionFactory) -> tuple[dict[str, npt.NDArray[Any]], list[dict[str, Any]]]:
+    """A drive on each map, by the controller, or where there is none by the expert.
+
+    Args:
+        factory: with the world model and the settings of the road.
+
+    Returns:
+        Arrays by name: `drives_z` (N, Z) of all frames, `drives_h` and `drives_c` (D, H) and (D, C) at the
+        first of each drive, `drives_jpeg` all frames, `drives_ends` (N,) where each ends. And of each
+        drive: `map_name`, `number`, `first` (its first frame), `side`, `actions`, `rewards`, `facts`,
+        `end`, `policy`, `outline`.
+    """
+    known = factory.describe()["maps"]
+    maps = [name for name in MAPS if name in known] or known[:1]
+    drives, frames = [], []
+    arrays: dict[str, list[Any]] = {"drives_z": [], "drives_h": [], "drives_c": []}
+    for number, name in enumerate(maps):
+        session = Session(factory.make(Start("split", name, warm=True)))
+        scene: Any = session.scene
+        session.choose_policy(CONTROLLER if CONTROLLER in scene.policies else EXPERT)
+        perception = scene.env.perception
+        for part in ("h", "c"):
+            arrays[f"drives_{part}"].append(getattr(perception.state, part)[0].copy())
+        drive = {"map_name": name, "number": number, "first": len(frames), "side": SIDE}
+        shown = []
+        while True:
+            images, facts = session.show()
+            shown.append(facts)
+            frames.append(_jpeg(images["camera"]))
+            arrays["drives_z"].append(perception.z[0].copy())
+            if session.at == STEPS or not session.advance():
+                break
+        session.close()
+        drives.append({**drive, **_told(shown), "outline": factory.outline(name)})
+    ends = np.cumsum([len(frame) for frame in frames]).astype(np.float32)
+    packed = {name: np.array(rows, np.float32) for name, rows in arrays.items()}
+    return {**packed, "drives_ends": ends, "drives_jpeg": np.frombuffer(b"".join(frames), np.uint8)}, drives
+
+
+def _told(shown: list[dict[str, Any]]) -> dict[str, Any]:
+    """What the page has to know of a drive, from what was shown at each moment."""
+    return {
+        "policy": shown[0]["policy"],
+        "end": shown[-1]["end"] or LAST,
+        "actions": [facts["action"] for facts in shown[1:]],
+        "rewards": [facts["reward"] for facts in shown],
+        "facts": [{name: _rounded(facts[name]) for name in FACTS if name in facts} for facts in shown],
+    }
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in value]
+    return round(value, DIGITS) if isinstance(value, float) else value
+
+
+def _jpeg(frame: npt.NDArray[np.uint8]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(frame).resize((SIDE, SIDE)).save(buffer, "JPEG", quality=QUALITY, optimize=True)
+    return buffer.getvalue()

@@ -1,0 +1,228 @@
+"""The pipeline of any Gymnasium environment: its settings, its stages, and what it tells at the end.
+
+Each stage is a command that anyone can type; a second start goes on where the first was stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dreamduck.common import config
+from dreamduck.common.config import check, option, part
+from dreamduck.common.errors import CheckpointError, ConfigError
+from dreamduck.common.processes.threads import cores
+from dreamduck.common.storage import read_json, write_json
+from dreamduck.controllers.controller_file import RunFiles
+from dreamduck.evaluation.final_evaluation import claim_report
+from dreamduck.pipeline.environment_score import SEED, figures, score, verdict, words
+from dreamduck.pipeline.stages import Stage, run_stages
+from dreamduck.pipeline.training_stages import Folders, TrainingConfig, card_stage, training_stages
+from dreamduck.recordings.action_policies import DEFAULT_MIX
+from dreamduck.recordings.sources.gym_environment import GymEnvironment, inspect, search_here
+from dreamduck.world_model.categorical.layout import KIND as CATEGORICAL
+from dreamduck.world_model.mdn_rnn.layout import KIND as MDN_RNN
+
+log = logging.getLogger(__name__)
+
+SWEEP = "gap.json"  # of the temperature sweep
+DREAM, IMPROVED = "controller", "improved"  # names of controllers in the scores
+
+
+@dataclasses.dataclass(frozen=True)
+class EnvironmentConfig(TrainingConfig):
+    """The settings of every stage; the defaults are small."""
+
+    environment: GymEnvironment = part(GymEnvironment)
+    policies: tuple[str, ...] = option(DEFAULT_MIX, "behaviour policies and their weights: name=weight")
+    episodes: int = option(100, "to record", low=4)
+    frames: int = option(200, "of an episode at most", low=20)
+    vae_epochs: int = option(1000, "of the VAE at most", low=1)
+    vae_steps: int = option(400, "of the VAE at most; 0 for all", low=0)
+    vae_batch: int = option(100, "frames in a step of the VAE", low=1)
+    kl_tolerance: float = option(0.5, "of the VAE: KL divergence that is not penalised", low=0.0)
+    z_size: int = option(32, "size of the latent vector", low=1)
+    dynamics: str = option(MDN_RNN, "kind of the dynamics", choices=(MDN_RNN, CATEGORICAL))
+    hidden_size: int = option(256, "units of the dynamics", low=1)
+    rnn_steps: int | None = option(
+        300, "of the dynamics", low=1, flags=("--memory-steps", "--memory_steps")
+    )
+    temperature: float | None = option(1.0, "of the dream", above=0.0)
+    components: int = option(16, "of what it sees that the search goes along; 0: every weight", low=0)
+    population: int = option(32, "candidates in a generation", low=2)
+    num_episode: int = option(8, "dreams of each", low=1)
+    dream_steps: int = option(60, "of a dream at most", low=1)
+    generations: int = option(40, "of the search in the dream", low=1)
+    end_cost: float = option(0.0, "what an end loses beyond the end of a short dream", low=0.0)
+    temperatures: tuple[str, ...] = option(
+        (), "evolve at each, for a table of dream against environment; that of the dream is one of them"
+    )
+    score_episodes: int = option(10, "real episodes to evaluate each controller by", low=2)
+    score_steps: int = option(1000, "of each at most", low=1)
+    improve: bool = option(False, "go on evolving in the real environment, through the model")
+    improve_population: int = option(16, "candidates in a generation there", low=2)
+    improve_episodes: int = option(4, "real episodes of each", low=1)
+    improve_generations: int = option(50, "of the search there", low=1)
+    improve_sigma: float = option(0.05, "its first step size", above=0.0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check(self)
+        if not self.environment.env:
+            raise ConfigError("env: expected an id of Gymnasium, got none; give --env ID")
+        if self.temperatures and not self._swept:
+            raise ConfigError(
+                f"temperatures: expected {self.temperature} among them, that of the dream, "
+                f"got {','.join(self.temperatures)}"
+            )
+
+    @property
+    def _swept(self) -> str:
+        """The temperature of the dream as `temperatures` has it; "" where it is none of them."""
+        return next((text for text in self.temperatures if _number(text) == self.temperature), "")
+
+    def controllers(self, folder: Path) -> dict[str, Path]:
+        """The controllers that the stages leave, by their names in the scores."""
+        logs = Folders(folder).log
+        found = {DREAM: self.best(sweep_folder(folder) / f"temperature-{self._swept}")}
+        if not self.temperatures:
+            found = {DREAM: self.best(logs)}
+        if self.improve:
+            files = RunFiles.of(logs, "realenv", self.improve_episodes, self.improve_population)
+            found[IMPROVED] = files.path(".best.json")
+        return found
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def sweep_folder(folder: Path) -> Path:
+    """Where the temperature sweep goes."""
+    return folder / "temperatures"
+
+
+def environment_flags(environment: GymEnvironment) -> list[str]:
+    """The flags of an environment that differ from the defaults."""
+    found = ["--env", environment.env]
+    for name, value in dataclasses.asdict(environment).items():
+        if name != "env" and value != getattr(GymEnvironment, name):
+            text = ",".join(value) if isinstance(value, tuple) else str(value)
+            found += [f"--{name.replace('_', '-')}", text]
+    return found
+
+
+def stages(folder: Path, settings: EnvironmentConfig) -> list[Stage]:
+    """The commands, in their order."""
+    folders, controllers = Folders(folder), settings.controllers(folder)
+    weights, best = str(folders.weights), controllers[DREAM]
+    mixture = settings.dynamics == MDN_RNN
+    trained = training_stages(
+        folders,
+        settings,
+        record=[*environment_flags(settings.environment), "--policies", ",".join(settings.policies)],
+        vae=["--z-size", str(settings.z_size)],
+        rnn=[
+            *(
+                ("--evaluate-every", "100")
+                if mixture
+                else ("--dynamics", CATEGORICAL, "--standing-rows", "0")
+            ),
+            *("--hidden-size", str(settings.hidden_size)),
+        ],
+        evolve=_sweep(folders, settings, best) if settings.temperatures else None,
+    )
+    videos = {"video-dream": ("rnnenv", "dream.mp4"), "video-real": ("realenv", "real.mp4")}
+    shown = controllers.get(IMPROVED, best)
+    return [
+        *trained,
+        *([_improve(folders, settings, best, shown)] if settings.improve else []),
+        card_stage(folders, "--temp", str(settings.temperature)),
+        *(
+            Stage(
+                name,
+                (
+                    *("model.py", world, "render", str(shown), str(SEED)),
+                    *("--weights", weights, "--video", str(folder / file)),
+                ),
+                (folders.rnn, shown),
+                (folder / file,),
+            )
+            for name, (world, file) in videos.items()
+        ),
+    ]
+
+
+def _sweep(folders: Folders, settings: EnvironmentConfig, best: Path) -> Stage:
+    """The search at each temperature."""
+    out = sweep_folder(folders.root)
+    command = [
+        *("dreamduck", "temperature-sweep", "--weights", str(folders.weights), "--out", str(out)),
+        *("--temperatures", ",".join(settings.temperatures), *settings.search_flags),
+        *("--eval-episodes", str(settings.score_episodes)),
+    ]
+    return Stage("evolve", tuple(command), (folders.rnn,), (out / SWEEP, best))
+
+
+def _swept_rows(folder: Path) -> list[dict[str, Any]]:
+    """What the sweep found at each temperature: in the dream and in the real environment."""
+    rows = read_json(sweep_folder(folder) / SWEEP, CheckpointError)["rows"]
+    return [{name: row[name] for name in ("temperature", "dream", "road")} for row in rows]
+
+
+def _improve(folders: Folders, settings: EnvironmentConfig, start: Path, best: Path) -> Stage:
+    """The search in the real environment, from the controller of the dream."""
+    command = [
+        *("train.py", "realenv", "--weights", str(folders.weights), "--log", str(folders.log)),
+        *("--start", str(start), "-n", str(settings.improve_population)),
+        *("--num_episode", str(settings.improve_episodes), "--max-steps", str(settings.score_steps)),
+        *("--generations", str(settings.improve_generations), "--seeds", "common"),
+        *("--components", str(settings.components)),
+        *("--covariance", "full" if settings.components else "diagonal"),
+        *("--sigma_init", str(settings.improve_sigma), "--weight_decay", "0"),
+    ]
+    return Stage("improve", tuple(command), (folders.rnn, start), (best,))
+
+
+def run(name: str, folder: Path, settings: EnvironmentConfig) -> Mapping[str, Any]:
+    """Run all stages that are not done, evaluate, print how good all is, and write `<name>.json`.
+
+    Args:
+        name: of the report.
+        folder: where everything goes.
+        settings: of the stages.
+    Returns:
+        What the file holds: "figures" of the model, "scores" of the controllers, "temperatures": rows of
+        the sweep, "seconds" of each stage.
+    Raises:
+        ConfigError: the environment cannot be made, has no pictures, or has actions of no known kind.
+        TrainingError: a stage failed.
+    """
+    search_here()
+    # the commands of the stages find the module of the environment, too
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), os.getcwd()]))
+    inspect(settings.environment)
+    folders, result = Folders(folder), folder / f"{name}.json"
+    with claim_report(name, folder, [result], config.to_dict(settings)):
+        seconds = run_stages(stages(folder, settings), folder)
+        log.info("%d cores; real episodes of the controllers and of random actions", cores())
+        controllers = settings.controllers(folder)
+        scores = score(folders.weights, controllers, settings.score_episodes, settings.score_steps)
+        measured = figures(folders.weights)
+        found = {
+            "figures": measured,
+            "scores": scores,
+            "temperatures": _swept_rows(folder) if settings.temperatures else [],
+            "seconds": seconds,
+        }
+        write_json(result, found)
+    print("\n".join([*words(measured), *(verdict(scores, one) for one in controllers)]))
+    print(f"card: {folders.card / 'model.md'}; videos: {folder / 'dream.mp4'}, {folder / 'real.mp4'}")
+    print(f"minutes: {sum(seconds.values()) / 60:.1f}")
+    return found

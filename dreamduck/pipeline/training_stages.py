@@ -1,0 +1,144 @@
+"""The stages that every pipeline has: record, train the VAE, encode, train the dynamics, evolve."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from dreamduck.common.config import option
+from dreamduck.pipeline.stages import Stage
+from dreamduck.search.recipe import RecipeConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingConfig(RecipeConfig):
+    """The settings that every pipeline has."""
+
+    episodes: int = option(4000, "to record", low=2)
+    frames: int = option(150, "of an episode at most", low=2)
+    vae_epochs: int = option(2, "of the VAE", low=1)
+    vae_steps: int = option(10_000, "of the VAE at most; 0 for all", low=0)
+    vae_batch: int = option(32, "frames in a step of the VAE", low=1)
+    kl_tolerance: float = option(2.0, "of the VAE: KL divergence that is not penalised", low=0.0)
+    rnn_steps: int | None = option(
+        None,
+        "of the dynamics; by default as many as their kind takes",
+        low=1,
+        flags=("--memory-steps", "--memory_steps"),
+    )
+    temperature: float | None = option(None, "of the dream; that of a search by default", above=0.0)
+    score_episodes: int = option(100, "to score by", low=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Folders:
+    """Where a pipeline keeps its files.
+
+    Attributes:
+        root: the folder of all of them.
+    """
+
+    root: Path
+
+    @property
+    def records(self) -> Path:
+        """Of recorded episodes."""
+        return self.root / "records"
+
+    @property
+    def weights(self) -> Path:
+        """Of the world model."""
+        return self.root / "weights"
+
+    @property
+    def series(self) -> Path:
+        """Of encoded episodes."""
+        return self.root / "series"
+
+    @property
+    def log(self) -> Path:
+        """Of metrics and controllers."""
+        return self.root / "log"
+
+    @property
+    def card(self) -> Path:
+        """Of the evaluation card."""
+        return self.root / "card"
+
+    @property
+    def vae(self) -> Path:
+        """The file of the VAE."""
+        return self.weights / "vae.weights.h5"
+
+    @property
+    def rnn(self) -> Path:
+        """The file of the dynamics."""
+        return self.weights / "rnn.weights.h5"
+
+
+def training_stages(
+    folders: Folders,
+    settings: TrainingConfig,
+    record: Sequence[str],
+    vae: Sequence[str] = (),
+    rnn: Sequence[str] = (),
+    evolve: Stage | None = None,
+) -> list[Stage]:
+    """The commands from recordings to a controller, in their order.
+
+    Args:
+        folders: where everything goes.
+        settings: of the stages.
+        record: further flags of the recording: the environment.
+        vae: further flags of the training of the VAE.
+        rnn: further flags of the training of the dynamics.
+        evolve: another search than that of `settings`.
+    """
+    records, weights, log = (str(path) for path in (folders.records, folders.weights, folders.log))
+    recording = [
+        *("extract.py", "--records", records, "--log", log, *record),
+        *("--max-trials", str(settings.episodes), "--max-frames", str(settings.frames)),
+    ]
+    train_vae = [
+        *("vae_train.py", "--records", records, "--weights", weights, "--log", log),
+        *("--epochs", str(settings.vae_epochs)),
+        *(("--max-steps", str(settings.vae_steps)) if settings.vae_steps else ()),
+        *("--batch-size", str(settings.vae_batch)),
+        *("--learning-rate", "0.001", "--schedule", "cosine"),
+        *("--kl-tolerance", str(settings.kl_tolerance), *vae),
+    ]
+    encode = ["series.py", "--records", records, "--weights", weights, "--series", str(folders.series)]
+    train_rnn = [
+        *("rnn_train.py", "--series", str(folders.series), "--weights", weights, "--log", log),
+        *(("--steps", str(settings.rnn_steps)) if settings.rnn_steps else ()),
+        *rnn,
+    ]
+    search = settings.command(folders.weights, folders.log, settings.temperature)
+    best = settings.best(folders.log)
+    return [
+        Stage("record", tuple(recording), (), (folders.records,)),
+        Stage("vae", tuple(train_vae), (), (folders.vae,)),
+        Stage("series", tuple(encode), (folders.vae,), (folders.series,)),
+        Stage("rnn", tuple(train_rnn), (folders.vae,), (folders.rnn,)),
+        evolve or Stage("evolve", tuple(search), (folders.rnn,), (best,)),
+    ]
+
+
+def card_stage(folders: Folders, *flags: str) -> Stage:
+    """The evaluation card of the world model.
+
+    Args:
+        folders: where everything goes.
+        flags: of the evaluation.
+    """
+    command = ["dreamduck", "evaluate-model", "--weights", str(folders.weights)]
+    command += ["--out", str(folders.card), "--short", *flags]
+    return Stage("card", tuple(command), (folders.rnn,), (folders.card / "model.json",))
+
+
+def show(stages: Sequence[Stage]) -> None:
+    """Print the commands."""
+    for stage in stages:
+        print(f"{stage.name}: {shlex.join(stage.argv)}")

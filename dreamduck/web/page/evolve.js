@@ -1,0 +1,104 @@
+// The card "Evolve a driver" of the page of one file: a search in workers, watched while it goes on.
+
+import { about, modelBlocks, numbers } from "./offline_model.js";
+import { Search, Workers } from "./search.js";
+import { $, begin, choose, click, run, state, tell } from "./session.js";
+
+const MOST_WORKERS = 8; // each has the runtime in its memory
+const STRAIGHT_ON = Math.atanh(0.5); // the bias of a controller that drives straight on at half throttle
+
+let stopped = true;
+
+/** Make the card work; on a page with a server it is hidden. */
+export function offerEvolution() {
+  if (!document.body.classList.contains("offline")) return;
+  click("evolve", async () => {
+    if (!stopped) return void (stopped = true);
+    stopped = false;
+    $("evolve").textContent = "Stop";
+    try {
+      await evolve(about());
+    } catch (error) {
+      told(`The search stopped: ${error.message}.`);
+    } finally {
+      stopped = true;
+      $("evolve").textContent = "Evolve";
+    }
+  });
+}
+
+const told = (text) => ($("evolve_told").textContent = text);
+
+async function evolve(settled) {
+  const { evolution: settings, graphs } = settled;
+  told("The workers are starting.");
+  const arrays = await numbers(settled.numbers);
+  const workers = new Workers(Math.max(1, Math.min(navigator.hardwareConcurrency ?? 2, MOST_WORKERS)));
+  try {
+    const starts = Object.fromEntries(["mu", "logvar", "h", "c"].map((name) => [name, arrays[`starts_${name}`]]));
+    await workers.load({ blocks: await modelBlocks(graphs.filter((name) => name !== "decoder")), about: settled, starts });
+    await search(new Search(settings, arrays, workers), settings);
+  } finally {
+    workers.close();
+  }
+}
+
+async function search(searching, settings) {
+  const began = performance.now();
+  const seconds = () => (performance.now() - began) / 1000;
+  const curve = [];
+  drive(searching.theta);
+  while (!stopped && seconds() < settings.seconds) {
+    const returns = await searching.next();
+    curve.push([returns.reduce((a, b) => a + b) / returns.length, Math.max(...returns)]);
+    draw($("fitness"), curve);
+    drive(searching.best?.theta ?? searching.theta);
+    told(`Generation ${curve.length}, ${seconds().toFixed(0)} s: mean return ${curve.at(-1)[0].toFixed(2)}, best ${curve.at(-1)[1].toFixed(2)}.`);
+  }
+  if (!searching.best) await searching.keepBest();
+  drive(searching.best.theta);
+  const straight = new Float32Array(searching.theta.length);
+  straight[0] = STRAIGHT_ON;
+  const took = seconds().toFixed(0);
+  told("The search is over; its driver is being tried on other dreams.");
+  const [evolved, nothing] = await searching.test([searching.best.theta, straight]);
+  const kept = ({ ended, reward }) => `${Math.round(100 * (1 - ended))} % (return ${reward.toFixed(2)})`;
+  told(
+    `${curve.length} generations in ${took} s. Of ${settings.test_episodes} other dreams of ${settings.test_steps} steps, `
+    + `the driver keeps the road in ${kept(evolved)}; driving straight on, in ${kept(nothing)}.`,
+  );
+  globalThis.evolved = { evolved, nothing, generations: curve.length, seconds: Number(took) }; // for tests
+}
+
+/** Let the controller of now drive in the picture, and begin again where its dream has ended. */
+function drive(theta) {
+  tell("evolved", { theta });
+  if ($("evolved").disabled) {
+    $("evolved").disabled = false;
+    if (state.start.world !== "dream") return begin("dream", { policy: (state.policy = "evolved"), run: true });
+    choose("evolved");
+    run(true);
+  }
+  if (state.moment?.policy !== "evolved" || !state.moment.end) return;
+  $("seed").value = Number($("seed").value) + 1;
+  begin("dream", { run: true });
+}
+
+/** The mean and the best return of each generation, as two lines. */
+function draw(canvas, curve) {
+  const context = canvas.getContext("2d");
+  const { width, height } = canvas;
+  const [least, greatest] = [Math.min(...curve.flat()), Math.max(...curve.flat(), 0)];
+  const x = (k) => 2 + (width - 4) * k / Math.max(curve.length - 1, 1);
+  const y = (value) => height - 3 - (height - 6) * (value - least) / (greatest - least || 1);
+  context.clearRect(0, 0, width, height);
+  context.fillStyle = "#30343e";
+  context.fillRect(0, y(0), width, 1);
+  ["#ffd23f", "#5fbf77"].forEach((color, line) => {
+    context.strokeStyle = color;
+    context.lineWidth = 2;
+    context.beginPath();
+    curve.forEach((values, k) => context.lineTo(x(k), y(values[line])));
+    context.stroke();
+  });
+}

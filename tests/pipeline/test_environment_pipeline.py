@@ -1,0 +1,120 @@
+"""The pipeline of any environment: its commands, and what it says at the end."""
+
+from pathlib import Path
+
+import pytest
+
+from dreamduck.cli import record
+from dreamduck.common import config
+from dreamduck.common.config import from_mapping
+from dreamduck.common.errors import ConfigError
+from dreamduck.pipeline import quickstart
+from dreamduck.pipeline.environment_pipeline import (
+    DREAM,
+    IMPROVED,
+    EnvironmentConfig,
+    stages,
+)
+from dreamduck.pipeline.environment_score import LEVELS, score, verdict, words
+from dreamduck.recordings.gym_source import GymRecorderConfig
+from tests.controllers.test_flags import changed
+from tests.envs.test_gymenv import write_gym_model
+from tests.recordings.sources.worlds import MODULE
+
+ENV = f"{MODULE}:Dot-v3"
+
+
+def test_the_environment_is_handed_on(tmp_path):
+    settings = from_mapping(
+        EnvironmentConfig, {"env": ENV, "env_args": '{"form": "gray"}', "crop": ["1", "2", "3", "4"]}
+    )
+    first = stages(tmp_path, settings)[0].command
+    parsed = record._parser(GymRecorderConfig).parse_args(first[1:])
+    assert (parsed.env, parsed.env_args, parsed.crop) == (ENV, '{"form": "gray"}', ("1", "2", "3", "4"))
+
+
+def test_show_prints_the_commands_and_runs_nothing(tmp_path, capsys):
+    quickstart.main(["--env", ENV, "--folder", str(tmp_path / "q"), "--show"])
+    assert "extract.py" in capsys.readouterr().out
+    assert not (tmp_path / "q").exists()
+
+
+def test_an_environment_is_wanted():
+    with pytest.raises(ConfigError, match="give --env ID"):
+        EnvironmentConfig()
+
+
+def test_words_say_how_good_a_model_is():
+    lines = words(dict(zip(LEVELS, (25.0, 0.5, 0.1), strict=True)))
+    assert [line.split(", ")[1].split()[0] for line in lines] == ["good", "fair", "poor"]
+    assert "nothing to measure" in words(dict.fromkeys(LEVELS))[0]
+
+
+@pytest.mark.parametrize(
+    ("own", "text"), [(9.0, "taught something"), (5.1, "no difference"), (1.0, "worse than random")]
+)
+def test_the_verdict_minds_the_error(own, text):
+    row = {"error": 0.5, "length": 10.0}
+    assert text in verdict({"controller": {"return": own, **row}, "random": {"return": 5.0, **row}})
+
+
+def test_scores_are_of_the_real_environment(tmp_path):
+    write_gym_model(tmp_path / "weights", "discrete")
+    from dreamduck.controllers.factory import FormConfig, model_actions, model_sizes
+
+    weights, path = tmp_path / "weights", tmp_path / "c.json"
+    form = FormConfig("z").form(*model_sizes(weights), actions=model_actions(weights))
+    Path(path).write_text(str([[0.5] * form.size, 1.0]))
+    found = score(weights, {"controller": path, "same": path}, episodes=3, steps=1000, threads=1)
+    assert found["controller"] == found["same"] != found["random"]
+    assert all(row["length"] > 1 and row["error"] >= 0 for row in found.values())
+
+
+def test_a_table_of_temperatures_comes_from_one_sweep(tmp_path):
+    given = {"env": ENV, "temperature": 1.15, "temperatures": ["0.5", "1.15"], "score_episodes": 3}
+    settings = from_mapping(EnvironmentConfig, given)
+    planned = {stage.name: stage for stage in stages(tmp_path, settings)}
+    command = planned["evolve"].command
+    assert command[1] == "temperature-sweep"
+    assert command[command.index("--temperatures") + 1] == "0.5,1.15"
+    best = settings.controllers(tmp_path)[DREAM]
+    assert best.parent.name == "temperature-1.15"
+    assert best in planned["evolve"].outputs
+    assert str(best) in planned["video-real"].command
+    with pytest.raises(ConfigError, match=r"expected 2\.0 among them"):
+        from_mapping(EnvironmentConfig, {**given, "temperature": 2.0})
+
+
+def test_the_search_goes_on_in_the_real_environment(tmp_path):
+    settings = from_mapping(EnvironmentConfig, {"env": ENV, "improve": True})
+    planned = {stage.name: stage for stage in stages(tmp_path, settings)}
+    dream, improved = (settings.controllers(tmp_path)[name] for name in (DREAM, IMPROVED))
+    command = planned["improve"].command
+    assert command[:2] == ("train.py", "realenv")
+    assert command[command.index("--start") + 1] == str(dream)
+    assert planned["improve"].outputs == (improved,)
+    assert str(improved) in planned["video-real"].command
+
+
+SETTINGS = [
+    one
+    for one in config.options(EnvironmentConfig).values()
+    if not one.field.name.startswith("score_steps")
+]
+
+
+@pytest.mark.parametrize("option", SETTINGS, ids=lambda option: option.field.name)
+def test_every_setting_reaches_a_command(option, tmp_path):
+    plain = from_mapping(
+        EnvironmentConfig, {"env": ENV, "improve": True, "temperature": 0.75, "temperatures": ("0.75", "2")}
+    )
+    name, value = option.field.name, config.to_dict(plain)[option.field.name]
+    others = {
+        "temperature": 2.0,
+        "temperatures": ("0.75",),
+        "env_args": '{"discrete": true}',
+        "crop": ("1",) * 4,
+    }
+    other = config.replace(plain, **{name: others.get(name, changed(option.field, value))})
+    told = [[stage.command for stage in stages(tmp_path, each)] for each in (plain, other)]
+    assert told[0] != told[1]

@@ -1,0 +1,93 @@
+"""Recipes: their plans, what they need, and their tables."""
+
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from dreamduck.common.errors import DependencyError
+from dreamduck.pipeline import reproduce
+from dreamduck.pipeline.recipes import RECIPES, table
+from dreamduck.recordings.racing_policy import racing
+from dreamduck.recordings.sources.gym_environment import inspect
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_is_a_plan_of_commands(name, tmp_path, capsys):
+    reproduce.main(["--recipe", name, "--folder", str(tmp_path / "r"), "--vae-steps", "3", "--show"])
+    lines = capsys.readouterr().out.splitlines()
+    names = [line.split(":")[0] for line in lines]
+    assert names == ["record", "vae", "series", "rnn", "evolve", "card", "video-dream", "video-real"]
+    assert RECIPES[name].settings.environment.id in lines[0]
+    assert "--max-steps 3 " in lines[1]
+    assert not (tmp_path / "r").exists()
+
+
+def test_flags_of_duckietown_are_none_of_a_recipe(capsys):
+    with pytest.raises(SystemExit):
+        reproduce.main(["--recipe", "doom", "--maps", "loop_empty"])
+    with pytest.raises(SystemExit):
+        reproduce.main(["--recipe", "tetris"])
+    assert "duckietown, doom, carracing" in capsys.readouterr().err.replace("'", "")
+
+
+def test_what_is_not_installed_is_named_first(tmp_path, monkeypatch):
+    missing = RECIPES["doom"]._replace(packages=("no_such_package",))
+    monkeypatch.setitem(RECIPES, "doom", missing)
+    with pytest.raises(DependencyError, match=r"dreamduck\[doom\]"):
+        reproduce.main(["--recipe", "doom", "--folder", str(tmp_path)])
+
+
+def scored(rows, **scores):
+    return {
+        "temperatures": rows,
+        "scores": {name: {"return": value, "spread": 10.0} for name, value in scores.items()},
+    }
+
+
+def test_results_stand_beside_the_papers():
+    rows = [
+        {"temperature": t, "dream": {"mean": 900 + t, "std": 4.0}, "road": {"return": [300 + t, 5.0]}}
+        for t in (0.5, 1.0, 1.15)
+    ]
+    text = table(RECIPES["doom"], scored(rows, controller=1234.0, random=200.0))
+    assert "| evolved in the dream | 1,234 ± 10 |" in text
+    assert "| the paper: random actions | 210 ± 108 |" in text
+    assert "| 1 | 901 ± 4 | 301 ± 5 | 1,145 ± 690 | 868 ± 511 |" in text
+    assert "| 1.15 | 901 ± 4 | 301 ± 5 | 918 ± 546 | 1,092 ± 556 |" in text
+    car = table(RECIPES["carracing"], scored([], controller=700.0, improved=850.0, random=-30.0))
+    assert "| then in the real environment | 850 ± 10 |" in car
+    assert "temperature" not in car
+
+
+@pytest.mark.parametrize(("name", "package"), [("doom", "vizdoom"), ("carracing", "Box2D")])
+def test_the_environment_of_a_recipe_gives_frames(name, package, tmp_path, monkeypatch):
+    pytest.importorskip(package)
+    monkeypatch.chdir(tmp_path)  # ViZDoom leaves a file behind
+    settings = RECIPES[name].settings
+    environment, description = inspect(settings.environment)
+    step_times = {"doom": 4 / 35, "carracing": 4 / 50}
+    assert description["step_time"] == pytest.approx(step_times[name], abs=1e-5)
+    env = environment.make()
+    try:
+        frame, _ = env.reset(seed=3)
+        last = np.eye(env.actions.size)[-1]
+        for _ in range(5):
+            following, reward, *_ = env.step(last)
+        assert frame.shape == (64, 64, 3)
+        assert frame.std() > 5
+        assert (following != frame).any()
+        assert name == "carracing" or reward == 4.0
+    finally:
+        env.close()
+
+
+def test_racing_has_more_gas_than_brake():
+    actions = spaces.Box(np.array([-1, 0, 0], np.float32), np.ones(3, np.float32))  # as CarRacing has them
+    taken = np.array(
+        [act(None) for act in (racing(actions, seed) for seed in range(20)) for _ in range(50)]
+    )
+    assert all(actions.contains(action) for action in taken)
+    assert taken[:, 1].mean() > 4 * taken[:, 2].mean() > 0
+    assert abs(taken[:, 0].mean()) < 0.1 < taken[:, 0].std()
+    assert (racing(actions, 3)(None) == racing(actions, 3)(None)).all()
+    assert (racing(actions, 3)(None) != racing(actions, 4)(None)).any()
