@@ -25,11 +25,14 @@ from dreamduck.common.training_log import TrainingLog, read_training_log
 from dreamduck.recordings import read_episode
 from dreamduck.simulator.road import Road
 from dreamduck.world_model import WorldModel, fit, train_rnn, train_vae
+from dreamduck.world_model.categorical import CategoricalConfig as CategoricalSizes
+from dreamduck.world_model.categorical import CategoricalDynamics
 from dreamduck.world_model.latents import read_series
 from dreamduck.world_model.mdn_rnn import MDNRNNConfig
 from dreamduck.world_model.vae import files as vision_files
 from tests.recordings.helpers import folder_of_episodes
 from tests.recordings.sources.worlds import MODULE
+from tests.world_model.categorical.helpers import random_parameters as categorical_parameters
 from tests.world_model.mdn_rnn.helpers import random_parameters, write_memory, write_toy
 from tests.world_model.vae.helpers import parameters
 
@@ -199,11 +202,12 @@ RNN_FLAGS = {
     "fresh": (True, lambda run, base: run.json("weights/rnn.json")["config"]["fresh"]),
     "dynamics": ("categorical", lambda run, base: rnn_size(run, "classes") == 16),
 }
-OF_MDN_RNN = ("mixtures", "residual", "scheduled_sampling", "heads_only", "adapt")
+OF_MDN_RNN = ("mixtures", "residual", "scheduled_sampling", "heads_only")
 CATEGORICAL = {"dynamics": "categorical", "variables": 3, "classes": 4, "units": 6}
 CATEGORICAL_FLAGS = {k: v for k, v in RNN_FLAGS.items() if k not in OF_MDN_RNN} | {
     "dynamics": ("mdn-rnn", lambda run, base: run.json("weights/rnn.json")["kind"] == "mdn-rnn"),
     "learning_rate": (0.3, lambda run, base: run.rows("log/rnn.jsonl")[0]["learning_rate"] == 0.3 / 100),
+    "adapt": ("old2", lambda run, base: "adapted_from" in run.json("weights/rnn.json")),
     "noise_level": (4.0, lambda run, base: differ(run, base, CHECKPOINT)),
     "prior_rows": (1.0, lambda run, base: differ(run, base, CHECKPOINT)),
     "precision": ("bfloat16", lambda run, base: differ(run, base, CHECKPOINT)),
@@ -237,6 +241,8 @@ def rnn_run(tmp_path, eager, monkeypatch):
     write_toy(tmp_path / "other", 25)
     sizes = MDNRNNConfig(4, 2, 6, 3, True)
     write_memory(tmp_path / "old", sizes, random_parameters(sizes))
+    of_states = CategoricalSizes(4, 2, 6, 3, 4, 6)
+    CategoricalDynamics(categorical_parameters(of_states), of_states).save(tmp_path / "old2", {})
     monkeypatch.setattr(train_rnn.MDNRNNFit, "log_every", 1)
     written: list[int] = []
 
@@ -250,13 +256,13 @@ def rnn_run(tmp_path, eager, monkeypatch):
         folder = tmp_path / f"run-{name}"
         if not folder.exists():
             folder.mkdir()
-            for part in ("series", "other", "old"):
+            for part in ("series", "other", "old", "old2"):
                 (folder / part).symlink_to(tmp_path / part)
         given = {**RNN, **changes}
         if name in ("heads_only", "adapt"):
             given = {k: v for k, v in given.items() if k not in ("hidden_size", "mixtures")}
         if given.get("dynamics") == "categorical":
-            given.pop("mixtures")
+            given.pop("mixtures", None)
         elif "dynamics" in given:
             given = {k: v for k, v in given.items() if k not in CATEGORICAL or k == "dynamics"}
         written.clear()

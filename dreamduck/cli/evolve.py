@@ -114,7 +114,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         raise ConfigError("antithetic: expected --seeds or --antithetic, got both")
     actions = adapt_to_environment(arguments, said)
     search, env = settings(arguments), choose_world(arguments)
-    check_flags(env, said)
+    check_flags(env, said - {"dynamics_rand"} if env == ENVS[0] else said)
     if env != ENVS[0] and not search.components:
         config.refuse(said & {"beginning"}, "on the road without --components")
     world = config.from_arguments(WorldConfig, arguments)

@@ -18,6 +18,7 @@ from dreamduck.common import seeding
 from dreamduck.controllers.policy import ControllerForm, Floats, act, select, tensor_policy
 from dreamduck.simulator.base import CarState
 from dreamduck.simulator.road import RoadStep
+from dreamduck.world_model.imagination.randomization import RandomizationConfig
 
 Frames = npt.NDArray[np.uint8]
 DREAMS_IN_A_CALL = 256  # above this a bigger batch is hardly faster; see benchmarks/search.py
@@ -102,12 +103,19 @@ class DreamEvaluator:
         form: of the candidates.
         temperature: of the dream; None for that of its kind of dynamics.
         pessimism: see `Dream.rollout`.
+        randomization: likewise.
     """
 
     def __init__(
-        self, dream: Any, form: ControllerForm, temperature: float | None, pessimism: float = 0.0
+        self,
+        dream: Any,
+        form: ControllerForm,
+        temperature: float | None,
+        pessimism: float = 0.0,
+        randomization: RandomizationConfig | None = None,
     ) -> None:
         self.dream, self.form, self.temperature, self.pessimism = dream, form, temperature, pessimism
+        self.randomization = randomization
         self._policy = tensor_policy(form)
 
     def __call__(self, task: EvalBatch) -> Returns:
@@ -120,6 +128,7 @@ class DreamEvaluator:
             seed=list(task.seeds),
             temperature=self.temperature,
             **({"pessimism": self.pessimism} if self.pessimism else {}),
+            **({"randomization": self.randomization} if self.randomization else {}),
         )
         shape = (len(task.theta), task.episodes)
         reward = np.asarray(result.reward, dtype=np.float32).reshape(shape)

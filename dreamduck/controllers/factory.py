@@ -28,6 +28,7 @@ from dreamduck.simulator.road import Road, RoadConfig
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination import no_heads
 from dreamduck.world_model.imagination.perception import Perception
+from dreamduck.world_model.imagination.randomization import RandomizationConfig
 from dreamduck.world_model.legacy.experiments import find
 from dreamduck.world_model.model_config import ModelConfig
 
@@ -98,7 +99,8 @@ def check_flags(env: str, said: set[str]) -> None:
     if env == "rnnenv":
         refuse(said & ROAD_FIELDS - {*SETTINGS}, "in the dream, where there is no road")
     else:
-        refuse(said & {"temperature", "pessimism"}, "on the road, which is not dreamt")
+        dreamt = {"temperature", "pessimism", "action_delay", "latent_shift"}
+        refuse(said & dreamt, "on the road, which is not dreamt")
 
 
 def road_flags(road: RoadConfig) -> list[str]:
@@ -201,6 +203,7 @@ def make_evaluator(
     threads: int | None = None,
     beginning: str = "first",
     pessimism: float = 0.0,
+    randomization: RandomizationConfig | None = None,
 ) -> Evaluator:
     """A world to try controllers in.
 
@@ -209,11 +212,13 @@ def make_evaluator(
         threads: cores to use; all by default.
         beginning: of dreams, see `WorldModel.start_states`.
         pessimism: of dreams, see `Dream.rollout`.
+        randomization: likewise.
     """
     if env == "rnnenv":
         if threads and threads < cores():
             limit_tensorflow(threads)
-        return DreamEvaluator(make_dream(config, beginning), form, config.model.temperature, pessimism)
+        dream = make_dream(config, beginning)
+        return DreamEvaluator(dream, form, config.model.temperature, pessimism, randomization)
     model = WorldModel.load(config.model.folder)
     environment = model.gym_environment
     if environment is not None:

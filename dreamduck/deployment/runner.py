@@ -26,8 +26,7 @@ def run_wheels(options: argparse.Namespace) -> None:
     driver = component(options, "motors") if options.go else None
     duty, ready, data = np.zeros(2), False, b""
     while not ready or data:  # until the first process ends
-        ready = bool(select.select([0], [], [], WATCHDOG)[0])
-        data = os.read(0, 65536) if ready else b""
+        data = os.read(0, 65536) if (ready := bool(select.select([0], [], [], WATCHDOG)[0])) else b""
         for wanted in map(numbers, data.splitlines() or [b""]):
             if wanted is None and duty.any():
                 why = "no finite duty" if data else "the end" if ready else f"no frame for {WATCHDOG} s"
@@ -94,13 +93,12 @@ def drive(options: argparse.Namespace, send: Any) -> None:
     if not contract:
         raise ValueError(f"{options.policy}: expected a file of dreamduck deploy, got one without contract")
     state, duty, due = np.zeros((1, contract["state_size"]), np.float32), None, time.monotonic()
-    calibration = np.array(options.calibration or contract["calibration"], np.float32)
+    given = {"calibration": np.array(options.calibration or contract["calibration"], np.float32)}
     for frame in frames(options):
         if frame is None or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
             print("frame skipped: expected (H, W, 3) uint8", file=sys.stderr)
             continue
-        inputs = {"frame": frame[None], "state": state, "calibration": calibration}
-        duty, state = session.run(["duty", "state_next"], inputs)
+        duty, state = session.run(["duty", "state_next"], {**given, "frame": frame[None], "state": state})
         if not (np.isfinite(duty).all() and np.isfinite(state).all()):
             raise ValueError("the policy gave a number that is not finite")
         send(b"%.6f %.6f\n" % tuple(duty[0]))
@@ -127,6 +125,8 @@ def main() -> None:
     options = parser.parse_args()
     if not (options.source or options.robot) or (options.go and (options.dry_run or not options.robot)):
         parser.error("expected --source or --robot; --go only with --robot, and without --dry-run")
+    if not all(0 <= value <= 1 for value in (options.limit, options.slew)):
+        parser.error("expected --limit and --slew from 0 to 1")
     stop = signal.SIG_IGN if options.wheels else lambda number, _: sys.exit(128 + number)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)

@@ -25,6 +25,7 @@ from dreamduck.simulator.environment import ENVIRONMENT
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.dynamics import BEGINNINGS, Dynamics, Prediction
 from dreamduck.world_model.imagination import DREAM_END, no_heads
+from dreamduck.world_model.imagination.randomization import RandomizationConfig, RandomizedDreams
 from dreamduck.world_model.imagination.stepper import Dreams
 from dreamduck.world_model.model_config import ModelConfig
 
@@ -43,6 +44,8 @@ class DreamConfig:
     beginning: str = option(
         "first", "dreams begin as recorded episodes do, or anywhere in them", choices=BEGINNINGS
     )
+
+    randomization: RandomizationConfig = part(RandomizationConfig)
 
     def __post_init__(self) -> None:
         check(self)
@@ -74,7 +77,9 @@ class DreamCars(Cars):
         if threads not in (None, 1):
             raise ConfigError("threads: of no effect in the dream, which numpy steps; leave it out")
         initial = self.model.start_states(self.config.beginning)
-        self.dreams = Dreams(self.model.dynamics, initial, num_envs, self.config.model.temperature)
+        settings = self.model.dynamics, initial, num_envs, self.config.model.temperature
+        random = self.config.randomization
+        self.dreams = RandomizedDreams(*settings, random) if random else Dreams(*settings)
         self.prediction: Prediction | None = None
         self._episode_seeds = np.zeros(num_envs, np.int64)
 
@@ -170,6 +175,9 @@ class DreamEnv(DreamCars, SingleEnv):
     render_mode (None, "rgb_array" or "human"); weights, a folder, by default the one that ships;
     `model`, a world model that is loaded already, instead; temperature, more than 0: it divides the log
     weights of the mixtures and multiplies their variance; beginning ("first" or "midway").
+    For a policy that meets other cars: dynamics_rand (True draws the motors' gain and trim and the distance
+    of the wheels for each dream), action_delay (actions arrive up to so many steps late) and latent_shift
+    (standard deviation of a shift of z). c and h then follow the actions as they were commanded.
 
     ## Version History
     v2: the first.

@@ -24,6 +24,7 @@ from dreamduck.controllers.policy import ControllerForm
 from dreamduck.search.principal_components import find_subspace
 from dreamduck.search.search import Search
 from dreamduck.search.settings import SearchConfig
+from dreamduck.world_model.imagination.randomization import RandomizationConfig
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +72,10 @@ def evolve(plan: Plan, team: Team) -> Search | None:
     controller = load_controller(plan.start, plan.world.model.folder, plan.strict) if plan.start else None
     if controller is not None and controller.form != plan.form:
         raise ConfigError(f"start: expected a controller {plan.form}, got one {controller.form}")
+    settings, simulation = plan.search, plan.world.road.simulation
     evaluator = make_evaluator(
-        plan.env, plan.world, plan.form, threads, plan.search.beginning, plan.search.pessimism
+        *(plan.env, plan.world, plan.form, threads, settings.beginning, settings.pessimism),
+        RandomizationConfig(simulation.dynamics_rand, settings.action_delay, settings.latent_shift),
     )
     if team.rank:
         team.serve(evaluator)

@@ -27,7 +27,7 @@ from dreamduck.controllers.policy import ControllerForm
 from dreamduck.search.cma_es import Evolution
 from dreamduck.search.principal_components import Subspace
 from dreamduck.search.search_plot import draw_run
-from dreamduck.search.settings import FREE, SearchConfig
+from dreamduck.search.settings import FREE, NEWER, SearchConfig
 from dreamduck.search.state import NO_STATE, REMEDY, Found, read_state, write_state
 
 log = logging.getLogger(__name__)
@@ -272,7 +272,8 @@ class Search:
 
     def _settings(self) -> dict[str, Any]:
         """What must be the same when a run resumes."""
-        settings = {name: value for name, value in to_dict(self.config).items() if name not in FREE}
+        config = to_dict(self.config).items()
+        settings = {k: value for k, value in config if k not in FREE and (value or k not in NEWER)}
         world = {name: str(value) for name, value in self.facts.items() if name in ("world", "weights")}
         form = dataclasses.asdict(self.form)
         return {**settings, **world, "block": self._block, **{f"form.{k}": v for k, v in form.items()}}

@@ -8,10 +8,18 @@ from dreamduck.common.config import check, option
 from dreamduck.common.errors import ConfigError
 from dreamduck.search.cma_es import EvolutionConfig
 from dreamduck.world_model.dynamics import BEGINNINGS
+from dreamduck.world_model.imagination.randomization import (
+    ACTION_DELAY,
+    LATENT_SHIFT,
+    MOST_DELAY,
+    RandomizationConfig,
+)
 
 SEED_MODES = ("antithetic", "independent", "common")
 # Settings that may differ when a run resumes: they say how long, not what.
 FREE = ("generations", "time_limit")
+# Settings that older states do not have; 0 is what those were made with.
+NEWER = ("action_delay", "latent_shift")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +57,10 @@ class SearchConfig(EvolutionConfig):
         "dreamduck train-ensemble",
         low=0.0,
     )
+    action_delay: int = option(
+        RandomizationConfig.action_delay, ACTION_DELAY, unit="steps", low=0, high=MOST_DELAY
+    )
+    latent_shift: float = option(RandomizationConfig.latent_shift, LATENT_SHIFT, low=0.0, high=10.0)
     components: int = option(
         0, "search along so many principal components of what is seen; 0: every weight by itself", low=0
     )

@@ -18,20 +18,22 @@ from dreamduck.world_model.categorical.divergence import reconstruction_and_kl
 from dreamduck.world_model.categorical.settings import TrainingConfig as CategoricalTrainingConfig
 from dreamduck.world_model.categorical.trainer import Trainer as CategoricalTrainer
 from dreamduck.world_model.categorical.trainer import latent_spread
-from dreamduck.world_model.dynamics import FloatArray
+from dreamduck.world_model.dynamics import Dynamics, FloatArray
 from dreamduck.world_model.dynamics_fit import DynamicsFit, LearningData
 from dreamduck.world_model.latents import Series
 from dreamduck.world_model.mdn_rnn import MDNRNN, batches, files
 from dreamduck.world_model.mdn_rnn.layout import REWARD_AND_END
 from dreamduck.world_model.mdn_rnn.prediction_metrics import Measure, negative_log_likelihood
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
-from dreamduck.world_model.mdn_rnn.trainer import LatentScale, Trainer, latent_range, latent_scale
+from dreamduck.world_model.mdn_rnn.trainer import Trainer, latent_range, latent_scale
 from dreamduck.world_model.vae import files as vae_files
 from dreamduck.world_model.weights_format import Parameters, at_half_precision
 
 log = logging.getLogger(__name__)
 
 CHECKPOINT = fit.checkpoint_of("rnn")
+CALIBRATION = "end_calibration"
+HEADS = (*REWARD_AND_END, "head_hidden/")  # of any kind, for reward and end
 VAE_FILES = (vae_files.WEIGHTS, vae_files.CARD)
 
 
@@ -39,18 +41,60 @@ def train(config: TrainingConfig | CategoricalTrainingConfig, command: str = "")
     """Train dynamics of the kind that the settings are of, and leave where dreams begin; see `fit.train`.
 
     Raises:
-        ConfigError: what an MDN-RNN is made into would take its own place.
+        ConfigError: what dynamics are made into would take their own place.
     """
-    if isinstance(config, CategoricalTrainingConfig):
-        return fit.train(CategoricalFit, config, command)
     if config.source and Path(config.source).resolve() == Path(config.weights).resolve():
         raise ConfigError(
-            f"weights: expected another folder than {config.source}, whose MDN-RNN is kept; name a new one"
+            f"weights: expected another folder than {config.source}, whose model is kept; name a new one"
         )
+    if isinstance(config, CategoricalTrainingConfig):
+        return fit.train(CategoricalFit, config, command)
     return fit.train(MDNRNNFit, config, command)
 
 
-class MDNRNNFit(DynamicsFit):
+class SourcedFit(DynamicsFit):
+    """A training that may begin with trained dynamics, of which some weights are kept.
+
+    Attributes:
+        settings: of the training.
+        source: what it begins with, if anything.
+    """
+
+    settings: TrainingConfig | CategoricalTrainingConfig
+    source: Any
+
+    def _kept(self) -> Parameters:
+        """The weights of the source that are kept: its heads for reward and end, or all but these."""
+        found = {} if self.source is None else self.source.parameters
+        heads = bool(self.settings.adapt)
+        return {name: array for name, array in found.items() if name.startswith(HEADS) == heads}
+
+    @property
+    def _made_of(self) -> str:
+        """What the card calls the source."""
+        return "adapted_from" if self.settings.adapt else "heads_of"
+
+    @property
+    def _fingerprints(self) -> dict[str, str]:
+        """What it learns from, besides the data."""
+        return {} if self.source is None else {self._made_of: self.source.weights}
+
+    def _range(self, bounds: FloatArray) -> FloatArray:
+        """The range of the latents: of the series, and of what an adapted model has seen before."""
+        if self.source is None or not self.settings.adapt or "latents" not in self.source.card:
+            return bounds
+        low, high = self.source.bounds
+        return np.stack([np.minimum(bounds[0], low), np.maximum(bounds[1], high)])
+
+    def finish(self, card: dict[str, Any]) -> dict[str, Any]:
+        """See `DynamicsFit.finish`; the VAE of the source's folder comes along."""
+        if self.source is not None:
+            card[self._made_of] = self.source.weights
+            _copy_vae(Path(str(self.settings.source)), Path(self.config.weights))
+        return super().finish(card)
+
+
+class MDNRNNFit(SourcedFit):
     """A training of the MDN-RNN.
 
     Args:
@@ -65,33 +109,15 @@ class MDNRNNFit(DynamicsFit):
         self.windows = batches.plan(
             series.offsets, data.learning, config.batch_size, config.sequence, config.steps, config.seed
         )
-        self.source = _source(config, series) if config.source else None
+        self.source = _source(config, series, MDNRNN) if config.source else None
         self.learns_rewards = config.adapt is None
         sizes = config.sizes(series.mu.shape[1], series.action.shape[1])
         sizes = self.source.config if self.source else sizes
         latents = latent_scale(series, data.learning, sizes.residual)
         start = self.source.parameters if self.source and config.adapt else self._kept()
         self.mdn_rnn_trainer = Trainer(config, sizes, data.scale, latents, start or None)
-        made_of = {} if self.source is None else {self._made_of: self.source.weights}
-        super().__init__(config, data, self.mdn_rnn_trainer, sizes, self._bounds(latents), made_of)
-
-    def _kept(self) -> Parameters:
-        """The weights of the source that are kept: its heads for reward and end, or all but these."""
-        found = {} if self.source is None else self.source.parameters
-        heads = bool(self.settings.adapt)
-        return {name: array for name, array in found.items() if name.startswith(REWARD_AND_END) == heads}
-
-    @property
-    def _made_of(self) -> str:
-        """What the card calls the source."""
-        return "adapted_from" if self.settings.adapt else "heads_of"
-
-    def _bounds(self, latents: LatentScale) -> FloatArray:
-        """The range of the latents: of the series, and of what an adapted model has seen before."""
-        if self.source is None or not self.settings.adapt or "latents" not in self.source.card:
-            return latents.bounds
-        low, high = self.source.bounds
-        return np.stack([np.minimum(latents.bounds[0], low), np.maximum(latents.bounds[1], high)])
+        bounds = self._range(latents.bounds)
+        super().__init__(config, data, self.mdn_rnn_trainer, sizes, bounds, self._fingerprints)
 
     def batch(self, step: int) -> batches.Batch:
         """A window of each stream."""
@@ -109,15 +135,8 @@ class MDNRNNFit(DynamicsFit):
         """The negative log-likelihood."""
         return metrics["nll"]
 
-    def finish(self, card: dict[str, Any]) -> dict[str, Any]:
-        """See `DynamicsFit.finish`; the VAE of the source's folder comes along."""
-        if self.source is not None:
-            card[self._made_of] = self.source.weights
-            _copy_vae(Path(str(self.settings.source)), Path(self.config.weights))
-        return super().finish(card)
 
-
-class CategoricalFit(DynamicsFit):
+class CategoricalFit(SourcedFit):
     """A training of the categorical state-space model.
 
     Args:
@@ -132,12 +151,15 @@ class CategoricalFit(DynamicsFit):
         self.windows = windows.plan(
             series.offsets, data.learning, config.batch_size, config.sequence, config.steps, config.seed
         )
+        self.source = _source(config, series, CategoricalDynamics) if config.source else None
+        self.learns_rewards = self.source is None
         sizes = config.sizes(series.mu.shape[1], series.action.shape[1])
+        sizes, start = (self.source.config, self.source.parameters) if self.source else (sizes, None)
         spread = latent_spread(series, data.learning)
         self.at_rest = windows.at_rest(series, data.learning, spread)
-        self.categorical_trainer = CategoricalTrainer(config, sizes, data.scale, spread)
-        bounds = latent_range(series, data.learning)
-        super().__init__(config, data, self.categorical_trainer, sizes, bounds)
+        self.categorical_trainer = CategoricalTrainer(config, sizes, data.scale, spread, start)
+        bounds = self._range(latent_range(series, data.learning))
+        super().__init__(config, data, self.categorical_trainer, sizes, bounds, self._fingerprints)
 
     def batch(self, step: int) -> batches.Batch:
         """Windows, and standing cars."""
@@ -147,58 +169,69 @@ class CategoricalFit(DynamicsFit):
 
     def parameters(self) -> Parameters:
         """See `DynamicsFit.parameters`."""
-        return at_half_precision(self.categorical_trainer.parameters())
+        return {**at_half_precision(self.categorical_trainer.parameters()), **self._kept()}
 
     def measure(self, dynamics: CategoricalDynamics) -> Measure:
         """See `DynamicsFit.measure`."""
         return reconstruction_and_kl(dynamics)
 
     def calibration(self, dynamics: CategoricalDynamics) -> dict[str, Any]:
-        """See `DynamicsFit.calibration`: of the end in dreams."""
+        """See `DynamicsFit.calibration`: of the end in dreams; an adapted model keeps its own."""
+        if self.source is not None:
+            return {name: self.source.card[name] for name in (CALIBRATION,) if name in self.source.card}
         found = end_calibration.calibrate(
             dynamics, self.data.series, self.data.learning, self.settings.seed
         )
         log.info("the end's logit: scale %(scale).1f, shift %(shift).2f", found)
-        return {"end_calibration": found}
+        return {CALIBRATION: found}
 
     def latent_loss(self, metrics: Mapping[str, float]) -> float:
         """Half the squared error, summed over the latents, and the divergence."""
         return 0.5 * metrics["reconstruction"] * self.sizes.z_size + metrics["kl"]
 
 
-def _source(config: TrainingConfig, series: Series) -> MDNRNN:
-    """The MDN-RNN that the training begins with.
+def _source(
+    config: TrainingConfig | CategoricalTrainingConfig, series: Series, kind: type[Dynamics]
+) -> Any:
+    """The dynamics that the training begins with.
 
+    Args:
+        config: the settings.
+        series: to learn from.
+        kind: that is expected.
     Raises:
         ConfigError: the settings ask for another form.
         WeightsError: there is none, or the series is of other latents or actions, or of another VAE.
     """
     folder = Path(str(config.source))
     found = WorldModel.load(folder).dynamics
-    if not isinstance(found, MDNRNN):
-        raise WeightsError(f"{folder}: expected an MDN-RNN, got dynamics of the kind {found.kind!r}")
+    if not isinstance(found, kind):
+        raise WeightsError(
+            f"{folder}: expected dynamics of the kind {kind.kind!r}, got {found.kind!r}; give --dynamics "
+            f"{found.kind}"
+        )
     vae = next((folder / n for n in VAE_FILES if (folder / n).is_file()), None)
     if vae is not None and series.meta.get("vision", fingerprint(vae)) != fingerprint(vae):
         raise WeightsError(
             f"{config.series}: expected latents of the VAE in {vae}, got those of another one; make the "
             f"series with series.py --weights {folder}"
         )
-    config.check_sizes(found.config, str(folder))
-    sizes = found.config
+    sizes: Any = found.config
+    config.check_sizes(sizes, str(folder))
     for here, need, have in (
         ("latents", sizes.z_size, series.mu.shape[1]),
         ("actions", sizes.action_size, series.action.shape[1]),
     ):
         if have != need:
             raise WeightsError(
-                f"{folder}: an MDN-RNN for {here} of {need} numbers, but the series has {here} of {have}; "
-                "make the series with the VAE that belongs to the MDN-RNN"
+                f"{folder}: dynamics for {here} of {need} numbers, but the series has {here} of {have}; "
+                "make the series with the VAE that belongs to them"
             )
     return found
 
 
 def _copy_vae(source: Path, folder: Path) -> None:
-    """Put the VAE that belongs to an MDN-RNN beside what was made of it, unless there is one already."""
+    """Put the VAE that belongs to dynamics beside what was made of it, unless there is one already."""
     if not any((folder / name).exists() for name in VAE_FILES):
         for name in VAE_FILES:
             if (source / name).is_file():

@@ -99,8 +99,7 @@ def test_what_ships_drives_as_in_python(path, steps, tmp_path):
         worst = max(worst, float(np.abs(policy.last_action - action).max()))
         assert not road.step(action).terminated[0]
     road.close()
-    # Of the range [-1, 1]: 1e-5 of it. Python's own float32 is as far from exact arithmetic.
-    assert worst < 2e-5
+    assert worst < 1e-5
 
 
 def test_duties_are_those_of_the_simulator(weights, some_frames, tmp_path):

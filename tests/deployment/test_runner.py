@@ -207,6 +207,8 @@ def test_the_wheels_stop_at_a_number_that_is_not_finite(policy, tmp_path, number
         (["--go", "--source", "frames.npy"], "expected --source or --robot"),
         (["--go", "--dry-run", "--robot", "duck"], "expected --source or --robot"),
         ([], "expected --source or --robot"),
+        (["--source", "frames.npy", "--limit", "-1"], "expected --limit and --slew from 0 to 1"),
+        (["--source", "frames.npy", "--slew", "nan"], "expected --limit and --slew from 0 to 1"),
         (["--source", "frames.npy", "--policy", "broken.npy"], "error:"),
     ],
 )

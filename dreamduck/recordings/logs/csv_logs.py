@@ -13,7 +13,7 @@ from PIL import Image
 
 from dreamduck.common.errors import RecordError
 from dreamduck.common.readers import in_words, open_input
-from dreamduck.common.video_reader import open_video, read_video
+from dreamduck.common.video_reader import Video, open_video, read_video
 from dreamduck.recordings.logs.columns import Columns, missing, numbers, read_csv, unit_of
 from dreamduck.recordings.logs.drive_log import DriveLog, FloatArray, Frame
 
@@ -165,14 +165,19 @@ def read_image(path: Path) -> Frame:
         return np.asarray(image.convert("RGB"))
 
 
-def video(source: Path, commands: Commands) -> DriveLog:
+def video(source: Path, commands: Commands, opened: Video | None = None) -> DriveLog:
     """A video, whose first frame is at time 0 of the commands.
+
+    Args:
+        source: the video.
+        commands: given meanwhile.
+        opened: what it tells of itself, where that is known.
 
     Raises:
         VideoError: it cannot be read.
         DependencyError: what decodes it is not installed.
     """
-    about = open_video(source, "ingest")
+    about = opened or open_video(source, "ingest")
 
     def chosen(indices: Sequence[int]) -> Iterator[Frame]:
         wanted = iter(indices)

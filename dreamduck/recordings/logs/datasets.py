@@ -1,30 +1,25 @@
-"""Logs that are data sets: columns in an `.npz` or Parquet file (LeRobot), episodes in HDF5 (Minari)."""
+"""Logs that are data sets: columns in an `.npz` file, episodes in HDF5 (Minari)."""
 
 from __future__ import annotations
 
-import io
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from dreamduck.common.errors import RecordError
-from dreamduck.common.extras import needed
 from dreamduck.common.files.weights import find_dataset
-from dreamduck.common.readers import in_words, open_input, read_json
+from dreamduck.common.readers import in_words, open_input
 from dreamduck.common.storage import read_npz
 from dreamduck.recordings.logs.columns import PAIRS, Columns, missing, unit_of
-from dreamduck.recordings.logs.csv_logs import Commands, video
-from dreamduck.recordings.logs.drive_log import WHEELS, DriveLog, FloatArray, Frame, of_array
+from dreamduck.recordings.logs.drive_log import WHEELS, DriveLog, FloatArray, of_array
 
 FRAME_COLUMNS = ("observation.image", "observation.images", "image", "frames", "obs", "observation")
 EPISODE = "episode_index"
-INFO = Path("meta") / "info.json"  # of a LeRobot data set
 MINARI = (Path("data") / "main_data.hdf5", Path("main_data.hdf5"))
 MOST_BYTES = 1 << 33  # of arrays in memory
 
@@ -40,7 +35,7 @@ def npz_logs(path: Path, columns: Columns, step_time: float) -> list[DriveLog]:
         RecordError: a column is missing, or of another form.
     """
     found, source = read_npz(path, RecordError, most=MOST_BYTES), str(path)
-    kind, commands = _commands(found, source, columns)
+    kind, commands = commands_of(found, source, columns)
     count = len(commands)
     name = next((n for n in found if n.startswith(FRAME_COLUMNS) and found[n].ndim == 4), None)
     if name is None:
@@ -55,13 +50,13 @@ def npz_logs(path: Path, columns: Columns, step_time: float) -> list[DriveLog]:
     made = []
     for number in np.unique(episode):
         rows = np.flatnonzero(episode == number)
-        then = _steady(len(rows), step_time) if times is None else times[rows]
+        then = steady(len(rows), step_time) if times is None else times[rows]
         label = f"{source}, episode {number}"
         made.append(DriveLog(label, then, of_array(frames[rows]), then, commands[rows], kind, True))
     return made
 
 
-def _commands(
+def commands_of(
     found: Mapping[str, npt.NDArray[Any]], source: str, columns: Columns, names: Sequence[str] = ()
 ) -> tuple[str, npt.NDArray[np.float64]]:
     """What commands are, and (T, 2) of them, from two columns or from `action`."""
@@ -78,7 +73,7 @@ def _commands(
     return kind, np.stack([found[name].astype(np.float64) for name in pair], axis=1)
 
 
-def _steady(count: int, step_time: float) -> FloatArray:
+def steady(count: int, step_time: float) -> FloatArray:
     """The times (count,) of rows that come at a steady rate [s]."""
     return np.arange(count, dtype=np.float64) * step_time
 
@@ -99,100 +94,6 @@ def _frames(array: npt.NDArray[Any], source: str, name: str) -> npt.NDArray[np.u
         if array.shape[1] == 3:
             return array.transpose(0, 2, 3, 1)
     raise RecordError(f"{source}: {name} is {array.dtype} {array.shape}, expected uint8 (T, H, W, 3)")
-
-
-def lerobot_logs(folder: Path, columns: Columns, step_time: float) -> list[DriveLog]:
-    """The episodes of a LeRobot data set of version 2: a Parquet file each, with images in it or a video.
-
-    Raises:
-        RecordError: it is damaged, of another version, or lacks a column.
-        DependencyError: what reads Parquet is not installed.
-    """
-    info = read_json(folder / INFO, RecordError)
-    with in_words(folder / INFO, RecordError, "not the description of a LeRobot data set"):
-        features, rate = dict(info["features"]), float(info["fps"])
-        names = _names(features.get("action", {}).get("names"))
-        cameras = [k for k, v in features.items() if v["dtype"] in ("video", "image")]
-        videos = [k for k in cameras if features[k]["dtype"] == "video"]
-        template, chunk = str(info.get("video_path", "")), int(info.get("chunks_size", 1000))
-    paths = sorted(folder.glob("data/chunk-*/episode_*.parquet"))
-    if not paths or not cameras:
-        raise RecordError(
-            f"{folder}: expected a LeRobot data set of version 2 with a camera, got "
-            f"{len(paths)} files data/chunk-*/episode_*.parquet and {len(cameras)} cameras"
-        )
-    made = []
-    for path in paths:
-        found = read_parquet(path)
-        number = int(re.findall(r"\d+", path.stem)[-1])
-        kind, values = _commands(found, str(path), columns, names)
-        time = columns.find("time", found)
-        times = _steady(len(values), 1 / rate) if time is None else found[time].astype(np.float64)
-        commands = Commands(path, times, values, kind, 1.0, None)
-        if videos:
-            film = folder / _place(template, number // chunk, videos[0], number)
-            made.append(video(film, commands._replace(times=times - times[0])))
-        else:
-            images = found[cameras[0]]
-            made.append(DriveLog(str(path), times, _decoded(images, path), times, values, kind, True))
-    return made
-
-
-def _names(given: Any) -> list[str]:
-    """The names of an action's parts: a list, or the only list of an object."""
-    if isinstance(given, dict):
-        given = next(iter(given.values()), [])
-    return [str(name) for name in given or ()]
-
-
-def _place(template: str, chunk: int, key: str, episode: int) -> str:
-    """A video's path; the template is filled in by hand, as `str.format` would follow attributes."""
-    values: dict[str, Any] = {"episode_chunk": chunk, "video_key": key, "episode_index": episode}
-
-    def value(found: re.Match[str]) -> str:
-        return f"{values[found[1]]:{found[2] or ''}}"
-
-    made = re.sub(r"\{(\w+)(?::(\d{1,2}d))?\}", value, template)
-    if ".." in Path(made).parts or Path(made).is_absolute():
-        raise RecordError(f"video_path: expected a path inside the data set, got {made!r:.100}")
-    return made
-
-
-def read_parquet(path: Path) -> dict[str, npt.NDArray[Any]]:
-    """The columns of a Parquet file: numbers, lists of numbers, and images as objects.
-
-    Raises:
-        RecordError: it cannot be read.
-        DependencyError: pyarrow is not installed.
-    """
-    with needed("ingest"):
-        from pyarrow import parquet
-    with in_words(path, RecordError, "not a Parquet file"), open_input(path, MOST_BYTES) as file:
-        table = parquet.read_table(file)
-        found = {}
-        for name in table.column_names:
-            values = table[name].to_pylist()
-            listed = bool(values) and isinstance(values[0], (dict, bytes, str))
-            if listed:
-                column = np.empty(len(values), object)
-                column[:] = values
-            else:
-                column = np.array(values)
-            found[name] = column
-        return found
-
-
-def _decoded(images: npt.NDArray[Any], path: Path) -> Callable[[Sequence[int]], Iterator[Frame]]:
-    """Images that are kept as the bytes of their files."""
-
-    def chosen(indices: Sequence[int]) -> Iterator[Frame]:
-        for index in indices:
-            with in_words(path, RecordError, f"no image in row {index + 1}"):
-                data = images[index]["bytes"]
-                with Image.open(io.BytesIO(data)) as image:
-                    yield np.asarray(image.convert("RGB"))
-
-    return chosen
 
 
 def minari_logs(path: Path, step_time: float) -> list[DriveLog]:
@@ -219,7 +120,7 @@ def minari_logs(path: Path, step_time: float) -> list[DriveLog]:
                 raise RecordError(f"{path}: {name}/actions is {actions.shape}, expected (T, 2)")
             place = _frames_place(data, name, path)
             frames = _frames(np.asarray(find_dataset(data, place)[: len(actions)]), str(path), place)
-            values, times = actions[()].astype(np.float64), _steady(len(actions), step_time)
+            values, times = actions[()].astype(np.float64), steady(len(actions), step_time)
             label = f"{path}, {name}"
             made.append(DriveLog(label, times, of_array(frames), times, values, "actions", True))
     return made

@@ -16,7 +16,7 @@ from dreamduck.common.area_average import area_average
 from dreamduck.common.config import check, option, part
 from dreamduck.common.errors import ConfigError, RecordError
 from dreamduck.recordings.episode import FRAME_SHAPE, MAX_FRAMES, Episode, write_episode
-from dreamduck.recordings.logs import csv_logs, datasets
+from dreamduck.recordings.logs import csv_logs, datasets, lerobot
 from dreamduck.recordings.logs.columns import Columns
 from dreamduck.recordings.logs.drive_log import WHEELS, DriveLog, FloatArray, Frame
 from dreamduck.recordings.logs.resample import Steps, resample
@@ -76,8 +76,8 @@ def find_logs(source: Path, config: IngestConfig) -> list[DriveLog]:
     if suffix in (".hdf5", ".h5"):
         return datasets.minari_logs(source, step_time)
     if source.is_dir():
-        if (source / datasets.INFO).exists():
-            return datasets.lerobot_logs(source, columns, step_time)
+        if (source / lerobot.INFO).exists():
+            return lerobot.lerobot_logs(source, columns)
         for place in datasets.MINARI:
             if (source / place).exists():
                 return datasets.minari_logs(source / place, step_time)

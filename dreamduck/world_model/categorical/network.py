@@ -34,6 +34,11 @@ class CategoricalNetwork(Network):
             setattr(self, name, layer)  # an attribute, since Keras names it so in a weights file
         self.built = True
 
+    def freeze_rewards(self) -> None:
+        """Keep the heads for reward and end as they are."""
+        for layer in (self.head_hidden, self.head_reward, self.head_end):
+            layer.trainable = False
+
     def dense(self) -> equations.Layers:
         """The layers as the equations take them."""
         kernel, recurrent, bias = self.core.weights

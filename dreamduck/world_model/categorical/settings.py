@@ -10,6 +10,7 @@ from typing import Any
 from dreamduck.common.config import check, option
 from dreamduck.common.precision import PRECISION_HELP, PRECISIONS, SINGLE
 from dreamduck.world_model.categorical.layout import CategoricalConfig
+from dreamduck.world_model.mdn_rnn.settings import ADAPT, check_given
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +53,7 @@ class TrainingConfig:
     limit: int | None = option(None, "use only so many episodes", low=1)
     evaluate_every: int = option(200, "steps between looks at the held-out episodes", low=1)
     checkpoint_every: int = option(50, "steps between checkpoints", low=1)
+    adapt: str | None = option(None, f"folder of a categorical model {ADAPT}")
     fresh: bool = option(False, "start over, whatever checkpoint there is")
 
     def __post_init__(self) -> None:
@@ -62,9 +64,14 @@ class TrainingConfig:
         """Rows of a batch in which a car stands, the first ones."""
         return round(self.standing_rows * self.batch_size)
 
+    @property
+    def source(self) -> str | None:
+        """The folder of the model that the training begins with, if there is one."""
+        return self.adapt
+
     def arithmetic(self) -> dict[str, Any]:
         """The settings that a resumed run must share with the checkpoint's."""
-        free = {"series", "weights", "log", "checkpoint_every", "fresh"}
+        free = {"series", "weights", "log", "checkpoint_every", "fresh", "adapt"}
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in free}
 
     def sizes(self, z_size: int, action_size: int) -> CategoricalConfig:
@@ -72,3 +79,12 @@ class TrainingConfig:
         return CategoricalConfig(
             z_size, action_size, self.hidden_size, self.variables, self.classes, self.units
         )
+
+    def check_sizes(self, sizes: CategoricalConfig, source: str) -> None:
+        """Refuse flags that ask for another form than the model has that the training begins with.
+
+        Raises:
+            ConfigError: a size was given, and is another one.
+        """
+        names = ("hidden_size", "variables", "classes", "units")
+        check_given(self, sizes, names, f"the categorical model in {source}")

@@ -20,7 +20,15 @@ from dreamduck.world_model.categorical.layout import (
     dense_sizes,
     initial_parameters,
 )
-from dreamduck.world_model.dynamics import Dynamics, FloatArray, GraphStep, RecurrentState, Step, TensorStep
+from dreamduck.world_model.dynamics import (
+    Dynamics,
+    FloatArray,
+    GraphPerceive,
+    GraphStep,
+    RecurrentState,
+    Step,
+    TensorStep,
+)
 from dreamduck.world_model.weights_format import Parameters
 
 
@@ -153,15 +161,30 @@ class CategoricalDynamics(Dynamics):
         drawn = RecurrentState(state.h, s)
         return Step(self.decode(drawn), drawn, prediction)
 
-    def graph_step(self, xp: Any) -> GraphStep:
-        """See `Dynamics.graph_step`."""
-        config, bounds = self.config, xp.constant(self.bounds)
+    def _graph_layers(self, xp: Any) -> dict[str, Any]:
+        """The layers as the equations take them, in another array library."""
 
         def product(kernel: FloatArray, bias: FloatArray | None) -> Callable[[Any], Any]:
             weights, shift = xp.constant(kernel), 0.0 if bias is None else xp.constant(bias)
             return lambda x: xp.matmul(x, weights) + shift
 
-        dense = self._layers(product)
+        return self._layers(product)
+
+    def graph_perceive(self, xp: Any) -> GraphPerceive:
+        """See `Dynamics.graph_perceive`."""
+        config, dense = self.config, self._graph_layers(xp)
+
+        def perceive(z: Any, action: Any, h: Any, c: Any, seen: Any) -> tuple[Any, Any]:
+            h = equations.advance(xp, dense, action, h, c)
+            logits = equations.posterior(xp, dense, h, xp.concat([seen, 0.0 * seen[:, :1]], 1))
+            best = xp.argmax(equations.probabilities(xp, logits, config), 2)
+            return h, xp.reshape(xp.one_hot(best, config.classes), xp.shape(c))
+
+        return perceive
+
+    def graph_step(self, xp: Any) -> GraphStep:
+        """See `Dynamics.graph_step`."""
+        config, bounds, dense = self.config, xp.constant(self.bounds), self._graph_layers(xp)
 
         def step(
             z: Any, action: Any, h: Any, c: Any, uniform: Any, normal: Any, temperature: Any

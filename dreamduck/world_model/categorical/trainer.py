@@ -62,14 +62,22 @@ class Trainer(trainer.Trainer):
         sizes: of the model.
         scale: of the rewards to learn from.
         spread: (Z,), standard deviation of each latent.
+        start: weights of a model that is adapted, whose heads for reward and end are kept.
     """
 
     def __init__(
-        self, config: TrainingConfig, sizes: CategoricalConfig, scale: RewardScale, spread: FloatArray
+        self,
+        config: TrainingConfig,
+        sizes: CategoricalConfig,
+        scale: RewardScale,
+        spread: FloatArray,
+        start: Parameters | None = None,
     ) -> None:
         self.config, self.sizes, self.scale, self.spread = config, sizes, scale, spread
         model = CategoricalNetwork(sizes, config.precision)
-        model.set_parameters(initial_parameters(sizes, config.seed))
+        model.set_parameters(initial_parameters(sizes, config.seed) if start is None else start)
+        if start is not None:
+            model.freeze_rewards()
         super().__init__(model, config.learning_rate)
         moving = round(config.prior_rows * config.batch_size)
         self._prior_rows = min(config.batch_size, config.standing + moving)
@@ -95,7 +103,9 @@ class Trainer(trainer.Trainer):
             reconstruction, kl, posterior_kl, reward, end = self._losses(path, batch)
             divergence = PRIOR_WEIGHT * tf.maximum(kl, FREE_NATS)
             divergence += POSTERIOR_WEIGHT * tf.maximum(posterior_kl, FREE_NATS)
-            loss = reconstruction + divergence + self.config.reward_weight * reward + end
+            loss = reconstruction + divergence
+            if self.config.adapt is None:
+                loss = loss + self.config.reward_weight * reward + end
         variables = self.model.trainable_variables
         gradients = tape.gradient(loss, variables)
         gradients, norm = tf.clip_by_global_norm(gradients, self.config.grad_clip)

@@ -8,6 +8,7 @@ from dreamduck.world_model.dynamics.start_states import BEGINNINGS, FIRST, MIDWA
 from dreamduck.world_model.dynamics.state import (
     DynamicsSizes,
     FloatArray,
+    GraphPerceive,
     GraphStep,
     Prediction,
     RecurrentState,
@@ -23,6 +24,7 @@ __all__ = [
     "Dynamics",
     "DynamicsSizes",
     "FloatArray",
+    "GraphPerceive",
     "GraphStep",
     "InitialZ",
     "Prediction",

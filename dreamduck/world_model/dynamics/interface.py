@@ -18,6 +18,7 @@ from dreamduck.common.kernels.products import in_blocks
 from dreamduck.world_model.dynamics.state import (
     DynamicsSizes,
     FloatArray,
+    GraphPerceive,
     GraphStep,
     Prediction,
     RecurrentState,
@@ -157,6 +158,14 @@ class Dynamics(abc.ABC):
     @abc.abstractmethod
     def graph_step(self, xp: Any) -> GraphStep:
         """`step` in another array library, with these weights.
+
+        Args:
+            xp: the library, for example `tensorflow`.
+        """
+
+    @abc.abstractmethod
+    def graph_perceive(self, xp: Any) -> GraphPerceive:
+        """`advance` and `observe` in another array library, with these weights.
 
         Args:
             xp: the library, for example `tensorflow`.

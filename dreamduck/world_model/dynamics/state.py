@@ -139,6 +139,26 @@ class GraphStep(Protocol):
         ...
 
 
+class GraphPerceive(Protocol):
+    """`Dynamics.advance` and `Dynamics.observe` in another array library."""
+
+    def __call__(
+        self, z: Tensor, action: Tensor, h: Tensor, c: Tensor, seen: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """The state, when the latents of the next frames are known.
+
+        Args:
+            z: (B, Z), of the frames before the action.
+            action: (B, A).
+            h: (B, H).
+            c: (B, C).
+            seen: (B, Z), of the frames after it.
+        Returns:
+            The next h and c.
+        """
+        ...
+
+
 def features(z: FloatArray, state: RecurrentState) -> FloatArray:
     """What policies see: [z, c, h], (B, Z + C + H)."""
     return np.concatenate([z, state.c, state.h], axis=1)

@@ -22,14 +22,22 @@ from dreamduck.world_model.dynamics import Dynamics, InitialZ
 from dreamduck.world_model.ensemble import Ensemble
 from dreamduck.world_model.ensemble.heads import MAKE as MAKE_ENSEMBLE
 from dreamduck.world_model.imagination.noise import Noise
+from dreamduck.world_model.imagination.randomization import (
+    RandomizationConfig,
+    arrive,
+    begin_perceived,
+    randomize,
+)
 from dreamduck.world_model.imagination.stepper import begin_dreams, chance_arrays, check_temperature
 
 Tensor = Any
+Tensors = tuple[Tensor, ...]
 Policy = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
 CHUNK = 32  # steps in a call; between calls noise is drawn and what has ended drops out
 ROWS = 8  # batches are filled up to a multiple of this
 A_THREAD = 4096  # dream steps whose noise is worth a thread of its own
+STATE = 6  # arrays that every dream carries; a randomised one has more
 WORTH = 0.85  # ended candidates drop out when no more than this share of the rows is left
 POLICIES = 8  # compiled rollouts that are kept
 
@@ -64,7 +72,8 @@ class Dream:
         self.dynamics, self.initial = dynamics, initial
         self._step = dynamics.graph_step(tf)
         self._uncertainty = None if ensemble is None else ensemble.graph_uncertainty(tf)
-        self._compiled: dict[tuple[Policy, bool, bool], Any] = {}
+        self._perceive: Any = None
+        self._compiled: dict[tuple[Policy, bool, bool, bool], Any] = {}
 
     def rollout(
         self,
@@ -76,6 +85,7 @@ class Dream:
         temperature: float | None = None,
         trace: bool = False,
         pessimism: float = 0.0,
+        randomization: RandomizationConfig | None = None,
     ) -> Rollout:
         """Dream E episodes with each of P controllers.
 
@@ -91,6 +101,8 @@ class Dream:
                 kind.
             trace: also return every step, at the price of the RAM for it.
             pessimism: how much a unit of uncertainty takes off the reward of a step, see `Ensemble`.
+            randomization: what differs from dream to dream; nothing by default. The trace has what is
+                dreamt, and the actions that are commanded.
         Raises:
             ConfigError: a number is out of its range, or the shapes do not fit.
         """
@@ -106,14 +118,16 @@ class Dream:
             raise ConfigError(
                 f"pessimism: expected 0 without an ensemble, got {pessimism:g}; {MAKE_ENSEMBLE}"
             )
-        run = self._compile(policy, trace, bool(pessimism))
-        table = _Table(self, theta, episodes, seeds)
+        if randomization and self._perceive is None:
+            self._perceive = self.dynamics.graph_perceive(tf)
+        run = self._compile(policy, trace, bool(pessimism), bool(randomization))
+        table = _Table(self, theta, episodes, seeds, randomization)
         parts = []
         for at in range(0, steps, CHUNK):
             uniform, normal = table.draw(min(CHUNK, steps - at))
             result = run(table.theta, *table.carried, uniform, normal, divisor, np.float32(pessimism))
-            table.carried = result[:6]
-            parts.append(result[6:])
+            table.carried = result[: len(table.carried)]
+            parts.append(result[len(table.carried) :])
             if not table.drop(keep_all=trace):
                 break
         reward, length, alive = table.results()
@@ -129,9 +143,9 @@ class Dream:
             )
         return Rollout(reward.reshape(shape), length.reshape(shape), ~alive.reshape(shape), found)
 
-    def _compile(self, policy: Policy, trace: bool, pessimistic: bool) -> Any:
+    def _compile(self, policy: Policy, trace: bool, pessimistic: bool, randomized: bool) -> Any:
         """The loop for a policy."""
-        key = (policy, trace, pessimistic)
+        key = (policy, trace, pessimistic, randomized)
         if key not in self._compiled:
             while len(self._compiled) >= POLICIES:
                 self._compiled.pop(next(iter(self._compiled)))
@@ -139,6 +153,10 @@ class Dream:
             widths = (None, sizes.z_size, sizes.cell_size, sizes.hidden_size)
             signature = [tf.TensorSpec([None, width], floats) for width in widths]
             signature += [tf.TensorSpec([None], kind) for kind in (floats, tf.int32, tf.bool)]
+            if randomized:
+                a, width = sizes.action_size, (sizes.hidden_size, sizes.cell_size, sizes.z_size)
+                shapes = [[width[0]], [width[1]], [None, a], [1, 1], [a, a], [None], [width[2]]]
+                signature += [tf.TensorSpec([None, *shape], floats) for shape in shapes]
             chance = (sizes.uniform_size + 1, sizes.normal_size)
             signature += [tf.TensorSpec([None, None, width], floats) for width in chance]
             signature += [tf.TensorSpec([], floats)] * 2
@@ -155,27 +173,23 @@ class Dream:
         trace: bool,
         pessimistic: bool,
         theta: Tensor,
-        z: Tensor,
-        c: Tensor,
-        h: Tensor,
-        total: Tensor,
-        length: Tensor,
-        alive: Tensor,
-        uniform: Tensor,
-        normal: Tensor,
-        temperature: Tensor,
-        pessimism: Tensor,
+        *given: Tensor,
     ) -> tuple[Tensor, ...]:
-        """T steps of all rows."""
+        """T steps of all rows: what they carry, noise, temperature and pessimism in."""
+        *first, uniform, normal, temperature, pessimism = given
         uniform, normal = (tf.transpose(noise, (1, 0, 2)) for noise in (uniform, normal))  # (T, B, ...)
         steps = tf.shape(uniform)[0]
         rows = tuple(tf.TensorArray(tf.float32, steps) for _ in Trace._fields) if trace else ()
 
         def body(t: Tensor, carried: tuple[Tensor, ...], rows: tuple[Any, ...]) -> tuple[Any, ...]:
-            z, c, h, total, length, alive = carried
-            action = policy(theta, z, c, h)
+            z, c, h, total, length, alive = carried[:STATE]
+            random = carried[STATE:]
+            seen = _seen(z, c, h, random)
+            action = policy(theta, *seen)
+            done, random = _arrived(action, random)
             chance = uniform[t]
-            found = self._step(z, action, h, c, chance[:, :-1], normal[t], temperature)
+            found = self._step(z, done, h, c, chance[:, :-1], normal[t], temperature)
+            random = self._perceived(seen[0], action, found.z, random)
             ended = chance[:, -1] < found.end
             reward = tf.where(ended, found.end_reward, found.reward)
             if pessimistic and self._uncertainty is not None:
@@ -184,21 +198,47 @@ class Dream:
             total = total + tf.where(alive, reward, 0.0)
             length = length + tf.cast(alive, tf.int32)
             alive = tf.logical_and(alive, tf.logical_not(ended))
-            return t + 1, (found.z, found.c, found.h, total, length, alive), rows
+            return t + 1, (found.z, found.c, found.h, total, length, alive, *random), rows
 
         def carry_state(t: Tensor, carried: tuple[Tensor, ...], rows: tuple[Any, ...]) -> Tensor:
-            return tf.logical_and(t < steps, tf.logical_or(trace, tf.reduce_any(carried[-1])))
+            return tf.logical_and(t < steps, tf.logical_or(trace, tf.reduce_any(carried[STATE - 1])))
 
-        start = (tf.constant(0), (z, c, h, total, length, alive), rows)
+        start = (tf.constant(0), tuple(first), rows)
         _, carried, rows = tf.while_loop(carry_state, body, start, parallel_iterations=1)
         return (*carried, *(row.stack() for row in rows))
+
+    def _perceived(self, z: Tensor, action: Tensor, after: Tensor, random: Tensors) -> Tensors:
+        """The next `random`, when policies have seen z (B, Z), acted, and the dreams have gone on."""
+        if not random:
+            return random
+        h, c, *others, shift = random
+        return (*self._perceive(z, action, h, c, after + shift), *others, shift)
+
+
+def _seen(z: Tensor, c: Tensor, h: Tensor, random: Tensors) -> Tensors:
+    """What policies see of z, c and h; `random` is `Perceived` and `Randomization`, or empty."""
+    return (z + random[-1], random[1], random[0]) if random else (z, c, h)
+
+
+def _arrived(action: Tensor, random: Tensors) -> tuple[Tensor, Tensors]:
+    """What the motors do for an action, and the next `random`."""
+    if not random:
+        return action, random
+    h, c, commands, first, motors, delay, shift = random
+    done, commands, first = arrive(tf, action, commands, first, motors, delay)
+    return done, (h, c, commands, first, motors, delay, shift)
 
 
 class _Table:
     """The dreams that are on their way, and the scores of all."""
 
     def __init__(
-        self, dream: Dream, theta: npt.NDArray[np.float32], episodes: int, seeds: list[int]
+        self,
+        dream: Dream,
+        theta: npt.NDArray[np.float32],
+        episodes: int,
+        seeds: list[int],
+        randomization: RandomizationConfig | None,
     ) -> None:
         self._dynamics, self._episodes = dream.dynamics, episodes
         count = len(theta)
@@ -209,13 +249,18 @@ class _Table:
         self._scores[2][:] = True
         self._candidates = np.arange(count)  # which are in the batch, filled up at its end
         rows = self._filled(self._candidates)
-        z, h, c = (
-            part.reshape(count, episodes, -1)[rows].reshape(len(rows) * episodes, -1)
-            for part in (first, *state)
-        )
+
+        def batch(part: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            return part.reshape(count, episodes, *part.shape[1:])[rows].reshape(-1, *part.shape[1:])
+
+        z, h, c = map(batch, (first, *state))
         flat = [np.zeros(len(z), np.float32), np.zeros(len(z), np.int32), np.ones(len(z), np.bool_)]
         flat[2].reshape(len(rows), episodes)[len(self._candidates) :] = False
         self.carried: Sequence[Any] = [z, c, h, *flat]
+        if randomization:
+            drawn = randomize(randomization, dream.dynamics, places)
+            perceived = begin_perceived(dream.dynamics, first, state, drawn)
+            self.carried += [batch(part) for part in (*perceived, *drawn)]
         self.theta = theta[rows]
 
     def _filled(self, candidates: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -247,7 +292,7 @@ class _Table:
         """Note the scores, let ended candidates drop out; tells whether any dream goes on."""
         count, episodes = len(self._candidates), self._episodes
         values = [
-            np.asarray(part)[: count * episodes].reshape(count, episodes) for part in self.carried[3:]
+            np.asarray(part)[: count * episodes].reshape(count, episodes) for part in self.carried[3:STATE]
         ]
         for score, value in zip(self._scores, values, strict=True):
             score[self._candidates] = value
@@ -258,7 +303,7 @@ class _Table:
         rows = (places[:, None] * episodes + np.arange(episodes)).reshape(-1)
         kept = [np.asarray(part)[rows] for part in self.carried]
         self._candidates = self._candidates[going]
-        kept[5].reshape(len(places), episodes)[len(self._candidates) :] = False
+        kept[STATE - 1].reshape(len(places), episodes)[len(self._candidates) :] = False
         self.carried = kept
         self.theta = self.theta[places]
         return True

@@ -6,6 +6,7 @@ answers at once."""
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 from dreamduck.common.config import check, option
@@ -18,6 +19,8 @@ from dreamduck.world_model.mdn_rnn.layout import (
     Z_SIZE,
     MDNRNNConfig,
 )
+
+ADAPT = "that goes on learning from logs without rewards; its heads for reward and end are kept as they are"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +58,7 @@ class TrainingConfig:
     )
     adapt: str | None = option(
         None,
-        "folder of an MDN-RNN that goes on learning from logs without rewards; its heads for reward and "
-        "end are kept as they are",
+        f"folder of an MDN-RNN {ADAPT}",
     )
     fresh: bool = option(False, "start over, whatever checkpoint there is")
 
@@ -85,11 +87,25 @@ class TrainingConfig:
         Raises:
             ConfigError: a size was given, and is another one.
         """
-        for field in dataclasses.fields(self):
-            if field.name in ("hidden_size", "mixtures", "residual"):
-                given, found = getattr(self, field.name), getattr(sizes, field.name)
-                if given not in (field.default, found):
-                    raise ConfigError(
-                        f"{field.name}: expected {found}, as the MDN-RNN in {source} has it, got {given}; "
-                        "leave the setting out"
-                    )
+        check_given(self, sizes, ("hidden_size", "mixtures", "residual"), f"the MDN-RNN in {source}")
+
+
+def check_given(config: Any, sizes: Any, names: Collection[str], source: str) -> None:
+    """Refuse settings that ask for another form than dynamics have that a training begins with.
+
+    Args:
+        config: the settings; what is left at its default asks for nothing.
+        sizes: of the dynamics.
+        names: of the settings.
+        source: what an error message calls the dynamics.
+    Raises:
+        ConfigError: a size was given, and is another one.
+    """
+    for field in dataclasses.fields(config):
+        if field.name in names:
+            given, found = getattr(config, field.name), getattr(sizes, field.name)
+            if given not in (field.default, found):
+                raise ConfigError(
+                    f"{field.name}: expected {found}, as {source} has it, got {given}; "
+                    "leave the setting out"
+                )

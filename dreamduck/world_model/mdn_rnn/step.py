@@ -13,7 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.kernels.products import Product
-from dreamduck.world_model.dynamics import Dynamics, FloatArray, GraphStep, RecurrentState, Step, TensorStep
+from dreamduck.world_model.dynamics import (
+    Dynamics,
+    FloatArray,
+    GraphPerceive,
+    GraphStep,
+    RecurrentState,
+    Step,
+    TensorStep,
+)
 from dreamduck.world_model.mdn_rnn import equations, files
 from dreamduck.world_model.mdn_rnn.layout import KIND, MDNRNNConfig, check_parameters, initial_parameters
 from dreamduck.world_model.mdn_rnn.mixture import Mixture, entropy, log_softmax, sample
@@ -143,9 +151,22 @@ class MDNRNN(Dynamics):
         z = sample(prediction.mixture, uniform, normal, temperature, self.bounds)
         return Step(z, state, prediction)
 
+    def _graph_weights(self, xp: Any) -> equations.StepWeights:
+        """The weights as one step uses them, in another array library."""
+        return equations.StepWeights(*(xp.constant(array) for array in self.merged()))
+
+    def graph_perceive(self, xp: Any) -> GraphPerceive:
+        """See `Dynamics.graph_perceive`."""
+        weights = self._graph_weights(xp)
+
+        def perceive(z: Any, action: Any, h: Any, c: Any, seen: Any) -> tuple[Any, Any]:
+            return equations.advance(xp, weights, z, action, h, c)[:2]
+
+        return perceive
+
     def graph_step(self, xp: Any) -> GraphStep:
         """See `Dynamics.graph_step`."""
-        weights = equations.StepWeights(*(xp.constant(array) for array in self.merged()))
+        weights = self._graph_weights(xp)
         residual_scale, bounds = xp.constant(self.residual_scale), xp.constant(self.bounds)
         config = self.config
 

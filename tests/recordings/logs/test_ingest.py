@@ -157,6 +157,54 @@ def test_a_lerobot_data_set(settings, tmp_path, videos):
     check(settings, tolerance=25 if videos else 0)
 
 
+@pytest.mark.parametrize("videos", [True, False])
+def test_a_lerobot_data_set_with_many_episodes_in_a_file(settings, tmp_path, videos):
+    import pyarrow
+    from pyarrow import parquet
+
+    folder, key = tmp_path / "set", "observation.images.front"
+    info = {
+        "codebase_version": "v3.0",
+        "fps": 10,
+        "video_path": "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4",
+        "features": {
+            key: {"dtype": "video" if videos else "image"},
+            "action": {"dtype": "float32", "names": ["left", "right"]},
+        },
+    }
+    (folder / "meta").mkdir(parents=True)
+    (folder / "meta" / "info.json").write_text(json.dumps(info))
+    episode = np.repeat([0, 1], [30, COUNT - 30])
+    times = (np.arange(COUNT) - 30 * episode) / 10
+    columns = {"action": duties().tolist(), "timestamp": times, "episode_index": episode}
+    table = folder / "data" / "chunk-000" / "file-000.parquet"
+    table.parent.mkdir(parents=True)
+    if videos:
+        write_video(folder / "videos" / key / "chunk-000" / "file-000.mp4", numbered(), 10)
+        names = [f"videos/{key}/{name}" for name in ("chunk_index", "file_index", "from_timestamp")]
+        episodes = folder / "meta" / "episodes" / "chunk-000" / "file-000.parquet"
+        episodes.parent.mkdir(parents=True)
+        rows = dict(zip(names, ([0, 0], [0, 0], [0.0, 3.0]), strict=True))
+        parquet.write_table(pyarrow.table({"episode_index": [0, 1], **rows}), episodes)
+    else:
+        columns[key] = [{"bytes": png(frame), "path": ""} for frame in numbered()]
+    parquet.write_table(pyarrow.table(columns), table)
+    assert ingest(folder, settings) == (2, COUNT)
+    check(settings, tolerance=25 if videos else 0)
+    if videos:
+        info["video_path"] = "../{video_key}.mp4"
+        (folder / "meta" / "info.json").write_text(json.dumps(info))
+        with pytest.raises(RecordError, match="video_path: expected a path inside the data set"):
+            ingest(folder, settings, fresh=True)
+        parquet.write_table(
+            pyarrow.table({"episode_index": [0], **{k: v[:1] for k, v in rows.items()}}), episodes
+        )
+        info["video_path"] = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
+        (folder / "meta" / "info.json").write_text(json.dumps(info))
+        with pytest.raises(RecordError, match="meta/episodes has no episode 1"):
+            ingest(folder, settings, fresh=True)
+
+
 def png(frame):
     import io
 

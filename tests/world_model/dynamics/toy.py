@@ -20,6 +20,7 @@ from dreamduck.world_model.dynamics import (
     Dynamics,
     DynamicsSizes,
     FloatArray,
+    GraphPerceive,
     GraphStep,
     RecurrentState,
     Step,
@@ -147,6 +148,18 @@ class ToyDynamics(Dynamics):
             return TensorStep(z, h, s, *heads)
 
         return step
+
+    def graph_perceive(self, xp: Any) -> GraphPerceive:
+        """`advance` and `observe`."""
+        arrays = {name: xp.constant(array) for name, array in self.parameters.items()}
+
+        def perceive(z: Any, action: Any, h: Any, c: Any, seen: Any) -> Any:
+            h = self._core(xp, arrays, action, h, c)
+            logits = xp.matmul(xp.concat([h, seen], 1), arrays["posterior"])
+            best = xp.argmax(xp.reshape(logits, (-1, self.config.variables, self.config.classes)), 2)
+            return h, xp.reshape(xp.one_hot(best, self.config.classes), xp.shape(c))
+
+        return perceive
 
     def _core(self, xp: Any, arrays: Any, action: Any, h: Any, c: Any) -> Any:
         return xp.tanh(xp.matmul(xp.concat([h, c, action], 1), arrays["core"]))

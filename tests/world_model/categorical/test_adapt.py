@@ -1,0 +1,89 @@
+"""A categorical model that goes on learning from logs without rewards."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dreamduck.common.errors import ConfigError, WeightsError
+from dreamduck.common.training_log import TrainingLog
+from dreamduck.world_model import WorldModel, train_rnn
+from dreamduck.world_model.categorical import CategoricalDynamics
+from dreamduck.world_model.categorical.divergence import reconstruction_and_kl
+from dreamduck.world_model.latents import write_series
+from dreamduck.world_model.mdn_rnn.prediction_metrics import one_step_metrics
+from tests.world_model.categorical.helpers import SMALL, random_parameters
+from tests.world_model.categorical.test_training import Killed, config, killed_at
+from tests.world_model.mdn_rnn.helpers import write_memory
+from tests.world_model.mdn_rnn.test_adapt import log_series
+
+CALIBRATION = {"scale": 1.5, "shift": -0.25}
+HEADS = ("head_reward/", "head_end/", "head_hidden/")
+
+
+@pytest.fixture(autouse=True)
+def without_curves(monkeypatch):
+    monkeypatch.setattr(TrainingLog, "draw", lambda self: None)
+
+
+@pytest.fixture
+def old(tmp_path):
+    dynamics = CategoricalDynamics(random_parameters(SMALL), SMALL)
+    dynamics.save(tmp_path / "old", {"end_calibration": CALIBRATION})
+    write_series(tmp_path, log_series(20))
+    return WorldModel.load(tmp_path / "old").dynamics
+
+
+@pytest.fixture
+def settings(tmp_path):
+    sizes = {name: getattr(SMALL, name) for name in ("hidden_size", "variables", "classes", "units")}
+
+    def made(name="new", **changes):
+        places = {"weights": str(tmp_path / name), "log": str(tmp_path / f"{name}-log")}
+        return config(tmp_path, **{"adapt": str(tmp_path / "old"), **sizes, **places, **changes})
+
+    return made
+
+
+def loss_on(series, dynamics):
+    found = one_step_metrics(dynamics, series, list(range(10)), measure=reconstruction_and_kl(dynamics))
+    return found["reconstruction"]
+
+
+def test_the_dynamics_learn_and_the_heads_stay(tmp_path, settings, old):
+    card = train_rnn.train(settings(steps=60, learning_rate=0.02))
+    new = WorldModel.load(tmp_path / "new").dynamics
+    for name, array in new.parameters.items():
+        assert np.array_equal(array, old.parameters[name]) == name.startswith(HEADS), name
+    series = log_series(12, seed=2)
+    assert loss_on(series, new) < 0.9 * loss_on(series, old)
+    assert card["adapted_from"] == old.weights
+    assert card["end_calibration"] == CALIBRATION
+
+
+def test_killed_and_resumed_is_as_never_stopped_whatever_the_rewards(tmp_path, settings, old, monkeypatch):
+    train_rnn.train(settings("whole"))
+    series = log_series(20)
+    changed: dict[str, Any] = {"reward": series.reward + 7.0 * series.action[:, 0]}
+    (tmp_path / "others").mkdir()
+    write_series(tmp_path / "others", dataclasses.replace(series, **changed))
+    parts = settings("parts", series=str(tmp_path / "others"))
+    with monkeypatch.context() as patch:
+        killed_at(patch, 6)
+        with pytest.raises(Killed):
+            train_rnn.train(parts)
+    train_rnn.train(parts)
+    one, two = (WorldModel.load(tmp_path / name).dynamics.parameters for name in ("whole", "parts"))
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, two[name], err_msg=name)
+
+
+def test_what_does_not_fit_is_refused(tmp_path, settings, old):
+    write_memory(tmp_path / "other")
+    with pytest.raises(WeightsError, match="kind 'categorical', got 'mdn-rnn'; give --dynamics mdn-rnn"):
+        train_rnn.train(settings(adapt=str(tmp_path / "other")))
+    with pytest.raises(ConfigError, match=r"units: expected .*, as the categorical model in .* has it"):
+        train_rnn.train(settings(units=SMALL.units + 1))
+    with pytest.raises(ConfigError, match="weights: expected another folder than"):
+        train_rnn.train(settings("old"))
