@@ -260,7 +260,7 @@ class _Table:
         if randomization:
             drawn = randomize(randomization, dream.dynamics, places)
             perceived = begin_perceived(dream.dynamics, first, state, drawn)
-            self.carried += [batch(part) for part in (*perceived, *drawn)]
+            self.carried = [*self.carried, *map(batch, (*perceived, *drawn))]
         self.theta = theta[rows]
 
     def _filled(self, candidates: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
