@@ -90,7 +90,7 @@ def test_other_environments_are_swept_too(tmp_path, monkeypatch):
     monkeypatch.setattr(factory, "cores", lambda: 1)  # no processes for a few episodes
     weights = write_gym_model(tmp_path / "weights", "discrete")
     flags = [*SEARCH, *EVALUATION, "--temperatures", "0.4,1.1", "--selection-seed", "8"]
-    flags += ["--weights", str(weights), "--out", str(tmp_path / "gap")]
+    flags += ["--weights", str(weights), "--out", str(tmp_path / "gap"), "--beginning", "first"]
     temperature_sweep.main(flags)
     rows = rows_of(tmp_path / "gap")
     assert [row["temperature"] for row in rows] == [0.4, 1.1]
