@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from dreamduck.export.onnx_graph import ROWS, Array, Graph
+from dreamduck.export.onnx_graph import ROWS, Array, Graph, Shape
 from dreamduck.world_model.categorical import CategoricalDynamics, equations
 
 
@@ -28,7 +28,7 @@ def prior_graph(dynamics: CategoricalDynamics) -> bytes:
     heads = equations.end_and_rewards(g, dense, h_next)
     for name, value in zip(("reward", "end_reward", "end"), heads, strict=True):
         g.name_output(name, value)
-    outputs = {
+    outputs: dict[str, Shape] = {
         "probabilities": [ROWS, config.variables, config.classes],
         "h_next": [ROWS, config.hidden_size],
     }

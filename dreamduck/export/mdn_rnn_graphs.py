@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx.helper
 
-from dreamduck.export.onnx_graph import ROWS, Array, Graph
+from dreamduck.export.onnx_graph import ROWS, Array, Graph, Shape
 from dreamduck.world_model.mdn_rnn import MDNRNN, equations
 
 
@@ -42,9 +42,11 @@ def mdn_rnn_graph(rnn: MDNRNN) -> bytes:
         g.add("Add", [means, g.add("Unsqueeze", [scaled, g.integers(1)])], "mix_mu")
     else:
         g.add("Identity", [means], "mix_mu")
-    mixture, state, one = [ROWS, mixtures, z_size], [ROWS, hidden], [ROWS, 1]
+    mixture: Shape = (ROWS, mixtures, z_size)
+    state: Shape = (ROWS, hidden)
+    one: Shape = (ROWS, 1)
     return g.bytes(
-        {"z": [ROWS, z_size], "action": [ROWS, config.action_size], "h": state, "c": state},
+        {"z": (ROWS, z_size), "action": (ROWS, config.action_size), "h": state, "c": state},
         {"logmix": mixture, "mix_mu": mixture, "mix_logstd": mixture}
         | {"reward": one, "end_reward": one, "end": one, "h_next": state, "c_next": state},
     )

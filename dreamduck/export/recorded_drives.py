@@ -37,7 +37,8 @@ def recorded_drives(factory: SessionFactory) -> tuple[dict[str, npt.NDArray[Any]
     """
     known = factory.describe()["maps"]
     maps = [name for name in MAPS if name in known] or known[:1]
-    drives, frames = [], []
+    drives: list[dict[str, Any]] = []
+    frames: list[Any] = []
     arrays: dict[str, list[Any]] = {"drives_z": [], "drives_h": [], "drives_c": []}
     for number, name in enumerate(maps):
         session = Session(factory.make(Start("split", name, warm=True)))

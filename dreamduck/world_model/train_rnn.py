@@ -144,6 +144,7 @@ class CategoricalFit(SourcedFit):
     """
 
     kind = CategoricalDynamics
+    settings: CategoricalTrainingConfig
 
     def __init__(self, config: CategoricalTrainingConfig) -> None:
         self.settings, data = config, LearningData(config.series, config.limit)

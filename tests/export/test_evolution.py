@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from dreamduck.world_model import WorldModel
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
 
 
-def run_node(program: str, given: object) -> object:
+def run_node(program: str, given: object) -> Any:
     """What a module prints as JSON; `given` is its standard input, `page` the folder of the page's."""
     head = f"const page = {json.dumps(PAGE.as_uri())};\n"
     head += "const given = JSON.parse(await new Response(process.stdin).text());\n"
@@ -74,7 +75,7 @@ def test_the_controller_of_components():
     }
     found = run_node(EXPAND, given)
     assert found["theta"] == pytest.approx(theta, abs=1e-5)
-    assert found["action"] == pytest.approx(Controller(form, theta)(seen), abs=1e-5)
+    assert found["action"] == pytest.approx(Controller(form, theta.astype(np.float32))(seen), abs=1e-5)
 
 
 CONVERGE = """

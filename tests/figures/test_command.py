@@ -3,7 +3,7 @@ import shlex
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from dreamduck.cli import run
 from dreamduck.common.errors import ConfigError
@@ -66,7 +66,7 @@ def test_a_video_has_a_frame_for_each_step(tmp_path, weights, suffix):
     assert facts["drive"] == "expert on loop_empty"
     if suffix == "gif":
         with Image.open(path) as gif:
-            assert gif.n_frames == 3 + 4
+            assert len(list(ImageSequence.Iterator(gif))) == 3 + 4
             assert gif.size[0] >= 2 * 288
     assert path.stat().st_size > 1000
 

@@ -1,8 +1,10 @@
 """Episodes of the page as labelled images and videos."""
 
+from typing import Any
+
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from dreamduck.common.errors import ConfigError, RecordError
 from dreamduck.web.episode_images import COLUMNS, SIDE, enlarge, strip_steps, write_images
@@ -71,7 +73,7 @@ def test_a_video_has_every_moment(split, tmp_path, form):
     write_images(tmp_path / f"a.{form}", split, form, ("camera", "dream"), 1, 0.1)
     if form == "gif":
         with Image.open(tmp_path / "a.gif") as image:
-            assert (image.n_frames, image.width) == (8, 2 * (SIDE + 4) - 4)
+            assert (len(list(ImageSequence.Iterator(image))), image.width) == (8, 2 * (SIDE + 4) - 4)
     assert (tmp_path / f"a.{form}").stat().st_size > 1000
     assert split.at == 7
 
@@ -93,7 +95,7 @@ def test_files_are_never_overwritten(tmp_path):
     )
     names = [recorder.export(session, form, (), 2) for form in ("image", "image", "mp4")]
     assert names == ["road-1-3-image-0.png", "road-1-3-image-1.png", "road-1-3-mp4-0.mp4"]
-    assert all(recorder.video(name).stat().st_size > 500 for name in names)
+    assert all((recorder.videos / name).stat().st_size > 500 for name in names)
     with pytest.raises(ConfigError, match="images: expected some of camera"):
         recorder.export(session, "strip", ("dream",), 2)
     assert len(list((tmp_path / "videos").iterdir())) == 3
@@ -106,7 +108,7 @@ def test_files_are_never_overwritten(tmp_path):
 def test_videos_of_the_road_are_of_the_large_camera(model_folder, tmp_path, monkeypatch):
     factory = SessionFactory(SessionFactoryConfig(weights=str(model_folder), videos=str(tmp_path)))
     session = drive(factory.make(Start("seen", seed=3)), 3)
-    written = {}
+    written: dict[str, Any] = {}
 
     def keep(path, frames, fps):
         written.update(frames=list(frames), fps=fps)

@@ -155,7 +155,15 @@ class Dream:
             signature += [tf.TensorSpec([None], kind) for kind in (floats, tf.int32, tf.bool)]
             if randomized:
                 a, width = sizes.action_size, (sizes.hidden_size, sizes.cell_size, sizes.z_size)
-                shapes = [[width[0]], [width[1]], [None, a], [1, 1], [a, a], [None], [width[2]]]
+                shapes: list[list[Any]] = [
+                    [width[0]],
+                    [width[1]],
+                    [None, a],
+                    [1, 1],
+                    [a, a],
+                    [None],
+                    [width[2]],
+                ]
                 signature += [tf.TensorSpec([None, *shape], floats) for shape in shapes]
             chance = (sizes.uniform_size + 1, sizes.normal_size)
             signature += [tf.TensorSpec([None, None, width], floats) for width in chance]

@@ -28,7 +28,13 @@ def test_slices_inside_of_slices_end():
 def test_what_no_thread_has_begun_the_caller_takes():
     pool, begun, free = SlicePool(2), threading.Event(), threading.Event()
     assert pool.run(lambda k, *_: k, 2, 2) == [0, 1]
-    busy = pool._pool[1].submit(lambda: begun.set() or free.wait(20))
+
+    def hold() -> bool:
+        begun.set()
+        return free.wait(20)
+
+    assert pool._pool is not None
+    busy = pool._pool[1].submit(hold)
     assert begun.wait(20)
     assert pool.run(lambda *_: threading.get_ident(), 3, 3) == [threading.get_ident()] * 3
     free.set()

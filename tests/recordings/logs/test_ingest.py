@@ -184,7 +184,7 @@ def test_a_lerobot_data_set_with_many_episodes_in_a_file(settings, tmp_path, vid
         names = [f"videos/{key}/{name}" for name in ("chunk_index", "file_index", "from_timestamp")]
         episodes = folder / "meta" / "episodes" / "chunk-000" / "file-000.parquet"
         episodes.parent.mkdir(parents=True)
-        rows = dict(zip(names, ([0, 0], [0, 0], [0.0, 3.0]), strict=True))
+        rows: dict[str, Any] = dict(zip(names, ([0, 0], [0, 0], [0.0, 3.0]), strict=True))
         parquet.write_table(pyarrow.table({"episode_index": [0, 1], **rows}), episodes)
     else:
         columns[key] = [{"bytes": png(frame), "path": ""} for frame in numbered()]

@@ -1,5 +1,7 @@
 """Randomised dreams: compiled and stepped alike, another car in each, seen as that car's policy would."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -132,7 +134,12 @@ def test_the_state_follows_what_was_commanded(model):
 
 
 def test_the_environment_takes_it(model):
-    settings = {"dynamics_rand": True, "action_delay": 2, "latent_shift": 0.3, "temperature": 0.8}
+    settings: dict[str, Any] = {
+        "dynamics_rand": True,
+        "action_delay": 2,
+        "latent_shift": 0.3,
+        "temperature": 0.8,
+    }
     env, many = DreamEnv(model=model, **settings), DreamVectorEnv(3, model=model, **settings)
     seen, _ = env.reset(seed=4)
     together, _ = many.reset(seed=[3, 4, 5])
