@@ -27,7 +27,7 @@ KEY = 30
 class Foretold(NamedTuple):
     """What dreams of N episodes say of their ends, and what happened."""
 
-    logits: npt.NDArray[np.float64]  # (N, D, T), of an end with each step
+    logits: npt.NDArray[np.float64]  # (N, D, T), of an end with each step; D of at least 2
     left: npt.NDArray[np.int64]  # (N,) recorded steps from the first dreamt one on
     ended: npt.NDArray[np.bool_]  # (N,), whether the last of them ended the episode
 
@@ -35,7 +35,7 @@ class Foretold(NamedTuple):
 def calibrate(
     dynamics: Dynamics, series: Series, episodes: npt.NDArray[np.int64], seed: int
 ) -> dict[str, float]:
-    """The scale and shift of the end's logit that make what happened likeliest.
+    """The scale and shift of the end's logit that foretell best what happened; see `fit`.
 
     Args:
         dynamics: as trained, not calibrated.
@@ -88,23 +88,29 @@ def _seen(
 
 
 def fit(found: Foretold) -> dict[str, float]:
-    """Of all scales and shifts those under which what happened is likeliest."""
-    best = (-np.inf, 1.0, 0.0)
-    for scale in SCALES:
-        for shift in SHIFTS:
-            best = max(best, (log_likelihood(found, scale, shift), float(scale), float(shift)))
-    return {"scale": round(best[1], 4), "shift": round(best[2], 4)}
+    """The scale and shift with the least Brier score."""
+    _, scale, shift = min(
+        (brier(found, scale, shift), scale, shift) for scale in SCALES for shift in SHIFTS
+    )
+    return {"scale": round(float(scale), 4), "shift": round(float(shift), 4)}
 
 
-def log_likelihood(found: Foretold, scale: float, shift: float) -> float:
-    """Of what happened up to each horizon, a sum over horizons and episodes."""
+def brier(found: Foretold, scale: float, shift: float) -> float:
+    """Squared errors of the probability that an episode goes on up to each horizon, a sum over all.
+
+    The probability is a mean over a few dreams, and their variance is taken off: a score that punishes
+    what no dream foresaw, as a likelihood does, would make every dream's ends less certain.
+
+    Source: Ferro 2014, "Fair scores for ensemble forecasts".
+    """
     stays = -np.logaddexp(0, scale * found.logits + shift).cumsum(axis=2)  # log of "no end so far"
     total = 0.0
     for steps in HORIZONS:
         ended = found.ended & (found.left <= steps)
         known = ended | (found.left >= steps)
-        alive = np.clip(np.exp(stays[known, :, steps - 1]).mean(axis=1), 1e-6, 1 - 1e-6)
-        total += float(np.where(ended[known], np.log1p(-alive), np.log(alive)).sum())
+        alive = np.exp(stays[known, :, steps - 1])
+        chance = alive.var(axis=1, ddof=1) / alive.shape[1]
+        total += float(((alive.mean(axis=1) - ~ended[known]) ** 2 - chance).sum())
     return total
 
 

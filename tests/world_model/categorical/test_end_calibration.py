@@ -23,13 +23,27 @@ def test_true_probabilities_stay_and_false_ones_are_mended():
     comes = random.random((4000, 50)) < hazard
     ended: Any = comes.any(axis=1)
     left = np.where(ended, comes.argmax(axis=1) + 1, 80)
-    true = logit(hazard)[:, None]
+    true = np.repeat(logit(hazard)[:, None], 2, axis=1)
     found = fit(Foretold(true, left, ended))
     assert found["scale"] == pytest.approx(1.0, abs=0.11)
     assert found["shift"] == pytest.approx(0.0, abs=0.51)
     mended = fit(Foretold((true + 1) / 2, left, ended))  # too sure of ends where none comes
     assert mended["scale"] == pytest.approx(2.0, abs=0.21)
     assert mended["shift"] == pytest.approx(-1.0, abs=0.76)
+
+
+def test_few_dreams_are_not_taken_for_uncertainty():
+    """Dreams that know their ends, as many of which end as episodes do, need no mending."""
+    random = np.random.default_rng(1)
+    p = random.choice([0.03, 0.3, 0.8], (3000, 1))
+    when = random.integers(1, 11, 3000)
+    logits = np.full((3000, 4, 50), -12.0)
+    episodes, dreams = np.nonzero(random.random((3000, 4)) < p)
+    logits[episodes, dreams, when[episodes] - 1] = 12
+    ended: Any = random.random(3000) < p[:, 0]
+    found = fit(Foretold(logits, np.where(ended, when, 80), ended))
+    assert -12 * found["scale"] + found["shift"] < -9  # what is safe stays safe for hundreds of steps
+    assert 12 * found["scale"] + found["shift"] > 4
 
 
 def test_dreams_follow_the_recorded_actions_from_a_step_of_their_episode():
