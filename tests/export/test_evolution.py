@@ -66,6 +66,7 @@ def test_the_controller_of_components():
         "settings": {
             **SETTINGS,
             "components": 3,
+            "outputs": 2,
             "form": {"features": "zh", "layers": [[12, 2]], "bias": True},
         },
         "mean": mean.tolist(),
