@@ -210,11 +210,18 @@ SCRIPTS: dict[str, tuple[Callable[..., Any], dict[str, list[str]]]] = {
             "weights": ["--weights={weights}"],
             "temperature": ["--temperature=0.9"],
             "beginning": ["--beginning=midway"],
+            "dynamics_rand": ["--dynamics-rand"],
+            "action_delay": ["--action-delay=9"],
+            "latent_shift": ["--latent-shift=0.5"],
         },
     ),
 }
 # What a flag is compared with, where it needs another to have an effect.
-BESIDE = {"temperature": ["--next-z"], "strict": ["--controller={stranger}"]}
+BESIDE = {
+    "temperature": ["--next-z"],
+    "latent_shift": ["--policy=controller"],
+    "strict": ["--controller={stranger}"],
+}
 CASES = [(script, name) for script, (_, flags) in SCRIPTS.items() for name in flags]
 
 
