@@ -211,8 +211,8 @@ SCRIPTS: dict[str, tuple[Callable[..., Any], dict[str, list[str]]]] = {
             "temperature": ["--temperature=0.9"],
             "beginning": ["--beginning=midway"],
             "dynamics_rand": ["--dynamics-rand"],
-            "action_delay": ["--action-delay=9"],
-            "latent_shift": ["--latent-shift=0.5"],
+            "action_delay": ["--policy=controller", "--action-delay=9"],
+            "latent_shift": ["--policy=controller", "--latent-shift=0.5"],
         },
     ),
 }
@@ -220,6 +220,7 @@ SCRIPTS: dict[str, tuple[Callable[..., Any], dict[str, list[str]]]] = {
 BESIDE = {
     "temperature": ["--next-z"],
     "latent_shift": ["--policy=controller"],
+    "action_delay": ["--policy=controller"],
     "strict": ["--controller={stranger}"],
 }
 CASES = [(script, name) for script, (_, flags) in SCRIPTS.items() for name in flags]
