@@ -186,24 +186,24 @@ class DynamicsFit(fit.Fit):
         """Write the weights and their card."""
         self.kind(parameters, self.sizes).save(Path(self.config.weights), {**card, **self._world()})
 
-    def calibration(self, dynamics: Any) -> dict[str, Any]:
-        """What is fitted to the best weights once they are known, for the card.
+    def adjust(self, dynamics: Any) -> Any:
+        """What is to be used of the best weights, once they are known.
 
         Args:
             dynamics: with these weights.
         """
-        return {}
+        return dynamics
 
     def finish(self, card: dict[str, Any]) -> dict[str, Any]:
         """Measure the best weights at length; write their card and where dreams begin."""
         folder, data = Path(self.config.weights), self.data
         written = self.trainer.model.weights_format
         parameters = written.read(folder / files.WEIGHTS, self.sizes, self.sizes)
-        dynamics = self.kind(parameters, self.sizes, self._world())
+        dynamics = self.adjust(self.kind(parameters, self.sizes, self._world()))
         metrics = self._metrics(dynamics, data.testing)
         held_out = {k: round(v, 5) if math.isfinite(v) else None for k, v in metrics.items()}
         card |= {"data": data.describe(), **self._world(), "metrics": {"held_out": held_out}}
-        dynamics.save(folder, {**card, **self.calibration(dynamics)})
+        dynamics.save(folder, card)
         first = data.series.offsets[:-1][data.learning]
         write_initial(folder / INITIAL_FILE, InitialZ(data.series.mu[first], data.series.logvar[first]))
         write_midway(folder / MIDWAY_FILE, find_midway(dynamics, data.series, data.learning.tolist()))

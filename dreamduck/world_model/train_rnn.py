@@ -13,8 +13,9 @@ import numpy as np
 from dreamduck.common.errors import ConfigError, WeightsError
 from dreamduck.common.storage import fingerprint, replacing
 from dreamduck.world_model import WorldModel, fit
-from dreamduck.world_model.categorical import CategoricalDynamics, end_calibration, windows
+from dreamduck.world_model.categorical import CategoricalDynamics, windows
 from dreamduck.world_model.categorical.divergence import reconstruction_and_kl
+from dreamduck.world_model.categorical.end_bias import with_true_end_rate
 from dreamduck.world_model.categorical.settings import TrainingConfig as CategoricalTrainingConfig
 from dreamduck.world_model.categorical.trainer import Trainer as CategoricalTrainer
 from dreamduck.world_model.categorical.trainer import latent_spread
@@ -32,7 +33,6 @@ from dreamduck.world_model.weights_format import Parameters, at_half_precision
 log = logging.getLogger(__name__)
 
 CHECKPOINT = fit.checkpoint_of("rnn")
-CALIBRATION = "end_calibration"
 HEADS = (*REWARD_AND_END, "head_hidden/")  # of any kind, for reward and end
 VAE_FILES = (vae_files.WEIGHTS, vae_files.CARD)
 
@@ -176,15 +176,11 @@ class CategoricalFit(SourcedFit):
         """See `DynamicsFit.measure`."""
         return reconstruction_and_kl(dynamics)
 
-    def calibration(self, dynamics: CategoricalDynamics) -> dict[str, Any]:
-        """See `DynamicsFit.calibration`: of the end in dreams; an adapted model keeps its own."""
-        if self.source is not None:
-            return {name: self.source.card[name] for name in (CALIBRATION,) if name in self.source.card}
-        found = end_calibration.calibrate(
-            dynamics, self.data.series, self.data.learning, self.settings.seed
-        )
-        log.info("the end's logit: scale %(scale).1f, shift %(shift).2f", found)
-        return {CALIBRATION: found}
+    def adjust(self, dynamics: CategoricalDynamics) -> CategoricalDynamics:
+        """See `DynamicsFit.adjust`: ends as often as they happen; an adapted model keeps its heads."""
+        if not self.learns_rewards:
+            return dynamics
+        return with_true_end_rate(dynamics, self.data.series, self.data.testing.tolist())
 
     def latent_loss(self, metrics: Mapping[str, float]) -> float:
         """Half the squared error, summed over the latents, and the divergence."""

@@ -32,7 +32,9 @@ def world(monkeypatch):
     """Searches are evaluated on a sphere; what they were asked for is kept."""
     asked = []
 
-    def make_evaluator(env, world, form, threads=None, beginning="first", pessimism=0.0):
+    def make_evaluator(
+        env, world, form, threads=None, beginning="first", pessimism=0.0, randomization=None
+    ):
         asked.append((env, world, form))
         return Sphere()
 

@@ -9,10 +9,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.errors import WeightsError
 from dreamduck.common.kernels.products import Product
 from dreamduck.world_model.categorical import equations, files
-from dreamduck.world_model.categorical.end_calibration import scale_and_shift
 from dreamduck.world_model.categorical.layout import (
     FORMAT,
     KIND,
@@ -55,8 +53,7 @@ class CategoricalDynamics(Dynamics):
         card: what is known about the weights.
         weights: their fingerprint.
     Raises:
-        WeightsError: the parameters do not fit the sizes, or the card's range of latents or calibration of
-            the end is none.
+        WeightsError: the parameters do not fit the sizes, or the card's range of latents is none.
     """
 
     kind: ClassVar[str] = KIND
@@ -71,13 +68,6 @@ class CategoricalDynamics(Dynamics):
     ) -> None:
         super().__init__(config, card, weights)
         self.parameters = FORMAT.check(parameters, config, "weights")
-        try:
-            self._end_scale, self._end_shift = scale_and_shift(self.card)
-        except (KeyError, TypeError, ValueError) as err:
-            raise WeightsError(
-                f"the dynamics' card: end_calibration: expected a scale more than 0 and a shift ({err}); "
-                "train it again with rnn_train.py"
-            ) from err
         self._dense = self._layers(Product)
 
     def _layers(self, product: Callable[[FloatArray, FloatArray | None], Any]) -> dict[str, Any]:
@@ -85,16 +75,14 @@ class CategoricalDynamics(Dynamics):
         return {name: product(*weights) for name, weights in self.layer_weights().items()}
 
     def layer_weights(self) -> dict[str, tuple[FloatArray, FloatArray | None]]:
-        """Kernel and bias of every layer, by the equations' names; that of the end is calibrated."""
+        """Kernel and bias of every layer, by the equations' names."""
         p = self.parameters
         core: dict[str, tuple[FloatArray, FloatArray | None]] = {
             "core": (p["core/kernel"], p["core/bias"][0]),
             "core_state": (p["core/recurrent_kernel"], p["core/bias"][1]),
         }
         dense = {n: (p[f"{n}/kernel"], p.get(f"{n}/bias")) for n in dense_sizes(self.config)}
-        scale, shift = np.float32(self._end_scale), np.float32(self._end_shift)
-        end = (p["head_end/kernel"] * scale, p["head_end/bias"] * scale + shift)
-        return core | dense | {"head_end": end}
+        return core | dense
 
     @classmethod
     def load(cls, folder: Path) -> Self:

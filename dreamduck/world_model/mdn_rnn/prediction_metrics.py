@@ -17,6 +17,7 @@ from dreamduck.world_model.latents import Series
 from dreamduck.world_model.mdn_rnn.mixture import Mixture, log_likelihood
 
 Floats = npt.NDArray[np.floating]
+Bools = npt.NDArray[np.bool_]
 Measure = Callable[[Any, RecurrentState, FloatArray, FloatArray], dict[str, FloatArray]]
 TOGETHER = 64  # episodes run side by side
 NOISE_KEY = 3
@@ -60,12 +61,7 @@ def one_step_metrics(
         end_cross_entropy [nats], end_rate and end_expected: how often episodes end, and how often the
         dynamics expect it. steps, ends: how many were judged. And the means of what `measure` gives.
     """
-    order = sorted(episodes, key=lambda e: -int(series.lengths[e]))
-    parts = [
-        _run(dynamics, series, order[at : at + TOGETHER], seed, measure)
-        for at in range(0, len(order), TOGETHER)
-    ]
-    found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    found = _run_all(dynamics, series, episodes, seed, measure)
     predicted, reward, end, done = (found.pop(name) for name in STEP)
     variance = float(reward.var())
     clipped = np.clip(end, 1e-7, 1 - 1e-7)
@@ -80,6 +76,23 @@ def one_step_metrics(
         "steps": float(len(reward)),
         "ends": float(done.sum()),
     }
+
+
+def predicted_ends(dynamics: Dynamics, series: Series, episodes: Sequence[int]) -> tuple[Floats, Bools]:
+    """The probability (N,) that a step ends its episode, and whether it did, of all steps of episodes."""
+    found = _run_all(dynamics, series, episodes, 0, lambda *_: {})
+    return found["end"], found["done"]
+
+
+def _run_all(
+    dynamics: Dynamics, series: Series, episodes: Sequence[int], seed: int, measure: Measure
+) -> dict[str, npt.NDArray[Any]]:
+    order = sorted(episodes, key=lambda e: -int(series.lengths[e]))
+    parts = [
+        _run(dynamics, series, order[at : at + TOGETHER], seed, measure)
+        for at in range(0, len(order), TOGETHER)
+    ]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _run(

@@ -18,7 +18,6 @@ from tests.world_model.categorical.test_training import Killed, config, killed_a
 from tests.world_model.mdn_rnn.helpers import write_memory
 from tests.world_model.mdn_rnn.test_adapt import log_series
 
-CALIBRATION = {"scale": 1.5, "shift": -0.25}
 HEADS = ("head_reward/", "head_end/", "head_hidden/")
 
 
@@ -30,7 +29,7 @@ def without_curves(monkeypatch):
 @pytest.fixture
 def old(tmp_path):
     dynamics = CategoricalDynamics(random_parameters(SMALL), SMALL)
-    dynamics.save(tmp_path / "old", {"end_calibration": CALIBRATION})
+    dynamics.save(tmp_path / "old", {})
     write_series(tmp_path, log_series(20))
     return WorldModel.load(tmp_path / "old").dynamics
 
@@ -59,7 +58,6 @@ def test_the_dynamics_learn_and_the_heads_stay(tmp_path, settings, old):
     series = log_series(12, seed=2)
     assert loss_on(series, new) < 0.9 * loss_on(series, old)
     assert card["adapted_from"] == old.weights
-    assert card["end_calibration"] == CALIBRATION
 
 
 def test_killed_and_resumed_is_as_never_stopped_whatever_the_rewards(tmp_path, settings, old, monkeypatch):
