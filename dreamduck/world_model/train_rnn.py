@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -29,8 +28,6 @@ from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
 from dreamduck.world_model.mdn_rnn.trainer import Trainer, latent_range, latent_scale
 from dreamduck.world_model.vae import files as vae_files
 from dreamduck.world_model.weights_format import Parameters, at_half_precision
-
-log = logging.getLogger(__name__)
 
 CHECKPOINT = fit.checkpoint_of("rnn")
 HEADS = (*REWARD_AND_END, "head_hidden/")  # of any kind, for reward and end
