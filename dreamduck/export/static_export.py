@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,8 +33,6 @@ from dreamduck.world_model import WorldModel
 from dreamduck.world_model.categorical import CategoricalDynamics
 from dreamduck.world_model.dynamics import Dynamics
 from dreamduck.world_model.mdn_rnn import MDNRNN
-
-log = logging.getLogger(__name__)
 
 VENDOR = PAGE / "vendor"
 RUNTIME, WASM = "ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Generator, Sequence
@@ -21,7 +20,6 @@ from dreamduck.recordings.live import MADE_BY, keep
 from dreamduck.web.episode_images import IMAGE, STRIP, enlarge, write_images
 from dreamduck.web.session import Session
 
-log = logging.getLogger(__name__)
 Frame = npt.NDArray[np.uint8]
 
 SERVED = {".mp4": "video/mp4", ".gif": "image/gif", ".png": "image/png"}  # by the end of the name
