@@ -30,7 +30,7 @@ def explanation(
         config: the card's settings.
     Returns:
         "psnr" of the reconstructed frames [dB]; "surprise", the squared error of the predicted next
-        latents as a share of that of latents that stay as they are (1: the model knows nothing of what
+        latents as a share of that of latents that stay as they are (1: the model predicts nothing of what
         comes); and the same of each second since the episode's beginning, "by_second".
     """
     episodes = data.held_out
