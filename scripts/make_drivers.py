@@ -2,7 +2,7 @@
 
     python scripts/make_drivers.py [--folder drivers] [--weights FOLDER] [--out dreamduck/pretrained]
 
-Drivers of all qualities, as flat controllers: means of CMA-ES in the dream from early to late generations,
+Policies, good and bad, as flat controllers: means of CMA-ES in the dream from early to late generations,
 with several seeds, on z alone and on [z, h]; the actor of a PPO agent in the dream at several steps; and
 the best controllers that ship. Writes `drivers.npz` (their thetas) and `drivers.json` (their forms, how
 they were made, and the fingerprints of the world model that they belong to). Takes 8 minutes of one core.
@@ -56,7 +56,7 @@ class Frozen(NamedTuple):
 
 
 def searched(folder: Path, world: WorldConfig, features: str, seed: int) -> list[Frozen]:
-    """The means of one search after some of its generations; a stopped search goes on where it was."""
+    """The means of one search after some of its generations; a stopped search continues."""
     sizes = WorldModel.load(world.model.folder).sizes
     form = FormConfig(features).form(sizes.z_size, sizes.hidden_size, sizes.cell_size)
     found = []
