@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from typing import Any
 
@@ -92,11 +93,9 @@ def test_seeds_count_up_as_in_stable_baselines():
 
 def test_stacked_environments_are_the_parts_in_a_row():
     lengths = [2, 3, 4, 3, 5]
-    whole = DummyVecEnv([lambda n=n: Countdown(n, cut=n == 3) for n in lengths])
-    rows = [slice(0, 2), slice(2, 5)]
-    stacked = StackedVecEnv(
-        [DummyVecEnv([lambda n=n: Countdown(n, cut=n == 3) for n in lengths[own]]) for own in rows]
-    )
+    makers = [functools.partial(Countdown, n, cut=n == 3) for n in lengths]
+    whole = DummyVecEnv([*makers])
+    stacked = StackedVecEnv([DummyVecEnv([*makers[:2]]), DummyVecEnv([*makers[2:]])])
     np.testing.assert_array_equal(stacked.reset(), whole.reset())
     assert stacked.reset_infos == whole.reset_infos
     for _ in range(11):

@@ -141,7 +141,7 @@ def test_environments_on_several_maps():
     venv.seed(3)
     seen: Any = venv.reset()
     venv.close()
-    alone = []
+    alone: list[Any] = []
     for name, count, seed in (("loop_empty", 2, 3), ("generated:7", 1, 5), ("generated:8", 1, 6)):
         one = wrappers.make_vec_env("DreamDuck-v0", count, map_name=name)
         one.seed(seed)
