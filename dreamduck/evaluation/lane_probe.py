@@ -100,7 +100,9 @@ class LaneProbe:
             RecordError: too few have telemetry.
         """
         columns = [TELEMETRY.index(name) for name in QUANTITIES]
-        latents, numbers, places = [], [], []
+        latents: list[FloatArray] = []
+        numbers: list[FloatArray] = []
+        places: list[npt.NDArray[np.int64]] = []
         for path in paths[:: max(1, -(-len(paths) // episodes))]:
             found = read_episode(path)
             if found.telemetry is None:
@@ -110,7 +112,7 @@ class LaneProbe:
             if known.any():
                 latents.append(model.encode(found.obs[::FRAME_STRIDE][known]))
                 numbers.append(true[known])
-                places.append(np.full(int(known.sum()), len(places)))
+                places.append(np.full(int(known.sum()), len(places), np.int64))
         if len(latents) < HELD_OUT:
             raise RecordError(
                 f"expected {HELD_OUT} recordings with telemetry or more, got {len(latents)}; record more "
