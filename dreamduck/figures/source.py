@@ -8,13 +8,13 @@ from dreamduck.common.errors import ConfigError
 from dreamduck.common.seeding import derive
 from dreamduck.controllers.evaluator import ControllerPolicy, Policy
 from dreamduck.controllers.policy import Controller
+from dreamduck.evaluation.lane_probe import LaneProbe
 from dreamduck.evaluation.policies import PurePursuit
 from dreamduck.figures.config import CONTROLLER, FigureConfig
 from dreamduck.figures.real_drive import RealDrive, drive, recorded_drives
 from dreamduck.recordings.sources import DRIVING
 from dreamduck.simulator.environment import FRAMES, check_environment
 from dreamduck.simulator.maps.parser import load_map
-from dreamduck.web.lane_probe import LaneProbe
 from dreamduck.window.policy_switch import NO_CONTROLLER, find_controller
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination.perception import Perception

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.web.lane_probe import LaneProbe
+from dreamduck.evaluation.lane_probe import LaneProbe
 from dreamduck.world_model import WorldModel
 
 ROWS = 8  # recorded frames over which slopes are averaged

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from dreamduck.evaluation.model_card.sections.horizon import QUANTITIES
 from dreamduck.evaluation.model_card.sections.steering import TESTS
 
@@ -279,6 +281,31 @@ def _explanation(found: dict[str, Any]) -> list[str]:
         *table("explained", rows),
         "",
         f"Surprise in each second of a recording: {seconds}.",
+        "",
+        *_lane_position(found["lane_position"]),
+    ]
+
+
+def _lane_position(found: dict[str, Any]) -> list[str]:
+    if "left_out" in found:
+        return [f"Lane position: left out, {found['left_out']}."]
+    rows = {
+        f"recording {number + 1}": {
+            f"{words(name)}, {measure} [{UNITS[name]}]": value
+            for name in ("lane_dist", "lane_angle")
+            for measure, value in (
+                ("mean", float(np.mean(found[name][number]))),
+                ("greatest", float(max(found[name][number], key=abs))),
+            )
+        }
+        for number in range(len(found["lane_dist"]))
+    }
+    errors = ", ".join(f"{shown(value)} {UNITS[name]}" for name, value in found["error"].items())
+    return [
+        "Lane position that the probe reads from the latents, in means over a second; positive to the "
+        f"right of the lane's centre. Its mean error on recordings of the simulator: {errors}.",
+        "",
+        *table("recording", rows),
     ]
 
 
