@@ -56,7 +56,7 @@ class Frozen(NamedTuple):
 
 
 def searched(folder: Path, world: WorldConfig, features: str, seed: int) -> list[Frozen]:
-    """The means of one search after some of its generations; a stopped search continues."""
+    """The means of one search after some of its generations; a stopped search goes on where it was."""
     sizes = WorldModel.load(world.model.folder).sizes
     form = FormConfig(features).form(sizes.z_size, sizes.hidden_size, sizes.cell_size)
     found = []

@@ -64,7 +64,7 @@ def build_parser() -> argparse.ArgumentParser:
     search.add_argument(
         *("--max-steps", "--max_steps"),
         type=int,
-        help=f"steps of an episode at most (default: {DREAM_STEPS} in the dream, {ROAD_STEPS} on the road)",
+        help=f"of an episode at most (default: {DREAM_STEPS} in the dream, {ROAD_STEPS} on the road)",
     )
     config.add_arguments(controller, FormConfig, defaults=DEFAULTS)  # type: ignore[arg-type]
     config.add_arguments(world, WorldConfig, defaults=DEFAULTS)  # type: ignore[arg-type]
@@ -87,7 +87,7 @@ def settings(arguments: argparse.Namespace) -> SearchConfig:
     if arguments.retrain:
         log.warning("--retrain: CMA-ES is never restarted, neither here nor in 2019; ignored")
     if arguments.sigma_decay is not None:
-        log.warning("--sigma_decay: CMA-ES adapts its own step size, here and in 2019; ignored")
+        log.warning("--sigma_decay: CMA-ES adapts its own step size, here and in the original; ignored")
     if arguments.max_steps is None:
         arguments.max_steps = DREAM_STEPS if choose_world(arguments) == ENVS[0] else ROAD_STEPS
     return config.from_arguments(SearchConfig, arguments)

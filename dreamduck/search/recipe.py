@@ -17,7 +17,7 @@ from dreamduck.controllers.policy import FEATURES
 from dreamduck.pretrained import FOLDER
 from dreamduck.recordings.sources import DRIVING, ActionSpace
 
-DREAM_STEPS, ROAD_STEPS = 40, 200  # of an episode at most; longer dreams are inaccurate
+DREAM_STEPS, ROAD_STEPS = 40, 200  # of an episode at most; a longer dream is not true any more
 
 
 @dataclasses.dataclass(frozen=True)
