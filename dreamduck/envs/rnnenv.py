@@ -223,7 +223,7 @@ def tell_missing_heads(model: WorldModel) -> None:
 def observation_space(model: WorldModel) -> spaces.Box:
     """[z, c, h] of a world model."""
     sizes = model.dynamics.config
-    size = sizes.z_size + sizes.cell_size + sizes.hidden_size
+    size = sizes.z_size + sizes.policy_cell_size + sizes.hidden_size
     return spaces.Box(-OBSERVATION_LIMIT, OBSERVATION_LIMIT, (size,), dtype=np.float32)
 
 

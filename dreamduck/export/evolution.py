@@ -47,7 +47,7 @@ def evolution(model: WorldModel) -> tuple[dict[str, npt.NDArray[Any]], dict[str,
         (I, K), what controllers look at. And the settings, with the form of the controllers.
     """
     sizes, actions = model.dynamics.config, model.actions
-    form = FormConfig("zh").form(sizes.z_size, sizes.hidden_size, sizes.cell_size, actions)
+    form = FormConfig("zh").form(sizes.z_size, sizes.hidden_size, sizes.policy_cell_size, actions)
     try:
         initial = model.start_states(MIDWAY)
     except WeightsError:  # models that were trained before there were such starts

@@ -115,6 +115,24 @@ class Dynamics(abc.ABC):
         """
         return state
 
+    def perceived(self, z: FloatArray, state: RecurrentState) -> FloatArray:
+        """The latents of frames as policies see them: as they are, unless a kind says otherwise.
+
+        Args:
+            z: (B, Z), of the frames.
+            state: of `observe`.
+        """
+        return z
+
+    def features(self, z: FloatArray, state: RecurrentState) -> FloatArray:
+        """The observations of policies: [z, c, h], (B, Z + C + H).
+
+        Args:
+            z: (B, Z), of a dream, or `perceived`.
+            state: that belongs to it.
+        """
+        return np.concatenate([z, state.c[:, : self.config.policy_cell_size], state.h], axis=1)
+
     @abc.abstractmethod
     def advance(self, z: FloatArray, action: npt.ArrayLike, state: RecurrentState) -> RecurrentState:
         """The state after an action.
