@@ -1,4 +1,4 @@
-"""A probe of the lane position: what latents say of where the car is across its lane, and how it heads.
+"""A probe of the lane position: offset and angle of the car in its lane, read from latents.
 
 Least squares on the latents and their products, made by `scripts/lane_probe.py` for one VAE. It is read at
 every step."""
@@ -126,7 +126,7 @@ class LaneProbe:
         return probe
 
     def read(self, z: FloatArray) -> FloatArray:
-        """What latents (N, Z) say, (N, 2) as `QUANTITIES`."""
+        """The `QUANTITIES` (N, 2) of latents (N, Z)."""
         return np.asarray(_features((z - self.mean) / self.std) @ self.weights, np.float32)
 
     def write(self, path: PathLike) -> None:

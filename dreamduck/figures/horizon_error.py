@@ -1,4 +1,4 @@
-"""How far dreams are from the true drives, by step: in the picture, and across the lane."""
+"""Error of dreams by step: of the image, and of the lane offset."""
 
 from __future__ import annotations
 

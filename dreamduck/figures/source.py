@@ -1,4 +1,4 @@
-"""Where the drives of a figure come from: the simulator with a policy, or recordings."""
+"""Sources of a figure's episodes: the simulator with a policy, or recordings."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Source:
         return found
 
     def policy(self, cars: int = 1) -> Policy:
-        """What drives this many cars on the road."""
+        """The policy for this many cars on the road."""
         road = self.config.road
         if self.config.policy != CONTROLLER:
             return PurePursuit(load_map(road.simulation.map_name), road.steering_gain)

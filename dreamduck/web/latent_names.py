@@ -1,4 +1,4 @@
-"""What each latent changes: the place of the car, by the slope of the probe, or a part of the image."""
+"""Names of latents by what they change: the car's pose, by the probe's slope, or a part of the image."""
 
 from __future__ import annotations
 

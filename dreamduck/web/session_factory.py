@@ -1,4 +1,4 @@
-"""Where worlds are made: models are loaded once, each tab gets a world of its own."""
+"""Makes worlds: models are loaded once, each tab gets a world of its own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pictures of a card, and the one that puts several models side by side."""
+"""The figures of a card, and the one that compares several models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The card in words: Markdown tables of its figures."""
+"""The card as Markdown tables."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def report(card: dict[str, Any]) -> str:
         f"World model {prints}; temperature {settings['temperature']:g}, seed {settings['seed']}; "
         f"{data['held_out_episodes']} held-out episodes, {data['unseen_episodes']} on maps never recorded, "
         f"{data['train_episodes']} for the probes. Intervals are 95%, over episodes (bootstrap). "
-        "What each figure means is told in the documentation, under Evaluation card.",
+        "The documentation explains each figure, under Evaluation card.",
         "",
         *table("figure", {name: {"value": value} for name, value in headlines(card).items()}),
     ]
@@ -65,7 +65,7 @@ def report(card: dict[str, Any]) -> str:
 
 
 def headlines(card: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures that stand first, by name; None where the card has none."""
+    """The main figures, by name; None where the card has none."""
     return {name: _find(card, path) for name, path in HEADLINES.items()}
 
 
@@ -76,7 +76,7 @@ def _find(found: Any, path: tuple[str, ...]) -> Any:
 
 
 def cell(found: Any) -> str:
-    """A figure as it stands in a table: an estimate with its interval, a number, words."""
+    """A table cell: an estimate with its interval, a number, or text."""
     if isinstance(found, Mapping):
         if "left_out" in found:
             return NONE

@@ -31,7 +31,7 @@ def explanation(
         config: the card's settings.
     Returns:
         "psnr" of the reconstructed frames [dB]; "surprise", the squared error of the predicted next
-        latents as a share of that of latents that stay as they are (1: the model knows nothing of what
+        latents as a share of that of latents that stay as they are (1: the model predicts nothing of what
         comes); the same of each second since the episode's beginning, "by_second"; and "lane_position",
         see `lane_position`.
     """
