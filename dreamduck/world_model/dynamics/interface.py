@@ -26,7 +26,6 @@ from dreamduck.world_model.dynamics.state import (
     Step,
     joined,
 )
-from dreamduck.world_model.weights_format import Parameters
 
 Z_LIMIT = 50.0  # no latent is drawn beyond it, where it is not known what training saw
 
@@ -47,6 +46,7 @@ class Dynamics(abc.ABC):
         kind: as a card names it.
         temperature: of a dream unless told otherwise: where it is most accurate, see docs/pipeline.md.
         search_temperature: likewise, of dreams that controllers are evolved in.
+        parameters: the weights, by name.
         bounds: (2, Z), the range of each latent that training saw, which no dream leaves.
     """
 
@@ -54,10 +54,11 @@ class Dynamics(abc.ABC):
     kind: ClassVar[str]
     temperature: ClassVar[float] = 1.0
     search_temperature: ClassVar[float] = 1.0
+    parameters: dict[str, FloatArray]
 
     def __init__(
         self,
-        parameters: Parameters,
+        parameters: dict[str, FloatArray],
         config: Any,
         card: Mapping[str, Any] | None = None,
         weights: str = "",
