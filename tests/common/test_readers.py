@@ -173,7 +173,7 @@ BOMBS = {
     "truth values of 2": lambda p: archive(
         p, {"a.npy": npy(np.zeros(4, np.bool_))[:-4] + b"\x02\x00\x01\x00"}
     ),
-    "letters beyond Unicode": lambda p: archive(p, {"a.npy": npy(np.array("text"))[:-4] + b"\xff" * 4}),
+    "characters outside Unicode": lambda p: archive(p, {"a.npy": npy(np.array("text"))[:-4] + b"\xff" * 4}),
     "one number less": lambda p: archive(p, {"a.npy": npy(np.arange(9.0))[:-8]}),
     "one number more": lambda p: archive(p, {"a.npy": npy(np.arange(9.0)) + bytes(8)}),
     "a shorter header": lambda p: archive(

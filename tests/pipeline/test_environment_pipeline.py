@@ -47,11 +47,12 @@ def test_an_environment_is_wanted():
 def test_words_say_how_good_a_model_is():
     lines = words(dict(zip(LEVELS, (25.0, 0.5, 0.1), strict=True)))
     assert [line.split(", ")[1].split()[0] for line in lines] == ["good", "fair", "poor"]
-    assert "nothing to measure" in words(dict.fromkeys(LEVELS))[0]
+    assert "no data to measure" in words(dict.fromkeys(LEVELS))[0]
 
 
 @pytest.mark.parametrize(
-    ("own", "text"), [(9.0, "taught something"), (5.1, "no difference"), (1.0, "worse than random")]
+    ("own", "text"),
+    [(9.0, "better than random"), (5.1, "no significant difference"), (1.0, "worse than random")],
 )
 def test_the_verdict_minds_the_error(own, text):
     row = {"error": 0.5, "length": 10.0}
