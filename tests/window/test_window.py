@@ -127,7 +127,7 @@ def test_death_of_its_process_is_told(display):
 
 
 def test_a_window_that_hangs_is_told(display, monkeypatch):
-    """Its process stands still: the world goes on within the limit, though a image fills the pipe."""
+    """Its process is stopped: the environment continues within the limit; an image fills the pipe."""
     monkeypatch.setattr("dreamduck.window.window.SHOW_TIMEOUT", 1.0)
     window = Window("hung")
     os.kill(window._worker.process.pid, signal.SIGSTOP)
@@ -381,7 +381,7 @@ def test_what_is_driven_is_recorded_and_filmed(display, tmp_path):
 
 
 def test_a_full_disk_at_the_keyboard(tmp_path):
-    """A image that cannot be saved is told; an episode that cannot be kept is an error of one line."""
+    """An image that cannot be saved is a message; an episode that cannot is an error of one line."""
     (tmp_path / "shots").write_text("no folder")
     (tmp_path / "records").write_text("no folder")
     world = Counter()

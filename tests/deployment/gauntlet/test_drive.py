@@ -106,7 +106,7 @@ def test_frames_of_another_size_reach_the_policy():
 
 
 def test_cars_that_have_ended_stop():
-    """A policy that turns on the spot leaves nobody's measures after the end."""
+    """With a policy that turns on the spot no car is measured after its end."""
 
     class Ahead(FollowsBrightness):
         def act(self, frames):
