@@ -44,7 +44,7 @@ def row(**conditions):
     return Perturbation("test", "test", lambda rng: Conditions(**conditions))
 
 
-def test_pushes_come_at_their_interval_and_move_as_far_as_told():
+def test_pushes_come_at_their_interval_and_move_by_their_length():
     steps = 30_000
     pushes = Pushes([Conditions(push=0.03), Conditions()], [0, 1], 5.0, steps)
     moves = pushes._moves

@@ -229,7 +229,7 @@ def test_gain_and_trim_of_the_robot_are_taken_off(settings, tmp_path):
     np.testing.assert_allclose(made, actions_of(log, log.commands, settings), atol=1e-12)
 
 
-def test_what_an_action_cannot_say_is_clipped_and_told(settings, tmp_path, caplog):
+def test_what_an_action_cannot_say_is_clipped_with_a_warning(settings, tmp_path, caplog):
     source = image_log(tmp_path / "drive", TIMES, vel_left=[-0.9] * COUNT, vel_right=[0.9] * COUNT)
     ingest(source, settings)
     assert "60 of 60 steps have commands outside the range of an action" in caplog.text
@@ -378,7 +378,7 @@ def short(folder):
         (lambda folder: folder / "nothing", "no such file or folder"),
     ],
 )
-def test_bad_logs_are_told_in_one_line(settings, tmp_path, make, message):
+def test_bad_logs_are_reported_in_one_line(settings, tmp_path, make, message):
     source = make(tmp_path)
     with pytest.raises((RecordError, VideoError), match=message) as caught:
         ingest(source, settings)
