@@ -93,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="for its files, for example site/gallery")
+    parser.add_argument("folder", type=Path, help="folder of the gallery, for example site/gallery")
     build(parser.parse_args().folder)
 
 

@@ -36,7 +36,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("names", nargs="*", help=f"of {', '.join(FIGURES)}; all by default")
+    parser.add_argument("names", nargs="*", help=f"images to make, of {', '.join(FIGURES)}; all by default")
     names = parser.parse_args().names or list(FIGURES)
     unknown = [name for name in names if name not in FIGURES]
     if unknown:

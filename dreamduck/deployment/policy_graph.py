@@ -31,9 +31,9 @@ class WheelConfig:
     trim: float = option(
         0.0, "added to the gain of the right motor and taken from that of the left", low=-1.0, high=1.0
     )
-    motor_constant: float = option(MOTOR_CONSTANT, "of a wheel at full duty", unit="rad/s", above=0.0)
-    wheel_radius: float = option(WHEEL_RADIUS, "of a wheel", unit="m", above=0.0)
-    wheel_distance: float = option(WHEEL_DISTANCE, "between the wheels", unit="m", above=0.0)
+    motor_constant: float = option(MOTOR_CONSTANT, "speed of a wheel at full duty", unit="rad/s", above=0.0)
+    wheel_radius: float = option(WHEEL_RADIUS, "radius of a wheel", unit="m", above=0.0)
+    wheel_distance: float = option(WHEEL_DISTANCE, "distance between the wheels", unit="m", above=0.0)
     duty_limit: float = option(DUTY_LIMIT, "greatest duty of a wheel", above=0.0, high=1.0)
 
     def __post_init__(self) -> None:

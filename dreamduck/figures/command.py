@@ -49,7 +49,7 @@ SKIPPED = ("camera_width", "camera_height")  # the model sees 64 x 64; people se
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line.parser(DESCRIPTION, EPILOG)
-    parser.add_argument("kind", choices=KINDS, help="what the figure shows", metavar="KIND")
+    parser.add_argument("kind", choices=KINDS, help="kind of figure", metavar="KIND")
     config.add_arguments(parser, FigureConfig, skip=SKIPPED)
     return parser
 

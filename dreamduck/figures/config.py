@@ -44,10 +44,10 @@ class FigureConfig:
     road: RoadConfig = part(RoadConfig, start_angle=4.0)
     weights: str = option("", "folder of the world model; the one that ships by default", flags=("-w",))
     records: str = option("", "folder of recorded episodes, instead of the simulator")
-    policy: str = option(EXPERT, "what drives: pure pursuit, or a controller", choices=POLICIES)
+    policy: str = option(EXPERT, "policy: pure pursuit, or a controller", choices=POLICIES)
     controller: str = option("", "controller file; by default the best of the largest run in ./log")
-    seed: int = option(0, "of the drive and of the dream", low=0, high=2**31 - 1)
-    steps: int = option(60, "that are dreamt", low=1, high=3000)
+    seed: int = option(0, "seed of the drive and of the dream", low=0, high=2**31 - 1)
+    steps: int = option(60, "dreamt steps", low=1, high=3000)
     warmup: int = option(10, "real frames before the dream", unit="frames", low=1, high=1000)
     temperature: float | None = option(
         None,
@@ -61,8 +61,8 @@ class FigureConfig:
     panels: tuple[str, ...] = option((), f"some of {', '.join(PANELS)}; by default what suits the kind")
     every: int = option(10, "steps between two frames of a strip", low=1)
     episodes: int = option(24, "drives that errors are measured on", low=2, high=1000)
-    side: int = option(288, "of a frame", unit="pixels", low=288, high=1080)
-    gif_limit: float = option(10.0, "of a GIF, which is made smaller until it fits", unit="MB", above=0.0)
+    side: int = option(288, "side of a frame", unit="pixels", low=288, high=1080)
+    gif_limit: float = option(10.0, "limit of a GIF, which is made to fit", unit="MB", above=0.0)
     out: str = option("", f"file to write, by default in {FOLDER}/; its end tells the format")
 
     def __post_init__(self) -> None:

@@ -46,7 +46,7 @@ class IterateConfig(RecipeConfig, SelectionConfig):
     rounds: int = option(2, "record, retrain, evolve: so many times", low=1)
     records: str = option("records", "folder of recorded episodes; new ones are added to a copy")
     episodes: int = option(200, "episodes to add in each round", low=1)
-    drive_steps: int = option(300, "of such an episode at most", low=1)
+    drive_steps: int = option(300, "longest of these episodes", low=1)
     noise: float = option(0.3, "noise on the actions of every second episode", low=0.0)
     rnn_steps: int | None = option(
         None,

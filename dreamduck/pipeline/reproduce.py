@@ -48,9 +48,9 @@ class ReproduceConfig(TrainingConfig):
         "maps to record on, in turn; others are never seen",
     )
     unseen_episodes: int = option(100, "to record on a map that is never seen, to report on", low=2)
-    score_seconds: float = option(60.0, "of each", unit="s", above=0.0)
+    score_seconds: float = option(60.0, "length of each of these episodes", unit="s", above=0.0)
     score_maps: tuple[str, ...] = option((TRAINING_MAP, *UNSEEN_MAPS), "maps to score on")
-    score_simulators: tuple[str, ...] = option(SIMULATORS, "where to score")
+    score_simulators: tuple[str, ...] = option(SIMULATORS, "simulators to score in")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -147,7 +147,7 @@ def build_parser(recipe: str = DUCKIETOWN) -> argparse.ArgumentParser:
         help=f"what to reproduce; with -h: its settings (default: {DUCKIETOWN})",
     )
     folder = "reproduce" if recipe == DUCKIETOWN else f"reproduce-{recipe}"
-    parser.add_argument("--folder", default=folder, help=f"where everything goes (default: {folder})")
+    parser.add_argument("--folder", default=folder, help=f"folder for all files (default: {folder})")
     parser.add_argument("--show", action="store_true", help="print the commands, run nothing")
     if recipe == DUCKIETOWN:
         config.add_arguments(parser, ReproduceConfig)

@@ -75,11 +75,11 @@ class GauntletConfig:
     only: tuple[str, ...] = option((), "perturbations to try, by their keys; all by default")
     maps: tuple[str, ...] = option(MAPS, "maps to drive on")
     episodes: int = option(
-        0, f"for each perturbation and map; 0: {EPISODES}, or {SHORT_EPISODES} with --short", low=0
+        0, f"episodes for each perturbation and map; 0: {EPISODES}, or {SHORT_EPISODES} with --short", low=0
     )
     short: bool = option(False, f"{SHORT_EPISODES} episodes: ten minutes on two cores")
     seconds: float = option(60.0, "an episode is cut after so long", unit="s", above=0.0, high=3600.0)
-    seed: int = option(0, "of the episodes", low=0)
+    seed: int = option(0, "seed of the episodes", low=0)
     camera_width: int = option(64, "width of the camera's image", unit="pixels", low=8, high=1920)
     camera_height: int = option(64, "height of the camera's image", unit="pixels", low=8, high=1080)
     workers: int = option(0, "processes; 0: one for each core", low=0)
