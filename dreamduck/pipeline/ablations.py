@@ -31,7 +31,7 @@ from dreamduck.evaluation.final_evaluation import (
 )
 from dreamduck.evaluation.report import interval, percent
 from dreamduck.pipeline.comparison import Case, Rows, evolve_and_evaluate
-from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
+from dreamduck.search.recipe import DEFAULTS, ROAD_STEPS
 from dreamduck.search.run import Plan
 from dreamduck.search.settings import SearchConfig
 from dreamduck.world_model import WorldModel
@@ -169,7 +169,8 @@ def _planned(
 ) -> Case:
     """The search and the evaluation of one controller."""
     if case.env == "rnnenv":
-        search = dataclasses.replace(search, max_steps=min(search.max_steps, DREAM_STEPS))
+        most = WorldModel.load(world.model.folder).search_steps
+        search = dataclasses.replace(search, max_steps=min(search.max_steps, most))
     if case.rnn == "untrained":
         world = config.replace(world, weights=str(folder / "untrained"))
         # An untrained state says nothing of what came before.
