@@ -10,7 +10,7 @@ HELPERS = {"__init__", "__main__", "common"}
 
 
 def main(names: list[str]) -> int:
-    """Run the named benchmarks, or all; the exit code says whether each went through."""
+    """Run the named benchmarks, or all; the exit code is 1 if one failed."""
     known = sorted(p.stem for p in Path(__file__).parent.glob("*.py") if p.stem not in HELPERS)
     unknown = sorted(set(names) - set(known))
     if unknown:

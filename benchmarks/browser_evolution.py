@@ -1,4 +1,4 @@
-"""A controller evolved in the dream as one file: how good after how long, in a real Chromium.
+"""A controller evolved in the dream as one file, in a real Chromium: return by time.
 
 Needs Chromium, Node.js and `make page`. It takes two minutes; `python -m
 benchmarks.browser_evolution FILE` takes a file that was exported before."""

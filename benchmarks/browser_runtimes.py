@@ -1,6 +1,6 @@
 """ONNX Runtime Web and TensorFlow.js on the dream, and frames a second of the page: in a real Chromium.
 
-Needs Chromium and Node.js, and `npm install` in benchmarks/browser; where they are missing it says so."""
+Needs Chromium and Node.js, and `npm install` in benchmarks/browser; without them it prints a message."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Training the categorical state-space model: `python -m benchmarks.categorical`.
 
 One update of the training, batch 128 x 50, z 64, 512 units, 32 variables of 16 classes, beside one of the
-MDN-RNN on as many frames. And what the sequence loop's own gradient is worth: forward and backward through
+MDN-RNN on as many frames. And the gain of the sequence loop's own gradient: forward and backward through
 50 steps, against the same equations with TensorFlow's gradient."""
 
 from __future__ import annotations

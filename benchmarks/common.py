@@ -46,7 +46,7 @@ def seconds_per_call(
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """The machine and the versions of a measurement."""
     model = platform.processor()
     try:
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
@@ -54,7 +54,7 @@ def machine() -> dict[str, Any]:
                 model = line.split(":", 1)[1].strip()
                 break
     except OSError:
-        pass  # not Linux; the platform's own word will do
+        pass  # not Linux: the platform's own name
     return {
         "processor": model,
         "cores": cores(),

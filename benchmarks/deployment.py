@@ -2,8 +2,8 @@
 
 For each policy that ships: processor time of one step of the file in ONNX Runtime on one core, at
 640 x 480 and at 64 x 64, beside the library's own step on 64 x 64, in turns; how far its actions are from
-the library's over 1,000 steps of a drive; and the memory of the runner. Then how near two ways from
-640 x 480 to 64 x 64 come to what the simulator renders there: the centre, and the whole frame squeezed."""
+the library's over 1,000 steps; and the memory of the runner. Then the difference of two ways from
+640 x 480 to 64 x 64 from the simulator's own frames: the centre, and the whole frame squeezed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Does `tf.distribute` help on one machine? The VAE's training step at batch 100, three ways.
+"""`tf.distribute` on one machine: the VAE's training step at batch 100, three ways.
 
 One process; MirroredStrategy over two logical devices of the processor; MultiWorkerMirroredStrategy over
 two processes of one thread each. All run the same step on the same frames and must come to the same loss.

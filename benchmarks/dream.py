@@ -3,10 +3,10 @@
 The paper's sizes (z 64, 512 units, 5 mixtures), a linear controller on [z, h], by batch size. Peers take
 turns in one process:
 - rollout: `dreamduck.world_model.imagination.rollout`, the controllers inside the compiled loop;
-- stepper: `dreamduck.world_model.imagination.stepper`, numpy, what the Gym world v2 runs on;
-- matmul: the two matrix products of a step alone, at these shapes, in a compiled loop: nobody who
-  computes the same model in float32 is quicker than that;
-- pytorch: the same loop as anybody would write it there;
+- stepper: `dreamduck.world_model.imagination.stepper`, numpy, as in DreamDuck-v2;
+- matmul: the two matrix products of a step alone, at these shapes, in a compiled loop: an upper
+  limit for this model in float32;
+- pytorch: the same loop, written plainly;
 - session: one dream at a time through a TensorFlow 1 graph and session, a draw for each latent in
   Python, as the 2019 code had it (here under the TensorFlow that is installed)."""
 

@@ -1,4 +1,4 @@
-"""What an episode takes, on disk, in memory and in time: the figures that a million episodes follow from.
+"""Disk, memory and time of an episode, from which the figures of a million episodes are computed.
 
     python -m benchmarks.episodes [--episodes 48]
 
@@ -33,7 +33,7 @@ ROWS = 240_000  # steps of the series that is read: 126 MB
 
 
 def record(folder: Path, episodes: int) -> dict[str, float]:
-    """Record; the rate, and what lies on disk."""
+    """Record; the rate, and the size on disk."""
     config = RecorderConfig(records=str(folder), maps=("loop_empty", "zigzag_dists"), max_trials=episodes)
     begin = time.perf_counter()
     frames = sum(len(episode) for episode in recorder.record(config, range(episodes)))

@@ -67,7 +67,7 @@ def compare(config: SimulatorConfig, count: int, seed: int = 0) -> Comparison:
     """Draw `count` frames with both.
 
     Args:
-        config: map, size and what else the frames hang on.
+        config: map, size and other settings of the frames.
         seed: of poses and episodes.
     """
     native, upstream = NativeSimulator(config, threads=1), UpstreamSimulator(config)
@@ -95,7 +95,7 @@ def compare(config: SimulatorConfig, count: int, seed: int = 0) -> Comparison:
 
 
 def side_by_side(ours: Frames, theirs: Frames, path: Path, enlarged: int = 4) -> None:
-    """Write a image: ours, theirs, and four times their difference."""
+    """Write an image: ours, theirs, and four times their difference."""
     apart = np.abs(ours.astype(np.int64) - theirs) * 4
     row = np.concatenate([ours, theirs, np.minimum(apart, 255).astype(np.uint8)], axis=1)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ def side_by_side(ours: Frames, theirs: Frames, path: Path, enlarged: int = 4) ->
 
 
 def figures(compared: Comparison) -> dict[str, float]:
-    """Means, and how bad the worst are."""
+    """Means, and the worst frames."""
 
     def rounded(value: npt.ArrayLike) -> float:
         return round(float(np.asarray(value)), 4)

@@ -4,7 +4,7 @@
 agent (the same network, settings and Stable-Baselines3 code); only where its steps come from differs:
 - "native": DreamDuck-v0, 8 cars in one batch;
 - "mended": the same with simulator="gym-duckietown", 8 processes, as this package runs it;
-- "stock": gym-duckietown as it comes, 8 processes, with only the patch without which it does not step;
+- "stock": gym-duckietown as installed, 8 processes, with only the patch without which it does not step;
 - "dream": DreamDuck-v2, 8 dreams in one batch, with the dense network."""
 
 from __future__ import annotations

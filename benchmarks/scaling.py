@@ -81,7 +81,7 @@ def generation(evolution: Evolution, evaluator: Evaluator, team: mpi.Team, state
 
     candidates = evolution.ask()
     lap()
-    # The candidates stand in for thetas of the controller's own size; what they are changes no time.
+    # The candidates replace thetas of the controller's own size; their values do not change the time.
     theta = np.resize(candidates, (population, FORM.size)).astype(np.float32)
     seeds = [seeding.derive(1, evolution.generation)] * population
     block = block_size(population, EPISODES)
@@ -176,7 +176,7 @@ def measure_ranks(ranks: int, rounds: int) -> dict[str, Any]:
 
 
 def measure_alone(population: int, rounds: int) -> dict[str, float]:
-    """What rank 0 does alone in a generation [s], without evaluating."""
+    """Time that rank 0 works alone in a generation [s], without evaluating."""
     evolution, found = strategy(population), list[list[float]]()
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(rounds + 1):
@@ -255,7 +255,7 @@ def draw(results: dict[str, Any]) -> None:
 
 
 def measure(rounds: int, turns: int, bandwidth: float) -> dict[str, Any]:
-    """Everything measured, and what follows from it."""
+    """All measurements, and the model from them."""
     found: dict[int, list[dict[str, Any]]] = {1: [], 2: []}
     for _ in range(turns):
         for ranks in found:  # they take turns, so that a slow machine is slow for both

@@ -1,7 +1,7 @@
-"""The search: what a generation costs, and where its time goes.
+"""The search: the time of a generation, and of its parts.
 
 `python -m benchmarks.search` compares, in one run: the strategy itself with all covariances and with
-variances alone, for each size of controller; saving its state; and judging a population in the dream as
+variances alone, for each size of controller; saving its state; and evaluating a population in the dream as
 one batch, in blocks, and one candidate at a time as the original's workers did."""
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def generation(evolution: Evolution) -> None:
 
 
 def strategies(features: str, rounds: int) -> dict[str, float]:
-    """Mean seconds of a generation, without judging, of the longest one, and of saving the state.
+    """Mean seconds of a generation, without evaluations, of the longest one, and of saving the state.
 
     A full covariance is decomposed only every few generations, so that the mean counts. The longest is the
     one that does it, on all cores: other work beside it makes it many times longer, and the mean with it.
@@ -58,7 +58,7 @@ def strategies(features: str, rounds: int) -> dict[str, float]:
 
 
 def make_dream(hidden_size: int) -> Any:
-    """A dream of random weights that does not end: the time does not depend on what was learnt."""
+    """A dream of random weights that does not end: the time does not depend on the training."""
     from dreamduck.world_model.dynamics import InitialZ
     from dreamduck.world_model.imagination.rollout import Dream
     from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--generations", type=int, default=10, help="of the strategies alone")
     parser.add_argument("--steps", type=int, default=50, help="of a dream")
-    parser.add_argument("--hidden-size", type=int, default=512, help="units of the memory")
+    parser.add_argument("--hidden-size", type=int, default=512, help="units of the MDN-RNN")
     parser.add_argument("--features", default="z,zh,zch")
     arguments = parser.parse_args()
     results: dict[str, Any] = {}

@@ -69,7 +69,7 @@ sim.frames()
 
 
 class Stock:
-    """Gym-duckietown as it comes, in a process of its own.
+    """Gym-duckietown as installed, in a process of its own.
 
     Args:
         map_name, width, height: what it draws.
@@ -184,7 +184,7 @@ def all_cores(map_name: str, rounds: int) -> dict[str, float]:
 def fetch(
     texels: npt.NDArray[np.uint32], places: npt.NDArray[np.int32], out: npt.NDArray[np.uint32]
 ) -> None:
-    """Four texels for each pixel and nothing else: what bounds a renderer of textured ground."""
+    """Four texels for each pixel and nothing else: a lower limit of textured ground."""
     for k in range(len(out)):
         at = places[k]
         out[k] = texels[at] ^ texels[at + 1] ^ texels[at + 512] ^ texels[at + 513]
@@ -212,7 +212,7 @@ def blend(
 
 
 def bounds(map_name: str, rounds: int, width: int = 64, height: int = 64) -> dict[str, float]:
-    """What a frame is made of, beside what it cannot be made in less than; microseconds for one car."""
+    """The parts of a frame beside their lower limits; microseconds for one car."""
     batch = NativeSimulator(config(map_name, width, height), BATCH, threads=1)
     batch.reset(list(range(BATCH)))
     actions = np.tile(ACTION, (BATCH, 1))
@@ -256,7 +256,7 @@ def first_frames(map_name: str, rounds: int) -> dict[str, float]:
 
 
 def memory(map_name: str, count: int = 20) -> dict[str, float]:
-    """Megabytes for each further environment, and what RESETS resets add."""
+    """Megabytes for each further environment, and those that RESETS resets add."""
     kept = [NativeSimulator(config(map_name), 1, threads=1) for _ in range(2)]
     for simulator in kept:
         simulator.reset([0])

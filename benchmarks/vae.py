@@ -5,7 +5,7 @@ does other work too, the time of processors is the fairer figure. Peers:
 - ours: 2019's network, trained with Keras and oneDNN on the quick form of the decoder; looking with numpy;
 - ours, residual: likewise, with the network and the loss that are the default;
 - ours, Keras: looking with the Keras model (a compiled function), for comparison;
-- PyTorch: 2019's network as anybody would write it there;
+- PyTorch: 2019's network, written plainly;
 - 2019's graph: the 2019 code's graph and session (plain transposed convolutions, no oneDNN) under the
   TensorFlow that is installed; a stand-in for TensorFlow 1.15, which no Python of today runs."""
 

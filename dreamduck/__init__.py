@@ -19,7 +19,7 @@ register()
 
 
 def __getattr__(name: str) -> Any:
-    if name == "WorldModel":  # when it is asked for, since it opens what numba and HDF5 bring
+    if name == "WorldModel":  # imported at first use, since it loads numba and h5py
         from dreamduck.world_model import WorldModel
 
         return WorldModel

@@ -1,6 +1,6 @@
-"""What stands on top of the stages, by name: the three worlds, and the reader of agents' files.
+"""References by name to later stages: the three worlds, and the reader of agents' files.
 
-This is the one place where a name leads upwards; everything else imports what comes before it."""
+This is the only place where an earlier stage names a later one; all other modules import earlier stages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wrappers of Gymnasium's environments: one that shows them through a world model."""
+"""A wrapper of Gymnasium's environments that shows them through a world model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from dreamduck.world_model.imagination.perception import Perception
 
 
 class WorldModelObservation(gymnasium.Wrapper[Any, Any, Any, Any]):
-    """An environment that is made already, observed as [z, c, h] of its world model.
+    """An existing environment, observed as [z, c, h] of its world model.
 
     A step repeats the action as the model learned it (frame skip), and adds the rewards.
 

@@ -1,8 +1,8 @@
-"""What ten minutes of logs are worth: `python -m scripts.adapt_study --out study`.
+"""The gain from ten minutes of logs: `python -m scripts.adapt_study --out study`.
 
-A controller drives in the simulator as its world model knows it; then in one with other looks and other
-motors. Its drives there are logs, which are ingested, encoded, and learned from without rewards. At last it
-drives there again, seeing through the adapted model. `study.json` has the three distances."""
+A controller drives in the simulator that its world model learned from; then in one that looks and
+moves differently. Its episodes there are logs, which are ingested, encoded and learned from. At last it
+drives there again with the adapted model. `study.json` has the three distances."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class StudyConfig:
 
 
 class OtherRoad(Road):
-    """N cars in a simulator of other looks and motors.
+    """N cars in a simulator with another appearance and other motors.
 
     Args:
         settings: of the road.
@@ -110,7 +110,7 @@ class OtherRoad(Road):
 
 
 class RecordedPolicy(ControllerPolicy):
-    """A controller for every car, which keeps what it saw and did."""
+    """A controller for every car, which keeps its frames and actions."""
 
     def __init__(self, controller: Controller, perception: Perception) -> None:
         super().__init__(controller.form, controller.theta, perception)
@@ -118,7 +118,7 @@ class RecordedPolicy(ControllerPolicy):
         self.done: list[Floats] = []
 
     def act(self, state: CarState, frames: Frames | None) -> Floats:
-        """See, act, and keep both."""
+        """Act, and keep frames and actions."""
         assert frames is not None
         action = super().act(state, frames)
         self.seen.append(frames.copy())

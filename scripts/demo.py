@@ -1,10 +1,10 @@
 """All stages, small: record, train both models, dream, evolve a controller, drive, compare.
 
 Takes 7 to 9 minutes on two quiet cores and leaves everything in `demo/`: `demo.png` (recorded frames, and
-what this demo's model and the one that ships make of them and dream after them), `report.json` (how good
-both are), `drive.mp4` (the evolved controller on the road) and `dream.mp4` (the same in the dream). The
+reconstructed and continued by this demo's model and the one that ships), `report.json` (metrics of
+both), `drive.mp4` (the evolved controller on the road) and `dream.mp4` (the same in the dream). The
 speed of the machine is measured first, and decides how long the models train. `make reproduce` trains for
-hours, and its controllers drive well. A demo that was stopped goes on where it was."""
+hours, and its controllers drive well. A demo that was stopped continues where it stopped."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def plan_steps(seconds: dict[str, float], limit: float) -> dict[str, int]:
 
 
 def stages(folder: Path, simulator: str, steps: dict[str, int]) -> dict[str, str]:
-    """What is run, one process each: the command line of each stage, without the interpreter.
+    """The command line of each stage, without the interpreter; each runs in a process of its own.
 
     Args:
         steps: of both trainings, as `plan_steps` gives them.

@@ -1,7 +1,7 @@
 """The demo's picture and report: its own world model beside the one that ships, on recorded episodes.
 
 Called by demo.py with its folder: reads `records/` and `weights/`, writes `demo.png` and `report.json`,
-and prints how good both models are. Each model sees the first frames of episodes that the demo held out
+and prints metrics of both models. Each model sees the first frames of episodes that the demo held out
 from training, then dreams on with the recorded actions, at the default temperature."""
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Frames = npt.NDArray[np.uint8]
 
 
 class Look(NamedTuple):
-    """What a world model makes of one episode, STEPS frames each."""
+    """Reconstructions and dreams of one episode, STEPS frames each."""
 
     real: Frames
     decoded: Frames
@@ -47,7 +47,7 @@ def contrast(frames: Frames) -> float:
 
 
 def look(weights: Path, episodes: list[Episode]) -> list[Look]:
-    """Let a world model see and dream."""
+    """Reconstruct frames, and dream."""
     dreams = Dreams(WorldModel.load(weights))
     z = np.stack([dreams.model.encode(episode.obs[: SHOWN + STEPS]) for episode in episodes])
     action = np.stack([episode.action[: SHOWN + STEPS - 1] for episode in episodes])
@@ -61,7 +61,7 @@ def look(weights: Path, episodes: list[Episode]) -> list[Look]:
 
 
 def measure(looks: list[Look]) -> dict[str, float]:
-    """How good a world model is.
+    """Metrics of a world model.
 
     Returns:
         decoded_psnr, dream_psnr, standing_psnr: of decoded frames, of the dream, and of the last frame that
@@ -121,7 +121,7 @@ def draw(path: Path, rows: dict[str, Frames]) -> None:
 
 
 def main(folder: Path) -> None:
-    """Draw `demo.png`, write `report.json`, print what it says."""
+    """Draw `demo.png`, write `report.json`, and print it."""
     episodes = choose(folder / "records")
     looks = {"demo": look(folder / "weights", episodes), "shipped": look(FOLDER, episodes)}
     rows = {"camera": looks["demo"][0].real}

@@ -1,4 +1,4 @@
-"""How long a training step of either model takes here: prints {"vae": seconds, "rnn": seconds}.
+"""Time of a training step of either model on this machine: prints {"vae": seconds, "rnn": seconds}.
 
 Called by demo.py, which plans the trainings with it; sizes are those of the demo."""
 

@@ -77,7 +77,7 @@ ENTRIES = (
     ),
     Entry("Every half second", "strip.png", "strip --steps 20 --every 5"),
     Entry("By temperature", "temperatures.png", "temperatures --steps 60 --every 20"),
-    Entry("What single latents change", "latents.png", "latents"),
+    Entry("Single latents changed", "latents.png", "latents"),
     Entry("Error by time", "horizon.png", "horizon"),
 )
 DRIVES = {

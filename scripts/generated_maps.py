@@ -1,7 +1,7 @@
 """Show and count generated maps: `python scripts/generated_maps.py`.
 
 Writes `media/generated_maps.png`, the first 24 from above, and `benchmarks/results/generated_maps.json`,
-which tells how varied the first 200 are."""
+which counts what the first 200 have."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def left_turns(road: Map) -> float:
 
 
 def variety() -> dict[str, Any]:
-    """How varied the maps are."""
+    """Counts of the maps."""
     maps = [load_map(f"generated:{number}") for number in range(MAPS)]
     cells = [{(tile.i, tile.j) for tile in road.drivable_tiles} for road in maps]
     ways = [[len(open_sides(cell, roads)) for cell in roads] for roads in cells]

@@ -1,6 +1,6 @@
 """Make the images of README and docs again, with the weights that ship: `python scripts/media.py`.
 
-Each is a figure of `dreamduck figure`, in `media/`, under 1 MB; `media.json` tells how they were made."""
+Each is a figure of `dreamduck figure`, in `media/`, under 1 MB; `media.json` holds the commands."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line `dreamduck`: one subcommand a stage. Nothing is loaded before it is asked for."""
+"""The command line `dreamduck`: one subcommand a stage, imported only when it runs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ COMMANDS = {
         "dreamduck.cli.record:main", "record episodes of Duckietown or any Gymnasium environment"
     ),
     "ingest": Command(
-        "dreamduck.cli.ingest:main", "make recordings of a robot's logs, or of a data set", "ingest"
+        "dreamduck.cli.ingest:main", "convert a robot's logs, or a data set, to recordings", "ingest"
     ),
     "train-vae": Command("dreamduck.cli.train_networks:train_vae", "train the VAE on recorded episodes"),
     "encode": Command("dreamduck.cli.encode:main", "encode recorded episodes as latents"),
@@ -43,7 +43,7 @@ COMMANDS = {
         "dreamduck.cli.train_networks:train_rnn", "train the dynamics on encoded episodes"
     ),
     "train-ensemble": Command(
-        "dreamduck.cli.train_networks:train_ensemble", "train what tells how uncertain the dynamics are"
+        "dreamduck.cli.train_networks:train_ensemble", "train an ensemble for the dynamics' uncertainty"
     ),
     "train-lane-probe": Command(
         "dreamduck.cli.train_lane_probe:main", "fit what tells the lane position that latents show"
@@ -52,14 +52,14 @@ COMMANDS = {
         "dreamduck.cli.evolve:main", "evolve a controller by CMA-ES, in the dream or on the road"
     ),
     "evaluate": Command(
-        "dreamduck.cli.evaluate:main", "let a controller drive, in a window or many episodes"
+        "dreamduck.cli.evaluate:main", "run a controller, in a window or for many episodes"
     ),
     "plot": Command("dreamduck.search.search_plot:main", "draw the progress of a search"),
     "scoreboard": Command(
         "dreamduck.cli.scoreboard:main", "compare policies: survival, distance, deviations"
     ),
     "evaluate-model": Command(
-        "dreamduck.evaluation.model_card.command:main", "how true the dreams of a world model are: its card"
+        "dreamduck.evaluation.model_card.command:main", "measure the accuracy of a world model's dreams"
     ),
     "temperature-sweep": Command(
         "dreamduck.pipeline.temperature_sweep:main", "evolve at several temperatures, compare on the road"
@@ -74,10 +74,10 @@ COMMANDS = {
         "dreamduck.pipeline.record_controller:main", "record a controller's episodes on the road"
     ),
     "reproduce": Command(
-        "dreamduck.pipeline.reproduce:main", "from nothing to a controller trained in the dream"
+        "dreamduck.pipeline.reproduce:main", "run all stages up to a controller trained in the dream"
     ),
     "quickstart": Command(
-        "dreamduck.pipeline.quickstart:main", "the whole way, small, for any Gymnasium environment"
+        "dreamduck.pipeline.quickstart:main", "run all stages, small, for any Gymnasium environment"
     ),
     "drive": Command("dreamduck.cli.drive:main", "drive in a browser", "web"),
     "window": Command("dreamduck.cli.window:main", "drive by keyboard in a window: v0, v1 or v2", "window"),
@@ -89,7 +89,7 @@ COMMANDS = {
     ),
     "gauntlet": Command(
         "dreamduck.deployment.gauntlet.command:main",
-        "how well a deployed policy drives under perturbations",
+        "measure how well a deployed policy drives under perturbations",
         "robot",
     ),
     "figure": Command(
@@ -100,7 +100,7 @@ COMMANDS = {
         "dreamduck.rl.curves:main", "keep an agent with its curve, draw curves", "rl"
     ),
 }
-# What a command uses late, so that it would fail after hours; looked for before it begins.
+# Packages that a command needs only at its end; checked at its start, so that it does not fail after hours.
 PACKAGES = {
     **dict.fromkeys(("record", "scoreboard", "evaluate-model"), ("matplotlib",)),
     "gauntlet": ("onnxruntime", "matplotlib"),
@@ -125,7 +125,7 @@ def overview() -> str:
             "commands:",
             *rows,
             "",
-            "`dreamduck COMMAND -h` tells the flags of one, with an example.",
+            "`dreamduck COMMAND -h` lists the flags of a command, with an example.",
         ]
     )
 

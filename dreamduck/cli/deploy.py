@@ -19,8 +19,8 @@ runner that needs onnxruntime and numpy alone, and a submission for the AI Drivi
 EXAMPLES = """examples:
   dreamduck deploy log/rnnenv.cma.32.64.best.json --out robot
   dreamduck deploy agent.zip --trim 0.03
-  dreamduck deploy agent.zip --check               # and let it drive in the simulator
-  python robot/run.py --source frames --dry-run    # what would it do at these frames?"""
+  dreamduck deploy agent.zip --check               # and test it in the simulator
+  python robot/run.py --source frames --dry-run    # print its commands for these frames"""
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="let the submission drive an episode of 30 s in the simulator, by the mock engine",
+        help="run the submission for one episode of 30 s in the simulator, with the mock engine",
     )
     add_arguments(parser, WheelConfig)
     arguments = parser.parse_args(argv)

@@ -25,7 +25,7 @@ DESCRIPTION = """Drive in a browser: on the road, on the road as the world model
 with --weights of another environment, there or in its dream.
 
 Prints the address to open and serves it until Ctrl-C. Only this machine can reach it, unless
---host says otherwise; the address then holds a token, without which nobody gets in."""
+--host says otherwise; the address then holds a token, which every request needs."""
 EXAMPLES = """examples:
   dreamduck drive
   dreamduck drive --port 0 --map-name loop_obstacles
@@ -33,7 +33,7 @@ EXAMPLES = """examples:
   dreamduck drive --host 0.0.0.0        # from other machines, with the token
   dreamduck export dream.html  # the dream as one file, with no server"""
 CLOSE_LIMIT = 1.7  # [s]; with what Python itself takes to end, two seconds
-SKIPPED = ("camera_width", "camera_height")  # the page has its own
+SKIPPED = ("camera_width", "camera_height")  # the page has a limit of its own
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     # as the machine has anything else to do (75 ms against 0.7 ms a dream step), and tabs are threads.
     with threadpool_limits(1, "blas"):
         asyncio.run(serve(Server(config, factory)))
-    _abort(0)  # a thread may still compile or compute: nobody waits for it
+    _abort(0)  # a thread may still compile or compute: do not wait for it
     return None
 
 
@@ -83,7 +83,7 @@ async def serve(server: Server) -> None:
     threading.Thread(target=server.warm, name="dreamduck-warm", daemon=True).start()
     print(f"Drive at {address}", flush=True)
     if not is_loopback(server.config.host):
-        print("Whoever has this address can drive; other machines need this one's name in it.", flush=True)
+        print("Anyone with this address can drive; other machines need this one's name in it.", flush=True)
     try:
         await stopped.wait()
     finally:

@@ -16,13 +16,13 @@ EXAMPLES = """examples:
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
-    """Encode, and say how much."""
+    """Encode, and print what was written."""
     parser = command_line.parser(__doc__ or "", EXAMPLES)
     parser.add_argument("--records", default="records", help="folder of episodes (default: records)")
     parser.add_argument("--weights", default="weights", help="folder of the VAE (default: weights)")
     parser.add_argument("--series", default="series", help="file or folder to write to (default: series)")
-    parser.add_argument("--limit", type=int, help="use only so many episodes")
-    parser.add_argument("--fresh", action="store_true", help="encode even if the series lies there already")
+    parser.add_argument("--limit", type=int, help="greatest number of episodes to use")
+    parser.add_argument("--fresh", action="store_true", help="encode again where the series exists")
     arguments = parser.parse_args(argv)
     if arguments.limit is not None and arguments.limit < 1:
         parser.error(f"argument --limit: expected at least 1, got {arguments.limit}")

@@ -1,4 +1,4 @@
-"""Let a controller drive: `dreamduck evaluate realenv render log/rnnenv.cma.16.2.json`.
+"""Run a controller: `dreamduck evaluate realenv render log/rnnenv.cma.16.2.json`.
 
 With `norender` it drives 100 episodes and prints their mean and
 standard deviation; with `render` one episode in a window, or into a video with --video. Without a
@@ -42,17 +42,17 @@ examples:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line: the original's four words, and the settings of the world."""
-    parser = command_line.parser("Let a controller drive in one of the three worlds.", EPILOG)
+    """The command line: the four positional arguments of 2019, and the settings of the world."""
+    parser = command_line.parser("Run a controller in one of the three worlds.", EPILOG)
     parser.add_argument(
         "env", choices=tuple(IDS), help="the simulator, the same seen through the model, or the dream"
     )
     parser.add_argument("mode", choices=("render", "norender"), help="show one episode, or evaluate many")
-    parser.add_argument("controller", nargs="?", help="a controller file; random parameters without")
+    parser.add_argument("controller", nargs="?", help="a controller file (default: random parameters)")
     parser.add_argument("seed", nargs="?", type=int, help="of the episodes (default: drawn)")
     parser.add_argument("--episodes", type=int, default=100, help="for norender (default: 100)")
     parser.add_argument(
-        "--max-steps", type=int, default=1000, help="an episode is cut there (default: 1000)"
+        "--max-steps", type=int, default=1000, help="greatest length of an episode (default: 1000)"
     )
     parser.add_argument("--video", help="for render: write this video instead of opening a window")
     add_strict(parser)
@@ -137,7 +137,7 @@ def make_policy(env: str, world: WorldConfig, controller: Controller) -> Callabl
 def show(
     env: str, world: WorldConfig, controller: Controller, seed: int, steps: int, video: str | None
 ) -> None:
-    """Drive one episode in a window, until it ends or the person closes it, or into a video."""
+    """Drive one episode in a window, until it ends or the window is closed, or into a video."""
     policy = make_policy(env, world, controller)
     gym = make_env(env, world, "rgb_array" if video else "human")
     frames, total, taken = [], 0.0, 0

@@ -34,7 +34,7 @@ examples:
   dreamduck evolve --env realenv --map-name loop_empty
   mpiexec -n 2 dreamduck evolve                the same result, in half the time
 
-Started again, it goes on where it was. Files of another run are written over with --fresh only. The
+Started again, it continues where it stopped. Files of another run are overwritten with --fresh only. The
 population is -n times -t, whatever the number of processes."""
 
 
@@ -43,11 +43,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser = command_line.parser("Evolve a controller by CMA-ES, in the dream or in the simulator.", EPILOG)
     parser.add_argument("world", nargs="?", choices=ENVS, help="the same as --env")
     parser.add_argument("--env", choices=ENVS, help=f"where to evolve (default: {ENVS[0]})")
-    parser.add_argument("-o", "--optimizer", default="cma", help="cma; the original's others are not kept")
+    parser.add_argument("-o", "--optimizer", default="cma", help="cma; those of 2019 are not supported")
     parser.add_argument(
         "--antithetic", type=int, choices=(0, 1), help="1: --seeds antithetic, 0: independent"
     )
-    parser.add_argument("--retrain", type=int, default=0, help="of no effect with cma, as in the original")
+    parser.add_argument("--retrain", type=int, default=0, help="of no effect with cma, as in 2019")
     parser.add_argument(
         "--sigma-decay", "--sigma_decay", type=float, help="of no effect with cma, likewise"
     )
@@ -68,7 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def settings(arguments: argparse.Namespace) -> SearchConfig:
-    """The search's settings; a clear word about flags that have no meaning here.
+    """The search's settings; flags of no effect are named in a warning.
 
     Raises:
         ConfigError: another optimizer than cma, or a bad value.
@@ -76,12 +76,12 @@ def settings(arguments: argparse.Namespace) -> SearchConfig:
     if arguments.optimizer != "cma":
         raise ConfigError(
             f"optimizer: expected cma, got {arguments.optimizer!r}; the original's ses, pepg, openes "
-            "and ga are not kept (--covariance diagonal is CMA-ES for many parameters)"
+            "and ga are not supported (--covariance diagonal is CMA-ES for many parameters)"
         )
     if arguments.antithetic is not None:
         arguments.seeds = "antithetic" if arguments.antithetic else "independent"
     if arguments.retrain:
-        log.warning("--retrain: CMA-ES is never set back, neither here nor in the original; ignored")
+        log.warning("--retrain: CMA-ES is never restarted, neither here nor in 2019; ignored")
     if arguments.sigma_decay is not None:
         log.warning("--sigma_decay: CMA-ES adapts its own step size, here and in the original; ignored")
     arguments.max_steps = max_steps(arguments, dream=choose_world(arguments) == ENVS[0])

@@ -13,7 +13,7 @@ EXAMPLES = """example:
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
-    """Fetch what is not there yet, and say where it lies."""
+    """Fetch what is missing, and print the folder."""
     parser = command_line.parser(
         "Fetch Duckietown's maps, textures and meshes (56 MB) by pip, so that everything works offline.",
         EXAMPLES,

@@ -1,6 +1,6 @@
-"""Make recordings of logs: of a robot's drives, or of a data set; training and evaluation then take them.
+"""Convert logs of a robot's episodes, or a data set, to recordings, for training and evaluation.
 
-A log has frames and the wheel commands that were given meanwhile, each with its time. It may be a folder
+A log has frames and the wheel commands, each with its time. It may be a folder
 of images with a CSV file, a video with one, an .npz file of columns, a LeRobot or a Minari data set."""
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ CAMERA = ("camera_width", "camera_height")
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
-    """Ingest, and say how much."""
+    """Ingest, and print what was written."""
     parser = command_line.parser(__doc__ or "", EXAMPLES)
     parser.add_argument("source", metavar="LOG", nargs="+", help="a log, or several; see above")
-    parser.add_argument("--fresh", action="store_true", help="write over what was made of the same log")
+    parser.add_argument("--fresh", action="store_true", help="overwrite the recordings of the same log")
     config.add_arguments(parser, IngestConfig, skip=(*ROAD, *CAMERA))
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)

@@ -1,6 +1,6 @@
-"""Record episodes: many cars drive, each by a policy of its own, and what they see goes to `records/`.
+"""Record episodes: many cars drive, each with its own policy, and their frames are written to `records/`.
 
-With `--env ID` the episodes are of any Gymnasium environment (add -h: its settings). One process does it
+With `--env ID` the episodes are of any Gymnasium environment (add -h: its settings). One process works
 alone; `mpiexec -n 4 dreamduck record` spreads the same episodes over four, and leaves the same files. A
 second start makes only what is missing."""
 
@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
                 share(worker)
         team.release()
     if workers > 1:
-        return 0  # the last word is with `--report`, when all workers are done
+        return 0  # `--report` measures the coverage when all workers are done
     return _report(settings, arguments.log)
 
 
@@ -133,7 +133,7 @@ def _record(settings: AnyConfig, render: bool, workers: int, worker: int) -> int
 def _made(settings: AnyConfig, episodes: Sequence[int], watch: Any, workers: int) -> Iterator[Episode]:
     """The episodes, as they are recorded."""
     if isinstance(settings, RecorderConfig):
-        # Threads would only stand in one another's way.
+        # More threads would only slow one another down.
         alone = workers > 1 and settings.road.simulator == "native"
         return recorder.record(settings, episodes, watch, **({"threads": 1} if alone else {}))
     if not episodes:
@@ -145,7 +145,7 @@ def _made(settings: AnyConfig, episodes: Sequence[int], watch: Any, workers: int
 
 
 def _made_by_person(settings: GymRecorderConfig, episodes: Sequence[int]) -> Iterator[Episode]:
-    """The episodes of a person at the keyboard, until all are there or escape is pressed."""
+    """Episodes driven by keyboard, until all are recorded or escape is pressed."""
     from dreamduck.window.keyboard_policy import KeyboardPolicy, RecordingStopped
     from dreamduck.window.window import check_display
 
@@ -158,13 +158,13 @@ def _made_by_person(settings: GymRecorderConfig, episodes: Sequence[int]) -> Ite
     try:
         yield from recorder.record_from(GymSource(settings, 1, policy), settings, episodes)
     except RecordingStopped:
-        log.info("stopped; the episode that was not over is not kept")
+        log.info("stopped; the unfinished episode is not saved")
     finally:
         policy.close()
 
 
 def _window() -> tuple[Callable[[Any], None], Callable[[], None]]:
-    """What shows a frame in a window, and what closes the window."""
+    """A function that shows a frame in a window, and one that closes the window."""
     from dreamduck.window.window import Window
 
     window = Window("extract.py")
@@ -176,7 +176,7 @@ def _window() -> tuple[Callable[[Any], None], Callable[[], None]]:
 
 
 def _report(settings: AnyConfig, folder: str) -> int:
-    """Say what the recordings cover, and how many files were skipped."""
+    """Print what the recordings cover, and how many files were skipped."""
     Path(settings.records).mkdir(parents=True, exist_ok=True)
     found = scan(settings.records, functools.partial(command_line.progress, desc="checking", unit="file"))
     for path, reason in found.skipped:

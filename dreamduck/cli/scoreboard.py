@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--fresh",
         action="store_true",
-        help="measure again, in its place, what was measured with other settings",
+        help="overwrite a board that was measured with other settings",
     )
     parser.add_argument(
         "--rows", default=",".join(BUILT_IN), help=f"built-in rows (default: {','.join(BUILT_IN)})"

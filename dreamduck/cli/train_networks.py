@@ -78,14 +78,14 @@ def train_rnn(argv: Sequence[str] | None = None) -> int | None:
     found = card["metrics"]["held_out"]
     for name, text in HELD_OUT.items():
         if name in found:
-            value = "nothing to measure it by" if found[name] is None else f"{found[name]:.4f}"
+            value = "no data to measure it" if found[name] is None else f"{found[name]:.4f}"
             print(f"held out: {value} {text}")
     print(f"weights: {settings.weights}")
     return 0
 
 
 def train_ensemble(argv: Sequence[str] | None = None) -> int | None:
-    """Train an ensemble that tells how uncertain the dynamics are, once these are trained.
+    """Train an ensemble that measures the uncertainty of dynamics that are trained already.
 
     Reads `series/series.npz` and the dynamics in `weights/`, writes `ensemble.weights.h5`
     with its card there."""
@@ -121,8 +121,8 @@ def _add_dynamics(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dynamics",
         choices=tuple(DYNAMICS),
-        help=f"kind of the dynamics, with settings of its own (default: {SHIPPED}; with --adapt that of the "
-        f"model there, with --heads-only {MDN_RNN})",
+        help=f"kind of the dynamics, with settings of its own (default: {SHIPPED}; with --adapt that of "
+        f"its model, with --heads-only {MDN_RNN})",
     )
 
 

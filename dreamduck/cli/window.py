@@ -11,14 +11,14 @@ from dreamduck.common import command_line
 
 
 class World(NamedTuple):
-    """One of the environments, and what its command says.
+    """One of the environments, and its command.
 
     Attributes:
-        module: that holds it.
+        module: the module that defines it.
         config: the name of its configuration there.
         env: the name of its class there.
         description: of the command.
-        weights: whether the world model is no part of it, so that a controller's is a flag of its own.
+        weights: whether to add a flag for a controller's world model, as the environment itself has none.
     """
 
     module: str
@@ -57,7 +57,7 @@ EXAMPLES = """examples:
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
-    """Start the environment that the first argument names; it takes the other arguments."""
+    """Start the environment that the first argument names, with the other arguments."""
     words = sys.argv[1:] if argv is None else list(argv)
     parser = command_line.parser("Drive by keyboard in one of the three environments.", EXAMPLES)
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""The area average: a frame of any size as a smaller one, the mean of what each of its pixels covers."""
+"""Area averaging: resizes a frame; each pixel is the mean of the area that it covers."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ Frames = npt.NDArray[np.uint8]
 
 
 def area_average(frames: Frames, height: int, width: int) -> Frames:
-    """Frames of another size; those that have the size already stay as they are.
+    """Resize frames by area averaging; frames of the right size are returned as they are.
 
-    The greatest centre of the aspect that is asked for is cut out, and averaged over areas. The sums are of
+    The largest central crop of the target's aspect ratio is averaged over areas. The sums are of
     integers, so that every machine gives the same; halves are rounded to the even number.
 
     Args:
@@ -32,7 +32,7 @@ def area_average(frames: Frames, height: int, width: int) -> Frames:
 
 
 def centre(height: int, width: int, target_height: int, target_width: int) -> tuple[int, int, int, int]:
-    """The greatest centre of a frame that has the aspect of another: its top, left, rows and columns."""
+    """The largest central crop of a target's aspect ratio: its top, left, rows and columns."""
     rows = max(min(height, width * target_height // target_width), 1)
     columns = max(min(width, height * target_width // target_height), 1)
     return (height - rows) // 2, (width - columns) // 2, rows, columns

@@ -64,7 +64,7 @@ def _load_keras() -> ModuleType:
 def _without_start_lines() -> Iterator[None]:
     """Leave out what TensorFlow's libraries write to standard error while they load, and keep the rest.
 
-    They tell that oneDNN is on, before any log level is known to them.
+    They report that oneDNN is on before a log level can be set.
     """
     try:
         kept, lines = os.dup(2), tempfile.TemporaryFile()  # noqa: SIM115  (closed by the next block)

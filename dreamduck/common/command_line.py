@@ -108,7 +108,7 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
     try:
         code = main(argv)
         if sys.stdout is not None:
-            sys.stdout.flush()  # or the interpreter does, when nobody can catch what it raises
+            sys.stdout.flush()  # or the interpreter flushes at exit, where its exception cannot be caught
     except DreamDuckError as err:
         _say(f"error: {err}")
         code = USAGE
@@ -116,7 +116,7 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
         _say("interrupted")
         code = 130
     except BrokenPipeError:
-        code = 0  # who read the output, as `head` does, has enough
+        code = 0  # the reader of the output, for example `head`, has closed it
         _drop_output()
     except OSError as err:
         if err.errno is None:  # of a library, which says nothing about the system
@@ -134,7 +134,7 @@ def run(main: Callable[[Sequence[str] | None], int | None], argv: Sequence[str] 
 def _say(text: str) -> None:
     """Print a line on standard error, if there is one.
 
-    Under `mpiexec` all ranks may fail in the same way; then the first one alone speaks.
+    Under `mpiexec` all ranks may fail in the same way; then only the first one prints.
     """
     for name in RANK_VARIABLES:
         if os.environ.get(name, "0") != "0":
@@ -156,20 +156,20 @@ def _sibling_with(word: str) -> bool:
 
 
 def _drop_output() -> None:
-    """Let standard output lead nowhere, so that what waits in it raises nothing at the very end."""
+    """Redirect standard output to the null device, so that its buffer raises nothing at exit."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def search_here() -> None:
-    """Let modules that a command line or a card names lie in the working folder."""
+    """Find modules that a command line or a card names in the working folder too."""
     here = str(Path.cwd())
     if here not in sys.path and "" not in sys.path:
         sys.path.append(here)
 
 
 def progress(items: Iterable[T] | None = None, **settings: Any) -> Any:
-    """A tqdm bar on standard error; silent where nobody watches a log at level INFO."""
+    """A tqdm bar on standard error; off where the log level is above INFO."""
     from tqdm import tqdm
 
     quiet = logging.getLogger("dreamduck").getEffectiveLevel() > logging.INFO

@@ -34,7 +34,7 @@ def option(
     high: float | None = None,
     flags: tuple[str, ...] = (),
 ) -> Any:
-    """A dataclass field with what a person and argparse need to know of it.
+    """A dataclass field with its help text, unit and limits, from which argparse's flags are made.
 
     Args:
         low: inclusive limits.
@@ -160,7 +160,7 @@ def add_arguments(
 def given(
     parser: argparse.ArgumentParser, arguments: argparse.Namespace, argv: Sequence[str] | None
 ) -> set[str]:
-    """The names of what a command line says itself, and does not leave to the default.
+    """The names of the flags that a command line gives, rather than leaves to the default.
 
     Args:
         arguments: as the parser has parsed them.
@@ -228,7 +228,7 @@ def replace(config: C, **changes: Any) -> C:
 
 
 def changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """What differs between two settings, as JSON has them; "" where nothing does."""
+    """The differences between two settings as a message; "" where they are equal."""
     names = sorted(name for name in {*then, *now} if then.get(name) != now.get(name))
     return ", ".join(f"{name} (then {then.get(name)}, now {now.get(name)})" for name in names)
 
@@ -255,7 +255,7 @@ def plain(value: Any, kind: Any, paths: bool = True) -> Any:
     """A numpy scalar as the Python number that it stands for, and a path as a string.
 
     Args:
-        kind: what is expected; a number is not made into a truth value, nor the other way round.
+        kind: what is expected; numbers and booleans are not converted to each other.
         paths: whether a path may stand for a string.
     """
     if isinstance(value, np.generic) and kind in (bool, int, float, str):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class DreamDuckError(Exception):
-    """The base of them all."""
+    """The base class of all errors of dreamduck."""
 
 
 class ConfigError(DreamDuckError, ValueError):
@@ -47,7 +47,7 @@ class ControllerError(DreamDuckError, ValueError):
 
 
 class CheckpointError(DreamDuckError, ValueError):
-    """A training checkpoint does not fit the run that wants to go on from it."""
+    """A training checkpoint does not fit the run that resumes from it."""
 
 
 class PolicyError(DreamDuckError, ValueError):
@@ -55,7 +55,7 @@ class PolicyError(DreamDuckError, ValueError):
 
 
 class TrainingError(DreamDuckError, RuntimeError):
-    """A training cannot go on (not a number, no data)."""
+    """A training cannot continue (not a number, no data)."""
 
 
 class SimulatorError(DreamDuckError, RuntimeError):
@@ -71,7 +71,7 @@ class VideoError(DreamDuckError, RuntimeError):
 
 
 class MessageError(DreamDuckError, ValueError):
-    """A message to the page's server is not one that it knows."""
+    """The page's server does not know this message."""
 
 
 class ResetNeeded(DreamDuckError, RuntimeError):

@@ -18,7 +18,7 @@ Rows = Sequence[Sequence[Frames | None]]
 
 
 class Labels(NamedTuple):
-    """What stands beside the rows and above the columns; "" for nothing."""
+    """The labels beside the rows and above the columns; "" for none."""
 
     rows: Sequence[str]
     columns: Sequence[str]
@@ -28,7 +28,7 @@ def labelled_table(rows: Rows, labels: Labels) -> Frames:
     """An image of all frames.
 
     Args:
-        rows: of frames (H, W, 3), each row of one height and each column of one width; None leaves a place
+        rows: of frames (H, W, 3), each row of one height and each column of one width; None leaves a cell
             white.
         labels: one for each row and column.
     Returns:

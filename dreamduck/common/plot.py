@@ -11,7 +11,7 @@ from dreamduck.common.storage import PathLike, replacing
 
 @contextlib.contextmanager
 def figure(path: PathLike, width: float, height: float, dpi: int = 100) -> Iterator[Any]:
-    """A figure to draw into; at the end of the context it takes the place of the file.
+    """A figure to draw into; it is written to the file at the end of the context.
 
     Args:
         path: of the file; its suffix says the format, PNG without one.

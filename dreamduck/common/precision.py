@@ -1,4 +1,4 @@
-"""In how many bits trainings multiply; without TensorFlow, so that `-h` answers at once."""
+"""The numeric precision of trainings; does not import TensorFlow, so that `-h` answers at once."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """The one place where files are opened for reading.
 
-A file may be damaged, of another program, or made to do harm. So each reader here
+A file may be damaged, of another program, or malicious. So each reader here
 
 - opens regular files only: a pipe, a device or a folder is refused at once, without waiting;
 - has a limit on bytes and on elements, so that a small file cannot take all memory;
 - checks what can be checked: checksums, sizes, types, JSON's own rules;
-- turns whatever goes wrong into one line that names the file, the reason and the remedy.
+- turns any error into one line that names the file, the reason and the remedy.
 
 Nothing here reads a pickle."""
 
@@ -38,7 +38,7 @@ BLOCK = 1 << 20
 
 
 def one_line(err: BaseException) -> str:
-    """What an error says, on one line of limited length."""
+    """An error's message on one line of limited length."""
     text = " ".join(str(err).split()) or type(err).__name__
     if isinstance(err, OSError) and err.strerror:
         text = err.strerror
@@ -49,7 +49,7 @@ def one_line(err: BaseException) -> str:
 def in_words(
     path: PathLike, error: type[Exception], what: str = "cannot be read", remedy: str = ""
 ) -> Iterator[None]:
-    """Turn whatever is raised inside into one line.
+    """Turn any exception in the context into a one-line error.
 
     Libraries raise all kinds of exceptions for damaged files, so that all kinds are caught here.
 
@@ -196,7 +196,7 @@ def parse_json(text: str, source: PathLike, error: type[Exception] = ConfigError
         except RecursionError as err:
             raise ValueError("nested too deeply") from err
         if "\\u" in text:
-            json.dumps(value, ensure_ascii=False).encode()  # half of a pair is no letter
+            json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair is no character
         return value
 
 

@@ -2,7 +2,7 @@
 
 Every write goes to a temporary name beside the target, is flushed to disk and then renamed, so
 that a kill at any moment leaves the old file or the new one, never half of either. A run claims the
-files that it will write. How files are read is told in `readers`."""
+files that it will write. `readers` reads files."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _swept_lock = threading.Lock()
 
 
 def cache_folder() -> Path:
-    """Where files lie that can be made or fetched again: under XDG_CACHE_HOME, or in the user's cache.
+    """The folder for files that can be made or fetched again: under XDG_CACHE_HOME, or in the user's cache.
 
     Returns:
         The folder, which may not exist; a path that cannot be written where the user has no home.
@@ -103,9 +103,9 @@ def replacing(path: PathLike) -> Iterator[Path]:
 
 
 def sweep(folder: PathLike) -> None:
-    """Remove what writers that were killed left under temporary names in a folder.
+    """Remove temporary files that killed writers left in a folder.
 
-    A file that a living process of this machine writes is locked. Where locks tell nothing, as on other
+    A file that a living process of this machine writes is locked. Where locks do not work, as on other
     machines that share the folder, only a day without any change does.
     """
     with contextlib.suppress(OSError):
@@ -151,7 +151,7 @@ def _try_lock(file: int) -> bool:
 def _mark() -> str:
     """What the names of this machine's temporary files begin with, before the process's number.
 
-    Process numbers mean something within one start of one machine, and there within one container.
+    Process numbers are valid within one boot of one machine, and there within one container.
     """
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -181,7 +181,7 @@ def claim(
 ) -> Iterator[bool]:
     """Hold the files that a run is about to write, for as long as the context is open.
 
-    A run never writes over files that it did not write, unless it is told to with `fresh`. Which files
+    A run never overwrites files that it did not write, unless `fresh` is given. Which files
     are its own follows from `state`, the checkpoint that it writes before all its other outputs:
 
     - no `state`, no outputs: the run is new;
@@ -200,7 +200,7 @@ def claim(
         name: of the kind of run, for example "vae"; runs of different names may share a folder.
         outputs: the files that the run writes. Their folders are made where they are missing.
         state: the file that the run resumes from; None for a run that cannot resume.
-        fresh: write over whatever is there.
+        fresh: overwrite whatever is there.
     Yields:
         Whether `state` is there and the run resumes from it.
     Raises:

@@ -26,13 +26,13 @@ class TrainingLog:
     """Writes metrics to `<folder>/<name>.jsonl` and to TensorBoard files beside it.
 
     Rows already in the file from steps at or after `resume_step` are dropped, so that a resumed
-    run does not tell the same step twice. What a killed run left half written in the folder goes too.
+    run does not write the same step twice. Files that a killed run left half written are removed.
 
     Args:
         folder: to write to.
         name: of the files.
         config: the run's settings, for `<name>.config.json`.
-        resume_step: the first step that the run will tell.
+        resume_step: the first step that the run will write.
         tensorboard: write TensorBoard files too.
         fresh: the run is a new one. The logbook of an earlier run is kept as `<name>.<number>`.
     """
@@ -100,7 +100,7 @@ def _keep(folder: Path, name: str) -> None:
     kept = f"{name}.{number}"
     pairs = list(zip(logbook_files(folder, name), logbook_files(folder, kept), strict=True))
     pairs.append((folder / "tensorboard" / name, folder / "tensorboard" / kept))
-    for old, new in reversed(pairs):  # the rows last, since they say that there is something to move
+    for old, new in reversed(pairs):  # the rows last: they mark a logbook that must be moved
         if old.exists():
             old.rename(new)
 
@@ -192,7 +192,7 @@ class EventFile:
         )
 
     def close(self) -> None:
-        """Write what waits, and close the file."""
+        """Flush and close the file."""
         self._writer.close()
 
 

@@ -49,7 +49,7 @@ def write_video(
     scale: int = 1,
     gif_limit: int = GIF_LIMIT,
 ) -> int:
-    """Write frames as a video, which appears under its name only when it is whole.
+    """Write frames as a video; the file appears under its name only when it is complete.
 
     Args:
         path: ends in `.mp4` (H.264, plays everywhere) or `.gif` (loops for ever, and is made smaller until
@@ -159,7 +159,7 @@ def _encoder(path: Path, shape: tuple[int, ...], fps: float, suffix: str) -> Ite
     ffmpeg = imageio_ffmpeg.get_ffmpeg_exe()
     command = [ffmpeg, "-y", "-v", "error", *source, "-i", "-", *coding, str(path)]
     with (
-        tempfile.TemporaryFile() as errors,  # a file, so that a long one cannot fill a pipe
+        tempfile.TemporaryFile() as errors,  # a file, since a long message would fill a pipe
         subprocess.Popen(command, stdin=subprocess.PIPE, stderr=errors) as process,
     ):
         assert process.stdin is not None

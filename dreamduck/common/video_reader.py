@@ -20,7 +20,7 @@ MOST_PIXELS = 1 << 26  # of a frame
 
 
 class Video(NamedTuple):
-    """What a video tells of itself.
+    """Size, rate and length of a video.
 
     Attributes:
         path: of the file.
@@ -38,7 +38,7 @@ class Video(NamedTuple):
 
 
 def open_video(path: PathLike, extra: str = "train") -> Video:
-    """Look at a video; all of it is decoded once, to count its frames.
+    """Read size, rate and length of a video; all of it is decoded once, to count its frames.
 
     Args:
         path: of the file.
@@ -49,7 +49,7 @@ def open_video(path: PathLike, extra: str = "train") -> Video:
     """
     with needed(extra):
         import imageio_ffmpeg
-    place = Path(path).resolve()  # a bare name might be a protocol of ffmpeg's
+    place = Path(path).resolve()  # ffmpeg might read a bare name as a protocol
     with in_words(path, VideoError, "not a video"):
         open_input(place).close()
         first = ("-frames:v", "1", "-pix_fmt", "yuv444p", "-f", "yuv4mpegpipe")

@@ -1,6 +1,6 @@
 """What is deployed: a controller of CMA-ES or an agent of Stable-Baselines3, with its world model.
 
-Nothing that does not belong together passes: a robot must not find out."""
+A policy and a world model that do not fit together are refused here, before they reach a robot."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def check_own_car(model: WorldModel, recurrent: bool) -> None:
         model: of the world.
         recurrent: whether its dynamics are needed.
     Raises:
-        PolicyError: with what it is.
+        PolicyError: it cannot be deployed.
     """
     name = model.vae.card.get(ENVIRONMENT, {}).get("id", OWN_ENVIRONMENT)
     dynamics = model.dynamics if recurrent else None

@@ -3,7 +3,7 @@
   python run.py --source FOLDER              frames on disk: .npy, or .png and .jpg (with Pillow)
   ffmpeg -i VIDEO -r 10 -f rawvideo -pix_fmt rgb24 - | python run.py --source - --size 640x480
   python run.py --robot NAME [--go]          camera and wheels (duckietown-sdk); only --go moves them
-A second process has the wheels, and stops them when no duty comes for 0.3 s, whatever became of this."""
+A second process has the wheels, and stops them when no duty comes for 0.3 s, even if this one is killed."""
 
 import argparse
 import json

@@ -96,8 +96,8 @@ class DuckEnv(RoadCars, SingleEnv):
     Box(0, 255, (camera_height, camera_width, 3), uint8): the camera's frame, RGB.
 
     ## Rewards
-    `reward="progress"`: metres along the lane, less what leaving the lane, standing askew in it and
-    crashing cost. `reward="simulator"`: upstream's own, which is in `info["simulator_reward"]` anyhow.
+    `reward="progress"`: metres along the lane, minus penalties for leaving the lane, a wrong heading and
+    collisions. `reward="simulator"`: upstream's own, which is always in `info["simulator_reward"]`.
 
     ## Starting State
     A pose drawn as upstream draws it: on a random drivable tile, within 60 degrees of the lane.

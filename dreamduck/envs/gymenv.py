@@ -30,7 +30,7 @@ class GymCars(Cars):
 
     Attributes:
         model: the world model.
-        perception: what is seen, and remembered.
+        perception: the latents, and the state of the dynamics.
     """
 
     options: ClassVar[tuple[str, ...]] = ()
@@ -151,7 +151,7 @@ class GymRealEnv(GymCars, SingleEnv):
 
     @property
     def latents(self) -> npt.NDArray[np.float32]:
-        """(Z,) what is seen; whoever writes to it changes what follows."""
+        """(Z,) what is seen; writing to it changes the next steps."""
         return self.perception.z[0]
 
     def frame(self) -> Frames:
@@ -185,7 +185,7 @@ def make_real_vector(**settings: Any) -> BatchEnv:
 
 
 def _is_other(settings: dict[str, Any]) -> bool:
-    """Whether a world model is of another environment than Duckietown; one that fails is told later."""
+    """Whether a world model is of another environment than Duckietown; False without a readable card."""
     model = settings.get("model") or WorldModel.load(settings.get("weights") or None)
     try:
         return model.gym_environment is not None

@@ -63,7 +63,7 @@ class LegacyEnv(gym.Env):
 
 
 def box(space: gymnasium.Space[Any]) -> gym.spaces.Box:
-    """The same box in legacy gym's terms."""
+    """The same box as legacy gym's class."""
     if not isinstance(space, gymnasium.spaces.Box):
         raise TypeError(f"expected a Box, got {space}")
     return gym.spaces.Box(space.low, space.high, space.shape, space.dtype.type)

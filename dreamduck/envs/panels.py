@@ -15,7 +15,7 @@ GAP = 4  # pixels between two panels
 
 
 def panels(frames: Sequence[Frames], width: int = IMAGE_WIDTH, height: int = IMAGE_HEIGHT) -> Frames:
-    """Square frames in a row, as large as the image allows, in its middle.
+    """Square frames in a row, as large as fits, centred in the image.
 
     Args:
         frames: each (n, n, 3) uint8.

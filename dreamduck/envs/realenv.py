@@ -38,15 +38,15 @@ class RealConfig:
     road: RoadConfig = part(RoadConfig)
     model: ModelConfig = part(ModelConfig)
     any_weights: bool = option(False, ANY_WEIGHTS)
-    debug: bool = option(True, "show what the VAE makes of the frame beside it; else the camera alone")
-    next_z: bool = option(False, "show the frame beside what the MDN-RNN had expected of it")
+    debug: bool = option(True, "show the VAE's reconstruction beside the frame; else the camera alone")
+    next_z: bool = option(False, "show the MDN-RNN's prediction beside the frame")
 
     def __post_init__(self) -> None:
         check(self)
         height, width, _ = found = self.road.simulation.frame_shape
         if found != FRAME_SHAPE:
             raise ConfigError(
-                f"camera: expected {FRAME_SHAPE[1]}x{FRAME_SHAPE[0]}, which is what the VAE sees, got "
+                f"camera: expected {FRAME_SHAPE[1]}x{FRAME_SHAPE[0]}, the VAE's input, got "
                 f"{width}x{height}; DreamDuck-v0 takes any size"
             )
 
@@ -56,7 +56,7 @@ class SeenCars(RoadCars):
 
     Attributes:
         model: the world model.
-        perception: what the cars see, and remember.
+        perception: the cars' latents, and the state of the MDN-RNN.
         prediction: what the MDN-RNN expected to follow the last actions; None before the first, and
             without `next_z`.
         expected: (N, Z) the latents that were drawn from it; those that are seen before the first action.
@@ -165,7 +165,7 @@ class RealEnv(SeenCars, SingleEnv):
     Box(-1, 1, (2,), float32): throttle and steering (positive to the left). Values outside are clipped.
 
     ## Observation Space
-    Box(-50, 50, (Z + 2H,), float32): [z, c, h]: what the VAE makes of the frame (its mean), and the
+    Box(-50, 50, (Z + 2H,), float32): [z, c, h]: the VAE's mean of the frame, and the
     MDN-RNN's state after all frames and actions before; 64 + 512 + 512 numbers with the weights that ship.
 
     ## Rewards
@@ -199,7 +199,7 @@ class RealEnv(SeenCars, SingleEnv):
 
     @property
     def latents(self) -> npt.NDArray[np.float32]:
-        """(Z,) what is seen; whoever writes to it calls `observe_latents`, and changes what follows."""
+        """(Z,) what is seen; writing to it calls `observe_latents`, which changes the next steps."""
         return self.perception.z[0]
 
     def observe_latents(self) -> None:

@@ -30,7 +30,7 @@ from dreamduck.world_model.imagination.stepper import Dreams
 from dreamduck.world_model.model_config import ModelConfig
 
 log = logging.getLogger(__name__)
-_told: set[str] = set()  # fingerprints of the weights that something was said about
+_told: set[str] = set()  # fingerprints of the weights that were warned about
 
 STEP_TIME = 0.1  # [s], where the dynamics' card has none
 OBSERVATION_LIMIT = 50.0  # the original's
@@ -38,7 +38,7 @@ OBSERVATION_LIMIT = 50.0  # the original's
 
 @dataclasses.dataclass(frozen=True)
 class DreamConfig:
-    """What a dream is made of."""
+    """Settings of the dream."""
 
     model: ModelConfig = part(ModelConfig)
     beginning: str = option(
@@ -52,7 +52,7 @@ class DreamConfig:
 
 
 class DreamCars(Cars):
-    """N cars on a road that is only remembered.
+    """N dreams, stepped together.
 
     Attributes:
         model: the world model.
@@ -145,7 +145,7 @@ class DreamCars(Cars):
 
 
 class DreamEnv(DreamCars, SingleEnv):
-    """A car on a road that is only remembered: no simulator, no rule, the MDN-RNN alone.
+    """A car in the dream: the MDN-RNN alone gives latents, rewards and ends, without a simulator.
 
     ## Action Space
     Box(-1, 1, (2,), float32): throttle and steering (positive to the left). Values outside are clipped.
@@ -189,7 +189,7 @@ class DreamEnv(DreamCars, SingleEnv):
 
     @property
     def latents(self) -> npt.NDArray[np.float32]:
-        """(Z,) what is dreamt; whoever writes to it calls `observe_latents`, and changes what follows."""
+        """(Z,) what is dreamt; writing to it calls `observe_latents`, which changes the next steps."""
         return self.dreams.z[0]
 
     def observe_latents(self) -> None:
@@ -209,7 +209,7 @@ class DreamVectorEnv(DreamCars, BatchEnv):
 
 
 def tell_missing_heads(model: WorldModel) -> None:
-    """Say, once, what the dream of a world model lacks.
+    """Warn, once, about what the dream of a world model lacks.
 
     Raises:
         WeightsError: its MDN-RNN is missing or damaged.

@@ -36,7 +36,7 @@ class Entry:
     source: str = ""
 
     def fingerprint(self) -> str:
-        """Changes when the file does; empty for what has none."""
+        """The file's fingerprint; empty for a policy without a file."""
         path = Path(self.source.rsplit(":", 1)[-1])
         return fingerprint(path) if self.source and path.is_file() else ""
 

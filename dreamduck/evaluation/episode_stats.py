@@ -1,4 +1,4 @@
-"""A callback for episodes: the Olympics' measures, how each ended, and its path."""
+"""A callback that measures episodes: the Olympics' measures, how each ended, and its path."""
 
 from __future__ import annotations
 

@@ -117,7 +117,7 @@ def evaluate_on_road(
 
 
 def _steps(world: WorldConfig, settings: EvaluationConfig) -> int:
-    """After how many an episode is cut."""
+    """Steps after which an episode is cut."""
     model = WorldModel.load(world.model.folder)
     other = model.gym_environment is not None
     step_time = model.environment["step_time"] if other else world.road.step_time
@@ -227,7 +227,7 @@ def cached(path: Path, key: Mapping[str, Any], table: Table) -> dict[str, Any] |
 def claim_report(
     name: str, folder: Path, outputs: Sequence[Path], described: Mapping[str, Any], fresh: bool = False
 ) -> Iterator[None]:
-    """Hold the files of a report; its settings are written first, and mark the files as its own.
+    """Claim the files of a report; its settings are written first, and mark the files as its own.
 
     Args:
         name: of the report.

@@ -1,4 +1,4 @@
-"""What the scoreboard says: summaries with confidence intervals, a table, a figure of the paths."""
+"""The scoreboard's report: summaries with confidence intervals, a table, a figure of the paths."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ REFERENCE = "pure pursuit"
 
 
 def summarize_episodes(episodes: list[dict[str, Any]], seed: int = 0) -> dict[str, Any]:
-    """Medians with 95% confidence intervals, and the shares of episodes that ended well or badly.
+    """Medians with 95% confidence intervals, and the shares of episodes by how they ended.
 
     Args:
         episodes: as `EpisodeStatsCallback.episodes` gives them.

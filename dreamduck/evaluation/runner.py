@@ -1,4 +1,4 @@
-"""Rounds of episodes for the scoreboard: what the ranks share."""
+"""Rounds of episodes for the scoreboard, which the ranks share."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ UNSEEN_MAPS = ("udem1", "small_loop")
 
 @dataclasses.dataclass(frozen=True)
 class ScoreConfig:
-    """How the board is made."""
+    """Settings of the scoreboard."""
 
     episodes: int = option(100, "for each row, map and simulator", low=1)
     seconds: float = option(60.0, "an episode is cut after so long", unit="s", above=0.0)
@@ -65,7 +65,7 @@ class ScoreConfig:
                 raise ConfigError(f"simulators: expected some of {', '.join(SIMULATORS)}, got {name!r}")
         object.__setattr__(self, "maps", expand_map_names(self.maps))
         for name in self.maps:
-            load_map(name)  # an unknown one is fails now, not after an hour
+            load_map(name)  # an unknown one fails now, not after an hour
 
 
 class Scoreboard:
@@ -83,7 +83,7 @@ class Scoreboard:
             self.entries = read_entries(self.path)
 
     def key(self, row: Entry, simulator: str, map_name: str) -> dict[str, Any]:
-        """What must be the same for a measurement to stand."""
+        """The settings that a measurement depends on."""
         world = _settings(config.replace(self.world, simulator=simulator, map_name=map_name))
         return {
             "row": row.name,

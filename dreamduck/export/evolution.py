@@ -1,4 +1,4 @@
-"""What the page of one file needs to evolve a controller: beginnings, what controllers look at, settings.
+"""Data with which the one-file page evolves a controller: start states, features, settings.
 
 The search is that of `dreamduck.search` made small: short dreams from anywhere in recorded episodes, the
 same for all candidates of a generation, and a controller that sees principal components."""
@@ -33,11 +33,11 @@ SETTINGS: dict[str, Any] = {
     "test_steps": 150,
     "seconds": 90,  # of the search, at most
 }
-LEAST_TEMPERATURE = 0.3  # of the search: where nothing is left to chance, a controller learns its gaps
+LEAST_TEMPERATURE = 0.3  # of the search: without noise a controller learns to exploit the model's errors
 
 
 def evolution(model: WorldModel) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
-    """What the search needs.
+    """Arrays and settings for the search.
 
     Args:
         model: the world model.

@@ -152,7 +152,7 @@ class Graph:
             inputs: name -> shape; one that is also a constant has that as its default.
             outputs: likewise.
             types: name -> ONNX's type of an input or output that is not float32.
-            metadata: what the file tells of itself.
+            metadata: entries of the file's metadata.
         """
         kinds = types or {}
         named = [

@@ -1,4 +1,4 @@
-"""Drives on the road for the page of one file, which has no simulator: frames, and what the model saw."""
+"""Recorded episodes of the road for the one-file page, which has no simulator: frames and states."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from dreamduck.window.policy_switch import CONTROLLER, EXPERT
 MAPS = ("loop_empty", "zigzag_dists", "TTIC_large_loop")  # those of them that are installed
 STEPS = 120  # of a drive, at most
 SIDE, QUALITY = 192, 70  # pixels of a frame, and of JPEG
-LAST = "recorded-end"  # the drive went on, the recording did not
-# Of the moment, what a drive tells: the car is where it was then, whatever the dream does.
+LAST = "recorded-end"  # the recording ended before the episode did
+# Facts that a recorded episode provides: the car's true state, which the dream does not change.
 FACTS = ("lane_dist", "lane_angle", "in_lane", "speed", "distance", "pose")
 DIGITS = 4
 
@@ -64,7 +64,7 @@ def recorded_drives(factory: SessionFactory) -> tuple[dict[str, npt.NDArray[Any]
 
 
 def _told(shown: list[dict[str, Any]]) -> dict[str, Any]:
-    """What the page has to know of a drive, from what was shown at each moment."""
+    """Facts of a recorded episode for the page, one entry a step."""
     return {
         "policy": shown[0]["policy"],
         "end": shown[-1]["end"] or LAST,

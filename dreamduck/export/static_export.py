@@ -111,7 +111,7 @@ def render(factory: SessionFactory) -> str:
 
 
 def contents(factory: SessionFactory, model: WorldModel) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """What the page has to know, and its packed blocks by name.
+    """The page's settings, and its packed arrays by name.
 
     Raises:
         WeightsError: the page does not know this kind of dynamics.
@@ -229,7 +229,7 @@ def pack(arrays: Mapping[str, npt.NDArray[Any]]) -> tuple[dict[str, list[Any]], 
 
 
 def _probe(factory: SessionFactory) -> dict[str, npt.NDArray[Any]]:
-    """What reads the lane position from latents; nothing where there is no such probe."""
+    """The probe that reads the lane position from latents; empty where there is none."""
     probe = factory.probe
     if probe is None:
         return {}

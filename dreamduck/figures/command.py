@@ -1,4 +1,4 @@
-"""`dreamduck figure`: a figure for a talk, and a text beside it that says how it was made."""
+"""`dreamduck figure`: a figure for a talk, and a text file that describes how it was made."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ kinds:
   latents       what single latents change
   horizon       error of dreams by step: picture and lane offset, over many drives
 
-A .txt beside the figure says how it was made; beside a horizon lies its .json, too."""
+A .txt file beside the figure describes how it was made; a horizon also has a .json file."""
 EPILOG = """\
 examples:
   dreamduck figure split --seed 3 --out split.gif

@@ -1,4 +1,4 @@
-"""The kinds of figures: what frames each has, at rest and as a video."""
+"""The kinds of figures, each as an image and as a video."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Drawing(NamedTuple):
     Attributes:
         frame: one of the video, by its number.
         frames: of the video.
-        still: one picture that says all.
+        still: one image that shows everything.
         text: what it shows, in a sentence or two.
         steps: that were dreamt.
     """
@@ -149,7 +149,7 @@ def dream(source: Source, dreams: Dreams, config: FigureConfig) -> Drawing:
 
 
 def latents(source: Source, dreams: Dreams, config: FigureConfig) -> Drawing:
-    """What single latents change, from low to high."""
+    """Frames with single latents changed from low to high."""
     names = latent_names(dreams.model, source.probe)
     mu = dreams.model.start_states().mu
     order = np.argsort(-mu.std(axis=0), kind="stable")

@@ -1,4 +1,4 @@
-"""How far dreams are from the true drives, by step: in the picture, and across the lane."""
+"""Error of dreams by step: of the image, and of the lane offset."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from dreamduck.common.plot import figure
+from dreamduck.evaluation.lane_probe import LaneProbe
 from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.figures.config import FigureConfig
 from dreamduck.figures.real_drive import RealDrive
 from dreamduck.figures.scene import dream_after
 from dreamduck.figures.source import Source
 from dreamduck.simulator.base import FloatArray
-from dreamduck.web.lane_probe import LaneProbe
 
 SOURCES = {"dreamt": "C0", "last frame stays": "C1", "reconstructed": "C2"}
 BAND = (25, 75)  # percentiles

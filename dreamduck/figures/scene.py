@@ -1,4 +1,4 @@
-"""One drive and its dream: what each panel shows at each step."""
+"""One episode and its dream: the image of each panel at each step."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Scene:
         return enlarge(small, len(picture))
 
     def label(self, name: str, step: int) -> str:
-        """What stands above a panel."""
+        """The label of a panel."""
         seconds = self.dreamt_seconds(step)
         if name == DREAMT:
             return f"dream, eyes closed for {seconds:.1f} s" if seconds > 0 else "reconstructed, eyes open"

@@ -1,4 +1,4 @@
-"""Where the drives of a figure come from: the simulator with a policy, or recordings."""
+"""Sources of a figure's episodes: the simulator with a policy, or recordings."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dreamduck.common.errors import ConfigError
 from dreamduck.common.seeding import derive
 from dreamduck.controllers.evaluator import ControllerPolicy, Policy
 from dreamduck.controllers.policy import Controller
+from dreamduck.evaluation.lane_probe import LaneProbe
 from dreamduck.evaluation.policies import PurePursuit
 from dreamduck.figures.config import CONTROLLER, FigureConfig
 from dreamduck.figures.real_drive import RealDrive, drive, recorded_drives
 from dreamduck.recordings.sources import DRIVING
 from dreamduck.simulator.environment import FRAMES, check_environment
 from dreamduck.simulator.maps.parser import load_map
-from dreamduck.web.lane_probe import LaneProbe
 from dreamduck.window.policy_switch import NO_CONTROLLER, find_controller
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination.perception import Perception
@@ -65,7 +65,7 @@ class Source:
         return found
 
     def policy(self, cars: int = 1) -> Policy:
-        """What drives this many cars on the road."""
+        """The policy for this many cars on the road."""
         road = self.config.road
         if self.config.policy != CONTROLLER:
             return PurePursuit(load_map(road.simulation.map_name), road.steering_gain)

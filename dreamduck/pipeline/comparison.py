@@ -49,7 +49,7 @@ def evolve_and_evaluate(
         team: the ranks that share the work.
         table: makes the report's table of rows.
         write: writes the report; called after each controller.
-        fresh: do all again, instead of taking what an earlier start left.
+        fresh: do all again, instead of reusing results of an earlier start.
     """
     rows: Rows = []
     for case in cases:

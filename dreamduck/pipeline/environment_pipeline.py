@@ -55,12 +55,12 @@ class EnvironmentConfig(TrainingConfig):
     hidden_size: int = option(256, "units of the dynamics", low=1)
     rnn_steps: int | None = option(300, "of the dynamics", low=1)
     temperature: float = option(1.0, "of the dream", above=0.0)
-    components: int = option(16, "of what it sees that the search goes along; 0: every weight", low=0)
+    components: int = option(16, "principal components to search along; 0: every weight", low=0)
     population: int = option(32, "candidates in a generation", low=2)
     num_episode: int = option(8, "dreams of each", low=1)
     dream_steps: int = option(60, "of a dream at most", low=1)
     generations: int = option(40, "of the search in the dream", low=1)
-    end_cost: float = option(0.0, "what an end loses beyond the end of a short dream", low=0.0)
+    end_cost: float = option(0.0, "return that an end costs, for the steps beyond a short dream", low=0.0)
     temperatures: tuple[str, ...] = option(
         (), "evolve at each, for a table of dream against environment; that of the dream is one of them"
     )

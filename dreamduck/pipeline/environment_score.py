@@ -1,4 +1,4 @@
-"""How good a model and a controller of any Gymnasium environment are, in figures and in words."""
+"""Scores of a model and a controller of any Gymnasium environment, with a verdict on each."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class RandomActions:
         self._streams = [seeding.generator(seed, KEY) for seed in seeds]
 
     def start(self, seeds: Sequence[int]) -> None:
-        """Nothing is carried on."""
+        """Nothing to reset."""
 
     def act(self, state: Any, frames: Any) -> Any:
         """The vectors (N, A)."""
@@ -121,7 +121,7 @@ def words(found: Mapping[str, float | None]) -> list[str]:
     for name, (good, fair) in LEVELS.items():
         value = found[name]
         if value is None:
-            lines.append(f"{name}: nothing to measure it by")
+            lines.append(f"{name}: no data to measure it")
             continue
         level = "good" if value >= good else "fair" if value >= fair else "poor"
         lines.append(f"{name}: {value:.3g}, {level} (good from {good:g}, fair from {fair:g})")
@@ -143,7 +143,7 @@ def verdict(scores: Mapping[str, Mapping[str, float]], name: str = "controller")
         f"random actions {chance['return']:.4g} ± {chance['error']:.2g} ({chance['length']:.0f} steps)"
     )
     if difference > 2 * error:
-        return f"{text}: the dream taught something; train longer for more"
+        return f"{text}: better than random; train longer to improve it"
     if difference < -2 * error:
         return f"{text}: worse than random actions; record more, and train longer"
-    return f"{text}: no difference that so few episodes can show; record more, and train longer"
+    return f"{text}: no significant difference with so few episodes; record more, and train longer"

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dreamduck.common.config import option
+from dreamduck.evaluation.lane_probe import FILE as LANE_PROBE
 from dreamduck.pipeline.stages import Stage
 from dreamduck.search.recipe import RecipeConfig
+from dreamduck.world_model.model import ENSEMBLE
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,12 +82,12 @@ class Folders:
     @property
     def ensemble(self) -> Path:
         """The file of the ensemble that tells how uncertain the dynamics are."""
-        return self.weights / "ensemble.weights.h5"
+        return self.weights / ENSEMBLE
 
     @property
     def lane_probe(self) -> Path:
         """The file of the probe of the lane position."""
-        return self.weights / "lane_probe.json"
+        return self.weights / LANE_PROBE
 
 
 def training_stages(

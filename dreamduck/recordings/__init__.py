@@ -1,4 +1,4 @@
-"""Episodes on disk: who drives them, how they are kept, whether they are good enough."""
+"""Episodes on disk: behaviour policies, files, coverage."""
 
 from dreamduck.recordings.episode import TELEMETRY, Episode, read_episode, write_episode
 from dreamduck.recordings.folder import Recordings, find_recordings, held_out, printable, reread, scan

@@ -101,8 +101,8 @@ class OwnPolicy:
             raise ConfigError(f"policies: {self._name}: {err}") from err
         except Exception as err:  # anything, from a foreign module
             raise SimulatorError(
-                f"policies: {self._name}: failed ({type(err).__name__}: {first_line(err)}); mend it and "
-                "start again, what is recorded stays"
+                f"policies: {self._name}: failed ({type(err).__name__}: {first_line(err)}); fix it and "
+                "start again, the recorded episodes are kept"
             ) from err
 
 

@@ -17,7 +17,7 @@ from dreamduck.common.errors import ConfigError
 FloatArray = npt.NDArray[np.float64]
 Generator = np.random.Generator
 STRETCH = (5, 40)  # steps that a policy with two ways of driving keeps to one, at least and at most
-OWN_POLICY = "module:function"  # a policy of one's own, by where it stands
+OWN_POLICY = "module:function"  # a user's policy: MODULE:FUNCTION
 GRAY_SIDE = 8  # [pixels] width and height of the random controller's image
 
 
@@ -25,7 +25,7 @@ class BehaviorPolicy(Protocol):
     """Drives one car for one episode."""
 
     def act(self, step: int, frame: npt.NDArray[np.uint8], expert: FloatArray) -> FloatArray:
-        """What to do now.
+        """The action for this step.
 
         Args:
             step: since the episode began.

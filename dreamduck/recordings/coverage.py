@@ -1,4 +1,4 @@
-"""Is the data good enough to learn from? What a world model never saw, it cannot dream."""
+"""Coverage of recordings: whether they hold the states and actions that a world model must learn."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ LABEL_LENGTH = 60  # characters
 SHOWN_LENGTH = 24  # of them stand beside a bar
 MAX_BARS = 30  # of a chart
 CURVES = ("curve_left", "curve_right")
-CUT = ("time", "truncated")  # endings that are none
+CUT = ("time", "truncated")  # endings that are not terminations
 
 
 @dataclasses.dataclass(frozen=True)
 class Coverage:
-    """What a folder of recordings holds.
+    """Counts of a folder of recordings.
 
     Attributes:
         episodes: how many.
@@ -195,7 +195,7 @@ MIN_FRAMES = 20_000
 
 
 def _warnings(frames: int, shares: dict[str, float], drives: bool) -> list[str]:
-    """What is missing, and what that means; of other environments than Duckietown little is known."""
+    """What is missing, and its consequence; only few checks apply to other environments than Duckietown."""
     found = []
     if frames < MIN_FRAMES:
         found.append(f"{frames} frames, expected {MIN_FRAMES} or more: good for trials only")

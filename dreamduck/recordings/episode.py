@@ -1,6 +1,6 @@
 """Episodes on disk: `records/<seed>.npz`.
 
-Writing leaves whole files only. Reading trusts nothing:
+Writing leaves complete files only. Reading trusts nothing:
 names, kinds, shapes and sizes are checked before any memory is taken, so that a damaged or hostile
 file costs an error message and no more."""
 
@@ -27,7 +27,7 @@ from dreamduck.common.storage import replacing
 
 FRAME_SHAPE = (64, 64, 3)
 TELEMETRY = ("lane_dist", "lane_angle", "speed", "x", "z", "heading", "tile_i", "tile_j")
-MAX_FRAMES = 10_000  # longer is no episode of ours
+MAX_FRAMES = 10_000  # longer episodes are refused
 MAX_META = 1 << 16  # characters
 MAX_BYTES = MAX_FRAMES * 16_384
 MAX_MEMBERS = 32
@@ -129,7 +129,7 @@ def read_episode(path: PathLike, frames: bool = True) -> Episode:
 
 @contextlib.contextmanager
 def _archive(path: PathLike) -> Iterator[zipfile.ZipFile]:
-    """The open zip file; whatever goes wrong while reading it becomes a RecordError."""
+    """The open zip file; any exception while reading becomes a RecordError."""
     if file_mark(Path(path))[0] > MAX_BYTES:
         raise RecordError(f"{path}: larger than {MAX_BYTES} bytes, which no episode is")
     with open_archive(path, RecordError, "record it again", MAX_MEMBERS, MAX_INFLATED) as archive:
@@ -146,7 +146,7 @@ def file_mark(path: Path) -> list[int]:
     try:
         status = path.stat()
     except OSError as err:  # a link to itself, a file that vanished, a folder that may not be entered
-        raise RecordError(f"{path}: no such file, or not to be had ({err.strerror})") from err
+        raise RecordError(f"{path}: no such file, or not readable ({err.strerror})") from err
     if not stat.S_ISREG(status.st_mode):
         raise RecordError(f"{path}: not a file")
     digits = path.stem.isascii() and path.stem.isdigit()

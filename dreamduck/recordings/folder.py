@@ -1,4 +1,4 @@
-"""A folder of episodes: which are whole, which are held out."""
+"""A folder of episodes: which are complete, which are held out."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def find_recordings(folder: PathLike, limit: int | None = None) -> Recordings:
 
 
 def printable(path: PathLike) -> str:
-    """A path on one line, whatever signs its maker put into it to move a terminal's cursor."""
+    """A path on one line, with control characters escaped."""
     return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in str(path))
 
 
@@ -140,12 +140,12 @@ def held_out(seeds: Iterable[int], share: float = HELD_OUT_SHARE) -> npt.NDArray
 
 
 def _read_index(path: Path) -> dict[str, list[int]]:
-    """What an earlier scan noted; anything odd about it counts as nothing."""
+    """The index of an earlier scan; empty where it is missing or damaged."""
     if not path.is_file():
         return {}
     try:
         index = read_json(path, RecordError)
-    except (RecordError, ValueError, RecursionError):  # numbers without end, lists without bottom
+    except (RecordError, ValueError, RecursionError):  # huge integers, deeply nested lists
         return {}
     if not isinstance(index, dict):
         return {}

@@ -1,4 +1,4 @@
-"""What is driven by hand, kept while it is driven: an episode for training, a video for showing."""
+"""Recording while a person drives: an episode for training, a video for showing."""
 
 from __future__ import annotations
 

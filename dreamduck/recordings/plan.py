@@ -31,7 +31,7 @@ POLICY_CHOICE, SIMULATION, START, POLICY_NOISE, VARIATION = range(5)
 
 @dataclasses.dataclass(frozen=True)
 class VariationConfig:
-    """In how many episodes the world is another than the settings of the road say."""
+    """Shares of episodes that are recorded with other settings of the road."""
 
     domain_rand_share: float = option(
         0.0, "share of episodes with --domain-rand, if not all have it", low=0.0, high=1.0
@@ -51,13 +51,13 @@ class VariationConfig:
 UNWRITTEN = {"dynamics_rand": False, **to_dict(VariationConfig())}
 
 
-# Settings that shape no episode, or whose meaning stands elsewhere in its file.
+# Settings that change no episode, or that its file holds elsewhere.
 UNIMPORTANT = ("records", "max_trials", "batch", "map_name", "max_frames", "full_episode")
 
 
 @dataclasses.dataclass(frozen=True)
 class EpisodeConfig:
-    """How many episodes are recorded, how long, and where to."""
+    """Number and length of the episodes, and their folder."""
 
     records: str = option("records", "folder to record to")
     max_trials: int = option(200, "episodes, of all processes together", low=1, high=EPISODES_A_SEED)
@@ -68,7 +68,7 @@ class EpisodeConfig:
     policies: tuple[str, ...] = option(DEFAULT_MIX, "behaviour policies and their weights: name=weight")
     seed: int = option(
         0,
-        "decides everything; episodes of other seeds may lie in the same folder",
+        "seed of all episodes; episodes of other seeds may be in the same folder",
         low=0,
         high=MAX_SEED // EPISODES_A_SEED - 1,
     )
@@ -163,7 +163,7 @@ def episode_seed(config: EpisodeConfig, episode: int) -> int:
 
 
 def variation_of(config: RecorderConfig, episode: int) -> Variation:
-    """What is random in an episode."""
+    """The randomizations of an episode."""
     looks, lens, dynamics = generator(config.seed, VARIATION, episode).random(3)
     shares, road = config.variation, config.road.simulation
     return Variation(
@@ -203,7 +203,7 @@ def missing(config: EpisodeConfig, episodes: Sequence[int]) -> list[int]:
     for episode in episodes:
         path = path_of(config, episode)
         if path.is_dir() and not path.is_symlink():
-            log.warning("%s: a folder bars the place of episode %d, which is left out", path, episode)
+            log.warning("%s: a folder has the name of episode %d, which is skipped", path, episode)
         elif not path.exists() or not _recorded(config, path):
             found.append(episode)
     return found
@@ -221,7 +221,7 @@ def _recorded(config: EpisodeConfig, path: Path) -> bool:
         log.warning("%s; it is recorded again", err)
         return False
     if not isinstance(made, dict):
-        log.warning("%s: not made by extract.py; it stays, in place of the episode of that name", path)
+        log.warning("%s: not recorded by dreamduck; it is kept, and its episode is skipped", path)
     elif {**OLDER, **made} != {**OLDER, **config.recorded}:
         raise ConfigError(
             f"{path}: recorded with other settings; expected {config.recorded}, got {made}; "

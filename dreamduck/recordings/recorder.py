@@ -31,7 +31,7 @@ from dreamduck.recordings.sources.source import Frames
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """One try at one episode.
+    """One attempt at one episode.
 
     Attributes:
         episode: its number, from 0.
@@ -162,7 +162,7 @@ class Recorder:
             over = step.terminated | step.truncated
             for env, slot in enumerate(self._slots):
                 if slot is None:
-                    if over[env]:  # something ran into it while it waited
+                    if over[env]:  # another car hit it while it waited
                         self.source.idle(env)
                     continue
                 slot.reward[slot.length] = step.reward[env]
@@ -207,7 +207,7 @@ class Recorder:
         self._slots[env] = EpisodeSlot(job, name, policy, *sizes)
 
     def _episode(self, slot: EpisodeSlot, env: int, terminated: bool) -> Episode:
-        """What was recorded, or the attempt before where that was longer."""
+        """The recorded episode, or the longest earlier attempt if that was longer."""
         best, length = slot.job.best, slot.length
         if best is not None and len(best) > length:
             return best

@@ -57,7 +57,7 @@ class Flags:
         "auto", "how they are stepped: in one batch, in turn, in processes", choices=VEC_ENVS
     )
     reward_scale: float = option(1.0, "rewards are multiplied by this")
-    recipe: bool = option(False, "start from the values that train this environment, docs/rl.md")
+    recipe: bool = option(False, "use the tested values for this environment, see docs/rl.md")
     save_path: str | None = option(None, "file to save the agent to")
     fresh: bool = option(False, "overwrite what is in --save_path")
     strict: bool = option(False, "refuse an agent of another world model, instead of warning")

@@ -10,7 +10,7 @@ from dreamduck.common.errors import ConfigError
 from dreamduck.rl.algorithms import Algorithm
 from dreamduck.rl.arguments import LinearSchedule
 
-# Lowest and highest value of what is set most, by the engine's names.
+# Lowest and highest values of common settings, by the engine's names.
 LIMITS: dict[str, tuple[float, float]] = {
     **dict.fromkeys(("n_steps", "batch_size", "n_epochs", "buffer_size", "train_freq"), (1, math.inf)),
     **dict.fromkeys(("target_update_interval", "cg_max_steps", "n_critic_updates"), (1, math.inf)),

@@ -278,7 +278,7 @@ class Run:
             print(line, flush=True)
 
     def _settings(self, plan: Plan) -> dict[str, Any]:
-        """What must not change when a run is resumed."""
+        """The settings that must not change when a run is resumed."""
         environment = {"env": self.env_id, "env_kwargs": self.env_kwargs, "seed": self.flags.seed}
         return {**environment, "reward_scale": self.flags.reward_scale, **plan.described()}
 

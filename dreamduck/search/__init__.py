@@ -1,1 +1,1 @@
-"""Evolution of controllers: CMA-ES, the space it searches, a run."""
+"""Evolution of controllers: CMA-ES, its search space, a run."""

@@ -129,7 +129,7 @@ class Evolution:
     def restore(self, state: dict[str, npt.NDArray[Any]]) -> None:
         """Continue from what `state` gave.
 
-        Where another processor or pycma rounds differently, the candidates of old are not met again; the
+        Where another processor or pycma rounds differently, the earlier candidates are not reproduced; the
         search then continues from its last mean and deviations, and learns correlations again.
 
         Raises:
@@ -164,7 +164,7 @@ class Evolution:
             self._begin(mean, deviations, self.generation)
 
     def _begin(self, mean: Vector, deviations: Vector, generation: int) -> None:
-        """A strategy that has learned nothing yet but where to search and how far."""
+        """A new strategy with a mean, deviations and a step size."""
         import cma
 
         self.generation, self._start = generation, (mean.copy(), deviations.copy(), generation)
@@ -179,7 +179,7 @@ class Evolution:
             "randn": lambda *shape: self._stream.standard_normal(shape),
             "CMA_diagonal": self.config.covariance == "diagonal",
             # Above 300 parameters pycma prefers to compare two samples for its step size, which
-            # noise in the returns leads astray; the path length is what the original used.
+            # fails with noisy returns; 2019's code used the path length.
             "AdaptSigma": cma.sigma_adaptation.CMAAdaptSigmaCSA,
         }
         if (deviations != sigma).any():

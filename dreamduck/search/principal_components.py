@@ -1,7 +1,7 @@
-"""A smaller space to search in: the principal components of what controllers see in the dream.
+"""A smaller search space: the principal components of controllers' features in the dream.
 
 The units of the LSTM are correlated and of different scales, and a controller's weights on them are
-thousands. What matters lies in a few dozen directions of [z, c, h]; along these, each scaled to a
+thousands. A few dozen directions of [z, c, h] hold most of the variance; along these, each scaled to a
 variance of 1, one step size suits all parameters and CMA-ES needs hundreds of evaluations instead of tens
 of thousands. The controller that comes out is an ordinary one: its theta is the sum of the components,
 weight by weight.
@@ -68,7 +68,7 @@ class Subspace:
 
     @classmethod
     def restore(cls, form: ControllerForm, state: dict[str, npt.NDArray[Any]]) -> Subspace:
-        """What `state` gave.
+        """The subspace that `state` saved.
 
         Raises:
             CheckpointError: it does not fit the form.
@@ -96,7 +96,7 @@ def find_subspace(
     """
     components = min(components, form.inputs)
     seen = select(form, sample_observations(dream, seed, form)).astype(np.float64)
-    # Without biases nothing could make up for a mean that is taken off.
+    # Without biases a mean that is subtracted cannot be compensated.
     mean = seen.mean(axis=0) if form.bias else np.zeros(form.inputs)
     _, spread, directions = np.linalg.svd(seen - mean, full_matrices=False)
     spread = np.maximum(spread[:components] / np.sqrt(len(seen)), 1e-6)

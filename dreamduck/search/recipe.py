@@ -1,4 +1,4 @@
-"""The search that is known to reach the road: its settings, and the command that they make.
+"""The default search in the dream: its settings, and its command.
 
 Short dreams that begin everywhere, along the principal
 components of [z, h]; docs/control.md has the reasons."""
@@ -26,7 +26,7 @@ class RecipeConfig:
     """Settings of a search in the dream."""
 
     features: str = option("zh", "what the controller sees", choices=FEATURES)
-    components: int = option(64, "of what it sees that the search goes along; 0: every weight", low=0)
+    components: int = option(64, "principal components to search along; 0: every weight", low=0)
     population: int = option(64, "candidates in a generation", low=2)
     num_episode: int = option(32, "dreams of each", low=1)
     dream_steps: int | None = option(
@@ -34,7 +34,7 @@ class RecipeConfig:
     )
     generations: int = option(150, "of a search", low=1)
     sigma_init: float = option(0.1, "its first step size", above=0.0)
-    end_cost: float = option(3.0, "what a crash loses beyond the end of a short dream", low=0.0)
+    end_cost: float = option(3.0, "return that an end costs, for the steps beyond a short dream", low=0.0)
     weight_decay: float = option(0.05, "of the search", low=0.0)
 
     def __post_init__(self) -> None:
@@ -67,7 +67,7 @@ class RecipeConfig:
         return RunFiles.of(log, "rnnenv", self.num_episode, self.population).path(".best.json")
 
 
-# What the command lines of searches take where nothing is said; see docs/control.md.
+# Defaults of the search commands; see docs/control.md.
 DEFAULTS: dict[str, Any] = {
     "features": RecipeConfig.features,
     "components": RecipeConfig.components,

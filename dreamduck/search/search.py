@@ -84,7 +84,7 @@ class Search:
 
     @property
     def state_path(self) -> Any:
-        """The file that a killed run resumes from."""
+        """The file from which a stopped run resumes."""
         return self.files.path(".state.npz")
 
     @property
@@ -102,7 +102,7 @@ class Search:
         return Evolution(size, self.config.population, self.config, self.config.seed_start, start)
 
     def _expand(self, found: Any) -> Any:
-        """What the strategy speaks of, as thetas (..., n)."""
+        """The strategy's points as thetas (..., n)."""
         return self.subspace.expand(found) if self.subspace else found
 
     def run(self, report: Callable[[list[float]], None] | None = None) -> None:
@@ -231,7 +231,7 @@ class Search:
         """Evaluate the last mean if it was not, and draw the plot."""
         if self.generation and (not self.found.eval_log or self.found.eval_log[-1][0] != self.generation):
             self._evaluate()
-            # The state stays as the last generation left it: a longer run must not notice.
+            # The state is not written again: a longer run must continue as if it had not ended here.
             self._write_files()
         if self.found.history:
             draw_run(self.files)
@@ -259,7 +259,7 @@ class Search:
             self._drawn = time.monotonic()
 
     def _described(self) -> dict[str, Any]:
-        """What the card and the training log say of this run."""
+        """The facts of this run for its card."""
         return {
             **self.facts,
             "search": to_dict(self.config),
@@ -271,7 +271,7 @@ class Search:
         }
 
     def _settings(self) -> dict[str, Any]:
-        """What must be the same when a run resumes."""
+        """The settings that must be the same when a run resumes."""
         config = to_dict(self.config).items()
         settings = {k: value for k, value in config if k not in FREE and (value or k not in NEWER)}
         world = {name: str(value) for name, value in self.facts.items() if name in ("world", "weights")}

@@ -16,7 +16,7 @@ from dreamduck.world_model.imagination.randomization import (
 )
 
 SEED_MODES = ("antithetic", "independent", "common")
-# Settings that may differ when a run resumes: they say how long, not what.
+# Settings that may differ when a run resumes: they change only its length.
 FREE = ("generations", "time_limit")
 # Settings that older states do not have; 0 is what those were made with.
 NEWER = ("action_delay", "latent_shift")

@@ -23,7 +23,7 @@ Arrays = dict[str, npt.NDArray[Any]]
 
 @dataclasses.dataclass
 class Found:
-    """What a search has found so far.
+    """The results of a search so far.
 
     Attributes:
         history: a row a generation, see `RunFiles.write_history`.

@@ -1,1 +1,1 @@
-"""The road, and the two simulators that can stand behind it."""
+"""The road, and its two simulators."""

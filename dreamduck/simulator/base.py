@@ -1,6 +1,6 @@
-"""What a simulator is: N cars, arrays in and out.
+"""The protocol of a simulator: N cars, arrays in and out.
 
-Two stand behind this protocol: `native` (our own core, many cars
+Two classes have it: `native` (our own core, many cars
 a call) and `gym-duckietown` (the reference, one car a process). A simulator knows Duckietown's
 own physics, reward and end; our own reward is computed in `road`."""
 
@@ -34,7 +34,7 @@ ENDS = ("", "off-road", "collision")  # by code
 
 @dataclasses.dataclass(frozen=True)
 class SimulatorConfig:
-    """What a simulator is built from; the same words in `make`, in the classes and as flags."""
+    """Settings of a simulator; `make`, the classes and the flags have the same names."""
 
     map_name: str = option(
         "loop_empty", "Duckietown map: its name, a path to a .yaml file, or generated:N with a number N"
@@ -81,7 +81,7 @@ class Variation(NamedTuple):
 
 
 def variation_of(config: SimulatorConfig) -> Variation:
-    """The variation of every episode that is not given one."""
+    """The variation of the settings, for episodes without one of their own."""
     return Variation(config.domain_rand, config.distortion, config.dynamics_rand)
 
 
@@ -94,7 +94,7 @@ def wrapped(angle: float) -> float:
 
 
 def no_start(map_name: str, start_angle: float) -> StartError:
-    """The error where no tile that was drawn has a place to start from."""
+    """The error where no start was found on the tiles that were drawn."""
     return StartError(
         f"start: expected free road within {start_angle:g} degrees of the lane's direction on {map_name}, "
         f"found none in {START_TILES} times {START_TRIES} tries; give a start, raise start_angle, or take "
@@ -105,7 +105,7 @@ def no_start(map_name: str, start_angle: float) -> StartError:
 def check_reset(
     num_cars: int, seeds: Sequence[int], starts: FloatArray | None, cars: npt.NDArray[np.int64] | None
 ) -> tuple[npt.NDArray[np.int64], FloatArray]:
-    """Check what a reset is given, before anything changes; see `Simulator.reset`.
+    """Check the arguments of a reset before anything changes; see `Simulator.reset`.
 
     Args:
         num_cars: N, of the simulator.
@@ -140,7 +140,7 @@ def check_reset(
 
 @dataclasses.dataclass(frozen=True)
 class CarState:
-    """Where N cars are after a reset or a step; every array has N rows.
+    """The state of N cars after a reset or a step; every array has N rows.
 
     Attributes:
         pose: (N, 3) float64, x [m], z [m], heading [rad] in [-pi, pi); upstream's coordinates:

@@ -1,4 +1,4 @@
-"""What a step of an environment means: the settings that a world model learns from, and must be used with.
+"""The description of an environment: the settings that a world model learns from, and must be used with.
 
 Recordings carry the description to the cards of the weights. The map, the simulator, domain
 randomisation and random dynamics are no part of it: a model may meet others than it learned from."""
@@ -82,7 +82,7 @@ def one_environment(
 
 
 def shared(descriptions: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
-    """What all descriptions agree about; empty where there is none."""
+    """The entries that all descriptions share; empty where there is none."""
     found: dict[str, Any] | None = None
     for one in descriptions:
         if one is not None:
@@ -94,7 +94,7 @@ def shared(descriptions: Iterable[Mapping[str, Any] | None]) -> dict[str, Any]:
 def differences(
     learned: Mapping[str, Any], given: Mapping[str, Any], only: Iterable[str] = ()
 ) -> list[str]:
-    """Where two descriptions differ, a few words each.
+    """The differences of two descriptions, a few words each.
 
     Args:
         learned: what is expected.
@@ -122,7 +122,7 @@ def check_environment(
         card: of the weights.
         config: the environment that they are used in.
         source: where the weights lie.
-        any_weights: use them all the same.
+        any_weights: accept them nevertheless.
         only: compare these keys alone.
     Raises:
         ConfigError: the settings differ; says which, and what to do.
@@ -137,7 +137,7 @@ def check_environment(
     if wrong and not any_weights:
         raise ConfigError(
             f"{source}: the weights were trained with other settings ({'; '.join(wrong)}); set these, "
-            "train other weights, or insist with --any-weights (in Python any_weights=True)"
+            "train other weights, or accept these with --any-weights (in Python any_weights=True)"
         )
 
 

@@ -27,7 +27,7 @@ SAMPLES = 33  # points on each curve
 JOINT = 0.05  # [tile sizes] by which the ends of two curves may miss each other
 SPEED_PER_THROTTLE = 0.6988  # [m/s] at rest after a while, see docs/simulator.md
 TURN_PER_STEERING = 0.4456  # [rad/s] likewise, before the steering gain
-# What it tries in turn until nothing is in the way: metres left of the lane's centre, share of the speed.
+# Manoeuvres tried in turn until the way is free: metres left of the lane's centre, share of the speed.
 TRIES = (
     (0.0, 1.0),
     (0.08, 1.0),
@@ -79,7 +79,7 @@ class Routes(NamedTuple):
 
 
 def make_routes(lanes: Lanes, config: ExpertConfig) -> Routes:
-    """Work out the routes of a map."""
+    """Compute the routes of a map."""
     t = np.linspace(0.0, 1.0, SAMPLES)[:, None]
     weights = np.concatenate([(1 - t) ** 3, 3 * t * (1 - t) ** 2, 3 * t**2 * (1 - t), t**3], axis=1)
     points = np.einsum("sk,ckx->csx", weights, lanes.points)

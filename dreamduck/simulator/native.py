@@ -1,8 +1,8 @@
 """Our own simulator core: N cars, each in its own copy of one map, stepped in one compiled call.
 
-It does what gym-duckietown does, number
+Its results equal gym-duckietown's, number
 for number (tests/simulator/test_parity.py holds the two together), with neither GL nor a process of its
-own. Differences, all of them faults of upstream that are mended, are listed in docs/simulator.md."""
+own. docs/simulator.md lists the differences: faults of upstream that are corrected here."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 FIRST_STEPS = 4096  # for so many steps the ages of commands are known from the beginning
 VIEWS_KEPT = 4  # cameras of other sizes
-CARS_A_SLICE = 8  # fewer cars do not pay for a thread
+CARS_A_SLICE = 8  # with fewer cars a thread does not pay
 LEGACY_SEEDS = 2**32  # numpy's old generator, which upstream's moving objects draw from, takes no more
 
 
@@ -134,7 +134,7 @@ class NativeSimulator:
         return self._state()
 
     def _refill_walks(self) -> None:
-        """Put new random walks in the place of those that were used up in this step."""
+        """Replace the random walks that were used up in this step."""
         for car in np.flatnonzero(self._cars.walks_used):
             used, stream = int(self._cars.walks_used[car]), self._streams[car]
             if stream is not None:
@@ -143,7 +143,7 @@ class NativeSimulator:
             self._cars.walks_used[car] = 0
 
     def mount_cameras(self, height: FloatArray, pitch: FloatArray) -> None:
-        """Mount the cameras of all cars otherwise, until their next reset.
+        """Change the mounting of all cars' cameras, until their next reset.
 
         Args:
             height: (N,) times the height that each has.
@@ -233,7 +233,7 @@ class NativeSimulator:
             raise ResetNeeded(f"expected reset() before anything else, cars {missing} were never reset")
 
     def _state(self) -> CarState:
-        """What callers see, in arrays of their own."""
+        """A copy of the state for callers."""
         cars = self._cars
         return CarState(
             pose=cars.pose.copy(),
@@ -314,7 +314,7 @@ class NativeSimulator:
         return out
 
     def _make_camera(self, width: int, height: int) -> Camera:
-        """A camera of this size; what it needs is only loaded when a frame is asked for."""
+        """A camera of this size; textures and meshes are loaded at the first frame."""
         from dreamduck.simulator.render.camera import Camera
 
         return Camera(self.map, width, height, threads=self.threads)

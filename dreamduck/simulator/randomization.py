@@ -1,8 +1,8 @@
-"""What is drawn at every reset: light, colours, camera and wheels, from upstream's random stream.
+"""Randomization at every reset: light, colours, camera and wheels, from upstream's random stream.
 
 The numbers are taken from the generator in the same order
 as gym-duckietown takes them, so that the same seed gives the same episode there and here. Without domain
-randomisation most of them are fixed, but the junk below the ground is drawn all the same."""
+randomisation most of them are fixed, but the triangles below the ground are still drawn."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GROUND = (0.15, 0.15, 0.15)
 LIGHT = (0.0, 3.0, 0.0, 1.0)
 AMBIENT, DIFFUSE = 0.25, 0.35
 HORIZONS = ((SKY, 0.1), (WALL, 0.1), ((0.15,) * 3, 0.4), ((0.9,) * 3, 0.4))  # colour, spread
-JUNK_VERTICES = 36  # of triangles that upstream puts below the ground, where nobody sees them
+JUNK_VERTICES = 36  # of triangles that upstream puts below the ground, out of sight
 
 
 class Appearance(NamedTuple):
@@ -100,7 +100,7 @@ def draw_appearance(
     noise = rng.uniform(-0.005, 0.005, size=3)
     mode = int(rng.integers(0, 4, size=1)[0])
     light = rng.uniform((-150, 170, -150), (150, 220, 150), size=3)
-    rng.normal(0, 0.02, size=1)  # the trim of the wheels, which nobody uses
+    rng.normal(0, 0.02, size=1)  # the trim of the wheels, which is not used
     if not domain_rand:
         rng.random(4 * JUNK_VERTICES)
         return WHEEL_DISTANCE

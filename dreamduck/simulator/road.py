@@ -1,6 +1,6 @@
 """The road: N cars in a simulator, the reward of a step, and its `info`.
 
-This is the one place where actions are scaled and
+This is the only place where actions are scaled and
 rewards are made; the Gym worlds, the recorder and the search all drive through it.
 
 The reward "progress" pays metres along the lane. Upstream's own pays 1.2 a step for standing
@@ -34,7 +34,7 @@ REWARDS = ("progress", "simulator")
 HALF_LANE = 0.105  # [m] farther from the centre than this, the car is out of its lane
 OUT_OF_LANE_COST = 0.3  # [m/s] taken off while out of the lane
 ASKEW_COST = 0.3  # [m/s] times sin^2 of the lane angle: circling on the spot must not pay
-CRASH_COST = 1.0  # [m] taken off when the episode ends on the grass or in something
+CRASH_COST = 1.0  # [m] taken off when the episode ends off the road or in a collision
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,7 +177,7 @@ def lane_progress(state: CarState, moved: FloatArray) -> FloatArray:
 
 
 def progress_reward(state: CarState, moved: FloatArray, step_time: float) -> FloatArray:
-    """Metres along the lane, less what leaving it, standing askew and crashing cost, (N,)."""
+    """Metres along the lane, minus penalties for leaving it, a wrong heading and collisions, (N,)."""
     inside = in_lane(state)
     progress = lane_progress(state, moved)
     paid = np.where(inside, progress, np.minimum(progress, 0.0))
@@ -187,7 +187,7 @@ def progress_reward(state: CarState, moved: FloatArray, step_time: float) -> Flo
 
 
 def cars_info(state: CarState) -> dict[str, npt.NDArray[Any]]:
-    """What `info` says of all cars, N rows each."""
+    """`info` of all cars, N rows each."""
     return {
         "lane_dist": state.lane_dist.copy(),
         "lane_angle": state.lane_angle.copy(),
@@ -202,7 +202,7 @@ def cars_info(state: CarState) -> dict[str, npt.NDArray[Any]]:
 
 
 def car_info(state: CarState) -> dict[str, Any]:
-    """What `info` says of the first car."""
+    """`info` of the first car."""
     return first_row(cars_info(state))
 
 

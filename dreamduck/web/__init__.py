@@ -1,1 +1,1 @@
-"""Driving by hand: window, page, video."""
+"""Driving in a browser: the page and its server."""

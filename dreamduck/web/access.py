@@ -1,6 +1,6 @@
-"""Who may open the page: names of this machine, origins, a token; and the headers of every response.
+"""Access control of the page: names of this machine, origins, a token; and the headers of every response.
 
-On loopback anybody on this machine may drive, but only pages that this server itself sent may talk to it;
+On loopback any user of this machine may drive, but only pages from this server may connect to it;
 on any other address a token is needed as well."""
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from aiohttp import web
 
 COOKIE = "dreamduck"
 HEADERS = {
-    # Nothing is loaded from elsewhere, and nobody else may show the page inside theirs.
+    # Nothing is loaded from elsewhere, and no other site may show the page in a frame.
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; media-src 'self'; "
     "style-src 'self'; connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'",
@@ -27,7 +27,7 @@ HEADERS = {
 
 
 class Guard:
-    """What every request must fulfil.
+    """The checks of every request.
 
     Args:
         host: the address that is listened on.
@@ -44,7 +44,7 @@ class Guard:
         self._origin = origin
 
     def check(self, request: web.Request) -> None:
-        """Refuse a foreign host name, and whoever does not know the token.
+        """Refuse a foreign host name, and a request without the token.
 
         Raises:
             HTTPForbidden: says what was expected.

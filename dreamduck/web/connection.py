@@ -1,4 +1,4 @@
-"""The connection of one browser tab: its messages in, and what goes wrong with them."""
+"""The connection of one browser tab: its messages, and their errors."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""What each latent changes: the place of the car, by the slope of the probe, or a part of the image."""
+"""Names of latents by what they change: the car's pose, by the probe's slope, or a part of the image."""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.web.lane_probe import LaneProbe
+from dreamduck.evaluation.lane_probe import LaneProbe
 from dreamduck.world_model import WorldModel
 
 ROWS = 8  # recorded frames over which slopes are averaged

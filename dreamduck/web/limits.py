@@ -1,4 +1,4 @@
-"""What keeps the page's server up under hostile clients: a limit on connections, and a short log.
+"""Protection of the page's server from hostile clients: a limit on connections, and a short log.
 
 A client may send half a request, or bytes that are not HTTP, or open connections without end."""
 

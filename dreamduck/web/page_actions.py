@@ -39,7 +39,7 @@ class PageActions:
 
     @property
     def described(self) -> dict[str, Any]:
-        """What `page/keys.js` needs."""
+        """The settings of `page/keys.js`."""
         return {"kind": self.space.kind, "size": self.space.size, "rest": at_rest(self.space).tolist()}
 
     def pack(self, vector: npt.ArrayLike) -> Pair:

@@ -21,7 +21,7 @@ Frame = npt.NDArray[np.uint8]
 
 
 class Outcome(NamedTuple):
-    """What one step gave.
+    """The result of one step.
 
     Attributes:
         reward: of the step; in the dream, the predicted one.

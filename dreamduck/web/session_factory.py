@@ -1,4 +1,4 @@
-"""Where worlds are made: models are loaded once, each tab gets a world of its own."""
+"""Makes worlds: models are loaded once, each tab gets a world of its own."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from dreamduck.common.errors import ConfigError, MapError, WeightsError
 from dreamduck.controllers.factory import STRICT
 from dreamduck.controllers.policy import Controller
 from dreamduck.envs.rnnenv import step_time, tell_missing_heads
+from dreamduck.evaluation.lane_probe import LaneProbe
 from dreamduck.pretrained import FOLDER
 from dreamduck.recordings.sources.arrow_keys import legend
 from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, check_environment
@@ -24,7 +25,6 @@ from dreamduck.simulator.maps.assets import map_names
 from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.road import RoadConfig
 from dreamduck.web.gym_scene import GymScene, absent_worlds
-from dreamduck.web.lane_probe import LaneProbe
 from dreamduck.web.latent_names import latent_names
 from dreamduck.web.page_actions import PageActions
 from dreamduck.web.protocol import MAX_PACE

@@ -9,8 +9,8 @@ import numpy as np
 
 from dreamduck.controllers.policy import Controller
 from dreamduck.envs.realenv import RealEnv
+from dreamduck.evaluation.lane_probe import LaneProbe
 from dreamduck.simulator.road import RoadConfig, car_info
-from dreamduck.web.lane_probe import LaneProbe
 from dreamduck.web.scenes import Frame, Moment, Outcome
 from dreamduck.web.share_link import Start
 from dreamduck.web.worlds import RoadScene, for_json, uncertainty_limit

@@ -1,4 +1,4 @@
-"""What one browser tab asks for: an environment of its own, its steps, its links and its recordings."""
+"""The requests of one browser tab: an environment of its own, its steps, its links and its recordings."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ class Tab:
         self.gone = False
 
     async def greet(self) -> None:
-        """Send what the page has to know."""
+        """Send the page its settings."""
         await self._send("hello", **await self._compute(self._factory.describe))
 
     async def handle(self, message: protocol.Message) -> None:
-        """Do what a message asks for.
+        """Execute a message.
 
         Raises:
             DreamDuckError: it cannot be done; the episode continues.
@@ -103,7 +103,7 @@ class Tab:
     # ---------------------------------------------------------------- driving
 
     async def _set(self, message: protocol.Message) -> None:
-        """What takes effect at once."""
+        """Apply a message that takes effect at once."""
         if isinstance(message, protocol.SetPace):
             self._pace = message.rate
             return

@@ -1,4 +1,4 @@
-"""Until when a dream is to be trusted: while it is no less certain than recorded episodes are.
+"""How long a dream can be trusted: while its uncertainty is no greater than that of recorded episodes.
 
 The measure is the disagreement of the model's ensemble, where it has one."""
 

@@ -1,6 +1,6 @@
 """Where the dreams of the page begin when they begin in motion: recorded moments of straight driving.
 
-The dynamics themselves say which: those from which they predict the most reward for driving straight on."""
+Those are chosen from which the dynamics predict the most reward for driving straight on."""
 
 from __future__ import annotations
 

@@ -199,7 +199,7 @@ class DreamScene(Scene):
 
 
 def model_facts(env: RealEnv | DreamEnv, moment: Moment) -> dict[str, Any]:
-    """What the page shows of the world model at this moment."""
+    """The world model's images and facts at this moment."""
     facts: dict[str, Any] = {
         "z": [round(float(v), SHOWN_DECIMALS) for v in env.latents],
         "changed_latents": list(moment.changed_latents),

@@ -229,13 +229,13 @@ class _Drive:
         return True
 
     def lines(self) -> list[str]:
-        """What stands below the image."""
+        """The text below the image."""
         first, second = status(self.reward, self.info, self.steps, self.total)
         parts = (second, self.note or f"policy: {self.switch.policy}", "records" if self.log else "")
         return [first, "   ".join(part for part in parts if part)]
 
     def press(self, keys: Keys, frame: npt.NDArray[np.uint8]) -> None:
-        """Do what the keys ask for beside driving."""
+        """Execute the keys that do not drive."""
         if "RETURN" in keys.pressed or "ENTER" in keys.pressed:
             try:
                 self.save(frame)

@@ -49,7 +49,7 @@ def evolved(*folders: Path) -> list[Path]:
 def find_controller(name: str, folder: Path, strict: bool = False) -> Controller | None:
     """The controller in a file; without a name, the best that fits in ./log or in the package.
 
-    Where none is named, those are passed over that never had an evaluation above 0: they get nowhere.
+    Where none is named, controllers that never had an evaluation above 0 are skipped.
 
     Args:
         folder: of the world model that it drives with.

@@ -33,7 +33,7 @@ NO_DISPLAY = (
 
 
 class Keys(NamedTuple):
-    """What the keyboard did: names as pyglet has them, for example "UP", "LSHIFT", "BACKSPACE"."""
+    """Keys that were pressed: names as pyglet has them, for example "UP", "LSHIFT", "BACKSPACE"."""
 
     held: frozenset[str]
     pressed: tuple[str, ...]  # since the last image, in order
@@ -42,7 +42,7 @@ class Keys(NamedTuple):
 
 
 def check_display() -> None:
-    """Refuse where it is plain that no window can be opened.
+    """Refuse where no window can be opened.
 
     Raises:
         DisplayError: DISPLAY is not set; says what to do.

@@ -1,4 +1,4 @@
-"""What runs in the window's process: pyglet, an X display, and no TensorFlow beside them.
+"""The worker process of the window: pyglet, an X display, and no TensorFlow beside them.
 
 Started by `workers.Worker`, not by people."""
 
@@ -18,7 +18,7 @@ Answer = tuple[dict[str, Any], Blob]
 
 
 def calls() -> Calls:
-    """What can be asked for, by name."""
+    """The functions that a message can call, by name."""
     return {"open": _screen.open, "show": _screen.show}
 
 
@@ -76,7 +76,7 @@ class Screen:
         return {}, b""
 
     def show(self, width: int, height: int, pixels: bytearray) -> Answer:
-        """Show an image; tell what the keys have done since the last one."""
+        """Show an image; return the keys since the last one."""
         from pyglet.image import ImageData
 
         self.dispatch()

@@ -1,7 +1,7 @@
 """The world model: a VAE, an MDN-RNN, and dreams in what they predict (Ha & Schmidhuber 2018).
 
 `WorldModel` opens a folder and is all that its users need. Frames become latents (`vae`), recorded
-episodes become series of latents (`latents`), dynamics learn from those what comes next (`dynamics` has
+episodes become series of latents (`latents`), dynamics learn to predict their next step (`dynamics` has
 their interface, `mdn_rnn` the first kind), and dreams run on their predictions (`imagination`)."""
 
 from __future__ import annotations

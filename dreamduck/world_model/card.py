@@ -1,4 +1,4 @@
-"""What is known of a world model: the cards of its two networks, `vae.json` and `rnn.json`, as one."""
+"""The card of a world model: the cards of its two networks, `vae.json` and `rnn.json`, as one."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ class Card:
 
     @property
     def environment(self) -> dict[str, Any]:
-        """What a step of the environment means, as the training saw it; empty where it is unknown."""
+        """The description of the environment that it was trained on; empty where it is unknown."""
         return dict(self.rnn.get(ENVIRONMENT) or self.vae.get(ENVIRONMENT) or {})
 
     @property
     def data(self) -> dict[str, Any]:
-        """What each network learned from."""
+        """The training data of each network."""
         return {"vae": self.vae.get("data", {}), "rnn": self.rnn.get("data", {})}
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """How good each network is on episodes held out."""
+        """The metrics of each network on episodes held out."""
         return {"vae": self.vae.get("metrics", {}), "rnn": self.rnn.get("metrics", {})}

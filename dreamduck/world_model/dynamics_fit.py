@@ -1,4 +1,4 @@
-"""What the trainings of all kinds of dynamics share: data, evaluations, the card, where dreams begin."""
+"""The trainings of all kinds of dynamics share this: data, evaluations, the card, start states."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class LearningData:
 
 
 class DynamicsSettings(fit.TrainingSettings, Protocol):
-    """What is asked of a configuration besides."""
+    """Further settings that a configuration must have."""
 
     @property
     def steps(self) -> int:
@@ -83,7 +83,7 @@ class DynamicsSettings(fit.TrainingSettings, Protocol):
 
     @property
     def evaluate_every(self) -> int:
-        """Steps between looks at the held-out episodes."""
+        """Steps between evaluations on the held-out episodes."""
         ...
 
 
@@ -143,11 +143,11 @@ class DynamicsFit(fit.Fit):
 
     @abc.abstractmethod
     def measure(self, dynamics: Any) -> Measure:
-        """What is measured besides rewards and ends."""
+        """A kind's own measures, besides rewards and ends."""
 
     @abc.abstractmethod
     def latent_loss(self, metrics: Mapping[str, float]) -> float:
-        """The loss of what `measure` gave."""
+        """The held-out loss, from the result of `measure`."""
 
     def batches(self) -> Iterator[batches.Batch]:
         """Of the steps that are left."""
@@ -155,7 +155,7 @@ class DynamicsFit(fit.Fit):
             yield self.batch(self.progress.step)
 
     def evaluates_after(self, step: int) -> bool:
-        """As often as the settings say."""
+        """Evaluate at the interval of the settings."""
         return step % self._evaluate_every == 0
 
     def evaluate(self) -> fit.Evaluation:
@@ -187,7 +187,7 @@ class DynamicsFit(fit.Fit):
         self.kind(parameters, self.sizes).save(Path(self.config.weights), {**card, **self._world()})
 
     def adjust(self, dynamics: Any) -> Any:
-        """What is to be used of the best weights, once they are known.
+        """The best weights with final corrections.
 
         Args:
             dynamics: with these weights.
@@ -195,7 +195,7 @@ class DynamicsFit(fit.Fit):
         return dynamics
 
     def finish(self, card: dict[str, Any]) -> dict[str, Any]:
-        """Measure the best weights at length; write their card and where dreams begin."""
+        """Measure the best weights in full; write their card and the start states."""
         folder, data = Path(self.config.weights), self.data
         written = self.trainer.model.weights_format
         parameters = written.read(folder / files.WEIGHTS, self.sizes, self.sizes)
@@ -210,7 +210,7 @@ class DynamicsFit(fit.Fit):
         return files.read_card(folder)
 
     def _world(self) -> dict[str, Any]:
-        """What a dream needs of the card: the range of the latents, and the environment's settings."""
+        """The card's entries that a dream needs: the range of latents, and the environment's settings."""
         low, high = (np.round(part.astype(float), 4).tolist() for part in self.bounds)
         environment = self.data.series.meta.get(ENVIRONMENT)
         known = {} if environment is None else {ENVIRONMENT: environment}

@@ -37,7 +37,7 @@ def checkpoint_of(name: str) -> str:
 
 
 class TrainingSettings(Protocol):
-    """What the loop asks of a configuration."""
+    """Settings that the loop needs."""
 
     @property
     def weights(self) -> str:
@@ -66,7 +66,7 @@ class TrainingSettings(Protocol):
 
 @dataclasses.dataclass
 class TrainingProgress:
-    """Where a training stands: the next step's number, the best loss so far and its step, seconds spent."""
+    """Progress of a training: the next step's number, the best loss so far and its step, seconds spent."""
 
     step: int = 0
     best: float = math.inf
@@ -75,7 +75,7 @@ class TrainingProgress:
 
 
 class Evaluation(NamedTuple):
-    """Weights as they would be shipped, and how good they are on episodes held out."""
+    """Weights as they would be shipped, and their metrics on episodes held out."""
 
     parameters: Parameters
     metrics: dict[str, float]
@@ -105,7 +105,7 @@ def train(fit: type[Fit], config: TrainingSettings, command: str = "") -> dict[s
 
 
 class Fit(abc.ABC):
-    """One training on its way.
+    """One training in progress.
 
     Args:
         config: the settings.
@@ -146,7 +146,7 @@ class Fit(abc.ABC):
 
     @abc.abstractmethod
     def finish(self, card: dict[str, Any]) -> dict[str, Any]:
-        """Measure the best weights at length and write their card.
+        """Measure the best weights in full and write their card.
 
         Args:
             card: what the loop tells of the training.
@@ -239,7 +239,7 @@ class Fit(abc.ABC):
         write_npz(self.checkpoint, state, compress=False)
 
     def _resume(self) -> None:
-        """Go on from the checkpoint."""
+        """Continue from the checkpoint."""
         advice = "train into another --weights folder, or start over with --fresh"
         state = read_npz(self.checkpoint, CheckpointError, advice)
         found = str(state.get("run", ""))
@@ -252,10 +252,10 @@ class Fit(abc.ABC):
             names = [f"position/{name}" for name in dataclasses.asdict(self.progress)]
             state.setdefault("position/best_step", np.array(0))  # of a VAE's older checkpoint
             self.progress = TrainingProgress(*(state[name].item() for name in names))
-        log.info("going on from step %d", self.progress.step)
+        log.info("continuing from step %d", self.progress.step)
 
     def _card(self, command: str) -> dict[str, Any]:
-        """What every card tells."""
+        """The entries of every card."""
         return {
             "config": to_dict(self.config),
             "best_step": self.progress.best_step,

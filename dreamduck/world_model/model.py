@@ -1,4 +1,4 @@
-"""A trained world model: what opens its folder, and its five methods."""
+"""A trained world model: the loader of its folder, and its five methods."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ ENSEMBLE = ENSEMBLE_FORMAT.weights
 
 
 class WorldModel:
-    """The world model in a folder: a VAE, dynamics, and where dreams begin.
+    """The world model in a folder: a VAE, dynamics, and start states of dreams.
 
-    Each part is read when it is first asked for, so that a folder with the VAE alone serves whoever
-    needs no more.
+    Each part is read at its first use, so that a folder with the VAE alone is enough for users who
+    need no more.
 
     Args:
         folder: that holds `vae.weights.h5` and `rnn.weights.h5` with their cards `vae.json` and
@@ -99,7 +99,7 @@ class WorldModel:
 
     @functools.cached_property
     def ensemble(self) -> Ensemble | None:
-        """What tells the uncertainty of these dynamics; None where none was trained for them.
+        """The ensemble for the uncertainty of these dynamics; None where none was trained for them.
 
         Raises:
             WeightsError: its files are damaged.
@@ -125,7 +125,7 @@ class WorldModel:
 
     @functools.cached_property
     def environment(self) -> dict[str, Any]:
-        """What a step of the environment means, from the dynamics' card alone; empty where it is unknown.
+        """The description of the environment, from the dynamics' card alone; empty where it is unknown.
 
         Raises:
             WeightsError: there is no card, or it is damaged.
@@ -184,7 +184,7 @@ class WorldModel:
 
     @property
     def card(self) -> Card:
-        """What is known of both networks.
+        """The cards of both networks.
 
         Raises:
             WeightsError: one of them is missing or damaged.
@@ -251,7 +251,7 @@ class WorldModel:
         """Begin N dreams.
 
         Args:
-            seeds: N of them; each decides all chance in its dream.
+            seeds: N of them; each determines all random draws of its dream.
             beginning: see `start_states`.
         """
         return start_dreams(self.dynamics, self.start_states(beginning), seeds)
@@ -264,7 +264,7 @@ class WorldModel:
         Args:
             state: of `start` or of the step before; it stays as it is.
             actions: (N, A).
-            temperature: more than 0; 1 as the model expects, less is surer; None for that of its kind.
+            temperature: more than 0; 1 as the model predicts, 0.5 less random; None: that of its kind.
         Returns:
             The next state; rewards (N,); which dreams ended (N,).
         Raises:
@@ -274,7 +274,7 @@ class WorldModel:
         return state, found.reward, found.ended
 
     def uncertainty(self, state: DreamState) -> FloatArray:
-        """How uncertain the last step of N dreams was, (N,), see `Ensemble`.
+        """The uncertainty of the last step of N dreams, (N,), see `Ensemble`.
 
         Args:
             state: of `step`.
@@ -311,7 +311,7 @@ class WorldModel:
         return self.compiled_dream(beginning).rollout(policy, theta, episodes, steps, seed, **options)
 
     def compiled_dream(self, beginning: str = FIRST) -> Dream:
-        """What `dream` runs on; the same object at every call, with what it compiled; loads TensorFlow."""
+        """The engine of `dream`; one object, which keeps its compiled code; loads TensorFlow."""
         from dreamduck.world_model.imagination.rollout import Dream
 
         if beginning not in self._dreams:

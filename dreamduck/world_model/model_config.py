@@ -1,4 +1,4 @@
-"""Which world model is used, and how it dreams: a part of the configurations of worlds and searches."""
+"""Settings of a world model and its dreams: a part of the configurations of worlds and searches."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ModelConfig:
 
     @property
     def folder(self) -> Path:
-        """Where the weights lie."""
+        """The folder of the weights."""
         return Path(self.weights) if self.weights else FOLDER
 
     def with_temperature(self, search: bool = False) -> ModelConfig:

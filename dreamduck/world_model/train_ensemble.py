@@ -33,7 +33,7 @@ LIMIT_QUANTILE = 0.95  # of held-out episodes that stay below the limit
 
 
 class States(NamedTuple):
-    """What the heads learn from, for N actions."""
+    """Training data of the heads, for N actions."""
 
     h: npt.NDArray[np.float16]  # (N, H), after the action
     z: FloatArray  # (N, Z), the mean of the next latent
@@ -68,7 +68,7 @@ def train(config: TrainingConfig) -> Ensemble:
 
 
 def follow(dynamics: Dynamics, series: Series, episodes: npt.NDArray[np.int64]) -> States:
-    """The states of dynamics that see recorded episodes, and what came next.
+    """The states of the dynamics along recorded episodes, and the next latents.
 
     Args:
         dynamics: finished.
@@ -158,7 +158,7 @@ def bootstrap(episode: npt.NDArray[np.int64], heads: int, seed: int) -> list[npt
 
 
 def measure(ensemble: Ensemble, states: States, scale: tuple[FloatArray, FloatArray]) -> dict[str, float]:
-    """How good the heads are on episodes held out, in variances of a latent."""
+    """The error of the heads on episodes held out, in variances of a latent."""
     h, z = states.h.astype(np.float32), (states.z - scale[0]) / scale[1]
     said = np.mean(guesses(np, ensemble.parameters, h), axis=0)
     return {

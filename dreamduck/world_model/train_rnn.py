@@ -35,7 +35,7 @@ VAE_FILES = (vae_files.WEIGHTS, vae_files.CARD)
 
 
 def train(config: TrainingConfig | CategoricalTrainingConfig, command: str = "") -> dict[str, Any]:
-    """Train dynamics of the kind that the settings are of, and leave where dreams begin; see `fit.train`.
+    """Train dynamics of the kind of the settings, and write the start states of dreams; see `fit.train`.
 
     Raises:
         ConfigError: what dynamics are made into would take their own place.
@@ -68,12 +68,12 @@ class SourcedFit(DynamicsFit):
 
     @property
     def _made_of(self) -> str:
-        """What the card calls the source."""
+        """The source's name in the card."""
         return "adapted_from" if self.settings.adapt else "heads_of"
 
     @property
     def _fingerprints(self) -> dict[str, str]:
-        """What it learns from, besides the data."""
+        """The source, besides the data."""
         return {} if self.source is None else {self._made_of: self.source.weights}
 
     def _range(self, bounds: FloatArray) -> FloatArray:
@@ -174,7 +174,7 @@ class CategoricalFit(SourcedFit):
         return reconstruction_and_kl(dynamics)
 
     def adjust(self, dynamics: CategoricalDynamics) -> CategoricalDynamics:
-        """See `DynamicsFit.adjust`: ends as often as they happen; an adapted model keeps its heads."""
+        """See `DynamicsFit.adjust`: the end's bias is calibrated; an adapted model keeps its heads."""
         if not self.learns_rewards:
             return dynamics
         return with_true_end_rate(dynamics, self.data.series, self.data.testing.tolist())
@@ -225,7 +225,7 @@ def _source(
 
 
 def _copy_vae(source: Path, folder: Path) -> None:
-    """Put the VAE that belongs to dynamics beside what was made of it, unless there is one already."""
+    """Copy the VAE that belongs to the dynamics beside the adapted weights, unless there is one already."""
     if not any((folder / name).exists() for name in VAE_FILES):
         for name in VAE_FILES:
             if (source / name).is_file():

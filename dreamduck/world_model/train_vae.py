@@ -100,7 +100,7 @@ class VAEFit(fit.Fit):
         files.save(self.config.weights, parameters, card)
 
     def finish(self, card: dict[str, Any]) -> dict[str, Any]:
-        """Measure the best weights at length, also on episodes of an unseen map."""
+        """Measure the best weights in full, also on episodes of an unseen map."""
         config = self.settings
         parameters = files.read_parameters(Path(config.weights) / files.WEIGHTS)
         network = NumpyVAE(parameters)
@@ -136,7 +136,7 @@ def split(recordings: Recordings) -> tuple[Recordings, Recordings]:
 
 
 def describe(recordings: Recordings) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a card tells of its data: how much, from which maps, driven by whom; and of its environment."""
+    """The card's entries of its data: amount, maps, behaviour policies; and of its environment."""
     environments: list[dict[str, Any] | None] = []
     counts: dict[str, collections.Counter[str]] = {}
     for path in recordings.paths:

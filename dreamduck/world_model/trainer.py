@@ -1,4 +1,4 @@
-"""What both trainings share below the loop: a network's weights as arrays, an optimizer, a step."""
+"""The part of both trainings below the loop: a network's weights as arrays, an optimizer, a step."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ class Network(keras.Model):
 
 
 class StepLosses(Protocol):
-    """What a training step tells."""
+    """The losses of a training step."""
 
     @property
     def finite(self) -> bool:
-        """Whether the losses, and the weights after the step, are finite as far as it looked."""
+        """Whether the losses, and the weights that were checked after the step, are finite."""
         ...
 
     @property

@@ -34,7 +34,7 @@ def place_in_layer(name: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class WeightsFormat(Generic[Sizes]):
-    """How the weights of a network lie in a folder.
+    """The files of a network's weights in a folder.
 
     Attributes:
         name: of its files, "vae" for example.
@@ -66,7 +66,7 @@ class WeightsFormat(Generic[Sizes]):
 
     @property
     def remedy(self) -> str:
-        """What messages advise."""
+        """The remedy in messages."""
         return f"train it with {self.script}, or name another folder"
 
     def check(self, arrays: Mapping[str, npt.NDArray[Any]], sizes: Sizes, source: str) -> Parameters:

@@ -25,11 +25,8 @@ from dreamduck.pipeline import environment_pipeline, iterate, reproduce
 from dreamduck.pipeline.environment_pipeline import EnvironmentConfig
 from dreamduck.pipeline.recipes import RECIPES
 from dreamduck.pipeline.reproduce import ReproduceConfig, compare, stages, tell
-from dreamduck.pipeline.training_stages import Folders
 from dreamduck.recordings.sources import DRIVING
 from dreamduck.simulator.maps.generated import expand_map_names
-from dreamduck.web import lane_probe
-from dreamduck.world_model.model import ENSEMBLE
 from dreamduck.world_model.model_config import ModelConfig
 from tests.deployment.models import write_categorical
 from tests.world_model.mdn_rnn.helpers import write_memory
@@ -136,12 +133,6 @@ def test_a_search_in_short_dreams_comes_first(tmp_path):
     plain = stages(tmp_path, ReproduceConfig(short_generations=0))
     (search,) = (stage for stage in plain if stage.command[0] == "train.py")
     assert "--start" not in search.command
-
-
-def test_files_have_their_names(tmp_path):
-    folders = Folders(tmp_path)
-    assert folders.lane_probe.name == lane_probe.FILE
-    assert folders.ensemble.name == ENSEMBLE
 
 
 def test_the_loop_trains_the_kind_that_it_was_given(tmp_path):

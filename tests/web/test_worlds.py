@@ -12,11 +12,11 @@ from dreamduck.common.config import replace
 from dreamduck.common.errors import ConfigError, ControllerError, RecordError, WeightsError
 from dreamduck.controllers.controller_file import RunFiles
 from dreamduck.controllers.policy import ControllerForm, random_theta
+from dreamduck.evaluation.lane_probe import FILE, LaneProbe
 from dreamduck.export import static_export
 from dreamduck.recordings import read_episode
 from dreamduck.simulator.environment import describe
 from dreamduck.simulator.road import Road, RoadConfig
-from dreamduck.web.lane_probe import FILE, LaneProbe
 from dreamduck.web.recording import to_episode
 from dreamduck.web.replay import replay
 from dreamduck.web.session import Session

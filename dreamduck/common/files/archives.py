@@ -42,7 +42,7 @@ def read_npz(
         remedy: what its message advises.
         most: bytes that compressed arrays may take in memory. Others take as much as the file has.
     Raises:
-        error: the file is missing, damaged, or holds something else than arrays of numbers and strings.
+        error: the file is missing, damaged, or holds something other than arrays of numbers and strings.
     """
     with open_archive(path, error, remedy, most=most) as archive:
         return read_arrays(archive)
@@ -56,7 +56,7 @@ def open_archive(
     members: int = MEMBERS,
     most: int = INFLATED_BYTES,
 ) -> Iterator[zipfile.ZipFile]:
-    """Open an `.npz` file; whatever goes wrong while the context is open becomes one line.
+    """Open an `.npz` file; any exception in the context becomes a one-line error.
 
     Args:
         path: of the file.
@@ -91,7 +91,7 @@ def checked_archive(
         infos = archive.infolist()
         if len(infos) != count:
             raise ValueError(f"{len(infos)} members, expected {count}")
-        if len({info.filename for info in infos}) < len(infos):  # which counts is each reader's guess
+        if len({info.filename for info in infos}) < len(infos):  # readers differ in which of them they use
             raise ValueError("two members of one name")
         for info in infos:
             check_member(info)
@@ -149,7 +149,7 @@ def check_directory(file: BinaryIO, members: int = MEMBERS) -> tuple[int, int]:
 
 
 def check_member(info: zipfile.ZipInfo) -> None:
-    """Refuse forms of compression that numpy does not write, with errors and appetites of their own.
+    """Refuse forms of compression that numpy does not write, which may take much memory.
 
     Raises:
         ValueError: it is one of them, or encrypted.
@@ -168,7 +168,7 @@ def read_header(member: IO[bytes]) -> tuple[int, tuple[int, ...], bool, np.dtype
     """The header of an array file, of format 1.0, which all arrays of ours have.
 
     Returns:
-        The header's length in bytes, the shape, whether it is in Fortran's order, and the type.
+        The header's length in bytes, the shape, whether it is in Fortran order, and the dtype.
     Raises:
         ValueError: it is no array file, or of a type that has no place in files of ours; other kinds where
             Python's parser sees it first.
@@ -218,15 +218,15 @@ def read_data(member: IO[bytes], size: int) -> npt.NDArray[np.uint8]:
 
 
 def check_values(array: npt.NDArray[Any]) -> None:
-    """Refuse letters and truth values that there are not.
+    """Refuse invalid characters and booleans.
 
     Raises:
         ValueError: there are some.
     """
     if array.dtype.kind == "b" and array.size and array.view(np.uint8).max() > 1:
-        raise ValueError("a truth value that is neither 0 nor 1")
+        raise ValueError("a boolean that is neither 0 nor 1")
     if array.dtype.kind != "U" or not array.size or not array.dtype.itemsize:
         return
     codes = array.reshape(-1).view(np.dtype(np.uint32).newbyteorder(array.dtype.byteorder))
     if codes.max() > LAST_LETTER or ((codes >= SURROGATES[0]) & (codes <= SURROGATES[1])).any():
-        raise ValueError("a string with letters beyond Unicode")
+        raise ValueError("a string with characters outside Unicode")

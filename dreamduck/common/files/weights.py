@@ -1,6 +1,6 @@
 """Weights on disk: an HDF5 file as Keras writes it, and the card beside it.
 
-The card is a JSON object that tells how the weights were made; its `weights` is their fingerprint (the
+The card is a JSON object that describes how the weights were made; its `weights` is their fingerprint (the
 first 16 hex digits of the file's SHA-256), so that a damaged file does not load as other weights. Of
 HDF5 only plain arrays in the file itself are read: no links, no storage elsewhere, no plugins."""
 
@@ -62,7 +62,7 @@ def read_weights(path: PathLike, numbers: int, remedy: str) -> bytes:
 
 @contextmanager
 def open_hdf5(data: bytes, source: PathLike, remedy: str) -> Iterator[Any]:
-    """An HDF5 file in memory; whatever goes wrong while the context is open becomes a WeightsError."""
+    """An HDF5 file in memory; any exception in the context becomes a WeightsError."""
     with (
         in_words(source, WeightsError, "not a readable weights file", remedy),
         h5py.File(io.BytesIO(data), "r") as file,
@@ -143,7 +143,7 @@ def read_card(card_path: Path, fits: str | None, remedy: str) -> dict[str, Any]:
 
 
 def check_pair(card: Mapping[str, Any], found: str, weights: Path, card_path: Path, remedy: str) -> None:
-    """Refuse weights that are not those of their card; a card without a fingerprint says nothing.
+    """Refuse weights that do not match their card's fingerprint; a card without one fits any weights.
 
     Raises:
         WeightsError: they differ.

@@ -67,7 +67,7 @@ class CompiledCache(FunctionCache):
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
-        self._py_func = function  # numba's name, used by `_index_key`
+        self._py_func = function  # the name that numba's base class reads, used by `_index_key`
         code = function.__code__
         self._name = f"{function.__module__}.{function.__qualname__}-{code.co_firstlineno}"
         self.enable()
@@ -88,12 +88,12 @@ class CompiledCache(FunctionCache):
                 content = _read(folder / name)
                 if content is not None:
                     return CompileResult._rebuild(target_context, *pickle.loads(content))
-            except Exception as err:  # whatever a damaged or foreign entry leads to: compile it again
+            except Exception as err:  # on any error from a damaged or foreign entry: compile it again
                 log.debug("%s: not usable (%s)", folder / name, err)
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep a compiled form in the first folder that takes it; without one it is compiled each time."""
+        """Save a compiled form in the first writable folder; without one it is compiled each time."""
         lasting = not data.library.has_dynamic_globals and all(part.can_cache for part in data.lifted)
         if not (self._enabled and lasting):
             return
@@ -163,7 +163,7 @@ def kernel_sources() -> dict[str, str]:
 
 
 def _folders(create: bool = False) -> Iterator[Path]:
-    """Where compiled code may be, the best place first; `create` the one for temporary files."""
+    """The folders for compiled code, the preferred one first; `create` the one for temporary files."""
     key = version()
     if key is None:
         return
@@ -177,7 +177,7 @@ def _folders(create: bool = False) -> Iterator[Path]:
 
 
 def _own_temporary(create: bool) -> Path | None:
-    """A folder for temporary files that nobody else can write to: what is read from it is run."""
+    """A folder for temporary files that no other user can write to, since code read from it is run."""
     try:
         user = os.getuid() if hasattr(os, "getuid") else "user"
         folder = Path(tempfile.gettempdir()) / f"dreamduck-{user}"
@@ -219,4 +219,4 @@ def _remove_old(folder: Path) -> None:
             for path in (*folder.parent.glob("*.nb[ic]"), folder.parent / "compiled.stamp"):
                 path.unlink(missing_ok=True)
     except OSError as err:
-        log.debug("%s: cannot be tidied (%s)", folder.parent, err)
+        log.debug("%s: cannot be cleaned up (%s)", folder.parent, err)

@@ -25,9 +25,9 @@ WIDTH = 64  # columns that are summed together, while they lie in the fastest ca
 ROWS = 4  # rows that share what is read of the weights
 PANEL = 64  # rows that stay in the second cache while the weights pass by
 TERMS = 128  # summed before they are added to the others: a long sum loses less by rounding
-WORK_PER_THREAD = 1 << 23  # multiplications that are worth a thread: about 0.2 milliseconds
+WORK_PER_THREAD = 1 << 23  # multiplications from which a thread pays: about 0.2 milliseconds
 WORK_PER_BLOCK = 1 << 26  # so many that the rows of a block stay in the cache
-BLOCKS = 4  # fewer are not worth the threads
+BLOCKS = 4  # with fewer, threads do not pay
 FAST = {"contract", "nsz"}  # a product and a sum in one instruction
 
 _threads = SlicePool(cores())
@@ -87,7 +87,7 @@ class Product:
 
 
 def in_blocks(function: Callable[[slice], Any], rows: int, multiply_adds: int) -> list[Any]:
-    """What a function gives for blocks of rows; the blocks of very large batches are spread over the cores.
+    """Apply a function to blocks of rows; the blocks of very large batches are spread over the cores.
 
     Fewer rows are one block, of which the products alone are spread: threads that call numpy for moments
     wait for one another.

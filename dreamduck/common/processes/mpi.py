@@ -123,7 +123,7 @@ class MPITeam(Team):
             self._finish([self._send([function(task) for task in tasks], 0)])
 
     def release(self) -> None:
-        """Tell the other ranks that there is nothing left to do for now."""
+        """End `serve` on the other ranks."""
         self._finish([self._send(STOP, rank) for rank in range(1, self.size)])
 
     def agree(self, value: T) -> T:
@@ -207,7 +207,7 @@ class MPITeam(Team):
             _say("interrupted")
         _flush()
         time.sleep(ABORT_DELAY)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MPI has a line of its own about an abort
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # MPI prints a line of its own about an abort
         with contextlib.suppress(Exception):
             self._world.Abort(code)
         os._exit(code)
@@ -243,7 +243,7 @@ class MPITeam(Team):
         self._end_with(code)
 
     def _leave(self) -> None:
-        """Wait for all ranks, then close MPI; a rank that is lost meanwhile is told."""
+        """Wait for all ranks, then close MPI; a rank that is lost meanwhile is named."""
         if self.rank:
             self._finish([self._send(STOP, 0)])
             self._receive(0)

@@ -32,7 +32,7 @@ def send(
     """Write one message.
 
     Args:
-        timeout: [s]; None waits for ever. With one, the pipe is made one that never blocks, for good.
+        timeout: [s]; None waits for ever. With one, the pipe is set to non-blocking, permanently.
     Raises:
         Closed: nobody reads any more.
         Silent: the other side has not read it all in time; the pipe holds a part of the message then, and

@@ -29,7 +29,7 @@ from dreamduck.common.errors import SimulatorError
 from dreamduck.common.processes import pipe
 
 CLOSE_TIMEOUT = 5.0  # [s] to end by itself
-WATCH = 1.0  # [s] between two looks at whether the parent lives
+WATCH = 1.0  # [s] between two checks that the parent is alive
 STDERR_SHOWN = 1500  # characters of what a worker last wrote
 TRACEBACK_LINES = 6  # of a traceback
 
@@ -81,7 +81,7 @@ class Worker:
         )
 
     def send(self, call: str, *arguments: Any, limit: float, blob: Blob = b"") -> None:
-        """Ask for something; the answer is fetched with `receive`. One thread at a time.
+        """Send a request; `receive` returns its answer. One thread at a time.
 
         Args:
             limit: [s] from now until the answer has come; a worker that takes longer hangs, and is ended.
@@ -140,7 +140,7 @@ class Worker:
         return self.close.alive and self.process.poll() is None
 
     def _died(self) -> SimulatorError:
-        """What happened, as an error; the remains are cleared away."""
+        """The cause of the process's end, as an error; its pipes are closed."""
         try:
             code = self.process.wait(CLOSE_TIMEOUT)
             how = f"by signal {_signal_name(-code)}" if code < 0 else f"with exit code {code}"
@@ -184,7 +184,7 @@ def _end(
 
 
 def boot(module: str, parent: int) -> None:
-    """What a worker runs: serve the calls of its module until the parent closes the pipe or ends."""
+    """A worker's main function: serve the calls of its module until the parent closes the pipe or ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     # A pipe alone is not enough: another child of the parent may hold a copy of it.
     threading.Thread(target=_watch, args=(parent,), daemon=True).start()
@@ -218,7 +218,7 @@ def _answer(calls: Calls, message: dict[str, Any], blob: bytearray) -> tuple[dic
         return calls[message["call"]](*message["arguments"], *extra)
     except errors.DreamDuckError as err:
         return {"error": type(err).__name__, "text": str(err)}, b""
-    except Exception as err:  # sent to the parent, whatever it is; upstream raises bare Exceptions
+    except Exception as err:  # any error is sent to the parent; upstream raises bare Exceptions
         traceback.print_exc()
         where = traceback.format_exception(err)[-TRACEBACK_LINES:]
         return {"error": "SimulatorError", "text": "".join(where).strip()}, b""

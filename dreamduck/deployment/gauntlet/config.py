@@ -69,7 +69,7 @@ class Strengths:
 
 @dataclasses.dataclass(frozen=True)
 class GauntletConfig:
-    """What drives where, and how often."""
+    """Which perturbations and maps, and how many episodes."""
 
     strengths: Strengths = part(Strengths)
     only: tuple[str, ...] = option((), "perturbations to try, by their keys; all by default")

@@ -38,7 +38,7 @@ class WheelPolicy(Protocol):
 
 
 class Camera(NamedTuple):
-    """What a policy's own camera and clock are, of its contract.
+    """A policy's camera and frame skip, from its contract.
 
     Attributes:
         distortion: whether its lens is the fish-eye.

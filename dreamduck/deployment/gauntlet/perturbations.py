@@ -1,4 +1,4 @@
-"""The catalogue of perturbations: what disturbs each episode of a row of the table."""
+"""The catalogue of perturbations: the conditions of each episode in a row of the table."""
 
 from __future__ import annotations
 

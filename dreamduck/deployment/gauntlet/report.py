@@ -1,4 +1,4 @@
-"""What the gauntlet says: a summary with intervals, a table, a picture."""
+"""The gauntlet's report: a summary with intervals, a table, an image."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a gauntlet has measured so far: a file that a stopped run goes on from."""
+"""The gauntlet's measurements so far: the file from which a stopped run resumes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs in a helper process of the gauntlet: it loads the policy and drives rounds.
+"""A helper process of the gauntlet: it loads the policy and drives rounds.
 
 Started by `workers.Worker`, not by people."""
 
@@ -17,7 +17,7 @@ Answer = tuple[dict[str, Any], Blob]
 
 
 def calls() -> Calls:
-    """What can be asked for, by name."""
+    """The functions that a message can call, by name."""
     return Server().calls
 
 

@@ -1,1 +1,1 @@
-"""The evaluation card of a world model: how true its dreams are, measured in the simulator's units."""
+"""The evaluation card of a world model: the accuracy of its dreams, measured in the simulator's units."""

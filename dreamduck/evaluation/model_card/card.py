@@ -76,12 +76,12 @@ SECTIONS: Mapping[str, Section] = {
 }
 
 
-# What needs Duckietown's simulator or its telemetry, and the parts that it makes.
+# Sections that need Duckietown's simulator or its telemetry, and the parts of the card that they make.
 ROAD_SECTIONS = {
     **{name: (name,) for name in ("distribution", "steering", "stillness")},
     "drivers": ("ranking", "survival"),
 }
-NO_ROAD = "it drives in Duckietown's simulator, and the model is of another environment"
+NO_ROAD = "it needs Duckietown's simulator, and the model is of another environment"
 
 
 def make_card(dreams: Dreams, data: RealData, config: ModelCardConfig) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def make_card(dreams: Dreams, data: RealData, config: ModelCardConfig) -> dict[s
 
 
 def made_with(dreams: Dreams, data: RealData, config: ModelCardConfig) -> dict[str, Any]:
-    """What the figures depend on.
+    """The settings, fingerprints and versions that the figures depend on.
 
     Args:
         dreams: of the world model.

@@ -89,7 +89,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int | None:
-    """Make the card, or compare, and print what stands first."""
+    """Make the card, or compare, and print the main figures."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)

@@ -10,7 +10,7 @@ from dreamduck.common.errors import ConfigError
 
 VERSION = 1  # of `card/model.json`
 HORIZONS = (0.5, 1.0, 2.0, 3.0, 5.0)  # [s], of the state
-LAG = 0.5  # [s] that motion is read over
+LAG = 0.5  # [s] over which motion is read
 MIN_EPISODES = 4
 
 
@@ -82,7 +82,7 @@ SHORT = Sizes(
 
 @dataclasses.dataclass(frozen=True)
 class ModelCardConfig:
-    """What is evaluated, on which episodes, and how thoroughly."""
+    """The model, the episodes and the sample sizes of the card."""
 
     weights: str = option("", "folder of the world model; the one that ships by default", flags=("-w",))
     records: str = option("", "folder of recorded episodes; by default the card records its own")

@@ -1,4 +1,4 @@
-"""What the card asks of a world model: its features, and its dreams in batches.
+"""A world model as the card uses it: its features, and its dreams in batches.
 
 Every section dreams through this object alone, so that a test that replaces it replaces the model. The
 steps run in numpy on all rows at once; a row's numbers depend neither on the rows beside it nor on the

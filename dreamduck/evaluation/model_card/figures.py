@@ -1,4 +1,4 @@
-"""The pictures of a card, and the one that puts several models side by side."""
+"""The figures of a card, and the one that compares several models."""
 
 from __future__ import annotations
 
@@ -234,7 +234,20 @@ def _calibration(path: Path, found: Mapping[str, Any]) -> None:
         _legend(plot)
 
 
+def _explanation(path: Path, found: Mapping[str, Any]) -> None:
+    with figure(path, 12, 3.6) as drawn:
+        surprise, offset, angle = drawn.subplots(1, 3)
+        surprise.plot([np.nan if value is None else value for value in found["by_second"]])
+        surprise.set(title="surprise", xlabel="seconds", ylim=(0, None))
+        for plot, name in ((offset, "lane_dist"), (angle, "lane_angle")):
+            for values in found["lane_position"].get(name, ()):
+                plot.plot(values, lw=0.8)
+            plot.axhline(0.0, color="0.7", lw=0.8)
+            plot.set(title=f"{words(name)}, by the probe [{UNITS[name]}]", xlabel="seconds")
+
+
 PICTURES = {
+    "explanation": _explanation,
     "horizon": _horizon,
     "steering": _steering,
     "distribution": _distribution,

@@ -1,9 +1,11 @@
-"""The card in words: Markdown tables of its figures."""
+"""The card as Markdown tables."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+
+import numpy as np
 
 from dreamduck.evaluation.model_card.sections.horizon import QUANTITIES
 from dreamduck.evaluation.model_card.sections.steering import TESTS
@@ -49,7 +51,7 @@ def report(card: dict[str, Any]) -> str:
         f"World model {prints}; temperature {settings['temperature']:g}, seed {settings['seed']}; "
         f"{data['held_out_episodes']} held-out episodes, {data['unseen_episodes']} on maps never recorded, "
         f"{data['train_episodes']} for the probes. Intervals are 95%, over episodes (bootstrap). "
-        "What each figure means is told in the documentation, under Evaluation card.",
+        "The documentation explains each figure, under Evaluation card.",
         "",
         *table("figure", {name: {"value": value} for name, value in headlines(card).items()}),
     ]
@@ -63,7 +65,7 @@ def report(card: dict[str, Any]) -> str:
 
 
 def headlines(card: Mapping[str, Any]) -> dict[str, Any]:
-    """The figures that stand first, by name; None where the card has none."""
+    """The main figures, by name; None where the card has none."""
     return {name: _find(card, path) for name, path in HEADLINES.items()}
 
 
@@ -74,7 +76,7 @@ def _find(found: Any, path: tuple[str, ...]) -> Any:
 
 
 def cell(found: Any) -> str:
-    """A figure as it stands in a table: an estimate with its interval, a number, words."""
+    """A table cell: an estimate with its interval, a number, or text."""
     if isinstance(found, Mapping):
         if "left_out" in found:
             return NONE
@@ -279,6 +281,31 @@ def _explanation(found: dict[str, Any]) -> list[str]:
         *table("explained", rows),
         "",
         f"Surprise in each second of a recording: {seconds}.",
+        "",
+        *_lane_position(found["lane_position"]),
+    ]
+
+
+def _lane_position(found: dict[str, Any]) -> list[str]:
+    if "left_out" in found:
+        return [f"Lane position: left out, {found['left_out']}."]
+    rows = {
+        f"recording {number + 1}": {
+            f"{words(name)}, {measure} [{UNITS[name]}]": value
+            for name in ("lane_dist", "lane_angle")
+            for measure, value in (
+                ("mean", float(np.mean(found[name][number]))),
+                ("greatest", float(max(found[name][number], key=abs))),
+            )
+        }
+        for number in range(len(found["lane_dist"]))
+    }
+    errors = ", ".join(f"{shown(value)} {UNITS[name]}" for name, value in found["error"].items())
+    return [
+        "Lane position that the probe reads from the latents, in means over a second; positive to the "
+        f"right of the lane's centre. Its mean error on recordings of the simulator: {errors}.",
+        "",
+        *table("recording", rows),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The columns of a log: which holds the times, which the commands, which the frames."""
+"""The columns of a log: times, commands, frames."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Columns:
         return None
 
     def commands(self, columns: Iterable[str], source: str) -> tuple[str, tuple[str, str]]:
-        """What commands are, and their two columns.
+        """The kind of the commands, and their two columns.
 
         Raises:
             RecordError: there are none.

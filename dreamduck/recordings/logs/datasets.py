@@ -79,7 +79,7 @@ def steady(count: int, step_time: float) -> FloatArray:
 
 
 def kind_of(names: Sequence[str]) -> str:
-    """What the two columns of an action are, by their names; wheels where these tell nothing."""
+    """The kind of an action's two columns, by their names; wheels where the names are unknown."""
     for kind, roles in PAIRS.items():
         if len(names) == 2 and all(role in name.lower() for role, name in zip(roles, names, strict=True)):
             return kind

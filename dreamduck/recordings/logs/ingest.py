@@ -111,7 +111,7 @@ def ingest(source: Path, config: IngestConfig, fresh: bool = False) -> tuple[int
     ]
     if old and not fresh:
         raise ConfigError(
-            f"{folder}: {source} is in there already, as {old[0].name}; give --fresh to make it anew"
+            f"{folder}: {source} was ingested before, as {old[0].name}; give --fresh to replace it"
         )
     logs = find_logs(source, config)
     parts = [(one, _pieces(one, config)) for one in logs]  # a bad log fails before anything is written
@@ -132,7 +132,7 @@ def ingest(source: Path, config: IngestConfig, fresh: bool = False) -> tuple[int
         path.unlink()
     if clipped > CLIPPED * steps:
         log.warning(
-            "%d of %d steps turn or drive more than an action can say, and were clipped; "
+            "%d of %d steps have commands outside the range of an action, which were clipped; "
             "check columns, gain and --steering-gain", clipped, steps,
         )  # fmt: skip
     return number, steps

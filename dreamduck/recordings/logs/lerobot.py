@@ -27,7 +27,7 @@ Table = dict[str, npt.NDArray[Any]]
 
 
 class DataSet(NamedTuple):
-    """What a data set tells of itself.
+    """The description of a data set.
 
     Attributes:
         folder: of the data set.

@@ -112,5 +112,5 @@ def _steps(log: DriveLog, frames: slice, commands: slice, step_time: float) -> S
 
 
 def _end(times: FloatArray) -> float:
-    """Until when the last frame or command holds: as long as they usually do."""
+    """The end of the last frame or command: it holds as long as they usually do."""
     return float(times[-1] + (np.median(np.diff(times)) if len(times) > 1 else 0.0))

@@ -1,4 +1,4 @@
-"""What the arrow keys do in an environment of any action space.
+"""Arrow keys as actions of any action space.
 
 They give throttle (up, down) and steering (left, right), each in [-1, 1]."""
 
@@ -49,7 +49,7 @@ def at_rest(space: ActionSpace) -> npt.NDArray[np.float64]:
 
 
 def legend(space: ActionSpace) -> str:
-    """What the arrow keys do, for people."""
+    """A description of the arrow keys for the user."""
     if space.kind == DISCRETE:
         names = [LEFT, RIGHT] if space.size == 2 else ["no key", LEFT, RIGHT, UP, DOWN]
         named = zip(names, range(space.start, space.start + space.size), strict=False)

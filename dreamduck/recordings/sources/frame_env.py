@@ -13,7 +13,7 @@ from dreamduck.recordings.sources.action_space import ActionSpace
 from dreamduck.recordings.sources.pictures import OBSERVATION, RENDER, SIDE, PictureReader
 
 GOES_ON, TERMINATED, TRUNCATED = range(3)
-END = "end_kind"  # key of what is told of the end
+END = "end_kind"  # key of the end in info
 
 
 class FrameEnv(gymnasium.Wrapper[Any, Any, Any, Any]):

@@ -1,4 +1,4 @@
-"""Which Gymnasium environment is recorded or driven, and how its pictures become frames."""
+"""The settings of a Gymnasium environment, and how its images become frames."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def inspect(environment: GymEnvironment) -> tuple[GymEnvironment, dict[str, Any]
             raise failed(environment.id, err) from err
         if not np.array_equal(first, second):
             log.warning(
-                "%s: two episodes of one seed differ; none can be recorded alike again", environment.id
+                "%s: two episodes of one seed differ; recordings of it cannot be reproduced", environment.id
             )
         return settled, describe(settled, env)
     finally:
@@ -235,7 +235,7 @@ def failed(name: str, err: BaseException) -> SimulatorError:
     """The error for an environment that raised one."""
     return SimulatorError(
         f"{name}: the environment failed ({type(err).__name__}: {first_line(err)}); what is recorded "
-        "stays, start again when it is mended"
+        "is kept, start again when it is fixed"
     )
 
 

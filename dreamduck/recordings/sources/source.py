@@ -1,4 +1,4 @@
-"""The protocol of what episodes are recorded from."""
+"""The protocol of a source of episodes."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class Source(Protocol):
         ...
 
     def meta(self, episode: int, attempt: int) -> dict[str, Any]:
-        """What an episode's file tells of its environment."""
+        """The description of the environment in an episode's file."""
         ...
 
     def close(self) -> None:

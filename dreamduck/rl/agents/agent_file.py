@@ -1,6 +1,6 @@
-"""An agent's file: what Stable-Baselines3 saves, and what is needed to load it safely.
+"""An agent's file: Stable-Baselines3's own zip, with the data that loads it safely.
 
-The file is Stable-Baselines3's own zip, so that `PPO.load(path)` opens it, with two more members:
+`PPO.load(path)` opens it. It has two more members:
 `dreamduck.json` (its card) and `normalize.npz` (running mean and variance of observations and returns).
 
 No file is trusted. Stable-Baselines3's member `data` holds pickles, which run code when they are opened; it
@@ -79,7 +79,7 @@ def write(
     env_kwargs: Mapping[str, Any],
     training: Mapping[str, Any],
 ) -> None:
-    """Save an agent; the file appears whole or not at all.
+    """Save an agent; the file is written completely or not at all.
 
     Args:
         path: the file.

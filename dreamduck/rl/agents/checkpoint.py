@@ -1,6 +1,6 @@
-"""Checkpoints: where a run starts from, and what it leaves for the next.
+"""Checkpoints: the file that a run starts from, and those that it writes.
 
-A file sets what the command line leaves open (environment, algorithm, network), and is refused where the
+A file sets environment, algorithm and network unless the command line does, and is refused where the
 command line asks for something else."""
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ VALUES = ("value_network", "normalize_observations", "normalize_returns", "clip_
 
 @dataclasses.dataclass
 class TrainingProgress:
-    """How far a training is; part of every saved agent, so that a resume continues the counters."""
+    """The progress of a training; part of every saved agent, so that a resume continues the counters."""
 
     step: int = 0
     updates: int = 0
@@ -71,7 +71,7 @@ class TrainingProgress:
 
 @dataclasses.dataclass(frozen=True)
 class InitialAgent:
-    """What a run starts from.
+    """The file that a run starts from.
 
     Attributes:
         save: the file; None for a new agent.
@@ -87,7 +87,7 @@ class InitialAgent:
         return None if self.save is None else self.save.card
 
     def defaults(self, flags: Flags) -> dict[str, Any]:
-        """What the file sets, as far as the flags leave it open.
+        """The file's settings that no flag sets.
 
         Returns:
             Some of "env", "env_kwargs", "alg", "network"; and "values", keys of 2019.
@@ -142,7 +142,7 @@ class InitialAgent:
             )
 
     def progress(self) -> TrainingProgress:
-        """How far the training of the file was; at 0 without one of ours."""
+        """The progress of the file's training; at 0 without a file of this program."""
         if self.save is None or self.card is None:
             return TrainingProgress()
         return TrainingProgress.from_card(self.card, self.save.path)

@@ -51,7 +51,7 @@ def read_tensors(content: bytes) -> Any:
     found = th.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     for tensor in _tensors(found):
         if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-            raise ValueError("a tensor is larger than what is stored of it")
+            raise ValueError("a tensor is larger than its storage")
     return found
 
 

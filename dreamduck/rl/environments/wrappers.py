@@ -20,8 +20,9 @@ from gymnasium.vector import AutoresetMode
 
 from dreamduck.common.errors import ConfigError, DreamDuckError
 from dreamduck.rl.environments.env_factory import EnvFactory, find_spec, first_line, is_own
-from dreamduck.rl.environments.vec_env import BatchVecEnv, ProcessVecEnv
+from dreamduck.rl.environments.vec_env import BatchVecEnv, ProcessVecEnv, StackedVecEnv
 from dreamduck.rl.sb3 import DummyVecEnv, ResultsWriter, VecEnv, VecEnvWrapper, VecMonitor, VecNormalize
+from dreamduck.simulator.maps.generated import expand_map_names
 
 
 def make(
@@ -39,13 +40,17 @@ def make(
         spec: the registration.
         env_id: the id as it was given.
         count: how many.
-        arguments: keyword arguments of the environment.
+        arguments: keyword arguments of the environment. Where `map_name` is a list, the environments
+            are spread evenly over these maps.
         how: "native" (one batch), "dummy" (in turn), "subproc" (processes), or "auto".
         render_mode: None, "human" or "rgb_array".
         modules: to import in each process of "subproc".
     Raises:
         ConfigError: the environment does not take the arguments, or has no batch.
     """
+    maps = arguments.get("map_name")
+    if isinstance(maps, list) and is_own(spec):
+        return _on_maps(maps, spec, env_id, count, arguments, how, render_mode, modules)
     if how == "auto":
         how = (
             "native"
@@ -70,6 +75,26 @@ def make(
         raise
     except (TypeError, gym.error.Error) as err:
         raise ConfigError(f"env: {spec.id} cannot be made with {given} ({first_line(err)})") from err
+
+
+def _on_maps(
+    maps: Sequence[Any], spec: EnvSpec, env_id: str, count: int, arguments: Mapping[str, Any], *rest: Any
+) -> VecEnv:
+    """Environments on several maps; a single one is on the first."""
+    if not maps or not all(isinstance(name, str) for name in maps):
+        raise ConfigError(f"map_name: expected the name of a map, or a list of names, got {maps!r:.100}")
+    names = expand_map_names(maps)[: count if count == 1 else None]
+    if count < len(names):
+        raise ConfigError(
+            f"map_name: expected at most {count} maps, one for each of num_env, got {len(names)}"
+        )
+    share, more = divmod(count, len(names))
+    return StackedVecEnv(
+        [
+            make(spec, env_id, share + (number < more), {**arguments, "map_name": name}, *rest)
+            for number, name in enumerate(names)
+        ]
+    )
 
 
 def make_vec_env(env_id: str, count: int = 1, **arguments: Any) -> VecEnv:

@@ -52,7 +52,7 @@ class UpstreamCar(DuckietownEnv):
     """
 
     def __init__(self, map_path: str, config: dict[str, Any]) -> None:
-        self._quiet = True  # the constructor resets and renders; nobody looks
+        self._quiet = True  # the constructor resets and renders; its frame is not used
         self._buffers: OrderedDict[tuple[int, int], tuple[Any, Any, Frames]] = OrderedDict()
         self._bent, self._delay = bool(config["distortion"]), DELAY
         self.end = END_NONE

@@ -74,7 +74,7 @@ class CarWorker(Worker):
         self.ask("make", map_path, dataclasses.asdict(config))
 
     def ask(self, call: str, *arguments: Any) -> None:
-        """Ask for something, with the limit for this kind of call; see `Worker.send`."""
+        """Send a request, with the time limit for this kind of call; see `Worker.send`."""
         physics = PHYSICS_TIME * self._frame_skip if call == "step" else 0.0
         self.send(call, *arguments, limit=GRACE + MAY_TAKE.get(call, 1.0) + physics)
 
@@ -153,7 +153,7 @@ class UpstreamSimulator:
 
     @_one_at_a_time
     def get_state(self) -> Any:
-        """How all cars came to where they are: gym-duckietown itself cannot tell its state.
+        """The history of all cars since their resets, since gym-duckietown cannot save its state.
 
         Raises:
             ResetNeeded: a car has not begun an episode.
@@ -181,7 +181,7 @@ class UpstreamSimulator:
 
     @_one_at_a_time
     def frames(self, out: Frames | None = None, cars: npt.NDArray[np.int64] | None = None) -> Frames:
-        """What each car's camera sees now; see `Simulator.frames`."""
+        """The frame of each car's camera; see `Simulator.frames`."""
         self._check_ready()
         shape = self.config.frame_shape
         chosen = range(self.num_cars) if cars is None else cars.tolist()
@@ -226,7 +226,7 @@ class UpstreamSimulator:
         return self._ask(car, "appearance")[0]["appearance"]
 
     def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles are refused, in words."""
+        """Refuse copies and pickles."""
         raise TypeError(
             "gym-duckietown runs in processes of its own, which cannot be copied or pickled; use "
             "simulator='native', or make another simulator and reset it with the same seeds"
@@ -290,7 +290,7 @@ class UpstreamSimulator:
 
 
 class _Episode(NamedTuple):
-    """How a car came to where it is."""
+    """The history of a car since its reset."""
 
     seed: int
     start: list[float] | None

@@ -1,7 +1,7 @@
-"""What has to be mended in gym-duckietown at run time; loaded in the worker process only.
+"""Patches of gym-duckietown at run time; loaded in the worker process only.
 
 Nothing is imported before `prepare` is
-called, because the order and the circumstances of the imports are half of the mending:
+called, because the order of the imports matters:
 
 - `duckietown_world` comes before `geometry`: it switches off PyContracts, which lacks a module;
 - imports print, install a log handler and flood it: both are silenced;
@@ -33,7 +33,7 @@ ARRAYS = ("trim", "light_pos", "camera_noise")  # of the randomisation, which st
 
 
 def prepare() -> None:
-    """Import gym-duckietown and mend it; doing it twice is harmless.
+    """Import gym-duckietown and patch it; calling it twice is harmless.
 
     Raises:
         DependencyError: a Python package or a system library is missing; says what to install.
@@ -130,7 +130,7 @@ def _remember_files() -> None:
 
 
 def _let_lost_bots_stand() -> None:
-    """Where there is no lane below a duckiebot, have it stand still, which upstream's step refuses."""
+    """Stop a duckiebot where there is no lane below it, instead of upstream's exception."""
     from gym_duckietown.objects import DuckiebotObj
 
     stepped = DuckiebotObj.step_duckiebot

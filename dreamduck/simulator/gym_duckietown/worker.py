@@ -1,4 +1,4 @@
-"""What runs in gym-duckietown's process: it answers the messages of `UpstreamSimulator`.
+"""The worker process of gym-duckietown: it answers the messages of `UpstreamSimulator`.
 
 TensorFlow must never be loaded here: together with
 Mesa's renderer it ends in a segmentation fault. Started by `workers.Worker`, not by people."""
@@ -14,7 +14,7 @@ Answer = tuple[dict[str, Any], Blob]
 
 
 def calls() -> Calls:
-    """What can be asked for, by name."""
+    """The functions that a message can call, by name."""
     return Server().calls
 
 

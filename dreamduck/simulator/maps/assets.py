@@ -47,7 +47,7 @@ def installed_folder() -> Path | None:
 
 
 def repair() -> str:
-    """What to do about damaged data."""
+    """The remedy for damaged data."""
     if installed_folder() is None:
         return f"remove {cached_folder()} and fetch it again with: {COMMAND}"
     return f"install it again with: pip install --force-reinstall {DISTRIBUTION}"

@@ -17,7 +17,7 @@ from dreamduck.common.kernels.compiled import njit
 from dreamduck.simulator.base import FloatArray
 from dreamduck.simulator.maps.map import Map
 
-SEARCH_DEPTH = 8  # halvings; what is left is 1/256 of the curve
+SEARCH_DEPTH = 8  # halvings; the rest is 1/256 of the curve
 
 # Control points (x, z) of each lane in tile sizes from the tile's middle, for a tile of angle 0.
 _DOWN = [(-0.20, -0.50), (-0.20, -0.25), (-0.20, 0.25), (-0.20, 0.50)]

@@ -1,4 +1,4 @@
-"""What is put on a map with drawn roads: things beside the road, obstacles on it, pedestrians, duckiebots.
+"""Objects of a generated map: beside the road, obstacles on it, pedestrians, duckiebots.
 
 Each is an entry of a map file. Heights are those of Duckietown's own maps [m]."""
 
@@ -75,7 +75,7 @@ def draw_objects(
     if drawn["pedestrians"]:
         count = 1 + draw_index(rng, PEDESTRIAN_COUNTS)
         entries += [_pedestrian(rng, cell, tiles) for cell in _take(free, count)]
-    # A duckiebot stands still where the road ends, and would bar it.
+    # A duckiebot stops where the road ends, and would block it.
     if drawn["duckiebots"] and all(len(open_sides(cell, cells)) > 1 for cell in cells):
         count = 1 + draw_index(rng, BOT_COUNTS)
         entries += [_duckiebot(rng, cell, tiles) for cell in _take(free, count)]

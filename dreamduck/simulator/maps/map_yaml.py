@@ -28,7 +28,7 @@ STRING = "tag:yaml.org,2002:str"
 
 
 def read_yaml(path: Path) -> Any:
-    """What a YAML file says.
+    """The content of a YAML file.
 
     Args:
         path: of the file.

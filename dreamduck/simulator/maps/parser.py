@@ -1,7 +1,7 @@
 """Map files, read and checked.
 
 Reads upstream's map format (daffy, version 1), with the places
-of objects exactly as gym-duckietown computes them, and says in which file and where something is wrong."""
+of objects exactly as gym-duckietown computes them, and errors name the file and the place in it."""
 
 from __future__ import annotations
 

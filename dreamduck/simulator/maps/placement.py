@@ -1,6 +1,6 @@
-"""Where an object of a map stands.
+"""The place of an object on a map.
 
-Upstream knows four ways of saying it (pos, pose, place, attach), in a
+Map files have four forms of it (pos, pose, place, attach), in a
 right-handed frame with y up the page; here they become x, z and heading of the simulator."""
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _SHORT_FORM.maxlevel, _SHORT_FORM.maxstring, _SHORT_FORM.maxother = 2, 60, 60
 
 
 def shown(value: Any) -> str:
-    """A value of a map file in a few words; a few bytes of YAML can stand for more than fits anywhere."""
+    """A value of a map file for a message, shortened, since a few bytes of YAML can expand to gigabytes."""
     return _SHORT_FORM.repr(value)
 
 
@@ -80,7 +80,7 @@ def placement(
     turn = np.deg2rad(number(desc.get("rotate", 0), f"{where}: rotate"))
     if "pos" in desc:
         pos = _numbers(desc["pos"], (2, 3), f"{where}: pos")
-        # Upstream turns y about with the number of columns where it means rows; so do we.
+        # Upstream inverts y with the number of columns instead of rows; so do we.
         x, y, theta = pos[0] * tile_size, (grid[0] - 1 - pos[1]) * tile_size, -turn
     elif "pose" in desc:
         x, y, theta = _transform(desc["pose"], f"{where}: pose")

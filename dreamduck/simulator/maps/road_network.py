@@ -29,7 +29,7 @@ TRIES = 30
 
 
 class Roads(NamedTuple):
-    """Where the roads of a map are.
+    """The roads of a map.
 
     Attributes:
         columns: of the grid.
@@ -158,7 +158,7 @@ def _crossing_road(rng: np.random.Generator, grid: tuple[int, int], roads: set[C
 
 
 def _dead_end(rng: np.random.Generator, grid: tuple[int, int], roads: set[Cell]) -> set[Cell]:
-    """The cells of a road that leads nowhere; empty where no try finds one."""
+    """The cells of a dead end; empty where no try finds one."""
     for _ in range(TRIES):
         begin, path = pick(rng, sorted(roads)), list[Cell]()
         for _ in range(pick(rng, DEAD_END_LENGTHS)):

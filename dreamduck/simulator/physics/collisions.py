@@ -1,4 +1,4 @@
-"""What a car touches, and what it is near to.
+"""Collisions of a car with objects, and its distance from them.
 
 Boxes on the ground, tested along their axes, and
 safety circles, both with upstream's sizes. Two of its habits are kept because ends and rewards depend on
@@ -192,7 +192,7 @@ def on_road(lanes: Lanes, x: float, z: float, heading: float, factor: float) -> 
 
 @njit
 def end_code(off_road: bool, touching: bool) -> int:
-    """Why an episode is over, if it is: leaving the road goes before touching something."""
+    """How an episode ended, if it did: leaving the road precedes a collision."""
     if off_road:
         return END_OFF_ROAD
     return END_COLLISION if touching else END_NONE

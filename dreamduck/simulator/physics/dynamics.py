@@ -1,4 +1,4 @@
-"""How a car moves: wheels, inertia and delay of a Duckiebot DB18.
+"""Dynamics of a car: wheels, inertia and delay of a Duckiebot DB18.
 
 Upstream's model (duckietown_world, nominal DB18 with 0.15 s of delay): forward
 Euler for the speeds, the exact motion along an arc for the pose, in a right-handed frame with y up."""
@@ -36,7 +36,7 @@ RANDOM_STREAM = 1  # of an episode's seed, apart from all that upstream draws
 
 
 class Dynamics(NamedTuple):
-    """What makes one car move otherwise than another for the same commands.
+    """The parameters of a car's motion that differ between cars.
 
     Attributes:
         gain: both motors turn so many times as fast.

@@ -1,4 +1,4 @@
-"""Where a car starts.
+"""The start of a car.
 
 Upstream tries poses on a random tile until one is
 on the road, clear of objects and roughly along the lane; the tries take the same random numbers here."""

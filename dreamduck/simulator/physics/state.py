@@ -83,7 +83,7 @@ class Cars(NamedTuple):
 
 
 def make_cars(num_cars: int, objects: FloatArray, walks: int) -> Cars:
-    """N cars that stand nowhere yet.
+    """N cars without a place yet.
 
     Args:
         objects: (D, FIELDS) the objects that are not static, of each car's world.
@@ -183,7 +183,7 @@ def _step_car(cars: Cars, car: int, ages: npt.NDArray[np.int8], left: float, rig
 
 @njit
 def observe(lanes: Lanes, boxes: Boxes, cars: Cars, car: int, stepped: bool) -> None:
-    """Work out where one car is in its lane, what it is near to and, after a step, reward and end."""
+    """Compute a car's lane position, its penalty for proximity and, after a step, its reward and end."""
     x, z, heading = cars.pose[car, 0], cars.pose[car, 1], cars.pose[car, 2]
     cars.tile[car, 0] = math.floor(x / lanes.tile_size)
     cars.tile[car, 1] = math.floor(z / lanes.tile_size)

@@ -1,1 +1,1 @@
-"""What a car's camera sees, drawn without OpenGL."""
+"""The image of a car's camera, drawn without OpenGL."""

@@ -1,4 +1,4 @@
-"""What the cars see: many frames a call, by a renderer of our own, without OpenGL.
+"""The cars' frames, many a call, by a renderer of our own, without OpenGL.
 
 Held to upstream's frames by tests."""
 
@@ -27,7 +27,7 @@ BIGGEST, SMALLEST = 4096, 1  # [pixels]
 
 
 class Camera:
-    """Draws what cars on one map see.
+    """Draws the frames of cars on one map.
 
     Args:
         map: the map.

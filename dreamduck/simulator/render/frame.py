@@ -1,4 +1,4 @@
-"""A frame, from nothing to the last pixel: compiled, and without the interpreter's lock."""
+"""Drawing a whole frame: compiled, and without the interpreter's lock."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _find_objects(
     buffers: FrameBuffers,
     part: npt.NDArray[np.int64],
 ) -> None:
-    """Find out which objects are in the image, and how detailed each must be.
+    """Find the objects in the image, and the level of detail of each.
 
     Args:
         visible: (K,) bool.

@@ -37,7 +37,7 @@ def _find_texels(
     across: Float32Array,
     along: Float32Array,
 ) -> None:
-    """Find out on which tile, and where on it, the middle of each pixel lies.
+    """Find the tile, and the place on it, of the middle of each pixel.
 
     Args:
         line: (4,) float32, x and z of the first pixel and from one to the next [tiles].
@@ -66,7 +66,7 @@ def _find_texels(
 
 @njit(error_model="numpy", fastmath=FAST)
 def _find_cells(tiles: TileTextures, line: Float32Array, cells: npt.NDArray[np.int32]) -> None:
-    """Find out on which tile a sample of each pixel lies; like `_find_texels`."""
+    """Find the tile of one sample of each pixel; like `_find_texels`."""
     zero, one = np.float32(0), np.float32(1)
     columns, rows = np.float32(tiles.columns), np.float32(tiles.rows)
     first_x, first_z, step_x, step_z = line[0], line[1], line[2], line[3]

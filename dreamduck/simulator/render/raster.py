@@ -86,7 +86,7 @@ def draw_triangles(
         left, right = min(ax, bx, cx), max(ax, bx, cx)
         top, bottom = min(ay, by, cy), max(ay, by, cy)
         area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-        # Most are dropped here, and nobody could foretell by which of the tests: so one branch for all.
+        # Most are dropped here, unpredictably by which of the tests: so one branch for all.
         # The samples of a pixel stand in four different columns and rows, a quarter apart.
         drawn = (right > zero) & (left < width) & (bottom > zero) & (top < height) & (area != zero)
         drawn &= np.floor(four * right + half) != np.floor(four * left + half)
@@ -109,7 +109,7 @@ def _clip(
     colors: npt.NDArray[np.uint32],
     polygon: Float32Array,
 ) -> None:
-    """Draw what of a triangle lies beyond the near plane: one triangle or two.
+    """Draw the part of a triangle beyond the near plane: one triangle or two.
 
     Args:
         p: the vertices.
@@ -125,7 +125,7 @@ def _clip(
                 polygon[count + row] = p[a + row]
             count += one
         if (p[a + DEPTH] >= NEAR) != (p[b + DEPTH] >= NEAR):
-            # Away from the image plane things are linear that are not in it: undo the projection.
+            # These are linear in space, not in the image: undo the projection.
             part = (NEAR - p[a + DEPTH]) / (p[b + DEPTH] - p[a + DEPTH])
             from_a, from_b = (1 - part) * p[a + DEPTH] / NEAR, part * p[b + DEPTH] / NEAR
             for index in range(SHADED):

@@ -40,7 +40,7 @@ def ground_glow(camera: FloatArray) -> float:
     """How much of the lamp the bare ground takes.
 
     Upstream gives it no normal of its own: OpenGL's, (0, 0, 1), is left, and the scale of 50 makes it
-    50 times too short. What little that adds is worked out at the four far corners, as there.
+    50 times too short. The little that it adds is computed at the four far corners, as there.
     """
     total = 0.0
     for corner in range(4):
@@ -104,7 +104,7 @@ def _line(
 def set_row(
     camera: FloatArray, tiles: TileTextures, y: int, width: int, height: int, row: Float32Array
 ) -> bool:
-    """Work out what the pixels of a row share.
+    """Compute the values that all pixels of a row share.
 
     Args:
         row: (11, 4) float32, written. 0: the middles of the pixels on the tiles' plane; 1 to 4: their

@@ -1,4 +1,4 @@
-"""All that stands on a map, as arrays that compiled code reads."""
+"""The objects of a map, as arrays that compiled code reads."""
 
 from __future__ import annotations
 

@@ -28,12 +28,12 @@ from dreamduck.simulator.render.models.meshes import ATTRIBUTES, Mesh
 
 NEAR = 0.04  # [m], nothing is drawn nearer
 BLOCK = 16
-SHADED = 9  # rows of what is worked out for each vertex
+SHADED = 9  # rows of values that are computed for each vertex
 IN_BLOCK = BLOCK * ATTRIBUTES  # floats in a block of a mesh
 OUT_BLOCK = BLOCK * SHADED
 # Rows of a block; unsigned, so that the compiler adds no check for negative ones.
 R1, R2, R3, R4, R5, R6, R7, R8, R9, R10 = (np.uint64(BLOCK * k) for k in range(1, 11))
-# What is worked out for each vertex, in rows of a block again: place in the image [pixels], depth [m] and
+# The rows of a block that are computed for each vertex: place in the image [pixels], depth [m] and
 # its inverse, then what is blended over a triangle, each times the inverse: red, green, blue, two texture
 # coordinates.
 PX, PY, DEPTH, INVERSE, SHADE_R = np.uint64(0), R1, R2, R3, R4
@@ -58,7 +58,7 @@ def corner_offsets(mesh: Mesh) -> npt.NDArray[np.uint32]:
 def place_object(
     camera: FloatArray, x: float, y: float, z: float, angle: float, scale: float, turn: Float32Array
 ) -> None:
-    """Where an object stands as the camera sees it.
+    """Compute an object's transform to the camera's frame.
 
     Args:
         x: [m].

@@ -113,7 +113,7 @@ export class RecordedRoad {
     return { apart_image: sum / dreamed.bytes.length };
   }
 
-  /** What the probe reads from latents, as dreamduck.web.lane_probe does. */
+  /** What the probe reads from latents, as dreamduck.evaluation.lane_probe does. */
   lane(z) {
     const { probe_mean: mean, probe_std: std, probe_weights: weights } = this.page.arrays;
     const scaled = Float32Array.from(z, (value, i) => Math.max(-4, Math.min(4, (value - mean[i]) / std[i])));

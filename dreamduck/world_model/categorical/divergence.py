@@ -1,4 +1,4 @@
-"""How well frames that were never seen fit a trained categorical state-space model."""
+"""Metrics of a trained categorical state-space model on episodes held out."""
 
 from __future__ import annotations
 

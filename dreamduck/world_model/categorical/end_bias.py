@@ -1,7 +1,7 @@
-"""The end's bias, set so that ends are expected as often as they happen in episodes held out.
+"""Calibration of the end's bias, so that its mean probability is the rate of ends in episodes held out.
 
-A training that counts the few ends many times over, and stops early, leaves the probability of an end a
-little off. A dream of a minute takes it six hundred times, so the error adds up.
+A training that weights the few ends, and stops early, leaves the probability of an end a
+little wrong. A dream of a minute draws from it six hundred times, so the error adds up.
 
 Source: Platt 1999, "Probabilistic outputs for support vector machines", with the shift alone."""
 
@@ -27,7 +27,7 @@ EXACT = 0.01  # of the logit; a bias that is so near already stays
 def with_true_end_rate(
     dynamics: CategoricalDynamics, series: Series, episodes: Sequence[int]
 ) -> CategoricalDynamics:
-    """The dynamics with an end's bias by which ends are expected as often as they happen.
+    """Dynamics whose mean probability of an end is the rate of ends.
 
     Args:
         dynamics: as trained.
@@ -48,7 +48,7 @@ def with_true_end_rate(
 
 
 def shift_to_rate(probability: npt.NDArray[np.floating], rate: float) -> float:
-    """What, added to the logits of probabilities, makes their mean a rate; within ±3."""
+    """The shift of the logits with which the mean probability is a given rate; within ±3."""
     p = np.clip(probability.astype(np.float64), 1e-12, 1 - 1e-12)
     logits = np.log(p) - np.log1p(-p)
     low, high = -GREATEST, GREATEST

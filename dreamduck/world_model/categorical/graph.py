@@ -27,7 +27,7 @@ class PathWeights(NamedTuple):
 
 
 class PriorSteps(NamedTuple):
-    """Where states go on with draws of the prior: in the first R rows, at some steps."""
+    """The rows and steps at which states continue with draws of the prior: the first R rows, some steps."""
 
     layers: equations.Layers  # of which the prior is computed
     use: Tensor  # (T, R) bool
@@ -35,7 +35,7 @@ class PriorSteps(NamedTuple):
 
 
 class Path(NamedTuple):
-    """What the model goes through."""
+    """States and logits of every step."""
 
     h: Tensor  # (T, B, H), before the frame is known
     s: Tensor  # (T, B, S), drawn when it is known
@@ -57,8 +57,8 @@ def run(
     the prior.
 
     Args:
-        latent: (T, B, U), what the layer "posterior_latent" gives of the frames.
-        action: (T, B, U), what the actions after them add to the layer "core_input", with its bias.
+        latent: (T, B, U), output of the layer "posterior_latent" for the frames.
+        action: (T, B, U), the part of the layer "core_input" from the actions after them, with its bias.
         uniform: (T, B, variables), in [0, 1), chooses s.
         priors: the draws of the prior.
         weights: tensors.
@@ -83,7 +83,7 @@ def product(x: Tensor, kernel: Tensor) -> Tensor:
 
 
 class _Kept(NamedTuple):
-    """What the way back needs of each step."""
+    """Values of each step that the backward pass needs."""
 
     h: Tensor  # (B, H), before
     s: Tensor  # (B, S), as drawn
@@ -139,7 +139,7 @@ def _path(
 def _gradient(
     d: Path, kept: _Kept, prior_used: Tensor, joint: Tensor, weights: PathWeights, config: CategoricalConfig
 ) -> tuple[Tensor, ...]:
-    """The gradient by what `_path` takes, from the gradient `d` by what it gives."""
+    """The gradient of the inputs of `_path`, from the gradient `d` of its outputs."""
     units, rows = config.units, prior_used.shape[1]
     steps = tf.shape(kept.h)[0]
     back = [tf.transpose(w) for w in (joint, weights.posterior, weights.core_input, weights.core)]

@@ -51,7 +51,7 @@ class CategoricalNetwork(Network):
         }
 
     def _affine(self, kernel: Any, bias: Any) -> Callable[[Tensor], Tensor]:
-        """A dense layer as a function of what its variables hold now."""
+        """A dense layer as a function of its current variables."""
         kernel = tf.cast(tf.convert_to_tensor(kernel), self.precision)
         bias = 0.0 if bias is None else tf.convert_to_tensor(bias)
         return lambda x: graph.product(x, kernel) + bias
@@ -70,7 +70,7 @@ class CategoricalNetwork(Network):
         """
         kernel, recurrent, bias = self.core.weights
         into, cell = self.core_input, self.sizes.cell_size
-        action = tf.pad(action, [[0, 1], [0, 0], [0, 0]])  # after the last frame: nothing is made of it
+        action = tf.pad(action, [[0, 1], [0, 0], [0, 0]])  # after the last frame: not used
         weights = graph.PathWeights(
             self.posterior_state.kernel,
             self.posterior.kernel,

@@ -25,7 +25,7 @@ class TrainingConfig:
     sequence: int = option(100, "steps of a window", low=1)
     learning_rate: float = option(0.001, "of Adam; rises for 100 steps, then falls as a cosine", above=0.0)
     grad_clip: float = option(100.0, "longest gradient, over all weights", above=0.0)
-    end_weight: float = option(10.0, "how much an end counts against a step that is none", above=0.0)
+    end_weight: float = option(10.0, "weight of a step that ends an episode, relative to others", above=0.0)
     reward_weight: float = option(1.0, "of the reward's loss beside the others", low=0.0)
     noise_level: float = option(
         0.5, "most noise on the latents that are seen, in standard deviations of each", low=0.0
@@ -49,12 +49,12 @@ class TrainingConfig:
     classes: int = option(16, "classes of each variable", low=2, high=1024)
     units: int = option(512, "units of the layers between", low=2, high=8192)
     precision: str = option(SINGLE, PRECISION_HELP, choices=PRECISIONS)
-    seed: int = option(0, "decides first weights, windows and noise", low=0)
-    limit: int | None = option(None, "use only so many episodes", low=1)
-    evaluate_every: int = option(200, "steps between looks at the held-out episodes", low=1)
+    seed: int = option(0, "seed of the first weights, windows and noise", low=0)
+    limit: int | None = option(None, "greatest number of episodes to use", low=1)
+    evaluate_every: int = option(200, "steps between evaluations on the held-out episodes", low=1)
     checkpoint_every: int = option(50, "steps between checkpoints", low=1)
     adapt: str | None = option(None, f"folder of a categorical model {ADAPT}")
-    fresh: bool = option(False, "start over, whatever checkpoint there is")
+    fresh: bool = option(False, "start over, even if there is a checkpoint")
 
     def __post_init__(self) -> None:
         check(self)
@@ -81,7 +81,7 @@ class TrainingConfig:
         )
 
     def check_sizes(self, sizes: CategoricalConfig, source: str) -> None:
-        """Refuse flags that ask for another form than the model has that the training begins with.
+        """Refuse flags that do not fit the model that the training begins with.
 
         Raises:
             ConfigError: a size was given, and is another one.

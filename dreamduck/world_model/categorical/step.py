@@ -31,7 +31,7 @@ from dreamduck.world_model.weights_format import Parameters
 
 
 class CategoricalPrediction(NamedTuple):
-    """What follows the action just taken."""
+    """The prediction after an action."""
 
     probabilities: FloatArray  # (B, variables, classes), of the next s
     reward: FloatArray  # (B,), of this action, if the episode continues
@@ -109,7 +109,7 @@ class CategoricalDynamics(Dynamics):
         return sum(array.size for name, array in kernels.items() if not name.startswith("posterior"))
 
     def observe(self, z: FloatArray, state: RecurrentState) -> RecurrentState:
-        """See `Dynamics.observe`: s becomes what is likeliest, without chance."""
+        """See `Dynamics.observe`: s becomes the likeliest classes, without a draw."""
         return RecurrentState(state.h, likeliest(self.posterior(z, state)))
 
     def posterior(self, z: FloatArray, state: RecurrentState) -> FloatArray:

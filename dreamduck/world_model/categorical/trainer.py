@@ -1,7 +1,7 @@
 """The categorical state-space model's training step: network, optimizer, losses.
 
 Source: Hafner et al. 2021, 2023; Valevski et al. 2024 for the noise on what is seen, with its level.
-What chance decides follows from (seed, step), so that weights and the optimizer's variables are the whole
+Random numbers follow from (seed, step), so that weights and the optimizer's variables are the whole
 state."""
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CHANCE = ("vae", "level", "noise", "posterior", "prior", "begin")  # the random 
 
 
 class Losses(NamedTuple):
-    """What a step's errors were, each a mean."""
+    """The losses of a step, each a mean."""
 
     reconstruction: float  # half the squared error of the latents, summed over them
     kl: float  # of posterior and prior [nats]
@@ -113,7 +113,7 @@ class Trainer(trainer.Trainer):
         return tf.stack([reconstruction, kl, reward, end, norm])
 
     def _follow(self, batch: Batch, seed: Any) -> Path:
-        """The model over the batch, with all that chance decides."""
+        """The model over the batch, with all random draws."""
         chance = dict(
             zip(CHANCE, tf.unstack(tf.random.experimental.stateless_split(seed, len(CHANCE))), strict=True)
         )
@@ -175,7 +175,7 @@ class Trainer(trainer.Trainer):
         return tf.reduce_sum(rewards) / steps, tf.reduce_sum(crossed) / steps
 
     def parameters(self) -> Parameters:
-        """The weights to be used: rewards in their own unit, ends as often as they happen."""
+        """The weights to be used: rewards in their own unit, ends at their true rate."""
         made = {name: array.copy() for name, array in self.model.parameters().items()}
         made["head_reward/kernel"] *= self.scale.spread
         made["head_reward/bias"] = made["head_reward/bias"] * self.scale.spread + self.scale.mean

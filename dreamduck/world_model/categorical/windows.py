@@ -80,7 +80,7 @@ def at_rest(
 def standing(
     batch: Batch, series: Series, frames: npt.NDArray[np.int64], rows: int, seed: int, step: int
 ) -> Batch:
-    """The batch with standing cars in its first rows: one frame all the time, and nothing happens.
+    """The batch with standing cars in its first rows: one frame all the time, and nothing changes.
 
     Args:
         batch: it stays as it is.

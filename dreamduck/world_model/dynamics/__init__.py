@@ -1,4 +1,4 @@
-"""What every kind of dynamics has in common, and where dreams begin.
+"""The interface that all kinds of dynamics have, and the start states of dreams.
 
 Dynamics predict what follows a latent and an action. Worlds, dreams, searches and evaluations use the class
 `Dynamics` alone; `dreamduck.world_model.kinds` has the table of its kinds, of which a card names one."""

@@ -94,11 +94,11 @@ class Dynamics(abc.ABC):
     @property
     @abc.abstractmethod
     def multiply_adds(self) -> int:
-        """Products of numbers that one step of one dream takes."""
+        """Multiply-adds of one step of one dream."""
 
     @property
     def lacks(self) -> str:
-        """What they do not predict, for a message: "" where they predict rewards and ends."""
+        """The missing predictions, for a message: "" where they predict rewards and ends."""
         return ""
 
     def start(self, count: int = 1) -> RecurrentState:
@@ -129,7 +129,7 @@ class Dynamics(abc.ABC):
 
     @abc.abstractmethod
     def predict(self, z: FloatArray, state: RecurrentState) -> Prediction:
-        """What follows, after `advance`.
+        """The prediction, after `advance`.
 
         Args:
             z: (B, Z), the latent that `advance` took in.

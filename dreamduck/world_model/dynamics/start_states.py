@@ -1,4 +1,4 @@
-"""Where dreams begin: as recorded episodes do (`initial_z.json`), or in their midst (`midway.npz`).
+"""Start states of dreams: the starts of recorded episodes (`initial_z.json`), or any step (`midway.npz`).
 
 The first file is in the original's form: a list of mus and a list of
 logvars, each value times 10,000 and rounded to a whole number. The second holds mu, logvar and the
@@ -126,7 +126,7 @@ def begin(
 
 
 def find_midway(dynamics: Dynamics, series: Series, episodes: Sequence[int], seed: int = 0) -> InitialZ:
-    """Beginnings in the midst of these episodes, at any step but the last; some at the first.
+    """Start states from any step but the last of these episodes; some from the first.
 
     Args:
         dynamics: which have seen the steps before.

@@ -1,4 +1,4 @@
-"""What dynamics take and give: their sizes, the state they carry, a prediction, a step."""
+"""Inputs and outputs of dynamics: sizes, recurrent state, prediction, step."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class DynamicsSizes(Protocol):
 
     @property
     def cell_size(self) -> int:
-        """C, of what else it carries: the cell of an LSTM, or the draws of a state-space model."""
+        """C, of the other part of its state: the cell of an LSTM, or the draws of a state-space model."""
         ...
 
     @property
@@ -48,7 +48,7 @@ class DynamicsSizes(Protocol):
 
 
 class RecurrentState(NamedTuple):
-    """What dynamics carry from step to step."""
+    """The recurrent state of dynamics."""
 
     h: FloatArray  # (B, H), the output
     c: FloatArray  # (B, C), what else is carried
@@ -71,7 +71,7 @@ class RecurrentState(NamedTuple):
 
 
 class Prediction(Protocol):
-    """What follows an action; a kind adds the distribution of the next latent."""
+    """The prediction after an action; a kind adds the distribution of the next latent."""
 
     @property
     def reward(self) -> FloatArray:
@@ -89,7 +89,7 @@ class Prediction(Protocol):
         ...
 
     def entropy(self) -> FloatArray:
-        """(B,), how undecided the prediction is between its alternatives [nats], a mean over them."""
+        """(B,), entropy of the prediction's classes [nats], the mean over latents or variables."""
         ...
 
 
@@ -160,12 +160,12 @@ class GraphPerceive(Protocol):
 
 
 def features(z: FloatArray, state: RecurrentState) -> FloatArray:
-    """What policies see: [z, c, h], (B, Z + C + H)."""
+    """The observations of policies: [z, c, h], (B, Z + C + H)."""
     return np.concatenate([z, state.c, state.h], axis=1)
 
 
 def joined(parts: Sequence[Any]) -> Any:
-    """Rows after rows: one array of several, or one tuple of arrays of several."""
+    """Concatenate rows: arrays, or tuples of arrays."""
     if len(parts) == 1:
         return parts[0]
     if isinstance(parts[0], tuple):

@@ -50,7 +50,7 @@ FORMAT: WeightsFormat[EnsembleConfig] = WeightsFormat(
 
 
 def guesses(xp: Any, weights: Mapping[str, Any], h: Any) -> list[Any]:
-    """What each head expects of the next latent, in standard deviations; each (B, Z).
+    """Each head's prediction of the next latent, in standard deviations; each (B, Z).
 
     Args:
         xp: `numpy` or `tensorflow`.
@@ -99,7 +99,7 @@ class Ensemble:
 
     @property
     def limit(self) -> float | None:
-        """The mean uncertainty of `LIMIT_STEPS` steps that few recorded episodes reach.
+        """The mean uncertainty over `LIMIT_STEPS` steps that few recorded episodes exceed.
 
         None where the card does not tell it.
 
@@ -133,7 +133,7 @@ class Ensemble:
         FORMAT.save(folder, self.parameters, {**self.card, "sizes": to_dict(self.config)})
 
     def uncertainty(self, h: FloatArray) -> FloatArray:
-        """How much the heads disagree after an action.
+        """The disagreement of the heads after an action.
 
         Args:
             h: (B, H), of the dynamics after it.

@@ -21,7 +21,7 @@ class TrainingConfig:
     learning_rate: float = option(0.002, "of Adam; falls as a cosine", above=0.0)
     heads: int = option(5, "heads", low=2, high=64)
     units: int = option(64, "hidden units of a head", low=1, high=8192)
-    seed: int = option(0, "decides first weights, bootstrap samples and batches", low=0)
+    seed: int = option(0, "seed of the first weights, bootstrap samples and batches", low=0)
 
     def __post_init__(self) -> None:
         check(self)

@@ -17,7 +17,7 @@ DREAM_END = "dream-end"  # how a dream ends, where the worlds say how
 
 
 def no_heads(dynamics: Dynamics) -> str:
-    """What an MDN-RNN of 2019 does not predict, and what to do about it; "" where nothing is missing."""
+    """The predictions that an MDN-RNN of 2019 lacks, and the remedy; "" where nothing is missing."""
     if not dynamics.lacks:
         return ""
     return (

@@ -1,4 +1,4 @@
-"""The chance in a dream, by position: dream (seed, episode), step, and what it decides.
+"""The random numbers of a dream, by position: dream (seed, episode), step, and their use.
 
 A dream's chance does not depend on which dreams run beside it, nor
 on how many steps are drawn at a time, nor on whether TensorFlow or numpy dreams it."""
@@ -47,7 +47,7 @@ class Noise:
         ]
 
     def begin(self) -> tuple[float, FloatArray]:
-        """What decides the first latent: a number in [0, 1) and (Z,) standard normal; always the same."""
+        """The first latent's random numbers: one in [0, 1), (Z,) standard normal; always the same."""
         if self._begun is None:
             random = self._begin
             self._begun = random.random(), random.standard_normal(self.z_size, dtype=np.float32)
@@ -64,11 +64,11 @@ class Noise:
         self._normal.standard_normal(dtype=np.float32, out=normal)
 
     def position(self) -> npt.NDArray[np.uint64]:
-        """Where the streams of the steps stand, `POSITION` words."""
+        """The positions of the step streams, `POSITION` words."""
         return np.array([_words(stream) for stream in (self._uniform, self._normal)], np.uint64)
 
     def move_to(self, position: npt.NDArray[np.uint64]) -> None:
-        """Go on drawing from what `position` gave."""
+        """Continue from a saved `position`."""
         for stream, words in zip((self._uniform, self._normal), position.tolist(), strict=True):
             high, low, step_high, step_low, has_half, half = words
             stream.bit_generator.state = {

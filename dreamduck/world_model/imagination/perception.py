@@ -18,7 +18,7 @@ from dreamduck.world_model.dynamics.state import features
 
 
 class FrameEncoder(Protocol):
-    """What is asked of the VAE; `dreamduck.world_model.vae.VAE` is one."""
+    """The encoder's interface; `dreamduck.world_model.vae.VAE` has it."""
 
     @property
     def z_size(self) -> int:
@@ -31,7 +31,7 @@ class FrameEncoder(Protocol):
 
 
 class Perception:
-    """What N cars make of what they see; keeps the recurrent state of each.
+    """Observations of N cars through the world model; keeps the recurrent state of each.
 
     Args:
         vae: of the world model.
@@ -77,7 +77,7 @@ class Perception:
         actions: npt.ArrayLike,
         cars: npt.NDArray[np.int64] | None = None,
     ) -> FloatArray:
-        """The cars have acted, and see what came of it.
+        """Update the state by the cars' actions and their next frames.
 
         Args:
             frames: (n, 64, 64, 3), what they see now.

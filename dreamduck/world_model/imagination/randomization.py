@@ -1,4 +1,4 @@
-"""Dreams of a car that is not as the model learned it, another one in each dream (domain randomisation).
+"""Domain randomization of dreams: each dream has a car with other dynamics, delay and camera.
 
 The dream goes on with the action that arrives, late and by other motors. The policy sees [z, c, h] as it
 would on that car: h and c follow the actions that it commanded, and z is shifted, as light or the place of
@@ -33,7 +33,7 @@ LATENT_SHIFT = "standard deviation of a shift of the latents that are seen, draw
 
 @dataclasses.dataclass(frozen=True)
 class RandomizationConfig:
-    """What differs from dream to dream."""
+    """Settings of the randomization."""
 
     dynamics_rand: bool = option(
         False, "draw the motors' gain and trim and the distance of the wheels for each dream"
@@ -45,12 +45,12 @@ class RandomizationConfig:
         check(self)
 
     def __bool__(self) -> bool:
-        """Whether anything differs."""
+        """Whether anything is randomized."""
         return bool(self.dynamics_rand or self.action_delay or self.latent_shift)
 
 
 class Randomization(NamedTuple):
-    """What was drawn for B dreams."""
+    """The drawn parameters of B dreams."""
 
     motors: FloatArray  # (B, A, A), from the action that arrives to what it does
     delay: FloatArray  # (B, D + 1), 1 at the number of steps that actions are late, else 0
@@ -58,7 +58,7 @@ class Randomization(NamedTuple):
 
 
 class Perceived(NamedTuple):
-    """What the policies of B dreams have seen and commanded."""
+    """The observations and commands of the policies of B dreams."""
 
     h: FloatArray  # (B, H)
     c: FloatArray  # (B, C)
@@ -69,7 +69,7 @@ class Perceived(NamedTuple):
 def randomize(
     config: RandomizationConfig, dynamics: Dynamics, dreams: Sequence[tuple[int, int]]
 ) -> Randomization:
-    """Draw what differs, by the position of a dream alone.
+    """Draw the parameters, by the position of a dream alone.
 
     Args:
         config: what differs.
@@ -96,7 +96,7 @@ def randomize(
 
 
 def _motors(seed: int, card: Mapping[str, Any]) -> FloatArray:
-    """What throttle and steering do in a car of other dynamics, (2, 2); see `physics.wheel_duties`."""
+    """The matrix (2, 2) from commanded to effective throttle and steering; see `physics.wheel_duties`."""
     gain, trim, _, distance = draw_dynamics(seed)
     turn = 0.5 * float(card.get("steering_gain", STEERING_GAIN))
     rows = [
@@ -109,7 +109,7 @@ def _motors(seed: int, card: Mapping[str, Any]) -> FloatArray:
 def begin_perceived(
     dynamics: Dynamics, z: FloatArray, state: RecurrentState, randomization: Randomization
 ) -> Perceived:
-    """What is seen when dreams begin.
+    """The observations at the start of dreams.
 
     Args:
         dynamics: what is dreamt.
@@ -125,7 +125,7 @@ def begin_perceived(
 def arrive(
     xp: Any, action: Any, commands: Any, first: Any, motors: Any, delay: Any
 ) -> tuple[Any, Any, Any]:
-    """What an action commands, and what the motors do now.
+    """Store a command; return the delayed action of the motors.
 
     Args:
         xp: numpy, or another array library.
@@ -199,12 +199,12 @@ class RandomizedDreams(Dreams):
         return found
 
     def get_state(self) -> Any:
-        """All N dreams as they stand; a copy."""
+        """A snapshot of all N dreams; a copy."""
         kept = (tuple(array.copy() for array in part) for part in (self._random, self._perceived))
         return super().get_state(), *kept
 
     def set_state(self, state: tuple[DreamState, Any, Any]) -> None:  # type: ignore[override]
-        """Go on from what `get_state` gave, of as many dreams."""
+        """Return to a snapshot of as many dreams."""
         dreams, random, perceived = state
         super().set_state(dreams)
         self._random = Randomization(*(array.copy() for array in random))

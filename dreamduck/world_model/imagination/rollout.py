@@ -43,7 +43,7 @@ POLICIES = 8  # compiled rollouts that are kept
 
 
 class Trace(NamedTuple):
-    """A rollout step by step; what comes after an end means nothing."""
+    """A rollout step by step; values after an end have no meaning."""
 
     z: npt.NDArray[np.float32]  # (P, E, T, Z), before the step
     action: npt.NDArray[np.float32]  # (P, E, T, A)
@@ -52,7 +52,7 @@ class Trace(NamedTuple):
 
 
 class Rollout(NamedTuple):
-    """What dreams gave; P candidates, E episodes each."""
+    """Results of dreams; P candidates, E episodes each."""
 
     reward: npt.NDArray[np.float32]  # (P, E), summed
     length: npt.NDArray[np.int64]  # (P, E), steps
@@ -216,7 +216,7 @@ class Dream:
         return (*carried, *(row.stack() for row in rows))
 
     def _perceived(self, z: Tensor, action: Tensor, after: Tensor, random: Tensors) -> Tensors:
-        """The next `random`, when policies have seen z (B, Z), acted, and the dreams have gone on."""
+        """The next `random`, when policies have seen z (B, Z), acted, and the dreams have advanced."""
         if not random:
             return random
         h, c, *others, shift = random
@@ -224,12 +224,12 @@ class Dream:
 
 
 def _seen(z: Tensor, c: Tensor, h: Tensor, random: Tensors) -> Tensors:
-    """What policies see of z, c and h; `random` is `Perceived` and `Randomization`, or empty."""
+    """The policies' observations of z, c and h; `random` is `Perceived` and `Randomization`, or empty."""
     return (z + random[-1], random[1], random[0]) if random else (z, c, h)
 
 
 def _arrived(action: Tensor, random: Tensors) -> tuple[Tensor, Tensors]:
-    """What the motors do for an action, and the next `random`."""
+    """The motors' action for a command, and the next `random`."""
     if not random:
         return action, random
     h, c, commands, first, motors, delay, shift = random
@@ -238,7 +238,7 @@ def _arrived(action: Tensor, random: Tensors) -> tuple[Tensor, Tensors]:
 
 
 class _Table:
-    """The dreams that are on their way, and the scores of all."""
+    """The dreams in progress, and the scores of all."""
 
     def __init__(
         self,
@@ -297,7 +297,7 @@ class _Table:
         return uniform, normal
 
     def drop(self, keep_all: bool = False) -> bool:
-        """Note the scores, let ended candidates drop out; tells whether any dream goes on."""
+        """Add the scores and drop finished candidates; return whether any dream continues."""
         count, episodes = len(self._candidates), self._episodes
         values = [
             np.asarray(part)[: count * episodes].reshape(count, episodes) for part in self.carried[3:STATE]

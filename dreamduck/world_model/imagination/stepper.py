@@ -1,4 +1,4 @@
-"""Dreams step by step in numpy: what the Gym worlds run on.
+"""Dreams step by step in numpy, for the Gym worlds.
 
 It needs no TensorFlow, so that it works inside anybody's graph,
 session or process."""
@@ -19,7 +19,7 @@ from dreamduck.world_model.imagination.noise import POSITION, Noise
 
 
 class DreamStep(NamedTuple):
-    """What one step of N dreams gave."""
+    """The result of one step of N dreams."""
 
     reward: FloatArray  # (N,)
     ended: npt.NDArray[np.bool_]  # (N,)
@@ -91,7 +91,7 @@ def step_dreams(
 
 
 def chance_arrays(dynamics: Dynamics, count: int, steps: int = 1) -> tuple[FloatArray, FloatArray]:
-    """Room for the random numbers of N dreams: (N, T, U + 1), the last for the end, and (N, T, N')."""
+    """Zeros for the random numbers of N dreams: (N, T, U + 1), the last for the end, and (N, T, N')."""
     sizes = dynamics.config
     return (
         np.zeros((count, steps, sizes.uniform_size + 1), np.float32),
@@ -158,7 +158,7 @@ class Dreams:
         self.state.put(chosen, state)
 
     def step(self, actions: npt.ArrayLike) -> DreamStep:
-        """Dream on.
+        """Step all dreams.
 
         Args:
             actions: (N, A).
@@ -174,7 +174,7 @@ class Dreams:
         return found
 
     def get_state(self) -> DreamState:
-        """All N dreams as they stand; a copy.
+        """A snapshot of all N dreams; a copy.
 
         Raises:
             ResetNeeded: a dream has not begun.
@@ -183,7 +183,7 @@ class Dreams:
         return DreamState(self.z.copy(), self.state.h.copy(), self.state.c.copy(), np.array(streams))
 
     def set_state(self, state: DreamState) -> None:
-        """Go on from what `get_state` gave, of as many dreams."""
+        """Return to a snapshot of as many dreams."""
         self.z, self.state = state.z.copy(), RecurrentState(state.h, state.c).copy()
         self._noise = [Noise(0, 0, self.z.shape[1]) for _ in range(self.count)]
         for noise, position in zip(self._noise, state.streams, strict=True):

@@ -1,4 +1,4 @@
-"""Recorded episodes become a series: every frame looked at once."""
+"""Encodes recorded episodes as a series; every frame is read once."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ AHEAD = 4  # episodes read while others are encoded; each takes 2 MB
 def make_series(
     records: PathLike, vae: VAE, where: PathLike, limit: int | None = None, fresh: bool = False
 ) -> Series:
-    """Encode a folder of recordings and write the series, unless it lies there already.
+    """Encode a folder of recordings and write the series, unless it exists already.
 
     Args:
         where: a file `*.npz`, or a folder for `series.npz`.
@@ -143,7 +143,7 @@ def _episodes(recordings: Recordings) -> Iterator[Episode]:
 
 
 def _made_of(path: Path) -> dict[str, str]:
-    """What the series at a path was made of; empty where there is none that is whole."""
+    """The source of the series at a path; empty where there is no complete one."""
     if not path.is_file():
         return {}
     try:

@@ -141,7 +141,7 @@ def _read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def _check(arrays: Mapping[str, npt.NDArray[Any]], path: Path) -> None:
-    """What must hold between the arrays, and of their numbers."""
+    """Check the arrays against each other, and their numbers."""
     rows, offsets = len(arrays["mu"]), arrays["offsets"]
     for name in ("mu", "logvar", "action", "reward", "done"):
         array, (kind, axes) = arrays[name], ARRAYS[name]

@@ -27,7 +27,7 @@ FRAMES_A_SECOND = {paper_environments.CAR_RACING: 50, paper_environments.TAKE_CO
 
 
 def find(folder: Path, name: str) -> Path:
-    """Where a folder keeps a file of 2018 or 2019; directly, where it is nowhere."""
+    """The place of a file of 2018 or 2019 in a folder; the folder itself where the file is missing."""
     found = (folder / place / name for place in PLACES if (folder / place / name).is_file())
     direct = folder / name
     return direct if direct.exists() else next(found, direct)
@@ -96,7 +96,7 @@ class TakeCoverRNN(ExperimentRNN):
 
 
 def describe(env: str, numbers: int) -> dict[str, Any]:
-    """What a step of an experiment's environment means, for a card.
+    """The description of an experiment's environment, for a card.
 
     Args:
         env: its id.

@@ -22,7 +22,7 @@ from dreamduck.world_model.weights_format import Parameters
 
 SCALE = 10_000
 FORGET_BIAS = 1.0
-NEVER = -30.0  # the logit of an end, where a file knows of none
+NEVER = -30.0  # the logit of an end, where a file has none
 ARRAYS = 4
 FORM = "2019"  # as a card in memory names it
 ACTIONS_IN_2019 = 3  # at most: of the car; Doom's one, and whether an episode begins

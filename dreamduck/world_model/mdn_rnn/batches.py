@@ -44,7 +44,7 @@ class WindowPlan:
     Attributes:
         start: (S, B) int64, row of the window's first step.
         stop: (S, B) int64, row after the episode's last step.
-        carry_state: (S, B) bool, where the window goes on in the same episode.
+        carry_state: (S, B) bool, where the window continues the same episode.
     """
 
     start: npt.NDArray[np.int64]

@@ -72,7 +72,7 @@ def _lstm(x: Tensor, h: Tensor, c: Tensor, kernel: Tensor, recurrent: Tensor, bi
             d_h = d_h + d_hidden[t]
             d_c = d_c + d_h * show * (1 - curve * curve)
             opened = tf.concat([d_c * new, d_c * before.read(t), d_c * write, d_h * curve], 1)
-            # of sigmoid(x) the slope is (1 - tanh(x/2)^2) / 4
+            # the derivative of sigmoid(x) is (1 - tanh(x/2)^2) / 4
             slope = opened * ((1 - now * now) * (halves * halves))
             return t - 1, tf.matmul(slope, back), d_c * keep, gradients.write(t, slope)
 

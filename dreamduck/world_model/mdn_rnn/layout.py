@@ -20,7 +20,7 @@ from dreamduck.world_model.weights_format import Parameters, WeightsFormat, plac
 
 KIND = "mdn-rnn"  # as a card names it
 Z_SIZE, ACTION_SIZE, HIDDEN_SIZE, MIXTURES = 64, 2, 512, 5
-TRAINING_STEPS = 20_000  # after 4,000 it is chance whether what learned in the dream drives
+TRAINING_STEPS = 20_000  # after 4,000 batches it is chance whether controllers from the dream drive
 SIZE_LIMIT = 65_536  # a larger one is a damaged file
 ALIVE, ENDED = 0, 1  # the reward head's columns
 REWARD_AND_END = ("head_reward/", "head_end/")  # what the names of these heads' weights begin with
@@ -28,7 +28,7 @@ REWARD_AND_END = ("head_reward/", "head_end/")  # what the names of these heads'
 
 @dataclasses.dataclass(frozen=True)
 class MDNRNNConfig:
-    """The sizes of an MDN-RNN, and its one choice of form."""
+    """The sizes of an MDN-RNN, and whether it has residual means."""
 
     z_size: int = option(Z_SIZE, "size of the latent vector", low=1, high=SIZE_LIMIT)
     action_size: int = option(ACTION_SIZE, "numbers in an action", low=1, high=SIZE_LIMIT)

@@ -19,7 +19,7 @@ LOG_SQRT_TWO_PI = 0.5 * math.log(2 * math.pi)
 
 
 class Mixture(NamedTuple):
-    """What the MDN-RNN says of the next latent."""
+    """The MDN-RNN's distribution of the next latent."""
 
     logmix: FloatArray  # (B, K, Z), log weights; they sum to 1 over K
     mix_mu: FloatArray  # (B, K, Z)
@@ -53,7 +53,7 @@ def expected(mixture: Mixture) -> FloatArray:
 
 
 def entropy(mixture: Mixture) -> FloatArray:
-    """How undecided it is between its Gaussians [nats], the mean over the latents, (B,)."""
+    """The entropy of the choice of a Gaussian [nats], the mean over the latents, (B,)."""
     found: FloatArray = -(np.exp(mixture.logmix) * mixture.logmix).sum(axis=1).mean(axis=1)
     return found
 

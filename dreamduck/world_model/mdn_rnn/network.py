@@ -20,7 +20,7 @@ Tensor = Any
 
 
 class Heads(NamedTuple):
-    """What the heads give at every step."""
+    """The outputs of the heads at every step."""
 
     mixture: Tensor  # (B, T, 3KZ): logits, means, logarithms of the standard deviations
     residual: Tensor  # (B, T, Z), added to the means; zeros without `residual`
@@ -29,7 +29,7 @@ class Heads(NamedTuple):
 
 
 class Outputs(NamedTuple):
-    """What the model says at every step."""
+    """The predictions at every step."""
 
     logmix: Tensor  # (B, T, K, Z), normalised over K
     mix_mu: Tensor  # (B, T, K, Z)

@@ -1,6 +1,6 @@
-"""How good dynamics are on episodes that they never saw.
+"""Metrics of dynamics on episodes held out.
 
-Every figure is of one step ahead; `evaluate` dreams on."""
+Every figure is of one step ahead; the evaluation card measures longer dreams."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Bools = npt.NDArray[np.bool_]
 Measure = Callable[[Any, RecurrentState, FloatArray, FloatArray], dict[str, FloatArray]]
 TOGETHER = 64  # episodes run side by side
 NOISE_KEY = 3
-STEP = ("predicted", "reward", "end", "done")  # what is known of every step
+STEP = ("predicted", "reward", "end", "done")  # the measures of every step
 
 
 def negative_log_likelihood(
@@ -58,8 +58,8 @@ def one_step_metrics(
         reward_correlation: of predicted and true rewards (Pearson); nan where all are equal.
         reward_error: mean squared error over the variance.
         end_auc: area under the ROC curve of the end's probability; nan without ends.
-        end_cross_entropy [nats], end_rate and end_expected: how often episodes end, and how often the
-        dynamics expect it. steps, ends: how many were judged. And the means of what `measure` gives.
+        end_cross_entropy [nats], end_rate and end_expected: the rate of ends, and the rate that the
+        dynamics predict. steps, ends: their numbers. And the means of what `measure` gives.
     """
     found = _run_all(dynamics, series, episodes, seed, measure)
     predicted, reward, end, done = (found.pop(name) for name in STEP)

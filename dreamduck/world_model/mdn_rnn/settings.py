@@ -20,7 +20,7 @@ from dreamduck.world_model.mdn_rnn.layout import (
     MDNRNNConfig,
 )
 
-ADAPT = "that goes on learning from logs without rewards; its heads for reward and end are kept as they are"
+ADAPT = "that continues training on logs without rewards; its heads for reward and end are not changed"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,7 +35,7 @@ class TrainingConfig:
     sequence: int = option(50, "steps of each that are learned from at a time", low=1)
     learning_rate: float = option(0.002, "of Adam; rises for 50 steps, then falls as a cosine", above=0.0)
     grad_clip: float = option(1.0, "longest gradient, over all weights", above=0.0)
-    end_weight: float = option(10.0, "how much an end counts against a step that is none", above=0.0)
+    end_weight: float = option(10.0, "weight of a step that ends an episode, relative to others", above=0.0)
     reward_weight: float = option(1.0, "of the reward's loss beside the latent's", low=0.0)
     scheduled_sampling: float = option(
         0.5,
@@ -46,21 +46,21 @@ class TrainingConfig:
     )
     hidden_size: int = option(HIDDEN_SIZE, "units of the LSTM", low=1, high=8192)
     mixtures: int = option(MIXTURES, "Gaussians for each latent", low=1, high=64)
-    residual: bool = option(True, "add a learned share of each latent to what is predicted of the next")
-    seed: int = option(0, "decides first weights, order and noise", low=0)
-    limit: int | None = option(None, "use only so many episodes", low=1)
-    evaluate_every: int = option(200, "steps between looks at the held-out episodes", low=1)
+    residual: bool = option(True, "add a learned share of each latent to the prediction of the next")
+    seed: int = option(0, "seed of the first weights, order and noise", low=0)
+    limit: int | None = option(None, "greatest number of episodes to use", low=1)
+    evaluate_every: int = option(200, "steps between evaluations on the held-out episodes", low=1)
     checkpoint_every: int = option(50, "steps between checkpoints", low=1)
     heads_only: str | None = option(
         None,
-        "folder of an MDN-RNN, also one of 2019: it is kept as it is, and only its heads for reward and "
+        "folder of an MDN-RNN, also one of 2019: its weights are kept, and only its heads for reward and "
         "end are trained",
     )
     adapt: str | None = option(
         None,
         f"folder of an MDN-RNN {ADAPT}",
     )
-    fresh: bool = option(False, "start over, whatever checkpoint there is")
+    fresh: bool = option(False, "start over, even if there is a checkpoint")
 
     def __post_init__(self) -> None:
         check(self)
@@ -82,7 +82,7 @@ class TrainingConfig:
         return MDNRNNConfig(z_size, action_size, self.hidden_size, self.mixtures, self.residual)
 
     def check_sizes(self, sizes: MDNRNNConfig, source: str) -> None:
-        """Refuse flags that ask for another form than the MDN-RNN has that the training begins with.
+        """Refuse flags that do not fit the MDN-RNN that the training begins with.
 
         Raises:
             ConfigError: a size was given, and is another one.
@@ -91,7 +91,7 @@ class TrainingConfig:
 
 
 def check_given(config: Any, sizes: Any, names: Collection[str], source: str) -> None:
-    """Refuse settings that ask for another form than dynamics have that a training begins with.
+    """Refuse settings that do not fit the dynamics that a training begins with.
 
     Args:
         config: the settings; what is left at its default asks for nothing.

@@ -1,7 +1,7 @@
 """One step of the MDN-RNN, in numpy and compiled products.
 
 For one car this is quicker than any graph (`benchmarks/dream.py`
-measures it), and it runs inside anybody's session, or beside OpenGL, where TensorFlow cannot."""
+measures it), and it runs inside any TensorFlow session, or beside OpenGL, where TensorFlow cannot."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from dreamduck.world_model.weights_format import Parameters
 
 
 class Prediction(NamedTuple):
-    """What follows the action just taken."""
+    """The prediction after an action."""
 
     mixture: Mixture  # of the next latent
     reward: FloatArray  # (B,), of this action, if the episode continues
@@ -98,7 +98,7 @@ class MDNRNN(Dynamics):
 
     @property
     def lacks(self) -> str:
-        """What it does not predict, for a message: "" where it predicts rewards and ends."""
+        """The missing predictions, for a message: "" where it predicts rewards and ends."""
         return "neither rewards nor ends" if self.card.get("form") == "2019" else ""
 
     def merged(self) -> equations.StepWeights:
@@ -113,7 +113,7 @@ class MDNRNN(Dynamics):
         )
 
     def inputs(self, xp: Any, action: Any, h: Any) -> Any:
-        """What goes in for an action: the action itself, unless the weights are of another form.
+        """The input for an action: the action itself, unless the weights are of another form.
 
         Args:
             xp: the array library.

@@ -1,7 +1,7 @@
 """The MDN-RNN's training step: network, optimizer, losses.
 
 Source: Ha & Schmidhuber 2018, App. A.2, and its Doom agent for the
-end of the episode. What chance decides follows from (seed, step), so that weights, the optimizer's
+end of the episode. Random numbers follow from (seed, step), so that weights, the optimizer's
 variables and the streams' LSTM states are the whole state."""
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
 from dreamduck.world_model.weights_format import Parameters
 
 WARM_UP = 50  # steps until the learning rate is whole
-SAMPLES_FROM = 1 / 3  # of the training; what is drawn before is not worth learning from
+SAMPLES_FROM = 1 / 3  # of the training; earlier draws are too inaccurate to learn from
 SAMPLING_KEYS = range(4)  # random streams of scheduled sampling
 SPREADS = 3.0  # of a latent about its mean that belong to its range
 MEASURED = 16_384  # rows of a series that are measured at once
-SMALLEST_SPREAD = 1e-3  # rewards that hardly differ are not blown up
+SMALLEST_SPREAD = 1e-3  # rewards that hardly differ are not scaled up
 
 
 class RewardScale(NamedTuple):
@@ -45,20 +45,20 @@ class RewardScale(NamedTuple):
 
 
 class LatentScale(NamedTuple):
-    """How latents drawn from mu and logvar go on, each by itself, (Z,): next = mean + scale * now + rest.
+    """A linear prediction of each latent from itself, (Z,): next = mean + scale * now + rest.
 
-    Training begins there: most latents change little from step to step, and those that the VAE does not
-    use are noise, of which nothing goes on.
+    Training starts from it: most latents change little from step to step, and those that the VAE does not
+    use are noise, which predicts nothing.
     """
 
     mean: FloatArray
-    residual_scale: FloatArray  # the best linear guess; 0 for an MDN-RNN without `residual`
+    residual_scale: FloatArray  # the least-squares factor; 0 for an MDN-RNN without `residual`
     spread: FloatArray  # standard deviation of the rest
     bounds: FloatArray  # (2, Z), the range of what is drawn
 
 
 class Losses(NamedTuple):
-    """What a step's errors were, each a mean."""
+    """The losses of a step, each a mean."""
 
     nll: float  # [nats a latent]
     reward: float  # squared error over its variance
@@ -141,10 +141,10 @@ class Trainer(trainer.Trainer):
         return tf.stack([*parts, norm])
 
     def sample_inputs(self, z: Any, action: Any, h: Any, c: Any, seed: Any) -> Any:
-        """What goes in: in some rows, from some step on, draws of the model's own predictions.
+        """The inputs: in some rows, from some step on, draws of the model's own predictions.
 
-        Source: Bengio et al. 2015, scheduled sampling. In a dream nothing else goes in, so it must learn
-        what follows upon its own latents, with their errors, and when an episode ends on such a way. The
+        Source: Bengio et al. 2015, scheduled sampling. In a dream it has no other inputs, so it must learn
+        to predict from its own latents, with their errors, and when an episode ends after them. The
         gradient does not pass through what was drawn.
 
         Args:
@@ -182,7 +182,7 @@ class Trainer(trainer.Trainer):
         return tf.tensor_scatter_nd_update(z, row[:, None], tf.transpose(rows.stack(), (1, 0, 2)))
 
     def _losses_and_gradients(self, heads: Heads, z_next: Any, batch: Batch) -> tuple[Any, Heads]:
-        """The three losses, and the gradient of their sum by what the heads gave.
+        """The three losses, and the gradient of their sum by the outputs of the heads.
 
         Compiled by XLA on processors: operation by operation, each would read and write all mixtures.
         """
@@ -216,9 +216,9 @@ class Trainer(trainer.Trainer):
         )
 
     def parameters(self) -> Parameters:
-        """The weights to be used: rewards in their own unit, ends as often as they happen.
+        """The weights to be used: rewards in their own unit, ends at their true rate.
 
-        Counting an end `end_weight` times adds the logarithm of that to its logit; here it is taken off
+        Counting an end `end_weight` times adds the logarithm of that to its logit; here it is subtracted
         again, so that the logit is that of the probability.
         """
         made = {name: array.copy() for name, array in self.model.parameters().items()}
@@ -233,7 +233,7 @@ class Trainer(trainer.Trainer):
 
 
 def first_parameters(sizes: MDNRNNConfig, seed: int, latents: LatentScale) -> Parameters:
-    """`initial_parameters`, with the mixtures where the latents are."""
+    """`initial_parameters`, with the mixtures at the latents' linear prediction."""
     made = initial_parameters(sizes, seed)
     bias = made["head_mixture/bias"].reshape(3, sizes.mixtures, sizes.z_size)
     bias[1] = bias[1] * latents.spread + latents.mean

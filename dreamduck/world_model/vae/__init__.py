@@ -18,7 +18,7 @@ __all__ = ["VAE"]
 
 
 class VAE:
-    """A trained VAE that looks at frames; the same input gives the same output.
+    """A trained VAE; the same input gives the same output.
 
     Args:
         parameters: as `layout.shapes` names them.
@@ -41,7 +41,7 @@ class VAE:
         return self._network.z_size
 
     def encode(self, frames: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """What the encoder makes of frames.
+        """The encoder's outputs for frames.
 
         Args:
             frames: (B, 64, 64, 3) uint8, RGB.

@@ -1,4 +1,4 @@
-"""Encoding at the full speed of the machine, for those who have frames by the thousand.
+"""Fast encoding of thousands of frames by TensorFlow.
 
 TensorFlow takes
 seconds to load, and then half of numpy's time for each frame of a large batch (`benchmarks/vae.py`)."""

@@ -1,4 +1,4 @@
-"""Pictures that show what a VAE has learned."""
+"""Images of a VAE's reconstructions and samples."""
 
 from __future__ import annotations
 

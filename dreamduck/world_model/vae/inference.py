@@ -32,7 +32,7 @@ CHUNK = 8  # frames at a time: patches of more fall out of the processor's cache
 
 
 def _in_chunks(function: Callable[[Any], FloatArray], rows: npt.NDArray[Any]) -> list[FloatArray]:
-    """What a function gives for a few rows at a time; many chunks are spread over the cores."""
+    """Apply a function to a few rows at a time; many chunks are spread over the cores."""
     chunks = [rows[i : i + CHUNK] for i in range(0, len(rows), CHUNK)]
     workers = min(len(chunks), cores())
     if workers < 2:

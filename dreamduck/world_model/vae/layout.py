@@ -29,7 +29,7 @@ LOSSES = (PYRAMID, SQUARED)
 
 
 class Sizes(NamedTuple):
-    """What decides the shapes of a VAE's weights."""
+    """The sizes that determine the shapes of a VAE's weights."""
 
     z_size: int = Z_SIZE
     network: str = PAPER

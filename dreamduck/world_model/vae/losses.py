@@ -1,4 +1,4 @@
-"""What the VAE's training minimises.
+"""The loss of the VAE's training.
 
 Sources: Ha & Schmidhuber 2018, App. A.1 (squared error and divergence with a floor); Burt & Adelson 1983
 for the Laplacian pyramid, whose absolute differences keep edges where squared errors blur them (Bojanowski

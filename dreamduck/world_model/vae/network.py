@@ -75,7 +75,7 @@ class TransposedConv(keras.layers.Layer):
         return ops.reshape(ops.transpose(taps, (0, 2, 5, 1, 3, 4)), (3, 3, channels, 4 * self.filters))
 
     def get_config(self) -> dict[str, Any]:
-        """What the layer was made with."""
+        """The layer's arguments."""
         made = {"filters": self.filters, "kernel_size": self.kernel_size}
         return {**super().get_config(), **made, "activation": keras.activations.serialize(self.activation)}
 
@@ -175,5 +175,5 @@ class VAENetwork(Network):
         return h if len(block) == 1 else given + h
 
     def get_config(self) -> dict[str, Any]:
-        """What the model was made with."""
+        """The model's arguments."""
         return self.sizes._asdict()

@@ -1,4 +1,4 @@
-"""How good a reconstruction is."""
+"""Metrics of a reconstruction."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def evaluate(
     kl_tolerance: float,
     reconstruction_loss: Callable[[FloatArray], float] | None = None,
 ) -> dict[str, float]:
-    """What reconstructing frames through mu gives.
+    """Metrics of frames reconstructed through mu.
 
     Args:
         network: encoder and decoder.

@@ -62,7 +62,7 @@ def heads(p: Parameters) -> Product:
 
 
 def patches(images: npt.NDArray[Any], kernel_size: int, size: int, stride: int = 1) -> FloatArray:
-    """What a convolution without padding sees.
+    """The patches of an image that a convolution without padding sees.
 
     Args:
         images: (B, n, n, C).

@@ -26,7 +26,7 @@ class TrainingConfig:
         None, "folder of episodes on a map that is not among the records, to report on"
     )
     epochs: int = option(10, "times that every frame is seen", low=1)
-    max_steps: int | None = option(None, "stop after so many steps", low=1)
+    max_steps: int | None = option(None, "stop after this many steps", low=1)
     batch_size: int = option(100, "frames in a step", low=1)
     learning_rate: float = option(0.0001, "of Adam", above=0.0)
     schedule: str = option(
@@ -42,11 +42,11 @@ class TrainingConfig:
     )
     z_size: int = option(Z_SIZE, "size of the latent vector", low=1, high=files.Z_LIMIT)
     precision: str = option(SINGLE, PRECISION_HELP, choices=PRECISIONS)
-    seed: int = option(0, "decides first weights, order and noise", low=0)
-    limit: int | None = option(None, "use only so many episodes", low=1)
+    seed: int = option(0, "seed of the first weights, order and noise", low=0)
+    limit: int | None = option(None, "greatest number of episodes to use", low=1)
     checkpoint_every: int = option(500, "steps between checkpoints, besides one an epoch", low=1)
     buffer_frames: int = option(BUFFER_FRAMES, "frames shuffled together; each takes 12 KB, twice", low=1)
-    fresh: bool = option(False, "start over, whatever checkpoint there is")
+    fresh: bool = option(False, "start over, even if there is a checkpoint")
 
     def __post_init__(self) -> None:
         check(self)

@@ -18,7 +18,7 @@ from dreamduck.world_model.vae.settings import TrainingConfig
 
 
 class Losses(NamedTuple):
-    """What a step's errors were, each a mean over the frames."""
+    """The losses of a step, each a mean over the frames."""
 
     reconstruction: float  # its loss summed over a frame
     divergence: float  # [nats], with its floor

@@ -232,7 +232,7 @@ def test_gain_and_trim_of_the_robot_are_taken_off(settings, tmp_path):
 def test_what_an_action_cannot_say_is_clipped_and_told(settings, tmp_path, caplog):
     source = image_log(tmp_path / "drive", TIMES, vel_left=[-0.9] * COUNT, vel_right=[0.9] * COUNT)
     ingest(source, settings)
-    assert "60 of 60 steps turn or drive more than an action can say" in caplog.text
+    assert "60 of 60 steps have commands outside the range of an action" in caplog.text
     assert np.abs(episodes_of(settings)[0].action).max() == 1.0
 
 

@@ -137,6 +137,28 @@ def test_arguments_of_the_environment(tmp_path):
         run("--env=DreamDuck-v0 --num_timesteps=16 --env_kwargs='{\"colour\": 1}'", log_path=tmp_path)
 
 
+def test_environments_on_several_maps():
+    maps = ["loop_empty", "generated:7-8"]
+    venv = wrappers.make_vec_env("DreamDuck-v0", 4, map_name=maps)
+    venv.seed(3)
+    seen: Any = venv.reset()
+    venv.close()
+    alone: list[Any] = []
+    for name, count, seed in (("loop_empty", 2, 3), ("generated:7", 1, 5), ("generated:8", 1, 6)):
+        one = wrappers.make_vec_env("DreamDuck-v0", count, map_name=name)
+        one.seed(seed)
+        alone.append(one.reset())
+        one.close()
+    np.testing.assert_array_equal(seen, np.concatenate(alone))
+    with pytest.raises(ConfigError, match=r"at most 2 maps, one for each of num_env, got 3"):
+        wrappers.make_vec_env("DreamDuck-v0", 2, map_name=maps)
+    with pytest.raises(ConfigError, match=r"list of names, got \[5\]"):
+        wrappers.make_vec_env("DreamDuck-v0", 2, map_name=[5])
+    play = wrappers.make_vec_env("DreamDuck-v0", 1, map_name=["udem1", "loop_empty"])
+    assert play.num_envs == 1
+    play.close()
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

@@ -160,7 +160,7 @@ def _drive(settings: RecorderConfig) -> list[Episode]:
 
 
 def _read(models: Sequence[WorldModel], known: Sequence[str], config: ModelCardConfig) -> Recorded:
-    """Read recordings, and deal them out."""
+    """Read recordings, and split them."""
     recordings = find_recordings(config.records)
     learned = any(data_fingerprint(recordings) in str(model.card.data) for model in models)
     chosen = _choose(recordings, held_out(recordings.seeds) if learned else None, known, config)

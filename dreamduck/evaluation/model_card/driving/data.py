@@ -29,7 +29,7 @@ class RealEpisodes:
     """E recorded episodes, N steps in all, one after another.
 
     Attributes:
-        z: (N, Z) float32, what the model's VAE makes of the frames (mu).
+        z: (N, Z) float32, mu of the frames, by the model's VAE.
         action: (N, A) float32, taken at the frame.
         reward: (N,) float32, the action's.
         done: (N,) bool, whether the action truly ended the episode.

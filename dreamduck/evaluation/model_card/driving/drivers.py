@@ -1,4 +1,4 @@
-"""Drivers of all qualities, which the card ranks: frozen controllers, imitations of the expert, plain ones.
+"""Policies, good and bad, that the card ranks: frozen controllers, imitations of the expert, baselines.
 
 The frozen ones come with the package (`scripts/make_drivers.py` makes them). Those on [z, h] fit only the
 world model that they were trained with, those on z alone every model with the same VAE. All others are made
@@ -82,7 +82,7 @@ def make_drivers(dreams: Dreams, data: RealData) -> tuple[list[Driver], list[Lef
 
 
 def plain_drivers() -> list[Driver]:
-    """Those that see nothing."""
+    """Policies without observations."""
     return [
         Driver("standing still", "plain", "", _constant(0.0, 0.0)),
         Driver("straight on", "plain", "", _constant(STRAIGHT_THROTTLE, 0.0)),

@@ -1,7 +1,7 @@
 """The expert imitated from [z, h] or from z: a ridge regression (Hoerl & Kennard 1970) of its actions.
 
-The expert is asked what it would do at every recorded pose, whoever drove there, so that the imitation also
-sees the states that the expert itself never comes to (as in DAgger, Ross et al. 2011)."""
+The expert's action is computed at every recorded pose, whichever policy drove, so that the imitation also
+sees states that the expert itself never reaches (as in DAgger, Ross et al. 2011)."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def expert_actions(
 
 
 def _cars(pose: npt.NDArray[np.float64], speed: npt.NDArray[np.float64]) -> CarState:
-    """Cars of which no more is known than the expert asks for."""
+    """Cars with only the state that the expert needs."""
     count = len(pose)
     nothing, none = np.zeros(count), np.zeros((count, 2))
     tile, end = np.zeros((count, 2), np.int64), np.zeros(count, np.int8)

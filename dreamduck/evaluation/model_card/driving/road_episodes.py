@@ -33,7 +33,7 @@ class Outcomes(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What one driver saw and did in E episodes; behind an end all numbers are 0."""
+    """Observations and actions of one driver in E episodes; after an end all numbers are 0."""
 
     z: FloatArray  # (E, T, Z), before each step
     h: FloatArray  # (E, T, H), likewise
@@ -67,7 +67,7 @@ def draw_starts(roads: Sequence[RoadConfig], episodes: int, seed: int) -> Starts
 
 
 def first_latents(model: WorldModel, starts: Starts) -> FloatArray:
-    """What the VAE makes of the first frame of each episode, (E, Z)."""
+    """The latents of the first frame of each episode, (E, Z)."""
     found = np.empty((len(starts.seeds), model.sizes.z_size), np.float32)
     for number, config in enumerate(starts.roads):
         rows = np.flatnonzero(starts.road == number)

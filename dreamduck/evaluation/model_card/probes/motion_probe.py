@@ -1,7 +1,7 @@
 """The probe of motion: how far the camera has turned and advanced within half a second.
 
-It sees frames alone, not what the model was told to do, so that a dream whose pictures do not obey the
-actions cannot pass for one whose pictures do."""
+It sees frames alone, not the actions, so that a dream whose frames do not follow the
+actions cannot pass for one whose frames do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The probes: what tells the state of the car from a frame, and from [z, h].
+"""The probes: networks that read the state of the car from a frame, and from [z, h].
 
 Both learn from real frames with the simulator's telemetry. The first one sees frames, through the features
 that the model's VAE finds in them, real frames and reconstructions; dreams are decoded for it, so that they
@@ -37,7 +37,7 @@ NO_TELEMETRY = "the recordings hold no telemetry"
 
 
 class ProbedState(NamedTuple):
-    """What a probe reads of N states."""
+    """N states of a car, as a probe reads them."""
 
     lane_dist: FloatArray  # (N,) [m], positive to the right of the lane's centre
     lane_angle: FloatArray  # (N,) [rad], positive when heading to the right
@@ -87,7 +87,7 @@ class Probes(NamedTuple):
     motion: MotionProbe  # of two frames
 
     def state(self, dreams: Dreams, z: FloatArray, h: FloatArray) -> ProbedState:
-        """The state that dreams show: from their frames, and the speed, which no frame shows, from [z, h].
+        """The states in dreams, read from their frames; the speed is read from [z, h].
 
         Args:
             dreams: of the world model.
@@ -129,7 +129,7 @@ def fit_probes(dreams: Dreams, data: RealData, config: ModelCardConfig) -> Probe
 
 
 def reconstructed(dreams: Dreams, z: FloatArray) -> FloatArray:
-    """What the VAE makes of the frames that latents (N, Z) stand for, (N, Z)."""
+    """The latents of the decoded frames of latents (N, Z), (N, Z)."""
     return dreams.encode(dreams.decode(z))
 
 

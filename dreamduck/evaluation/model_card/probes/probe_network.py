@@ -49,7 +49,7 @@ class ProbeNetwork:
         return keras.layers.Dense(units, activation, kernel_initializer=initializer, dtype=FLOAT)
 
     def __call__(self, features: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """What the network says of N rows.
+        """The network's predictions for N rows.
 
         Args:
             features: (N, inputs).

@@ -1,4 +1,4 @@
-"""Calibration of the dream: the probability of an end, and the return, against what happened, by horizon.
+"""Calibration of the dream: predicted probability of an end, and return, against the recorded, by horizon.
 
 Sources: Brier 1950; Guo et al. 2017 for the expected calibration error."""
 
@@ -40,7 +40,7 @@ class Windows(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What dreams say of N windows up to a horizon, beside what happened."""
+    """Predictions of dreams for N windows up to a horizon, and the recorded outcome."""
 
     episode: IntArray  # (N,)
     probability: Array  # (N,), that the episode has ended

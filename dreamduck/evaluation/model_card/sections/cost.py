@@ -1,4 +1,4 @@
-"""What a world model costs: parameters, multiply-adds, steps a second, and what its training took."""
+"""Cost of a world model: parameters, multiply-adds, steps a second, and its training budget."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECONDS = 1.0  # that each timing takes at least
 
 
 def cost(dreams: Dreams, data: RealData, probes: Any, config: ModelCardConfig) -> dict[str, Any]:
-    """The section of the card: what is the same at every run.
+    """The section of the card: the figures that are the same at every run.
 
     Args:
         dreams: of the world model.

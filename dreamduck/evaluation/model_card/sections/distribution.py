@@ -1,4 +1,4 @@
-"""Whether dreams show what the road shows: dreamt against real frames of the same drivers, by horizon.
+"""Distribution of dreamt frames against real frames of the same policies, by horizon.
 
 A driver drives on the road, and then in dreams that start from the first frames of the same episodes. The
 episodes that still run at a horizon are compared; real frames are seen through the VAE. The change of a
@@ -183,7 +183,7 @@ def drive(
     episodes, last = config.sizes.distribution_episodes, config.warmup - 1
     noise = driver.noises(derive(seed, NOISE_KEY), episodes, last + steps)
 
-    looking = dataclasses.replace(driver, features="zh")  # the probes look, where it does not
+    looking = dataclasses.replace(driver, features="zh")  # the probes need these too
     starts, road = draw_starts(roads, episodes, seed), Trace.empty(episodes, last + steps, dreams.model)
     length = drive_all(dreams.model, [looking], starts, last + steps, [noise], road).length[0]
     rows = np.flatnonzero(length > last)
@@ -240,7 +240,7 @@ def look(
     step: int,
     lag: int,
 ) -> Sample:
-    """What some episodes show at a step.
+    """Observed frames, states and features of some episodes at a step.
 
     Args:
         dreams: of the world model.

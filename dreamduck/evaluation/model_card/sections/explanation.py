@@ -1,4 +1,4 @@
-"""How well a model explains recordings that have no telemetry: reconstruction, and surprise by step."""
+"""How well a model explains recordings without telemetry: reconstruction, surprise, lane position."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from dreamduck.evaluation.lane_probe import QUANTITIES, LaneProbe
 from dreamduck.evaluation.model_card.bootstrap import IntArray, bootstrap, bootstrap_mean, number
 from dreamduck.evaluation.model_card.config import ModelCardConfig
 from dreamduck.evaluation.model_card.dreams import Dreams
@@ -30,8 +31,9 @@ def explanation(
         config: the card's settings.
     Returns:
         "psnr" of the reconstructed frames [dB]; "surprise", the squared error of the predicted next
-        latents as a share of that of latents that stay as they are (1: the model knows nothing of what
-        comes); and the same of each second since the episode's beginning, "by_second".
+        latents as a share of that of latents that stay as they are (1: the model predicts nothing of what
+        comes); the same of each second since the episode's beginning, "by_second"; and "lane_position",
+        see `lane_position`.
     """
     episodes = data.held_out
     psnr = bootstrap_mean(reconstruction(dreams, episodes), config.seed, episodes.episode)
@@ -50,7 +52,33 @@ def explanation(
         "psnr": psnr._asdict(),
         "surprise": bootstrap(surprise, len(episodes), config.seed)._asdict(),
         "by_second": seconds,
+        "lane_position": lane_position(LaneProbe.of(dreams.model), episodes, a_second),
     }
+
+
+def lane_position(probe: LaneProbe | None, episodes: RealEpisodes, a_second: int) -> dict[str, Any]:
+    """What the lane probe reads from the latents of each episode, over time.
+
+    Args:
+        probe: of the model's VAE; None where it has none.
+        episodes: the real episodes.
+        a_second: steps in a second.
+    Returns:
+        Of each of `QUANTITIES` one list an episode: its mean in each second, a last part of a second
+        included; and "error", the probe's own on recordings of the simulator, by quantity.
+    """
+    if probe is None:
+        return {
+            "left_out": "there is no lane_probe.json for the VAE; make it with dreamduck train-lane-probe"
+        }
+    found: dict[str, Any] = {"error": dict(zip(QUANTITIES, probe.error, strict=False))}
+    read = probe.read(episodes.z)
+    for column, name in enumerate(QUANTITIES):
+        found[name] = [
+            [number(float(values[at : at + a_second].mean())) for at in range(0, len(values), a_second)]
+            for values in (read[episodes.rows(e), column] for e in range(len(episodes)))
+        ]
+    return found
 
 
 def reconstruction(dreams: Dreams, episodes: RealEpisodes) -> FloatArray:

@@ -1,8 +1,8 @@
-"""State by horizon: where dreams under the recorded actions say the car is, against where it was.
+"""State by horizon: the car's state in dreams under the recorded actions, against the recorded state.
 
 Three baselines stand beside the dream: the last frame stays; the car goes on from its true pose by the
 recorded commands, without inertia and delay, on the true map; and another real episode at the same time,
-which is what knowing nothing of this one gives. The floor is the probe's own error on reconstructions of
+a guess that knows nothing of this one. The floor is the probe's own error on reconstructions of
 the real frames."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How true the VAE's images are: reconstructions of real frames."""
+"""Accuracy of the VAE's images: reconstructions of real frames."""
 
 from __future__ import annotations
 

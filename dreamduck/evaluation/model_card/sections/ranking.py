@@ -1,4 +1,4 @@
-"""Does the dream rank drivers as the road does? Returns and survival of all drivers in both.
+"""Whether the dream ranks policies as the road does: returns and survival of all policies in both.
 
 Every driver drives the same episodes in the native simulator and in the dream: the dream begins with the
 frame that the simulator shows first, and both have the same noise of the driver. Sources: policy ranking of
@@ -221,5 +221,5 @@ def spearman(one: FloatMatrix, other: FloatMatrix) -> float:
 
 
 def regret(road: FloatMatrix, dream: FloatMatrix) -> float:
-    """What the choice of the dream's best driver costs on the road."""
+    """The return on the road that is lost by choosing the dream's best driver."""
     return float(road.max() - road[int(np.argmax(dream))])

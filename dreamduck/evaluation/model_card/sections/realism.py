@@ -53,7 +53,7 @@ def flicker(before: Frames, after: Frames) -> Array:
 
 
 def frame_features(frames: Frames) -> Array:
-    """What the classifier sees of a frame: colours of cells, and how much edge cells have.
+    """The classifier's features of a frame: mean colour and edge strength of cells.
 
     Args:
         frames: (N, 64, 64, 3) uint8.

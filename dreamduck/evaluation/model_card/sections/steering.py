@@ -1,4 +1,4 @@
-"""Counterfactual commands: from the same states, does the dreamt car turn and advance as it is told?
+"""Counterfactual commands: whether the dreamt car, from the same states, turns and advances as commanded.
 
 The answer is read from pictures alone. The same figures of the road stand beside those of the dream, read
 by the same probe from reconstructions, and from the true poses."""
@@ -115,7 +115,7 @@ def steering(
 
 
 def reconstructed(dreams: Dreams, frames: Frames) -> Frames:
-    """What the VAE makes of frames (..., 64, 64, 3)."""
+    """The VAE's reconstructions of frames (..., 64, 64, 3)."""
     flat = frames.reshape(-1, *frames.shape[-3:])
     found: Frames = dreams.decode(dreams.encode(flat)).reshape(frames.shape)
     return found

@@ -1,4 +1,4 @@
-"""Uncertainty: whether the ensemble's disagreement in a dream foretells that the dream goes wrong.
+"""Uncertainty: whether the ensemble's disagreement in a dream predicts a later error of the dream.
 
 The score of a dream is its mean uncertainty up to a step; it is wrong where the probed lane offset, some
 time after that step, is off by more than a limit. Both are known for dreams under the recorded actions."""

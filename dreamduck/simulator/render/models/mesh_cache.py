@@ -1,8 +1,8 @@
 """Models: meshes at all levels of detail; large ones are kept ready in the user's cache folder.
 
 Reading and simplifying the duckiebot's mesh takes a third of
-a second; reading what was kept takes a hundredth. What is kept is only used if the mesh's files and this
-package's code are still the same; it may be removed at any time, and where nothing can be written, nothing
+a second; reading the cached model takes a hundredth. It is only used if the mesh's files and this
+package's code are still the same; it may be removed at any time, and where no file can be written, none
 is."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dreamduck.simulator.render.models.meshes import ATTRIBUTES, Material, Mesh,
 from dreamduck.simulator.render.models.simplify import SMALLEST, is_solid, levels
 
 CODE = (obj_file, meshes, simplify, sys.modules[__name__])
-LARGE = 250_000  # bytes of an OBJ file; smaller ones are read as fast as what would be kept
+LARGE = 250_000  # bytes of an OBJ file; smaller ones are read as fast as their cache would be
 
 
 class Model(NamedTuple):

@@ -34,7 +34,7 @@ class Mesh(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Material:
-    """What a surface is like: its colour Kd, and the base name of its texture, if any."""
+    """A surface's colour Kd, and the base name of its texture, if any."""
 
     color: tuple[float, float, float] = (1.0, 1.0, 1.0)
     texture: str | None = None

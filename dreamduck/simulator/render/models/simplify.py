@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from dreamduck.simulator.render.models.meshes import ATTRIBUTES, NX, NZ, Mesh, U, V, X, Z
 
-SMALLEST = 2000  # triangles; what has no more than these is drawn as it is
+SMALLEST = 2000  # triangles; a mesh with no more than these is not simplified
 GAIN = 0.75  # a copy is kept if it has at most this part of the triangles of the one before
 OPEN_EDGES = 0.005  # of all edges; a surface with no more counts as closed
 TEXTURE_CELLS = 16  # vertices whose places on a texture are farther apart stay apart
@@ -46,7 +46,7 @@ def levels(mesh: Mesh, textured: Sequence[bool]) -> tuple[list[Mesh], npt.NDArra
 def is_solid(mesh: Mesh) -> bool:
     """Whether the surface is closed, or nearly: each edge of a triangle is another's, the other way round.
 
-    From outside nobody sees the back of such a surface.
+    From outside the back of such a surface is invisible.
     """
     _, point = np.unique(np.round(mesh.vertices[X : Z + 1], 6), axis=1, return_inverse=True)
     corners = point.reshape(-1)[mesh.triangles]  # (T, 3)

@@ -1,8 +1,8 @@
 """Images, packed so that compiled code can read them.
 
 Upstream hands OpenGL each image once, with no smaller
-versions of it, and has it filtered linearly; what glitters in the distance there must glitter here too,
-so one level is all that is kept."""
+versions of it, and has it filtered linearly; aliasing in the distance must be the same here,
+so only one level is kept."""
 
 from __future__ import annotations
 

@@ -1,15 +1,19 @@
 """How well a model explains recordings that have no telemetry."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
 
+from dreamduck.evaluation.lane_probe import FILE, LaneProbe
 from dreamduck.evaluation.model_card import card as cards
 from dreamduck.evaluation.model_card.dreams import Dreams
+from dreamduck.evaluation.model_card.figures import draw
 from dreamduck.evaluation.model_card.report import report
 from dreamduck.evaluation.model_card.sections.explanation import (
     explanation,
+    lane_position,
     one_step_errors,
     reconstruction,
 )
@@ -78,3 +82,36 @@ def test_the_section_stands_in_the_card_of_such_recordings_alone(dreams, monkeyp
     text = report(card)
     assert "## Explanation" in text
     assert "6 recordings without telemetry" in text
+    assert "Lane position: left out, there is no lane_probe.json" in text
+
+
+def made_up_probe(model):
+    """A probe that reads what the first two latents say."""
+    z = np.random.default_rng(3).standard_normal((500, model.vae.z_size)).astype(np.float32)
+    probe = LaneProbe.fit(z, 0.1 * z[:, :2], model.vae.weights)
+    probe.error = (0.03, 0.2)
+    return probe
+
+
+def test_the_lane_position_of_each_second_of_each_episode(dreams):
+    episodes = shortened(toy_episodes(dreams.model, 3, 30), [25, 10, 1])
+    probe = made_up_probe(dreams.model)
+    found = lane_position(probe, episodes, 10)
+    assert [len(part) for part in found["lane_dist"]] == [3, 1, 1]
+    read = probe.read(episodes.z)
+    assert found["lane_dist"][0][2] == pytest.approx(read[20:25, 0].mean(), rel=1e-3)
+    assert found["lane_angle"][1][0] == pytest.approx(read[25:35, 1].mean(), rel=1e-3)
+    assert found["lane_angle"][2][0] == pytest.approx(read[35, 1], rel=1e-3)
+    assert found["error"] == {"lane_dist": 0.03, "lane_angle": 0.2}
+
+
+def test_the_card_tells_and_draws_the_lane_position(model_folder, tmp_path, monkeypatch):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    made_up_probe(WorldModel.load(folder)).write(folder / FILE)
+    dreams = Dreams(WorldModel.load(folder), 0.1)
+    monkeypatch.setattr(cards, "SECTIONS", {"cost": cards.SECTIONS["cost"]})
+    card = cards.make_card(dreams, without_telemetry(toy_data(dreams.model, steps=30)), toy_config())
+    text = report(card)
+    assert "| recording 6 |" in text
+    assert "Its mean error on recordings of the simulator: 0.03 m, 0.2 rad." in text
+    assert "explanation.png" in draw(tmp_path, card)

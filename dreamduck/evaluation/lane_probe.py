@@ -1,21 +1,28 @@
-"""A probe of the lane position: what latents say of where the car is across its lane, and how it heads.
+"""A probe of the lane position: offset and angle of the car in its lane, read from latents.
 
 Least squares on the latents and their products, made by `dreamduck train-lane-probe` for one VAE. It is
 read at every step."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.errors import WeightsError
+from dreamduck.common.errors import RecordError, WeightsError
 from dreamduck.common.storage import PathLike, read_json, write_json
+from dreamduck.recordings import TELEMETRY, read_episode
 from dreamduck.world_model import WorldModel
 
 FILE = "lane_probe.json"
 QUANTITIES = ("lane_dist", "lane_angle")  # [m], positive to the right of the centre; [rad], likewise
 DIGITS = 6  # of numbers in the file
 RIDGE = 30.0  # of the least squares, on standardized features
+MAX_ANGLE = np.pi / 3  # to the lane, up to which offset and angle mean something
+FRAME_STRIDE = 3  # of a recording every third frame is used: neighbours say the same
+HELD_OUT = 5  # every fifth episode is kept for the error
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -81,8 +88,45 @@ class LaneProbe:
         weights = np.linalg.solve(features.T @ features + penalty, features.T @ numbers)
         return cls(mean, std, weights.astype(np.float32), vae)
 
+    @classmethod
+    def from_recordings(cls, model: WorldModel, paths: Sequence[Path], episodes: int = 400) -> LaneProbe:
+        """Make a probe of recordings with telemetry; its error is that on every fifth episode.
+
+        Args:
+            model: whose VAE it is for.
+            paths: of the recordings.
+            episodes: how many to read at most, evenly spread.
+        Raises:
+            RecordError: too few have telemetry.
+        """
+        columns = [TELEMETRY.index(name) for name in QUANTITIES]
+        latents: list[FloatArray] = []
+        numbers: list[FloatArray] = []
+        places: list[npt.NDArray[np.int64]] = []
+        for path in paths[:: max(1, -(-len(paths) // episodes))]:
+            found = read_episode(path)
+            if found.telemetry is None:
+                continue
+            true = found.telemetry[::FRAME_STRIDE, columns]
+            known = np.isfinite(true).all(axis=1) & (np.abs(true[:, 1]) < MAX_ANGLE)
+            if known.any():
+                latents.append(model.encode(found.obs[::FRAME_STRIDE][known]))
+                numbers.append(true[known])
+                places.append(np.full(int(known.sum()), len(places), np.int64))
+        if len(latents) < HELD_OUT:
+            raise RecordError(
+                f"expected {HELD_OUT} recordings with telemetry or more, got {len(latents)}; record more "
+                "with extract.py"
+            )
+        z, true, row = np.concatenate(latents), np.concatenate(numbers), np.concatenate(places)
+        held_out = row % HELD_OUT == 0
+        probe = cls.fit(z[~held_out], true[~held_out], model.vae.weights)
+        error = np.abs(probe.read(z[held_out]) - true[held_out]).mean(axis=0)
+        probe.error = tuple(float(value) for value in error.round(4))
+        return probe
+
     def read(self, z: FloatArray) -> FloatArray:
-        """What latents (N, Z) say, (N, 2) as `QUANTITIES`."""
+        """The `QUANTITIES` (N, 2) of latents (N, Z)."""
         return np.asarray(_features((z - self.mean) / self.std) @ self.weights, np.float32)
 
     def write(self, path: PathLike) -> None:
