@@ -160,8 +160,8 @@ class DreamEnv(DreamCars, SingleEnv):
     reward "progress".
 
     ## Starting State
-    The first latent of a recorded episode (`initial_z.json`), drawn by the seed; the state is 0. With beginning="midway":
-    anywhere in an episode (`midway.npz`), with the state after what came before.
+    The first latent of a recorded episode (`initial_z.json`), drawn by the seed; the state is 0.
+    With beginning="midway": anywhere in an episode (`midway.npz`), with the state after what came before.
 
     ## Episode End
     Terminated with the probability that the dynamics predict; `info["end"]` is "" or "dream-end".
