@@ -102,7 +102,17 @@ def model() -> str:
         ["", "ROC AUC of termination", f"{latents['end_auc']:.3f}", "", ""],
         ["", "termination rate a step, predicted and true", ends, "", ""],
     ]
-    return table(["", "on held-out episodes", "", "made by", "took"], rows)
+    return _recorded(vae["data"]) + table(["", "on held-out episodes", "", "made by", "took"], rows)
+
+
+def _recorded(data: dict[str, Any]) -> str:
+    """What a model learned from, in a sentence."""
+    generated = sum(name.startswith("generated:") for name in data["map_name"])
+    others = f" and {generated} generated ones" if generated else ""
+    return (
+        f"It learned from {data['episodes']:,} episodes ({data['frames']:,} frames) on "
+        f"{len(data['map_name']) - generated} maps of Duckietown{others}.\n\n"
+    )
 
 
 def _prediction(metrics: dict[str, float]) -> list[str]:
