@@ -30,7 +30,6 @@ from dreamduck.pipeline.training_stages import (
 from dreamduck.recordings.action_policies import DEFAULT_MIX
 from dreamduck.recordings.sources.gym_environment import GymEnvironment, inspect
 from dreamduck.world_model.kinds import KINDS, SHIPPED
-from dreamduck.world_model.mdn_rnn import MDNRNN
 
 log = logging.getLogger(__name__)
 
@@ -133,8 +132,6 @@ def stages(folder: Path, settings: EnvironmentConfig) -> list[Stage]:
         rnn=[
             *("--dynamics", settings.dynamics, "--hidden-size", str(settings.hidden_size)),
             *("--sequence", "50", "--evaluate-every", "100"),
-            # An action of zeros is not everywhere a standstill.
-            *(() if settings.dynamics == MDNRNN.kind else ("--standing-rows", "0")),
         ],
     )
     evolve = _sweep(folders, settings, best) if settings.temperatures else search_stage(folders, settings)

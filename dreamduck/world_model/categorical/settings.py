@@ -12,6 +12,8 @@ from dreamduck.common.precision import PRECISION_HELP, PRECISIONS, SINGLE
 from dreamduck.world_model.categorical.layout import CategoricalConfig
 from dreamduck.world_model.mdn_rnn.settings import ADAPT, check_given
 
+STANDING_ROWS = 0.1
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
@@ -37,10 +39,10 @@ class TrainingConfig:
         low=0.0,
         high=1.0,
     )
-    standing_rows: float = option(
-        0.1,
-        "share of a batch in which a car stands, and nothing happens; "
-        "0 where an action of zeros is not a standstill",
+    standing_rows: float | None = option(
+        None,
+        f"share of a batch in which a car stands, and nothing happens; by default {STANDING_ROWS} in "
+        "Duckietown, 0 where an action of zeros may be no standstill",
         low=0.0,
         high=1.0,
     )
@@ -62,7 +64,14 @@ class TrainingConfig:
     @property
     def standing(self) -> int:
         """Rows of a batch in which a car stands, the first ones."""
-        return round(self.standing_rows * self.batch_size)
+        rows = STANDING_ROWS if self.standing_rows is None else self.standing_rows
+        return round(rows * self.batch_size)
+
+    def for_environment(self, duckietown: bool) -> TrainingConfig:
+        """The same, with the share of standing cars that suits the environment, where none is given."""
+        if self.standing_rows is not None:
+            return self
+        return dataclasses.replace(self, standing_rows=STANDING_ROWS if duckietown else 0.0)
 
     @property
     def source(self) -> str | None:
