@@ -35,7 +35,7 @@ class ControllerForm:
         hidden: units of the hidden layer; 0 for a linear controller.
         actions: outputs.
         z_size: Z, latents of the VAE.
-        hidden_size: H, units of the MDN-RNN's LSTM.
+        hidden_size: H, of the dynamics' recurrent state h.
         bias: whether theta holds biases; the original's `doomrnn` has none.
         cell_size: C, numbers of c; None where they are as many as of h.
         action_kind: "drive" (throttle and steering, or steering alone), "box" or "discrete", of which the

@@ -46,6 +46,7 @@ class Dynamics(abc.ABC):
         kind: as a card names it.
         temperature: of a dream unless told otherwise: where it is most accurate, see docs/pipeline.md.
         search_temperature: likewise, of dreams that controllers are evolved in.
+        search_steps: of such a dream at most, where nothing else is said; see docs/control.md.
         parameters: the weights, by name.
         bounds: (2, Z), the range of each latent that training saw, which no dream leaves.
     """
@@ -54,6 +55,7 @@ class Dynamics(abc.ABC):
     kind: ClassVar[str]
     temperature: ClassVar[float] = 1.0
     search_temperature: ClassVar[float] = 1.0
+    search_steps: ClassVar[int] = 100
     parameters: dict[str, FloatArray]
 
     def __init__(

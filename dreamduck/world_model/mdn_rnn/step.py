@@ -58,6 +58,7 @@ class MDNRNN(Dynamics):
     kind: ClassVar[str] = KIND
     temperature: ClassVar[float] = 0.1
     search_temperature: ClassVar[float] = 0.3
+    search_steps: ClassVar[int] = 40  # a longer dream is not true any more
     config: MDNRNNConfig
 
     def __init__(
