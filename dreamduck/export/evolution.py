@@ -33,7 +33,6 @@ SETTINGS: dict[str, Any] = {
     "test_steps": 150,
     "seconds": 90,  # of the search, at most
 }
-LEAST_TEMPERATURE = 0.3  # of the search: where nothing is left to chance, a controller learns its gaps
 
 
 def evolution(model: WorldModel) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
@@ -61,7 +60,7 @@ def evolution(model: WorldModel) -> tuple[dict[str, npt.NDArray[Any]], dict[str,
         **SETTINGS,
         "outputs": actions.size,
         "components": subspace.projection.shape[1],
-        "temperature": max(model.temperature, LEAST_TEMPERATURE),
+        "temperature": model.search_temperature,
         "form": form_of(form),
     }
     return arrays, settings

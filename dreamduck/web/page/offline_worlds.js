@@ -100,9 +100,9 @@ export class RecordedRoad {
   }
 
   frame(at) {
-    const { drives_jpeg: bytes, drives_ends: ends } = this.page.arrays;
+    const { drives_webp: bytes, drives_ends: ends } = this.page.arrays;
     const number = this.drive.first + at;
-    return { width: this.drive.side, height: this.drive.side, coding: "jpeg", bytes: bytes.subarray(number ? ends[number - 1] : 0, ends[number]) };
+    return { width: this.drive.side, height: this.drive.side, coding: "webp", bytes: bytes.subarray(number ? ends[number - 1] : 0, ends[number]) };
   }
 
   /** How far the dream is from the road: across the lane in metres, or in grey levels where there is no probe. */

@@ -51,8 +51,8 @@ const FAR = { apart: 0.2, apart_image: 30 }; // metres, grey levels: the meter i
 export async function paint(canvas, { width, height, coding, bytes }) {
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const context = canvas.getContext("2d");
-  if (coding === "jpeg") {
-    const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
+  if (coding !== "rgb") {
+    const bitmap = await createImageBitmap(new Blob([bytes], { type: `image/${coding}` }));
     context.drawImage(bitmap, 0, 0);
     bitmap.close();
     return;
