@@ -159,4 +159,6 @@ def test_what_is_told_of_the_outcome():
     ends = ["lasts as often or more.", "but lasts less often.", "but comes no farther.", "random numbers."]
     for sentence, end in zip(told, ends, strict=False):
         assert sentence.endswith(end)
-    assert told[-1].startswith("the controller: 100 % last, return 2.00; one whose weights are 0: 75 % last")
+    assert told[-1].startswith(
+        "the controller: 100 % last, return 2.00; one whose weights are 0: 75 % last"
+    )

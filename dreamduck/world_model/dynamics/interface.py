@@ -43,6 +43,7 @@ class Dynamics(abc.ABC):
         kind: as a card names it.
         temperature: of a dream unless told otherwise: where it is truest, see docs/model.md.
         search_temperature: likewise, of dreams that controllers are evolved in.
+        shown_temperatures: that figures show beside each other, to tell what they do.
         parameters: the weights, by name.
         bounds: (2, Z), the range of each latent that training saw, which no dream leaves.
     """
@@ -50,6 +51,7 @@ class Dynamics(abc.ABC):
     kind: ClassVar[str]
     temperature: ClassVar[float] = 1.0
     search_temperature: ClassVar[float] = 1.0
+    shown_temperatures: ClassVar[tuple[float, ...]] = (0.5, 1.0, 1.5)
     parameters: dict[str, FloatArray]
 
     def __init__(

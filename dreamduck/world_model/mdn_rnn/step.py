@@ -56,6 +56,7 @@ class MDNRNN(Dynamics):
     kind: ClassVar[str] = KIND
     temperature: ClassVar[float] = 0.1
     search_temperature: ClassVar[float] = 0.3
+    shown_temperatures: ClassVar[tuple[float, ...]] = (0.1, 0.5, 1.0)
     config: MDNRNNConfig
 
     def __init__(

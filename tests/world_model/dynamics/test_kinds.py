@@ -92,6 +92,8 @@ def test_every_kind_has_its_own_temperature(model, tmp_path):
     mdn_rnn = WorldModel.load(tmp_path / "mdn-rnn")
     assert (mdn_rnn.temperature, mdn_rnn.search_temperature) == (0.1, 0.3)
     assert (model.temperature, model.search_temperature) == (1.0, 1.0)
+    for kind in (mdn_rnn, model):
+        assert kind.temperature in kind.dynamics.shown_temperatures
     for folder, found, searched in ((tmp_path / "mdn-rnn", 0.1, 0.3), (model.folder, 1.0, 1.0)):
         plain = ModelConfig(str(folder))
         assert plain.with_temperature().temperature == found
