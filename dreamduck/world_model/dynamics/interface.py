@@ -47,6 +47,7 @@ class Dynamics(abc.ABC):
         temperature: of a dream unless told otherwise: where it is most accurate, see docs/pipeline.md.
         search_temperature: likewise, of dreams that controllers are evolved in.
         search_steps: of such a dream at most, where nothing else is said; see docs/control.md.
+        shown_temperatures: that figures show beside each other, to tell what they do.
         parameters: the weights, by name.
         bounds: (2, Z), the range of each latent that training saw, which no dream leaves.
     """
@@ -56,6 +57,7 @@ class Dynamics(abc.ABC):
     temperature: ClassVar[float] = 1.0
     search_temperature: ClassVar[float] = 1.0
     search_steps: ClassVar[int] = 100
+    shown_temperatures: ClassVar[tuple[float, ...]] = (0.5, 1.0, 1.5)
     parameters: dict[str, FloatArray]
 
     def __init__(

@@ -93,6 +93,8 @@ def test_every_kind_has_its_own_temperature(model, tmp_path):
     assert (mdn_rnn.kind, model.kind) == ("mdn-rnn", model.dynamics.kind)
     assert (mdn_rnn.temperature, mdn_rnn.search_temperature, mdn_rnn.search_steps) == (0.1, 0.3, 40)
     assert (model.temperature, model.search_temperature, model.search_steps) == (1.0, 1.0, 100)
+    for kind in (mdn_rnn, model):
+        assert kind.temperature in kind.dynamics.shown_temperatures
     for folder, found, searched in ((tmp_path / "mdn-rnn", 0.1, 0.3), (model.folder, 1.0, 1.0)):
         plain = ModelConfig(str(folder))
         assert plain.with_temperature().temperature == found
