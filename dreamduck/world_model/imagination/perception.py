@@ -54,8 +54,12 @@ class Perception:
     @property
     def observation(self) -> FloatArray:
         """(N, Z + C + H) [z, c, h] of all cars, as they last were."""
-        seen = self.dynamics.perceived(self.z, self.state)
-        return self.dynamics.features(seen, self.state)
+        return self.dynamics.features(self.perceived, self.state)
+
+    @property
+    def perceived(self) -> FloatArray:
+        """(N, Z) the latents as policies see them."""
+        return self.dynamics.perceived(self.z, self.state)
 
     def reset(self, frames: npt.NDArray[np.uint8], cars: npt.NDArray[np.int64] | None = None) -> FloatArray:
         """Episodes begin.
