@@ -93,12 +93,14 @@ def _policy(g: Graph, source: PolicySource, image: str) -> tuple[Array, Any]:
         return controller_action(g, source.policy, {"z": z}), lambda action: "state"
     h, c = _seen(g, model, z)
     features = {"z": z, "c": c, "h": h}
+    if isinstance(model.dynamics, CategoricalDynamics):
+        features = {"z": categorical_graphs.decode(g, model.dynamics, h, c), "h": h}
     if isinstance(source.policy, Controller):
         action = controller_action(g, source.policy, features)
     else:
         from dreamduck.deployment.agent_graph import agent_action
 
-        action = agent_action(g, source.policy, g.concat([z, c, h], 1).name)
+        action = agent_action(g, source.policy, g.concat(list(features.values()), 1).name)
     return action, lambda action: _advanced(g, model, z, action, h, c)
 
 

@@ -137,7 +137,9 @@ def facts_of(kind: str, settings: FigureConfig, words: Sequence[str], made: Made
         facts["drive"] = f"{settings.policy} on {settings.road.simulation.map_name}"
         facts["largest start angle [degrees]"] = settings.road.simulation.start_angle
     if kind == "temperatures":
-        facts["temperatures"] = ", ".join(settings.temperatures)
+        facts["temperatures"] = ", ".join(
+            f"{value:g}" for value in settings.temperature_values(made.model.dynamics.shown_temperatures)
+        )
     elif kind != "latents":
         facts["temperature"] = made.temperature
     if kind not in ROADLESS:

@@ -20,11 +20,16 @@ from dreamduck.controllers.controller_file import RunFiles
 from dreamduck.evaluation.final_evaluation import claim_report
 from dreamduck.pipeline.environment_score import SEED, figures, score, verdict, words
 from dreamduck.pipeline.stages import Stage, run_stages
-from dreamduck.pipeline.training_stages import Folders, TrainingConfig, card_stage, training_stages
+from dreamduck.pipeline.training_stages import (
+    Folders,
+    TrainingConfig,
+    card_stage,
+    search_stage,
+    training_stages,
+)
 from dreamduck.recordings.action_policies import DEFAULT_MIX
 from dreamduck.recordings.sources.gym_environment import GymEnvironment, inspect
-from dreamduck.world_model.categorical.layout import KIND as CATEGORICAL
-from dreamduck.world_model.mdn_rnn.layout import KIND as MDN_RNN
+from dreamduck.world_model.kinds import KINDS, SHIPPED
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +50,7 @@ class EnvironmentConfig(TrainingConfig):
     vae_batch: int = option(100, "frames in a step of the VAE", low=1)
     kl_tolerance: float = option(0.5, "KL divergence of the VAE that is not penalised", low=0.0)
     z_size: int = option(32, "size of the latent vector", low=1)
-    dynamics: str = option(MDN_RNN, "kind of the dynamics", choices=(MDN_RNN, CATEGORICAL))
+    dynamics: str = option(SHIPPED, "kind of the dynamics", choices=tuple(KINDS))
     hidden_size: int = option(256, "units of the dynamics", low=1)
     rnn_steps: int | None = option(300, "training steps of the dynamics", low=1)
     temperature: float = option(1.0, "temperature of the dream", above=0.0)
@@ -119,26 +124,22 @@ def stages(folder: Path, settings: EnvironmentConfig) -> list[Stage]:
     """The commands, in their order."""
     folders, controllers = Folders(folder), settings.controllers(folder)
     weights, best = str(folders.weights), controllers[DREAM]
-    mixture = settings.dynamics == MDN_RNN
     trained = training_stages(
         folders,
         settings,
         record=[*environment_flags(settings.environment), "--policies", ",".join(settings.policies)],
         vae=["--z-size", str(settings.z_size)],
         rnn=[
-            *(
-                ("--evaluate-every", "100")
-                if mixture
-                else ("--dynamics", CATEGORICAL, "--standing-rows", "0")
-            ),
-            *("--hidden-size", str(settings.hidden_size)),
+            *("--dynamics", settings.dynamics, "--hidden-size", str(settings.hidden_size)),
+            *("--sequence", "50", "--evaluate-every", "100"),
         ],
-        evolve=_sweep(folders, settings, best) if settings.temperatures else None,
     )
+    evolve = _sweep(folders, settings, best) if settings.temperatures else search_stage(folders, settings)
     videos = {"video-dream": ("rnnenv", "dream.mp4"), "video-real": ("realenv", "real.mp4")}
     shown = controllers.get(IMPROVED, best)
     return [
         *trained,
+        evolve,
         *([_improve(folders, settings, best, shown)] if settings.improve else []),
         card_stage(folders, "--temp", str(settings.temperature)),
         *(

@@ -1,6 +1,6 @@
 """Record the episodes of an evolved controller in the simulator.
 
-A controller exploits what is wrong with a dream; such episodes are what the MDN-RNN has to learn from
+A controller exploits what is wrong with a dream; such episodes are what the dynamics have to learn from
 next. Noise on the actions shows what lies beside its path. Episodes are named by their seeds, so that a
 second start makes only what is missing.
 """

@@ -110,3 +110,18 @@ export class Search {
     return this.workers.evaluate({ form, thetas, temperature, seed, episodes: test_episodes, steps: test_steps });
   }
 }
+
+/** What came out, in words: of the controller first, then of those that look at nothing. */
+export function outcome(found, other) {
+  const names = other ? ["the controller", "one whose weights are 0"] : ["the controller", "standing still", "driving straight on"];
+  const one = ({ ended, reward, progress }, k) => `${names[k]}: ${Math.round(100 * (1 - ended))} % `
+    + (other ? `last, return ${reward.toFixed(2)}` : `keep the road, ${progress.toFixed(1)} m along the lane, less costs`);
+  const [evolved, ...peers] = found;
+  const farther = peers.every(({ progress }) => evolved.progress > progress);
+  const longer = peers.every(({ ended }) => evolved.ended <= ended);
+  const verdict = farther && longer ? "It comes farther than these, and lasts as often or more."
+    : farther ? "It comes farther than these, but lasts less often."
+      : longer ? "It lasts as often or more, but comes no farther."
+        : "It is no better: search again, with other random numbers.";
+  return `${found.map(one).join("; ")}. ${verdict}`;
+}

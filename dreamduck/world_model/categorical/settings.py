@@ -12,6 +12,8 @@ from dreamduck.common.precision import PRECISION_HELP, PRECISIONS, SINGLE
 from dreamduck.world_model.categorical.layout import CategoricalConfig
 from dreamduck.world_model.mdn_rnn.settings import ADAPT, check_given
 
+STANDING_ROWS = 0.1
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
@@ -20,9 +22,9 @@ class TrainingConfig:
     series: str = option("series", "folder with series.npz, or the file")
     weights: str = option("weights", "folder that the weights, their card and the checkpoint go to")
     log: str = option("log", "folder for metrics")
-    steps: int = option(5_900, "batches to learn from", low=1)
-    batch_size: int = option(128, "windows of episodes in a batch", low=1)
-    sequence: int = option(50, "steps of a window", low=1)
+    steps: int = option(5_000, "batches to learn from", low=1)
+    batch_size: int = option(64, "windows of episodes in a batch", low=1)
+    sequence: int = option(100, "steps of a window", low=1)
     learning_rate: float = option(0.001, "of Adam; rises for 100 steps, then falls as a cosine", above=0.0)
     grad_clip: float = option(100.0, "longest gradient, over all weights", above=0.0)
     end_weight: float = option(10.0, "weight of a step that ends an episode, relative to others", above=0.0)
@@ -37,10 +39,10 @@ class TrainingConfig:
         low=0.0,
         high=1.0,
     )
-    standing_rows: float = option(
-        0.1,
-        "share of a batch in which a car stands, and nothing happens; "
-        "0 where an action of zeros is not a standstill",
+    standing_rows: float | None = option(
+        None,
+        f"share of a batch in which a car stands, and nothing happens; by default {STANDING_ROWS} in "
+        "Duckietown, 0 where an action of zeros may be no standstill",
         low=0.0,
         high=1.0,
     )
@@ -62,7 +64,14 @@ class TrainingConfig:
     @property
     def standing(self) -> int:
         """Rows of a batch in which a car stands, the first ones."""
-        return round(self.standing_rows * self.batch_size)
+        rows = STANDING_ROWS if self.standing_rows is None else self.standing_rows
+        return round(rows * self.batch_size)
+
+    def for_environment(self, duckietown: bool) -> TrainingConfig:
+        """The same, with the share of standing cars that suits the environment, where none is given."""
+        if self.standing_rows is not None:
+            return self
+        return dataclasses.replace(self, standing_rows=STANDING_ROWS if duckietown else 0.0)
 
     @property
     def source(self) -> str | None:

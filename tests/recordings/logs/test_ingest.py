@@ -329,6 +329,20 @@ def damaged_hdf5(folder):
     return folder / "drive.hdf5"
 
 
+def minari_with_few_frames(folder):
+    with h5py.File(folder / "drive.hdf5", "w") as data:
+        data["episode_0/observations"] = numbered()[:30]
+        data["episode_0/actions"] = duties()
+    return folder / "drive.hdf5"
+
+
+def minari_with_two_cameras(folder):
+    with h5py.File(folder / "drive.hdf5", "w") as data:
+        data["episode_0/observations/front"] = data["episode_0/observations/back"] = numbered()
+        data["episode_0/actions"] = duties()
+    return folder / "drive.hdf5"
+
+
 def float_frames(folder):
     np.savez(folder / "drive.npz", time=TIMES, action=duties(), obs=numbered() / 255)
     return folder / "drive.npz"
@@ -356,6 +370,8 @@ def short(folder):
         (a_text, "expected a folder of images with a CSV file, a video"),
         (damaged_video, "drive.mp4: not a video"),
         (damaged_hdf5, "not a Minari data set"),
+        (minari_with_few_frames, "observations has 30 frames, expected one for each of 60 actions"),
+        (minari_with_two_cameras, "expected one array of frames among .*, got back, front"),
         (float_frames, "obs is float64 .*, expected uint8"),
         (a_gap, "a gap of 5.1 s after frame 31"),
         (short, "no part has 20 steps; give a smaller --min-steps"),

@@ -90,8 +90,11 @@ def test_every_kind_has_its_own_temperature(model, tmp_path):
     """One place tells it to the environments, the searches and their cards, unless one is given."""
     write_memory(tmp_path / "mdn-rnn")
     mdn_rnn = WorldModel.load(tmp_path / "mdn-rnn")
-    assert (mdn_rnn.temperature, mdn_rnn.search_temperature) == (0.1, 0.3)
-    assert (model.temperature, model.search_temperature) == (1.0, 1.0)
+    assert (mdn_rnn.kind, model.kind) == ("mdn-rnn", model.dynamics.kind)
+    assert (mdn_rnn.temperature, mdn_rnn.search_temperature, mdn_rnn.search_steps) == (0.1, 0.3, 40)
+    assert (model.temperature, model.search_temperature, model.search_steps) == (1.0, 1.0, 100)
+    for kind in (mdn_rnn, model):
+        assert kind.temperature in kind.dynamics.shown_temperatures
     for folder, found, searched in ((tmp_path / "mdn-rnn", 0.1, 0.3), (model.folder, 1.0, 1.0)):
         plain = ModelConfig(str(folder))
         assert plain.with_temperature().temperature == found
