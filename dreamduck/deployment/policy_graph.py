@@ -27,9 +27,9 @@ OPSETS = (13, 18)
 class WheelConfig:
     """From throttle and steering to the duty of two wheels: a robot's own numbers."""
 
-    gain: float = option(1.0, "both motors turn so many times as fast", above=0.0, high=4.0)
+    gain: float = option(1.0, "factor of both motors' speed", above=0.0, high=4.0)
     trim: float = option(
-        0.0, "added to the gain of the right motor and taken from that of the left", low=-1.0, high=1.0
+        0.0, "added to the gain of the right motor and subtracted from that of the left", low=-1.0, high=1.0
     )
     motor_constant: float = option(MOTOR_CONSTANT, "speed of a wheel at full duty", unit="rad/s", above=0.0)
     wheel_radius: float = option(WHEEL_RADIUS, "radius of a wheel", unit="m", above=0.0)

@@ -33,7 +33,7 @@ kinds:
   steering      left, straight on, right, reverse from one moment, true and dreamt
   temperatures  the same drive dreamt at several temperatures
   dream         a controller that drives in the dream alone
-  latents       what single latents change
+  latents       frames with single latents changed
   horizon       error of dreams by step: picture and lane offset, over many drives
 
 A .txt file beside the figure describes how it was made; a horizon also has a .json file."""

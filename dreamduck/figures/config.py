@@ -63,10 +63,10 @@ class FigureConfig:
     any_weights: bool = option(False, ANY_WEIGHTS)
     panels: tuple[str, ...] = option((), f"some of {', '.join(PANELS)}; by default what suits the kind")
     every: int = option(10, "steps between two frames of a strip", low=1)
-    episodes: int = option(24, "drives that errors are measured on", low=2, high=1000)
+    episodes: int = option(24, "episodes to measure errors on", low=2, high=1000)
     side: int = option(288, "side of a frame", unit="pixels", low=288, high=1080)
     gif_limit: float = option(10.0, "limit of a GIF, which is made to fit", unit="MB", above=0.0)
-    out: str = option("", f"file to write, by default in {FOLDER}/; its end tells the format")
+    out: str = option("", f"file to write, by default in {FOLDER}/; its suffix is the format")
 
     def __post_init__(self) -> None:
         check(self)

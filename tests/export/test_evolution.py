@@ -150,15 +150,22 @@ def test_what_is_told_of_the_outcome():
         return {"ended": ended, "progress": progress, "reward": progress - ended}
 
     standing, straight = result(0.25, 0.0), result(1.0, 1.0)
-    cases = [(0.25, 1.1), (0.5, 1.1), (0.25, 1.0), (0.5, 1.0)]
+    cases = [(0.25, 1.1), (0.5, 1.1), (0.25, 1.0), (0.5, -1.0)]
     given = [([result(*case), standing, straight], False) for case in cases]
     told = run_node(OUTCOME, [*given, ([result(0.0, 2.0), standing], True)])
-    assert told[0].startswith(
-        "the controller: 75 % keep the road, 1.1 m along the lane, less costs; standing still: 75 %"
+    assert told[0] == (
+        "the controller keeps the road in 75 %, 1.1 m along the lane, less costs; "
+        "standing still keeps the road in 75 %, 0.0 m along the lane, less costs; "
+        "driving straight on keeps the road in 0 %, 1.0 m along the lane, less costs. "
+        "It comes farther than these."
     )
-    ends = ["lasts as often or more.", "but lasts less often.", "but comes no farther.", "random numbers."]
-    for sentence, end in zip(told, ends, strict=False):
-        assert sentence.endswith(end)
-    assert told[-1].startswith(
-        "the controller: 100 % last, return 2.00; one whose weights are 0: 75 % last"
+    assert told[1].endswith(
+        "It comes farther than these. It keeps the road less often than standing still."
     )
+    again = "search again, with other random numbers."
+    assert told[2].endswith(f"It comes no farther than driving straight on: {again}")
+    assert f"no farther than standing still and driving straight on: {again}" in told[3]
+    assert told[4].startswith(
+        "the controller lasts in 100 %, return 2.00; one whose weights are 0 lasts in 75 %"
+    )
+    assert told[4].endswith("It gets more than these.")

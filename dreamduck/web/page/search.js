@@ -113,15 +113,16 @@ export class Search {
 
 /** What came out, in words: of the controller first, then of those that look at nothing. */
 export function outcome(found, other) {
-  const names = other ? ["the controller", "one whose weights are 0"] : ["the controller", "standing still", "driving straight on"];
-  const one = ({ ended, reward, progress }, k) => `${names[k]}: ${Math.round(100 * (1 - ended))} % `
-    + (other ? `last, return ${reward.toFixed(2)}` : `keep the road, ${progress.toFixed(1)} m along the lane, less costs`);
+  const names = other ? ["one whose weights are 0"] : ["standing still", "driving straight on"];
+  const [what, keeps, more, nothingMore] = other ? ["reward", "lasts", "gets more", "gets no more"]
+    : ["progress", "keeps the road", "comes farther", "comes no farther"];
+  const amount = (result) => (other ? `return ${result.reward.toFixed(2)}` : `${result.progress.toFixed(1)} m along the lane, less costs`);
+  const one = (result, k) => `${["the controller", ...names][k]} ${keeps} in ${Math.round(100 * (1 - result.ended))} %, ${amount(result)}`;
   const [evolved, ...peers] = found;
-  const farther = peers.every(({ progress }) => evolved.progress > progress);
-  const longer = peers.every(({ ended }) => evolved.ended <= ended);
-  const verdict = farther && longer ? "It comes farther than these, and lasts as often or more."
-    : farther ? "It comes farther than these, but lasts less often."
-      : longer ? "It lasts as often or more, but comes no farther."
-        : "It is no better: search again, with other random numbers.";
-  return `${found.map(one).join("; ")}. ${verdict}`;
+  const those = (better) => names.filter((_, k) => better(peers[k])).join(" and ");
+  const ahead = those((peer) => peer[what] >= evolved[what]);
+  const safer = those((peer) => peer.ended < evolved.ended);
+  return `${found.map(one).join("; ")}. `
+    + (ahead ? `It ${nothingMore} than ${ahead}: search again, with other random numbers.` : `It ${more} than these.`)
+    + (safer && ` It ${keeps} less often than ${safer}.`);
 }

@@ -917,7 +917,7 @@ const scenarios = {
     await page.waitForFunction(() => globalThis.searched && document.querySelector("#evolve").textContent === "Evolve");
     const { evolved, straight, generations } = await page.evaluate(() => globalThis.searched);
     assert.ok(generations >= 2 && evolved.reward !== straight.reward);
-    assert.match(await page.textContent("#evolve_told"), /other dreams.*the controller: \d+ %.*standing still: \d+ %.*straight on: \d+ %/);
+    assert.match(await page.textContent("#evolve_told"), /other dreams.*the controller keeps the road in \d+ %.*standing still keeps.*straight on keeps.*It comes/);
     await page.keyboard.press("Digit1");
     await page.waitForSelector("[data-policy=person][aria-pressed=true]");
     await page.keyboard.press("Digit4");
