@@ -187,9 +187,9 @@ def test_what_bars_an_episodes_place_is_left_alone(recorded, tmp_path, caplog):
     left = plan.missing(config, range(7))
     assert left == [3, 4, 5, 6]
     for words in (
-        "0.npz: a folder bars",
-        "1.npz: not made by",
-        "2.npz: not made by",
+        "0.npz: a folder has the name of",
+        "1.npz: not recorded by",
+        "2.npz: not recorded by",
         "5.npz: not a readable",
     ):
         assert words in caplog.text

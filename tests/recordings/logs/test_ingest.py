@@ -216,7 +216,7 @@ def png(frame):
 def test_long_drives_become_several_episodes_and_short_parts_are_left_out(settings, tmp_path):
     source = image_log(tmp_path / "drive", TIMES)
     assert ingest(source, replace(settings, episode_steps=25)) == (2, 50)  # the last 10 are too few
-    with pytest.raises(ConfigError, match=r"drive is in there already, as .*--fresh"):
+    with pytest.raises(ConfigError, match=r"drive was ingested before, as .*--fresh"):
         ingest(source, settings)
     assert ingest(source, settings, fresh=True) == (1, COUNT)
     assert [episode.meta["source"] for episode in episodes_of(settings)] == ["drive"]
