@@ -124,7 +124,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Compare, print, save."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--maps", nargs="+", default=MAPS)
-    parser.add_argument("--poses", type=int, default=50, help="for each map and setting (default: 50)")
+    parser.add_argument("--poses", type=int, default=50, help="poses a map and setting (default: 50)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--images", type=Path, help="folder for the worst frame of each map and setting")
     given = parser.parse_args(arguments)

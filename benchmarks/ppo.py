@@ -110,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=3, help="turns of each peer (default: 3)")
-    parser.add_argument("--network", default="cnn_small", help="of the peers that see frames")
+    parser.add_argument("--network", default="cnn_small", help="network of the peers that see frames")
     parser.add_argument(
         "--weights", default="", help="folder of the world model; the shipped one by default"
     )

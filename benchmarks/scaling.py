@@ -317,7 +317,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="generations of a turn (default: 5)")
     parser.add_argument("--turns", type=int, default=2, help="turns of 1 and of 2 ranks (default: 2)")
     parser.add_argument(
-        "--bandwidth", type=float, default=1.25e8, help="of rank 0's network [bytes/s] (default: 1.25e8)"
+        "--bandwidth",
+        type=float,
+        default=1.25e8,
+        help="network of rank 0 [bytes/s] (default: 1.25e8)",
     )
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

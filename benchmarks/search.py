@@ -92,8 +92,8 @@ def main() -> None:
     """Measure, print, save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--generations", type=int, default=10, help="of the strategies alone")
-    parser.add_argument("--steps", type=int, default=50, help="of a dream")
+    parser.add_argument("--generations", type=int, default=10, help="generations of the strategies alone")
+    parser.add_argument("--steps", type=int, default=50, help="steps of a dream")
     parser.add_argument("--hidden-size", type=int, default=512, help="units of the MDN-RNN")
     parser.add_argument("--features", default="z,zh,zch")
     arguments = parser.parse_args()

@@ -60,8 +60,8 @@ class StudyConfig:
     minutes: float = option(10.0, "length of the logs", unit="min", above=0.0)
     steps: int = option(300, "batches of the training", low=1)
     batch_size: int = option(16, "windows in each", low=1)
-    learning_rate: float = option(0.0005, "of the training", above=0.0)
-    seed: int = option(0, "of all episodes and of the training", low=0)
+    learning_rate: float = option(0.0005, "learning rate of the training", above=0.0)
+    seed: int = option(0, "seed of all episodes and of the training", low=0)
 
     def __post_init__(self) -> None:
         check(self)

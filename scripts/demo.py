@@ -92,10 +92,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--folder", type=Path, default=Path("demo"), help="where everything goes")
+    parser.add_argument("--folder", type=Path, default=Path("demo"), help="folder for all files")
     parser.add_argument("--simulator", default="native", choices=("native", "gym-duckietown"))
     parser.add_argument(
-        "--minutes", type=float, default=LIMIT, help="for everything (default: %(default)s)"
+        "--minutes", type=float, default=LIMIT, help="time limit of the demo (default: %(default)s)"
     )
     arguments = parser.parse_args()
     begin = time.monotonic()

@@ -93,7 +93,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="for its files, for example site/gallery")
+    parser.add_argument("folder", type=Path, help="folder of the gallery, for example site/gallery")
     build(parser.parse_args().folder)
 
 
@@ -119,7 +119,7 @@ def build(folder: Path) -> None:
 
 def recorded_drives(path: Path) -> list[dict[str, Any]]:
     """The drives on the road that an exported dream holds: `map_name` and `actions` of each."""
-    found = re.search(r'id="about">(.*?)</script>', path.read_text(encoding="utf-8"), re.DOTALL)
+    found = re.search(r'id="about">(.*?)</script>', path.read_text(encoding="utf-16"), re.DOTALL)
     return list(json.loads(found[1]).get("drives", [])) if found else []
 
 

@@ -203,7 +203,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--folder", type=Path, default=Path("drivers"), help="of the trainings")
+    parser.add_argument("--folder", type=Path, default=Path("drivers"), help="folder of the trainings")
     parser.add_argument(
         "--weights", default="", help="folder of the world model; the one that ships by default"
     )

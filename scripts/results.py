@@ -360,6 +360,25 @@ def browser() -> str:
     return f"{lines}\n{table(['pace', 'page [frames/s]', 'file [frames/s]'], paces)}"
 
 
+def evolution() -> str:
+    """What a search in the page of one file came to, and its frames a second."""
+    path = RESULTS / "browser_evolution.json"
+    if not path.exists():
+        return "No result yet: `python -m benchmarks browser_evolution` writes it.\n"
+    found = read_json(path)["results"]
+    names = {"evolved": "evolved", "standing": "standing still", "straight": "straight on at half throttle"}
+    rows = [
+        [name, f"{100 * (1 - found[key]['ended']):.0f}%", f"{found[key]['progress']:.1f}"]
+        for key, name in names.items()
+    ]
+    head = ["controller", "dreams that keep the road", "along the lane, less costs [m]"]
+    told = (
+        f"{found['generations']} generations in {found['seconds']} s; at 60 steps/s the file paints "
+        f"{found['frames_per_second']:.0f} frames/s, {found['megabytes']} MB."
+    )
+    return f"{table(head, rows)}\n{told}\n"
+
+
 def robot() -> str:
     """Deployed policies: size, time, memory, and how far they are from the library's numbers."""
     rows = []
@@ -480,7 +499,7 @@ def gauntlet() -> str:
 
 MAKERS = (
     *(summary, model, card, gauntlet, reproduce, scores, gap, ablation, simulator, speed, agents, ppo),
-    *(frames, passes, browser, distribute, scaling, measured_ranks, episodes),
+    *(frames, passes, browser, evolution, distribute, scaling, measured_ranks, episodes),
     *(generated_maps, robot, cropping, doom, carracing),
 )
 TABLES: dict[str, Callable[[], str]] = {maker.__name__: maker for maker in MAKERS}

@@ -38,7 +38,7 @@ from dreamduck.search.search import Search
 from dreamduck.world_model import WorldModel, vae
 from dreamduck.world_model.dynamics.start_states import InitialZ, read_initial, read_midway, write_midway
 from dreamduck.world_model.latents import read_series, write_series
-from dreamduck.world_model.mdn_rnn.files import read_parameters
+from dreamduck.world_model.mdn_rnn.files import FORMAT
 from tests.controllers.fakes import CONFIG, FORM, Sphere
 from tests.recordings.helpers import episode, folder_of_episodes
 from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, toy_series, write_memory
@@ -190,7 +190,7 @@ KINDS: dict[str, Kind] = {
     "record": Kind(make_record, read_episode, exact=True),
     "series": Kind(make_series, lambda path: dataclasses.replace(read_series(path), fingerprint=""), True),
     "weights": Kind(lambda f: make_memory(f, "rnn.weights.h5"), read_memory, True),
-    "weights alone": Kind(make_weights_without_fingerprint, lambda path: read_parameters(path, SMALL)),
+    "weights alone": Kind(make_weights_without_fingerprint, lambda path: FORMAT.read(path, SMALL, SMALL)),
     "vae": Kind(make_vae, read_vae, exact=True),
     "midway": Kind(
         make_midway, lambda path: read_midway(path, SMALL)._asdict(), True

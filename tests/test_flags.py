@@ -64,7 +64,7 @@ def eager(monkeypatch):
 
 
 class Run:
-    """What a run of a command left and said."""
+    """The files and the output of a command."""
 
     def __init__(self, folder: Path, main, given: dict[str, object]) -> None:
         flags = []

@@ -65,7 +65,7 @@ def episodes(folder):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """Episodes of a recording that nobody disturbed."""
+    """Episodes of a recording that was not interrupted."""
     folder = tmp_path_factory.mktemp("whole")
     run([sys.executable, str(SCRIPTS / "extract.py"), *EXTRACT, f"--records={folder}", f"--log={folder}"])
     found = episodes(folder)

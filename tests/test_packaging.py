@@ -161,8 +161,8 @@ def test_there_is_one_copy_of_the_code():
 
 
 @pytest.mark.parametrize("name", ["baselines.run", "dreamduck.rl.run"])
-def test_another_package_of_the_name_is_told(tmp_path, name):
-    """OpenAI's package comes first on the path and imports gym; ours is said to be another program."""
+def test_another_package_of_the_name_is_reported(tmp_path, name):
+    """OpenAI's package comes first on the path and imports gym; a warning names our program."""
     package = tmp_path / "baselines"
     package.mkdir()
     (package / "__init__.py").write_text("")

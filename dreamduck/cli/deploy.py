@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int | None:
         type=int,
         choices=OPSETS,
         default=OPSETS[0],
-        help="of ONNX (default: 13, which older robots run)",
+        help="opset of ONNX (default: 13, which older robots run)",
     )
     parser.add_argument(
         "--check",

@@ -42,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line: the original's flags, and the settings of the world and the search."""
     parser = command_line.parser("Evolve a controller by CMA-ES, in the dream or in the simulator.", EPILOG)
     parser.add_argument("world", nargs="?", choices=ENVS, help="the same as --env")
-    parser.add_argument("--env", choices=ENVS, help=f"where to evolve (default: {ENVS[0]})")
+    parser.add_argument("--env", choices=ENVS, help=f"world to evolve in (default: {ENVS[0]})")
     parser.add_argument("-o", "--optimizer", default="cma", help="cma; those of 2019 are not supported")
     parser.add_argument(
         "--antithetic", type=int, choices=(0, 1), help="1: --seeds antithetic, 0: independent"

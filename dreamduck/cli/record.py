@@ -82,13 +82,16 @@ def _parser(kind: type[AnyConfig]) -> argparse.ArgumentParser:
     config.add_arguments(parser, kind, skip=("camera_width", "camera_height"))
     if kind is GymRecorderConfig:
         parser.add_argument(
-            "--processes", type=int, default=0, help="that share the episodes (default: one a core)"
+            "--processes",
+            type=int,
+            default=0,
+            help="processes to share the work (default: one a core)",
         )
     else:
         parser.add_argument("--env", help="id of Gymnasium, to record another environment than Duckietown")
     parser.add_argument("--log", default="log", help="folder for the coverage report (default: log)")
     parser.add_argument("--report", action="store_true", help="only report on what is recorded")
-    parser.add_argument("--render", action="store_true", help="show what the first car sees")
+    parser.add_argument("--render", action="store_true", help="show the frames of the first car")
     parser.add_argument("--worker", type=int, default=0, help="which of --workers this process is, from 0")
     parser.add_argument("--workers", type=int, default=1, help="processes that share the episodes")
     mpi.add_arguments(parser)

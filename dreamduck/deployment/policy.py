@@ -18,6 +18,7 @@ MOST_BYTES = 1 << 30
 
 Frames = npt.NDArray[np.uint8]
 FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
 
 
 class DeployedPolicy:
@@ -33,7 +34,7 @@ class DeployedPolicy:
 
     Attributes:
         contract: what the file says of itself.
-        last_action: (N, 2) throttle and steering of the last call, before they became duties.
+        last_action: (n, 2) throttle and steering of the last call, before they became duties.
     """
 
     def __init__(self, path: PathLike, threads: int = 1, calibration: npt.ArrayLike | None = None) -> None:
@@ -70,27 +71,30 @@ class DeployedPolicy:
             raise ResetNeeded("expected a reset of all cars before that of some; call reset")
         self._state[cars] = 0.0
 
-    def act(self, frames: Frames) -> FloatArray:
+    def act(self, frames: Frames, cars: IntArray | None = None) -> FloatArray:
         """The duty of the wheels.
 
         Args:
-            frames: (N, H, W, 3) uint8, RGB, of any size.
+            frames: (n, H, W, 3) uint8, RGB, of any size.
+            cars: (n,) whose they are; all by default.
         Returns:
-            (N, 2) left and right.
+            (n, 2) left and right.
         Raises:
             FrameError: frames of another form, or of another number of cars.
             ResetNeeded: before the first `reset`.
         """
         if self._state is None:
             raise ResetNeeded("expected a reset before the first frame; call reset")
-        count = len(self._state)
+        state = self._state if cars is None else self._state[cars]
+        count = len(state)
         fits = frames.dtype == np.uint8 and frames.ndim == 4 and frames.shape[3] == 3 and frames.size > 0
         if not fits or len(frames) != count:
             raise FrameError(
                 f"frames: expected uint8 ({count}, H, W, 3), got {frames.dtype} {frames.shape}"
             )
-        inputs = {"frame": frames, "state": self._state, **self._given}
-        duty, self.last_action, self._state = self._session.run(["duty", "action", "state_next"], inputs)
+        inputs = {"frame": frames, "state": state, **self._given}
+        duty, self.last_action, after = self._session.run(["duty", "action", "state_next"], inputs)
+        self._state[slice(None) if cars is None else cars] = after
         return np.asarray(duty)
 
 

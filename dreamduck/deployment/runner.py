@@ -113,9 +113,9 @@ def main() -> None:
     add = (parser := argparse.ArgumentParser(usage=__doc__)).add_argument
     add("--policy", type=Path, default=Path(__file__).with_name("policy.onnx"))
     add("--source", help="a folder, a .npy file, or - for raw frames; the robot's camera by default")
-    add("--size", default="640x480", help="of raw frames")
+    add("--size", default="640x480", help="size of raw frames")
     add("--robot", help="name of the Duckiebot")
-    add("--host", help="of the Duckiebot; NAME.local by default")
+    add("--host", help="address of the Duckiebot; NAME.local by default")
     add("--calibration", nargs=2, type=float, metavar=("GAIN", "TRIM"), help="instead of the policy's own")
     add("--limit", type=float, default=1.0, help="greatest duty of a wheel")
     add("--slew", type=float, default=1.0, help="greatest change of a duty from frame to frame")

@@ -165,8 +165,9 @@ class RealEnv(SeenCars, SingleEnv):
     Box(-1, 1, (2,), float32): throttle and steering (positive to the left). Values outside are clipped.
 
     ## Observation Space
-    Box(-50, 50, (Z + C + H,), float32): [z, c, h]: the VAE's mean of the frame, and the state of the
-    dynamics after all frames and actions before; 64 + 512 + 512 numbers with the weights that ship.
+    Box(-50, 50, (Z + C + H,), float32): [z, c, h]: the latents of the frame, and the state of the
+    dynamics after all frames and actions before. With an MDN-RNN z is the VAE's mean. With categorical
+    dynamics, which ship, z is what they make of the frame, as in a dream, and C is 0: 64 + 512 numbers.
 
     ## Rewards
     As in `DreamDuck-v0`.

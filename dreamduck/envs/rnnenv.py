@@ -152,8 +152,8 @@ class DreamEnv(DreamCars, SingleEnv):
     With weights of another environment: that environment's.
 
     ## Observation Space
-    Box(-50, 50, (Z + C + H,), float32): [z, c, h], the latent that is dreamt and the state of the dynamics;
-    64 + 512 + 512 numbers with the weights that ship.
+    Box(-50, 50, (Z + C + H,), float32): [z, c, h], the latents that are dreamt and the state of the
+    dynamics. With categorical dynamics, which ship, C is 0: 64 + 512 numbers.
 
     ## Rewards
     What the dynamics predict for the action: metres along the lane, less costs, if it learned from the
@@ -223,7 +223,7 @@ def tell_missing_heads(model: WorldModel) -> None:
 def observation_space(model: WorldModel) -> spaces.Box:
     """[z, c, h] of a world model."""
     sizes = model.dynamics.config
-    size = sizes.z_size + sizes.cell_size + sizes.hidden_size
+    size = sizes.z_size + sizes.policy_cell_size + sizes.hidden_size
     return spaces.Box(-OBSERVATION_LIMIT, OBSERVATION_LIMIT, (size,), dtype=np.float32)
 
 

@@ -48,13 +48,13 @@ RNN_CARD = "rnn.json"
 class AblationConfig(EvaluationConfig):
     """What is compared."""
 
-    worlds: tuple[str, ...] = option(WORLDS, "where to evolve")
+    worlds: tuple[str, ...] = option(WORLDS, "worlds to evolve in")
     rnns: tuple[str, ...] = option(
         RNNS, "the dynamics; none: z alone; untrained: random weights", flags=("--memories",)
     )
-    hidden_units: int = option(16, "of the controllers with a hidden layer; 0 leaves them out", low=0)
-    features: str = option("zh", "what the controllers with dynamics see", choices=("zh", "zc", "zch"))
-    rnn_seed: int = option(0, "of the untrained dynamics", low=0, flags=("--memory-seed", "--memory_seed"))
+    hidden_units: int = option(16, "units of the hidden layer; 0 leaves these controllers out", low=0)
+    features: str = option("zh", "features of the controllers with dynamics", choices=("zh", "zc", "zch"))
+    rnn_seed: int = option(0, "seed of untrained dynamics", low=0, flags=("--memory-seed", "--memory_seed"))
 
     def __post_init__(self) -> None:
         super().__post_init__()

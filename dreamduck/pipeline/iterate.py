@@ -44,14 +44,14 @@ VAE_FILES = ("vae.weights.h5", "vae.json")
 class IterateConfig(RecipeConfig, SelectionConfig):
     """One round's settings."""
 
-    rounds: int = option(2, "record, retrain, evolve: so many times", low=1)
+    rounds: int = option(2, "number of rounds: record, retrain, evolve", low=1)
     records: str = option("records", "folder of recorded episodes; new ones are added to a copy")
     episodes: int = option(200, "episodes to add in each round", low=1)
-    drive_steps: int = option(300, "of such an episode at most", low=1)
+    drive_steps: int = option(300, "longest of these episodes", low=1)
     noise: float = option(0.3, "noise on the actions of every second episode", low=0.0)
     rnn_steps: int | None = option(
         None,
-        "of the dynamics in each round; by default as many as their kind takes",
+        "training steps of the dynamics in each round; the default depends on their kind",
         low=1,
         flags=("--memory-steps", "--memory_steps"),
     )

@@ -1,4 +1,4 @@
-"""The whole way, small, for any Gymnasium environment: record, train, dream, evolve, evaluate."""
+"""All stages, small, for any Gymnasium environment: record, train, dream, evolve, evaluate."""
 
 from __future__ import annotations
 
@@ -19,9 +19,7 @@ def build_parser() -> argparse.ArgumentParser:
         "examples:\n  dreamduck quickstart --env CarRacing-v3\n"
         "  dreamduck quickstart --env mygame:MyGame-v0 --pixels render --frame-skip 4",
     )
-    parser.add_argument(
-        "--folder", default="quickstart", help="where everything goes (default: quickstart)"
-    )
+    parser.add_argument("--folder", default="quickstart", help="folder for all files (default: quickstart)")
     parser.add_argument("--show", action="store_true", help="print the commands, run nothing")
     config.add_arguments(parser, EnvironmentConfig)
     return parser

@@ -50,20 +50,20 @@ class ReproduceConfig(TrainingConfig):
         ),
         "maps to record on, in turn; others are never seen",
     )
-    generated_maps: int = option(200, "generated maps to record on besides, in as many episodes", low=0)
+    generated_maps: int = option(200, "further generated maps, one episode on each", low=0)
     policies: tuple[str, ...] = option(
         (*DEFAULT_MIX, "stand=1", "stop=1", "creep=1", "reverse=1"), "behaviour policies and their weights"
     )
-    domain_rand_share: float = option(0.3, "of the episodes: random looks", low=0.0, high=1.0)
-    dynamics_rand_share: float = option(0.3, "of the episodes: random dynamics", low=0.0, high=1.0)
-    min_frames: int = option(8, "of an episode at least", low=1)
+    domain_rand_share: float = option(0.3, "share of episodes with random appearance", low=0.0, high=1.0)
+    dynamics_rand_share: float = option(0.3, "share of episodes with random dynamics", low=0.0, high=1.0)
+    min_frames: int = option(8, "shortest recorded episode [steps]", low=1)
     precision: str = option(HALF, PRECISION_HELP, choices=PRECISIONS)
-    short_steps: int = option(40, "of a dream at most, in a first search", low=1)
-    short_generations: int = option(100, "of that search; 0: none, the search begins with nothing", low=0)
-    unseen_episodes: int = option(100, "to record on a map that is never seen, to report on", low=2)
-    score_seconds: float = option(60.0, "of each", unit="s", above=0.0)
+    short_steps: int = option(40, "longest dream of a first search", low=1)
+    short_generations: int = option(100, "generations of that search; 0: no first search", low=0)
+    unseen_episodes: int = option(100, "episodes on a map outside the training, to report on", low=2)
+    score_seconds: float = option(60.0, "length of each of these episodes", unit="s", above=0.0)
     score_maps: tuple[str, ...] = option((TRAINING_MAP, *UNSEEN_MAPS), "maps to score on")
-    score_simulators: tuple[str, ...] = option(SIMULATORS, "where to score")
+    score_simulators: tuple[str, ...] = option(SIMULATORS, "simulators to score in")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -199,7 +199,7 @@ def build_parser(recipe: str = DUCKIETOWN) -> argparse.ArgumentParser:
         help=f"what to reproduce; with -h: its settings (default: {DUCKIETOWN})",
     )
     folder = "reproduce" if recipe == DUCKIETOWN else f"reproduce-{recipe}"
-    parser.add_argument("--folder", default=folder, help=f"where everything goes (default: {folder})")
+    parser.add_argument("--folder", default=folder, help=f"folder for all files (default: {folder})")
     parser.add_argument("--show", action="store_true", help="print the commands, run nothing")
     if recipe == DUCKIETOWN:
         config.add_arguments(parser, ReproduceConfig)

@@ -46,7 +46,7 @@ TEMPERATURES = ("0.1", "0.3", "0.5", "0.75", "1.0", "1.15", "1.3")
 class TemperatureSweepConfig(SelectionConfig):
     """How the report is made."""
 
-    temperatures: tuple[str, ...] = option(TEMPERATURES, "to evolve at")
+    temperatures: tuple[str, ...] = option(TEMPERATURES, "temperatures to evolve at")
 
     def __post_init__(self) -> None:
         super().__post_init__()

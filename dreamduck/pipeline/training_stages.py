@@ -18,20 +18,20 @@ from dreamduck.world_model.model import ENSEMBLE
 class TrainingConfig(RecipeConfig):
     """The settings that every pipeline has."""
 
-    episodes: int = option(3600, "to record", low=2)
-    frames: int = option(150, "of an episode at most", low=2)
-    vae_epochs: int = option(2, "of the VAE", low=1)
-    vae_steps: int = option(22_000, "of the VAE at most; 0 for all", low=0)
+    episodes: int = option(3600, "episodes to record", low=2)
+    frames: int = option(150, "longest recorded episode", low=2)
+    vae_epochs: int = option(2, "epochs of the VAE", low=1)
+    vae_steps: int = option(22_000, "steps of the VAE at most; 0 for all", low=0)
     vae_batch: int = option(32, "frames in a step of the VAE", low=1)
-    kl_tolerance: float = option(2.0, "of the VAE: KL divergence that is not penalised", low=0.0)
+    kl_tolerance: float = option(2.0, "KL divergence of the VAE that is not penalised", low=0.0)
     rnn_steps: int | None = option(
         None,
-        "of the dynamics; by default as many as their kind takes",
+        "training steps of the dynamics; the default depends on their kind",
         low=1,
         flags=("--memory-steps", "--memory_steps"),
     )
-    temperature: float | None = option(None, "of the dream; that of a search by default", above=0.0)
-    score_episodes: int = option(100, "to score by", low=1)
+    temperature: float | None = option(None, "temperature of dreams (default: that of a search)", above=0.0)
+    score_episodes: int = option(100, "episodes to score by", low=1)
 
 
 @dataclasses.dataclass(frozen=True)

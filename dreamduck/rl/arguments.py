@@ -51,7 +51,7 @@ class Flags:
     network: str | None = option(
         None, "mlp, lstm, cnn, cnn_small, cnn_lstm, ... (default: by the observations)"
     )
-    gamestate: str | None = option(None, "of Gym Retro; accepted for old scripts, without effect")
+    gamestate: str | None = option(None, "of Gym Retro games; accepted for old scripts, without effect")
     num_env: int | None = option(None, "environments stepped together (default: 1)", low=1, high=100_000)
     vec_env: str = option(
         "auto", "how they are stepped: in one batch, in turn, in processes", choices=VEC_ENVS

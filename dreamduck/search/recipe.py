@@ -25,17 +25,17 @@ ROAD_STEPS = 200  # of an episode on the road at most
 class RecipeConfig:
     """Settings of a search in the dream."""
 
-    features: str = option("zh", "what the controller sees", choices=FEATURES)
+    features: str = option("zh", "features of the controller", choices=FEATURES)
     components: int = option(64, "principal components to search along; 0: every weight", low=0)
     population: int = option(64, "candidates in a generation", low=2)
-    num_episode: int = option(32, "dreams of each", low=1)
+    num_episode: int = option(32, "dreams of each candidate", low=1)
     dream_steps: int | None = option(
-        None, "of a dream at most; by default what suits the kind of dynamics", low=1
+        None, "longest dream; the default depends on the kind of dynamics", low=1
     )
-    generations: int = option(150, "of a search", low=1)
-    sigma_init: float = option(0.1, "its first step size", above=0.0)
+    generations: int = option(150, "generations of the search", low=1)
+    sigma_init: float = option(0.1, "first step size of the search", above=0.0)
     end_cost: float = option(3.0, "return that an end costs, for the steps beyond a short dream", low=0.0)
-    weight_decay: float = option(0.05, "of the search", low=0.0)
+    weight_decay: float = option(0.05, "weight decay of the search", low=0.0)
 
     def __post_init__(self) -> None:
         check(self)

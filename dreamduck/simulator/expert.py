@@ -50,13 +50,13 @@ DEAD_END = 0.22  # [m] before the end of the road where the car stands still
 class ExpertConfig:
     """How the expert drives."""
 
-    speed: float = option(0.40, "on straight road", unit="m/s", above=0.0, high=0.55)
+    speed: float = option(0.40, "speed on straight road", unit="m/s", above=0.0, high=0.55)
     turn_rate: float = option(0.95, "highest yaw rate it plans for", unit="rad/s", above=0.0)
     reach: float = option(0.16, "distance of the point it steers for, at rest", unit="m", above=0.0)
     reach_time: float = option(0.25, "times the speed, added to the reach", unit="s", low=0.0)
     latency: float = option(0.25, "it plans from where it will be after this time", unit="s", low=0.0)
     braking: float = option(0.5, "it slows down no harder than this", unit="m/s^2", above=0.0)
-    steering_gain: float = option(3.14, "of the world it drives in", above=0.0)
+    steering_gain: float = option(3.14, "steering gain of the environment", above=0.0)
 
     def __post_init__(self) -> None:
         check(self)

@@ -49,7 +49,7 @@ A gamepad's left stick drives too."""
 
 def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags that driving adds to an environment's own."""
-    parser.add_argument("--seed", type=int, default=None, help="of the first episode (default: any)")
+    parser.add_argument("--seed", type=int, default=None, help="seed of the first episode (default: any)")
     parser.add_argument(
         "--images",
         "--pictures",
@@ -66,7 +66,7 @@ def add_drive_arguments(parser: argparse.ArgumentParser) -> None:
         help="which policy begins (default: person)",
     )
     parser.add_argument(
-        "--controller", default="", help="its file (default: the best of the largest run in ./log)"
+        "--controller", default="", help="controller file (default: the best of the largest run in ./log)"
     )
     add_strict(parser)
     parser.add_argument(

@@ -64,7 +64,7 @@ def test_all_commands_are_listed():
     assert dreamduck().stdout == done.stdout
 
 
-def test_the_version_is_told():
+def test_the_version_is_reported():
     import dreamduck as package
 
     assert dreamduck("--version").stdout == f"dreamduck {package.__version__}\n"

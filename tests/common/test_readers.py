@@ -48,7 +48,7 @@ READERS = {
     "7.npz": read_episode,
     "series.npz": read_series,
     "vae.weights.h5": vae.files.read_parameters,
-    "rnn.weights.h5": lambda path: files.read_parameters(path, SMALL),
+    "rnn.weights.h5": lambda path: files.FORMAT.read(path, SMALL, SMALL),
     "vae.json": lambda path: WorldModel.load(path.parent).vae,
     "rnn.json": lambda path: WorldModel.load(path.parent).dynamics,
     "old/rnn.json": read_legacy,
@@ -173,7 +173,7 @@ BOMBS = {
     "truth values of 2": lambda p: archive(
         p, {"a.npy": npy(np.zeros(4, np.bool_))[:-4] + b"\x02\x00\x01\x00"}
     ),
-    "letters beyond Unicode": lambda p: archive(p, {"a.npy": npy(np.array("text"))[:-4] + b"\xff" * 4}),
+    "characters outside Unicode": lambda p: archive(p, {"a.npy": npy(np.array("text"))[:-4] + b"\xff" * 4}),
     "one number less": lambda p: archive(p, {"a.npy": npy(np.arange(9.0))[:-8]}),
     "one number more": lambda p: archive(p, {"a.npy": npy(np.arange(9.0)) + bytes(8)}),
     "a shorter header": lambda p: archive(
@@ -375,7 +375,7 @@ def test_numbers_come_from_the_file_itself(tmp_path, case):
     tracemalloc.start()
     try:
         with pytest.raises(WeightsError, match=r"rnn\.weights\.h5: not a readable weights file \([^\n]+$"):
-            files.read_parameters(path, SMALL)
+            files.FORMAT.read(path, SMALL, SMALL)
         assert tracemalloc.get_traced_memory()[1] < 8 * MEGABYTE
     finally:
         tracemalloc.stop()

@@ -40,7 +40,7 @@ def test_numbers_of_several_words(count, seed, key):
 
 @pytest.mark.parametrize("count", [2, 100])
 @pytest.mark.parametrize(("seed", "key"), [(-1, 1), (1, -1), (1.5, 1), (1, 0.5), ("x", 1)])
-def test_what_is_no_place_is_told_as_of_one(count, seed, key):
+def test_a_bad_place_gives_the_error_of_a_single_one(count, seed, key):
     with pytest.raises((TypeError, ValueError)) as alone:
         seeding.generator(seed, key)
     with pytest.raises(alone.type) as found:

@@ -158,7 +158,7 @@ def test_each_process_sweeps_each_folder_that_it_writes_to(tmp_path):
 
 
 def test_the_umask_is_never_changed(tmp_path, monkeypatch):
-    """It belongs to all threads: whoever changes it for a moment makes files of others writable by all."""
+    """All threads share it: one that changes it for a moment changes the mode of others' files."""
     previous = os.umask(0o027)
     try:
         monkeypatch.setattr(os, "umask", None)

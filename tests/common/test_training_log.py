@@ -18,7 +18,7 @@ def test_rows_and_configuration(tmp_path):
     assert list((tmp_path / "tensorboard" / "vae").glob("events*"))
 
 
-def test_resume_drops_what_will_be_told_again(tmp_path):
+def test_resume_drops_what_will_be_written_again(tmp_path):
     with TrainingLog(tmp_path, "a", {}, tensorboard=False) as book:
         for step in range(5):
             book.write(step, loss=step)
@@ -34,7 +34,7 @@ def test_resume_drops_what_will_be_told_again(tmp_path):
     ]
 
 
-def test_tensorboard_hides_what_will_be_told_again(tmp_path):
+def test_tensorboard_hides_what_will_be_written_again(tmp_path):
     for begin, value in ((0, 1.0), (3, 2.0)):
         with TrainingLog(tmp_path, "a", {}, resume_step=begin) as book:
             for step in range(begin, 5):

@@ -30,7 +30,7 @@ def test_reading_may_stop_early(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no video at all", None])
-def test_what_is_no_video_is_told_in_one_line(tmp_path, content):
+def test_what_is_no_video_is_reported_in_one_line(tmp_path, content):
     path = tmp_path / "drive.mp4"
     if content is not None:
         path.write_bytes(content)

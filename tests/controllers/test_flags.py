@@ -247,7 +247,7 @@ def test_every_setting_of_iterate_reaches_a_command(field):
     assert told[0] != told[1]
 
 
-def test_what_a_command_line_says_is_told_from_defaults():
+def test_given_flags_differ_from_defaults():
     parser = train.build_parser()
     words = ["rnnenv", "--temp", "0.3", "--features=zh", "--no-domain-rand", "-n", "64"]
     found = config.given(parser, parser.parse_args(words), words)

@@ -110,7 +110,7 @@ def test_a_single_output_steers():
 
 
 @pytest.mark.parametrize("size", [0, 1, 131, 866, 2177])
-def test_a_wrong_size_is_told_with_the_right_ones(size):
+def test_a_wrong_size_is_reported_with_the_right_ones(size):
     with pytest.raises(ControllerError, match=f"{size} parameters.*130 for.*1154 for.*2178 for"):
         infer_form(size)
 

@@ -55,7 +55,7 @@ def test_without_its_vehicle_the_wheels_stand(folder):
     assert (result.distance, result.refused) == (0.0, 0)
 
 
-def test_a_submission_that_ends_is_told(folder, tmp_path, monkeypatch):
+def test_a_submission_that_ends_is_reported(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(engine, "WAIT", 2.0)
     (tmp_path / "solution").mkdir()
     (tmp_path / "solution" / "main.py").write_text("raise SystemExit")

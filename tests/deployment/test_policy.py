@@ -82,6 +82,23 @@ def test_some_cars_begin_again(weights, tmp_path):
     assert np.abs(later - first).max() > 1e-4
 
 
+def test_some_cars_act(weights, tmp_path):
+    policy = DeployedPolicy(deployed(tmp_path, weights))
+    policy.reset(3)
+    policy.act(frames(3))
+    seen = frames(3)[::-1]
+    policy.act(seen[[2, 0]], np.array([2, 0]))
+    found = policy.act(seen)
+    policy.reset(3)
+    policy.act(frames(3))
+    whole = policy.act(seen)
+    np.testing.assert_allclose(found[1], whole[1], atol=1e-6)  # which has not acted
+    np.testing.assert_allclose(found[[0, 2]], policy.act(seen)[[0, 2]], atol=1e-6)
+    assert np.abs(found[[0, 2]] - whole[[0, 2]]).max() > 1e-4
+    with pytest.raises(FrameError, match=r"expected uint8 \(1, H, W, 3\)"):
+        policy.act(seen, np.array([1]))
+
+
 def test_the_contract_names_what_it_was_made_from(weights, tmp_path, capsys):
     path = write_controller(tmp_path, weights)
     main([str(path), "--out", str(tmp_path / "robot"), "--weights", str(weights), "--trim", "0.05", "-q"])

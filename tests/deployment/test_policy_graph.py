@@ -62,18 +62,39 @@ def test_controllers_on_an_mdn_rnn(weights, some_frames, tmp_path, features, ops
     assert policy.contract["state_size"] == (0 if features == "z" else 16)
 
 
+@pytest.mark.parametrize("opset", OPSETS)
 @pytest.mark.parametrize(
-    ("features", "form"), [("zh", {}), ("zch", {"hidden": 5}), ("z", {"actions": 1, "bias": False})]
+    ("features", "form"), [("zh", {}), ("zh", {"hidden": 5}), ("z", {"actions": 1, "bias": False})]
 )
-def test_controllers_on_categorical_dynamics(some_frames, tmp_path, features, form):
+def test_controllers_on_categorical_dynamics(some_frames, tmp_path, features, form, opset):
     folder = write_categorical(tmp_path / "model")
-    policy = DeployedPolicy(deployed(tmp_path, folder, features, **form))
+    policy = DeployedPolicy(deployed(tmp_path, folder, features, opset, **form))
     expected = seen_actions(
         controller_of(tmp_path / "test.json", folder), WorldModel.load(folder), some_frames
     )
     _, actions = deployed_actions(policy, some_frames)
     np.testing.assert_allclose(actions, expected, atol=1e-5, rtol=0)
     assert np.ptp(actions[..., 1]) > 1e-3
+
+
+def test_an_agent_on_categorical_dynamics(some_frames, tmp_path):
+    from tests.rl.agents.test_acting import trained
+
+    folder = write_categorical(tmp_path / "model")
+    words = "--env=DreamDuck-v1 --num_timesteps=8 --normalize_observations=True --num_hidden=8"
+    source = read_source(trained(tmp_path, f'{words} --env_kwargs=\'{{"weights": "{folder}"}}\''))
+    assert source.model is not None
+    assert not isinstance(source.policy, Controller)
+    perception, action = Perception(source.model.vae, source.model.dynamics, 3), None
+    expected = []
+    for step in some_frames:
+        seen = perception.reset(step) if action is None else perception.step(step, action)
+        expected.append(action := source.policy.act(seen))
+    for opset in OPSETS:
+        write_folder(source, tmp_path / "robot", WheelConfig(), opset)
+        _, actions = deployed_actions(DeployedPolicy(tmp_path / "robot"), some_frames)
+        np.testing.assert_allclose(actions, expected, atol=1e-5, rtol=0)
+    assert np.ptp(expected, axis=(0, 1)).min() > 1e-4
 
 
 @pytest.mark.parametrize("steps", [60, pytest.param(1000, marks=pytest.mark.slow)])

@@ -1,4 +1,4 @@
-"""The runner as it runs on a robot: without this package; the robot writes down what it is told."""
+"""The runner as it runs on a robot: without this package; the robot logs its commands."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""Snapshots: from `get_state`, an environment goes on exactly as it did, alone and in a batch."""
+"""Snapshots: from `get_state`, an environment continues exactly as before, alone and in a batch."""
 
 import copy
 import pickle

@@ -81,7 +81,7 @@ def test_defaults_are_what_reached_the_road():
     assert train.settings(parsed("--max-steps", "7")).max_steps == 7
 
 
-def test_flags_without_a_meaning_are_told(caplog):
+def test_flags_without_a_meaning_are_reported(caplog):
     found = train.settings(parsed("--retrain", "1", "--sigma_decay", "0.9"))
     assert found == train.settings(parsed())
     assert "--retrain" in caplog.text

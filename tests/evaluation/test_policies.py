@@ -20,7 +20,7 @@ from dreamduck.simulator.road import Road, RoadConfig
 from tests.controllers.fakes import FakePerception, FakeRoad
 
 
-def test_nobody_and_straight_on():
+def test_no_action_and_straight_on():
     state = FakeRoad(3).reset([0, 1, 2])
     assert StandStill().act(state, None).tolist() == [[0.0, 0.0]] * 3
     straight = DriveStraight().act(state, None)

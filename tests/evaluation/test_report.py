@@ -175,7 +175,7 @@ def test_a_report_of_somebody_else_is_left_alone(weights, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"settings": 3}', "\0"])
-def test_a_damaged_verdict_is_told(reported, tmp_path, text):
+def test_a_damaged_verdict_is_reported(reported, tmp_path, text):
     folder, flags = reported
     path = folder / "temperature-0.4" / "verdict.json"
     whole = path.read_text()

@@ -138,7 +138,7 @@ def test_bad_flags(flags, message, tmp_path):
         main([*SMALL, "--out", str(tmp_path), *flags])
 
 
-def test_an_unknown_map_is_told_at_once(tmp_path):
+def test_an_unknown_map_is_reported_at_once(tmp_path):
     with pytest.raises(MapError):
         main([*SMALL, "--maps", "atlantis", "--out", str(tmp_path)])
 
@@ -160,7 +160,7 @@ def places(value, path=()):
         yield from places(part, (*path, key))
 
 
-def test_a_damaged_board_is_told(board):
+def test_a_damaged_board_is_reported(board):
     """Every part of an entry taken away, or replaced by something else."""
     whole = json.loads((board / "scores.json").read_text())
     whole["entries"] = whole["entries"][3:]

@@ -47,13 +47,14 @@ def test_an_environment_is_wanted():
 def test_words_say_how_good_a_model_is():
     lines = words(dict(zip(LEVELS, (25.0, 0.5, 0.1), strict=True)))
     assert [line.split(", ")[1].split()[0] for line in lines] == ["good", "fair", "poor"]
-    assert "nothing to measure" in words(dict.fromkeys(LEVELS))[0]
+    assert "no data to measure" in words(dict.fromkeys(LEVELS))[0]
 
 
 @pytest.mark.parametrize(
-    ("own", "text"), [(9.0, "taught something"), (5.1, "no difference"), (1.0, "worse than random")]
+    ("own", "text"),
+    [(9.0, "better than random"), (5.1, "no significant difference"), (1.0, "worse than random")],
 )
-def test_the_verdict_minds_the_error(own, text):
+def test_the_verdict_depends_on_the_error(own, text):
     row = {"error": 0.5, "length": 10.0}
     assert text in verdict({"controller": {"return": own, **row}, "random": {"return": 5.0, **row}})
 
@@ -85,7 +86,7 @@ def test_a_table_of_temperatures_comes_from_one_sweep(tmp_path):
         from_mapping(EnvironmentConfig, {**given, "temperature": 2.0})
 
 
-def test_the_search_goes_on_in_the_real_environment(tmp_path):
+def test_the_search_continues_in_the_real_environment(tmp_path):
     settings = from_mapping(EnvironmentConfig, {"env": ENV, "improve": True})
     planned = {stage.name: stage for stage in stages(tmp_path, settings)}
     dream, improved = (settings.controllers(tmp_path)[name] for name in (DREAM, IMPROVED))

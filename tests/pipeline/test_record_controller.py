@@ -57,7 +57,7 @@ def test_only_what_is_missing_is_driven_and_it_is_the_same(controller, tmp_path)
     assert record_episodes(controller, WorldConfig(), SETTINGS, folder) == 0
 
 
-def test_an_episode_that_ends_is_told(controller, tmp_path, monkeypatch):
+def test_an_episode_that_ends_is_reported(controller, tmp_path, monkeypatch):
     theta = np.zeros(FORM.size)
     theta[:2] = 2.0, 0.1
     controller.write_text(json.dumps([theta.tolist()]))

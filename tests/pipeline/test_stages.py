@@ -59,7 +59,7 @@ def test_a_stage_that_fails_stops_the_pipeline_and_is_run_again(tmp_path):
     assert (tmp_path / "second.txt").exists()
 
 
-def test_a_stage_that_makes_nothing_is_told(tmp_path):
+def test_a_stage_that_makes_nothing_is_reported(tmp_path):
     stage = Stage("idle", (HELPER, "write", str(tmp_path / "a"), "x"), outputs=(tmp_path / "b",))
     with pytest.raises(TrainingError, match=r"expected .*b from"):
         run_stages([stage], tmp_path)

@@ -175,7 +175,7 @@ def test_a_zip_bomb_takes_no_memory(path):
 
 
 def test_a_million_members_take_no_memory(path):
-    """An archive's list of members is read whole by whoever opens it."""
+    """Readers load an archive's whole list of members."""
     data = path.read_bytes()
     end = data.rfind(b"PK\5\6")
     start = struct.unpack("<4s4H2LH", data[end:])[6]

@@ -308,7 +308,7 @@ def varied(tmp_path_factory) -> RecorderConfig:
     return config
 
 
-def test_a_share_of_the_episodes_is_varied_and_says_so(varied):
+def test_a_share_of_the_episodes_is_varied_and_has_it_in_its_meta(varied):
     metas = [read_episode(Path(varied.records) / f"{n}.npz").meta for n in range(12)]
     for looks in (
         [meta["domain_rand"] for meta in metas],

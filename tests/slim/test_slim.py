@@ -73,7 +73,7 @@ def test_the_shipped_controller_drives(tmp_path, monkeypatch):
     assert reward > 1.5  # metres along the lane in six seconds; standing still earns nothing
 
 
-def test_the_data_is_there_and_told(tmp_path, monkeypatch):
+def test_the_data_is_there_and_reported(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = python("-m", "dreamduck", "fetch-data")
     assert " maps in " in done.stdout, done.stderr

@@ -123,7 +123,7 @@ def factory(request, tmp_path_factory) -> SessionFactory:
     )
 
 
-def test_what_the_page_is_told(factory):
+def test_the_settings_of_the_page(factory):
     about = factory.describe()
     assert about["environment"].startswith("Dot")
     assert about["worlds"]["dream"] == about["worlds"]["seen"] == ""

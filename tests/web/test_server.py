@@ -281,7 +281,7 @@ BAD = [
 
 
 @pytest.mark.parametrize("bad", BAD)
-def test_a_bad_message_is_told_and_does_no_harm(tmp_path, bad):
+def test_a_bad_message_is_reported_and_does_no_harm(tmp_path, bad):
     async def test(address, http, tab, factory):
         one = await tab()
         await one.begin()
@@ -398,7 +398,7 @@ def test_behind_a_proxy(tmp_path):
     serving(tmp_path, origin="https://ducks.example")(test)
 
 
-def test_a_drive_goes_on_where_another_cannot_be_begun(tmp_path):
+def test_a_drive_continues_where_another_cannot_be_begun(tmp_path):
     async def test(address, http, tab, factory):
         one = await tab()
         await one.begin()
@@ -451,7 +451,7 @@ def test_a_drive_that_cannot_be_saved_is_not_lost(tmp_path, blocked):
     serving(tmp_path)(test)
 
 
-def test_a_full_disk_is_told(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported(tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -490,7 +490,7 @@ def test_an_error_of_the_system_ends_no_drive(tmp_path, monkeypatch):
     serving(tmp_path)(test)
 
 
-def test_a_drive_goes_on_after_the_server_was_away(tmp_path):
+def test_a_drive_continues_after_the_server_was_away(tmp_path):
     """What a tab was told is enough to stand where it stood, with what lay ahead."""
 
     async def first(address, http, tab, factory):
@@ -742,7 +742,7 @@ def test_pages_and_nothing_else_are_served(tmp_path):
     serving(tmp_path)(test)
 
 
-def test_a_stopped_server_says_so_and_the_port_is_free_again(tmp_path):
+def test_a_stopped_server_reports_it_and_the_port_is_free_again(tmp_path):
     async def main():
         first = Server(ServerConfig(port=0), LineFactory(tmp_path))
         address = await first.start()

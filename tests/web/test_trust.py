@@ -34,7 +34,7 @@ def make(folder, world):
 
 
 @pytest.mark.parametrize("world", ["dream", "split"])
-def test_the_page_is_told(model_folder, tmp_path, world):
+def test_the_page_gets_the_trust(model_folder, tmp_path, world):
     folder = shutil.copytree(model_folder, tmp_path / "model")
     write_ensemble(folder, 1e-6)
     session = make(folder, world)

@@ -118,7 +118,7 @@ def test_closing_twice_takes_the_window_away(display):
     assert window.show(plain(RED)).closed
 
 
-def test_death_of_its_process_is_told(display):
+def test_death_of_its_process_is_reported(display):
     window = Window("doomed")
     os.kill(window._worker.process.pid, signal.SIGKILL)
     with pytest.raises(SimulatorError, match=r"the window .* by signal SIGKILL"):
@@ -126,8 +126,8 @@ def test_death_of_its_process_is_told(display):
     window.close()
 
 
-def test_a_window_that_hangs_is_told(display, monkeypatch):
-    """Its process stands still: the world goes on within the limit, though a image fills the pipe."""
+def test_a_window_that_hangs_is_reported(display, monkeypatch):
+    """Its process is stopped: the environment continues within the limit; an image fills the pipe."""
     monkeypatch.setattr("dreamduck.window.window.SHOW_TIMEOUT", 1.0)
     window = Window("hung")
     os.kill(window._worker.process.pid, signal.SIGSTOP)
@@ -349,7 +349,7 @@ def test_a_new_episode_follows_an_end(display, tmp_path):
     assert world.seeds == [3, None, None]
 
 
-def test_an_end_is_told_and_waits_for_a_key(display, tmp_path):
+def test_an_end_is_reported_and_waits_for_a_key(display, tmp_path):
     world = Counter(length=3)
     thread = drive_in_thread(world, tmp_path)
     target = display.window("Counter")
@@ -381,7 +381,7 @@ def test_what_is_driven_is_recorded_and_filmed(display, tmp_path):
 
 
 def test_a_full_disk_at_the_keyboard(tmp_path):
-    """A image that cannot be saved is told; an episode that cannot be kept is an error of one line."""
+    """An image that cannot be saved is a message; an episode that cannot is an error of one line."""
     (tmp_path / "shots").write_text("no folder")
     (tmp_path / "records").write_text("no folder")
     world = Counter()

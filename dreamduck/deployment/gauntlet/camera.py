@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -34,19 +34,25 @@ class ImagePerturbation:
         self._streams = generators(list(seeds), [(NOISE_STREAM,)] * len(seeds))
         clean = Conditions()
         fields = ("roll", "blur", "exposure", "red", "noise", "jpeg_quality")
-        self._touched = [
+        self._touched = {
             car
             for car, one in enumerate(self._conditions)
             if any(getattr(one, name) != getattr(clean, name) for name in fields)
-        ]
+        }
 
-    def __call__(self, frames: Frames) -> Frames:
-        """The frames (N, H, W, 3) as they arrive at the policy; the given ones are left as they are."""
+    def __call__(self, frames: Frames, cars: Iterable[int] | None = None) -> Frames:
+        """The frames as they arrive at the policy; the given ones are left as they are.
+
+        Args:
+            frames: (n, H, W, 3) of some cars.
+            cars: (n,) which; all by default.
+        """
         if not self._touched:
             return frames
         seen = frames.copy()
-        for car in self._touched:
-            seen[car] = self._perturb(frames[car], car)
+        for row, car in enumerate(range(len(frames)) if cars is None else cars):
+            if car in self._touched:
+                seen[row] = self._perturb(frames[row], int(car))
         return seen
 
     def _perturb(self, frame: Frames, car: int) -> Frames:

@@ -21,6 +21,7 @@ from dreamduck.simulator.native import NativeSimulator
 from dreamduck.simulator.physics.dynamics import action_of_duties
 from dreamduck.simulator.road import RoadStep
 
+IntArray = npt.NDArray[np.int64]
 CONDITIONS_STREAM = 4  # of an episode's seed
 CARS = 10  # of a round at most; they share when frames come
 
@@ -32,8 +33,8 @@ class WheelPolicy(Protocol):
         """So many cars begin an episode."""
         ...
 
-    def act(self, frames: Frames) -> npt.NDArray[Any]:
-        """The wheel duties (N, 2), left and right in [-1, 1], for frames (N, H, W, 3)."""
+    def act(self, frames: Frames, cars: IntArray) -> npt.NDArray[Any]:
+        """The wheel duties (n, 2), left and right in [-1, 1], of the cars (n,) that have these frames."""
         ...
 
 
@@ -109,7 +110,8 @@ class Rounds:
         reward = np.zeros(len(seeds), np.float32)
         for step, comes in enumerate(frame_steps):
             if comes:
-                duties = np.asarray(self.policy.act(image(simulator.frames())), np.float64)
+                cars = np.flatnonzero(alive)
+                duties[cars] = self.policy.act(image(simulator.frames(cars=cars), cars), cars)
             pushes.apply(simulator, step)
             arrived = np.where(alive[:, None], delay(duties), 0.0)
             state = simulator.step(action_of_duties(arrived))

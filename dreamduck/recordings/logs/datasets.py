@@ -120,6 +120,11 @@ def minari_logs(path: Path, step_time: float) -> list[DriveLog]:
                 raise RecordError(f"{path}: {name}/actions is {actions.shape}, expected (T, 2)")
             place = _frames_place(data, name, path)
             frames = _frames(np.asarray(find_dataset(data, place)[: len(actions)]), str(path), place)
+            if len(frames) < len(actions):
+                raise RecordError(
+                    f"{path}: {place} has {len(frames)} frames, expected one for each of {len(actions)} "
+                    "actions; write the data set again"
+                )
             values, times = actions[()].astype(np.float64), steady(len(actions), step_time)
             label = f"{path}, {name}"
             made.append(DriveLog(label, times, of_array(frames), times, values, "actions", True))
@@ -135,6 +140,7 @@ def _frames_place(data: Any, name: str, path: Path) -> str:
     images = [k for k in keys if getattr(observations[k], "ndim", 0) == 4]
     if len(images) != 1:
         raise RecordError(
-            f"{path}: expected frames among {name}/observations, got {', '.join(keys) or 'none'}"
+            f"{path}: expected one array of frames among {name}/observations, "
+            f"got {', '.join(keys) or 'none'}"
         )
     return f"{name}/observations/{images[0]}"

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.kernels.products import Product
-from dreamduck.world_model.categorical import equations, files
+from dreamduck.world_model.categorical import equations
+from dreamduck.world_model.categorical.files import FILES
 from dreamduck.world_model.categorical.layout import (
     FORMAT,
     KIND,
@@ -20,6 +20,7 @@ from dreamduck.world_model.categorical.layout import (
 )
 from dreamduck.world_model.dynamics import (
     Dynamics,
+    DynamicsFiles,
     FloatArray,
     GraphPerceive,
     GraphStep,
@@ -56,6 +57,7 @@ class CategoricalDynamics(Dynamics):
         WeightsError: the parameters do not fit the sizes, or the card's range of latents is none.
     """
 
+    files: ClassVar[DynamicsFiles[Any]] = FILES
     kind: ClassVar[str] = KIND
     config: CategoricalConfig
 
@@ -66,8 +68,7 @@ class CategoricalDynamics(Dynamics):
         card: Mapping[str, Any] | None = None,
         weights: str = "",
     ) -> None:
-        super().__init__(config, card, weights)
-        self.parameters = FORMAT.check(parameters, config, "weights")
+        super().__init__(FORMAT.check(parameters, config, "weights"), config, card, weights)
         self._dense = self._layers(Product)
 
     def _layers(self, product: Callable[[FloatArray, FloatArray | None], Any]) -> dict[str, Any]:
@@ -84,23 +85,9 @@ class CategoricalDynamics(Dynamics):
         dense = {n: (p[f"{n}/kernel"], p.get(f"{n}/bias")) for n in dense_sizes(self.config)}
         return core | dense
 
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """See `Dynamics.load`."""
-        return cls(*files.load(folder))
-
-    @classmethod
-    def sizes_of(cls, card: Mapping[str, Any], source: str) -> CategoricalConfig:
-        """See `Dynamics.sizes_of`."""
-        return files.config_of(card, source)
-
     def untrained(self, seed: int) -> Self:
         """See `Dynamics.untrained`."""
         return type(self)(initial_parameters(self.config, seed), self.config)
-
-    def save(self, folder: Path, card: Mapping[str, Any]) -> None:
-        """See `Dynamics.save`."""
-        files.save(folder, self.parameters, self.config, card)
 
     @property
     def multiply_adds(self) -> int:
@@ -111,6 +98,12 @@ class CategoricalDynamics(Dynamics):
     def observe(self, z: FloatArray, state: RecurrentState) -> RecurrentState:
         """See `Dynamics.observe`: s becomes the likeliest classes, without a draw."""
         return RecurrentState(state.h, likeliest(self.posterior(z, state)))
+
+    def perceived(self, z: FloatArray, state: RecurrentState) -> FloatArray:
+        """See `Dynamics.perceived`: what s decodes to, as in a dream.
+
+        A policy that learned in the dream would take the details that s leaves out for something else."""
+        return self.decode(state)
 
     def posterior(self, z: FloatArray, state: RecurrentState) -> FloatArray:
         """The probabilities of s (B, variables, classes), when the latents of frames are known."""

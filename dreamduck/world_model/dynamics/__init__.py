@@ -3,6 +3,7 @@
 Dynamics predict what follows a latent and an action. Worlds, dreams, searches and evaluations use the class
 `Dynamics` alone; `dreamduck.world_model.kinds` has the table of its kinds, of which a card names one."""
 
+from dreamduck.world_model.dynamics.dynamics_files import DynamicsFiles
 from dreamduck.world_model.dynamics.interface import Z_LIMIT, Dynamics
 from dreamduck.world_model.dynamics.start_states import BEGINNINGS, FIRST, MIDWAY, InitialZ
 from dreamduck.world_model.dynamics.state import (
@@ -22,6 +23,7 @@ __all__ = [
     "MIDWAY",
     "Z_LIMIT",
     "Dynamics",
+    "DynamicsFiles",
     "DynamicsSizes",
     "FloatArray",
     "GraphPerceive",

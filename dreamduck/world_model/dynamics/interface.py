@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from dreamduck.common.errors import WeightsError
 from dreamduck.common.kernels.products import in_blocks
+from dreamduck.world_model.dynamics.dynamics_files import DynamicsFiles
 from dreamduck.world_model.dynamics.state import (
     DynamicsSizes,
     FloatArray,
@@ -33,6 +34,7 @@ class Dynamics(abc.ABC):
     """Trained dynamics, step by step, for B cars at once.
 
     Args:
+        parameters: the weights, by name.
         config: the sizes.
         card: what is known about the weights.
         weights: their fingerprint.
@@ -40,56 +42,59 @@ class Dynamics(abc.ABC):
         WeightsError: the card's range of latents is none.
 
     Attributes:
+        files: of this kind.
         kind: as a card names it.
-        temperature: of a dream unless told otherwise: where it is truest, see docs/model.md.
+        temperature: of a dream unless told otherwise: where it is most accurate, see docs/pipeline.md.
         search_temperature: likewise, of dreams that controllers are evolved in.
         search_steps: of such a dream at most, where nothing else is said; see docs/control.md.
+        shown_temperatures: that figures show beside each other, to tell what they do.
         parameters: the weights, by name.
         bounds: (2, Z), the range of each latent that training saw, which no dream leaves.
     """
 
+    files: ClassVar[DynamicsFiles[Any]]
     kind: ClassVar[str]
     temperature: ClassVar[float] = 1.0
     search_temperature: ClassVar[float] = 1.0
     search_steps: ClassVar[int] = 100
+    shown_temperatures: ClassVar[tuple[float, ...]] = (0.5, 1.0, 1.5)
     parameters: dict[str, FloatArray]
 
     def __init__(
-        self, config: DynamicsSizes, card: Mapping[str, Any] | None = None, weights: str = ""
+        self,
+        parameters: dict[str, FloatArray],
+        config: Any,
+        card: Mapping[str, Any] | None = None,
+        weights: str = "",
     ) -> None:
-        self.config = config
+        self.parameters = parameters
+        self.config: DynamicsSizes = config
         self.card = dict(card or {})
         self.weights = weights
         self.bounds = latent_bounds(self.card, config.z_size)
 
     @classmethod
-    @abc.abstractmethod
     def load(cls, folder: Path) -> Self:
         """The dynamics in a folder.
 
         Raises:
             WeightsError: a file is missing or damaged, or the card is of other weights.
         """
+        return cls(*cls.files.load(folder))
 
     @classmethod
-    @abc.abstractmethod
     def sizes_of(cls, card: Mapping[str, Any], source: str) -> DynamicsSizes:
-        """The sizes that a card tells.
-
-        Args:
-            card: of a folder.
-            source: what an error message calls it.
-        Raises:
-            WeightsError: they make no sense.
-        """
+        """See `DynamicsFiles.config_of`."""
+        found: DynamicsSizes = cls.files.config_of(card, source)
+        return found
 
     @abc.abstractmethod
     def untrained(self, seed: int) -> Self:
         """Others of the same sizes, with first weights."""
 
-    @abc.abstractmethod
     def save(self, folder: Path, card: Mapping[str, Any]) -> None:
         """Write the weights, and a card for them."""
+        self.files.save(folder, self.parameters, self.config, card)
 
     @property
     @abc.abstractmethod
@@ -116,6 +121,24 @@ class Dynamics(abc.ABC):
             state: of `start` or `advance`.
         """
         return state
+
+    def perceived(self, z: FloatArray, state: RecurrentState) -> FloatArray:
+        """The latents of frames as policies see them: as they are, unless a kind says otherwise.
+
+        Args:
+            z: (B, Z), of the frames.
+            state: of `observe`.
+        """
+        return z
+
+    def features(self, z: FloatArray, state: RecurrentState) -> FloatArray:
+        """The observations of policies: [z, c, h], (B, Z + C + H).
+
+        Args:
+            z: (B, Z), of a dream, or `perceived`.
+            state: that belongs to it.
+        """
+        return np.concatenate([z, state.c[:, : self.config.policy_cell_size], state.h], axis=1)
 
     @abc.abstractmethod
     def advance(self, z: FloatArray, action: npt.ArrayLike, state: RecurrentState) -> RecurrentState:

@@ -15,7 +15,6 @@ from dreamduck.world_model.vae.layout import PAPER, check_parameters, shapes, si
 from dreamduck.world_model.weights_format import Parameters
 
 SCALE = 10_000
-MU_INDEX = 8  # the place of enc_fc_mu's kernel, which tells the size of the latent
 
 
 def read_legacy(path: PathLike) -> Parameters:

@@ -6,7 +6,6 @@ measures it), and it runs inside any TensorFlow session, or beside OpenGL, where
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy.typing as npt
 from dreamduck.common.kernels.products import Product
 from dreamduck.world_model.dynamics import (
     Dynamics,
+    DynamicsFiles,
     FloatArray,
     GraphPerceive,
     GraphStep,
@@ -22,7 +22,8 @@ from dreamduck.world_model.dynamics import (
     Step,
     TensorStep,
 )
-from dreamduck.world_model.mdn_rnn import equations, files
+from dreamduck.world_model.mdn_rnn import equations
+from dreamduck.world_model.mdn_rnn.files import FILES
 from dreamduck.world_model.mdn_rnn.layout import KIND, MDNRNNConfig, check_parameters, initial_parameters
 from dreamduck.world_model.mdn_rnn.mixture import Mixture, entropy, log_softmax, sample
 from dreamduck.world_model.weights_format import Parameters
@@ -53,10 +54,12 @@ class MDNRNN(Dynamics):
         WeightsError: the parameters do not fit the sizes, or the card's range of latents is none.
     """
 
+    files: ClassVar[DynamicsFiles[Any]] = FILES
     kind: ClassVar[str] = KIND
     temperature: ClassVar[float] = 0.1
     search_temperature: ClassVar[float] = 0.3
     search_steps: ClassVar[int] = 40  # a longer dream is not true any more
+    shown_temperatures: ClassVar[tuple[float, ...]] = (0.1, 0.5, 1.0)
     config: MDNRNNConfig
 
     def __init__(
@@ -66,30 +69,16 @@ class MDNRNN(Dynamics):
         card: Mapping[str, Any] | None = None,
         weights: str = "",
     ) -> None:
-        super().__init__(config, card, weights)
-        self.parameters = p = check_parameters(parameters, config)
+        p = check_parameters(parameters, config)
+        super().__init__(p, config, card, weights)
         merged = self.merged()
         self._gates = Product(merged.gates, merged.gates_bias)
         self._heads = Product(merged.heads, merged.heads_bias)
         self.residual_scale = p.get("head_share/kernel", np.zeros(config.z_size, np.float32))
 
-    @classmethod
-    def load(cls, folder: Path) -> Self:
-        """See `Dynamics.load`."""
-        return cls(*files.load(folder))
-
-    @classmethod
-    def sizes_of(cls, card: Mapping[str, Any], source: str) -> MDNRNNConfig:
-        """See `Dynamics.sizes_of`."""
-        return files.config_of(card, source)
-
     def untrained(self, seed: int) -> Self:
         """See `Dynamics.untrained`."""
         return type(self)(initial_parameters(self.config, seed), self.config)
-
-    def save(self, folder: Path, card: Mapping[str, Any]) -> None:
-        """See `Dynamics.save`."""
-        files.save(folder, self.parameters, self.config, card)
 
     @property
     def multiply_adds(self) -> int:

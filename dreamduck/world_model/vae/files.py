@@ -18,7 +18,7 @@ from dreamduck.world_model.weights_format import Parameters, at_half_precision
 Z_LIMIT = 4096  # a larger latent is a damaged file
 LARGEST = Sizes(Z_LIMIT, RESIDUAL)
 WEIGHTS, CARD = FORMAT.weights, FORMAT.card
-write_parameters, read_card = FORMAT.write, FORMAT.read_card
+read_card = FORMAT.read_card
 
 
 def read_parameters(path: PathLike) -> Parameters:

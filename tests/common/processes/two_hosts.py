@@ -1,7 +1,7 @@
 """Two hosts on one machine: network namespaces joined by a cable that can be cut.
 
 Each host has its own name, network, shared memory and mounts, so that MPI must talk over TCP. The second
-one has process numbers of its own as well: nobody on the first can see or end what runs there."""
+one has process numbers of its own as well: processes on the first cannot see or end those on it."""
 
 from __future__ import annotations
 

@@ -26,6 +26,15 @@ def test_a_clean_car_sees_what_the_camera_sees_and_nothing_given_is_changed():
     np.testing.assert_array_equal(given, before)
 
 
+def test_frames_of_some_cars_are_perturbed_by_their_own_conditions():
+    conditions = [Conditions(red=1.25), Conditions(), Conditions(exposure=0.5)]
+    given = frames(3)
+    whole = ImagePerturbation(conditions, [1, 2, 3])(given)
+    some = ImagePerturbation(conditions, [1, 2, 3])(given[[1, 2]], [1, 2])
+    np.testing.assert_array_equal(some, whole[[1, 2]])
+    assert (some[1] != given[2]).any()
+
+
 def test_a_camera_that_is_rolled_clockwise_sees_the_world_turned_the_other_way():
     frame = np.zeros((65, 65, 3), np.uint8)
     frame[4:7, 31:34] = 255  # above the middle

@@ -145,7 +145,7 @@ def test_another_file_is_refused(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_worker_that_dies_is_told(policy):
+def test_a_worker_that_dies_is_reported(policy):
     settings = replace(GauntletConfig(), maps=("loop_empty",), episodes=1, seconds=1.0, workers=1)
     team = Team(str(policy), settings)
     try:

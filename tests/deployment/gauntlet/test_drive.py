@@ -19,14 +19,16 @@ class FollowsBrightness:
     """Steers to the brighter half of what it sees, so that every pixel counts."""
 
     def __init__(self):
-        self.sizes, self.calls = set(), 0
+        self.sizes, self.calls, self.seen = set(), 0, []
 
     def reset(self, cars):
-        self.calls = 0
+        self.calls, self.seen = 0, [0] * cars
 
-    def act(self, frames):
+    def act(self, frames, cars):
         self.sizes.add(frames.shape[1:])
         self.calls += 1
+        for car in cars:
+            self.seen[car] += 1
         half = frames.shape[2] // 2
         turn = frames[:, :, half:].mean(axis=(1, 2, 3)) - frames[:, :, :half].mean(axis=(1, 2, 3))
         turn = np.clip(turn / 200, -0.2, 0.2)
@@ -42,7 +44,7 @@ def row(**conditions):
     return Perturbation("test", "test", lambda rng: Conditions(**conditions))
 
 
-def test_pushes_come_at_their_interval_and_move_as_far_as_told():
+def test_pushes_come_at_their_interval_and_move_by_their_length():
     steps = 30_000
     pushes = Pushes([Conditions(push=0.03), Conditions()], [0, 1], 5.0, steps)
     moves = pushes._moves
@@ -62,11 +64,12 @@ def test_the_clean_drive_is_that_of_the_simulator(clean):
     """Three steps of 1/30 s for each frame give the pose that one step of 0.1 s gives."""
     simulator = NativeSimulator(replace(SimulatorConfig(), map_name=MAP), 4, threads=1)
     policy = FollowsBrightness()
+    policy.reset(4)
     seeds = [derive(0, episode) for episode in range(4)]
     state = simulator.reset(seeds)
     last = state.pose.copy()
     for _ in range(30):
-        state = simulator.step(action_of_duties(policy.act(simulator.frames())))
+        state = simulator.step(action_of_duties(policy.act(simulator.frames(), range(4))))
         last = np.where(state.end[:, None] == 0, state.pose, last)
     assert [episode["seed"] for episode in clean] == seeds
     seen = rounds()
@@ -106,10 +109,11 @@ def test_frames_of_another_size_reach_the_policy():
 
 
 def test_cars_that_have_ended_stop():
-    """A policy that turns on the spot leaves nobody's measures after the end."""
+    """Straight on, everybody leaves the road, each at its time; the policy then sees no more of it."""
 
     class Ahead(FollowsBrightness):
-        def act(self, frames):
+        def act(self, frames, cars):
+            super().act(frames, cars)
             return np.full((len(frames), 2), 1.0)
 
     made = rounds()
@@ -118,3 +122,6 @@ def test_cars_that_have_ended_stop():
     episodes = made.drive(row(), MAP, 0)
     assert {episode["end"] for episode in episodes} == {"off-road"}
     assert all(episode["survival_time"] < 20 for episode in episodes)
+    times = np.array([episode["survival_time"] for episode in episodes])
+    assert np.ptp(times) > 0.2
+    np.testing.assert_allclose(made.policy.seen, np.ceil(10 * times - 1e-6))

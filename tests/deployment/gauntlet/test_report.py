@@ -65,7 +65,7 @@ def test_the_summary_by_hand(results):
     assert [report.verdict(e) for e in (clean, jpeg, everything)] == ["", "missed", "met"]
 
 
-def test_nobody_moves():
+def test_a_summary_of_cars_that_stand():
     """Shares of nothing are left empty, not divided by zero."""
     still = [{**episode(0.0), "survival_time": 2.0} for _ in range(3)]
     found = report.summarize_episodes(still, still, 0)
@@ -85,7 +85,7 @@ def test_table_and_picture(results, tmp_path):
     assert (tmp_path / "out" / "gauntlet.png").stat().st_size > 5000
 
 
-def test_a_stopped_run_goes_on(results, file):
+def test_a_stopped_run_continues(results, file):
     results.rounds.pop(next(iter(results.rounds)))
     results.write()
     again = Results(results.path, file, SETTINGS)

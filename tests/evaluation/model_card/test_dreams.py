@@ -32,7 +32,7 @@ def test_features_are_what_a_policy_sees(dreams, real):
     np.testing.assert_array_equal(found[:, 5], np.concatenate([real.z[:, 5], state.h], axis=1))
 
 
-def test_an_open_loop_goes_on_from_the_last_frame_with_the_recorded_actions(dreams, real):
+def test_an_open_loop_continues_from_the_last_frame_with_the_recorded_actions(dreams, real):
     found = dreams.open_loop(real.z, real.action, 9, 2, seed=3)
     assert found.z.shape == (3, 2, 9, 64)
     assert found.reward.shape == found.end.shape == (3, 2, 9)

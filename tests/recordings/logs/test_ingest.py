@@ -229,7 +229,7 @@ def test_gain_and_trim_of_the_robot_are_taken_off(settings, tmp_path):
     np.testing.assert_allclose(made, actions_of(log, log.commands, settings), atol=1e-12)
 
 
-def test_what_an_action_cannot_say_is_clipped_and_told(settings, tmp_path, caplog):
+def test_what_an_action_cannot_say_is_clipped_with_a_warning(settings, tmp_path, caplog):
     source = image_log(tmp_path / "drive", TIMES, vel_left=[-0.9] * COUNT, vel_right=[0.9] * COUNT)
     ingest(source, settings)
     assert "60 of 60 steps have commands outside the range of an action" in caplog.text
@@ -329,6 +329,20 @@ def damaged_hdf5(folder):
     return folder / "drive.hdf5"
 
 
+def minari_with_few_frames(folder):
+    with h5py.File(folder / "drive.hdf5", "w") as data:
+        data["episode_0/observations"] = numbered()[:30]
+        data["episode_0/actions"] = duties()
+    return folder / "drive.hdf5"
+
+
+def minari_with_two_cameras(folder):
+    with h5py.File(folder / "drive.hdf5", "w") as data:
+        data["episode_0/observations/front"] = data["episode_0/observations/back"] = numbered()
+        data["episode_0/actions"] = duties()
+    return folder / "drive.hdf5"
+
+
 def float_frames(folder):
     np.savez(folder / "drive.npz", time=TIMES, action=duties(), obs=numbered() / 255)
     return folder / "drive.npz"
@@ -356,13 +370,15 @@ def short(folder):
         (a_text, "expected a folder of images with a CSV file, a video"),
         (damaged_video, "drive.mp4: not a video"),
         (damaged_hdf5, "not a Minari data set"),
+        (minari_with_few_frames, "observations has 30 frames, expected one for each of 60 actions"),
+        (minari_with_two_cameras, "expected one array of frames among .*, got back, front"),
         (float_frames, "obs is float64 .*, expected uint8"),
         (a_gap, "a gap of 5.1 s after frame 31"),
         (short, "no part has 20 steps; give a smaller --min-steps"),
         (lambda folder: folder / "nothing", "no such file or folder"),
     ],
 )
-def test_bad_logs_are_told_in_one_line(settings, tmp_path, make, message):
+def test_bad_logs_are_reported_in_one_line(settings, tmp_path, make, message):
     source = make(tmp_path)
     with pytest.raises((RecordError, VideoError), match=message) as caught:
         ingest(source, settings)

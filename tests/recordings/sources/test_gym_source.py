@@ -141,14 +141,14 @@ def test_processes_give_the_same():
         ({"env_args": '{"breaks": 9}'}, SimulatorError, "failed .RuntimeError: the dot fell off.*stays"),
     ],
 )
-def test_bad_input_is_told(tmp_path, settings, error, text):
+def test_bad_input_is_reported(tmp_path, settings, error, text):
     with pytest.raises(error, match=text) as found:
         record(config(tmp_path, **settings))
     assert isinstance(found.value, DreamDuckError)
     assert "\n" not in str(found.value)
 
 
-def test_chance_is_told(tmp_path, caplog):
+def test_an_environment_that_ignores_its_seed_is_reported(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         inspect(GymEnvironment(DISCRETE, '{"chance": true}'))
     assert "two episodes of one seed differ" in caplog.text

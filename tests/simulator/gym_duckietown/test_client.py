@@ -375,7 +375,7 @@ def test_hanging_worker_is_ended(shared, monkeypatch):
 
 
 def test_limits_are_those_of_the_calls(shared, monkeypatch):
-    """A worker that hangs is told 10 s after what its call may take, and a step may take little."""
+    """A worker that hangs is reported 10 s after the limit of its call, which is short for a step."""
     limits = {}
     worker = shared._workers[0]
     monkeypatch.setattr(worker, "send", lambda call, *_, limit: limits.update({call: limit}))

@@ -83,7 +83,7 @@ def test_several_processes_fetch_it_once(cache, tmp_path, monkeypatch):
     ]
 
 
-def test_what_was_fetched_is_found_and_says_so_once(cache, monkeypatch, caplog):
+def test_what_was_fetched_is_found_and_logged_once(cache, monkeypatch, caplog):
     monkeypatch.setattr(download, "download", lambda folder: archive(folder / "a.tar.gz", GOOD))
     with caplog.at_level(logging.WARNING):
         assert assets.map_names() == ["loop_empty"]
@@ -93,7 +93,7 @@ def test_what_was_fetched_is_found_and_says_so_once(cache, monkeypatch, caplog):
     assert line.startswith("Fetching Duckietown's maps, textures and meshes (56 MB, once) into ")
 
 
-def test_no_network_is_told_in_one_line(cache, monkeypatch):
+def test_no_network_is_reported_in_one_line(cache, monkeypatch):
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
     monkeypatch.setenv("PIP_RETRIES", "0")
     monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
@@ -119,7 +119,7 @@ def test_another_archive_is_refused(cache, monkeypatch):
     assert not download.cached_folder().exists()
 
 
-def test_a_cache_that_cannot_be_written_is_told(tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_reported(tmp_path, monkeypatch):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(DependencyError, match="cannot be kept there"):

@@ -51,7 +51,7 @@ def test_every_road_is_one(maps):
         assert connected({(tile.i, tile.j) for tile in road.drivable_tiles}), road.path
 
 
-def test_every_lane_goes_on_in_the_next_tile_or_is_a_dead_end(maps):
+def test_every_lane_continues_in_the_next_tile_or_is_a_dead_end(maps):
     for road in maps:
         for tile in road.drivable_tiles:
             around = list(neighbours(road, tile).values())

@@ -1,4 +1,4 @@
-"""A categorical model that goes on learning from logs without rewards."""
+"""A categorical model whose training continues on logs without rewards."""
 
 import dataclasses
 from typing import Any

@@ -112,7 +112,7 @@ def test_trained_weights_are_dreamt_in(tmp_path):
         assert found.length.max() > 1
 
 
-def test_a_stopped_training_goes_on_bit_for_bit(tmp_path, monkeypatch):
+def test_a_stopped_training_continues_bit_for_bit(tmp_path, monkeypatch):
     write_toy(tmp_path)
     whole = config(tmp_path, weights=str(tmp_path / "whole"), steps=9)
     train_rnn.train(whole)

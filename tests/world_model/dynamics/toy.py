@@ -48,6 +48,11 @@ class ToySizes:
         return self.variables * self.classes
 
     @property
+    def policy_cell_size(self) -> int:
+        """Policies see s."""
+        return self.cell_size
+
+    @property
     def uniform_size(self) -> int:
         """One for each variable."""
         return self.variables
@@ -73,7 +78,6 @@ class ToyDynamics(Dynamics):
     config: ToySizes
 
     def __init__(self, config: ToySizes, card: Mapping[str, Any]) -> None:
-        super().__init__(config, card, f"toy {card['seed']}")
         random, sizes = generator(int(card["seed"])), config
         inputs = sizes.hidden_size + sizes.cell_size + sizes.action_size
         read = sizes.hidden_size + sizes.cell_size
@@ -84,9 +88,8 @@ class ToyDynamics(Dynamics):
             "latents": (read, sizes.z_size),
             "heads": (read, 3),
         }
-        self.parameters = {
-            name: random.normal(0, SPREAD, shape).astype(np.float32) for name, shape in shapes.items()
-        }
+        made = {name: random.normal(0, SPREAD, shape).astype(np.float32) for name, shape in shapes.items()}
+        super().__init__(made, config, card, f"toy {card['seed']}")
 
     @classmethod
     def load(cls, folder: Path) -> ToyDynamics:

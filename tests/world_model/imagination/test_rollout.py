@@ -13,7 +13,7 @@ from dreamduck.simulator.environment import describe
 from dreamduck.simulator.road import RoadConfig
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.dynamics import InitialZ
-from dreamduck.world_model.imagination import rollout
+from dreamduck.world_model.imagination import dream_batch
 from dreamduck.world_model.imagination.rollout import CHUNK, Dream
 from dreamduck.world_model.imagination.stepper import Dreams
 from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig, files
@@ -52,8 +52,8 @@ def test_the_noise_does_not_depend_on_who_draws_it(monkeypatch, threads):
     dream, theta = Dream(*make(end=-3.0)), thetas(5)
     one = dream.rollout(policy, theta, 3, 2 * STEPS, 4)
     assert len(set(one.length.flat)) > 3
-    monkeypatch.setattr(rollout, "A_THREAD", 7)
-    monkeypatch.setattr(rollout, "threads_used", lambda: threads)
+    monkeypatch.setattr(dream_batch, "A_THREAD", 7)
+    monkeypatch.setattr(dream_batch, "threads_used", lambda: threads)
     other = dream.rollout(policy, theta, 3, 2 * STEPS, 4)
     for known, found in zip(one[:3], other[:3], strict=True):
         np.testing.assert_array_equal(known, found)

@@ -1,4 +1,4 @@
-"""An MDN-RNN that goes on learning from logs without rewards."""
+"""An MDN-RNN whose training continues on logs without rewards."""
 
 import dataclasses
 from typing import Any

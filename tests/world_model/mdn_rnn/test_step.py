@@ -106,7 +106,7 @@ def test_files_round_trip_and_keras_reads_them(tmp_path):
     for name, array in model.parameters().items():
         np.testing.assert_array_equal(made.parameters[name], array)
     model.save_weights(tmp_path / "again.weights.h5")
-    for name, array in files.read_parameters(tmp_path / "again.weights.h5", SMALL).items():
+    for name, array in files.FORMAT.read(tmp_path / "again.weights.h5", SMALL, SMALL).items():
         np.testing.assert_array_equal(parameters[name], array)
     keras.backend.clear_session()
 
@@ -128,7 +128,7 @@ def test_wrong_files(tmp_path):
     write_memory(tmp_path)
     other = MDNRNNConfig(z_size=4, hidden_size=17, mixtures=3)
     with pytest.raises(WeightsError, match="expected"):
-        files.read_parameters(tmp_path / files.WEIGHTS, other)
+        files.FORMAT.read(tmp_path / files.WEIGHTS, other, other)
     (tmp_path / files.CARD).write_text('{"sizes": {"z_size": 0}}')
     with pytest.raises(WeightsError, match="z_size: expected at least 1"):
         _ = WorldModel.load(tmp_path).dynamics

@@ -229,7 +229,7 @@ def test_what_it_dreams_while_it_learns(tmp_path, residual):
     assert begun.any()
 
 
-def test_nobody_dreams_where_nobody_is_to(tmp_path):
+def test_no_row_is_sampled_without_scheduled_sampling(tmp_path):
     """Without dreams a step is the plain one."""
     series = toy_series(6)
     places = batches.plan(series.offsets, np.arange(6), 8, 12, 2, 0)
@@ -319,7 +319,7 @@ def test_a_full_disk_at_a_checkpoint_loses_nothing(tmp_path, monkeypatch):
     assert card == other
 
 
-def test_one_episode_is_learned_from_and_judged_by(tmp_path):
+def test_one_episode_is_for_training_and_evaluation(tmp_path):
     write_toy(tmp_path, episodes=1)
     card = train_rnn.train(config(tmp_path, steps=3))
     assert card["data"]["episodes"] == card["data"]["held_out_episodes"] == 1

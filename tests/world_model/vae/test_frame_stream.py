@@ -48,7 +48,7 @@ def test_a_last_batch_that_is_not_full_is_left_out(recordings):
 
 
 @pytest.mark.parametrize("buffer_frames", [1, 25, 1000])
-def test_an_epoch_goes_on_from_any_step(recordings, buffer_frames):
+def test_an_epoch_continues_from_any_step(recordings, buffer_frames):
     stream = FrameStream(recordings, 5, seed=3, buffer_frames=buffer_frames)
     whole = numbers(stream.batches(2))
     for start in range(stream.steps_per_epoch):

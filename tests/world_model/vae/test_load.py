@@ -98,7 +98,7 @@ def test_damaged_weights_are_refused(tmp_path, damage):
     made = parameters(z_size=4)
     if damage == "nan":
         made["dec_fc/bias"][3] = np.nan
-    files.write_parameters(path, made)
+    files.FORMAT.write(path, made)
     if damage in ("empty", "text"):
         path.write_bytes(b"" if damage == "empty" else b"weights")
     elif damage == "cut":

@@ -89,7 +89,7 @@ def test_decoder_has_the_papers_gradients(model):
 
 
 def test_keras_reads_our_file_and_we_read_its(model, tmp_path):
-    files.write_parameters(tmp_path / "ours.weights.h5", model.parameters())
+    files.FORMAT.write(tmp_path / "ours.weights.h5", model.parameters())
     other = VAENetwork(8)
     other.load_weights(tmp_path / "ours.weights.h5")
     other.save_weights(tmp_path / "theirs.weights.h5")

@@ -83,7 +83,7 @@ def test_the_decoder_is_that_of_plain_operators(model, weights):
 
 
 def test_keras_reads_our_file_and_we_read_its(model, weights, tmp_path):
-    files.write_parameters(tmp_path / "ours.weights.h5", weights)
+    files.FORMAT.write(tmp_path / "ours.weights.h5", weights)
     other = VAENetwork(8, RESIDUAL)
     other.load_weights(tmp_path / "ours.weights.h5")
     other.save_weights(tmp_path / "theirs.weights.h5")

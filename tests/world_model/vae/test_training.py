@@ -1,4 +1,4 @@
-"""Training the VAE: it learns, stops, goes on, and gives the same weights whatever happened."""
+"""Training the VAE: it learns, stops, resumes, and gives the same weights each time."""
 
 import dataclasses
 import os

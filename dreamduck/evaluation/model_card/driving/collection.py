@@ -49,11 +49,11 @@ def collect(models: Sequence[WorldModel], config: ModelCardConfig) -> Recorded:
 
     Args:
         models: the first one's environment and maps count; unseen maps are unseen by all.
-        config: as for `load_real`.
+        config: `records` is their folder; without it they are recorded.
     Raises:
-        ConfigError: as for `load_real`.
-        RecordError: likewise.
-        WeightsError: likewise.
+        ConfigError: the models are of an environment that the card cannot record, or of different ones.
+        RecordError: too few recordings, or of another environment than the models'.
+        WeightsError: a model's card is damaged.
     """
     card, gym = models[0].card, models[0].gym_environment
     if gym is None and card.sizes.action_size != 2:

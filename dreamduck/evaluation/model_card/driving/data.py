@@ -9,8 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.evaluation.model_card.config import ModelCardConfig
-from dreamduck.evaluation.model_card.driving.collection import Recorded, collect, map_of
+from dreamduck.evaluation.model_card.driving.collection import Recorded, map_of
 from dreamduck.evaluation.model_card.driving.road_ahead import road_ahead
 from dreamduck.recordings import TELEMETRY, Episode
 from dreamduck.world_model import WorldModel
@@ -89,20 +88,6 @@ class RealData(NamedTuple):
     unseen: RealEpisodes | None
     environment: dict[str, Any]
     source: dict[str, Any]
-
-
-def load_real(model: WorldModel, config: ModelCardConfig) -> RealData:
-    """The real episodes of a card, encoded by the model's VAE.
-
-    Args:
-        model: the world model.
-        config: `records` says where they are; without it they are recorded.
-    Raises:
-        ConfigError: the model is of an environment that the card cannot record.
-        RecordError: too few recordings, or of another environment than the model's.
-        WeightsError: the model is damaged.
-    """
-    return encode(collect([model], config), model)
 
 
 def encode(recorded: Recorded, model: WorldModel) -> RealData:

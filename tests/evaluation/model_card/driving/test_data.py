@@ -7,7 +7,7 @@ from dreamduck.common.errors import ConfigError, RecordError
 from dreamduck.evaluation.model_card.config import SHORT, ModelCardConfig
 from dreamduck.evaluation.model_card.driving import collection
 from dreamduck.evaluation.model_card.driving.collection import collect
-from dreamduck.evaluation.model_card.driving.data import load_real
+from dreamduck.evaluation.model_card.driving.data import encode
 from dreamduck.recordings import held_out, write_episode
 from dreamduck.simulator.base import SimulatorConfig
 from dreamduck.simulator.environment import describe
@@ -16,6 +16,10 @@ from dreamduck.world_model import WorldModel
 from tests.recordings.helpers import episode, folder_of_episodes
 
 TINY = SHORT._replace(train_episodes=3, held_out_episodes=2, unseen_episodes=2, episode_steps=8)
+
+
+def load_real(model, config):
+    return encode(collect([model], config), model)
 
 
 @pytest.fixture(scope="module")

@@ -72,7 +72,7 @@ def test_a_frozen_driver_is_its_controller(tmp_path):
         ({"drivers": 3}, "frozen drivers"),
     ],
 )
-def test_a_damaged_card_is_told_in_one_line(tmp_path, changes, message):
+def test_a_damaged_card_is_reported_in_one_line(tmp_path, changes, message):
     write(tmp_path, **changes)
     with pytest.raises(ControllerError, match=message) as caught:
         frozen_drivers({"vae": "v", "rnn": "r"}, tmp_path)
@@ -80,7 +80,7 @@ def test_a_damaged_card_is_told_in_one_line(tmp_path, changes, message):
     assert "\n" not in str(caught.value)
 
 
-def test_missing_thetas_are_told_in_one_line(tmp_path):
+def test_missing_thetas_are_reported_in_one_line(tmp_path):
     write(tmp_path)
     np.savez(tmp_path / "drivers.npz", other=np.zeros(3))
     with pytest.raises(ControllerError, match=r"no theta\.0"):

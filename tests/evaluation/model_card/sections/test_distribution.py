@@ -103,7 +103,7 @@ def test_frozen_latents_fail(dreams, probes, driven):
     assert found["flicker"]["high"] < 0.1
 
 
-def test_noise_in_the_latents_is_told(dreams, probes, driven):
+def test_noise_in_the_latents_is_reported(dreams, probes, driven):
     one = driven[0]
     noise = np.random.default_rng(0).standard_normal(one.dream.z.shape).astype(np.float32)
     found = compare(dreams, probes, one._replace(dream=one.dream._replace(z=noise)), STEPS - 1, 0)

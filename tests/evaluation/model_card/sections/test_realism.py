@@ -22,7 +22,7 @@ def blurred(frames):
     return np.mean(shifted, axis=0).astype(np.uint8)
 
 
-def test_like_cannot_be_told_from_like():
+def test_samples_of_one_distribution_cannot_be_classified():
     episodes = np.arange(80)
     found = realism(pictures(80, 0), pictures(80, 1), episodes, episodes, 0)
     assert found.low < 0.5 < found.high
@@ -31,7 +31,7 @@ def test_like_cannot_be_told_from_like():
 
 
 @pytest.mark.parametrize("change", [blurred, lambda frames: pictures(80, 2, (8, 24))])
-def test_what_differs_is_told(change):
+def test_different_samples_are_classified(change):
     episodes = np.arange(80)
     assert realism(change(pictures(80, 0)), pictures(80, 1), episodes, episodes, 0).low > 0.75
 

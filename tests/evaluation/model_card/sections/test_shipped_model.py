@@ -6,7 +6,8 @@ import pytest
 from dreamduck.evaluation.model_card import config as settings
 from dreamduck.evaluation.model_card.config import ModelCardConfig
 from dreamduck.evaluation.model_card.dreams import Dreams
-from dreamduck.evaluation.model_card.driving.data import load_real
+from dreamduck.evaluation.model_card.driving.collection import collect
+from dreamduck.evaluation.model_card.driving.data import encode
 from dreamduck.evaluation.model_card.probes.motion_probe import fit_motion
 from dreamduck.evaluation.model_card.sections.steering import steering
 from dreamduck.world_model import WorldModel
@@ -28,7 +29,7 @@ def test_shuffled_actions_fail_the_steering_of_the_shipped_model(monkeypatch):
     monkeypatch.setattr(settings, "SHORT", few)
     config, model = ModelCardConfig(short=True), WorldModel.load()
     dreams = Dreams(model, config.temperature)
-    data = load_real(model, config)
+    data = encode(collect([model], config), model)
 
     class Probes:
         motion = fit_motion([data.train.z], data.train, dreams.encode, data.environment, config)

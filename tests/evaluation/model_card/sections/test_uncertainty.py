@@ -1,4 +1,4 @@
-"""The grade of the uncertainty: scores that foretell errors, and scores that do not."""
+"""The uncertainty section: scores that predict errors, and scores that do not."""
 
 import numpy as np
 import pytest
