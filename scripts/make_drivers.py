@@ -5,7 +5,7 @@
 Policies, good and bad, as flat controllers: means of CMA-ES in the dream from early to late generations,
 with several seeds, on z alone and on [z, h]; the actor of a PPO agent in the dream at several steps; and
 the best controllers that ship. Writes `drivers.npz` (their thetas) and `drivers.json` (their forms, how
-they were made, and the fingerprints of the world model that they belong to). Takes 8 minutes of one core.
+they were made, and the fingerprints of the world model that they belong to).
 What is finished in the folder is not trained again."""
 
 from __future__ import annotations

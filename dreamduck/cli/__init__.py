@@ -46,7 +46,7 @@ COMMANDS = {
         "dreamduck.cli.train_networks:train_ensemble", "train an ensemble for the dynamics' uncertainty"
     ),
     "train-lane-probe": Command(
-        "dreamduck.cli.train_lane_probe:main", "fit what tells the lane position that latents show"
+        "dreamduck.cli.train_lane_probe:main", "fit the probe of the lane position"
     ),
     "evolve": Command(
         "dreamduck.cli.evolve:main", "evolve a controller by CMA-ES, in the dream or on the road"

@@ -141,7 +141,7 @@ def search_stage(
     Args:
         folders: where everything goes.
         settings: of the search.
-        name: of the stage; any other than that of the last search is also that of a folder in the log.
+        name: of the stage; other searches than "evolve" write to a folder of that name in the log.
         start: the controller that it begins with.
     """
     log = folders.log if name == "evolve" else folders.log / name
