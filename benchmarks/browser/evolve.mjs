@@ -7,7 +7,7 @@ const FLAGS = [
   "--disable-background-networking", "--disable-component-update", "--disable-sync",
 ];
 const SECONDS = 8; // of driving at 60 steps a second
-const PATIENCE = 300000; // milliseconds
+const PATIENCE = 600000; // milliseconds
 
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: FLAGS });
 const page = await browser.newPage({ viewport: { width: 1280, height: 720 } });

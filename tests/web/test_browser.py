@@ -155,7 +155,7 @@ def test_the_dream_as_one_file(folder, scenario, weights):
 
 def test_one_file_at_another_temperature(tmp_path):
     """A hundred steps in which chance counts."""
-    export([str(tmp_path / "dream.html"), "--temperature=1", *SHIPPED])
+    export([str(tmp_path / "dream.html"), "--temperature=0.7", *SHIPPED])
     play("the_dream_as_one_file", (tmp_path / "dream.html").as_uri())
 
 
