@@ -1,6 +1,6 @@
 """A controller evolved in the dream as one file, in a real Chromium: return by time.
 
-Needs Chromium, Node.js and `make page`. It takes two minutes; `python -m
+Needs Chromium, Node.js and `make page`. It takes four minutes; `python -m
 benchmarks.browser_evolution FILE` takes a file that was exported before."""
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
 """ONNX Runtime Web and TensorFlow.js on the dream, and frames a second of the page: in a real Chromium.
 
-Needs Chromium and Node.js, and `npm install` in benchmarks/browser; without them it prints a message."""
+
+The libraries run networks of the former sizes, with random weights; page and file the model that ships, or
+another one by `python -m benchmarks.browser_runtimes --weights FOLDER --controller FILE`. Needs Chromium,
+Node.js, and `npm install` in benchmarks/browser; without them it prints a message."""
 
 from __future__ import annotations
 
@@ -15,26 +18,28 @@ from benchmarks.common import save
 from dreamduck.export.mdn_rnn_graphs import mdn_rnn_graph
 from dreamduck.export.static_export import main as export
 from dreamduck.export.vae_graphs import decoder_graph
-from dreamduck.pretrained import FOLDER
-from dreamduck.world_model import WorldModel
-from dreamduck.world_model.mdn_rnn import MDNRNN
+from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig
+from dreamduck.world_model.mdn_rnn.layout import initial_parameters
+from dreamduck.world_model.vae import VAE
+from dreamduck.world_model.vae.layout import Z_SIZE
+from dreamduck.world_model.vae.layout import initial_parameters as initial_vae
 
 HERE = Path(__file__).parent / "browser"
 COMMAND = "python -m benchmarks browser_runtimes"
 
 
-def main() -> None:
+def main(flags: list[str]) -> None:
     if shutil.which("node") is None or not (HERE / "node_modules").is_dir():
         print("not run: it needs Chromium, Node.js, `make page`, and `npm install` in benchmarks/browser")
         return
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        model = WorldModel.load(FOLDER)
-        assert isinstance(model.dynamics, MDNRNN)
-        (folder / "mdn_rnn.onnx").write_bytes(mdn_rnn_graph(model.dynamics))
-        (folder / "decoder.onnx").write_bytes(decoder_graph(model.vae))
-        export([str(folder / "dream.html")])
-        command = [sys.executable, "-m", "dreamduck", "drive", "--port", "0"]
+        config = MDNRNNConfig()
+        rnn = MDNRNN(initial_parameters(config, 0), config)
+        (folder / "mdn_rnn.onnx").write_bytes(mdn_rnn_graph(rnn))
+        (folder / "decoder.onnx").write_bytes(decoder_graph(VAE(initial_vae(Z_SIZE, 0))))
+        export([str(folder / "dream.html"), *flags])
+        command = [sys.executable, "-m", "dreamduck", "drive", "--port", "0", *flags]
         with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
             address = server.stdout.readline().removeprefix("Drive at ").strip()
@@ -55,4 +60,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

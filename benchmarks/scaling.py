@@ -40,7 +40,7 @@ from dreamduck.world_model.model_config import ModelConfig
 
 FORM = ControllerForm("zh")
 COMPONENTS = 64  # the search has 2 * (COMPONENTS + 1) numbers
-EPISODES, STEPS, TEMPERATURE, POPULATION = 32, 40, 0.3, 64  # the search of `make reproduce`
+EPISODES, STEPS, TEMPERATURE, POPULATION = 32, 40, 0.3, 64
 POPULATIONS = (64, 512, 4096, 8192)
 RANKS = tuple(2**power for power in range(11))
 DRAWS = 200  # of the slowest rank

@@ -62,9 +62,9 @@ def stages(folder: Path, simulator: str, steps: dict[str, int]) -> dict[str, str
         "--kl-tolerance 2",
         "series": f"{ENVS}/series.py --records {records} --weights {weights} --series {series}",
         "rnn": f"{ENVS}/rnn_train.py --series {series} --weights {weights} --log {log} "
-        f"--steps {steps['rnn']} --hidden-size 256 --evaluate-every {every}",
+        f"--steps {steps['rnn']} --hidden-size 256 --sequence 50 --evaluate-every {every}",
         "evolve": f"{ENVS}/train.py rnnenv --weights {weights} --log {log} -n 32 --num-episode 8 "
-        "--generations 30",
+        "--generations 30 --max-steps 40",
         "drive": f"{ENVS}/model.py realenv render {controller} 0 {model} --video {folder}/drive.mp4",
         "dream": f"{ENVS}/model.py rnnenv render {controller} 0 --weights {weights} --max-steps 200 "
         f"--video {folder}/dream.mp4",
@@ -81,7 +81,7 @@ def read_plan(folder: Path, limit: float) -> dict[str, int]:
     command = [sys.executable, str(ROOT / "scripts" / "demo_speed.py")]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     steps = plan_steps(json.loads(done.stdout), limit)
-    print(f"the VAE trains for {steps['vae']} steps, the MDN-RNN for {steps['rnn']}", flush=True)
+    print(f"the VAE trains for {steps['vae']} steps, the dynamics for {steps['rnn']}", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(steps))
     return steps

@@ -12,16 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from dreamduck.world_model.latents import Series
-from dreamduck.world_model.mdn_rnn import batches
-from dreamduck.world_model.mdn_rnn.settings import TrainingConfig as RNNTraining
-from dreamduck.world_model.mdn_rnn.trainer import Trainer as RNNTrainer
-from dreamduck.world_model.mdn_rnn.trainer import latent_scale, reward_scale
+from dreamduck.world_model.categorical.settings import TrainingConfig as DynamicsTraining
+from dreamduck.world_model.categorical.trainer import Trainer as DynamicsTrainer
+from dreamduck.world_model.mdn_rnn.batches import Batch
+from dreamduck.world_model.mdn_rnn.trainer import RewardScale
 from dreamduck.world_model.vae.settings import TrainingConfig as VAETraining
 from dreamduck.world_model.vae.trainer import Trainer as VAETrainer
 
 WARM_UP, TIMED = 3, 12  # steps
-LENGTH = 100  # of the episodes
+Z_SIZE, ACTION_SIZE = 64, 2
 
 
 def median_step(step: Callable[[int], Any]) -> float:
@@ -43,21 +42,17 @@ def vae_seconds() -> float:
 
 
 def rnn_seconds() -> float:
-    """Of a step of the MDN-RNN's training with scheduled sampling, as two thirds of them are."""
-    config = RNNTraining(hidden_size=256, steps=WARM_UP + TIMED)
-    random, rows = np.random.default_rng(0), config.batch_size * LENGTH
-    arrays = [random.standard_normal((rows, size), np.float32) for size in (64, 64, 2)]
-    offsets = np.arange(0, rows + 1, LENGTH)
-    done = np.arange(rows) % LENGTH == LENGTH - 1
-    reward = random.standard_normal(rows, np.float32)
-    seeds = np.arange(config.batch_size)
-    series = Series(arrays[0], arrays[1] - 3, arrays[2], reward, done, offsets, seeds)
-    scales = reward_scale(series, range(9)), latent_scale(series, range(9), True)
-    trainer = RNNTrainer(config, config.sizes(), *scales)
-    places = batches.plan(offsets, seeds, config.batch_size, config.sequence, 1, 0)
-    batch = batches.batch(series, places, 0, config.sequence)
-    late = config.steps  # a step of the last third
-    return median_step(lambda _: trainer.train(batch, late))
+    """Of a step of the dynamics' training."""
+    config = DynamicsTraining(hidden_size=256, sequence=50)
+    random, shape = np.random.default_rng(0), (config.batch_size, config.sequence)
+    latents = random.standard_normal((2, shape[0], shape[1] + 1, Z_SIZE), np.float32)
+    actions = random.standard_normal((*shape, ACTION_SIZE), np.float32)
+    ones, ends = np.ones(shape, np.float32), (random.random(shape) < 0.01).astype(np.float32)
+    batch = Batch(latents[0], latents[1] - 3, actions, actions[..., 0], ends, ones, ones, 0 * ones[:, 0])
+    scale = RewardScale(np.zeros(2, np.float32), np.ones(2, np.float32))
+    sizes, spread = config.sizes(Z_SIZE, ACTION_SIZE), np.ones(Z_SIZE, np.float32)
+    trainer = DynamicsTrainer(config, sizes, scale, spread)
+    return median_step(lambda number: trainer.train(batch, number))
 
 
 if __name__ == "__main__":

@@ -119,7 +119,7 @@ def build(folder: Path) -> None:
 
 def recorded_drives(path: Path) -> list[dict[str, Any]]:
     """The drives on the road that an exported dream holds: `map_name` and `actions` of each."""
-    found = re.search(r'id="about">(.*?)</script>', path.read_text(encoding="utf-8"), re.DOTALL)
+    found = re.search(r'id="about">(.*?)</script>', path.read_text(encoding="utf-16"), re.DOTALL)
     return list(json.loads(found[1]).get("drives", [])) if found else []
 
 

@@ -5,7 +5,7 @@
 Policies, good and bad, as flat controllers: means of CMA-ES in the dream from early to late generations,
 with several seeds, on z alone and on [z, h]; the actor of a PPO agent in the dream at several steps; and
 the best controllers that ship. Writes `drivers.npz` (their thetas) and `drivers.json` (their forms, how
-they were made, and the fingerprints of the world model that they belong to). Takes 8 minutes of one core.
+they were made, and the fingerprints of the world model that they belong to).
 What is finished in the folder is not trained again."""
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from dreamduck.controllers.controller_file import read_card, read_controller
 from dreamduck.controllers.factory import FormConfig, WorldConfig, versions, weights_fingerprints
 from dreamduck.controllers.policy import ControllerForm
 from dreamduck.pretrained import CONTROLLERS, FOLDER
-from dreamduck.search.recipe import DREAM_STEPS
 from dreamduck.search.run import Plan, evolve
 from dreamduck.search.settings import SearchConfig
 from dreamduck.world_model import WorldModel
@@ -37,7 +36,7 @@ FORMAT = 1
 GENERATIONS = (1, 3, 8, 20, 60)  # whose means are frozen
 SEARCHES = (("z", 1), ("z", 2), ("zh", 3))  # features and seed of each
 SEARCH = SearchConfig(
-    num_worker=32, num_episode=16, max_steps=DREAM_STEPS, components=64, covariance="full", seeds="common",
+    num_worker=32, num_episode=16, components=64, covariance="full", seeds="common",
     end_cost=3.0, weight_decay=0.05, eval_steps=1000,
 )  # fmt: skip
 PPO_STEPS = (60_000, 200_000, 500_000, 1_000_000)  # after which the actor is frozen
@@ -57,11 +56,14 @@ class Frozen(NamedTuple):
 
 def searched(folder: Path, world: WorldConfig, features: str, seed: int) -> list[Frozen]:
     """The means of one search after some of its generations; a stopped search goes on where it was."""
-    sizes = WorldModel.load(world.model.folder).sizes
+    model = WorldModel.load(world.model.folder)
+    sizes = model.sizes
     form = FormConfig(features).form(sizes.z_size, sizes.hidden_size, sizes.cell_size)
     found = []
     for generation in GENERATIONS:
-        settings = dataclasses.replace(SEARCH, generations=generation, seed_start=seed)
+        settings = dataclasses.replace(
+            SEARCH, max_steps=model.search_steps, generations=generation, seed_start=seed
+        )
         target = folder / f"cma.{features}.{seed}"
         kept = target / f"generation.{generation}.npz"
         if not kept.exists():
@@ -128,7 +130,7 @@ def train_agent(world: WorldConfig, z_size: int, hidden_size: int) -> dict[str, 
     set_threads(images=False)
     settings = {
         "beginning": "midway",
-        "max_episode_steps": DREAM_STEPS,
+        "max_episode_steps": WorldModel.load(world.model.folder).search_steps,
         "temperature": world.model.temperature,
     }
     venv = make_vec_env("DreamDuck-v2", PPO_ENVS, weights=world.model.weights, **settings)

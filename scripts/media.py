@@ -20,7 +20,7 @@ CONTROLLER = "--policy controller --panels true,reconstructed,map"
 FIGURES = {
     "real_and_dream.gif": "split --steps 60",
     "steering.gif": "steering --steps 20",
-    "temperatures.png": "temperatures --steps 60 --every 20 --temperatures 0.1,0.5,1.0",
+    "temperatures.png": "temperatures --steps 60 --every 20",
     "controller.gif": f"picture {CONTROLLER} --steps 60",
     "dream.gif": "dream --steps 69",
     "drive.gif": "picture --panels true,map --steps 60",

@@ -97,12 +97,29 @@ def model() -> str:
         rows.append(["", f"{others} on a map that was never recorded", text, "", ""])
     ends = f"{latents['end_expected']:.4f}, {latents['end_rate']:.4f}"
     rows += [
-        ["MDN-RNN", "negative log-likelihood of a latent", f"{latents['nll']:.3f} nats", *made(rnn)],
+        [*_prediction(latents), *made(rnn)],
         ["", "correlation of predicted and true reward", f"{latents['reward_correlation']:.2f}", "", ""],
         ["", "ROC AUC of termination", f"{latents['end_auc']:.3f}", "", ""],
         ["", "termination rate a step, predicted and true", ends, "", ""],
     ]
-    return table(["", "on held-out episodes", "", "made by", "took"], rows)
+    return _recorded(vae["data"]) + table(["", "on held-out episodes", "", "made by", "took"], rows)
+
+
+def _recorded(data: dict[str, Any]) -> str:
+    """What a model learned from, in a sentence."""
+    generated = sum(name.startswith("generated:") for name in data["map_name"])
+    others = f" and {generated} generated ones" if generated else ""
+    return (
+        f"It learned from {data['episodes']:,} episodes ({data['frames']:,} frames) on "
+        f"{len(data['map_name']) - generated} maps of Duckietown{others}.\n\n"
+    )
+
+
+def _prediction(metrics: dict[str, float]) -> list[str]:
+    """How well dynamics predict the next latent: their kind, the measure that it has, and its value."""
+    if "nll" in metrics:
+        return ["MDN-RNN", "negative log-likelihood of a latent", f"{metrics['nll']:.3f} nats"]
+    return ["categorical dynamics", "squared error of a latent", f"{metrics['reconstruction']:.3f}"]
 
 
 def scores() -> str:
@@ -117,7 +134,7 @@ def gap() -> str:
 
 
 def ablation() -> str:
-    """Controllers without an MDN-RNN, with an untrained one, and with a trained one."""
+    """Controllers on z alone, with untrained dynamics, and with trained ones."""
     rows = [row for where in ("road", "dream") for row in read_json(DOCS / "ablations" / f"{where}.json")]
     return body(ablations.table(rows))
 
@@ -343,6 +360,25 @@ def browser() -> str:
     return f"{lines}\n{table(['pace', 'page [frames/s]', 'file [frames/s]'], paces)}"
 
 
+def evolution() -> str:
+    """What a search in the page of one file came to, and its frames a second."""
+    path = RESULTS / "browser_evolution.json"
+    if not path.exists():
+        return "No result yet: `python -m benchmarks browser_evolution` writes it.\n"
+    found = read_json(path)["results"]
+    names = {"evolved": "evolved", "standing": "standing still", "straight": "straight on at half throttle"}
+    rows = [
+        [name, f"{100 * (1 - found[key]['ended']):.0f}%", f"{found[key]['progress']:.1f}"]
+        for key, name in names.items()
+    ]
+    head = ["controller", "dreams that keep the road", "along the lane, less costs [m]"]
+    told = (
+        f"{found['generations']} generations in {found['seconds']} s; at 60 steps/s the file paints "
+        f"{found['frames_per_second']:.0f} frames/s, {found['megabytes']} MB."
+    )
+    return f"{table(head, rows)}\n{told}\n"
+
+
 def robot() -> str:
     """Deployed policies: size, time, memory, and how far they are from the library's numbers."""
     rows = []
@@ -463,7 +499,7 @@ def gauntlet() -> str:
 
 MAKERS = (
     *(summary, model, card, gauntlet, reproduce, scores, gap, ablation, simulator, speed, agents, ppo),
-    *(frames, passes, browser, distribute, scaling, measured_ranks, episodes),
+    *(frames, passes, browser, evolution, distribute, scaling, measured_ranks, episodes),
     *(generated_maps, robot, cropping, doom, carracing),
 )
 TABLES: dict[str, Callable[[], str]] = {maker.__name__: maker for maker in MAKERS}

@@ -151,6 +151,7 @@ def test_training_the_memory(tmp_path):
 
     names = [*settings, "weights", "log"]
     flags = [f"--{name.replace('_', '-')}={getattr(parts, name)}" for name in names]
+    flags.append("--dynamics=mdn-rnn")
     kill_when([sys.executable, str(SCRIPTS / "rnn_train.py"), "-q", *flags], saved_thrice)
     train(parts)
     one, two = (left_by(tmp_path / name, tmp_path / name / "log") for name in ("whole", "parts"))

@@ -39,9 +39,14 @@ COMMANDS = {
     ),
     "train-vae": Command("dreamduck.cli.train_networks:train_vae", "train the VAE on recorded episodes"),
     "encode": Command("dreamduck.cli.encode:main", "encode recorded episodes as latents"),
-    "train-rnn": Command("dreamduck.cli.train_networks:train_rnn", "train the MDN-RNN on encoded episodes"),
+    "train-rnn": Command(
+        "dreamduck.cli.train_networks:train_rnn", "train the dynamics on encoded episodes"
+    ),
     "train-ensemble": Command(
         "dreamduck.cli.train_networks:train_ensemble", "train an ensemble for the dynamics' uncertainty"
+    ),
+    "train-lane-probe": Command(
+        "dreamduck.cli.train_lane_probe:main", "fit the probe of the lane position"
     ),
     "evolve": Command(
         "dreamduck.cli.evolve:main", "evolve a controller by CMA-ES, in the dream or on the road"
@@ -60,10 +65,10 @@ COMMANDS = {
         "dreamduck.pipeline.temperature_sweep:main", "evolve at several temperatures, compare on the road"
     ),
     "ablations": Command(
-        "dreamduck.pipeline.ablations:main", "compare controllers without and with a trained MDN-RNN"
+        "dreamduck.pipeline.ablations:main", "compare controllers without and with trained dynamics"
     ),
     "iterate": Command(
-        "dreamduck.pipeline.iterate:main", "drive, record, train the MDN-RNN, evolve; repeat"
+        "dreamduck.pipeline.iterate:main", "drive, record, train the dynamics, evolve; repeat"
     ),
     "record-controller": Command(
         "dreamduck.pipeline.record_controller:main", "record a controller's episodes on the road"

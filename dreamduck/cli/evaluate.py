@@ -45,7 +45,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line: the four positional arguments of 2019, and the settings of the world."""
     parser = command_line.parser("Run a controller in one of the three worlds.", EPILOG)
     parser.add_argument(
-        "env", choices=tuple(IDS), help="the simulator, the same seen through the model, or the dream"
+        "env", choices=tuple(IDS), help="the simulator, the simulator seen through the model, or the dream"
     )
     parser.add_argument("mode", choices=("render", "norender"), help="show one episode, or evaluate many")
     parser.add_argument("controller", nargs="?", help="a controller file (default: random parameters)")

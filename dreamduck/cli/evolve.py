@@ -21,7 +21,7 @@ from dreamduck.controllers.factory import (
     load_controller,
     model_sizes,
 )
-from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS, adapt_to_environment
+from dreamduck.search.recipe import DEFAULTS, adapt_to_environment, add_max_steps, max_steps
 from dreamduck.search.run import Plan, evolve
 from dreamduck.search.settings import SearchConfig
 
@@ -61,11 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
     mpi.add_arguments(parser)
     search, controller, world = map(parser.add_argument_group, ("search", "controller", "world"))
     config.add_arguments(search, SearchConfig, skip=("max_steps",), defaults=DEFAULTS)  # type: ignore[arg-type]
-    search.add_argument(
-        *("--max-steps", "--max_steps"),
-        type=int,
-        help=f"of an episode at most (default: {DREAM_STEPS} in the dream, {ROAD_STEPS} on the road)",
-    )
+    add_max_steps(search)
     config.add_arguments(controller, FormConfig, defaults=DEFAULTS)  # type: ignore[arg-type]
     config.add_arguments(world, WorldConfig, defaults=DEFAULTS)  # type: ignore[arg-type]
     return parser
@@ -88,8 +84,7 @@ def settings(arguments: argparse.Namespace) -> SearchConfig:
         log.warning("--retrain: CMA-ES is never restarted, neither here nor in 2019; ignored")
     if arguments.sigma_decay is not None:
         log.warning("--sigma_decay: CMA-ES adapts its own step size, here and in the original; ignored")
-    if arguments.max_steps is None:
-        arguments.max_steps = DREAM_STEPS if choose_world(arguments) == ENVS[0] else ROAD_STEPS
+    arguments.max_steps = max_steps(arguments, dream=choose_world(arguments) == ENVS[0])
     return config.from_arguments(SearchConfig, arguments)
 
 

@@ -10,9 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from dreamduck.common import command_line, config
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.categorical.layout import KIND as CATEGORICAL
 from dreamduck.world_model.categorical.settings import TrainingConfig as CategoricalConfig
 from dreamduck.world_model.ensemble.settings import TrainingConfig as EnsembleConfig
+from dreamduck.world_model.kinds import SHIPPED
 from dreamduck.world_model.mdn_rnn.layout import KIND as MDN_RNN
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig as RNNConfig
 from dreamduck.world_model.vae.settings import TrainingConfig as VAEConfig
@@ -26,7 +28,7 @@ VAE_EXAMPLES = """examples:
 """
 RNN_EXAMPLES = """examples:
   dreamduck train-rnn --series series --weights weights
-  dreamduck train-rnn --dynamics categorical --weights weights   (with -h: its settings)
+  dreamduck train-rnn --dynamics mdn-rnn --weights weights       (with -h: its settings)
   dreamduck train-rnn --limit 20 --steps 20 --batch-size 10      (a small run)
   tensorboard --logdir log/tensorboard
 """
@@ -53,7 +55,6 @@ DYNAMICS: dict[str, type[RNNConfig] | type[CategoricalConfig]] = {
     CATEGORICAL: CategoricalConfig,
 }
 ENSEMBLE_EXAMPLES = "example:\n  dreamduck train-ensemble --series series --weights weights"
-TRAINED = MDN_RNN  # unless a command line says otherwise: the kind that ships
 HELD_OUT = {
     "nll": "nats a latent: minus log-likelihood of the next one",
     "reconstruction": "squared error of a latent",
@@ -69,9 +70,7 @@ def train_rnn(argv: Sequence[str] | None = None) -> int | None:
     Reads `series/series.npz`, writes `weights/rnn.weights.h5` with its card `rnn.json`, where dreams begin
     (`initial_z.json`), and metrics to `log/`. A run that was stopped goes on where it was when the same
     command is given again."""
-    choice = argparse.ArgumentParser(add_help=False)
-    choice.add_argument("--dynamics", default=TRAINED)
-    kind = DYNAMICS.get(choice.parse_known_args(argv)[0].dynamics, DYNAMICS[TRAINED])
+    kind = DYNAMICS.get(_asked_kind(argv), DYNAMICS[SHIPPED])
     settings, command = _read(argv, train_rnn.__doc__, RNN_EXAMPLES, kind, "rnn_train.py", _add_dynamics)
     from dreamduck.world_model.train_rnn import train  # loads TensorFlow
 
@@ -102,12 +101,28 @@ def train_ensemble(argv: Sequence[str] | None = None) -> int | None:
     return 0
 
 
+def _asked_kind(argv: Sequence[str] | None) -> str:
+    """The kind that a command line names, or that of the model that is adapted.
+
+    Raises:
+        WeightsError: there is no model to adapt, or its card is damaged.
+    """
+    choice = argparse.ArgumentParser(add_help=False)
+    choice.add_argument("--dynamics")
+    choice.add_argument("--adapt")
+    choice.add_argument("--heads-only", "--heads_only")
+    found = choice.parse_known_args(argv)[0]
+    if found.dynamics or found.heads_only:
+        return str(found.dynamics or MDN_RNN)
+    return WorldModel.load(found.adapt).kind if found.adapt else SHIPPED
+
+
 def _add_dynamics(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dynamics",
         choices=tuple(DYNAMICS),
-        default=TRAINED,
-        help=f"kind of the dynamics, with settings of its own (default: {TRAINED})",
+        help=f"kind of the dynamics, with settings of its own (default: {SHIPPED}; with --adapt that of "
+        f"its model, with --heads-only {MDN_RNN})",
     )
 
 

@@ -61,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     words = sys.argv[1:] if argv is None else list(argv)
     parser = command_line.parser("Drive by keyboard in one of the three environments.", EXAMPLES)
     parser.add_argument(
-        "env", choices=tuple(WORLDS), help="the simulator, the same as latents, or the dream"
+        "env",
+        choices=tuple(WORLDS),
+        help="the simulator, the simulator through the model, or the dream",
     )
     name = parser.parse_args(words[:1]).env
     sys.argv = [f"dreamduck window {name}", *words[1:]]

@@ -196,7 +196,7 @@ class ControllerPolicy:
 
     Args:
         theta: (P, n).
-        perception: of all cars; keeps the state of the LSTM.
+        perception: of all cars; keeps the state of the dynamics.
     """
 
     needs_frames = True

@@ -125,7 +125,7 @@ def model_sizes(folder: Path) -> tuple[int, int, int]:
         WeightsError: the card is missing or damaged.
     """
     sizes = WorldModel.load(folder).sizes
-    return sizes.z_size, sizes.hidden_size, sizes.cell_size
+    return sizes.z_size, sizes.hidden_size, sizes.policy_cell_size
 
 
 def model_actions(folder: Path) -> ActionSpace:

@@ -35,7 +35,7 @@ class ControllerForm:
         hidden: units of the hidden layer; 0 for a linear controller.
         actions: outputs.
         z_size: Z, latents of the VAE.
-        hidden_size: H, units of the MDN-RNN's LSTM.
+        hidden_size: H, of the dynamics' recurrent state h.
         bias: whether theta holds biases; the original's `doomrnn` has none.
         cell_size: C, numbers of c; None where they are as many as of h.
         action_kind: "drive" (throttle and steering, or steering alone), "box" or "discrete", of which the
@@ -66,6 +66,11 @@ class ControllerForm:
             )
         if self.features not in FEATURES:
             raise ControllerError(f"features: expected one of {', '.join(FEATURES)}, got {self.features!r}")
+        if "c" in self.features and not self.c_width:
+            raise ControllerError(
+                f"features: expected z or zh, got {self.features!r}; policies do not see the draws of "
+                "categorical dynamics"
+            )
         if self.hidden < 0 or min(self.actions, self.z_size) < 1 or min(self.hidden_size, self.c_width) < 0:
             raise ControllerError(f"controller: expected positive sizes, got {self}")
 
@@ -258,7 +263,11 @@ def infer_form(
         ControllerError: no form of these sizes has so many parameters.
     """
     first = ControllerForm("z", 0, actions, z_size, hidden_size, True, cell_size, action_kind)
-    linear = [dataclasses.replace(first, features=features) for features in FEATURES]
+    linear = [
+        dataclasses.replace(first, features=features)
+        for features in FEATURES
+        if first.c_width or "c" not in features
+    ]
     steering = [dataclasses.replace(form, actions=1, bias=False) for form in linear]
     for form in [
         *linear,

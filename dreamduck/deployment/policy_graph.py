@@ -27,9 +27,9 @@ OPSETS = (13, 18)
 class WheelConfig:
     """From throttle and steering to the duty of two wheels: a robot's own numbers."""
 
-    gain: float = option(1.0, "both motors turn so many times as fast", above=0.0, high=4.0)
+    gain: float = option(1.0, "factor of both motors' speed", above=0.0, high=4.0)
     trim: float = option(
-        0.0, "added to the gain of the right motor and taken from that of the left", low=-1.0, high=1.0
+        0.0, "added to the gain of the right motor and subtracted from that of the left", low=-1.0, high=1.0
     )
     motor_constant: float = option(MOTOR_CONSTANT, "speed of a wheel at full duty", unit="rad/s", above=0.0)
     wheel_radius: float = option(WHEEL_RADIUS, "radius of a wheel", unit="m", above=0.0)
@@ -93,12 +93,14 @@ def _policy(g: Graph, source: PolicySource, image: str) -> tuple[Array, Any]:
         return controller_action(g, source.policy, {"z": z}), lambda action: "state"
     h, c = _seen(g, model, z)
     features = {"z": z, "c": c, "h": h}
+    if isinstance(model.dynamics, CategoricalDynamics):
+        features = {"z": categorical_graphs.decode(g, model.dynamics, h, c), "h": h}
     if isinstance(source.policy, Controller):
         action = controller_action(g, source.policy, features)
     else:
         from dreamduck.deployment.agent_graph import agent_action
 
-        action = agent_action(g, source.policy, g.concat([z, c, h], 1).name)
+        action = agent_action(g, source.policy, g.concat(list(features.values()), 1).name)
     return action, lambda action: _advanced(g, model, z, action, h, c)
 
 

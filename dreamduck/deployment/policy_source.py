@@ -52,14 +52,16 @@ class PolicySource:
     @property
     def recurrent(self) -> bool:
         """Whether the policy needs the state of the dynamics."""
-        if isinstance(self.policy, Controller):
-            return self.policy.form.features != "z"
-        return self.model is not None
+        if self.model is None:
+            return False
+        sees_z = isinstance(self.policy, Controller) and self.policy.form.features == "z"
+        # Categorical dynamics smooth the latents that a policy sees.
+        return not sees_z or isinstance(self.model.dynamics, CategoricalDynamics)
 
     @property
     def state_size(self) -> int:
         """Numbers in the state: those of h and c, or none."""
-        if not self.recurrent or self.model is None:
+        if self.model is None or not self.recurrent:
             return 0
         return self.model.sizes.hidden_size + self.model.sizes.cell_size
 
@@ -95,7 +97,7 @@ def read_source(path: PathLike, weights: str = "") -> PolicySource:
     folder = Path(weights) if weights else FOLDER
     controller = load_controller(path, folder, strict=True)
     model, card = WorldModel.load(folder), read_card(path)
-    check_own_car(model, recurrent=controller.form.features != "z")
+    check_own_car(model, recurrent=True)
     facts = {"kind": "controller", "form": str(controller.form)}
     facts |= {name: card[name] for name in CARD_FACTS if name in card}
     environment = _environment(model, card.get("world"))
@@ -121,7 +123,7 @@ def _agent(path: Path, weights: str) -> PolicySource:
     model = WorldModel.load(weights or model_folder(info.env_kwargs))
     check_model(path, info.weights, model.folder, strict=True)
     sizes = model.sizes
-    expected = sizes.z_size + sizes.cell_size + sizes.hidden_size
+    expected = sizes.z_size + sizes.policy_cell_size + sizes.hidden_size
     if info.shape != (expected,):
         raise PolicyError(
             f"{path}: learned from {info.shape[0]} numbers [z, c, h], and the world model in "

@@ -39,7 +39,7 @@ class RealConfig:
     model: ModelConfig = part(ModelConfig)
     any_weights: bool = option(False, ANY_WEIGHTS)
     debug: bool = option(True, "show the VAE's reconstruction beside the frame; else the camera alone")
-    next_z: bool = option(False, "show the MDN-RNN's prediction beside the frame")
+    next_z: bool = option(False, "show the prediction of the dynamics beside the frame")
 
     def __post_init__(self) -> None:
         check(self)
@@ -52,12 +52,12 @@ class RealConfig:
 
 
 class SeenCars(RoadCars):
-    """N cars on the road, each seen through the VAE and the MDN-RNN.
+    """N cars on the road, each seen through the VAE and the dynamics.
 
     Attributes:
         model: the world model.
-        perception: the cars' latents, and the state of the MDN-RNN.
-        prediction: what the MDN-RNN expected to follow the last actions; None before the first, and
+        perception: the cars' latents, and the state of the dynamics.
+        prediction: what the dynamics expected to follow the last actions; None before the first, and
             without `next_z`.
         expected: (N, Z) the latents that were drawn from it; those that are seen before the first action.
         temperature: at which they are drawn.
@@ -159,14 +159,15 @@ class SeenCars(RoadCars):
 
 
 class RealEnv(SeenCars, SingleEnv):
-    """A car on a Duckietown map, seen through the VAE and the MDN-RNN.
+    """A car on a Duckietown map, seen through the VAE and the dynamics.
 
     ## Action Space
     Box(-1, 1, (2,), float32): throttle and steering (positive to the left). Values outside are clipped.
 
     ## Observation Space
-    Box(-50, 50, (Z + 2H,), float32): [z, c, h]: the VAE's mean of the frame, and the
-    MDN-RNN's state after all frames and actions before; 64 + 512 + 512 numbers with the weights that ship.
+    Box(-50, 50, (Z + C + H,), float32): [z, c, h]: the latents of the frame, and the state of the
+    dynamics after all frames and actions before. With an MDN-RNN z is the VAE's mean. With categorical
+    dynamics, which ship, z is what they make of the frame, as in a dream, and C is 0: 64 + 512 numbers.
 
     ## Rewards
     As in `DreamDuck-v0`.
@@ -185,7 +186,7 @@ class RealEnv(SeenCars, SingleEnv):
     ships; `model`: a world model that is loaded already, instead;
     `any_weights`: take weights that learned from other settings, which are refused otherwise;
     `debug`: `render` shows the camera's view and, beside it, the VAE's reconstruction of the frame (the
-    default; False: the view alone, 640 x 480); `next_z`: also what the MDN-RNN had expected, drawn with
+    default; False: the view alone, 640 x 480); `next_z`: also what the dynamics had expected, drawn with
     `temperature`.
 
     ## Version History

@@ -145,26 +145,26 @@ class DreamCars(Cars):
 
 
 class DreamEnv(DreamCars, SingleEnv):
-    """A car in the dream: the MDN-RNN alone gives latents, rewards and ends, without a simulator.
+    """A car in the dream: the dynamics alone give latents, rewards and ends, without a simulator.
 
     ## Action Space
     Box(-1, 1, (2,), float32): throttle and steering (positive to the left). Values outside are clipped.
     With weights of another environment: that environment's.
 
     ## Observation Space
-    Box(-50, 50, (Z + 2H,), float32): [z, c, h], the latent that is dreamt and the MDN-RNN's state;
-    64 + 512 + 512 numbers with the weights that ship.
+    Box(-50, 50, (Z + C + H,), float32): [z, c, h], the latents that are dreamt and the state of the
+    dynamics. With categorical dynamics, which ship, C is 0: 64 + 512 numbers.
 
     ## Rewards
-    What the MDN-RNN predicts for the action: metres along the lane, less costs, if it learned from the
+    What the dynamics predict for the action: metres along the lane, less costs, if it learned from the
     reward "progress".
 
     ## Starting State
-    The first latent of a recorded episode (`initial_z.json`), drawn by the seed; the MDN-RNN's state is 0.
+    The first latent of a recorded episode (`initial_z.json`), drawn by the seed; the state is 0.
     With beginning="midway": anywhere in an episode (`midway.npz`), with the state after what came before.
 
     ## Episode End
-    Terminated with the probability that the MDN-RNN predicts; `info["end"]` is "" or "dream-end".
+    Terminated with the probability that the dynamics predict; `info["end"]` is "" or "dream-end".
     Gymnasium's time limit, a wrapper that `make` adds, truncates after 1,000 steps.
 
     ## Information
@@ -212,7 +212,7 @@ def tell_missing_heads(model: WorldModel) -> None:
     """Warn, once, about what the dream of a world model lacks.
 
     Raises:
-        WeightsError: its MDN-RNN is missing or damaged.
+        WeightsError: its dynamics are missing or damaged.
     """
     dynamics = model.dynamics
     if dynamics.lacks and dynamics.weights not in _told:
@@ -223,7 +223,7 @@ def tell_missing_heads(model: WorldModel) -> None:
 def observation_space(model: WorldModel) -> spaces.Box:
     """[z, c, h] of a world model."""
     sizes = model.dynamics.config
-    size = sizes.z_size + sizes.cell_size + sizes.hidden_size
+    size = sizes.z_size + sizes.policy_cell_size + sizes.hidden_size
     return spaces.Box(-OBSERVATION_LIMIT, OBSERVATION_LIMIT, (size,), dtype=np.float32)
 
 

@@ -1,7 +1,7 @@
 """A probe of the lane position: offset and angle of the car in its lane, read from latents.
 
-Least squares on the latents and their products, made by `scripts/lane_probe.py` for one VAE. It is read at
-every step."""
+Least squares on the latents and their products, made by `dreamduck train-lane-probe` for one VAE. It is
+read at every step."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class LaneProbe:
             fits = probe.mean.shape == probe.std.shape == (size,) and len(probe.weights) == _count(size)
         except (KeyError, TypeError, ValueError) as err:
             raise WeightsError(
-                f"{path}: expected a probe ({err}); make it with scripts/lane_probe.py"
+                f"{path}: expected a probe ({err}); make it with dreamduck train-lane-probe"
             ) from err
         return probe if fits and probe.vae == model.vae.weights else None
 

@@ -100,7 +100,7 @@ class FramePolicy:
 
 
 class ModelPolicy(FramePolicy):
-    """A function from [z, c, h] (N, Z + 2H) to actions (N, 2), for example an agent trained in the dream.
+    """A function from [z, c, h] (N, Z + C + H) to actions (N, 2), for example an agent of the dream.
 
     Args:
         predict: the function; a recurrent one keeps its own state.

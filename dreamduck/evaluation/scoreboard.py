@@ -52,7 +52,7 @@ class ScoreConfig:
     """Settings of the scoreboard."""
 
     episodes: int = option(100, "episodes for each row, map and simulator", low=1)
-    seconds: float = option(60.0, "an episode is cut after so long", unit="s", above=0.0)
+    seconds: float = option(60.0, "greatest length of an episode", unit="s", above=0.0)
     seed: int = option(0, "seed of the episodes", low=0)
     maps: tuple[str, ...] = option((TRAINING_MAP, *UNSEEN_MAPS), "maps to evaluate on")
     simulators: tuple[str, ...] = option(SIMULATORS[:1], "native, gym-duckietown or both")

@@ -56,9 +56,7 @@ def latent_graph(dynamics: CategoricalDynamics) -> bytes:
     g = Graph("latent")
     sizes = {"h": config.hidden_size, "c": config.cell_size}
     state = [Array(g, name, (1, size)) for name, size in sizes.items()]
-    z = equations.decode(g, _layers(g, dynamics), *state)
-    low, high = (g.fresh_constant(bound[None]) for bound in dynamics.bounds)
-    g.add("Min", [g.add("Max", [z.name, low.name], "above"), high.name], "z")
+    g.name_output("z", decode(g, dynamics, *state))
     return g.bytes({name: [ROWS, size] for name, size in sizes.items()}, {"z": [ROWS, config.z_size]})
 
 
@@ -72,6 +70,13 @@ def observe(g: Graph, dynamics: CategoricalDynamics, z: Array, h: Array) -> Arra
     vectors = g.add("OneHot", [classes, g.integers(config.classes), values])
     name = g.add("Reshape", [vectors, g.integers(-1, config.cell_size)])
     return Array(g, name, (1, config.cell_size))
+
+
+def decode(g: Graph, dynamics: CategoricalDynamics, h: Array, s: Array) -> Array:
+    """The latents (B, Z) of states; see `CategoricalDynamics.decode`."""
+    z = equations.decode(g, _layers(g, dynamics), h, s)
+    low, high = (g.fresh_constant(bound[None]) for bound in dynamics.bounds)
+    return Array(g, g.add("Min", [g.add("Max", [z.name, low.name]), high.name]), z.shape)
 
 
 def advance(g: Graph, dynamics: CategoricalDynamics, action: Array, h: Array, s: Array) -> Array:

@@ -21,19 +21,18 @@ from dreamduck.world_model.dynamics.start_states import MIDWAY
 STARTS = 128  # beginnings of dreams
 SETTINGS: dict[str, Any] = {
     "components": 16,
-    "population": 16,
+    "population": 24,
     "sigma": 0.1,
     "seed": 0,
     "episodes": 8,  # of a candidate
-    "steps": 40,  # of an episode
+    "steps": 60,  # of an episode
     "end_cost": 3.0,  # off the return of an episode that ends before
     "weight_decay": 0.05,
-    "compare_every": 3,  # generations
+    "compare_every": 6,  # generations
     "test_episodes": 24,
     "test_steps": 150,
-    "seconds": 90,  # of the search, at most
+    "seconds": 150,  # of the search, at most
 }
-LEAST_TEMPERATURE = 0.3  # of the search: without noise a controller learns to exploit the model's errors
 
 
 def evolution(model: WorldModel) -> tuple[dict[str, npt.NDArray[Any]], dict[str, Any]]:
@@ -47,7 +46,7 @@ def evolution(model: WorldModel) -> tuple[dict[str, npt.NDArray[Any]], dict[str,
         (I, K), what controllers look at. And the settings, with the form of the controllers.
     """
     sizes, actions = model.dynamics.config, model.actions
-    form = FormConfig("zh").form(sizes.z_size, sizes.hidden_size, sizes.cell_size, actions)
+    form = FormConfig("zh").form(sizes.z_size, sizes.hidden_size, sizes.policy_cell_size, actions)
     try:
         initial = model.start_states(MIDWAY)
     except WeightsError:  # models that were trained before there were such starts
@@ -61,7 +60,7 @@ def evolution(model: WorldModel) -> tuple[dict[str, npt.NDArray[Any]], dict[str,
         **SETTINGS,
         "outputs": actions.size,
         "components": subspace.projection.shape[1],
-        "temperature": max(model.temperature, LEAST_TEMPERATURE),
+        "temperature": model.search_temperature,
         "form": form_of(form),
     }
     return arrays, settings

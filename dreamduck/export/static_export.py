@@ -8,7 +8,6 @@ can compare its numbers with ours."""
 from __future__ import annotations
 
 import base64
-import gzip
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from dreamduck.common.config import add_arguments, from_arguments, options, to_d
 from dreamduck.common.errors import DependencyError, WeightsError
 from dreamduck.common.storage import PathLike, replacing
 from dreamduck.controllers.policy import CRUISE_THROTTLE, Controller
+from dreamduck.export import packing
 from dreamduck.export.evolution import evolution, form_of
 from dreamduck.export.recorded_drives import recorded_drives
 from dreamduck.recordings.sources.arrow_keys import from_keys
@@ -74,8 +74,7 @@ def export(path: PathLike, config: SessionFactoryConfig) -> int:
     """
     html = render(SessionFactory(config))
     with replacing(path) as temporary:
-        temporary.write_text(html, encoding="utf-8")
-    return len(html.encode())
+        return temporary.write_bytes(packing.encode(html))
 
 
 def render(factory: SessionFactory) -> str:
@@ -92,14 +91,15 @@ def render(factory: SessionFactory) -> str:
         raise WeightsError(factory.missing)
     about, blocks = contents(factory, factory.model)
     texts = {"about": json.dumps(about, separators=(",", ":"), allow_nan=False)}
-    texts |= {name: _letters(block) for name, block in blocks.items()}
     modules = {path.name: path.read_text(encoding="utf-8") for path in PAGE.glob("*.js")}
     modules[CONNECTION] = modules.pop("offline.js")
     texts |= {f"module-{name}": text for name, text in modules.items()}
     data = [f'<script type="text/plain" id="{name}">{text}</script>\n' for name, text in texts.items()]
+    data += [packing.element(name, block) for name, block in blocks.items()]
     duck = base64.b64encode((PAGE / "duck.svg").read_bytes()).decode()
     html = _page("index.html")
     for old, new in {
+        '  <meta charset="utf-8">\n': "",  # the file's first two bytes tell the coding
         '<link rel="stylesheet" href="/page/style.css">': f"<style>{_page('style.css')}</style>",
         '  <script type="module" src="/page/main.js"></script>\n': "",
         '"/page/duck.svg"': f'"data:image/svg+xml;base64,{duck}"',
@@ -151,7 +151,8 @@ def contents(factory: SessionFactory, model: WorldModel) -> tuple[dict[str, Any]
         "evolution": search,
         "numbers": layout,
     }
-    return about, {"runtime": _vendored(RUNTIME), "wasm": _vendored(WASM), **graphs, "numbers": numbers}
+    halves = {name: packing.by_halves(graph) for name, graph in graphs.items()}
+    return about, {"runtime": _vendored(RUNTIME), "wasm": _vendored(WASM), **halves, "numbers": numbers}
 
 
 def dynamics_graphs(dynamics: Dynamics, source: str) -> dict[str, bytes]:
@@ -255,7 +256,3 @@ def _vendored(name: str) -> bytes:
 
 def _page(name: str) -> str:
     return (PAGE / name).read_text(encoding="utf-8")
-
-
-def _letters(data: bytes) -> str:
-    return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()

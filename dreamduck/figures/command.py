@@ -33,7 +33,7 @@ kinds:
   steering      left, straight on, right, reverse from one moment, true and dreamt
   temperatures  the same drive dreamt at several temperatures
   dream         a controller that drives in the dream alone
-  latents       what single latents change
+  latents       frames with single latents changed
   horizon       error of dreams by step: picture and lane offset, over many drives
 
 A .txt file beside the figure describes how it was made; a horizon also has a .json file."""
@@ -137,7 +137,9 @@ def facts_of(kind: str, settings: FigureConfig, words: Sequence[str], made: Made
         facts["drive"] = f"{settings.policy} on {settings.road.simulation.map_name}"
         facts["largest start angle [degrees]"] = settings.road.simulation.start_angle
     if kind == "temperatures":
-        facts["temperatures"] = ", ".join(settings.temperatures)
+        facts["temperatures"] = ", ".join(
+            f"{value:g}" for value in settings.temperature_values(made.model.dynamics.shown_temperatures)
+        )
     elif kind != "latents":
         facts["temperature"] = made.temperature
     if kind not in ROADLESS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from dreamduck.common.config import check, option, part
@@ -56,25 +57,29 @@ class FigureConfig:
         high=MAX_TEMPERATURE,
         flags=("--temp",),
     )
-    temperatures: tuple[str, ...] = option(("0.1", "0.5", "1.0"), "of dreams beside each other")
+    temperatures: tuple[str, ...] = option(
+        (), "of dreams beside each other; by default what suits their kind of dynamics"
+    )
     any_weights: bool = option(False, ANY_WEIGHTS)
     panels: tuple[str, ...] = option((), f"some of {', '.join(PANELS)}; by default what suits the kind")
     every: int = option(10, "steps between two frames of a strip", low=1)
-    episodes: int = option(24, "drives that errors are measured on", low=2, high=1000)
+    episodes: int = option(24, "episodes to measure errors on", low=2, high=1000)
     side: int = option(288, "side of a frame", unit="pixels", low=288, high=1080)
     gif_limit: float = option(10.0, "limit of a GIF, which is made to fit", unit="MB", above=0.0)
-    out: str = option("", f"file to write, by default in {FOLDER}/; its end tells the format")
+    out: str = option("", f"file to write, by default in {FOLDER}/; its suffix is the format")
 
     def __post_init__(self) -> None:
         check(self)
         wrong = [name for name in self.panels if name not in PANELS]
         if wrong:
             raise ConfigError(f"panels: expected some of {', '.join(PANELS)}, got {wrong[0]!r}")
-        self.temperature_values()
+        self.temperature_values(())
 
-    def temperature_values(self) -> list[float]:
+    def temperature_values(self, default: Sequence[float]) -> list[float]:
         """`temperatures` as numbers.
 
+        Args:
+            default: where none are told.
         Raises:
             ConfigError: one is no number, or out of range.
         """
@@ -82,12 +87,12 @@ class FigureConfig:
             found = [float(value) for value in self.temperatures]
         except ValueError:
             found = []
-        if not found or not all(0 < value <= MAX_TEMPERATURE for value in found):
+        if len(found) < len(self.temperatures) or not all(0 < value <= MAX_TEMPERATURE for value in found):
             raise ConfigError(
                 f"temperatures: expected numbers above 0 and at most {MAX_TEMPERATURE:g}, such as 0.1,0.5, "
                 f"got {','.join(self.temperatures)!r}"
             )
-        return found
+        return found or list(default)
 
 
 def output_path(kind: str, out: str) -> Path:

@@ -80,7 +80,7 @@ def strip(source: Source, dreams: Dreams, config: FigureConfig) -> Drawing:
 
 def temperatures(source: Source, dreams: Dreams, config: FigureConfig) -> Drawing:
     """The same drive dreamt at several temperatures."""
-    real, values = source.drive(), config.temperature_values()
+    real, values = source.drive(), config.temperature_values(dreams.model.dynamics.shown_temperatures)
     scenes = [_scene(source, Dreams(dreams.model, value), config, real) for value in values]
     labels = [TRUE, *(f"temperature {value:g}" for value in values)]
 

@@ -1,7 +1,7 @@
-"""Ablations: what do the MDN-RNN and a hidden layer contribute?
+"""Ablations: what do the dynamics and a hidden layer contribute?
 
 The same search for each controller: on z
-alone, on z with an untrained MDN-RNN of random weights, on z with the trained one; linear and with a
+alone, with h of untrained dynamics of random weights, with h of the trained ones; linear and with a
 hidden layer; evolved in the simulator and in the dream; all evaluated in the simulator.
 ctallec/world-models found an untrained one to score as well as a trained one on CarRacing."""
 
@@ -31,7 +31,7 @@ from dreamduck.evaluation.final_evaluation import (
 )
 from dreamduck.evaluation.report import interval, percent
 from dreamduck.pipeline.comparison import Case, Rows, evolve_and_evaluate
-from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS, ROAD_STEPS
+from dreamduck.search.recipe import DEFAULTS, ROAD_STEPS
 from dreamduck.search.run import Plan
 from dreamduck.search.settings import SearchConfig
 from dreamduck.world_model import WorldModel
@@ -48,13 +48,13 @@ RNN_CARD = "rnn.json"
 class AblationConfig(EvaluationConfig):
     """What is compared."""
 
-    worlds: tuple[str, ...] = option(WORLDS, "where to evolve")
+    worlds: tuple[str, ...] = option(WORLDS, "worlds to evolve in")
     rnns: tuple[str, ...] = option(
-        RNNS, "of the MDN-RNN; none: z alone; untrained: random weights", flags=("--memories",)
+        RNNS, "the dynamics; none: z alone; untrained: random weights", flags=("--memories",)
     )
-    hidden_units: int = option(16, "of the controllers with a hidden layer; 0 leaves them out", low=0)
-    features: str = option("zh", "what the controllers with an MDN-RNN see", choices=("zh", "zc", "zch"))
-    rnn_seed: int = option(0, "of the untrained MDN-RNN", low=0, flags=("--memory-seed", "--memory_seed"))
+    hidden_units: int = option(16, "units of the hidden layer; 0 leaves these controllers out", low=0)
+    features: str = option("zh", "features of the controllers with dynamics", choices=("zh", "zc", "zch"))
+    rnn_seed: int = option(0, "seed of untrained dynamics", low=0, flags=("--memory-seed", "--memory_seed"))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -119,7 +119,7 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
         "The same search for each; evaluated in the simulator. Return: mean ± standard deviation over "
         f"{rows[0]['road']['episodes']} episodes; the rest: share or median with 95% interval.",
         "",
-        "| evolved | MDN-RNN | controller | parameters | return | survival rate | along the lane [m] |",
+        "| evolved | dynamics | controller | parameters | return | survival rate | along the lane [m] |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: |",
     ]
     for row in rows:
@@ -169,7 +169,8 @@ def _planned(
 ) -> Case:
     """The search and the evaluation of one controller."""
     if case.env == "rnnenv":
-        search = dataclasses.replace(search, max_steps=min(search.max_steps, DREAM_STEPS))
+        most = WorldModel.load(world.model.folder).search_steps
+        search = dataclasses.replace(search, max_steps=min(search.max_steps, most))
     if case.rnn == "untrained":
         world = config.replace(world, weights=str(folder / "untrained"))
         # An untrained state says nothing of what came before.
@@ -188,7 +189,7 @@ def _planned(
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line.parser(
-        "Compare controllers on z alone, with an untrained and with a trained MDN-RNN.",
+        "Compare controllers on z alone, with untrained and with trained dynamics.",
         "example:\n  dreamduck ablations --out ablations --generations 50",
     )
     parser.add_argument("--out", default="ablations", help="folder to write to (default: ablations)")
@@ -209,9 +210,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     if "rnnenv" not in arguments.worlds:
         config.refuse(said & {"temperature"}, "without the world rnnenv")
     if "untrained" not in arguments.rnns:
-        config.refuse(said & {"rnn_seed"}, "without the MDN-RNN 'untrained'")
+        config.refuse(said & {"rnn_seed"}, "without the dynamics 'untrained'")
     if not {"untrained", "trained"} & set(arguments.rnns):
-        config.refuse(said & {"features"}, "where no controller has an MDN-RNN")
+        config.refuse(said & {"features"}, "where no controller has dynamics")
     settings = config.from_arguments(AblationConfig, arguments)
     world = config.from_arguments(WorldConfig, arguments)
     search = config.from_arguments(SearchConfig, arguments)

@@ -20,11 +20,16 @@ from dreamduck.controllers.controller_file import RunFiles
 from dreamduck.evaluation.final_evaluation import claim_report
 from dreamduck.pipeline.environment_score import SEED, figures, score, verdict, words
 from dreamduck.pipeline.stages import Stage, run_stages
-from dreamduck.pipeline.training_stages import Folders, TrainingConfig, card_stage, training_stages
+from dreamduck.pipeline.training_stages import (
+    Folders,
+    TrainingConfig,
+    card_stage,
+    search_stage,
+    training_stages,
+)
 from dreamduck.recordings.action_policies import DEFAULT_MIX
 from dreamduck.recordings.sources.gym_environment import GymEnvironment, inspect
-from dreamduck.world_model.categorical.layout import KIND as CATEGORICAL
-from dreamduck.world_model.mdn_rnn.layout import KIND as MDN_RNN
+from dreamduck.world_model.kinds import KINDS, SHIPPED
 
 log = logging.getLogger(__name__)
 
@@ -38,20 +43,20 @@ class EnvironmentConfig(TrainingConfig):
 
     environment: GymEnvironment = part(GymEnvironment)
     policies: tuple[str, ...] = option(DEFAULT_MIX, "behaviour policies and their weights: name=weight")
-    episodes: int = option(100, "to record", low=4)
+    episodes: int = option(100, "episodes to record", low=4)
     frames: int = option(200, "longest recorded episode", low=20)
     vae_epochs: int = option(1000, "epochs of the VAE at most", low=1)
     vae_steps: int = option(400, "steps of the VAE at most; 0 for all", low=0)
     vae_batch: int = option(100, "frames in a step of the VAE", low=1)
     kl_tolerance: float = option(0.5, "KL divergence of the VAE that is not penalised", low=0.0)
     z_size: int = option(32, "size of the latent vector", low=1)
-    dynamics: str = option(MDN_RNN, "kind of the dynamics", choices=(MDN_RNN, CATEGORICAL))
+    dynamics: str = option(SHIPPED, "kind of the dynamics", choices=tuple(KINDS))
     hidden_size: int = option(256, "units of the dynamics", low=1)
     rnn_steps: int | None = option(300, "training steps of the dynamics", low=1)
     temperature: float = option(1.0, "temperature of the dream", above=0.0)
     components: int = option(16, "principal components to search along; 0: every weight", low=0)
     population: int = option(32, "candidates in a generation", low=2)
-    num_episode: int = option(8, "dreams of each", low=1)
+    num_episode: int = option(8, "dreams of each candidate", low=1)
     dream_steps: int = option(60, "longest dream", low=1)
     generations: int = option(40, "generations of the search in the dream", low=1)
     end_cost: float = option(0.0, "return that an end costs, for the steps beyond a short dream", low=0.0)
@@ -60,9 +65,9 @@ class EnvironmentConfig(TrainingConfig):
     )
     score_episodes: int = option(10, "real episodes to evaluate each controller by", low=2)
     score_steps: int = option(1000, "longest of these episodes", low=1)
-    improve: bool = option(False, "go on evolving in the real environment, through the model")
+    improve: bool = option(False, "continue the search in the real environment, through the model")
     improve_population: int = option(16, "candidates in a generation there", low=2)
-    improve_episodes: int = option(4, "real episodes of each", low=1)
+    improve_episodes: int = option(4, "real episodes of each of them", low=1)
     improve_generations: int = option(50, "generations of the search there", low=1)
     improve_sigma: float = option(0.05, "first step size of the search there", above=0.0)
 
@@ -119,26 +124,22 @@ def stages(folder: Path, settings: EnvironmentConfig) -> list[Stage]:
     """The commands, in their order."""
     folders, controllers = Folders(folder), settings.controllers(folder)
     weights, best = str(folders.weights), controllers[DREAM]
-    mixture = settings.dynamics == MDN_RNN
     trained = training_stages(
         folders,
         settings,
         record=[*environment_flags(settings.environment), "--policies", ",".join(settings.policies)],
         vae=["--z-size", str(settings.z_size)],
         rnn=[
-            *(
-                ("--evaluate-every", "100")
-                if mixture
-                else ("--dynamics", CATEGORICAL, "--standing-rows", "0")
-            ),
-            *("--hidden-size", str(settings.hidden_size)),
+            *("--dynamics", settings.dynamics, "--hidden-size", str(settings.hidden_size)),
+            *("--sequence", "50", "--evaluate-every", "100"),
         ],
-        evolve=_sweep(folders, settings, best) if settings.temperatures else None,
     )
+    evolve = _sweep(folders, settings, best) if settings.temperatures else search_stage(folders, settings)
     videos = {"video-dream": ("rnnenv", "dream.mp4"), "video-real": ("realenv", "real.mp4")}
     shown = controllers.get(IMPROVED, best)
     return [
         *trained,
+        evolve,
         *([_improve(folders, settings, best, shown)] if settings.improve else []),
         card_stage(folders, "--temp", str(settings.temperature)),
         *(

@@ -1,8 +1,8 @@
-"""Iterative training: record the controller, retrain the MDN-RNN, evolve in the new dream, repeat.
+"""Iterative training: record the controller, retrain the dynamics, evolve in the new dream, repeat.
 
 A controller finds what is wrong with a dream; its own episodes in the
-simulator show the MDN-RNN what happens there. Each round adds such episodes to the records, trains the
-MDN-RNN again on all of them, evolves in the new dream, and evaluates in the simulator.
+simulator show the dynamics what happens there. Each round adds such episodes to the records, trains
+dynamics of the same kind on all of them, evolves in the new dream, and evaluates in the simulator.
 Source: Ha & Schmidhuber 2018, section 5 (iterative training)."""
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from dreamduck.evaluation.final_evaluation import (
 )
 from dreamduck.pipeline.stages import Stage, run_stages
 from dreamduck.search.recipe import DEFAULTS, RecipeConfig
+from dreamduck.world_model import WorldModel
 
 log = logging.getLogger(__name__)
 
@@ -43,14 +44,14 @@ VAE_FILES = ("vae.weights.h5", "vae.json")
 class IterateConfig(RecipeConfig, SelectionConfig):
     """One round's settings."""
 
-    rounds: int = option(2, "record, retrain, evolve: so many times", low=1)
+    rounds: int = option(2, "number of rounds: record, retrain, evolve", low=1)
     records: str = option("records", "folder of recorded episodes; new ones are added to a copy")
     episodes: int = option(200, "episodes to add in each round", low=1)
     drive_steps: int = option(300, "longest of these episodes", low=1)
     noise: float = option(0.3, "noise on the actions of every second episode", low=0.0)
     rnn_steps: int | None = option(
         None,
-        "of the dynamics in each round; by default as many as their kind takes",
+        "training steps of the dynamics in each round; the default depends on their kind",
         low=1,
         flags=("--memory-steps", "--memory_steps"),
     )
@@ -94,7 +95,8 @@ def round_stages(
     ]
     encode = ["series.py", "--records", str(records), "--weights", str(made), "--series", str(series)]
     train = [
-        *("rnn_train.py", "--series", str(series), "--weights", str(made), "--log", str(here / "log")),
+        *("rnn_train.py", "--dynamics", WorldModel.load(world.model.folder).kind),
+        *("--series", str(series), "--weights", str(made), "--log", str(here / "log")),
         *(("--steps", str(settings.rnn_steps)) if settings.rnn_steps else ()),
     ]
     evolve = [*settings.command(made, here / "log", world.model.temperature), *any_weights]
@@ -183,7 +185,7 @@ def run(
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line.parser(
-        "Record, retrain the MDN-RNN, evolve in the new dream; repeat.",
+        "Record, retrain the dynamics, evolve in the new dream; repeat.",
         "example:\n  dreamduck iterate log/rnnenv.cma.16.64.best.json --out loop",
     )
     parser.add_argument("controller", help="the controller to begin with, evolved in the dream")

@@ -1,4 +1,4 @@
-"""The whole way, small, for any Gymnasium environment: record, train, dream, evolve, evaluate."""
+"""All stages, small, for any Gymnasium environment: record, train, dream, evolve, evaluate."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from dreamduck.common.config import from_mapping
 from dreamduck.pipeline.environment_pipeline import EnvironmentConfig
+from dreamduck.world_model.mdn_rnn import MDNRNN
 
 DUCKIETOWN = "duckietown"
 
@@ -61,6 +62,7 @@ DOOM = Recipe(
         "vae_steps": 4000,
         "vae_batch": 64,
         "z_size": 64,
+        "dynamics": MDNRNN.kind,
         "hidden_size": 512,
         "rnn_steps": 10_000,
         "temperature": 1.15,
@@ -96,6 +98,7 @@ CARRACING = Recipe(
         "vae_steps": 3000,
         "vae_batch": 64,
         "z_size": 32,
+        "dynamics": MDNRNN.kind,
         "hidden_size": 256,
         "rnn_steps": 10_000,
         "temperature": 1.0,

@@ -1,6 +1,6 @@
 """Record the episodes of an evolved controller in the simulator.
 
-A controller exploits what is wrong with a dream; such episodes are what the MDN-RNN has to learn from
+A controller exploits what is wrong with a dream; such episodes are what the dynamics have to learn from
 next. Noise on the actions shows what lies beside its path. Episodes are named by their seeds, so that a
 second start makes only what is missing.
 """
@@ -46,9 +46,9 @@ FREE_SPACE = 1 << 30  # [bytes] to leave on the disk
 class RecordConfig:
     """What is recorded."""
 
-    episodes: int = option(200, "to record", low=1)
+    episodes: int = option(200, "episodes to record", low=1)
     first: int = option(900_000_000, "the first episode's seed, which is its file's name", low=0)
-    max_steps: int = option(300, "an episode is cut after so many steps", low=1, high=10_000)
+    max_steps: int = option(300, "greatest length of an episode [steps]", low=1, high=10_000)
     noise: float = option(
         0.3, "spread of the noise on the actions; half of the episodes have none", low=0.0
     )

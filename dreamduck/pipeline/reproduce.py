@@ -15,6 +15,7 @@ from typing import Any
 from dreamduck.common import command_line, config
 from dreamduck.common.config import check, option
 from dreamduck.common.extras import require
+from dreamduck.common.precision import HALF, PRECISION_HELP, PRECISIONS
 from dreamduck.common.storage import write_json, write_text
 from dreamduck.evaluation.final_evaluation import claim_report
 from dreamduck.evaluation.report import REFERENCE
@@ -27,9 +28,11 @@ from dreamduck.pipeline.training_stages import (
     Folders,
     TrainingConfig,
     card_stage,
+    search_stage,
     show,
     training_stages,
 )
+from dreamduck.recordings.behavior_policies import DEFAULT_MIX
 from dreamduck.simulator.base import SIMULATORS
 
 ROW = "evolved in the dream"
@@ -47,7 +50,17 @@ class ReproduceConfig(TrainingConfig):
         ),
         "maps to record on, in turn; others are never seen",
     )
-    unseen_episodes: int = option(100, "to record on a map that is never seen, to report on", low=2)
+    generated_maps: int = option(200, "further generated maps, one episode on each", low=0)
+    policies: tuple[str, ...] = option(
+        (*DEFAULT_MIX, "stand=1", "stop=1", "creep=1", "reverse=1"), "behaviour policies and their weights"
+    )
+    domain_rand_share: float = option(0.3, "share of episodes with random appearance", low=0.0, high=1.0)
+    dynamics_rand_share: float = option(0.3, "share of episodes with random dynamics", low=0.0, high=1.0)
+    min_frames: int = option(8, "shortest recorded episode [steps]", low=1)
+    precision: str = option(HALF, PRECISION_HELP, choices=PRECISIONS)
+    short_steps: int = option(40, "longest dream of a first search", low=1)
+    short_generations: int = option(100, "generations of that search; 0: no first search", low=0)
+    unseen_episodes: int = option(100, "episodes on a map outside the training, to report on", low=2)
     score_seconds: float = option(60.0, "length of each of these episodes", unit="s", above=0.0)
     score_maps: tuple[str, ...] = option((TRAINING_MAP, *UNSEEN_MAPS), "maps to score on")
     score_simulators: tuple[str, ...] = option(SIMULATORS, "simulators to score in")
@@ -56,14 +69,50 @@ class ReproduceConfig(TrainingConfig):
         super().__post_init__()
         check(self)
 
+    @property
+    def recorded_maps(self) -> tuple[str, ...]:
+        """All maps in turn: the generated ones, and the others so often that they are as many."""
+        if not self.generated_maps:
+            return self.maps
+        repeats = max(1, self.generated_maps // len(self.maps))
+        return (*self.maps * repeats, f"generated:{self.generated_maps}")
+
+    @property
+    def record_flags(self) -> list[str]:
+        """Flags of the recording."""
+        return [
+            *("--maps", ",".join(self.recorded_maps), "--policies", ",".join(self.policies)),
+            *("--domain-rand-share", str(self.domain_rand_share)),
+            *("--dynamics-rand-share", str(self.dynamics_rand_share), *self.least_frames),
+        ]
+
+    @property
+    def least_frames(self) -> tuple[str, str]:
+        """The flag for the shortest episode."""
+        return "--min-frames", str(min(self.min_frames, self.frames))
+
+
+def _searches(folders: Folders, settings: ReproduceConfig) -> list[Stage]:
+    """The search in dreams as long as the dynamics allow, after one in short dreams."""
+    if not settings.short_generations:
+        return [search_stage(folders, settings)]
+    short = dataclasses.replace(
+        settings, dream_steps=settings.short_steps, generations=settings.short_generations
+    )
+    first = search_stage(folders, short, "evolve-short")
+    return [first, search_stage(folders, settings, start=first.outputs[0])]
+
 
 def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
-    """The commands, in their order; the last three only report."""
+    """The commands, in their order; the last four only report."""
     folders = Folders(folder)
     unseen, scores = folder / "unseen", folder / "scores"
-    least = ("--min-frames", str(min(50, settings.frames)))
-    trained = training_stages(folders, settings, ["--maps", ",".join(settings.maps), *least])
+    precision = ("--precision", settings.precision)
+    trained = training_stages(folders, settings, settings.record_flags, precision, precision)
     vae, best = trained[1], settings.best(folders.log)
+    weights = ("--weights", str(folders.weights))
+    ensemble = ("dreamduck", "train-ensemble", "--series", str(folders.series), *weights)
+    probe = ("dreamduck", "train-lane-probe", "--records", str(folders.records), *weights)
     score = [
         *("dreamduck", "scoreboard", "--out", str(scores)),
         *("--weights", str(folders.weights), "--rows", REFERENCE, "--controller", f"{ROW}={best}"),
@@ -74,10 +123,13 @@ def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
     elsewhere = [
         *("extract.py", "--records", str(unseen), "--log", str(folders.log / "unseen")),
         *("--maps", UNSEEN_MAPS[0], "--max-trials", str(settings.unseen_episodes)),
-        *("--max-frames", str(settings.frames), *least),
+        *("--max-frames", str(settings.frames), *settings.least_frames),
     ]
     return [
         *trained,
+        Stage("ensemble", ensemble, (folders.rnn,), (folders.ensemble,)),
+        Stage("lane-probe", probe, (folders.vae,), (folders.lane_probe,)),
+        *_searches(folders, settings),
         Stage("score", tuple(score), (folders.rnn, best), (scores / "scores.json",)),
         Stage("record-unseen", tuple(elsewhere), (), (unseen,)),
         # Trained to its end already, it only measures again, with frames of a map that it never saw.

@@ -34,11 +34,10 @@ from dreamduck.evaluation.final_evaluation import (
     settings_key,
 )
 from dreamduck.pipeline.comparison import Case, Rows, evolve_and_evaluate
-from dreamduck.search.recipe import DEFAULTS, DREAM_STEPS, adapt_to_environment
+from dreamduck.search.recipe import DEFAULTS, adapt_to_environment, add_max_steps, max_steps
 from dreamduck.search.run import Plan
 from dreamduck.search.settings import SearchConfig
 
-SEARCH = {**DEFAULTS, "max_steps": DREAM_STEPS}
 OUTPUTS = ("gap.json", "gap.md", "gap.png", "dream.json", "dream.card.json")
 TEMPERATURES = ("0.1", "0.3", "0.5", "0.75", "1.0", "1.15", "1.3")
 
@@ -47,7 +46,7 @@ TEMPERATURES = ("0.1", "0.3", "0.5", "0.75", "1.0", "1.15", "1.3")
 class TemperatureSweepConfig(SelectionConfig):
     """How the report is made."""
 
-    temperatures: tuple[str, ...] = option(TEMPERATURES, "to evolve at")
+    temperatures: tuple[str, ...] = option(TEMPERATURES, "temperatures to evolve at")
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -158,7 +157,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--fresh", action="store_true", help="start again, overwriting existing files")
     mpi.add_arguments(parser)
     config.add_arguments(parser, TemperatureSweepConfig)
-    config.add_arguments(parser.add_argument_group("search"), SearchConfig, defaults=SEARCH)  # type: ignore[arg-type]
+    search = parser.add_argument_group("search")
+    config.add_arguments(search, SearchConfig, ("max_steps",), DEFAULTS)  # type: ignore[arg-type]
+    add_max_steps(search)
     config.add_arguments(parser.add_argument_group("controller"), FormConfig, defaults=DEFAULTS)  # type: ignore[arg-type]
     skip = ("temperature",)
     config.add_arguments(parser.add_argument_group("world"), WorldConfig, skip)  # type: ignore[arg-type]
@@ -171,6 +172,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)
     adapt_to_environment(arguments, config.given(parser, arguments, argv))
+    arguments.max_steps = max_steps(arguments)
     gap = config.from_arguments(TemperatureSweepConfig, arguments)
     world = config.from_arguments(WorldConfig, arguments)
     search = config.from_arguments(SearchConfig, arguments)

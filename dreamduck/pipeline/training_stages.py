@@ -1,4 +1,4 @@
-"""The stages that every pipeline has: record, train the VAE, encode, train the dynamics, evolve."""
+"""The stages that every pipeline has: record, train the VAE, encode, train the dynamics; evolve."""
 
 from __future__ import annotations
 
@@ -8,28 +8,30 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dreamduck.common.config import option
+from dreamduck.evaluation.lane_probe import FILE as LANE_PROBE
 from dreamduck.pipeline.stages import Stage
 from dreamduck.search.recipe import RecipeConfig
+from dreamduck.world_model.model import ENSEMBLE
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig(RecipeConfig):
     """The settings that every pipeline has."""
 
-    episodes: int = option(4000, "to record", low=2)
-    frames: int = option(150, "of an episode at most", low=2)
-    vae_epochs: int = option(2, "of the VAE", low=1)
-    vae_steps: int = option(10_000, "of the VAE at most; 0 for all", low=0)
+    episodes: int = option(3600, "episodes to record", low=2)
+    frames: int = option(150, "longest recorded episode", low=2)
+    vae_epochs: int = option(2, "epochs of the VAE", low=1)
+    vae_steps: int = option(22_000, "steps of the VAE at most; 0 for all", low=0)
     vae_batch: int = option(32, "frames in a step of the VAE", low=1)
-    kl_tolerance: float = option(2.0, "of the VAE: KL divergence that is not penalised", low=0.0)
+    kl_tolerance: float = option(2.0, "KL divergence of the VAE that is not penalised", low=0.0)
     rnn_steps: int | None = option(
         None,
-        "of the dynamics; by default as many as their kind takes",
+        "training steps of the dynamics; the default depends on their kind",
         low=1,
         flags=("--memory-steps", "--memory_steps"),
     )
-    temperature: float | None = option(None, "of the dream; that of a search by default", above=0.0)
-    score_episodes: int = option(100, "to score by", low=1)
+    temperature: float | None = option(None, "temperature of dreams (default: that of a search)", above=0.0)
+    score_episodes: int = option(100, "episodes to score by", low=1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +79,16 @@ class Folders:
         """The file of the dynamics."""
         return self.weights / "rnn.weights.h5"
 
+    @property
+    def ensemble(self) -> Path:
+        """The file of the ensemble that tells how uncertain the dynamics are."""
+        return self.weights / ENSEMBLE
+
+    @property
+    def lane_probe(self) -> Path:
+        """The file of the probe of the lane position."""
+        return self.weights / LANE_PROBE
+
 
 def training_stages(
     folders: Folders,
@@ -84,9 +96,8 @@ def training_stages(
     record: Sequence[str],
     vae: Sequence[str] = (),
     rnn: Sequence[str] = (),
-    evolve: Stage | None = None,
 ) -> list[Stage]:
-    """The commands from recordings to a controller, in their order.
+    """The commands from recordings to a world model, in their order.
 
     Args:
         folders: where everything goes.
@@ -94,7 +105,6 @@ def training_stages(
         record: further flags of the recording: the environment.
         vae: further flags of the training of the VAE.
         rnn: further flags of the training of the dynamics.
-        evolve: another search than that of `settings`.
     """
     records, weights, log = (str(path) for path in (folders.records, folders.weights, folders.log))
     recording = [
@@ -115,15 +125,31 @@ def training_stages(
         *(("--steps", str(settings.rnn_steps)) if settings.rnn_steps else ()),
         *rnn,
     ]
-    search = settings.command(folders.weights, folders.log, settings.temperature)
-    best = settings.best(folders.log)
     return [
         Stage("record", tuple(recording), (), (folders.records,)),
         Stage("vae", tuple(train_vae), (), (folders.vae,)),
         Stage("series", tuple(encode), (folders.vae,), (folders.series,)),
         Stage("rnn", tuple(train_rnn), (folders.vae,), (folders.rnn,)),
-        evolve or Stage("evolve", tuple(search), (folders.rnn,), (best,)),
     ]
+
+
+def search_stage(
+    folders: Folders, settings: TrainingConfig, name: str = "evolve", start: Path | None = None
+) -> Stage:
+    """The search in the dream.
+
+    Args:
+        folders: where everything goes.
+        settings: of the search.
+        name: of the stage; other searches than "evolve" write to a folder of that name in the log.
+        start: the controller that it begins with.
+    """
+    log = folders.log if name == "evolve" else folders.log / name
+    command = settings.command(folders.weights, log, settings.temperature)
+    if start is None:
+        return Stage(name, tuple(command), (folders.rnn,), (settings.best(log),))
+    command += ["--start", str(start)]
+    return Stage(name, tuple(command), (folders.rnn, start), (settings.best(log),))
 
 
 def card_stage(folders: Folders, *flags: str) -> Stage:

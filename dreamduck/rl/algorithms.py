@@ -13,6 +13,7 @@ from typing import Any
 
 from dreamduck.common.errors import ConfigError
 from dreamduck.rl.arguments import parse_value
+from dreamduck.world_model.kinds import KINDS, SHIPPED
 
 NETWORK_KEYS = ("num_layers", "num_hidden", "activation", "layer_norm", "nlstm", "convs", "pad", "depths")
 ON_POLICY_KEYS = ("log_interval", "save_interval", "value_network", "log_std_init")
@@ -209,7 +210,10 @@ RECIPES = {
     "--gamma=0.9",
     ("ppo2", "DreamDuck-v0"): "--network=cnn_small --num_env=32 --nsteps=128 --nminibatches=8 "
     "--lr=linear:0.0005 --log_std_init=-0.7 --normalize_returns=True --clip_range_vf=None",
-    ("ppo2", "DreamDuck-v2"): """--env_kwargs='{"beginning": "midway", "max_episode_steps": 40}' """
+    (
+        "ppo2",
+        "DreamDuck-v2",
+    ): f"""--env_kwargs='{{"beginning": "midway", "max_episode_steps": {KINDS[SHIPPED].search_steps}}}' """
     "--network=mlp --num_env=128 --nsteps=32 --nminibatches=4 --lr=linear:0.0001 --target_kl=0.01 "
     "--log_std_init=-0.7 --normalize_observations=True --normalize_returns=True --clip_range_vf=None",
 }

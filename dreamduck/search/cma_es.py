@@ -32,7 +32,7 @@ class EvolutionConfig:
     sigma_init: float = option(0.1, "step size at the start", above=0.0)
     covariance: str = option("diagonal", "learn all covariances, or variances alone", choices=COVARIANCES)
     weight_decay: float = option(
-        0.01, "taken off a candidate's return for each unit of its mean squared weight", low=0.0
+        0.01, "return that a unit of a candidate's mean squared weight costs", low=0.0
     )
 
     def __post_init__(self) -> None:

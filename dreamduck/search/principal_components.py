@@ -1,6 +1,6 @@
 """A smaller search space: the principal components of controllers' features in the dream.
 
-The units of the LSTM are correlated and of different scales, and a controller's weights on them are
+The units of h are correlated and of different scales, and a controller's weights on them are
 thousands. A few dozen directions of [z, c, h] hold most of the variance; along these, each scaled to a
 variance of 1, one step size suits all parameters and CMA-ES needs hundreds of evaluations instead of tens
 of thousands. The controller that comes out is an ordinary one: its theta is the sum of the components,

@@ -16,23 +16,26 @@ from dreamduck.controllers.factory import ROAD_FIELDS, model_actions
 from dreamduck.controllers.policy import FEATURES
 from dreamduck.pretrained import FOLDER
 from dreamduck.recordings.sources import DRIVING, ActionSpace
+from dreamduck.world_model import WorldModel
 
-DREAM_STEPS, ROAD_STEPS = 40, 200  # of an episode at most; a longer dream is not true any more
+ROAD_STEPS = 200  # of an episode on the road at most
 
 
 @dataclasses.dataclass(frozen=True)
 class RecipeConfig:
     """Settings of a search in the dream."""
 
-    features: str = option("zh", "what the controller sees", choices=FEATURES)
+    features: str = option("zh", "features of the controller", choices=FEATURES)
     components: int = option(64, "principal components to search along; 0: every weight", low=0)
     population: int = option(64, "candidates in a generation", low=2)
-    num_episode: int = option(32, "dreams of each", low=1)
-    dream_steps: int = option(DREAM_STEPS, "of a dream at most", low=1)
-    generations: int = option(150, "of a search", low=1)
-    sigma_init: float = option(0.1, "its first step size", above=0.0)
+    num_episode: int = option(32, "dreams of each candidate", low=1)
+    dream_steps: int | None = option(
+        None, "longest dream; the default depends on the kind of dynamics", low=1
+    )
+    generations: int = option(150, "generations of the search", low=1)
+    sigma_init: float = option(0.1, "first step size of the search", above=0.0)
     end_cost: float = option(3.0, "return that an end costs, for the steps beyond a short dream", low=0.0)
-    weight_decay: float = option(0.05, "of the search", low=0.0)
+    weight_decay: float = option(0.05, "weight decay of the search", low=0.0)
 
     def __post_init__(self) -> None:
         check(self)
@@ -42,7 +45,8 @@ class RecipeConfig:
         """The flags of the search."""
         return [
             *("-n", str(self.population), "--num_episode", str(self.num_episode)),
-            *("--generations", str(self.generations), "--max-steps", str(self.dream_steps)),
+            *("--generations", str(self.generations)),
+            *(("--max-steps", str(self.dream_steps)) if self.dream_steps else ()),
             *("--features", self.features, "--seeds", "common"),
             *("--components", str(self.components)),
             *("--covariance", "full" if self.components else "diagonal"),
@@ -74,6 +78,35 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
+def weights_folder(arguments: argparse.Namespace) -> Path:
+    """The folder of the world model that a command line names."""
+    return Path(arguments.weights) if arguments.weights else FOLDER
+
+
+def add_max_steps(parser: argparse._ActionsContainer) -> None:
+    """Add the flag `--max-steps`, whose default `max_steps` gives."""
+    parser.add_argument(
+        *("--max-steps", "--max_steps"),
+        type=int,
+        help="of an episode at most (default: in the dream what suits the kind of dynamics, on the road "
+        f"{ROAD_STEPS})",
+    )
+
+
+def max_steps(arguments: argparse.Namespace, dream: bool = True) -> int:
+    """The steps of an episode at most that a command line asks for.
+
+    Args:
+        arguments: as they were parsed.
+        dream: whether episodes are dreams.
+    Raises:
+        WeightsError: the card of the world model is missing or damaged.
+    """
+    if arguments.max_steps is not None:
+        return int(arguments.max_steps)
+    return WorldModel.load(weights_folder(arguments)).search_steps if dream else ROAD_STEPS
+
+
 def adapt_to_environment(arguments: argparse.Namespace, said: set[str]) -> ActionSpace:
     """Settings of a command line for a model of another environment than Duckietown's.
 
@@ -87,7 +120,7 @@ def adapt_to_environment(arguments: argparse.Namespace, said: set[str]) -> Actio
         ConfigError: flags of the road were said.
         WeightsError: the card is missing or damaged.
     """
-    actions = model_actions(Path(arguments.weights) if arguments.weights else FOLDER)
+    actions = model_actions(weights_folder(arguments))
     if actions != DRIVING:
         refuse(said & ROAD_FIELDS, "with a model of another environment than Duckietown's")
         if "end_cost" not in said:

@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("files", nargs="+", help="any file of a run, for example log/rnnenv.cma.16.64.json")
     parser.add_argument("-o", "--output", help="the file to write (for one run only)")
-    parser.add_argument("--watch", type=float, default=0.0, help="draw again after so many seconds [s]")
+    parser.add_argument("--watch", type=float, default=0.0, help="interval of drawing it again [s]")
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)
     if arguments.output and len(arguments.files) > 1:

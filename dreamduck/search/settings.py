@@ -29,31 +29,31 @@ class SearchConfig(EvolutionConfig):
     num_worker: int = option(64, "workers to count the population by", low=1, flags=("-n",))
     num_worker_trial: int = option(1, "candidates for each of them", low=1, flags=("-t",))
     num_episode: int = option(16, "episodes for each candidate", low=1)
-    eval_steps: int = option(25, "evaluate the mean after every so many generations", low=1)
+    eval_steps: int = option(25, "generations between evaluations of the mean", low=1)
     seed_start: int = option(111, "seed of the whole run", low=0, flags=("-s",))
     seeds: str = option(
         "antithetic",
         "episodes of candidates i and i + P/2 are the same, each has its own, or all have the same",
         choices=SEED_MODES,
     )
-    generations: int = option(100, "stop after so many; 0 for no end", low=0)
-    time_limit: float = option(0.0, "stop after so long, this start alone; 0 for no end", unit="s", low=0.0)
-    max_steps: int = option(1000, "an episode is cut after so many steps", low=1)
+    generations: int = option(100, "stop after this many generations; 0 for no end", low=0)
+    time_limit: float = option(0.0, "stop this process after this time; 0 for no end", unit="s", low=0.0)
+    max_steps: int = option(1000, "greatest length of an episode [steps]", low=1)
     cap_time: int = option(
         0, "1 cuts episodes at twice the mean length of the generation before", choices=(0, 1)
     )
     block: int = option(0, "candidates evaluated in one call; 0 chooses", low=0)
     end_cost: float = option(
         0.0,
-        "taken off the return of an episode that ends before it is cut, for what is lost beyond it",
+        "return that an end before the step limit costs, for the steps that are lost",
         low=0.0,
     )
     beginning: str = option(
-        "midway", "dreams begin as recorded episodes do, or anywhere in them", choices=BEGINNINGS
+        "midway", "dreams start at the first or at any step of recorded episodes", choices=BEGINNINGS
     )
     pessimism: float = option(
         0.0,
-        "how much a unit of the world model's uncertainty takes off the reward of a dreamt step; needs "
+        "reward that a unit of the world model's uncertainty costs in a dreamt step; needs "
         "dreamduck train-ensemble",
         low=0.0,
     )
@@ -61,9 +61,7 @@ class SearchConfig(EvolutionConfig):
         RandomizationConfig.action_delay, ACTION_DELAY, unit="steps", low=0, high=MOST_DELAY
     )
     latent_shift: float = option(RandomizationConfig.latent_shift, LATENT_SHIFT, low=0.0, high=10.0)
-    components: int = option(
-        0, "search along so many principal components of what is seen; 0: every weight by itself", low=0
-    )
+    components: int = option(0, "number of principal components to search along; 0: every weight", low=0)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -44,13 +44,13 @@ class SimulatorConfig:
         False,
         "draw the motors' gain, trim and delay and the distance of the wheels at random at every reset",
     )
-    distortion: bool = option(False, "bend the image as the Duckiebot's fish-eye lens does")
+    distortion: bool = option(False, "distort the image as the Duckiebot's fish-eye lens does")
     frame_skip: int = option(
         3, "steps of physics for each step of the world", unit="1/30 s", low=1, high=900
     )
     start_angle: float = option(
         60.0,
-        "drawn starts are less than this from the lane's direction; 60 is gym-duckietown's, 4 that of "
+        "largest angle of drawn starts to the lane; 60 is gym-duckietown's, 4 that of "
         "the AI Driving Olympics",
         unit="degrees",
         low=1.0,

@@ -42,7 +42,7 @@ class RoadConfig:
     """A simulator's settings, and what the environments add to them."""
 
     simulation: SimulatorConfig = part(SimulatorConfig)
-    simulator: str = option("native", "which simulator drives", choices=SIMULATORS)
+    simulator: str = option("native", "simulator", choices=SIMULATORS)
     reward: str = option("progress", "metres along the lane, or upstream's own", choices=REWARDS)
     steering_gain: float = option(
         3.14, "steering is multiplied by this; 3.14 gives the yaw rate of 2019's simulator", above=0.0

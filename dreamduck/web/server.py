@@ -43,7 +43,7 @@ class ServerConfig:
 
     host: str = option("127.0.0.1", "address to listen on; anything but loopback needs the token")
     port: int = option(8064, "port; 0 takes any free one", low=0, high=65535)
-    token: str = option("", "what guards an address that is not loopback; random by default")
+    token: str = option("", "secret for an address that is not loopback; random by default")
     max_worlds: int = option(8, "tabs that may drive at once", low=1, high=64)
     origin: str = option("", "one more origin to allow, for a proxy, such as https://example.org")
 

@@ -1,4 +1,4 @@
-"""The world model: a VAE, an MDN-RNN, and dreams in what they predict (Ha & Schmidhuber 2018).
+"""The world model: a VAE, dynamics, and dreams in what they predict (Ha & Schmidhuber 2018).
 
 `WorldModel` opens a folder and is all that its users need. Frames become latents (`vae`), recorded
 episodes become series of latents (`latents`), dynamics learn to predict their next step (`dynamics` has

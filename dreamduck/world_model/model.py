@@ -159,6 +159,15 @@ class WorldModel:
         return of_description(self.environment)
 
     @property
+    def kind(self) -> str:
+        """Of the dynamics; their weights are not read for it.
+
+        Raises:
+            WeightsError: there is no card, or it is damaged.
+        """
+        return self._dynamics_class.kind
+
+    @property
     def temperature(self) -> float:
         """Of dreams unless told otherwise; see `Dynamics`."""
         return self._dynamics_class.temperature
@@ -167,6 +176,11 @@ class WorldModel:
     def search_temperature(self) -> float:
         """Likewise, of dreams that controllers are evolved in."""
         return self._dynamics_class.search_temperature
+
+    @property
+    def search_steps(self) -> int:
+        """Likewise, of such a dream at most."""
+        return self._dynamics_class.search_steps
 
     @property
     def card(self) -> Card:

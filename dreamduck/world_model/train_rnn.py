@@ -11,6 +11,8 @@ import numpy as np
 
 from dreamduck.common.errors import ConfigError, WeightsError
 from dreamduck.common.storage import fingerprint, replacing
+from dreamduck.recordings.sources.gym_environment import of_description
+from dreamduck.simulator.environment import ENVIRONMENT
 from dreamduck.world_model import WorldModel, fit
 from dreamduck.world_model.categorical import CategoricalDynamics, windows
 from dreamduck.world_model.categorical.divergence import reconstruction_and_kl
@@ -144,8 +146,10 @@ class CategoricalFit(SourcedFit):
     settings: CategoricalTrainingConfig
 
     def __init__(self, config: CategoricalTrainingConfig) -> None:
-        self.settings, data = config, LearningData(config.series, config.limit)
+        data = LearningData(config.series, config.limit)
         series = data.series
+        config = config.for_environment(of_description(series.meta.get(ENVIRONMENT) or {}) is None)
+        self.settings = config
         self.windows = windows.plan(
             series.offsets, data.learning, config.batch_size, config.sequence, config.steps, config.seed
         )

@@ -39,7 +39,7 @@ def write_controller(
         features,
         z_size=sizes.z_size,
         hidden_size=sizes.hidden_size,
-        cell_size=sizes.cell_size,
+        cell_size=sizes.policy_cell_size,
         **form,
     )
     theta = np.random.default_rng(3).normal(0, made.inputs**-0.5, made.size).astype(np.float32)

@@ -64,7 +64,7 @@ def test_controllers_on_an_mdn_rnn(weights, some_frames, tmp_path, features, ops
 
 @pytest.mark.parametrize("opset", OPSETS)
 @pytest.mark.parametrize(
-    ("features", "form"), [("zh", {}), ("zch", {"hidden": 5}), ("z", {"actions": 1, "bias": False})]
+    ("features", "form"), [("zh", {}), ("zh", {"hidden": 5}), ("z", {"actions": 1, "bias": False})]
 )
 def test_controllers_on_categorical_dynamics(some_frames, tmp_path, features, form, opset):
     folder = write_categorical(tmp_path / "model")

@@ -20,6 +20,7 @@ from dreamduck.controllers.factory import FormConfig, WorldConfig
 from dreamduck.controllers.policy import ControllerForm
 from dreamduck.search import run
 from dreamduck.search.recipe import RecipeConfig
+from dreamduck.world_model import WorldModel
 from tests.controllers.fakes import Sphere
 
 SMALL = ["-n", "4", "--num_episode", "2", "--generations", "2", "-q"]
@@ -72,7 +73,8 @@ def test_defaults_are_what_reached_the_road():
     found = train.settings(parsed())
     for name in ("components", "sigma_init", "end_cost", "weight_decay"):
         assert getattr(found, name) == getattr(recipe, name)
-    assert (found.max_steps, found.beginning, found.seeds) == (recipe.dream_steps, "midway", "common")
+    assert (found.max_steps, recipe.dream_steps) == (WorldModel.load().search_steps, None)
+    assert (found.beginning, found.seeds) == ("midway", "common")
     assert config.from_arguments(FormConfig, parsed()).features == recipe.features
     assert config.from_arguments(WorldConfig, parsed()).model.temperature is None
     assert train.settings(parsed("realenv")).max_steps > found.max_steps

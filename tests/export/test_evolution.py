@@ -39,7 +39,7 @@ def test_what_the_file_holds():
         arrays["projection"].shape == (inputs, settings["components"]) == (inputs, SETTINGS["components"])
     )
     assert arrays["feature_mean"].shape == (inputs,)
-    assert settings["temperature"] >= model.temperature
+    assert settings["temperature"] == model.search_temperature
 
 
 EXPAND = """
@@ -127,6 +127,45 @@ def test_what_controllers_get():
     """Standing still lasts all ten steps; driving on ends the dream in the fourth."""
     told = run_node(EVALUATE, {})
     still, driving = told["found"]
-    assert still == {"reward": pytest.approx(10), "ended": 0}
-    assert driving == {"reward": pytest.approx(3 - 5), "ended": pytest.approx(1)}
+    assert still == {"reward": pytest.approx(10), "progress": pytest.approx(10), "ended": 0}
+    assert driving == {
+        "reward": pytest.approx(3 - 5),
+        "progress": pytest.approx(3),
+        "ended": pytest.approx(1),
+    }
     assert told["batches"] == [6] * 4 + [3] * 6  # all dreams in one run of the graph, while they last
+
+
+OUTCOME = """
+const { outcome } = await import(page + "/search.js");
+console.log(JSON.stringify(given.map(([found, other]) => outcome(found, other))));
+"""
+
+
+@needs_node
+def test_what_is_told_of_the_outcome():
+    """Where a peer lasts as often, or comes as far, the controller is not said to beat it."""
+
+    def result(ended: float, progress: float) -> dict[str, float]:
+        return {"ended": ended, "progress": progress, "reward": progress - ended}
+
+    standing, straight = result(0.25, 0.0), result(1.0, 1.0)
+    cases = [(0.25, 1.1), (0.5, 1.1), (0.25, 1.0), (0.5, -1.0)]
+    given = [([result(*case), standing, straight], False) for case in cases]
+    told = run_node(OUTCOME, [*given, ([result(0.0, 2.0), standing], True)])
+    assert told[0] == (
+        "the controller keeps the road in 75 %, 1.1 m along the lane, less costs; "
+        "standing still keeps the road in 75 %, 0.0 m along the lane, less costs; "
+        "driving straight on keeps the road in 0 %, 1.0 m along the lane, less costs. "
+        "It comes farther than these."
+    )
+    assert told[1].endswith(
+        "It comes farther than these. It keeps the road less often than standing still."
+    )
+    again = "search again, with other random numbers."
+    assert told[2].endswith(f"It comes no farther than driving straight on: {again}")
+    assert f"no farther than standing still and driving straight on: {again}" in told[3]
+    assert told[4].startswith(
+        "the controller lasts in 100 %, return 2.00; one whose weights are 0 lasts in 75 %"
+    )
+    assert told[4].endswith("It gets more than these.")

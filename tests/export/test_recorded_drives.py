@@ -34,7 +34,7 @@ def test_a_drive_is_whole(factory, monkeypatch):
         assert all((on_grid(action) == np.float32(action)).all() for action in drive["actions"])
         assert drive["outline"]["tiles"]
         assert len(drive["facts"][0]["pose"]) == 3
-    frames = np.split(arrays["drives_jpeg"], arrays["drives_ends"].astype(int)[:-1])
+    frames = np.split(arrays["drives_webp"], arrays["drives_ends"].astype(int)[:-1])
     assert len(frames) == count
     shown = [Image.open(io.BytesIO(frame.tobytes())) for frame in frames]
     assert {image.size for image in shown} == {(SIDE, SIDE)}

@@ -3,11 +3,8 @@
 test_browser opens the file. Every second form of a computation is compared with the weights that ship and
 with weights that are random in every parameter: no residual scale of 1, no bias of 0."""
 
-import base64
-import gzip
 import json
 import re
-import shutil
 import subprocess
 
 import numpy as np
@@ -34,6 +31,9 @@ from dreamduck.world_model.mdn_rnn.layout import initial_parameters
 from dreamduck.world_model.mdn_rnn.mixture import Mixture, entropy, sample
 from dreamduck.world_model.vae import VAE
 from dreamduck.world_model.vae.layout import NETWORKS
+from tests.export.test_evolution import needs_node, run_node
+from tests.export.test_packing import unpacked, whole
+from tests.web.model import write_categorical
 from tests.world_model.categorical.helpers import random_dynamics
 from tests.world_model.vae.helpers import parameters as vae_parameters
 
@@ -191,7 +191,7 @@ console.log(JSON.stringify({ drawn, controls: controls.map(({ made, seen }) => c
 """
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
+@needs_node
 def test_what_the_page_draws_and_does(shipped):
     """The draw of `dream.js`, at several temperatures, and its controllers."""
     random = np.random.default_rng(5)
@@ -249,7 +249,7 @@ console.log(JSON.stringify(cases.map(draw)));
 """
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
+@needs_node
 def test_what_the_page_chooses():
     """The categorical draw of `categorical.js`, at several temperatures."""
     random = np.random.default_rng(5)
@@ -291,18 +291,22 @@ def test_the_file_is_whole(model, model_folder, tmp_path, monkeypatch):
     html = static_export.render(factory)
     assert not re.search(r'(src|href)="(?!data:)', html)  # nothing is loaded
     assert "/page/" not in re.sub(r"<script.*?</script>", "", html, flags=re.DOTALL)
-    blocks = dict(re.findall(r'<script type="[a-z/]+" id="([\w.-]+)">(.*?)</script>', html, re.DOTALL))
+    blocks = dict(
+        re.findall(
+            r'<script type="[a-z/]+" id="([\w.-]+)"(?: data-size="\d+")?>(.*?)</script>', html, re.DOTALL
+        )
+    )
     about = json.loads(blocks["about"])
     assert about["temperature"] == about["check"]["temperature"] == 0.5
     assert about["check"]["limit"] == 1e-3
     assert about["pace"]["dream"] == 10
-    numbers = gzip.decompress(base64.b64decode(blocks["numbers"]))
+    numbers = unpacked(blocks["numbers"])
     kind, at, size = about["numbers"]["z"]
     assert kind == "f4"
     z = np.frombuffer(numbers, "<f4", size, at).reshape(100, 64)
     arrays, _ = static_export.reference(model, 0.5)
     assert (z == arrays["z"]).all()
-    graph = ReferenceEvaluator(onnx.load_from_string(gzip.decompress(base64.b64decode(blocks["mdn_rnn"]))))
+    graph = ReferenceEvaluator(onnx.load_from_string(whole(unpacked(blocks["mdn_rnn"]))))
     given = {"z": arrays["first"][None], "action": arrays["action"][:1]}
     state = model.dynamics.start()
     out = dict(zip(graph.output_names, graph.run(None, {**given, "h": state.h, "c": state.c}), strict=True))
@@ -319,9 +323,42 @@ def test_a_file_without_flags_dreams_at_the_default_temperature(model, model_fol
     monkeypatch.setattr(static_export, "VENDOR", tmp_path)
     write_runtime(tmp_path)
     static_export.main([str(tmp_path / "dream.html"), "--weights", str(model_folder)])
-    found = re.search(r'id="about">(.*?)</script>', (tmp_path / "dream.html").read_text(encoding="utf-8"))
+    found = re.search(r'id="about">(.*?)</script>', (tmp_path / "dream.html").read_text(encoding="utf-16"))
     assert found
     assert json.loads(found[1])["temperature"] == WorldModel.load(FOLDER).temperature
+
+
+def test_a_file_of_a_categorical_model(tmp_path, monkeypatch):
+    """Its own temperature is told as the calm one, of the dream and of the search."""
+    monkeypatch.setattr(static_export, "VENDOR", tmp_path)
+    write_runtime(tmp_path)
+    folder = write_categorical(tmp_path / "weights")
+    about, blocks = static_export.contents(
+        SessionFactory(SessionFactoryConfig(weights=str(folder))), WorldModel.load(folder)
+    )
+    temperatures = about["temperature"], about["calm_temperature"], about["check"]["temperature"]
+    assert (*temperatures, about["evolution"]["temperature"]) == (1.0,) * 4
+    assert about["kind"] == "categorical"
+    assert {"prior", "posterior", "latent", "decoder", "numbers"} <= set(blocks)
+
+
+WORDS = """
+const { temperatureWord } = await import(page + "/view.js");
+console.log(JSON.stringify(given.map(([value, calm]) => temperatureWord(value, calm))));
+"""
+
+
+@needs_node
+@pytest.mark.parametrize(
+    ("calm", "values", "words"),
+    [
+        (0.1, [0.0, 0.1, 0.4, 0.8, 1.0], ["calm", "calm", "lively", "restless", "feverish"]),
+        (1.0, [0.1, 0.8, 1.0, 1.3, 1.5, 2.0], ["rigid", "calm", "calm", "lively", "restless", "feverish"]),
+    ],
+)
+def test_temperatures_in_words(calm, values, words):
+    """What is feverish of one kind of dynamics is calm of the other."""
+    assert run_node(WORDS, [[value, calm] for value in values]) == words
 
 
 def test_without_weights_there_is_no_file(tmp_path):

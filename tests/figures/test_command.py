@@ -56,6 +56,8 @@ def test_each_kind_is_written_with_a_caption(tmp_path, weights):
             assert 288 * rows <= height < 288 * rows + 60, kind
         if kind == "temperatures":
             assert facts["temperatures"] == "0.2, 0.9"
+            shown = FigureConfig().temperature_values(WorldModel.load(weights).dynamics.shown_temperatures)
+            assert shown == [0.1, 0.5, 1.0]
         elif kind != "latents":
             assert facts["temperature"] == f"{WorldModel.load(weights).temperature:g}"
 

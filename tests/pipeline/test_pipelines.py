@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,10 @@ from dreamduck.pipeline.environment_pipeline import EnvironmentConfig
 from dreamduck.pipeline.recipes import RECIPES
 from dreamduck.pipeline.reproduce import ReproduceConfig, compare, stages, tell
 from dreamduck.recordings.sources import DRIVING
+from dreamduck.simulator.maps.generated import expand_map_names
+from dreamduck.world_model.model_config import ModelConfig
+from tests.deployment.models import write_categorical
+from tests.world_model.mdn_rnn.helpers import write_memory
 
 SCRIPTS = {
     "extract.py": "record",
@@ -45,8 +50,8 @@ def entry(row, distance, alive, map_name="loop_empty"):
 
 def test_each_stage_feeds_the_next(tmp_path):
     planned = stages(tmp_path, ReproduceConfig())
-    names = ["record", "vae", "series", "rnn", "evolve", "score"]
-    names += ["record-unseen", "vae-unseen", "card"]
+    names = ["record", "vae", "series", "rnn", "ensemble", "lane-probe", "evolve-short", "evolve"]
+    names += ["score", "record-unseen", "vae-unseen", "card"]
     assert [stage.name for stage in planned] == names
     made: set[Path] = set()
     for stage in planned:
@@ -94,7 +99,7 @@ def test_the_commands_parse(tmp_path):
             parse(main, [*arguments, "--no-such-flag"])
 
 
-@pytest.mark.parametrize(("frames", "least"), [(150, "50"), (60, "50"), (20, "20")])
+@pytest.mark.parametrize(("frames", "least"), [(150, "8"), (8, "8"), (5, "5")])
 def test_short_episodes_may_be_shorter(tmp_path, frames, least):
     recordings = [
         stage.command
@@ -105,6 +110,39 @@ def test_short_episodes_may_be_shorter(tmp_path, frames, least):
     for command in recordings:
         assert command[command.index("--max-frames") + 1] == str(frames)
         assert command[command.index("--min-frames") + 1] == least
+
+
+def test_generated_maps_are_half_of_what_is_recorded():
+    settings = ReproduceConfig()
+    maps = expand_map_names(settings.recorded_maps)
+    generated = [name for name in maps if name.startswith("generated:")]
+    assert len(set(generated)) == len(generated) == 200
+    assert Counter(maps)["loop_empty"] == 4 * Counter(maps)["zigzag_dists"] == 64
+    assert ReproduceConfig(generated_maps=0).recorded_maps == settings.maps
+    assert "stand=1" in settings.policies
+
+
+def test_a_search_in_short_dreams_comes_first(tmp_path):
+    planned = {stage.name: stage for stage in stages(tmp_path, ReproduceConfig())}
+    short, last = planned["evolve-short"], planned["evolve"]
+    assert last.command[last.command.index("--start") + 1] == str(short.outputs[0])
+    assert short.command[short.command.index("--max-steps") + 1] == "40"
+    assert "--max-steps" not in last.command  # the search knows what suits the dynamics
+    assert short.outputs[0] in last.inputs
+    assert short.outputs != last.outputs
+    plain = stages(tmp_path, ReproduceConfig(short_generations=0))
+    (search,) = (stage for stage in plain if stage.command[0] == "train.py")
+    assert "--start" not in search.command
+
+
+def test_the_loop_trains_the_kind_that_it_was_given(tmp_path):
+    write_memory(tmp_path / "mdn-rnn")
+    write_categorical(tmp_path / "categorical")
+    for kind in ("mdn-rnn", "categorical"):
+        world = WorldConfig(model=ModelConfig(str(tmp_path / kind)))
+        paths = tmp_path, tmp_path / "c.json", tmp_path / "w"
+        train = iterate.round_stages(1, *paths, iterate.IterateConfig(), world)[2].command
+        assert train[train.index("--dynamics") + 1] == kind
 
 
 def test_showing_runs_nothing(tmp_path, capsys):

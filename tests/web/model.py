@@ -5,12 +5,15 @@ from pathlib import Path
 import numpy as np
 
 from dreamduck.world_model import WorldModel
+from dreamduck.world_model.categorical import CategoricalConfig
+from dreamduck.world_model.categorical import files as categorical_files
 from dreamduck.world_model.dynamics.start_states import INITIAL_FILE, InitialZ, write_initial
 from dreamduck.world_model.ensemble import Ensemble, EnsembleConfig
 from dreamduck.world_model.ensemble.heads import shapes
 from dreamduck.world_model.mdn_rnn import MDNRNNConfig, files
 from dreamduck.world_model.mdn_rnn.layout import initial_parameters
 from dreamduck.world_model.vae.files import save
+from tests.world_model.categorical.helpers import random_parameters
 from tests.world_model.vae.helpers import parameters
 
 
@@ -31,6 +34,16 @@ def write_model(folder: Path, seed: int = 0) -> Path:
     files.save(folder, files.rounded(made), config, {})
     mu = random.standard_normal((10, 64)).astype(np.float32)
     write_initial(folder / INITIAL_FILE, InitialZ(mu, np.full_like(mu, -4.0)))
+    return folder
+
+
+def write_categorical(folder: Path, seed: int = 0) -> Path:
+    """Write a small categorical model with random weights, and a VAE, into a folder."""
+    write_model(folder, seed)
+    sizes = CategoricalConfig(hidden_size=24, variables=6, classes=5, units=16)
+    made = random_parameters(sizes, seed, spread=0.3)
+    made["head_end/bias"][:] = -6.0  # dreams that last
+    categorical_files.save(folder, made, sizes, {})
     return folder
 
 

@@ -23,7 +23,7 @@ from dreamduck.export import static_export
 from dreamduck.export.static_export import main as export
 from dreamduck.export.static_export import reference
 from dreamduck.recordings import read_episode
-from tests.web.model import write_ensemble
+from tests.web.model import write_categorical, write_ensemble
 
 pytestmark = pytest.mark.browser
 
@@ -127,10 +127,11 @@ SHIPPED = ["--controller", "dreamduck/pretrained/controllers/rnnenv.cma.32.64.be
 
 @pytest.fixture(scope="module")
 def folder(model, tmp_path_factory) -> Path:
-    """The dream as one file, by the name of its weights: random in every parameter, and those that ship."""
+    """The dream as one file, by the name of its weights: random, of either kind; those that ship."""
     folder = tmp_path_factory.mktemp("site") / "under" / "a path"
     folder.mkdir(parents=True)
     made = {"random": ["--weights", str(model[0]), "--controller", model[1]], "shipped": SHIPPED}
+    made["categorical"] = ["--weights", str(write_categorical(tmp_path_factory.mktemp("categorical")))]
     for name, flags in made.items():
         export([str(folder / f"{name}.html"), *flags])
     return folder
@@ -146,7 +147,7 @@ def site(folder) -> Iterator[str]:
         server.shutdown()
 
 
-@pytest.mark.parametrize("weights", ["random", "shipped"])
+@pytest.mark.parametrize("weights", ["random", "categorical", "shipped"])
 @pytest.mark.parametrize("scenario", [name for name in ONE_FILE if name != WRONG])
 def test_the_dream_as_one_file(folder, scenario, weights):
     play(scenario, (folder / f"{weights}.html").as_uri())

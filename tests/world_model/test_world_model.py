@@ -12,6 +12,7 @@ from dreamduck.common.errors import ConfigError, WeightsError
 from dreamduck.pretrained import FOLDER
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination.stepper import Dreams
+from dreamduck.world_model.kinds import SHIPPED
 from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_memory
 
 STEPS = 30
@@ -32,6 +33,7 @@ def small(tmp_path):
 def test_what_ships_is_loaded_by_default():
     model = dreamduck.WorldModel.load()
     assert model.folder == FOLDER
+    assert model.kind == SHIPPED
     card = model.card
     assert card.sizes == model.sizes == model.dynamics.config
     assert card.fingerprints == {"vae": model.vae.weights, "rnn": model.dynamics.weights}

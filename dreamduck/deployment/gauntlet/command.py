@@ -1,6 +1,6 @@
-"""Drive a deployed file in the simulator, disturbed in one way after another, and in all ways at once.
+"""Drive a deployed file in the simulator, under one perturbation after another, and under all at once.
 
-Camera, motors, time: each perturbation has a strength of its own. A stopped run goes on where it was."""
+Each perturbation, of camera, motors or time, has a strength. A stopped run continues where it stopped."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line.parser(__doc__ or "", EPILOG)
     parser.add_argument("file", metavar="FILE", help="a policy of `dreamduck deploy`: its file or folder")
-    parser.add_argument("--fresh", action="store_true", help="write over the result of another run")
+    parser.add_argument("--fresh", action="store_true", help="overwrite the result of another run")
     parser.add_argument("--list", action="store_true", help="list the perturbations and their keys")
     parser.add_argument(
         "--write-contract", action="store_true", help=f"put the table into the {CONTRACT} beside the policy"

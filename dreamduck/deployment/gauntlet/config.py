@@ -41,7 +41,7 @@ class Strengths:
         0.1, "one motor faster by this share and the other slower, or the reverse", low=0.0, high=0.9
     )
     weak_wheel: float = option(0.2, "one motor, left or right, slower by this share", low=0.0, high=0.9)
-    push: float = option(0.03, "the car is pushed sideways so far", unit="m", low=0.0, high=0.5)
+    push: float = option(0.03, "length of a sideways push", unit="m", low=0.0, high=0.5)
     push_interval: float = option(5.0, "mean time between two pushes", unit="s", above=0.0)
 
     def __post_init__(self) -> None:
@@ -78,7 +78,7 @@ class GauntletConfig:
         0, f"episodes for each perturbation and map; 0: {EPISODES}, or {SHORT_EPISODES} with --short", low=0
     )
     short: bool = option(False, f"{SHORT_EPISODES} episodes: ten minutes on two cores")
-    seconds: float = option(60.0, "an episode is cut after so long", unit="s", above=0.0, high=3600.0)
+    seconds: float = option(60.0, "greatest length of an episode", unit="s", above=0.0, high=3600.0)
     seed: int = option(0, "seed of the episodes", low=0)
     camera_width: int = option(64, "width of the camera's image", unit="pixels", low=8, high=1920)
     camera_height: int = option(64, "height of the camera's image", unit="pixels", low=8, high=1080)

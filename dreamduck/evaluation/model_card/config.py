@@ -89,7 +89,7 @@ class ModelCardConfig:
     out: str = option("card", "folder for model.json, model.md and the figures")
     compare: tuple[str, ...] = option((), "folders of world models to put side by side")
     short: bool = option(False, "smaller samples: minutes instead of a quarter of an hour")
-    seed: int = option(0, "decides the recorded episodes and all dreams", low=0, high=2**31 - 1)
+    seed: int = option(0, "seed of the recorded episodes and of all dreams", low=0, high=2**31 - 1)
     temperature: float | None = option(
         None,
         "uncertainty of the dream; by default what suits its kind of dynamics",

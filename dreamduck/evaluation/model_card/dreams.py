@@ -95,12 +95,13 @@ class Dreams:
             frames[at : at + DECODED] = self.model.decode(flat[at : at + DECODED])
         return frames.reshape(*z.shape[:-1], *FRAME_SHAPE)
 
-    def features(self, z: FloatArray, action: FloatArray) -> FloatArray:
-        """[z, h] along real sequences: what a policy sees before each action.
+    def features(self, z: FloatArray, action: FloatArray, perceived: bool = False) -> FloatArray:
+        """[z, h] along real sequences, before each action.
 
         Args:
             z: (N, T, Z).
             action: (N, T, A).
+            perceived: with the latents as policies see them.
         Returns:
             (N, T, Z + H).
         """
@@ -108,7 +109,8 @@ class Dreams:
         state = rnn.observe(z[:, 0], rnn.start(count))
         found = np.empty((count, steps, z.shape[2] + state.h.shape[1]), np.float32)
         for t in range(steps):
-            found[:, t] = np.concatenate([z[:, t], state.h], axis=1)
+            seen = rnn.perceived(z[:, t], state) if perceived else z[:, t]
+            found[:, t] = np.concatenate([seen, state.h], axis=1)
             if t + 1 < steps:
                 state = rnn.advance(z[:, t], action[:, t], state)
                 state = rnn.observe(z[:, t + 1], state)

@@ -43,11 +43,11 @@ class IngestConfig:
     records: str = option("records", "folder of recordings to write to")
     commands: str = option("", "CSV file of commands and times; by default the one beside the frames")
     columns: tuple[str, ...] = option((), "names of columns: time=stamp,left=l,right=r,frame=file")
-    time_offset: float = option(0.0, "taken off the times of commands", unit="s")
+    time_offset: float = option(0.0, "subtracted from the times of commands", unit="s")
     max_gap: float = option(0.5, "longest time from a frame or command to the next", unit="s", above=0.0)
-    split: bool = option(False, "make recordings of the parts before and after a gap")
+    split: bool = option(False, "make a recording of each part between gaps")
     color_order: str = option(
-        "auto", "of the frames; auto refuses frames that look like bgr", choices=ORDERS
+        "auto", "order of colours in frames; auto refuses frames that look like bgr", choices=ORDERS
     )
     gain: float = option(1.0, "factor by which the robot multiplied its duties", above=0.0)
     trim: float = option(0.0, "trim that the robot added at the right wheel, subtracted at the left")

@@ -1,13 +1,14 @@
 // The card "Evolve a controller" of the page of one file: a search in workers, watched while it goes on.
 
 import { about, modelBlocks, numbers } from "./offline_model.js";
-import { Search, Workers } from "./search.js";
+import { Search, Workers, outcome } from "./search.js";
 import { $, begin, choose, click, run, state, tell } from "./session.js";
 
 const MOST_WORKERS = 8; // each has the runtime in its memory
 const STRAIGHT_ON = Math.atanh(0.5); // the bias of a controller that drives straight on at half throttle
 
 let stopped = true;
+let searches = 0; // each with random numbers of its own
 
 /** Make the card work; on a page with a server it is hidden. */
 export function offerEvolution() {
@@ -37,7 +38,7 @@ async function evolve(settled) {
   try {
     const starts = Object.fromEntries(["mu", "logvar", "h", "c"].map((name) => [name, arrays[`starts_${name}`]]));
     await workers.load({ blocks: await modelBlocks(graphs.filter((name) => name !== "decoder")), about: settled, starts });
-    await search(new Search(settings, arrays, workers), settings);
+    await search(new Search({ ...settings, seed: settings.seed + searches++ }, arrays, workers), settings);
   } finally {
     workers.close();
   }
@@ -57,19 +58,15 @@ async function search(searching, settings) {
   }
   if (!searching.best) await searching.keepBest();
   drive(searching.best.theta);
-  const straight = new Float32Array(searching.theta.length);
-  const other = Boolean(about().environment);
-  if (!other) straight[0] = STRAIGHT_ON;
   const took = seconds().toFixed(0);
   told("The search is over; its controller is being tried on other dreams.");
-  const [evolved, nothing] = await searching.test([searching.best.theta, straight]);
-  const kept = ({ ended, reward }) => `${Math.round(100 * (1 - ended))} % (return ${reward.toFixed(2)})`;
-  const [what, rest] = other ? ["lasts", "one whose weights are 0"] : ["keeps the road", "driving straight on"];
-  told(
-    `${curve.length} generations in ${took} s. Of ${settings.test_episodes} other dreams of ${settings.test_steps} steps, `
-    + `the controller ${what} in ${kept(evolved)}; ${rest}, in ${kept(nothing)}.`,
-  );
-  globalThis.searched = { evolved, nothing, generations: curve.length, seconds: Number(took) }; // for tests
+  const [standing, straight] = [0, STRAIGHT_ON].map((bias) => new Float32Array(searching.theta.length).fill(bias, 0, 1));
+  const other = Boolean(about().environment);
+  const found = await searching.test([searching.best.theta, standing, ...(other ? [] : [straight])]);
+  const dreams = `${settings.test_episodes} other dreams of ${settings.test_steps} steps`;
+  told(`${curve.length} generations in ${took} s. Of ${dreams}: ${outcome(found, other)}`);
+  const [evolved, ...peers] = found;
+  globalThis.searched = { evolved, standing: peers[0], straight: peers[1], generations: curve.length, seconds: Number(took) }; // for tests
 }
 
 /** Let the search's controller drive in the picture. */

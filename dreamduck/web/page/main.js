@@ -79,12 +79,14 @@ const opensMoving = () => state.policy !== "person" && !matchMedia("(prefers-red
 /** Set up what this server has, and what was kept of the last visit. */
 function first(about) {
   const kept = { map_name: about.map_name, domain_rand: about.domain_rand, temperature: about.temperature, seed: 0, warm: true, ...keptSettings() };
+  if (kept.calm_temperature !== about.calm_temperature) kept.temperature = about.temperature; // it was another model's
   $("map_name").replaceChildren(...about.maps.map((name) => new Option(name)));
   $("map_name").value = about.maps.includes(kept.map_name) ? kept.map_name : about.map_name;
   $("domain_rand").checked = kept.domain_rand;
   $("seed").value = kept.seed;
   $("warm").checked = kept.warm;
   $("temperature").max = about.max_temperature;
+  $("temperature_row").title = `The dream is truest at ${about.calm_temperature.toFixed(2)}`;
   $("pace").max = about.max_pace;
   showTemperature(kept.temperature);
   latents.begin(about.latents);
@@ -368,6 +370,7 @@ function keepAll() {
   keep(drive, {
     world: episode.start.world, map_name: $("map_name").value, domain_rand: $("domain_rand").checked,
     seed: Number($("seed").value), warm: $("warm").checked, temperature: Number($("temperature").value),
+    calm_temperature: state.about.calm_temperature,
   });
 }
 

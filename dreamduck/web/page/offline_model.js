@@ -9,9 +9,30 @@ const ARRAYS = { f4: Float32Array, u1: Uint8Array };
 /** What the page says of its blocks, and all else that is not packed. */
 export const about = () => JSON.parse(document.getElementById("about").textContent);
 
+/** Bytes of characters that hold 15 bits each, as dreamduck.export.packing writes them. */
+export function bytesOf(text, size) {
+  const bytes = new Uint8Array(size);
+  let [held, bits, at] = [0, 0, 0];
+  for (let k = 0; k < text.length; k++) {
+    held = (held << 15) | (text.charCodeAt(k) - 0x100);
+    for (bits += 15; bits >= 8;) bytes[at++] = held >> (bits -= 8);
+    held &= (1 << bits) - 1;
+  }
+  return bytes;
+}
+
+/** The bytes that `by_halves` of dreamduck.export.packing took apart. */
+export function joined(halves) {
+  const bytes = new Uint8Array(halves.length);
+  const second = (halves.length + 1) >> 1;
+  for (let k = 0; k < halves.length; k++) bytes[k] = halves[(k >> 1) + (k % 2 ? second : 0)];
+  return bytes;
+}
+
 /** The bytes that lie in the page, packed, under an id. */
 export async function block(id) {
-  const packed = Uint8Array.from(atob(document.getElementById(id).textContent.trim()), (letter) => letter.charCodeAt(0));
+  const { textContent, dataset } = document.getElementById(id);
+  const packed = bytesOf(textContent, Number(dataset.size));
   const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
@@ -25,7 +46,7 @@ export async function numbers(layout) {
 /** The blocks that `load` takes, with these graphs; a worker can be sent them. */
 export async function modelBlocks(graphs) {
   const blocks = { runtime: await block("runtime"), wasm: await block("wasm"), graphs: {} };
-  for (const name of graphs) blocks.graphs[name] = await block(name);
+  for (const name of graphs) blocks.graphs[name] = joined(await block(name));
   return blocks;
 }
 

@@ -4,6 +4,8 @@ import { Random } from "./dream.js";
 import { unpack } from "./keys.js";
 import { begin } from "./population.js";
 
+const NEXT_INTERVAL = 90; // milliseconds between two images of what is likeliest next, while it runs: each costs as much as the dream's
+
 export class DreamWorld {
   /** @param {Object} page  with about, arrays, dream, temperature, evolved, next() */
   constructor(page) {
@@ -18,6 +20,7 @@ export class DreamWorld {
   /** The first moment, and its latents. */
   async begin({ seed, warm, z: given }) {
     const { mu, logvar, h, c } = this.page.arrays;
+    this.coming = null;
     let moment = await begin(this.page.dream, warm ? { mu, logvar, h, c } : { mu, logvar }, new Random(seed));
     if (given.length === moment.z.length) moment = await this.page.dream.observe({ ...moment, z: Float32Array.from(given) });
     return { begun: moment, z: moment.z };
@@ -33,12 +36,15 @@ export class DreamWorld {
 
   /** Images, the likeliest next one among them, and what the model says. */
   async show(now, at) {
-    const { dream, about } = this.page;
+    const { dream, about, running } = this.page;
     const { z, reward, end_probability, entropy, changed } = now;
-    const coming = await dream.step(now, unpack(about.actions, this.page.next()), {}, 0);
+    if (!(running && performance.now() - this.coming?.time < NEXT_INTERVAL)) {
+      const coming = await dream.step(now, unpack(about.actions, this.page.next()), {}, 0);
+      this.coming = { time: performance.now(), image: await dream.image(coming.z) };
+    }
     const facts = { z, changed_latents: changed.map(([latent]) => latent) };
     if (at > 0) Object.assign(facts, { predicted_reward: reward, end_probability, entropy });
-    return { images: { dream: await dream.image(z), next: await dream.image(coming.z) }, facts };
+    return { images: { dream: await dream.image(z), next: this.coming.image }, facts };
   }
 }
 
@@ -100,9 +106,9 @@ export class RecordedRoad {
   }
 
   frame(at) {
-    const { drives_jpeg: bytes, drives_ends: ends } = this.page.arrays;
+    const { drives_webp: bytes, drives_ends: ends } = this.page.arrays;
     const number = this.drive.first + at;
-    return { width: this.drive.side, height: this.drive.side, coding: "jpeg", bytes: bytes.subarray(number ? ends[number - 1] : 0, ends[number]) };
+    return { width: this.drive.side, height: this.drive.side, coding: "webp", bytes: bytes.subarray(number ? ends[number - 1] : 0, ends[number]) };
   }
 
   /** How far the dream is from the road: across the lane in metres, or in grey levels where there is no probe. */

@@ -8,13 +8,14 @@ import { load } from "./offline_model.js";
  * @param {Object} dream  see dream.js
  * @param {Object} starts  mu, logvar, and h and c where there are any, all rows one after the other
  * @param {{form: Object, thetas: Float32Array[], seed: number, episodes: number, steps: number, temperature: number}} what
- * @returns {Promise<{reward: number, ended: number}[]>} for each: the mean reward of an episode, the share that ended
+ * @returns {Promise<{reward: number, progress: number, ended: number}[]>} for each: the mean reward of an episode, that
+ *   of its steps but for the one that ends it, the share that ended
  */
 export async function evaluate(dream, starts, { form, thetas, seed, episodes, steps, temperature }) {
   const chance = Array.from({ length: episodes }, (_, episode) => new Random(seed, episode));
   const begun = [];
   for (const random of chance) begun.push(await begin(dream, starts, random));
-  const results = thetas.map(() => ({ reward: 0, ended: 0 }));
+  const results = thetas.map(() => ({ reward: 0, progress: 0, ended: 0 }));
   let rows = thetas.flatMap((theta, k) => begun.map((moment, episode) => ({ theta, moment, episode, result: results[k] })));
   for (let step = 0; step < steps && rows.length; step++) {
     const noise = chance.map((random) => ({ ...random.noise(dream.about), end: random.uniform() }));
@@ -24,6 +25,7 @@ export async function evaluate(dream, starts, { form, thetas, seed, episodes, st
       row.moment = moments[k];
       const ended = noise[row.episode].end < row.moment.end;
       row.result.reward += (ended ? row.moment.end_reward : row.moment.reward) / episodes;
+      row.result.progress += (ended ? 0 : row.moment.reward) / episodes;
       row.result.ended += ended / episodes;
       return !ended;
     });

@@ -110,3 +110,19 @@ export class Search {
     return this.workers.evaluate({ form, thetas, temperature, seed, episodes: test_episodes, steps: test_steps });
   }
 }
+
+/** What came out, in words: of the controller first, then of those that look at nothing. */
+export function outcome(found, other) {
+  const names = other ? ["one whose weights are 0"] : ["standing still", "driving straight on"];
+  const [what, keeps, more, nothingMore] = other ? ["reward", "lasts", "gets more", "gets no more"]
+    : ["progress", "keeps the road", "comes farther", "comes no farther"];
+  const amount = (result) => (other ? `return ${result.reward.toFixed(2)}` : `${result.progress.toFixed(1)} m along the lane, less costs`);
+  const one = (result, k) => `${["the controller", ...names][k]} ${keeps} in ${Math.round(100 * (1 - result.ended))} %, ${amount(result)}`;
+  const [evolved, ...peers] = found;
+  const those = (better) => names.filter((_, k) => better(peers[k])).join(" and ");
+  const ahead = those((peer) => peer[what] >= evolved[what]);
+  const safer = those((peer) => peer.ended < evolved.ended);
+  return `${found.map(one).join("; ")}. `
+    + (ahead ? `It ${nothingMore} than ${ahead}: search again, with other random numbers.` : `It ${more} than these.`)
+    + (safer && ` It ${keeps} less often than ${safer}.`);
+}

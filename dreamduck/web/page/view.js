@@ -27,7 +27,7 @@ const FACTS = {
   reward: ["Reward of the step", number(3)],
   predicted_reward: ["Predicted reward", number(3)],
   end_probability: ["Probability of termination", (v) => number(1, " %")(v && v * 100), (v) => v > 0.5],
-  entropy: ["Entropy of the mixture", number(2, " nats")],
+  entropy: ["Entropy of the prediction", number(2, " nats")],
   lane_dist: ["From the lane's centre", (v) => number(1, " cm")(v && v * 100)],
   dream_lane_dist: ["Dream, by the probe", (v) => number(1, " cm")(v && v * 100)],
   lane_angle: ["Angle to the lane", (v) => number(0, "°")(v && v * 180 / Math.PI)],
@@ -51,8 +51,8 @@ const FAR = { apart: 0.2, apart_image: 30 }; // metres, grey levels: the meter i
 export async function paint(canvas, { width, height, coding, bytes }) {
   if (canvas.width !== width || canvas.height !== height) Object.assign(canvas, { width, height });
   const context = canvas.getContext("2d");
-  if (coding === "jpeg") {
-    const bitmap = await createImageBitmap(new Blob([bytes], { type: "image/jpeg" }));
+  if (coding !== "rgb") {
+    const bitmap = await createImageBitmap(new Blob([bytes], { type: `image/${coding}` }));
     context.drawImage(bitmap, 0, 0);
     bitmap.close();
     return;
@@ -121,8 +121,9 @@ export async function showImages(images) {
   }));
 }
 
-/** A temperature in a word: calm where the dream is truest, feverish where chance decides the picture. */
+/** A temperature in a word: calm where the dream is truest, feverish where chance decides the picture, rigid far below. */
 export function temperatureWord(value, calm) {
+  if (calm - value > 0.3) return "rigid"; // what is likeliest at every step is no likely course of many
   const heat = (value - calm) / (Math.max(1, 2 * calm) - calm); // 1: feverish
   return heat <= 0.1 ? "calm" : heat <= 0.4 ? "lively" : heat < 1 ? "restless" : "feverish";
 }

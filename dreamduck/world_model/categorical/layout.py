@@ -41,6 +41,11 @@ class CategoricalConfig:
         return self.variables * self.classes
 
     @property
+    def policy_cell_size(self) -> int:
+        """How many of these policies see: none. The latent that s decodes to holds what it tells."""
+        return 0
+
+    @property
     def uniform_size(self) -> int:
         """Numbers in [0, 1) that a draw takes: one chooses the class of each variable."""
         return self.variables

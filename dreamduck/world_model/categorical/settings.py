@@ -12,6 +12,8 @@ from dreamduck.common.precision import PRECISION_HELP, PRECISIONS, SINGLE
 from dreamduck.world_model.categorical.layout import CategoricalConfig
 from dreamduck.world_model.mdn_rnn.settings import ADAPT, check_given
 
+STANDING_ROWS = 0.1
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingConfig:
@@ -20,15 +22,15 @@ class TrainingConfig:
     series: str = option("series", "folder with series.npz, or the file")
     weights: str = option("weights", "folder that the weights, their card and the checkpoint go to")
     log: str = option("log", "folder for metrics")
-    steps: int = option(5_900, "batches to learn from", low=1)
-    batch_size: int = option(128, "windows of episodes in a batch", low=1)
-    sequence: int = option(50, "steps of a window", low=1)
+    steps: int = option(5_000, "batches to learn from", low=1)
+    batch_size: int = option(64, "windows of episodes in a batch", low=1)
+    sequence: int = option(100, "steps of a window", low=1)
     learning_rate: float = option(0.001, "of Adam; rises for 100 steps, then falls as a cosine", above=0.0)
-    grad_clip: float = option(100.0, "longest gradient, over all weights", above=0.0)
+    grad_clip: float = option(100.0, "greatest norm of the gradient, over all weights", above=0.0)
     end_weight: float = option(10.0, "weight of a step that ends an episode, relative to others", above=0.0)
-    reward_weight: float = option(1.0, "of the reward's loss beside the others", low=0.0)
+    reward_weight: float = option(1.0, "weight of the reward's loss, relative to the others", low=0.0)
     noise_level: float = option(
-        0.5, "most noise on the latents that are seen, in standard deviations of each", low=0.0
+        0.5, "greatest noise on the input latents, in standard deviations of each", low=0.0
     )
     prior_rows: float = option(
         0.25,
@@ -37,17 +39,17 @@ class TrainingConfig:
         low=0.0,
         high=1.0,
     )
-    standing_rows: float = option(
-        0.1,
-        "share of a batch in which a car stands, and nothing happens; "
-        "0 where an action of zeros is not a standstill",
+    standing_rows: float | None = option(
+        None,
+        f"share of a batch with a standing car, in which nothing changes; by default {STANDING_ROWS} in "
+        "Duckietown, 0 where an action of zeros may not stop the car",
         low=0.0,
         high=1.0,
     )
     hidden_size: int = option(512, "units of the GRU", low=1, high=8192)
     variables: int = option(32, "categorical variables", low=1, high=1024)
     classes: int = option(16, "classes of each variable", low=2, high=1024)
-    units: int = option(512, "units of the layers between", low=2, high=8192)
+    units: int = option(512, "units of the dense layers", low=2, high=8192)
     precision: str = option(SINGLE, PRECISION_HELP, choices=PRECISIONS)
     seed: int = option(0, "seed of the first weights, windows and noise", low=0)
     limit: int | None = option(None, "greatest number of episodes to use", low=1)
@@ -62,7 +64,14 @@ class TrainingConfig:
     @property
     def standing(self) -> int:
         """Rows of a batch in which a car stands, the first ones."""
-        return round(self.standing_rows * self.batch_size)
+        rows = STANDING_ROWS if self.standing_rows is None else self.standing_rows
+        return round(rows * self.batch_size)
+
+    def for_environment(self, duckietown: bool) -> TrainingConfig:
+        """The same, with the share of standing cars that suits the environment, where none is given."""
+        if self.standing_rows is not None:
+            return self
+        return dataclasses.replace(self, standing_rows=STANDING_ROWS if duckietown else 0.0)
 
     @property
     def source(self) -> str | None:

@@ -99,6 +99,12 @@ class CategoricalDynamics(Dynamics):
         """See `Dynamics.observe`: s becomes the likeliest classes, without a draw."""
         return RecurrentState(state.h, likeliest(self.posterior(z, state)))
 
+    def perceived(self, z: FloatArray, state: RecurrentState) -> FloatArray:
+        """See `Dynamics.perceived`: what s decodes to, as in a dream.
+
+        A policy that learned in the dream would take the details that s leaves out for something else."""
+        return self.decode(state)
+
     def posterior(self, z: FloatArray, state: RecurrentState) -> FloatArray:
         """The probabilities of s (B, variables, classes), when the latents of frames are known."""
         seen = np.concatenate([z, np.zeros((len(z), 1), np.float32)], axis=1)

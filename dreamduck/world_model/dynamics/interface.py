@@ -46,6 +46,8 @@ class Dynamics(abc.ABC):
         kind: as a card names it.
         temperature: of a dream unless told otherwise: where it is most accurate, see docs/pipeline.md.
         search_temperature: likewise, of dreams that controllers are evolved in.
+        search_steps: of such a dream at most, where nothing else is said; see docs/control.md.
+        shown_temperatures: that figures show beside each other, to tell what they do.
         parameters: the weights, by name.
         bounds: (2, Z), the range of each latent that training saw, which no dream leaves.
     """
@@ -54,6 +56,8 @@ class Dynamics(abc.ABC):
     kind: ClassVar[str]
     temperature: ClassVar[float] = 1.0
     search_temperature: ClassVar[float] = 1.0
+    search_steps: ClassVar[int] = 100
+    shown_temperatures: ClassVar[tuple[float, ...]] = (0.5, 1.0, 1.5)
     parameters: dict[str, FloatArray]
 
     def __init__(
@@ -117,6 +121,24 @@ class Dynamics(abc.ABC):
             state: of `start` or `advance`.
         """
         return state
+
+    def perceived(self, z: FloatArray, state: RecurrentState) -> FloatArray:
+        """The latents of frames as policies see them: as they are, unless a kind says otherwise.
+
+        Args:
+            z: (B, Z), of the frames.
+            state: of `observe`.
+        """
+        return z
+
+    def features(self, z: FloatArray, state: RecurrentState) -> FloatArray:
+        """The observations of policies: [z, c, h], (B, Z + C + H).
+
+        Args:
+            z: (B, Z), of a dream, or `perceived`.
+            state: that belongs to it.
+        """
+        return np.concatenate([z, state.c[:, : self.config.policy_cell_size], state.h], axis=1)
 
     @abc.abstractmethod
     def advance(self, z: FloatArray, action: npt.ArrayLike, state: RecurrentState) -> RecurrentState:

@@ -33,7 +33,12 @@ class DynamicsSizes(Protocol):
 
     @property
     def cell_size(self) -> int:
-        """C, of the other part of its state: the cell of an LSTM, or the draws of a state-space model."""
+        """Numbers in the other part of its state: an LSTM's cell, or a state-space model's draws."""
+        ...
+
+    @property
+    def policy_cell_size(self) -> int:
+        """C, how many of these policies see."""
         ...
 
     @property
@@ -157,11 +162,6 @@ class GraphPerceive(Protocol):
             The next h and c.
         """
         ...
-
-
-def features(z: FloatArray, state: RecurrentState) -> FloatArray:
-    """The observations of policies: [z, c, h], (B, Z + C + H)."""
-    return np.concatenate([z, state.c, state.h], axis=1)
 
 
 def joined(parts: Sequence[Any]) -> Any:

@@ -15,7 +15,7 @@ class TrainingConfig:
 
     series: str = option("series", "folder with series.npz, or the file")
     weights: str = option("weights", "folder of the world model; the ensemble is written there")
-    episodes: int = option(800, "greatest number of steps to learn from", low=1)
+    episodes: int = option(800, "greatest number of episodes to learn from", low=1)
     steps: int = option(3000, "batches to learn from", low=1)
     batch_size: int = option(256, "frames of each head in a batch", low=1)
     learning_rate: float = option(0.002, "learning rate of Adam; falls as a cosine", above=0.0)

@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from dreamduck.common.errors import FrameError, ResetNeeded, WeightsError
 from dreamduck.world_model.dynamics import Dynamics, FloatArray, RecurrentState
-from dreamduck.world_model.dynamics.state import features
 
 
 class FrameEncoder(Protocol):
@@ -55,7 +54,12 @@ class Perception:
     @property
     def observation(self) -> FloatArray:
         """(N, Z + C + H) [z, c, h] of all cars, as they last were."""
-        return features(self.z, self.state)
+        return self.dynamics.features(self.perceived, self.state)
+
+    @property
+    def perceived(self) -> FloatArray:
+        """(N, Z) the latents as policies see them."""
+        return self.dynamics.perceived(self.z, self.state)
 
     def reset(self, frames: npt.NDArray[np.uint8], cars: npt.NDArray[np.int64] | None = None) -> FloatArray:
         """Episodes begin.

@@ -20,7 +20,6 @@ from dreamduck.simulator.environment import ENVIRONMENT, is_own
 from dreamduck.simulator.physics.dynamics import draw_dynamics
 from dreamduck.simulator.robot import WHEEL_DISTANCE
 from dreamduck.world_model.dynamics import Dynamics, FloatArray, InitialZ, RecurrentState
-from dreamduck.world_model.dynamics.state import features
 from dreamduck.world_model.imagination.stepper import Dreams, DreamState, DreamStep
 
 RANDOM_KEY = 0x7261  # a stream of its own, apart from what else a seed decides
@@ -175,7 +174,7 @@ class RandomizedDreams(Dreams):
     def observation(self) -> FloatArray:
         """(N, Z + C + H) [z, c, h], as the policy sees it."""
         seen = RecurrentState(self._perceived.h, self._perceived.c)
-        return features(self.z + self._random.shift, seen)
+        return self.dynamics.features(self.z + self._random.shift, seen)
 
     def reset(self, seeds: Sequence[int], rows: Sequence[int] | None = None, episode: int = 0) -> None:
         """See `Dreams.reset`."""

@@ -14,7 +14,6 @@ import numpy.typing as npt
 from dreamduck.common.errors import ConfigError, ResetNeeded
 from dreamduck.world_model.dynamics import Dynamics, FloatArray, InitialZ, Prediction, RecurrentState
 from dreamduck.world_model.dynamics.start_states import begin
-from dreamduck.world_model.dynamics.state import features
 from dreamduck.world_model.imagination.noise import POSITION, Noise
 
 
@@ -141,7 +140,7 @@ class Dreams:
     @property
     def observation(self) -> FloatArray:
         """(N, Z + C + H) [z, c, h]."""
-        return features(self.z, self.state)
+        return self.dynamics.features(self.z, self.state)
 
     def reset(self, seeds: Sequence[int], rows: Sequence[int] | None = None, episode: int = 0) -> None:
         """Begin dreams.

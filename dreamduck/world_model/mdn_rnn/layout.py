@@ -45,6 +45,11 @@ class MDNRNNConfig:
         return self.hidden_size
 
     @property
+    def policy_cell_size(self) -> int:
+        """How many of these policies see: all."""
+        return self.cell_size
+
+    @property
     def uniform_size(self) -> int:
         """Numbers in [0, 1) that a draw takes: one chooses the Gaussian of each latent."""
         return self.z_size

@@ -32,16 +32,16 @@ class TrainingConfig:
     log: str = option("log", "folder for metrics")
     steps: int = option(TRAINING_STEPS, "batches to learn from", low=1)
     batch_size: int = option(64, "episodes side by side", low=1)
-    sequence: int = option(50, "steps of each that are learned from at a time", low=1)
+    sequence: int = option(50, "steps of each in a batch", low=1)
     learning_rate: float = option(
         0.002, "rate of Adam; rises for 50 steps, then falls as a cosine", above=0.0
     )
-    grad_clip: float = option(1.0, "longest gradient, over all weights", above=0.0)
+    grad_clip: float = option(1.0, "greatest norm of the gradient, over all weights", above=0.0)
     end_weight: float = option(10.0, "weight of a step that ends an episode, relative to others", above=0.0)
     reward_weight: float = option(1.0, "weight of the reward's loss, relative to the latent's", low=0.0)
     scheduled_sampling: float = option(
         0.5,
-        "share of a batch's episodes that go on with latents drawn from the model's own predictions",
+        "share of a batch's episodes that continue with latents drawn from the model's predictions",
         low=0.0,
         high=1.0,
         flags=("--dreaming",),

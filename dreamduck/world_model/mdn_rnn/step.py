@@ -58,6 +58,8 @@ class MDNRNN(Dynamics):
     kind: ClassVar[str] = KIND
     temperature: ClassVar[float] = 0.1
     search_temperature: ClassVar[float] = 0.3
+    search_steps: ClassVar[int] = 40  # a longer dream is not true any more
+    shown_temperatures: ClassVar[tuple[float, ...]] = (0.1, 0.5, 1.0)
     config: MDNRNNConfig
 
     def __init__(

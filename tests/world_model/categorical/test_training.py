@@ -239,6 +239,21 @@ def test_some_cars_stand():
     assert found.has_next[:2].all()
 
 
+def test_no_row_stands_in_other_environments(tmp_path):
+    """Unless it is asked for; there an action of zeros may be no standstill."""
+    given = config(tmp_path, batch_size=100)
+    assert given.for_environment(False) == given.for_environment(True) == given
+    plain = config(tmp_path, batch_size=100, standing_rows=None)
+    assert plain.for_environment(True).standing == plain.standing == 10
+    series = toy_series(9)
+    for name, rows in (("DreamDuck-v0", 10), ("CarRacing-v3", 0)):
+        meta = {**series.meta, "environment": {"id": name}}
+        (tmp_path / name).mkdir()
+        write_series(tmp_path / name, dataclasses.replace(series, meta=meta))
+        training = train_rnn.CategoricalFit(dataclasses.replace(plain, series=str(tmp_path / name)))
+        assert training.settings.standing == rows
+
+
 def test_standing_cars_continue_with_draws_of_the_prior(tmp_path, monkeypatch):
     """Until their window ends; the rows after them for ten steps, the others never."""
     series = toy_series(6)

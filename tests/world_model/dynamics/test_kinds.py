@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from dreamduck.common.errors import WeightsError
+from dreamduck.common.errors import ControllerError, WeightsError
 from dreamduck.controllers.evaluator import DreamEvaluator, EvalBatch
 from dreamduck.controllers.factory import FormConfig, WorldConfig, model_sizes, world_facts
 from dreamduck.controllers.policy import Controller, select
@@ -17,6 +17,7 @@ from dreamduck.pipeline.ablations import with_untrained_rnn
 from dreamduck.search.principal_components import find_subspace
 from dreamduck.world_model import WorldModel, kinds
 from dreamduck.world_model.categorical import CategoricalConfig, CategoricalDynamics
+from dreamduck.world_model.dynamics import RecurrentState
 from dreamduck.world_model.dynamics.start_states import (
     INITIAL_FILE,
     MIDWAY_FILE,
@@ -90,8 +91,11 @@ def test_every_kind_has_its_own_temperature(model, tmp_path):
     """One place tells it to the environments, the searches and their cards, unless one is given."""
     write_memory(tmp_path / "mdn-rnn")
     mdn_rnn = WorldModel.load(tmp_path / "mdn-rnn")
-    assert (mdn_rnn.temperature, mdn_rnn.search_temperature) == (0.1, 0.3)
-    assert (model.temperature, model.search_temperature) == (1.0, 1.0)
+    assert (mdn_rnn.kind, model.kind) == ("mdn-rnn", model.dynamics.kind)
+    assert (mdn_rnn.temperature, mdn_rnn.search_temperature, mdn_rnn.search_steps) == (0.1, 0.3, 40)
+    assert (model.temperature, model.search_temperature, model.search_steps) == (1.0, 1.0, 100)
+    for kind in (mdn_rnn, model):
+        assert kind.temperature in kind.dynamics.shown_temperatures
     for folder, found, searched in ((tmp_path / "mdn-rnn", 0.1, 0.3), (model.folder, 1.0, 1.0)):
         plain = ModelConfig(str(folder))
         assert plain.with_temperature().temperature == found
@@ -107,8 +111,9 @@ def test_every_kind_has_its_own_temperature(model, tmp_path):
 
 @pytest.mark.parametrize("beginning", ["first", "midway"])
 def test_stepped_and_compiled_dreams_agree(model, beginning):
-    form = FormConfig(features="zch").form(*model_sizes(model.folder))
-    assert form.inputs == 4 + 15 + 6
+    c = model.sizes.policy_cell_size
+    form = FormConfig(features="zch" if c else "zh").form(*model_sizes(model.folder))
+    assert form.inputs == 4 + c + 6
     theta = np.random.default_rng(2).normal(0, 0.3, (2, form.size)).astype(np.float32)
     evaluator = DreamEvaluator(model.compiled_dream(beginning), form, 0.8)
     found = evaluator(EvalBatch(theta, (5, 6), episodes=1, steps=40))
@@ -116,7 +121,7 @@ def test_stepped_and_compiled_dreams_agree(model, beginning):
         controller, state = Controller(form, theta[row]), model.start([seed], beginning)
         total, ended, length = 0.0, False, 0
         while not ended and length < 40:
-            seen = np.concatenate([state.z, state.c, state.h], axis=1)
+            seen = model.dynamics.features(state.z, RecurrentState(state.h, state.c))
             state, reward, end = model.step(state, controller(seen), 0.8)
             total, ended, length = total + float(reward[0]), bool(end[0]), length + 1
         assert (found.length[row, 0], found.ended[row, 0]) == (length, ended)
@@ -128,10 +133,10 @@ def test_it_is_dreamt_in(model):
     env, many = DreamEnv(model=model, temperature=0.8), DreamVectorEnv(3, model=model, temperature=0.8)
     seen, _ = env.reset(seed=4)
     together, _ = many.reset(seed=[3, 4, 5])
-    assert seen.shape == (4 + 15 + 6,)
+    assert seen.shape == (4 + model.sizes.policy_cell_size + 6,)
     assert seen in env.observation_space
     np.testing.assert_array_equal(together[1], seen)
-    assert seen[4:19].sum() == SIZES.variables  # the first frame is known
+    assert env.dreams.state.c.sum() == SIZES.variables  # the first frame is known
     kept = env.get_state()
     first = [env.step(action) for action in ACTIONS[:5, 0]]
     env.set_state(kept)
@@ -163,9 +168,10 @@ def test_it_sees_the_road(model):
     model.vae = FakeVAE()
     env = RealEnv(model=model, any_weights=True, next_z=True, debug=False)
     seen, _ = env.reset(seed=1)
-    assert seen.shape == (25,)
-    np.testing.assert_array_equal(seen[4:19], env.perception.state.c[0])
-    assert seen[4:19].sum() == SIZES.variables
+    c = model.sizes.policy_cell_size
+    assert seen.shape == (4 + c + 6,)
+    np.testing.assert_array_equal(seen[4 : 4 + c], env.perception.state.c[0, :c])
+    assert env.perception.state.c.sum() == SIZES.variables
     for action in ACTIONS[:3, 0]:
         after, *_ = env.step(action)
     assert (after != seen).any()
@@ -188,9 +194,9 @@ def test_perception_observes_every_frame(model):
 
 
 def test_searches_and_ablations_take_it(model, tmp_path):
-    form = FormConfig(features="zc").form(*model_sizes(model.folder))
+    form = FormConfig(features="zh").form(*model_sizes(model.folder))
     found = find_subspace(model.compiled_dream(), form, 5, seed=0)
-    assert found.mean.shape == (19,)
+    assert found.mean.shape == (10,)
     folder = with_untrained_rnn(model.folder, tmp_path / "untrained", 8)
     other = WorldModel.load(folder).dynamics
     assert type(other) is type(model.dynamics)
@@ -207,9 +213,13 @@ def test_the_static_page_refuses_an_unknown_kind_in_words():
 
 def test_a_policy_sees_what_it_chose(model):
     sizes = model_sizes(model.folder)
-    seen = np.arange(25, dtype=np.float32)
-    z, c, h = np.split(seen, [4, 19])
+    seen = np.arange(sum(sizes), dtype=np.float32)
+    z, c, h = np.split(seen, [4, len(seen) - 6])
     for features, parts in {"z": [z], "zc": [z, c], "zh": [z, h], "zch": [z, c, h]}.items():
+        if "c" in features and not len(c):
+            with pytest.raises(ControllerError, match=f"expected z or zh, got '{features}'"):
+                FormConfig(features=features).form(*sizes)
+            continue
         np.testing.assert_array_equal(
             select(FormConfig(features=features).form(*sizes), seen), np.concatenate(parts)
         )

@@ -48,6 +48,11 @@ class ToySizes:
         return self.variables * self.classes
 
     @property
+    def policy_cell_size(self) -> int:
+        """Policies see s."""
+        return self.cell_size
+
+    @property
     def uniform_size(self) -> int:
         """One for each variable."""
         return self.variables

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from dreamduck.common.errors import FrameError, ResetNeeded, WeightsError
+from dreamduck.world_model.categorical import CategoricalConfig, CategoricalDynamics
 from dreamduck.world_model.dynamics import RecurrentState
 from dreamduck.world_model.imagination.perception import Perception
 from dreamduck.world_model.mdn_rnn import MDNRNN
+from tests.world_model.categorical.helpers import random_parameters as categorical_parameters
 from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters
 
 
@@ -43,6 +45,22 @@ def test_observation_is_z_c_h():
     np.testing.assert_array_equal(
         seen, np.concatenate([FakeVAE().encode(frames(3, 1))[0], state.c, state.h], 1)
     )
+
+
+def test_a_policy_sees_a_frame_as_categorical_dreams_show_it():
+    sizes = CategoricalConfig(4, 2, 6, variables=3, classes=5, units=7)
+    dynamics = CategoricalDynamics(categorical_parameters(sizes), sizes)
+    perception, encoded = Perception(FakeVAE(), dynamics, 3), FakeVAE().encode(frames(3))[0]
+    seen = perception.reset(frames(3))
+    state = dynamics.observe(encoded, dynamics.start(3))
+    np.testing.assert_array_equal(perception.z, encoded)
+    np.testing.assert_array_equal(seen, np.concatenate([dynamics.decode(state), state.h], axis=1))
+    assert np.abs(seen[:, :4] - encoded).max() > 0.01
+    actions = np.random.default_rng(2).uniform(-1, 1, (3, 2))
+    seen = perception.step(frames(3, 1), actions)
+    state = dynamics.advance(encoded, actions, state)
+    state = dynamics.observe(FakeVAE().encode(frames(3, 1))[0], state)
+    np.testing.assert_array_equal(seen, np.concatenate([dynamics.decode(state), state.h], axis=1))
 
 
 def test_cars_begin_and_go_on_one_by_one():

@@ -49,7 +49,10 @@ def model(request, tmp_path):
 def form_and_theta(model, count=3):
     sizes = model.sizes
     form = ControllerForm(
-        "zch", z_size=sizes.z_size, hidden_size=sizes.hidden_size, cell_size=sizes.cell_size
+        "zch" if sizes.policy_cell_size else "zh",
+        z_size=sizes.z_size,
+        hidden_size=sizes.hidden_size,
+        cell_size=sizes.policy_cell_size,
     )
     theta = np.random.default_rng(2).normal(0, 0.5, (count, form.size)).astype(np.float32)
     return form, theta
@@ -120,16 +123,16 @@ def test_actions_arrive_late():
 def test_the_state_follows_what_was_commanded(model):
     dreams = RandomizedDreams(model.dynamics, model.start_states(), 2, 0.8, EVERYTHING)
     dreams.reset([3, 4])
-    z_size, hidden = model.sizes.z_size, model.sizes.hidden_size
+    z_size = model.sizes.z_size
     actions = np.random.default_rng(0).uniform(-1, 1, (6, 2, 2)).astype(np.float32)
     for action in actions:
-        before = dreams.observation
+        z, perceived = dreams.observation[:, :z_size], RecurrentState(*dreams._perceived[:2])
         dreams.step(action)
         after = dreams.observation
-        z, c, h = np.split(before, [z_size, before.shape[1] - hidden], axis=1)
-        state = model.dynamics.advance(z, action, RecurrentState(h, c))
+        state = model.dynamics.advance(z, action, perceived)
         state = model.dynamics.observe(after[:, :z_size], state)
-        np.testing.assert_allclose(after[:, z_size:], np.concatenate([state.c, state.h], 1), atol=1e-6)
+        np.testing.assert_allclose(after, model.dynamics.features(after[:, :z_size], state), atol=1e-6)
+        np.testing.assert_allclose(dreams._perceived.c, state.c, atol=1e-6)
     assert (np.abs(dreams.state.h - state.h) > 1e-4).any()
 
 

@@ -273,7 +273,8 @@ def test_a_real_kill(tmp_path):
         "--steps 400 --batch-size 8 --sequence 12 --hidden-size 24 --evaluate-every 50 --checkpoint-every 5"
     )
     for name in ("whole", "parts"):
-        command = [sys.executable, str(SCRIPT), "-q", "--series", str(tmp_path), *flags.split()]
+        command = [sys.executable, str(SCRIPT), "-q", "--dynamics", "mdn-rnn"]
+        command += ["--series", str(tmp_path), *flags.split()]
         command += ["--weights", str(tmp_path / name), "--log", str(tmp_path / f"log-{name}")]
         checkpoint = tmp_path / name / train_rnn.CHECKPOINT
         for kill in range(3 if name == "parts" else 0):

@@ -58,7 +58,7 @@ def fit_imitation(dreams: Dreams, data: RealData, features: str = "zh") -> Imita
             f"recordings: expected at least {LEAST_STEPS} steps with telemetry on known maps, got "
             f"{int(known.sum())}; record more"
         )
-    seen = real.z if features == "z" else _features(dreams, real)
+    seen = _features(dreams, real)[:, : real.z.shape[1] if features == "z" else None]
     seen, wanted = seen[known].astype(np.float64), wanted[known]
     mean, spread = seen.mean(axis=0), np.maximum(seen.std(axis=0), 1e-3)
     scaled = (seen - mean) / spread
@@ -119,5 +119,5 @@ def _features(dreams: Dreams, real: RealEpisodes) -> FloatArray:
     for episode, row in enumerate(rows):
         z[episode, : row.stop - row.start] = real.z[row]
         action[episode, : row.stop - row.start] = real.action[row]
-    found = dreams.features(z, action)
+    found = dreams.features(z, action, perceived=True)
     return np.concatenate([found[episode, : row.stop - row.start] for episode, row in enumerate(rows)])

@@ -130,10 +130,11 @@ def drive_all(
     length, actions = np.zeros(len(driver), np.int64), np.zeros((len(driver), 2), np.float32)
     for t in progress(range(steps), desc="road"):
         _look(perception, fleets, parts, alive & sees, actions, first=t == 0)
+        seen = perception.perceived
         for number, each in enumerate(drivers):
             mine = rows[number][alive[rows[number]]]
             if len(mine):
-                wanted = each.policy(perception.z[mine], perception.state.h[mine])
+                wanted = each.policy(seen[mine], perception.state.h[mine])
                 actions[mine] = np.clip(wanted + noises[number][episode[mine], t], -1, 1)
         if trace is not None:
             trace.record(t, episode[alive], (perception.z, perception.state.h, actions), alive)

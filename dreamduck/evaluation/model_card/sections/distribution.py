@@ -136,7 +136,8 @@ def shipped_controller(dreams: Dreams, data: RealData) -> Driver:
         raise ControllerError(ANOTHER_MODEL) from err
 
     def policy(z: FloatArray, h: FloatArray) -> FloatArray:
-        return controller(np.concatenate([z, np.zeros_like(h), h], axis=1))
+        c = np.zeros((len(z), controller.form.c_width), np.float32)
+        return controller(np.concatenate([z, c, h], axis=1))
 
     return Driver(SHIPPED, "shipped", controller.form.features, policy)
 

@@ -71,7 +71,9 @@ def lane_position(probe: LaneProbe | None, episodes: RealEpisodes, a_second: int
         included; and "error", the probe's own on recordings of the simulator, by quantity.
     """
     if probe is None:
-        return {"left_out": "there is no lane_probe.json for the VAE; make it with scripts/lane_probe.py"}
+        return {
+            "left_out": "there is no lane_probe.json for the VAE; make it with dreamduck train-lane-probe"
+        }
     found: dict[str, Any] = {"error": dict(zip(QUANTITIES, probe.error, strict=False))}
     read = probe.read(episodes.z)
     for column, name in enumerate(QUANTITIES):

@@ -1,0 +1,47 @@
+"""Which kind of dynamics a command line trains."""
+
+import pytest
+
+from dreamduck.cli import train_networks
+from dreamduck.common.errors import WeightsError
+from dreamduck.world_model.kinds import SHIPPED
+from tests.deployment.models import write_categorical
+from tests.world_model.mdn_rnn.helpers import write_memory
+
+
+@pytest.fixture
+def trained(monkeypatch):
+    """The settings of trainings, which are not run."""
+    found = []
+
+    def train(settings, command):
+        found.append((settings, command))
+        return {"metrics": {"held_out": {"nll": 1.0}}}
+
+    monkeypatch.setattr("dreamduck.world_model.train_rnn.train", train)
+    return found
+
+
+def test_the_kind_that_ships_is_trained_unless_another_is_named(trained):
+    train_networks.train_rnn([])
+    train_networks.train_rnn(["--dynamics", "mdn-rnn", "--mixtures", "3"])
+    train_networks.train_rnn(["--dynamics=categorical", "--classes", "3"])
+    first, mixture, categorical = (settings for settings, _ in trained)
+    assert type(first) is train_networks.DYNAMICS[SHIPPED] is type(categorical)
+    assert (mixture.mixtures, categorical.classes) == (3, 3)
+    assert trained[1][1] == "rnn_train.py --dynamics mdn-rnn --mixtures 3"
+
+
+def test_an_adapted_model_keeps_its_kind(trained, tmp_path):
+    write_memory(tmp_path / "mdn-rnn")
+    write_categorical(tmp_path / "categorical")
+    for kind in ("mdn-rnn", "categorical"):
+        train_networks.train_rnn(["--adapt", str(tmp_path / kind)])
+        assert type(trained[-1][0]) is train_networks.DYNAMICS[kind]
+    with pytest.raises(WeightsError, match=r"rnn\.json"):
+        train_networks.train_rnn(["--adapt", str(tmp_path / "nothing")])
+
+
+def test_heads_alone_are_those_of_an_mdn_rnn(trained):
+    train_networks.train_rnn(["--heads_only", "old"])
+    assert trained[0][0].heads_only == "old"
