@@ -240,7 +240,7 @@ def _explanation(path: Path, found: Mapping[str, Any]) -> None:
         surprise.plot([np.nan if value is None else value for value in found["by_second"]])
         surprise.set(title="surprise", xlabel="seconds", ylim=(0, None))
         for plot, name in ((offset, "lane_dist"), (angle, "lane_angle")):
-            for values in found["lane_position"].get(name, ()):
+            for values in found.get("lane_position", {}).get(name, ()):
                 plot.plot(values, lw=0.8)
             plot.axhline(0.0, color="0.7", lw=0.8)
             plot.set(title=f"{words(name)}, by the probe [{UNITS[name]}]", xlabel="seconds")

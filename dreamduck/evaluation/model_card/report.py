@@ -281,8 +281,7 @@ def _explanation(found: dict[str, Any]) -> list[str]:
         *table("explained", rows),
         "",
         f"Surprise in each second of a recording: {seconds}.",
-        "",
-        *_lane_position(found["lane_position"]),
+        *(["", *_lane_position(found["lane_position"])] if "lane_position" in found else []),
     ]
 
 

@@ -13,6 +13,7 @@ from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.evaluation.model_card.driving.data import RealData, RealEpisodes
 from dreamduck.evaluation.model_card.probes.motion_probe import STEP_TIME
 from dreamduck.evaluation.model_card.probes.probe import Probes
+from dreamduck.simulator.environment import is_own
 from dreamduck.world_model.dynamics import Dynamics, FloatArray
 
 DECODED = 1024  # frames at a time
@@ -32,8 +33,8 @@ def explanation(
     Returns:
         "psnr" of the reconstructed frames [dB]; "surprise", the squared error of the predicted next
         latents as a share of that of latents that stay as they are (1: the model predicts nothing of what
-        comes); the same of each second since the episode's beginning, "by_second"; and "lane_position",
-        see `lane_position`.
+        comes); the same of each second since the episode's beginning, "by_second"; and, of
+        Duckietown, "lane_position", see `lane_position`.
     """
     episodes = data.held_out
     psnr = bootstrap_mean(reconstruction(dreams, episodes), config.seed, episodes.episode)
@@ -47,13 +48,15 @@ def explanation(
         number(float(np.nansum(error[:, at : at + a_second]) / np.nansum(still[:, at : at + a_second])))
         for at in range(0, error.shape[1], a_second)
     ]
-    return {
+    found: dict[str, Any] = {
         "episodes": len(episodes),
         "psnr": psnr._asdict(),
         "surprise": bootstrap(surprise, len(episodes), config.seed)._asdict(),
         "by_second": seconds,
-        "lane_position": lane_position(LaneProbe.of(dreams.model), episodes, a_second),
     }
+    if is_own(data.environment.get("id")):
+        found["lane_position"] = lane_position(LaneProbe.of(dreams.model), episodes, a_second)
+    return found
 
 
 def lane_position(probe: LaneProbe | None, episodes: RealEpisodes, a_second: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from dreamduck.evaluation.lane_probe import FILE, LaneProbe
 from dreamduck.evaluation.model_card import card as cards
 from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.evaluation.model_card.figures import draw
-from dreamduck.evaluation.model_card.report import report
+from dreamduck.evaluation.model_card.report import PARTS, report
 from dreamduck.evaluation.model_card.sections.explanation import (
     explanation,
     lane_position,
@@ -83,6 +83,14 @@ def test_the_section_stands_in_the_card_of_such_recordings_alone(dreams, monkeyp
     assert "## Explanation" in text
     assert "6 recordings without telemetry" in text
     assert "Lane position: left out, there is no lane_probe.json" in text
+
+
+def test_no_lane_is_told_of_another_environment(dreams, tmp_path):
+    data = without_telemetry(toy_data(dreams.model, steps=30))
+    found = explanation(dreams, data._replace(environment={"id": "CarRacing-v3"}), None, toy_config())
+    assert "lane_position" not in found
+    assert "Lane position" not in "".join(PARTS["explanation"](found))
+    assert draw(tmp_path, {"explanation": found}) == ["explanation.png"]
 
 
 def made_up_probe(model):
