@@ -24,7 +24,13 @@ from dreamduck.common.errors import CheckpointError
 from dreamduck.common.processes.mpi import Team
 from dreamduck.common.storage import read_npz, write_json, write_npz
 from dreamduck.controllers.controller_file import read_card, read_controller
-from dreamduck.controllers.factory import FormConfig, WorldConfig, versions, weights_fingerprints
+from dreamduck.controllers.factory import (
+    FormConfig,
+    WorldConfig,
+    model_sizes,
+    versions,
+    weights_fingerprints,
+)
 from dreamduck.controllers.policy import ControllerForm
 from dreamduck.pretrained import CONTROLLERS, FOLDER
 from dreamduck.search.run import Plan, evolve
@@ -56,14 +62,11 @@ class Frozen(NamedTuple):
 
 def searched(folder: Path, world: WorldConfig, features: str, seed: int) -> list[Frozen]:
     """The means of one search after some of its generations; a stopped search goes on where it was."""
-    model = WorldModel.load(world.model.folder)
-    sizes = model.sizes
-    form = FormConfig(features).form(sizes.z_size, sizes.hidden_size, sizes.cell_size)
+    form = FormConfig(features).form(*model_sizes(world.model.folder))
+    steps = WorldModel.load(world.model.folder).search_steps
     found = []
     for generation in GENERATIONS:
-        settings = dataclasses.replace(
-            SEARCH, max_steps=model.search_steps, generations=generation, seed_start=seed
-        )
+        settings = dataclasses.replace(SEARCH, max_steps=steps, generations=generation, seed_start=seed)
         target = folder / f"cma.{features}.{seed}"
         kept = target / f"generation.{generation}.npz"
         if not kept.exists():
@@ -81,7 +84,7 @@ def searched(folder: Path, world: WorldConfig, features: str, seed: int) -> list
 def agents(folder: Path, world: WorldConfig) -> list[Frozen]:
     """The actor of one PPO agent after some of its steps."""
     sizes = WorldModel.load(world.model.folder).sizes
-    form = FormConfig("zh", PPO_UNITS).form(sizes.z_size, sizes.hidden_size, sizes.cell_size)
+    form = FormConfig("zh", PPO_UNITS).form(*model_sizes(world.model.folder))
     kept = folder / "ppo.npz"
     if not kept.exists():
         write_npz(kept, train_agent(world, sizes.z_size, sizes.hidden_size))

@@ -89,7 +89,7 @@ COMMANDS = {
     ),
     "gauntlet": Command(
         "dreamduck.deployment.gauntlet.command:main",
-        "measure how well a deployed policy drives under perturbations",
+        "measure how well a policy drives under perturbations",
         "robot",
     ),
     "figure": Command(

@@ -53,14 +53,14 @@ def python(*words: str) -> subprocess.CompletedProcess[str]:
 def test_all_environments_step_with_nothing_but_the_base_install(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = python("-c", DRIVE)
-    ids = ["DreamDuck-v0 (64, 64, 3)", "DreamDuck-v1 (1088,)", "DreamDuck-v2 (1088,)"]
+    ids = ["DreamDuck-v0 (64, 64, 3)", "DreamDuck-v1 (576,)", "DreamDuck-v2 (576,)"]
     assert done.stdout.splitlines() == [*ids, "(64, 64, 3)", "[]"], done.stderr
 
 
 def test_vector_environments_step(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = python("-c", VECTORS)
-    assert done.stdout.splitlines() == ["(2, 64, 64, 3)", "(2, 1088)", "(2, 1088)"], done.stderr
+    assert done.stdout.splitlines() == ["(2, 64, 64, 3)", "(2, 576)", "(2, 576)"], done.stderr
 
 
 def test_the_shipped_controller_drives(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ from dreamduck.common.backend import tf
 from dreamduck.common.errors import ConfigError, WeightsError
 from dreamduck.pretrained import FOLDER
 from dreamduck.world_model import WorldModel
+from dreamduck.world_model.dynamics.state import RecurrentState
 from dreamduck.world_model.imagination.stepper import Dreams
 from dreamduck.world_model.kinds import SHIPPED
 from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_memory
@@ -61,7 +62,8 @@ def test_steps_agree_with_the_environment(beginning):
     state = model.start([5], beginning)
     action = np.array([0.6, -0.1], np.float32)
     for _ in range(5):
-        np.testing.assert_array_equal(seen, np.concatenate([state.z, state.c, state.h], 1)[0])
+        recurrent = RecurrentState(state.h, state.c)
+        np.testing.assert_array_equal(seen, model.dynamics.features(state.z, recurrent)[0])
         seen, reward, ended, *_ = env.step(action)
         state, rewards, ends = model.step(state, action[None], 0.7)
         assert reward == pytest.approx(float(rewards[0]), abs=0)

@@ -207,7 +207,7 @@ def test_an_agent_that_does_not_fit_is_refused_before_the_evaluation(road, dream
         CheckpointError, match=r"learned from observations \(64, 64, 3\), here they are \(32"
     ):
         check_agent(str(road), small)
-    with pytest.raises(CheckpointError, match=r"here they are \(1088,\)"):
+    with pytest.raises(CheckpointError, match=r"here they are \(576,\)"):
         check_agent(str(dream), WorldConfig())
     check_agent(str(dream), WorldConfig(model=ModelConfig(weights=str(weights))))
     with pytest.raises(CheckpointError, match="no such file"):
