@@ -171,8 +171,8 @@ def truth() -> str:
     )
     count = len(found["ranking"]["drivers"])
     return (
-        f"Its dreams rank {count} drivers as the simulator does, Spearman {ranked}, and obey the wheel: "
-        f"Spearman of steering and turn after a second is {turned}; in the simulator, read by the "
+        f"Its dreams rank {count} drivers as the simulator does, Spearman {ranked}, and follow the "
+        f"steering: Spearman of steering and turn after a second is {turned}; in the simulator, by the "
         f"same probe, {road}.\n"
     )
 
