@@ -113,13 +113,13 @@ def test_the_lane_position_of_each_second_of_each_episode(dreams):
     assert found["error"] == {"lane_dist": 0.03, "lane_angle": 0.2}
 
 
-def test_the_card_tells_and_draws_the_lane_position(model_folder, tmp_path, monkeypatch):
+def test_the_card_tells_and_draws_the_lane_position(model_folder, tmp_path):
     folder = shutil.copytree(model_folder, tmp_path / "model")
     made_up_probe(WorldModel.load(folder)).write(folder / FILE)
     dreams = Dreams(WorldModel.load(folder), 0.1)
-    monkeypatch.setattr(cards, "SECTIONS", {"cost": cards.SECTIONS["cost"]})
-    card = cards.make_card(dreams, without_telemetry(toy_data(dreams.model, steps=30)), toy_config())
-    text = report(card)
+    data = without_telemetry(toy_data(dreams.model, steps=30))
+    found = explanation(dreams, data, None, toy_config())
+    text = "\n".join(PARTS["explanation"](found))
     assert "| recording 6 |" in text
     assert "Its mean error on recordings of the simulator: 0.03 m, 0.2 rad." in text
-    assert "explanation.png" in draw(tmp_path, card)
+    assert draw(tmp_path, {"explanation": found}) == ["explanation.png"]
