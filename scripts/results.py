@@ -29,10 +29,11 @@ LEFT_OUT = ("rnnenv.cma.16.2",)  # two candidates are too few to learn from
 # the files of the evaluated world models, and what they are
 EVALUATED = {
     "shipped": "that ships",
-    "short": "4,000 steps",
-    "teacher-forced": "teacher-forced",
-    "untrained": "untrained MDN-RNN",
-    "settings-2019": "2019's temperature, 1",
+    "mdn-rnn": "MDN-RNN",
+    "short": "MDN-RNN, 4,000 steps",
+    "teacher-forced": "MDN-RNN, teacher-forced",
+    "untrained": "MDN-RNN, untrained",
+    "settings-2019": "MDN-RNN at 2019's temperature, 1",
 }
 SHOWN_RANKS = (1, 2, 8, 64, 256, 1024)
 MARK = re.compile(r"(<!-- results:(\w+) -->\n).*?(<!-- end -->)", re.DOTALL)

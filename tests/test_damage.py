@@ -38,7 +38,7 @@ from dreamduck.search.search import Search
 from dreamduck.world_model import WorldModel, vae
 from dreamduck.world_model.dynamics.start_states import InitialZ, read_initial, read_midway, write_midway
 from dreamduck.world_model.latents import read_series, write_series
-from dreamduck.world_model.mdn_rnn.files import FORMAT
+from dreamduck.world_model.mdn_rnn.layout import FORMAT
 from tests.controllers.fakes import CONFIG, FORM, Sphere
 from tests.recordings.helpers import episode, folder_of_episodes
 from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, toy_series, write_memory

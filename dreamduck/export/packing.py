@@ -19,7 +19,7 @@ def encode(html: str) -> bytes:
 
 
 def element(name: str, data: bytes) -> str:
-    """The HTML element with compressed bytes; its `data-size` tells how many they are."""
+    """The HTML element with compressed bytes; `data-size` is their number."""
     packed = gzip.compress(data, 9, mtime=0)
     return (
         f'<script type="text/plain" id="{name}" data-size="{len(packed)}">{characters(packed)}</script>\n'
@@ -29,8 +29,8 @@ def element(name: str, data: bytes) -> str:
 def characters(data: bytes) -> str:
     """Bytes as characters of BITS bits, the greatest first; zeros fill the last one up."""
     bits = np.unpackbits(np.frombuffer(data, np.uint8))
-    bits = np.pad(bits, (0, -len(bits) % BITS)).reshape(-1, BITS)
-    two = np.packbits(np.pad(bits, ((0, 0), (16 - BITS, 0))), axis=1)
+    rows = np.pad(bits, (0, -len(bits) % BITS)).reshape(-1, BITS)
+    two = np.packbits(np.pad(rows, ((0, 0), (16 - BITS, 0))), axis=1)
     return (two.view(">u2") + FIRST).astype("<u2").tobytes().decode("utf-16-le")
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from dreamduck.cli import train_networks
 from dreamduck.common.errors import WeightsError
+from dreamduck.world_model.categorical.settings import TrainingConfig as CategoricalTraining
 from dreamduck.world_model.kinds import SHIPPED
 from tests.deployment.models import write_categorical
 from tests.world_model.mdn_rnn.helpers import write_memory
@@ -28,6 +29,7 @@ def test_the_kind_that_ships_is_trained_unless_another_is_named(trained):
     train_networks.train_rnn(["--dynamics=categorical", "--classes", "3"])
     first, mixture, categorical = (settings for settings, _ in trained)
     assert type(first) is train_networks.DYNAMICS[SHIPPED] is type(categorical)
+    assert isinstance(categorical, CategoricalTraining)
     assert (mixture.mixtures, categorical.classes) == (3, 3)
     assert trained[1][1] == "rnn_train.py --dynamics mdn-rnn --mixtures 3"
 

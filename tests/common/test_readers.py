@@ -29,6 +29,7 @@ from dreamduck.world_model.latents import read_series
 from dreamduck.world_model.legacy import vae_json
 from dreamduck.world_model.legacy.rnn_json import is_legacy, read_legacy
 from dreamduck.world_model.mdn_rnn import files
+from dreamduck.world_model.mdn_rnn.layout import FORMAT
 from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_memory
 from tests.world_model.vae.helpers import parameters as vision_parameters
 
@@ -48,7 +49,7 @@ READERS = {
     "7.npz": read_episode,
     "series.npz": read_series,
     "vae.weights.h5": vae.files.read_parameters,
-    "rnn.weights.h5": lambda path: files.FORMAT.read(path, SMALL, SMALL),
+    "rnn.weights.h5": lambda path: FORMAT.read(path, SMALL, SMALL),
     "vae.json": lambda path: WorldModel.load(path.parent).vae,
     "rnn.json": lambda path: WorldModel.load(path.parent).dynamics,
     "old/rnn.json": read_legacy,
@@ -375,7 +376,7 @@ def test_numbers_come_from_the_file_itself(tmp_path, case):
     tracemalloc.start()
     try:
         with pytest.raises(WeightsError, match=r"rnn\.weights\.h5: not a readable weights file \([^\n]+$"):
-            files.FORMAT.read(path, SMALL, SMALL)
+            FORMAT.read(path, SMALL, SMALL)
         assert tracemalloc.get_traced_memory()[1] < 8 * MEGABYTE
     finally:
         tracemalloc.stop()

@@ -8,7 +8,7 @@ from dreamduck.common.errors import WeightsError
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.dynamics import RecurrentState
 from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig, files
-from dreamduck.world_model.mdn_rnn.layout import initial_parameters, shapes
+from dreamduck.world_model.mdn_rnn.layout import FORMAT, initial_parameters, shapes
 from dreamduck.world_model.mdn_rnn.mixture import log_likelihood
 from dreamduck.world_model.mdn_rnn.network import MDNRNNNetwork, negative_log_likelihood
 from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_memory
@@ -106,7 +106,7 @@ def test_files_round_trip_and_keras_reads_them(tmp_path):
     for name, array in model.parameters().items():
         np.testing.assert_array_equal(made.parameters[name], array)
     model.save_weights(tmp_path / "again.weights.h5")
-    for name, array in files.FORMAT.read(tmp_path / "again.weights.h5", SMALL, SMALL).items():
+    for name, array in FORMAT.read(tmp_path / "again.weights.h5", SMALL, SMALL).items():
         np.testing.assert_array_equal(parameters[name], array)
     keras.backend.clear_session()
 
@@ -128,7 +128,7 @@ def test_wrong_files(tmp_path):
     write_memory(tmp_path)
     other = MDNRNNConfig(z_size=4, hidden_size=17, mixtures=3)
     with pytest.raises(WeightsError, match="expected"):
-        files.FORMAT.read(tmp_path / files.WEIGHTS, other, other)
+        FORMAT.read(tmp_path / files.WEIGHTS, other, other)
     (tmp_path / files.CARD).write_text('{"sizes": {"z_size": 0}}')
     with pytest.raises(WeightsError, match="z_size: expected at least 1"):
         _ = WorldModel.load(tmp_path).dynamics

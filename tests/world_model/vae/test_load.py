@@ -12,7 +12,7 @@ from dreamduck.common.errors import FrameError, WeightsError
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.legacy.vae_json import read_legacy, write_legacy
 from dreamduck.world_model.vae import VAE, files
-from dreamduck.world_model.vae.layout import shapes
+from dreamduck.world_model.vae.layout import FORMAT, shapes
 from tests.world_model.vae.helpers import frames, parameters
 
 
@@ -98,7 +98,7 @@ def test_damaged_weights_are_refused(tmp_path, damage):
     made = parameters(z_size=4)
     if damage == "nan":
         made["dec_fc/bias"][3] = np.nan
-    files.FORMAT.write(path, made)
+    FORMAT.write(path, made)
     if damage in ("empty", "text"):
         path.write_bytes(b"" if damage == "empty" else b"weights")
     elif damage == "cut":

@@ -8,7 +8,7 @@ from dreamduck.common.errors import WeightsError
 from dreamduck.world_model.legacy.vae_json import read_legacy, write_legacy
 from dreamduck.world_model.vae import files
 from dreamduck.world_model.vae.inference import NumpyVAE
-from dreamduck.world_model.vae.layout import CONVOLUTIONS, TRANSPOSED, shapes
+from dreamduck.world_model.vae.layout import CONVOLUTIONS, FORMAT, TRANSPOSED, shapes
 from dreamduck.world_model.vae.losses import losses, pyramid_distance
 from dreamduck.world_model.vae.network import VAENetwork
 from tests.world_model.vae.helpers import frames, parameters
@@ -89,7 +89,7 @@ def test_decoder_has_the_papers_gradients(model):
 
 
 def test_keras_reads_our_file_and_we_read_its(model, tmp_path):
-    files.FORMAT.write(tmp_path / "ours.weights.h5", model.parameters())
+    FORMAT.write(tmp_path / "ours.weights.h5", model.parameters())
     other = VAENetwork(8)
     other.load_weights(tmp_path / "ours.weights.h5")
     other.save_weights(tmp_path / "theirs.weights.h5")

@@ -12,6 +12,7 @@ from dreamduck.world_model.vae.inference import NumpyVAE
 from dreamduck.world_model.vae.layout import (
     DECODER,
     ENCODER,
+    FORMAT,
     NETWORKS,
     RESIDUAL,
     Sizes,
@@ -83,7 +84,7 @@ def test_the_decoder_is_that_of_plain_operators(model, weights):
 
 
 def test_keras_reads_our_file_and_we_read_its(model, weights, tmp_path):
-    files.FORMAT.write(tmp_path / "ours.weights.h5", weights)
+    FORMAT.write(tmp_path / "ours.weights.h5", weights)
     other = VAENetwork(8, RESIDUAL)
     other.load_weights(tmp_path / "ours.weights.h5")
     other.save_weights(tmp_path / "theirs.weights.h5")
