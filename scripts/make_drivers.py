@@ -39,10 +39,11 @@ from dreamduck.world_model import WorldModel
 from dreamduck.world_model.model_config import ModelConfig
 
 FORMAT = 1
+STEPS = 40  # of a dream: drivers of all qualities are wanted, not the best ones
 GENERATIONS = (1, 3, 8, 20, 60)  # whose means are frozen
 SEARCHES = (("z", 1), ("z", 2), ("zh", 3))  # features and seed of each
 SEARCH = SearchConfig(
-    num_worker=32, num_episode=16, components=64, covariance="full", seeds="common",
+    num_worker=32, num_episode=16, max_steps=STEPS, components=64, covariance="full", seeds="common",
     end_cost=3.0, weight_decay=0.05, eval_steps=1000,
 )  # fmt: skip
 PPO_STEPS = (60_000, 200_000, 500_000, 1_000_000)  # after which the actor is frozen
@@ -63,10 +64,9 @@ class Frozen(NamedTuple):
 def searched(folder: Path, world: WorldConfig, features: str, seed: int) -> list[Frozen]:
     """The means of one search after some of its generations; a stopped search goes on where it was."""
     form = FormConfig(features).form(*model_sizes(world.model.folder))
-    steps = WorldModel.load(world.model.folder).search_steps
     found = []
     for generation in GENERATIONS:
-        settings = dataclasses.replace(SEARCH, max_steps=steps, generations=generation, seed_start=seed)
+        settings = dataclasses.replace(SEARCH, generations=generation, seed_start=seed)
         target = folder / f"cma.{features}.{seed}"
         kept = target / f"generation.{generation}.npz"
         if not kept.exists():
@@ -133,7 +133,7 @@ def train_agent(world: WorldConfig, z_size: int, hidden_size: int) -> dict[str, 
     set_threads(images=False)
     settings = {
         "beginning": "midway",
-        "max_episode_steps": WorldModel.load(world.model.folder).search_steps,
+        "max_episode_steps": STEPS,
         "temperature": world.model.temperature,
     }
     venv = make_vec_env("DreamDuck-v2", PPO_ENVS, weights=world.model.weights, **settings)
@@ -164,8 +164,7 @@ def actor_theta(agent: Any, normalized: Any) -> npt.NDArray[np.float32]:
 
 def shipped(world: WorldConfig) -> list[Frozen]:
     """The controllers that come with the package, those that were made with this world model."""
-    sizes, ours = WorldModel.load(world.model.folder).sizes, weights_fingerprints(world.model.folder)
-    found = []
+    ours, found = weights_fingerprints(world.model.folder), []
     for name in SHIPPED:
         path = CONTROLLERS / f"{name}.best.json"
         card = read_card(path)
@@ -174,7 +173,7 @@ def shipped(world: WorldConfig) -> list[Frozen]:
         ):
             print(f"{path.name}: made with another world model, left out")
             continue
-        controller = read_controller(path, sizes.z_size, sizes.hidden_size)
+        controller = read_controller(path, *model_sizes(world.model.folder))
         where = {"rnnenv": "dream", "realenv": "road"}[card["world"]["env"]]
         facts = {"kind": "shipped", "trained_in": where, "generation": card["generations"]}
         found.append(

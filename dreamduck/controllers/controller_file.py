@@ -175,9 +175,9 @@ def read_controller(
                 described, z_size=z_size, hidden_size=hidden_size, cell_size=cell_size
             ):
                 raise ControllerError(
-                    f"made for a world model with {described.z_size} latents and "
-                    f"{described.hidden_size} units, got one with {z_size} and {hidden_size}; "
-                    "choose its weights with --weights"
+                    f"made for a world model with {described.z_size} latents, {described.hidden_size} "
+                    f"units and {described.c_width} numbers of c, got one with {z_size}, {hidden_size} and "
+                    f"{hidden_size if cell_size is None else cell_size}; choose its weights with --weights"
                 )
             form = described
         else:
