@@ -15,8 +15,9 @@ from dreamduck.controllers.controller_file import (
     run_of,
     to_card,
 )
+from dreamduck.controllers.factory import model_sizes
 from dreamduck.controllers.policy import ControllerForm
-from dreamduck.pretrained import CONTROLLERS
+from dreamduck.pretrained import CONTROLLERS, FOLDER
 
 LOG = Path(__file__).parents[2] / "log"
 
@@ -84,7 +85,7 @@ def test_the_card_tells_what_the_length_cannot(files):
     assert read_controller(files.path(".json"), 64, 512).form == form
     card = json.loads(files.path(".card.json").read_text())
     assert (card["command"], card["parameters"]) == ("train.py", 1154)
-    with pytest.raises(ControllerError, match=r"64 latents.*32 and 256"):
+    with pytest.raises(ControllerError, match=r"64 latents.*32, 256 and 256"):
         read_controller(files.path(".json"), 32, 256)
 
 
@@ -136,7 +137,7 @@ def test_files_that_ship_are_read_or_refused_with_words(path):
         with pytest.raises(ControllerError, match="expected a controller"):
             read_theta(path)
     else:
-        assert read_controller(path, 64, 512).theta.size >= 130
+        assert read_controller(path, *model_sizes(FOLDER)).theta.size >= 130
 
 
 @pytest.mark.parametrize(
