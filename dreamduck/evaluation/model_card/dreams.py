@@ -171,7 +171,8 @@ class Dreams:
         length, ended = np.full(rows, steps, np.int64), np.zeros(rows, np.bool_)
         random = generator(seed, KEY, 1)
         for t in range(steps):
-            taken = np.clip(np.asarray(act(now, state.h, t), np.float32), -1, 1)
+            seen = self.model.dynamics.perceived(now, state) if t == 0 else now  # the first frame is real
+            taken = np.clip(np.asarray(act(seen, state.h, t), np.float32), -1, 1)
             alive = ~ended | (not cut)
             if trace:
                 for whole, part in ((z, now), (h, state.h), (action, taken)):

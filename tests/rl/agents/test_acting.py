@@ -222,7 +222,7 @@ def test_the_agents_that_ship_fit_what_ships(name):
     assert card["agent"] == fingerprint(path)
     found = about(path)
     assert (card["env"], card["steps"]) == (found.env_id, found.steps)
-    assert card["curve"]["steps"][-1] == found.steps
+    assert 0.9 * found.steps < card["curve"]["steps"][-1] <= found.steps
     check_agent(str(path), WorldConfig())
     assert {score["map"] for score in card["scores"]} == {"loop_empty", "udem1", "small_loop"}
     assert path.stat().st_size < 3_000_000
