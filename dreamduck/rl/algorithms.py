@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -27,7 +28,9 @@ NO_PRIORITY = "Stable-Baselines3 has no prioritized replay; leave it out"
 def keys(text: str) -> dict[str, Any]:
     """Keys and values of a string such as `--nsteps=128 --lr=linear:5e-4`."""
     pairs = (word.removeprefix("--").partition("=") for word in shlex.split(text))
-    return {key: parse_value(value) for key, _, value in pairs}
+    return {
+        key: json.loads(value) if key == "env_kwargs" else parse_value(value) for key, _, value in pairs
+    }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,7 +217,7 @@ RECIPES = {
         "ppo2",
         "DreamDuck-v2",
     ): f"""--env_kwargs='{{"beginning": "midway", "max_episode_steps": {KINDS[SHIPPED].search_steps}, """
-    """"dynamics_rand": True, "action_delay": 2}' """
+    """"dynamics_rand": true, "action_delay": 2}' """
     "--network=mlp --num_env=128 --nsteps=32 --nminibatches=4 --lr=linear:0.0001 --target_kl=0.01 "
     "--log_std_init=-0.7 --normalize_observations=True --normalize_returns=True --clip_range_vf=None",
 }
