@@ -138,7 +138,7 @@ def test_processes_give_the_same():
         ({"policies": ("expert",)}, ConfigError, "policies: expected random, smooth, repeat"),
         ({"policies": ("no_such_module:x",)}, ConfigError, "expected a function of"),
         ({"policies": (f"{MODULE}:wrong_policy",)}, ConfigError, "action: expected 5 to 7"),
-        ({"env_args": '{"breaks": 9}'}, SimulatorError, "failed .RuntimeError: the dot fell off.*stays"),
+        ({"env_args": '{"breaks": 9}'}, SimulatorError, "failed .RuntimeError: the dot fell off.*is kept"),
     ],
 )
 def test_bad_input_is_reported(tmp_path, settings, error, text):
