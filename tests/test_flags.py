@@ -283,7 +283,7 @@ def of_categorical(argv=None):
 
 @pytest.mark.parametrize(
     ("command", "always", "effects"),
-    [(of_mdn_rnn, {}, RNN_FLAGS), (of_categorical, CATEGORICAL, CATEGORICAL_FLAGS)],
+    [(of_mdn_rnn, {"dynamics": "mdn-rnn"}, RNN_FLAGS), (of_categorical, CATEGORICAL, CATEGORICAL_FLAGS)],
 )
 def test_all_flags_of_rnn_train(rnn_run, command, always, effects):
     assert set(effects) == flags_of(command)
