@@ -33,7 +33,8 @@ def site(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "main", figure)
         patch.setattr(
-            "dreamduck.export.static_export.export", lambda path, config: path.write_text(EXPORTED)
+            "dreamduck.export.static_export.export",
+            lambda path, config: path.write_text(EXPORTED, encoding="utf-16"),
         )
         gallery.build(folder)
     return folder
