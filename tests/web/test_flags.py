@@ -40,9 +40,9 @@ def files(tmp_path_factory) -> dict[str, str]:
     """Values of flags that name files: a second world model, and a controller."""
     folder = write_model(tmp_path_factory.mktemp("other"), seed=1)
     run = RunFiles.of(folder, "rnnenv", 1, 4)
-    run.write_theta(random_theta(ControllerForm("zch"), np.random.default_rng(0), 0.1))
+    run.write_theta(random_theta(ControllerForm("zh"), np.random.default_rng(0), 0.1))
     other = RunFiles.of(folder, "realenv", 1, 4)  # made with another world model
-    other.write_theta(random_theta(ControllerForm("zch"), np.random.default_rng(0), 0.1))
+    other.write_theta(random_theta(ControllerForm("zh"), np.random.default_rng(0), 0.1))
     card = {"weights": {"rnn.weights.h5": "another", "vae.weights.h5": "another"}}
     other.path(".card.json").write_text(json.dumps(card))
     names = {"weights": folder, "controller": run.path(".json"), "stranger": other.path(".json")}

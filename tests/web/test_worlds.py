@@ -33,7 +33,7 @@ from dreamduck.world_model.mdn_rnn import MDNRNN
 def factory(model_folder, tmp_path_factory) -> SessionFactory:
     folder = model_folder
     files = RunFiles.of(folder, "rnnenv", 1, 4)
-    files.write_theta(random_theta(ControllerForm("zch"), np.random.default_rng(0), 0.001))
+    files.write_theta(random_theta(ControllerForm("zh"), np.random.default_rng(0), 0.001))
     records = tmp_path_factory.mktemp("drive")
     return SessionFactory(
         SessionFactoryConfig(
@@ -338,7 +338,7 @@ def test_a_damaged_controller_in_the_log_is_passed_over(model_folder, tmp_path, 
     (log / "rnnenv.cma.48.64.best.json").mkdir()
     os.mkfifo(log / "rnnenv.cma.32.64.best.json")
     good = RunFiles.of(log, "rnnenv", 1, 4)
-    theta = random_theta(ControllerForm("zch"), np.random.default_rng(0), 0.001)
+    theta = random_theta(ControllerForm("zh"), np.random.default_rng(0), 0.001)
     good.write_evaluations([], [], theta, 1.0)
     found = SessionFactory(SessionFactoryConfig(weights=str(model_folder))).controller
     assert found is not None

@@ -417,7 +417,7 @@ def test_a_film_that_cannot_be_written(tmp_path):
 @pytest.fixture(scope="module")
 def controller(model_folder):
     files = RunFiles.of(model_folder, "rnnenv", 1, 4)
-    files.write_theta(random_theta(ControllerForm("zch"), np.random.default_rng(1), 0.01))
+    files.write_theta(random_theta(ControllerForm("zh"), np.random.default_rng(1), 0.01))
     return str(files.path(".json"))
 
 
