@@ -101,7 +101,8 @@ def test_trained_weights_are_dreamt_in(tmp_path):
     assert (model.sizes.hidden_size, model.sizes.cell_size) == (8, 12)
     env = DreamEnv(model=model)
     seen, _ = env.reset(seed=1)
-    assert seen[4:16].sum() == 3
+    assert seen.shape == (4 + 8,)
+    assert env.dreams.state.c.sum() == 3
     assert np.isfinite(env.step([0.5, 0.1])[0]).all()
     form = FormConfig(features="zh").form(*model_sizes(model.folder))
     theta = np.random.default_rng(0).normal(0, 0.3, (2, form.size)).astype(np.float32)

@@ -166,7 +166,7 @@ def test_pessimism_takes_it_off_the_reward(model):
     for row, seed in enumerate((5, 6)):
         controller, state, doubt = Controller(form, theta[row]), model.start([seed]), 0.0
         for _ in range(plain.length[row, 0]):
-            action = controller(np.concatenate([state.z, state.c, state.h], axis=1))
+            action = controller(np.concatenate([state.z, state.h], axis=1))
             state, _, _ = model.step(state, action, 1.0)
             doubt += float(model.uncertainty(state)[0])
         assert doubt > 0.1
