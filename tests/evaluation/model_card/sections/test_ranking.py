@@ -120,11 +120,10 @@ def test_recordings_of_another_world_have_no_road(model):
 
 
 class FrozenDreams(Dreams):
-    """A model whose latents never change."""
+    """A model whose latents and state never change."""
 
     def _step(self, z, action, state, random):
-        _, state, prediction = super()._step(z, action, state, random)
-        return z, state, prediction
+        return z, state, super()._step(z, action, state, random)[2]
 
 
 def test_a_dream_whose_latents_are_frozen_fails(monkeypatch):
@@ -143,10 +142,10 @@ def test_a_dream_whose_latents_are_frozen_fails(monkeypatch):
     data = toy_data(model)
     true, frozen = (
         rank(run_drivers(dreams, data, toy_config()), seed=0)
-        for dreams in (Dreams(model, 0.1), FrozenDreams(model, 0.1))
+        for dreams in (Dreams(model), FrozenDreams(model))
     )
     assert true["return"]["spearman"]["value"] > 0.7
-    assert frozen["return"]["spearman"]["value"] < 0.4
+    assert frozen["return"]["spearman"]["value"] < true["return"]["spearman"]["value"] - 0.2
 
 
 def few_drivers(dreams, data):
