@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from dreamduck.controllers.controller_file import RunFiles
+from dreamduck.controllers.factory import FormConfig, model_sizes
 from dreamduck.controllers.policy import ControllerForm, random_theta
 from dreamduck.export import static_export
 from dreamduck.export.static_export import main as export
@@ -131,7 +132,11 @@ def folder(model, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("site") / "under" / "a path"
     folder.mkdir(parents=True)
     made = {"random": ["--weights", str(model[0]), "--controller", model[1]], "shipped": SHIPPED}
-    made["categorical"] = ["--weights", str(write_categorical(tmp_path_factory.mktemp("categorical")))]
+    other = write_categorical(tmp_path_factory.mktemp("categorical"))
+    files = RunFiles.of(other, "rnnenv", 1, 4)
+    form = FormConfig("zh").form(*model_sizes(other))
+    files.write_theta(random_theta(form, np.random.default_rng(1), 0.01))
+    made["categorical"] = ["--weights", str(other), "--controller", str(files.path(".json"))]
     for name, flags in made.items():
         export([str(folder / f"{name}.html"), *flags])
     return folder
