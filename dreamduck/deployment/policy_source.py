@@ -97,7 +97,7 @@ def read_source(path: PathLike, weights: str = "") -> PolicySource:
     folder = Path(weights) if weights else FOLDER
     controller = load_controller(path, folder, strict=True)
     model, card = WorldModel.load(folder), read_card(path)
-    check_own_car(model, recurrent=True)
+    check_own_car(model)
     facts = {"kind": "controller", "form": str(controller.form)}
     facts |= {name: card[name] for name in CARD_FACTS if name in card}
     environment = _environment(model, card.get("world"))
@@ -129,27 +129,25 @@ def _agent(path: Path, weights: str) -> PolicySource:
             f"{path}: learned from {info.shape[0]} numbers [z, c, h], and the world model in "
             f"{model.folder} makes {expected}; name the folder of its own with --weights"
         )
-    check_own_car(model, recurrent=True)
+    check_own_car(model)
     return PolicySource(path, agent, model, _environment(model, info.env_kwargs), facts)
 
 
-def check_own_car(model: WorldModel, recurrent: bool) -> None:
+def check_own_car(model: WorldModel) -> None:
     """Refuse a world model of another environment, or of a kind that the graph does not know.
 
     Args:
         model: of the world.
-        recurrent: whether its dynamics are needed.
     Raises:
         PolicyError: it cannot be deployed.
     """
     name = model.vae.card.get(ENVIRONMENT, {}).get("id", OWN_ENVIRONMENT)
-    dynamics = model.dynamics if recurrent else None
-    if dynamics is not None:
-        name = dynamics.card.get(ENVIRONMENT, {}).get("id", name)
-        if dynamics.config.action_size != 2:
-            name = f"another one, of {dynamics.config.action_size} actions"
-        elif not isinstance(dynamics, MDNRNN | CategoricalDynamics):
-            raise PolicyError(f"{model.folder}: dynamics of the kind {dynamics.kind!r} cannot be deployed")
+    dynamics = model.dynamics
+    name = dynamics.card.get(ENVIRONMENT, {}).get("id", name)
+    if dynamics.config.action_size != 2:
+        name = f"another one, of {dynamics.config.action_size} actions"
+    elif not isinstance(dynamics, MDNRNN | CategoricalDynamics):
+        raise PolicyError(f"{model.folder}: dynamics of the kind {dynamics.kind!r} cannot be deployed")
     if name != OWN_ENVIRONMENT:
         raise PolicyError(
             f"{model.folder}: expected a world model of {OWN_ENVIRONMENT}, whose actions drive two wheels, "

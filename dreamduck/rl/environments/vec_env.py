@@ -202,7 +202,9 @@ class StackedVecEnv(VecEnv):
     def reset(self) -> npt.NDArray[Any]:
         """Reset all environments; observations (N, ...)."""
         for part, rows in zip(self.parts, self._slices, strict=True):
-            part._seeds, part._options = self._seeds[rows], self._options[rows]
+            if self._seeds[rows.start] is not None:
+                part.seed(self._seeds[rows.start])  # consecutive from there, as this one's
+            part.set_options(self._options[rows])
         observations: list[Any] = [part.reset() for part in self.parts]
         self.reset_infos = [info for part in self.parts for info in part.reset_infos]
         self._reset_seeds()
