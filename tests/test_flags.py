@@ -1,4 +1,4 @@
-"""Every flag of the stages from recordings to the memory has the effect that its help tells.
+"""Every flag of the stages from recordings to the dynamics has the effect that its help describes.
 
 Each table names all flags of its command, so that a new one needs an entry. Trainings run eagerly here:
 compiling would take most of the time."""
@@ -33,7 +33,7 @@ from dreamduck.world_model.vae import files as vision_files
 from tests.recordings.helpers import folder_of_episodes
 from tests.recordings.sources.worlds import MODULE
 from tests.world_model.categorical.helpers import random_parameters as categorical_parameters
-from tests.world_model.mdn_rnn.helpers import random_parameters, write_memory, write_toy
+from tests.world_model.mdn_rnn.helpers import random_parameters, write_mdn_rnn, write_toy
 from tests.world_model.vae.helpers import parameters
 
 
@@ -240,7 +240,7 @@ def rnn_run(tmp_path, eager, monkeypatch):
     write_toy(tmp_path / "series")
     write_toy(tmp_path / "other", 25)
     sizes = MDNRNNConfig(4, 2, 6, 3, True)
-    write_memory(tmp_path / "old", sizes, random_parameters(sizes))
+    write_mdn_rnn(tmp_path / "old", sizes, random_parameters(sizes))
     of_states = CategoricalSizes(4, 2, 6, 3, 4, 6)
     CategoricalDynamics(categorical_parameters(of_states), of_states).save(tmp_path / "old2", {})
     monkeypatch.setattr(train_rnn.MDNRNNFit, "log_every", 1)

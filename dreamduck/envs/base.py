@@ -93,7 +93,7 @@ class Cars(abc.ABC):
 
     @abc.abstractmethod
     def about(self) -> dict[str, Any]:
-        """What a recording of the first car's episode tells of its world."""
+        """The facts that a recording of the first car's episode holds."""
 
     @property
     def panel_names(self) -> tuple[str, ...]:
@@ -112,7 +112,7 @@ class Cars(abc.ABC):
 
         Raises:
             ResetNeeded: before the first reset.
-            SimulatorError: the simulator cannot tell.
+            SimulatorError: the simulator has no snapshots.
         """
         self._check_begun("get_state")
         values = {name: copy.deepcopy(getattr(self, name)) for name in (*self.kept, *self._own)}

@@ -57,7 +57,7 @@ class GymCars(Cars):
         self._cut = np.zeros(num_envs, np.bool_)
 
     def about(self) -> dict[str, Any]:
-        """What a recording of the first environment's episode tells of its world."""
+        """The facts that a recording of the first environment's episode holds."""
         described = self.model.environment
         return {
             "world": "seen",

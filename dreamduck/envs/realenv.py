@@ -98,7 +98,7 @@ class SeenCars(RoadCars):
         return ("camera", *(name for name, wanted in shown.items() if wanted))
 
     def about(self) -> dict[str, Any]:
-        """What a recording of the first car's episode tells of its world."""
+        """The facts that a recording of the first car's episode holds."""
         return {**super().about(), "world": "seen"}
 
     def expect(self, actions: npt.ArrayLike) -> npt.NDArray[np.float32]:
@@ -214,7 +214,7 @@ class RealEnv(SeenCars, SingleEnv):
 
 
 class RealVectorEnv(SeenCars, BatchEnv):
-    """`DreamDuck-v1`, N cars at once; see `RealEnv` for what a car does, sees and is told.
+    """`DreamDuck-v1`, N cars at once; see `RealEnv` for actions, observations and rewards.
 
     Its arguments are those of `RealEnv` and `BatchEnv`.
     """

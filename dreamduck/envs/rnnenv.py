@@ -98,7 +98,7 @@ class DreamCars(Cars):
         return ("dream",)
 
     def about(self) -> dict[str, Any]:
-        """What a recording of the first car's episode tells of its world."""
+        """The facts that a recording of the first car's episode holds."""
         card = self.model.dynamics.card
         learned = {ENVIRONMENT: card[ENVIRONMENT]} if ENVIRONMENT in card else {}
         seed = int(self._episode_seeds[0])
@@ -161,7 +161,7 @@ class DreamEnv(DreamCars, SingleEnv):
 
     ## Starting State
     The first latent of a recorded episode (`initial_z.json`), drawn by the seed; the state is 0.
-    With beginning="midway": anywhere in an episode (`midway.npz`), with the state after what came before.
+    With beginning="midway": anywhere in an episode (`midway.npz`), with the state after the earlier steps.
 
     ## Episode End
     Terminated with the probability that the dynamics predict; `info["end"]` is "" or "dream-end".
@@ -202,7 +202,7 @@ class DreamEnv(DreamCars, SingleEnv):
 
 
 class DreamVectorEnv(DreamCars, BatchEnv):
-    """`DreamDuck-v2`, N dreams at once; see `DreamEnv` for what a car does, sees and is told.
+    """`DreamDuck-v2`, N dreams at once; see `DreamEnv` for actions, observations and rewards.
 
     Its arguments are those of `DreamEnv` and `BatchEnv`.
     """

@@ -1,4 +1,4 @@
-"""The pipeline of any Gymnasium environment: its settings, its stages, and what it tells at the end.
+"""The pipeline of any Gymnasium environment: its settings, its stages, and its report.
 
 Each stage is a command that anyone can type; a second start goes on where the first was stopped."""
 

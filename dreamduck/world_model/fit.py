@@ -149,7 +149,7 @@ class Fit(abc.ABC):
         """Measure the best weights in full and write their card.
 
         Args:
-            card: what the loop tells of the training.
+            card: the loop's facts about the training.
         Returns:
             The whole card.
         """

@@ -131,7 +131,7 @@ def test_the_gap_report_from_end_to_end(weights, tmp_path):
 
 
 def test_a_search_starts_from_a_controller_of_2019(weights, tmp_path):
-    """One output and no biases, under the default components; the search goes on around it."""
+    """One output and no biases, under the default components; the search continues around it."""
     form = ControllerForm("zch", 0, 1, 4, 8, bias=False)
     start = tmp_path / "doomrnn.json"
     theta = np.linspace(-0.75, 0.5, form.size)

@@ -230,7 +230,7 @@ def test_ablations_of_something_else_are_refused():
         ablations.AblationConfig(worlds=("env",))
 
 
-def test_an_untrained_memory_is_a_memory(tmp_path):
+def test_untrained_dynamics_load(tmp_path):
     from dreamduck.world_model.mdn_rnn.files import save
     from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig, initial_parameters
 

@@ -1,4 +1,4 @@
-"""`make reproduce` and the loop: their commands, what they skip, what they tell."""
+"""`make reproduce` and `iterate`: their commands, the stages that they skip, their reports."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from dreamduck.recordings.sources import DRIVING
 from dreamduck.simulator.maps.generated import expand_map_names
 from dreamduck.world_model.model_config import ModelConfig
 from tests.deployment.models import write_categorical
-from tests.world_model.mdn_rnn.helpers import write_memory
+from tests.world_model.mdn_rnn.helpers import write_mdn_rnn
 
 SCRIPTS = {
     "extract.py": "record",
@@ -136,7 +136,7 @@ def test_a_search_in_short_dreams_comes_first(tmp_path):
 
 
 def test_the_loop_trains_the_kind_that_it_was_given(tmp_path):
-    write_memory(tmp_path / "mdn-rnn")
+    write_mdn_rnn(tmp_path / "mdn-rnn")
     write_categorical(tmp_path / "categorical")
     for kind in ("mdn-rnn", "categorical"):
         world = WorldConfig(model=ModelConfig(str(tmp_path / kind)))

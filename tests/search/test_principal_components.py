@@ -76,7 +76,7 @@ def test_there_are_no_more_components_than_features(dream):
 
 
 def test_a_controller_without_biases_acts_on_components_that_are_not_centred(dream):
-    """As those of 2019: there is nothing to make up for a mean."""
+    """No bias, as in 2019: nothing would make up for a mean."""
     form = ControllerForm("zch", 0, 1, z_size=4, hidden_size=6, bias=False)
     origin = np.linspace(-0.3, 0.4, form.size)
     subspace = find_subspace(dream, form, 5, seed=1, origin=origin)

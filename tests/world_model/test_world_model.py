@@ -14,7 +14,7 @@ from dreamduck.world_model import WorldModel
 from dreamduck.world_model.dynamics.state import RecurrentState
 from dreamduck.world_model.imagination.stepper import Dreams
 from dreamduck.world_model.kinds import SHIPPED
-from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_memory
+from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_mdn_rnn
 
 STEPS = 30
 
@@ -27,7 +27,7 @@ def policy(theta, z, c, h):
 
 @pytest.fixture
 def small(tmp_path):
-    write_memory(tmp_path, parameters=random_parameters())
+    write_mdn_rnn(tmp_path, parameters=random_parameters())
     return WorldModel.load(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Roads drawn at random on a grid: one closed loop, then crossings and dead ends that grow out of it.
+"""Roads drawn at random on a grid: one closed loop, then crossings and dead ends that branch off it.
 
 Two road tiles side by side are always joined, and no four of them form a square: which tile lies in a cell
 follows from its neighbours."""

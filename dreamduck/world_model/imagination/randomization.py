@@ -22,7 +22,7 @@ from dreamduck.simulator.robot import WHEEL_DISTANCE
 from dreamduck.world_model.dynamics import Dynamics, FloatArray, InitialZ, RecurrentState
 from dreamduck.world_model.imagination.stepper import Dreams, DreamState, DreamStep
 
-RANDOM_KEY = 0x7261  # a stream of its own, apart from what else a seed decides
+RANDOM_KEY = 0x7261  # keeps this random stream apart from the seed's others
 MOTORS, DELAY, SHIFT = range(3)
 STEERING_GAIN = 3.14  # where the dynamics' card has none
 MOST_DELAY = 20

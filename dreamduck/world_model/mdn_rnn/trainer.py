@@ -84,7 +84,7 @@ class Trainer(trainer.Trainer):
         sizes: of the MDN-RNN.
         scale: of the rewards to learn from.
         latents: likewise.
-        start: weights that the training begins with, in the place of new ones. Of those of a model that is
+        start: weights that the training begins with, instead of new ones. Of those of a model that is
             adapted the heads for reward and end are kept, of others all but these heads.
     """
 

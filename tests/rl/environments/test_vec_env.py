@@ -19,7 +19,7 @@ from tests.rl.toys import Dot
 
 
 class Countdown(gym.Env[Any, Any]):
-    """Observes the steps that are left; ends by itself at 0, or is cut, as it was told."""
+    """Observes the steps that are left; terminates at 0, or is truncated, as its arguments say."""
 
     def __init__(self, length: int, cut: bool) -> None:
         self.length, self.cut, self.render_mode = length, cut, None

@@ -15,7 +15,7 @@ from dreamduck.world_model.latents import write_series
 from dreamduck.world_model.mdn_rnn.prediction_metrics import one_step_metrics
 from tests.world_model.categorical.helpers import SMALL, random_parameters
 from tests.world_model.categorical.test_training import Killed, config, killed_at
-from tests.world_model.mdn_rnn.helpers import write_memory
+from tests.world_model.mdn_rnn.helpers import write_mdn_rnn
 from tests.world_model.mdn_rnn.test_adapt import log_series
 
 HEADS = ("head_reward/", "head_end/", "head_hidden/")
@@ -78,7 +78,7 @@ def test_killed_and_resumed_is_as_never_stopped_whatever_the_rewards(tmp_path, s
 
 
 def test_what_does_not_fit_is_refused(tmp_path, settings, old):
-    write_memory(tmp_path / "other")
+    write_mdn_rnn(tmp_path / "other")
     with pytest.raises(WeightsError, match="kind 'categorical', got 'mdn-rnn'; give --dynamics mdn-rnn"):
         train_rnn.train(settings(adapt=str(tmp_path / "other")))
     with pytest.raises(ConfigError, match=r"units: expected .*, as the categorical model in .* has it"):

@@ -65,11 +65,11 @@ def killed_at(monkeypatch, step):
 
 
 def contents(folder):
-    """Everything that a training leaves but what tells the time."""
+    """Everything that a training writes, without times."""
     with np.load(folder / train_rnn.CHECKPOINT) as archive:
         arrays = {name: archive[name] for name in archive.files if name != "position/seconds"}
-    told = json.loads((folder / files.CARD).read_text())
-    return arrays, {k: v for k, v in told.items() if k not in ("seconds", "config", "command")}
+    facts = json.loads((folder / files.CARD).read_text())
+    return arrays, {k: v for k, v in facts.items() if k not in ("seconds", "config", "command")}
 
 
 def test_it_learns(tmp_path):

@@ -32,7 +32,7 @@ def make(cars=3):
 
 
 def test_observation_is_z_c_h():
-    perception, memory = make(), MDNRNN(random_parameters(), SMALL)
+    perception, dynamics = make(), MDNRNN(random_parameters(), SMALL)
     seen = perception.reset(frames(3))
     assert seen.shape == (3, 4 + 2 * 16)
     assert seen.dtype == np.float32
@@ -41,7 +41,7 @@ def test_observation_is_z_c_h():
     assert not seen[:, 4:].any()
     actions = np.array([[0.5, -3.0], [0.1, 0.2], [0.0, 1.0]])
     seen = perception.step(frames(3, 1), actions)
-    state = memory.advance(z, np.clip(actions, -1, 1), memory.start(3))
+    state = dynamics.advance(z, np.clip(actions, -1, 1), dynamics.start(3))
     np.testing.assert_array_equal(
         seen, np.concatenate([FakeVAE().encode(frames(3, 1))[0], state.c, state.h], 1)
     )
@@ -71,7 +71,7 @@ def test_cars_begin_and_go_on_one_by_one():
     for t in range(4):
         actions = random.uniform(-1, 1, (3, 2))
         seen = frames(3, 10 + t)
-        if t == 2:  # the first car begins again, the others go on
+        if t == 2:  # the first car begins again, the others continue
             again = together.reset(seen[:1], np.array([0]))
             assert not again[0, 4:].any()
             both = together.step(seen[1:], actions[1:], np.array([1, 2]))
@@ -107,10 +107,10 @@ def test_models_that_do_not_belong_together():
 
 
 def test_a_step_is_the_memorys():
-    memory = MDNRNN(random_parameters(), SMALL)
+    dynamics = MDNRNN(random_parameters(), SMALL)
     perception = make(1)
     perception.reset(frames(1))
     z = perception.z.copy()
     perception.step(frames(1, 1), [[0.1, 0.2]])
-    expected = memory.advance(z, [[0.1, 0.2]], RecurrentState(*memory.start()))
+    expected = dynamics.advance(z, [[0.1, 0.2]], RecurrentState(*dynamics.start()))
     np.testing.assert_array_equal(perception.state.h, expected.h)

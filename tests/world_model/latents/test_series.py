@@ -72,13 +72,13 @@ def test_other_episodes_beside_it_change_no_episode(folder, path):
 
 def test_the_environment_travels_with_the_latents(folder, tmp_path):
     vae = WorldModel.load(folder / "weights").vae
-    told = [describe(replace(RoadConfig(), frame_skip=skip)) for skip in (4, 4, 6)]
-    write_episode(tmp_path / "1.npz", episode(5, 1))  # an old one, which does not tell
-    for seed, one in enumerate(told[:2], start=2):
+    environments = [describe(replace(RoadConfig(), frame_skip=skip)) for skip in (4, 4, 6)]
+    write_episode(tmp_path / "1.npz", episode(5, 1))  # an old one, without its environment
+    for seed, one in enumerate(environments[:2], start=2):
         write_episode(tmp_path / f"{seed}.npz", episode(5, seed, environment=one))
     made = make_series(tmp_path, vae, tmp_path / "out")
-    assert made.meta["environment"] == told[0]
-    write_episode(tmp_path / "9.npz", episode(5, 9, environment=told[2]))
+    assert made.meta["environment"] == environments[0]
+    write_episode(tmp_path / "9.npz", episode(5, 9, environment=environments[2]))
     with pytest.raises(RecordError, match=r"9\.npz: .* than .*2\.npz .frame_skip: expected 4, got 6"):
         make_series(tmp_path, vae, tmp_path / "other")
 

@@ -84,7 +84,7 @@ def test_it_begins_where_the_model_was(tmp_path, settings, old):
 
 
 def test_the_rewards_of_the_logs_do_not_count(tmp_path, settings):
-    """Whatever stands in the place of rewards and ends, the weights are the same."""
+    """The weights do not depend on the values of rewards and ends."""
     train_rnn.train(settings(steps=5))
     series = log_series()
     changed: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Heads for reward and end that are fitted to a memory which is kept as it is."""
+"""Heads for reward and end that are fitted to an MDN-RNN which stays unchanged."""
 
 import dataclasses
 import json
@@ -12,7 +12,7 @@ from dreamduck.world_model import WorldModel, train_rnn
 from dreamduck.world_model.latents import write_series
 from dreamduck.world_model.mdn_rnn import MDNRNNConfig, files
 from dreamduck.world_model.mdn_rnn.trainer import Trainer, latent_scale, reward_scale
-from tests.world_model.mdn_rnn.helpers import random_parameters, toy_series, write_memory, write_toy
+from tests.world_model.mdn_rnn.helpers import random_parameters, toy_series, write_mdn_rnn, write_toy
 from tests.world_model.mdn_rnn.legacy_files import write_rnn
 from tests.world_model.mdn_rnn.test_training import Killed, config, contents, killed_at
 
@@ -22,7 +22,7 @@ HEADS = ("head_reward/", "head_end/")
 
 @pytest.fixture
 def legacy(tmp_path):
-    """A folder as the code of 2019 left it: a VAE, and a memory without rewards and ends."""
+    """A folder as the code of 2019 wrote it: a VAE, and an MDN-RNN without rewards and ends."""
     folder = tmp_path / "of2019"
     folder.mkdir()
     write_rnn(folder / "rnn.json", random_parameters(SIZES), SIZES)
@@ -40,13 +40,13 @@ def test_a_memory_of_2019_learns_rewards_and_ends(tmp_path, legacy):
     old = WorldModel.load(legacy).dynamics
     made = heads_config(tmp_path, legacy, steps=300, batch_size=16, learning_rate=0.01, evaluate_every=50)
     card = train_rnn.train(made, "the command")
-    memory = WorldModel.load(tmp_path / "weights").dynamics
+    dynamics = WorldModel.load(tmp_path / "weights").dynamics
     for name, array in old.parameters.items():
         if not name.startswith(HEADS):
-            np.testing.assert_array_equal(memory.parameters[name], array, err_msg=name)
+            np.testing.assert_array_equal(dynamics.parameters[name], array, err_msg=name)
         else:
-            assert (memory.parameters[name] != array).any(), name
-    assert memory.config == old.config == SIZES
+            assert (dynamics.parameters[name] != array).any(), name
+    assert dynamics.config == old.config == SIZES
     found = card["metrics"]["held_out"]
     assert found["reward_correlation"] > 0.8
     assert found["end_auc"] > 0.7
@@ -61,11 +61,11 @@ def test_a_memory_of_2019_learns_rewards_and_ends(tmp_path, legacy):
 def test_heads_of_our_own_memory_are_fitted_anew(tmp_path, residual):
     write_toy(tmp_path)
     sizes = MDNRNNConfig(4, 2, 12, 2, residual)
-    old = write_memory(tmp_path / "old", sizes, random_parameters(sizes, 5))
+    old = write_mdn_rnn(tmp_path / "old", sizes, random_parameters(sizes, 5))
     settings = {"hidden_size": 12, "mixtures": 2, "residual": residual}
     train_rnn.train(heads_config(tmp_path, tmp_path / "old", steps=5, **settings))
-    memory = WorldModel.load(tmp_path / "weights").dynamics
-    for name, array in memory.parameters.items():
+    dynamics = WorldModel.load(tmp_path / "weights").dynamics
+    for name, array in dynamics.parameters.items():
         assert np.array_equal(array, old.parameters[name]) == (not name.startswith(HEADS)), name
 
 

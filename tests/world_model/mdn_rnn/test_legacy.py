@@ -19,7 +19,7 @@ FORMS = [(64, 2, 512), (3, 1, 7)]
 
 
 def original_file(path, z_size, action_size, hidden, ends, mixtures=5, seed=0):
-    """Arrays as TensorFlow 1 orders them: whole numbers, times 10,000.
+    """Arrays as TensorFlow 1 orders them: integers, times 10,000.
 
     The car racer made its output layer first, then its LSTM; Doom the other way round.
     """
@@ -56,18 +56,19 @@ def columns(part):
 @pytest.mark.parametrize(("z_size", "action_size", "hidden"), FORMS)
 def test_outputs_of_the_original(tmp_path, z_size, action_size, hidden):
     arrays = original_file(tmp_path / "rnn.json", z_size, action_size, hidden, False)
-    memory = WorldModel.load(tmp_path).dynamics
-    assert isinstance(memory, MDNRNN)
-    assert memory.config == WorldModel.load(tmp_path).sizes == MDNRNNConfig(z_size, action_size, hidden, 5)
+    dynamics = WorldModel.load(tmp_path).dynamics
+    assert isinstance(dynamics, MDNRNN)
+    sizes = MDNRNNConfig(z_size, action_size, hidden, 5)
+    assert dynamics.config == WorldModel.load(tmp_path).sizes == sizes
     random = np.random.default_rng(1)
     c = h = np.zeros((1, hidden))
-    state = memory.start()
+    state = dynamics.start()
     for _ in range(20):
         z = random.standard_normal((1, z_size)).astype(np.float32)
         action = random.uniform(-1, 1, (1, action_size)).astype(np.float32)
         c, h, logmix, mean, logstd = original_step(arrays, z, action, c, h)
-        state = memory.advance(z, action, state)
-        found = memory.predict(z, state)
+        state = dynamics.advance(z, action, state)
+        found = dynamics.predict(z, state)
         np.testing.assert_allclose(state.c, c, atol=1e-4)
         np.testing.assert_allclose(state.h, h, atol=1e-4)
         np.testing.assert_allclose(columns(found.mixture.logmix), logmix, atol=1e-4)
@@ -81,9 +82,9 @@ def test_outputs_of_tensorflow_1s_own_cell(tmp_path):
     """Against the kernel behind TensorFlow 1's LSTM cells, whose gates are in the order i, j, f, o."""
     z_size, action_size, hidden = 32, 2, 256
     arrays = original_file(tmp_path / "rnn.json", z_size, action_size, hidden, False)
-    memory = WorldModel.load(tmp_path).dynamics
+    dynamics = WorldModel.load(tmp_path).dynamics
     random = np.random.default_rng(2)
-    state, peepholes = memory.start(), tf.zeros(hidden)
+    state, peepholes = dynamics.start(), tf.zeros(hidden)
     c, h = tf.zeros((1, hidden)), tf.zeros((1, hidden))
     for _ in range(10):
         z = random.standard_normal((1, z_size)).astype(np.float32)
@@ -101,7 +102,7 @@ def test_outputs_of_tensorflow_1s_own_cell(tmp_path):
             cell_clip=-1.0,
         )
         c, h = cell.cs, cell.h
-        state = memory.advance(z, action, state)
+        state = dynamics.advance(z, action, state)
         np.testing.assert_allclose(state.c, c.numpy(), atol=1e-4)
         np.testing.assert_allclose(state.h, h.numpy(), atol=1e-4)
 
@@ -124,7 +125,7 @@ def test_written_files_read_the_same(tmp_path, ends):
     assert (tmp_path / "again.json").read_text() == (tmp_path / "rnn.json").read_text()
 
 
-def test_the_two_orders_give_the_same_memory(tmp_path):
+def test_the_two_orders_give_the_same_weights(tmp_path):
     original_file(tmp_path / "rnn.json", 4, 2, 16, True)
     stored = json.loads((tmp_path / "rnn.json").read_text())
     (tmp_path / "other.json").write_text(json.dumps(stored[2:] + stored[:2]))

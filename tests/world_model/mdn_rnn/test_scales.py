@@ -1,4 +1,4 @@
-"""What is measured of a series before the first step: right, and in little memory."""
+"""The scales of a series, measured before the first step: right, and in little memory."""
 
 import tracemalloc
 

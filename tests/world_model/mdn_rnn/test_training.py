@@ -1,4 +1,4 @@
-"""Training the memory: it learns, goes on after a kill as if there had been none, and stops at nonsense."""
+"""Training the MDN-RNN: it learns, resumes bit for bit after a kill, and stops at non-finite numbers."""
 
 import dataclasses
 import errno
@@ -51,7 +51,7 @@ class Killed(Exception):
 
 
 def killed_at(monkeypatch, step):
-    """Nothing of ours runs after a SIGKILL; nor does it after this."""
+    """No code runs after a SIGKILL; this stands for one."""
     plain = Trainer.train
 
     def train(self, batch, number):
@@ -63,11 +63,11 @@ def killed_at(monkeypatch, step):
 
 
 def contents(folder, card=True):
-    """Everything that a training leaves but what tells the time; without a card, the checkpoint alone."""
+    """Everything that a training writes, without times; without a card, the checkpoint alone."""
     with np.load(folder / train_rnn.CHECKPOINT) as archive:
         arrays = {name: archive[name] for name in archive.files if name != "position/seconds"}
-    told = json.loads((folder / files.CARD).read_text()) if card else {}
-    return arrays, {k: v for k, v in told.items() if k not in ("seconds", "config", "command")}
+    facts = json.loads((folder / files.CARD).read_text()) if card else {}
+    return arrays, {k: v for k, v in facts.items() if k not in ("seconds", "config", "command")}
 
 
 def test_it_learns(tmp_path):
@@ -85,10 +85,10 @@ def test_it_learns(tmp_path):
     assert 0.3 * found["end_rate"] < found["end_expected"] < 3 * found["end_rate"]
     assert card["command"] == "rnn_train.py --this"
     assert card["data"]["fingerprint"]
-    memory = WorldModel.load(tmp_path / "weights").dynamics
-    assert memory.card == card
+    dynamics = WorldModel.load(tmp_path / "weights").dynamics
+    assert dynamics.card == card
     assert card["environment"] == ENVIRONMENT
-    low, high = memory.bounds
+    low, high = dynamics.bounds
     learned = np.concatenate([toy_series(150).mu[toy_series(150).rows(e)] for e in range(150)])
     assert (high - low > 0.5 * np.ptp(learned, axis=0)).all()
     assert (high - low < np.ptp(learned, axis=0) + 7 * np.exp(-2.5)).all()
@@ -190,7 +190,7 @@ def test_padding_and_what_lies_behind_an_episode_change_nothing(tmp_path):
 
 @pytest.mark.parametrize("residual", [True, False])
 def test_what_it_dreams_while_it_learns(tmp_path, residual):
-    """Half of the lanes go on with draws of their own mixtures; the other half sees what there was."""
+    """Half of the streams continue with draws of their own mixtures; the other half sees the recording."""
     made = config(tmp_path, batch_size=8, scheduled_sampling=0.5, residual=residual)
     series = toy_series(6)
     scales = reward_scale(series, range(6)), latent_scale(series, range(6), residual)
@@ -207,25 +207,25 @@ def test_what_it_dreams_while_it_learns(tmp_path, residual):
     assert dreamt.sum() == 4
 
     chance = [tf.random.experimental.stateless_fold_in(seed, key) for key in SAMPLING_KEYS]
-    lane = tf.argsort(tf.random.stateless_uniform((8,), chance[0])).numpy()[:4]
+    stream = tf.argsort(tf.random.stateless_uniform((8,), chance[0])).numpy()[:4]
     uniform = tf.random.stateless_uniform((4, 20, 4), chance[2]).numpy()
     normal = tf.random.stateless_normal((4, 20, 4), chance[3]).numpy()
-    memory = MDNRNN(trainer.model.parameters(), trainer.sizes)
-    state = RecurrentState(h[lane], c[lane])
+    dynamics = MDNRNN(trainer.model.parameters(), trainer.sizes)
+    state = RecurrentState(h[stream], c[stream])
     begun = np.zeros(4, bool)
     for t in range(19):
-        state = memory.advance(seen[lane, t], action[lane, t], state)
+        state = dynamics.advance(seen[stream, t], action[stream, t], state)
         drawn = sample(
-            memory.predict(seen[lane, t], state).mixture,
+            dynamics.predict(seen[stream, t], state).mixture,
             uniform[:, t],
             normal[:, t],
             1.0,
             trainer.latents.bounds,
         )
-        real = (seen[lane, t + 1] == z[lane, t + 1]).all(axis=1)
+        real = (seen[stream, t + 1] == z[stream, t + 1]).all(axis=1)
         assert not (begun & real).any()  # who dreams does not wake up
         begun |= ~real
-        np.testing.assert_allclose(seen[lane, t + 1][begun], drawn[begun], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(seen[stream, t + 1][begun], drawn[begun], rtol=1e-4, atol=1e-5)
     assert begun.any()
 
 

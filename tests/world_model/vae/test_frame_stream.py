@@ -1,4 +1,4 @@
-"""The stream of frames: every frame once, in an order that needs no memory of what came before."""
+"""The stream of frames: every frame once, in an order that needs no record of earlier frames."""
 
 import pytest
 

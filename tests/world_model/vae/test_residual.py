@@ -1,4 +1,4 @@
-"""The residual network: Keras and numpy give the same numbers, and files tell which network is in them."""
+"""The residual network: Keras and numpy give the same numbers, and files name their network."""
 
 import numpy as np
 import pytest

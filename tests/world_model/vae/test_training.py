@@ -57,14 +57,14 @@ def whole(base) -> TrainingConfig:
 
 
 def test_the_card_tells_the_environment_where_recordings_agree(base, whole, tmp_path):
-    told = [describe(replace(RoadConfig(), frame_skip=skip, distortion=True)) for skip in (4, 6)]
-    for seed, one in enumerate((told[0], told[1], told[0])):
+    environments = [describe(replace(RoadConfig(), frame_skip=skip, distortion=True)) for skip in (4, 6)]
+    for seed, one in enumerate((environments[0], environments[1], environments[0])):
         write_episode(tmp_path / "records" / f"{seed}.npz", episode(12, seed, environment=one))
     config = dataclasses.replace(elsewhere(base, tmp_path), records=str(tmp_path / "records"), epochs=1)
     card = train(config)
-    assert card["environment"] == shared(told)
+    assert card["environment"] == shared(environments)
     assert (card["environment"]["distortion"], card["environment"]["camera"]) == (True, [64, 64, 3])
-    assert "environment" not in WorldModel.load(whole.weights).vae.card  # its recordings do not tell
+    assert "environment" not in WorldModel.load(whole.weights).vae.card  # its recordings name none
 
 
 def elsewhere(base: TrainingConfig, folder: Path) -> TrainingConfig:
@@ -184,7 +184,7 @@ def test_what_is_not_a_number_stops_and_keeps_the_last_good_checkpoint(base, tmp
     learn = Trainer.train
 
     def spoiling(self, frames, step):
-        if step == 6:  # a relu makes 0 of nan, so that the loss alone would not tell
+        if step == 6:  # a relu makes 0 of nan, so that the loss alone would not show it
             self.model.weights[0].assign(self.model.weights[0] * np.nan)
         return learn(self, frames, step)
 

@@ -40,7 +40,7 @@ class Windows(NamedTuple):
 
 
 def make_windows(real: RealEpisodes, warmup: int, steps: int, shortest: int, most: int) -> Windows:
-    """As many windows as fit one behind another into each episode.
+    """As many windows as fit into each episode, one after another.
 
     Args:
         real: the episodes.
@@ -160,7 +160,7 @@ def kinematics(
         windows: whose actions are taken.
         steps: T.
         step_time: [s].
-        environment: tells the steering gain.
+        environment: holds the steering gain.
     Returns:
         (2, W, T), off the road the last values on it; None where a map is not known here.
     """

@@ -1,4 +1,4 @@
-"""The expert, imitated from what a world model sees."""
+"""The expert, imitated from the features of a world model."""
 
 import dataclasses
 
