@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import ConfigError, ResetNeeded
-from dreamduck.envs.rnnenv import clipped, observation_space
+from dreamduck.envs.latent import clipped, observation_space
 from dreamduck.recordings.sources import ActionSpace
 from dreamduck.recordings.sources.frame_env import END, RUNNING, TERMINATED, TRUNCATED, FrameEnv
 from dreamduck.world_model import WorldModel

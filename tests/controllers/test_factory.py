@@ -168,7 +168,7 @@ def test_a_search_starts_from_a_controller_of_2019(weights, tmp_path):
     assert not np.array_equal(found, theta.round(4))
 
 
-def test_an_untrained_memory_dreams(weights, tmp_path):
+def test_untrained_dynamics_dream(weights, tmp_path):
     from dreamduck.pipeline.ablations import with_untrained_rnn
 
     folder = with_untrained_rnn(weights, tmp_path / "untrained", seed=1)

@@ -90,7 +90,7 @@ class TestGymDuckietown(Conformance):
         np.testing.assert_array_equal(world.step(ACTION)[0], expected)
 
 
-def test_both_simulators_tell_the_same():
+def test_both_simulators_give_the_same_info():
     worlds = [DuckEnv(simulator=name) for name in ("native", "gym-duckietown")]
     try:
         infos = []

@@ -90,7 +90,7 @@ def test_temperature_changes_the_dream(folder):
     assert not np.array_equal(cold[1], hot[1])
 
 
-def test_only_the_memory_ends_a_dream(folder, tmp_path):
+def test_only_the_dynamics_end_a_dream(folder, tmp_path):
     _, _, infos = drive(DreamEnv(weights=write_model(tmp_path / "short", end=4.0)), 0)
     assert len(infos) < 30
     assert infos[-1]["end"] == "dream-end"
@@ -202,8 +202,8 @@ def test_a_batch_is_not_drawn_before_each_dream_has_begun(whole):
     assert [image.shape for image in envs.render() or ()] == [(480, 640, 3)] * 3
 
 
-def test_a_memory_of_2019_says_what_it_lacks(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("dreamduck.envs.rnnenv._told", set())
+def test_dynamics_of_2019_report_their_missing_heads(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("dreamduck.envs.rnnenv._warned", set())
     old = write_2019(tmp_path / "old")
     with caplog.at_level("WARNING"):
         env = DreamEnv(weights=old)
@@ -251,7 +251,7 @@ def test_a_dream_stays_in_the_range_that_training_saw(tmp_path):
     assert (rows[:, 0] == high[0]).any()
 
 
-def test_a_memory_of_other_actions_cannot_be_driven(tmp_path):
+def test_dynamics_of_other_actions_cannot_be_driven(tmp_path):
     write_mdn_rnn(tmp_path, dataclasses.replace(SMALL, action_size=3))
     for make in (DreamEnv, DreamVectorEnv):
         with pytest.raises(WeightsError, match="actions of 3 numbers, expected 2"):

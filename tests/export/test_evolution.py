@@ -143,7 +143,7 @@ console.log(JSON.stringify(given.map(([found, other]) => outcome(found, other)))
 
 
 @needs_node
-def test_what_is_told_of_the_outcome():
+def test_the_text_of_the_outcome():
     """Where a peer lasts as often, or comes as far, the controller is not said to beat it."""
 
     def result(ended: float, progress: float) -> dict[str, float]:

@@ -105,7 +105,7 @@ def test_a_dream_that_is_the_truth_is_off_by_the_reconstruction_alone(tmp_path, 
     assert errors["last frame stays"] != errors["dreamt"]
 
 
-def test_the_horizon_tells_its_numbers(tmp_path, weights):
+def test_the_horizon_writes_its_numbers(tmp_path, weights):
     words = ("horizon", f"--weights={weights}", *SHORT, "--episodes=2")
     path, _, _ = figure(tmp_path, "horizon.svg", *words)
     found = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))

@@ -24,7 +24,7 @@ from dreamduck.evaluation.final_evaluation import FinalEvaluation
 from dreamduck.pipeline import environment_pipeline, iterate, reproduce
 from dreamduck.pipeline.environment_pipeline import EnvironmentConfig
 from dreamduck.pipeline.recipes import RECIPES
-from dreamduck.pipeline.reproduce import ReproduceConfig, compare, stages, tell
+from dreamduck.pipeline.reproduce import ReproduceConfig, compare, stages, summary
 from dreamduck.recordings.sources import DRIVING
 from dreamduck.simulator.maps.generated import expand_map_names
 from dreamduck.world_model.model_config import ModelConfig
@@ -166,7 +166,7 @@ def test_the_verdict_is_beside_pure_pursuit():
     ]
     assert rows[0]["target"] == [0.9, 0.95]
     assert rows[1]["target"] == [0.75, 0.8]
-    text = tell(rows, {"record": 60.0, "vision": 600.0})
+    text = summary(rows, {"record": 60.0, "vision": 600.0})
     assert (
         "loop_empty, native: 92% of pure pursuit's distance, 97% alive (target at least 90% and 95%)"
         in text

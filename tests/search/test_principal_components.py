@@ -118,7 +118,7 @@ def test_a_state_without_its_components_is_refused(dream):
         Subspace.restore(FORM, {**state, "mean": state["mean"][:3]})
 
 
-def test_a_search_along_components_needs_somebody_to_find_them(tmp_path):
+def test_a_search_along_components_needs_a_function_that_finds_them(tmp_path):
     config = dataclasses.replace(CONFIG, components=4)
     with pytest.raises(ConfigError, match="components"):
         Search(config, FORM, Sphere(), RunFiles.of(tmp_path, "rnnenv", 2, 6))

@@ -130,7 +130,7 @@ def test_the_block_does_not_change_with_the_last_one(tmp_path):
     assert shapes == [(4, FORM.size)] * 4
 
 
-def test_a_row_of_the_history_tells_the_candidates_returns(tmp_path):
+def test_a_row_of_the_history_summarizes_the_returns(tmp_path):
     """Each figure from the returns and lengths themselves, cut as the original cuts them."""
     batches = []
 

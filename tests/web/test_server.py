@@ -101,7 +101,7 @@ async def until(wanted):
     raise AssertionError("it did not come")
 
 
-def test_a_drive_from_beginning_to_film(tmp_path):
+def test_a_drive_from_beginning_to_video(tmp_path):
     async def test(address, http, tab, factory):
         one = await tab()
         assert (await one.hear("hello"))["worlds"]["road"] == ""
@@ -151,7 +151,7 @@ def test_a_drive_from_beginning_to_film(tmp_path):
     serving(tmp_path)(test)
 
 
-def test_who_drives_and_a_link(tmp_path):
+def test_policies_and_a_link(tmp_path):
     async def test(address, http, tab, factory):
         one, two = await tab(), await tab()
         await one.begin(seed=5, temperature=1.0)

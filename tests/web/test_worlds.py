@@ -293,7 +293,7 @@ def test_an_episode_becomes_a_recording(factory):
     assert len(factory.latents(frame)) == 64
 
 
-def test_what_cannot_be_made(factory, tmp_path):
+def test_environments_that_cannot_be_made(factory, tmp_path):
     strange = (Start("road", map_name="/etc/passwd"), Start("seen", map_name="none"))
     for start in (*strange, Start("dream", z=(1.0,))):
         with pytest.raises(ConfigError):

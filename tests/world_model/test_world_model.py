@@ -109,7 +109,7 @@ def test_steps_agree_with_the_compiled_rollout(small):
     assert small.compiled_dream() is small.compiled_dream()
 
 
-def test_dreams_go_on_from_a_state_that_was_kept(small):
+def test_dreams_continue_from_a_kept_state(small):
     dreams = Dreams(small.dynamics, small.start_states(), 2, 0.8)
     dreams.reset([1, 2])
     actions = np.full((2, 2), 0.4, np.float32)

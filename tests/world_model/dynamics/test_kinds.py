@@ -211,7 +211,7 @@ def test_the_static_page_refuses_an_unknown_kind_in_words():
         dynamics_graphs(ToyDynamics(SIZES, {"seed": 3}), "here")
 
 
-def test_a_policy_sees_what_it_chose(model):
+def test_a_policy_observes_the_state_after_its_action(model):
     sizes = model_sizes(model.folder)
     seen = np.arange(sum(sizes), dtype=np.float32)
     z, c, h = np.split(seen, [4, len(seen) - 6])

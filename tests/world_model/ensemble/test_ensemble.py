@@ -142,7 +142,7 @@ def test_disagreement_in_numpy_and_in_a_graph():
     assert np.abs(disagreement(np, same, h)).max() < 1e-6
 
 
-def test_every_step_tells_its_uncertainty(model):
+def test_every_step_has_its_uncertainty(model):
     state = model.start([3, 4])
     state, _, _ = model.step(state, [[0.4, 0.1], [0.2, -0.3]])
     found = model.uncertainty(state)

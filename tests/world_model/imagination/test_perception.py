@@ -63,7 +63,7 @@ def test_a_policy_sees_a_frame_as_categorical_dreams_show_it():
     np.testing.assert_array_equal(seen, np.concatenate([dynamics.decode(state), state.h], axis=1))
 
 
-def test_cars_begin_and_go_on_one_by_one():
+def test_cars_begin_and_continue_one_by_one():
     together, alone = make(3), make(1)
     together.reset(frames(3))
     alone.reset(frames(3)[1:2])
@@ -82,7 +82,7 @@ def test_cars_begin_and_go_on_one_by_one():
         np.testing.assert_allclose(together.observation[1], single[0], atol=1e-6)
 
 
-def test_what_was_handed_out_does_not_change():
+def test_returned_arrays_do_not_change_later():
     perception = make(2)
     first = perception.reset(frames(2))
     copy = first.copy()
@@ -106,7 +106,7 @@ def test_models_that_do_not_belong_together():
         Perception(vae, MDNRNN(random_parameters(), SMALL))
 
 
-def test_a_step_is_the_memorys():
+def test_a_step_is_that_of_the_dynamics():
     dynamics = MDNRNN(random_parameters(), SMALL)
     perception = make(1)
     perception.reset(frames(1))

@@ -48,7 +48,7 @@ def thetas(count, config=SMALL, seed=0):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_the_noise_does_not_depend_on_who_draws_it(monkeypatch, threads):
+def test_the_noise_does_not_depend_on_threads(monkeypatch, threads):
     dream, theta = Dream(*make(end=-3.0)), thetas(5)
     one = dream.rollout(policy, theta, 3, 2 * STEPS, 4)
     assert len(set(one.length.flat)) > 3
@@ -120,7 +120,7 @@ def test_the_same_seed_gives_the_same_dreams_and_another_does_not():
     assert one.reward.shape == one.length.shape == (2, 2)
 
 
-def test_ends_come_as_often_as_the_memory_says():
+def test_ends_are_as_frequent_as_predicted():
     dynamics, initial = make()
     parameters = dict(dynamics.parameters)
     parameters["head_end/kernel"] = np.zeros_like(parameters["head_end/kernel"])

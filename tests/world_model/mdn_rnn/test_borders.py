@@ -126,7 +126,7 @@ def test_a_step_follows_the_gradient_of_the_losses(monkeypatch, gpu, residual, r
         assert np.abs(one).max() > 1e-4 or not reward_weight
 
 
-def test_what_is_learned_of_an_episode_does_not_depend_on_the_others():
+def test_the_gradient_of_an_episode_does_not_depend_on_the_others():
     """Losses and gradients are sums over streams: the effect of one does not depend on the others."""
     trainer = make_trainer(0.0)
     a, b = make_batch(1), make_batch(2)

@@ -34,7 +34,7 @@ def heads_config(tmp_path, source, **changes):
     return config(tmp_path, **{"heads_only": str(source), "hidden_size": 512, "mixtures": 5, **changes})
 
 
-def test_a_memory_of_2019_learns_rewards_and_ends(tmp_path, legacy):
+def test_an_mdn_rnn_of_2019_learns_rewards_and_ends(tmp_path, legacy):
     write_toy(tmp_path, episodes=150)
     before = {path.name: path.read_bytes() for path in legacy.iterdir()}
     old = WorldModel.load(legacy).dynamics
@@ -58,7 +58,7 @@ def test_a_memory_of_2019_learns_rewards_and_ends(tmp_path, legacy):
 
 
 @pytest.mark.parametrize("residual", [True, False])
-def test_heads_of_our_own_memory_are_fitted_anew(tmp_path, residual):
+def test_heads_of_our_own_mdn_rnn_are_fitted_anew(tmp_path, residual):
     write_toy(tmp_path)
     sizes = MDNRNNConfig(4, 2, 12, 2, residual)
     old = write_mdn_rnn(tmp_path / "old", sizes, random_parameters(sizes, 5))
@@ -85,7 +85,7 @@ def test_killed_and_resumed_is_as_never_stopped(tmp_path, legacy, monkeypatch):
     assert card == other
 
 
-def test_heads_of_another_memory_do_not_resume(tmp_path, legacy):
+def test_heads_of_another_mdn_rnn_do_not_resume(tmp_path, legacy):
     write_toy(tmp_path)
     train_rnn.train(heads_config(tmp_path, legacy, steps=5))
     write_rnn(legacy / "rnn.json", random_parameters(SIZES, 1), SIZES)
@@ -143,7 +143,7 @@ def test_a_series_of_another_vae_is_refused(tmp_path, legacy):
         train_rnn.train(heads_config(tmp_path, legacy, steps=2))
 
 
-def test_no_memory_says_what_to_do(tmp_path):
+def test_the_error_without_dynamics_names_the_command(tmp_path):
     write_toy(tmp_path)
     with pytest.raises(WeightsError, match=rf"{files.CARD}: no such file"):
         train_rnn.train(heads_config(tmp_path, tmp_path / "nowhere"))

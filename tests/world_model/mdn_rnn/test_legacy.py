@@ -136,7 +136,7 @@ def test_the_two_orders_give_the_same_weights(tmp_path):
 
 
 @pytest.mark.parametrize("ends", [False, True])
-def test_the_orders_are_told_apart_where_widths_agree(tmp_path, ends):
+def test_the_orders_are_recognized_where_widths_agree(tmp_path, ends):
     """Here the outputs are four times as many as the LSTM's kernel has rows."""
     z_size, action_size, hidden = 16, 2, 42
     assert 15 * z_size == 4 * (z_size + action_size + hidden)
@@ -145,7 +145,7 @@ def test_the_orders_are_told_apart_where_widths_agree(tmp_path, ends):
 
 
 @pytest.mark.parametrize("ends", [False, True])
-def test_first_latents_tell_the_number_of_gaussians(tmp_path, ends):
+def test_the_number_of_gaussians_follows_from_first_latents(tmp_path, ends):
     original_file(tmp_path / "rnn.json", 6, 2, 16, ends, mixtures=3)
     with pytest.raises(WeightsError, match="of no MDN-RNN with 5 Gaussians"):
         _ = WorldModel.load(tmp_path).dynamics
@@ -207,7 +207,7 @@ def test_damaged_first_latents(tmp_path, text):
         read_initial(path)
 
 
-def test_memory_from_2019_takes_a_step(tmp_path):
+def test_an_mdn_rnn_of_2019_takes_a_step(tmp_path):
     original_file(tmp_path / "rnn.json", 3, 1, 7, False)
     parameters, config = read_legacy(tmp_path / "rnn.json")
     assert MDNRNN(parameters, config).start(2).h.shape == (2, 7)

@@ -132,7 +132,7 @@ def test_a_finished_training_is_not_done_again(tmp_path, monkeypatch):
         train_rnn.train(config(tmp_path, steps=5, fresh=True))
 
 
-def test_another_training_does_not_go_on_from_the_checkpoint(tmp_path):
+def test_the_checkpoint_of_another_training_is_refused(tmp_path):
     write_toy(tmp_path)
     train_rnn.train(config(tmp_path, steps=5))
     with pytest.raises(CheckpointError, match="of another training"):
@@ -189,7 +189,7 @@ def test_padding_and_what_lies_behind_an_episode_change_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("residual", [True, False])
-def test_what_it_dreams_while_it_learns(tmp_path, residual):
+def test_scheduled_sampling_draws_from_the_model(tmp_path, residual):
     """Half of the streams continue with draws of their own mixtures; the other half sees the recording."""
     made = config(tmp_path, batch_size=8, scheduled_sampling=0.5, residual=residual)
     series = toy_series(6)

@@ -56,7 +56,7 @@ def test_a_network_learns_numbers_and_classes_and_the_same_seed_gives_the_same_b
     np.testing.assert_array_equal(network(x[1300:1302])[0], found[100:102])
 
 
-def test_the_section_tells_how_well_each_source_is_read(dreams, data, probes):
+def test_the_section_has_the_error_of_each_source(dreams, data, probes):
     found = probe(dreams, data, probes, toy_config())
     for group in ("held_out", "unseen_maps"):
         for source in ("frame", "reconstruction", "zh"):
