@@ -125,11 +125,8 @@ def lrs(run):
     return [row for row in run.rows("log/vae.jsonl") if "learning_rate" in row]
 
 
-@pytest.fixture
-def vae_run(tmp_path, eager, monkeypatch):
-    folder_of_episodes(tmp_path / "records", [12] * 8)
-    folder_of_episodes(tmp_path / "other", [10] * 5)
-    monkeypatch.setattr(train_vae.VAEFit, "log_every", 1)
+def count_writes(monkeypatch):
+    """A list that grows by an element for each checkpoint that is written."""
     written: list[int] = []
 
     def counted(*arguments, **settings):
@@ -137,6 +134,15 @@ def vae_run(tmp_path, eager, monkeypatch):
         write_npz(*arguments, **settings)
 
     monkeypatch.setattr(fit, "write_npz", counted)
+    return written
+
+
+@pytest.fixture
+def vae_run(tmp_path, eager, monkeypatch):
+    folder_of_episodes(tmp_path / "records", [12] * 8)
+    folder_of_episodes(tmp_path / "other", [10] * 5)
+    monkeypatch.setattr(train_vae.VAEFit, "log_every", 1)
+    written = count_writes(monkeypatch)
 
     def run(name, **changes):
         folder = tmp_path / f"run-{name}"
@@ -244,13 +250,7 @@ def rnn_run(tmp_path, eager, monkeypatch):
     of_states = CategoricalSizes(4, 2, 6, 3, 4, 6)
     CategoricalDynamics(categorical_parameters(of_states), of_states).save(tmp_path / "old2", {})
     monkeypatch.setattr(train_rnn.MDNRNNFit, "log_every", 1)
-    written: list[int] = []
-
-    def counted(*arguments, **settings):
-        written.append(1)
-        write_npz(*arguments, **settings)
-
-    monkeypatch.setattr(fit, "write_npz", counted)
+    written = count_writes(monkeypatch)
 
     def run(name, **changes):
         folder = tmp_path / f"run-{name}"

@@ -12,9 +12,10 @@ from dreamduck.world_model import WorldModel, train_rnn
 from dreamduck.world_model.latents import write_series
 from dreamduck.world_model.mdn_rnn import MDNRNNConfig, files
 from dreamduck.world_model.mdn_rnn.trainer import Trainer, latent_scale, reward_scale
+from tests.world_model.interruption import assert_same_training, train_killed_and_resumed
 from tests.world_model.mdn_rnn.helpers import random_parameters, toy_series, write_mdn_rnn, write_toy
 from tests.world_model.mdn_rnn.legacy_files import write_rnn
-from tests.world_model.mdn_rnn.test_training import Killed, config, contents, killed_at
+from tests.world_model.mdn_rnn.test_training import config
 
 SIZES = MDNRNNConfig(z_size=4, action_size=2, hidden_size=24, mixtures=5)
 HEADS = ("head_reward/", "head_end/")
@@ -74,15 +75,8 @@ def test_killed_and_resumed_is_as_never_stopped(tmp_path, legacy, monkeypatch):
     whole = heads_config(tmp_path, legacy, weights=str(tmp_path / "whole"))
     train_rnn.train(whole)
     parts = heads_config(tmp_path, legacy, weights=str(tmp_path / "parts"), log=str(tmp_path / "log2"))
-    with monkeypatch.context() as patch:
-        killed_at(patch, 18)
-        with pytest.raises(Killed):
-            train_rnn.train(parts)
-    train_rnn.train(parts)
-    (one, card), (two, other) = contents(tmp_path / "whole"), contents(tmp_path / "parts")
-    for name, array in one.items():
-        np.testing.assert_array_equal(array, two[name], err_msg=name)
-    assert card == other
+    train_killed_and_resumed(monkeypatch, Trainer, 18, parts)
+    assert_same_training(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_heads_of_another_mdn_rnn_do_not_resume(tmp_path, legacy):

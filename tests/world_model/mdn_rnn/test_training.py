@@ -2,7 +2,6 @@
 
 import dataclasses
 import errno
-import json
 import os
 import signal
 import subprocess
@@ -21,10 +20,17 @@ from dreamduck.common.training_log import read_training_log
 from dreamduck.world_model import WorldModel, fit, train_rnn
 from dreamduck.world_model.dynamics import RecurrentState
 from dreamduck.world_model.latents import write_series
-from dreamduck.world_model.mdn_rnn import MDNRNN, batches, files
+from dreamduck.world_model.mdn_rnn import MDNRNN, batches
 from dreamduck.world_model.mdn_rnn.mixture import sample
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
 from dreamduck.world_model.mdn_rnn.trainer import SAMPLING_KEYS, Trainer, latent_scale, reward_scale
+from tests.world_model.interruption import (
+    Killed,
+    assert_same_training,
+    contents,
+    kill_at,
+    train_killed_and_resumed,
+)
 from tests.world_model.mdn_rnn.helpers import ENVIRONMENT, random_parameters, toy_series, write_toy
 
 SCRIPT = Path(dreamduck.__file__).parent / "envs" / "rnn_train.py"
@@ -44,30 +50,6 @@ def config(folder, **changes):
         "checkpoint_every": 7,
     }
     return TrainingConfig(**{**given, **changes})
-
-
-class Killed(Exception):
-    pass
-
-
-def killed_at(monkeypatch, step):
-    """No code runs after a SIGKILL; this stands for one."""
-    plain = Trainer.train
-
-    def train(self, batch, number):
-        if number == step:
-            raise Killed
-        return plain(self, batch, number)
-
-    monkeypatch.setattr(Trainer, "train", train)
-
-
-def contents(folder, card=True):
-    """Everything that a training writes, without times; without a card, the checkpoint alone."""
-    with np.load(folder / train_rnn.CHECKPOINT) as archive:
-        arrays = {name: archive[name] for name in archive.files if name != "position/seconds"}
-    facts = json.loads((folder / files.CARD).read_text()) if card else {}
-    return arrays, {k: v for k, v in facts.items() if k not in ("seconds", "config", "command")}
 
 
 def test_it_learns(tmp_path):
@@ -103,16 +85,8 @@ def test_a_killed_training_ends_where_the_other_does(tmp_path, monkeypatch, step
     whole = config(tmp_path, weights=str(tmp_path / "whole"))
     train_rnn.train(whole)
     parts = dataclasses.replace(whole, weights=str(tmp_path / "parts"), log=str(tmp_path / "log2"))
-    with monkeypatch.context() as patch:
-        killed_at(patch, step)
-        with pytest.raises(Killed):
-            train_rnn.train(parts)
-    train_rnn.train(parts)
-    (one, card), (two, other) = contents(tmp_path / "whole"), contents(tmp_path / "parts")
-    assert one.keys() == two.keys()
-    for name, array in one.items():
-        np.testing.assert_array_equal(array, two[name], err_msg=name)
-    assert card == other
+    train_killed_and_resumed(monkeypatch, Trainer, step, parts)
+    assert_same_training(tmp_path / "whole", tmp_path / "parts")
     rows = [
         [
             {k: v for k, v in row.items() if k != "time"}
@@ -126,7 +100,7 @@ def test_a_killed_training_ends_where_the_other_does(tmp_path, monkeypatch, step
 def test_a_finished_training_is_not_done_again(tmp_path, monkeypatch):
     write_toy(tmp_path)
     card = train_rnn.train(config(tmp_path, steps=5))
-    killed_at(monkeypatch, 0)
+    kill_at(monkeypatch, Trainer, 0)
     assert train_rnn.train(config(tmp_path, steps=5)) == card
     with pytest.raises(Killed):
         train_rnn.train(config(tmp_path, steps=5, fresh=True))
@@ -288,10 +262,7 @@ def test_a_real_kill(tmp_path):
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
         subprocess.run(command, check=True)
-    (one, card), (two, other) = contents(tmp_path / "whole"), contents(tmp_path / "parts")
-    for array_name, array in one.items():
-        np.testing.assert_array_equal(array, two[array_name])
-    assert card == other
+    assert_same_training(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_a_full_disk_at_a_checkpoint_loses_nothing(tmp_path, monkeypatch):
@@ -313,10 +284,7 @@ def test_a_full_disk_at_a_checkpoint_loses_nothing(tmp_path, monkeypatch):
             train_rnn.train(parts)
     assert contents(tmp_path / "parts", card=False)[0]["position/step"] == 4
     train_rnn.train(parts)
-    (one, card), (two, other) = contents(tmp_path / "whole"), contents(tmp_path / "parts")
-    for name, array in one.items():
-        np.testing.assert_array_equal(array, two[name], err_msg=name)
-    assert card == other
+    assert_same_training(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_one_episode_is_for_training_and_evaluation(tmp_path):

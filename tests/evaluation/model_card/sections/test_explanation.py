@@ -21,11 +21,6 @@ from dreamduck.world_model import WorldModel
 from tests.evaluation.model_card.helpers import toy_config, toy_data, toy_episodes
 
 
-@pytest.fixture(scope="module")
-def dreams(model_folder):
-    return Dreams(WorldModel.load(model_folder), 0.1)
-
-
 def without_telemetry(data):
     parts = {
         name: dataclasses.replace(getattr(data, name), telemetry=None, ahead=None)
