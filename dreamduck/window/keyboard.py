@@ -212,7 +212,7 @@ class _Drive:
         """Show this moment until a key is pressed or, where no person drives, for a while.
 
         Returns:
-            Whether to go on; not, if the window was closed.
+            Whether to continue; not if the window was closed.
         """
         frame: Any = self.world.render()
         until = time.monotonic() + END_PAUSE

@@ -446,7 +446,7 @@ def test_an_agent_is_not_written_over(tmp_path):
     assert not (tmp_path / "other").exists()
     main([*words, "--resume", "--num_timesteps=384"])  # of the same run
     assert agent_file.read(agent).card["training"]["step"] == 384  # type: ignore[index]
-    main([*words, f"--load_path={agent}"])  # goes on with the agent in the file
+    main([*words, f"--load_path={agent}"])  # continues with the agent in the file
     main([*words, "--fresh"])
     assert agent_file.read(agent).card["training"]["step"] == 256  # type: ignore[index]
     with pytest.raises(ConfigError, match="exists already"):  # of another run, though with the same flags

@@ -1,4 +1,4 @@
-// The card "Evolve a controller" of the page of one file: a search in workers, watched while it goes on.
+// The card "Evolve a controller" of the page of one file: a search in workers, watched while it runs.
 
 import { about, modelBlocks, numbers } from "./offline_model.js";
 import { Search, Workers, outcome } from "./search.js";

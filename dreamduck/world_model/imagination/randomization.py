@@ -1,6 +1,6 @@
 """Domain randomization of dreams: each dream has a car with other dynamics, delay and camera.
 
-The dream goes on with the action that arrives, late and by other motors. The policy sees [z, c, h] as it
+The dream continues with the action that arrives, late and by other motors. The policy sees [z, c, h] as it
 would on that car: h and c follow the actions that it commanded, and z is shifted, as light or the place of
 a camera shifts it. Source: Tobin et al. 2017 for images, Peng et al. 2018 for dynamics."""
 

@@ -38,7 +38,7 @@ SMALLEST_SPREAD = 1e-3  # rewards that hardly differ are not scaled up
 
 
 class RewardScale(NamedTuple):
-    """Mean and spread of rewards, (2,): where the episode goes on, where it ends."""
+    """Mean and spread of rewards, (2,): where the episode continues, where it ends."""
 
     mean: FloatArray
     spread: FloatArray

@@ -1,6 +1,6 @@
 """State by horizon: the car's state in dreams under the recorded actions, against the recorded state.
 
-Three baselines stand beside the dream: the last frame stays; the car goes on from its true pose by the
+Three baselines stand beside the dream: the last frame stays; the car continues from its true pose by the
 recorded commands, without inertia and delay, on the true map; and another real episode at the same time,
 a guess that knows nothing of this one. The floor is the probe's own error on reconstructions of
 the real frames."""
@@ -46,7 +46,7 @@ def make_windows(real: RealEpisodes, warmup: int, steps: int, shortest: int, mos
         real: the episodes.
         warmup: frames before a dream.
         steps: T, of a dream.
-        shortest: steps that an episode must go on for.
+        shortest: steps that an episode must last.
         most: windows of one episode.
     """
     firsts = [
