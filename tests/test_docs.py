@@ -161,7 +161,7 @@ def test_commands_are_there():
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=name)
-def test_what_a_text_names_is_there(path):
+def test_names_in_a_text_exist(path):
     """Subcommands, targets of make, scripts and modules in the text itself."""
     text = path.read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))

@@ -38,7 +38,7 @@ def train_vae(argv: Sequence[str] | None = None) -> int | None:
     """Train the VAE on recorded episodes.
 
     Reads `records/`, writes `weights/vae.weights.h5` with its card `vae.json`, and metrics and images to
-    `log/`. A run that was stopped goes on where it was when the same command is given again."""
+    `log/`. A run that was stopped continues when the same command is given again."""
     settings, command = _read(argv, train_vae.__doc__, VAE_EXAMPLES, VAEConfig, "vae_train.py")
     from dreamduck.world_model.train_vae import train  # loads TensorFlow
 
@@ -68,7 +68,7 @@ def train_rnn(argv: Sequence[str] | None = None) -> int | None:
     """Train the dynamics on a series of encoded episodes.
 
     Reads `series/series.npz`, writes `weights/rnn.weights.h5` with its card `rnn.json`, where dreams begin
-    (`initial_z.json`), and metrics to `log/`. A run that was stopped goes on where it was when the same
+    (`initial_z.json`), and metrics to `log/`. A run that was stopped continues when the same
     command is given again."""
     kind = DYNAMICS.get(_asked_kind(argv), DYNAMICS[SHIPPED])
     settings, command = _read(argv, train_rnn.__doc__, RNN_EXAMPLES, kind, "rnn_train.py", _add_dynamics)

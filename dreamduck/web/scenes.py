@@ -27,7 +27,7 @@ class Outcome(NamedTuple):
         reward: of the step; in the dream, the predicted one.
         end: "" while the episode continues, otherwise why it ended.
         distance: [m] along the lane; 0 in the dream.
-        uncertainty: of the dream's step; None where nothing tells it.
+        uncertainty: of the dream's step; None without an ensemble.
     """
 
     reward: float
@@ -98,7 +98,7 @@ class Scene:
 
     @property
     def uncertainty_limit(self) -> float | None:
-        """Beyond it the dream is not to be trusted, see `Ensemble.limit`; None where nothing tells it."""
+        """Beyond it the dream is not to be trusted, see `Ensemble.limit`; None without an ensemble."""
         return None
 
     def get_state(self) -> Any:

@@ -7,7 +7,7 @@ from dreamduck.common.errors import WeightsError
 from dreamduck.world_model.categorical.settings import TrainingConfig as CategoricalTraining
 from dreamduck.world_model.kinds import SHIPPED
 from tests.deployment.models import write_categorical
-from tests.world_model.mdn_rnn.helpers import write_memory
+from tests.world_model.mdn_rnn.helpers import write_mdn_rnn
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_the_kind_that_ships_is_trained_unless_another_is_named(trained):
 
 
 def test_an_adapted_model_keeps_its_kind(trained, tmp_path):
-    write_memory(tmp_path / "mdn-rnn")
+    write_mdn_rnn(tmp_path / "mdn-rnn")
     write_categorical(tmp_path / "categorical")
     for kind in ("mdn-rnn", "categorical"):
         train_networks.train_rnn(["--adapt", str(tmp_path / kind)])

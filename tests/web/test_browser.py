@@ -93,7 +93,7 @@ def play(name: str, address: str, serving: Serving | None = None) -> None:
     """Run a scenario; it may ask for the server to be stopped and started."""
     command = ["node", str(SCENARIOS), name, address]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    told: list[str] = []
+    output: list[str] = []
     with subprocess.Popen(command, text=True, **pipes) as process:  # type: ignore[call-overload]
         watchdog = threading.Timer(PATIENCE, process.kill)
         watchdog.start()
@@ -104,11 +104,11 @@ def play(name: str, address: str, serving: Serving | None = None) -> None:
                 process.stdin.write("done\n")
                 process.stdin.flush()
             else:
-                told.append(line)
+                output.append(line)
         code = process.wait()
         watchdog.cancel()
-    print("".join(told))
-    assert code == 0, "".join(told)
+    print("".join(output))
+    assert code == 0, "".join(output)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ONE_FILE])

@@ -171,7 +171,7 @@ def video(source: Path, commands: Commands, opened: Video | None = None) -> Driv
     Args:
         source: the video.
         commands: given meanwhile.
-        opened: what it tells of itself, where that is known.
+        opened: the video's own facts, where they are known.
 
     Raises:
         VideoError: it cannot be read.

@@ -30,7 +30,7 @@ SEED_BASE = 2_000_000_000  # ingested episodes are numbered from here, apart fro
 BLOCK = 100_000  # numbers of a source
 BLOCKS = 1 << 28
 COLOR_FRAMES = 64  # that the order of colours is judged by
-CLIPPED = 0.01  # share of steps whose command is beyond the environment's, from which it is told
+CLIPPED = 0.01  # share of steps whose command is beyond the environment's, from which a warning says so
 ORDERS = ("auto", "rgb", "bgr")
 STRONG, LEAST = 40, 3.0  # colour difference of a pixel that counts; times as many of one as of the other
 
@@ -202,7 +202,7 @@ def check_colors(one: DriveLog, config: IngestConfig) -> None:
     """Refuse frames whose red and blue are most likely swapped: the yellow line is then light blue.
 
     Raises:
-        RecordError: they look so, and the settings do not tell the order.
+        RecordError: they look so, and the settings name no order.
     """
     if config.color_order != "auto":
         return

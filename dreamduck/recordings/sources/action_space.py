@@ -101,7 +101,7 @@ class ActionSpace:
 
     @property
     def space(self) -> spaces.Space[Any]:
-        """As Gymnasium has it."""
+        """The space as Gymnasium's class."""
         if self.kind == DISCRETE:
             return spaces.Discrete(self.size, start=self.start)
         low, high = (np.reshape(part, self.shape).astype(np.float32) for part in (self.low, self.high))

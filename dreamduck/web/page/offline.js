@@ -69,7 +69,7 @@ class OfflineDream {
     this.on_run({ on: run });
   }
 
-  /** Begin in a world; what a link does not tell, the seed decides. */
+  /** Begin in a world; what a link does not set, the seed decides. */
   async begin(start, temperature, policy) {
     this.world = this.worlds[start.world];
     const { begun, map_name = "", z = [] } = await this.world.begin(start);
@@ -196,7 +196,7 @@ class OfflineDream {
     this.replace(await this.dream.observe({ ...this.now, z, changed, unchanged: this.now.unchanged ?? this.now }));
   }
 
-  /** This moment is another; what came after it no longer follows. */
+  /** Drop the moments after this one, which has changed. */
   replace(moment) {
     this.moments.length = this.at + 1;
     this.moments[this.at] = moment;
@@ -207,8 +207,8 @@ class OfflineDream {
     const { steps, ...differences } = await this.check();
     const greatest = Math.max(...Object.values(differences));
     const wrong = !(greatest <= this.about.check.limit); // also where it is not a number
-    const told = wrong ? "wrong: they are not Python's, and this dream is not the model's" : "as in Python";
-    element("checked").textContent = `The greatest difference in ${steps} steps is ${greatest.toExponential(1)}: the numbers are ${told}.`;
+    const verdict = wrong ? "wrong: they are not Python's, and this dream is not the model's" : "as in Python";
+    element("checked").textContent = `The greatest difference in ${steps} steps is ${greatest.toExponential(1)}: the numbers are ${verdict}.`;
     element("checked").className = wrong ? "bad" : "good";
     this.on.answer({ type: "checked", wrong });
   }

@@ -909,7 +909,7 @@ const scenarios = {
     const page = await open(browser, url);
     assert.ok(await page.isDisabled("#evolved"));
     await page.click("#evolve");
-    await page.waitForFunction(() => /^Generation [2-9]/.test(document.querySelector("#evolve_told").textContent));
+    await page.waitForFunction(() => /^Generation [2-9]/.test(document.querySelector("#evolve_status").textContent));
     assert.ok(colours(await pixels(page, "#fitness")) > 2, "no curve");
     await page.waitForSelector("[data-policy=evolved][aria-pressed=true]");
     assert.equal(await page.textContent("#evolve"), "Stop");
@@ -917,7 +917,7 @@ const scenarios = {
     await page.waitForFunction(() => globalThis.searched && document.querySelector("#evolve").textContent === "Evolve");
     const { evolved, straight, generations } = await page.evaluate(() => globalThis.searched);
     assert.ok(generations >= 2 && evolved.reward !== straight.reward);
-    assert.match(await page.textContent("#evolve_told"), /other dreams.*the controller keeps the road in \d+ %.*standing still keeps.*straight on keeps.*It comes/);
+    assert.match(await page.textContent("#evolve_status"), /other dreams.*the controller keeps the road in \d+ %.*standing still keeps.*straight on keeps.*It comes/);
     await page.keyboard.press("Digit1");
     await page.waitForSelector("[data-policy=person][aria-pressed=true]");
     await page.keyboard.press("Digit4");
