@@ -13,6 +13,7 @@ let searches = 0; // each with random numbers of its own
 /** Make the card work; on a page with a server it is hidden. */
 export function offerEvolution() {
   if (!document.body.classList.contains("offline")) return;
+  $("evolve_seconds").textContent = about().evolution.seconds;
   click("evolve", async () => {
     if (!stopped) return void (stopped = true);
     stopped = false;
