@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -89,7 +90,8 @@ class SplitScene(RoadScene):
         if self._probe is None:
             return outcome
         dreamt, seen = self._lane_distances(self._probe)
-        return outcome._replace(error=abs(dreamt - seen))
+        alone = self._ended and not outcome.end
+        return outcome._replace(error=inf if alone else abs(dreamt - seen))
 
     def show(self, moment: Moment, ahead: Action) -> tuple[dict[str, Frame], dict[str, Any]]:
         """The camera's image, the dream, the frame's reconstruction, and how far they are apart."""

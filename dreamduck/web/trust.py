@@ -5,6 +5,7 @@ nothing measures it; where the model has an ensemble, its disagreement stands fo
 
 from __future__ import annotations
 
+from math import inf
 from typing import NamedTuple
 
 from dreamduck.world_model.ensemble import LIMIT_STEPS
@@ -27,11 +28,13 @@ class Trust(NamedTuple):
         """The same after one more step.
 
         Args:
-            error: of the step.
+            error: of the step; infinite where the dream has ended, and was not to.
             limit: of the mean over `LIMIT_STEPS` steps.
         """
         steps, recent = self.steps + 1, (*self.recent, error)[-LIMIT_STEPS:]
         until = self.until
-        if until is None and len(recent) == LIMIT_STEPS and sum(recent) / LIMIT_STEPS > limit:
+        if until is None and error == inf:
+            until = self.steps
+        elif until is None and len(recent) == LIMIT_STEPS and sum(recent) / LIMIT_STEPS > limit:
             until = steps - LIMIT_STEPS
         return Trust(steps, recent, until)

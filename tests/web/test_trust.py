@@ -27,6 +27,7 @@ def test_it_ends_with_the_second_that_is_too_uncertain():
     assert seen[first + LIMIT_STEPS - 2] is None
     assert seen[first + LIMIT_STEPS - 1 :] == [first] * (len(values) - first - LIMIT_STEPS + 1)
     assert Trust().after(5.0, 0.4).until is None  # one step says nothing
+    assert Trust().after(0.1, 0.4).after(np.inf, 0.4).after(0.1, 0.4).until == 1  # an end says it at once
 
 
 def make(folder, world):

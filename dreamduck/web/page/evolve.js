@@ -29,7 +29,11 @@ export function offerEvolution() {
   });
 }
 
-const told = (text) => ($("evolve_told").textContent = text);
+/** Say how the search goes; only starts and ends are spoken. */
+function told(text, spoken = true) {
+  $("evolve_told").ariaLive = spoken ? "polite" : "off";
+  $("evolve_told").textContent = text;
+}
 
 async function evolve(settled) {
   const { evolution: settings, graphs } = settled;
@@ -55,7 +59,7 @@ async function search(searching, settings) {
     curve.push([returns.reduce((a, b) => a + b) / returns.length, Math.max(...returns)]);
     draw($("fitness"), curve);
     drive(searching.best?.theta ?? searching.theta);
-    told(`Generation ${curve.length}, ${seconds().toFixed(0)} s: mean return ${curve.at(-1)[0].toFixed(2)}, best ${curve.at(-1)[1].toFixed(2)}.`);
+    told(`Generation ${curve.length}, ${seconds().toFixed(0)} s: mean return ${curve.at(-1)[0].toFixed(2)}, best ${curve.at(-1)[1].toFixed(2)}.`, false);
   }
   if (!searching.best) await searching.keepBest();
   drive(searching.best.theta);

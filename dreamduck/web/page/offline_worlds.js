@@ -91,9 +91,14 @@ export class RecordedRoad {
       next.dreamt = await dream.step(dreamt, action, random.noise(about), temperature);
       next.dream_ended = ends(next.dreamt.end, random, temperature);
     }
-    const last = at === this.drive.actions.length;
-    if (this.page.arrays.probe_weights) next.trust = after(trust, Math.abs(this.lane(next.dreamt.z) - this.lane(next.seen.z)), about.trust);
-    return { ...next, paid: this.drive.rewards[at], end: last ? this.drive.end : "" };
+    const end = at === this.drive.actions.length ? this.drive.end : "";
+    return { ...next, trust: after(trust, this.error(next, end), about.trust), paid: this.drive.rewards[at], end };
+  }
+
+  /** How far the dream is from the road across the lane [m]; infinite where it alone has ended. */
+  error({ seen, dreamt, dream_ended }, end) {
+    if (dream_ended && !end) return Infinity;
+    return this.page.arrays.probe_weights ? Math.abs(this.lane(dreamt.z) - this.lane(seen.z)) : 0;
   }
 
   /** The dream begins again at this moment of the road. */
@@ -138,7 +143,8 @@ export class RecordedRoad {
 function after(trust, error, { limit, window }) {
   const [steps, recent] = [trust.steps + 1, [...trust.recent, error].slice(-window)];
   const wrong = recent.length === window && recent.reduce((a, b) => a + b) / window > limit;
-  return { steps, recent, until: trust.until ?? (wrong ? steps - window : null) };
+  const until = error === Infinity ? trust.steps : wrong ? steps - window : null;
+  return { steps, recent, until: trust.until ?? until };
 }
 
 /** Whether an episode ends; at temperature 0 what is likelier. */

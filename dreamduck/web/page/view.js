@@ -145,6 +145,7 @@ function showApart(moment) {
 export function showTrust({ true_until: steps }, world, stepTime) {
   const measured = world === "split";
   $("trust").hidden = steps === undefined || (steps === null && !measured); // a model that is certain may be wrong
+  if ($("trust").hidden) return;
   $("trust").textContent = steps === null ? "true so far" : `${measured ? "true until" : "uncertain since"} ${(steps * stepTime).toFixed(1)} s`;
   $("trust").className = steps === null ? "" : "bad";
 }

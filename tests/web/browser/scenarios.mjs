@@ -921,6 +921,7 @@ const scenarios = {
     assert.equal(await page.textContent("#evolve_seconds"), await page.evaluate(() => `${window.dreamduck.about.evolution.seconds}`));
     await page.click("#evolve");
     await page.waitForFunction(() => /^Generation [2-9]/.test(document.querySelector("#evolve_told").textContent));
+    assert.equal(await page.getAttribute("#evolve_told", "aria-live"), "off", "every generation is read out");
     assert.ok(colours(await pixels(page, "#fitness")) > 2, "no curve");
     await page.waitForSelector("[data-policy=evolved][aria-pressed=true]");
     assert.equal(await page.textContent("#evolve"), "Stop");
