@@ -1,4 +1,4 @@
-"""A behaviour policy for `CarRacing`: it follows the road that a frame shows, with errors of its own in each episode.
+"""A behaviour policy for `CarRacing`: it follows the road in the frame, with errors in each episode.
 
 The errors are smooth random walks of the action, so that recordings show the road from its middle, from its
 sides and from the grass. The car's speed is in no frame; it is estimated from the gas and the brake.
