@@ -218,6 +218,19 @@ def carracing() -> str:
     return recipe("carracing")
 
 
+def recording() -> str:
+    """How quickly episodes of another environment are recorded, beside a plain loop in the same run."""
+    path = RESULTS / "gym_recording.json"
+    if not path.exists():
+        return "Not measured yet.\n"
+    found = read_json(path)["results"]
+    ratios = found["times the plain loop"]
+    rows = [
+        [name, f"{rate:.0f}", f"{ratios[name]:.2f}"] for name, rate in found["steps per second"].items()
+    ]
+    return table(["CarRacing-v3, random actions", "steps a second", "times the plain loop"], rows)
+
+
 def speed() -> str:
     """What the dream and the trainings take, as ratios to peers in the same run."""
     dream, rnn, vae = (
@@ -501,7 +514,7 @@ def gauntlet() -> str:
 MAKERS = (
     *(summary, model, card, gauntlet, reproduce, scores, gap, ablation, simulator, speed, agents, ppo),
     *(frames, passes, browser, evolution, distribute, scaling, measured_ranks, episodes),
-    *(generated_maps, robot, cropping, doom, carracing),
+    *(generated_maps, robot, cropping, doom, carracing, recording),
 )
 TABLES: dict[str, Callable[[], str]] = {maker.__name__: maker for maker in MAKERS}
 
