@@ -29,9 +29,11 @@ from dreamduck.web.page_actions import PageActions
 from dreamduck.web.server import PAGE
 from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig
 from dreamduck.web.share_link import MAX_STEPS
+from dreamduck.web.split_scene import WRONG
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.categorical import CategoricalDynamics
 from dreamduck.world_model.dynamics import Dynamics
+from dreamduck.world_model.ensemble import LIMIT_STEPS
 from dreamduck.world_model.mdn_rnn import MDNRNN
 
 VENDOR = PAGE / "vendor"
@@ -149,6 +151,7 @@ def contents(factory: SessionFactory, model: WorldModel) -> tuple[dict[str, Any]
         "actions": PageActions(model.actions).described,
         "check": check,
         "evolution": search,
+        "trust": {"limit": WRONG, "window": LIMIT_STEPS},
         "numbers": layout,
     }
     halves = {name: packing.by_halves(graph) for name, graph in graphs.items()}

@@ -91,9 +91,9 @@ class Session:
         del self.moments[self.at + 1 :]
         outcome = self.scene.step(action, self.temperature)
         total, distance = self.now.total + outcome.reward, self.now.distance + outcome.distance
-        limit, trust = self.scene.uncertainty_limit, self.now.trust
-        if limit is not None and outcome.uncertainty is not None:
-            trust = trust.after(outcome.uncertainty, limit)
+        limit, trust = self.scene.error_limit, self.now.trust
+        if limit is not None and outcome.error is not None:
+            trust = trust.after(outcome.error, limit)
         here = self._here()
         self.moments.append(Moment(*here, action, self.temperature, outcome, total, distance, trust=trust))
         self.at += 1
@@ -214,7 +214,7 @@ class Session:
             "end": outcome.end or ("full" if self.at >= MAX_STEPS else ""),
             "temperature": self.temperature,
         }
-        if self.scene.uncertainty_limit is not None:
+        if self.scene.error_limit is not None:
             known["true_until"] = self.now.trust.until
         return images, {**known, **facts}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from scripts.results.files import benchmark, table
+from scripts.results.files import RESULTS, benchmark, table
 
 SHOWN_RANKS = (1, 2, 8, 64, 256, 1024)
 
@@ -132,4 +132,16 @@ def episodes() -> str:
     return "\n".join(parts)
 
 
-TABLES = (speed, ppo, distribute, scaling, measured_ranks, episodes)
+def recording() -> str:
+    """How quickly episodes of another environment are recorded, beside a plain loop in the same run."""
+    if not (RESULTS / "gym_recording.json").exists():
+        return "No result yet: `python -m benchmarks gym_recording` writes it.\n"
+    found = benchmark("gym_recording")
+    ratios = found["times the plain loop"]
+    rows = [
+        [name, f"{rate:.0f}", f"{ratios[name]:.2f}"] for name, rate in found["steps per second"].items()
+    ]
+    return table(["CarRacing-v3, random actions", "steps a second", "times the plain loop"], rows)
+
+
+TABLES = (recording, speed, ppo, distribute, scaling, measured_ranks, episodes)

@@ -24,7 +24,7 @@ from dreamduck.export import static_export
 from dreamduck.export.static_export import main as export
 from dreamduck.export.static_export import reference
 from dreamduck.recordings import read_episode
-from tests.web.model import write_categorical, write_ensemble
+from tests.web.model import write_categorical, write_ensemble, write_probe
 
 pytestmark = pytest.mark.browser
 
@@ -75,6 +75,7 @@ class Serving:
 def model(model_folder, tmp_path_factory) -> tuple[Path, str]:
     folder = shutil.copytree(model_folder, tmp_path_factory.mktemp("browser") / "model")
     write_ensemble(folder, 1e-6)  # no dream stays within this limit
+    write_probe(folder)
     form = ControllerForm("zch")
     files = RunFiles.of(folder, "rnnenv", 1, 4)
     files.write_theta(random_theta(form, np.random.default_rng(0), 0.01))

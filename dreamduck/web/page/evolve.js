@@ -13,6 +13,7 @@ let searches = 0; // each with random numbers of its own
 /** Make the card work; on a page with a server it is hidden. */
 export function offerEvolution() {
   if (!document.body.classList.contains("offline")) return;
+  $("evolve_seconds").textContent = about().evolution.seconds;
   click("evolve", async () => {
     if (!stopped) return void (stopped = true);
     stopped = false;
@@ -28,7 +29,11 @@ export function offerEvolution() {
   });
 }
 
-const report = (text) => ($("evolve_status").textContent = text);
+/** Say how the search goes; only starts and ends are spoken. */
+function report(text, spoken = true) {
+  $("evolve_status").ariaLive = spoken ? "polite" : "off";
+  $("evolve_status").textContent = text;
+}
 
 async function evolve(settled) {
   const { evolution: settings, graphs } = settled;
@@ -54,7 +59,7 @@ async function search(searching, settings) {
     curve.push([returns.reduce((a, b) => a + b) / returns.length, Math.max(...returns)]);
     draw($("fitness"), curve);
     drive(searching.best?.theta ?? searching.theta);
-    report(`Generation ${curve.length}, ${seconds().toFixed(0)} s: mean return ${curve.at(-1)[0].toFixed(2)}, best ${curve.at(-1)[1].toFixed(2)}.`);
+    report(`Generation ${curve.length}, ${seconds().toFixed(0)} s: mean return ${curve.at(-1)[0].toFixed(2)}, best ${curve.at(-1)[1].toFixed(2)}.`, false);
   }
   if (!searching.best) await searching.keepBest();
   drive(searching.best.theta);

@@ -31,7 +31,6 @@ class OfflineDream {
     this.open = true;
     globalThis.dreamduck = this; // for tests, and for the browser's console
     this.on.answer({ type: "hello", ...this.about });
-    this.send("check");
     this.loop();
   }
 
@@ -57,7 +56,9 @@ class OfflineDream {
         await this.step();
         changed = true;
       }
-      if (changed && this.moments) await this.show();
+      if (!changed || !this.moments) continue;
+      await this.show();
+      if (!this.checked) await this.on_check(); // by itself, after the first image
     }
   }
 
@@ -211,6 +212,7 @@ class OfflineDream {
     element("checked").textContent = `The greatest difference in ${steps} steps is ${greatest.toExponential(1)}: the numbers are ${verdict}.`;
     element("checked").className = wrong ? "bad" : "good";
     this.on.answer({ type: "checked", wrong });
+    this.checked = true;
   }
 
   /** Dream a hundred steps with Python's random numbers: the greatest difference of each number. */
