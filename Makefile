@@ -48,7 +48,7 @@ page:  ## what the dream as one file needs from npm, into the package
 	mkdir -p $(VENDOR)
 	cp $(RUNTIME)/ort.wasm.bundle.min.mjs $(RUNTIME)/ort-wasm-simd-threaded.wasm $(VENDOR)/
 
-demo: $(STAMP)  ## the whole way, small, in under 10 minutes: writes demo/
+demo: $(STAMP)  ## the whole pipeline at a small size, in under 10 minutes; writes demo/
 	$(PYTHON) scripts/demo.py
 
 bench: $(STAMP)  ## every benchmark; writes benchmarks/results/*.json
@@ -58,10 +58,10 @@ media: $(STAMP)  ## make the pictures of README and docs again from the running 
 	$(PYTHON) scripts/media.py
 
 results: $(STAMP)  ## fill the tables of README and docs from the files that commands wrote
-	$(PYTHON) scripts/results.py
+	$(PYTHON) -m scripts.results
 
 check-results: $(STAMP)  ## say whether these tables are up to date
-	$(PYTHON) scripts/results.py --check
+	$(PYTHON) -m scripts.results --check
 
 docs: $(STAMP)  ## build the documentation into site/, with warnings as errors
 	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet

@@ -33,7 +33,7 @@ def strategy_of(way: str) -> Any:
             device, [tf.config.LogicalDeviceConfiguration() for _ in range(PARTS)]
         )
         return tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(PARTS)])
-    if way == "two workers":  # which they are, TF_CONFIG tells
+    if way == "two workers":  # TF_CONFIG holds their addresses
         tf.config.threading.set_intra_op_parallelism_threads(1)
         return tf.distribute.MultiWorkerMirroredStrategy()
     return tf.distribute.get_strategy()

@@ -1,6 +1,6 @@
 """Recording another environment by `dreamduck record --env ID`, against a plain loop in one process.
 
-    python -m benchmarks.gym_recording [--env CarRacing-v3] [--episodes 40] [--frames 150]
+    python -m benchmarks.gym_recording [--env CarRacing-v3] [--episodes 80] [--frames 150]
 
 Both take random actions and write the same number of steps to the same kind of files; the command's time
 includes the start of its processes. Writes `benchmarks/results/gym_recording.json`."""
@@ -62,7 +62,7 @@ def main() -> None:
     """Measure, and write the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--env", default="CarRacing-v3")
-    parser.add_argument("--episodes", type=int, default=40)
+    parser.add_argument("--episodes", type=int, default=80)
     parser.add_argument("--frames", type=int, default=150)
     arguments = parser.parse_args()
     size = arguments.env, arguments.episodes, arguments.frames

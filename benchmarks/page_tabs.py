@@ -34,7 +34,7 @@ async def open_tab(session: aiohttp.ClientSession, address: str, world: str, see
     socket = await session.ws_connect(address + "socket", origin=address.rstrip("/"), max_msg_size=0)
     await socket.send_json({"type": "pace", "rate": PACE})
     policy = "controller" if world == "dream" else "expert"
-    begin = {"world": world, "seed": seed, "policy": policy, "run": True, "warm": True, "temperature": 0.1}
+    begin = {"world": world, "seed": seed, "policy": policy, "run": True, "warm": True, "temperature": 1.0}
     await socket.send_json({"type": "begin", **begin})
     return socket
 

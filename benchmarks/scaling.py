@@ -184,9 +184,9 @@ def measure_alone(population: int, rounds: int) -> dict[str, float]:
             candidates = evolution.ask()
             asked = time.perf_counter()
             evolution.tell(-(candidates**2).sum(axis=1))
-            told = time.perf_counter()
+            learned = time.perf_counter()
             write_npz(Path(folder) / "state.npz", evolution.state(), compress=False)
-            found.append([asked - begin, told - asked, time.perf_counter() - told])
+            found.append([asked - begin, learned - asked, time.perf_counter() - learned])
     # A full covariance is decomposed only every few generations, so that the mean counts.
     return dict(zip(("ask", "tell", "save"), np.mean(found[1:], axis=0).tolist(), strict=True))
 

@@ -85,7 +85,7 @@ class Stock:
             bufsize=1,
         )
         begin = time.perf_counter()
-        self.told = self._answer()
+        self.info = self._answer()
         self.first_frame = time.perf_counter() - begin
 
     def _answer(self) -> dict[str, Any]:
@@ -273,7 +273,7 @@ def memory(map_name: str, count: int = 20) -> dict[str, float]:
     grown = (process_memory("VmRSS") - before) / 1024
     stock = Stock(map_name, 64, 64)
     stock.close()
-    return {"native, each": each, "native, resets": grown, "stock, process": stock.told["kilobytes"] / 1024}
+    return {"native, each": each, "native, resets": grown, "stock, process": stock.info["kilobytes"] / 1024}
 
 
 def main(arguments: list[str] | None = None) -> None:

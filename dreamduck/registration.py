@@ -72,7 +72,7 @@ def register_legacy() -> None:
     """Register the worlds with legacy gym; `import gym` calls this by the entry point in setup.py.
 
     gym's environment checker is switched off: it uses `numpy.bool8`, which numpy 2 no longer has.
-    OpenAI's `python -m baselines.run` imports gym: where it stands in the place of ours, it is told here.
+    OpenAI's `python -m baselines.run` imports gym: if that program runs instead of ours, a warning says so.
     """
     other = foreign_baselines() if "baselines" in sys.modules else None
     if other is not None:

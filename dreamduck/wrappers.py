@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import ConfigError, ResetNeeded
-from dreamduck.envs.rnnenv import clipped, observation_space
+from dreamduck.envs.latent import clipped, observation_space
 from dreamduck.recordings.sources import ActionSpace
-from dreamduck.recordings.sources.frame_env import END, GOES_ON, TERMINATED, TRUNCATED, FrameEnv
+from dreamduck.recordings.sources.frame_env import END, RUNNING, TERMINATED, TRUNCATED, FrameEnv
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination.perception import Perception
 
@@ -55,9 +55,9 @@ class WorldModelObservation(gymnasium.Wrapper[Any, Any, Any, Any]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[npt.NDArray[np.float32], dict[str, Any]]:
         """Begin an episode."""
-        frame, told = self._frames.reset(seed=seed, options=options)
-        self._end = told[END]
-        return clipped(self._perception.reset(frame[np.newaxis]))[0], self._frames.told
+        frame, info = self._frames.reset(seed=seed, options=options)
+        self._end = info[END]
+        return clipped(self._perception.reset(frame[np.newaxis]))[0], self._frames.inner_info
 
     def step(self, action: Any) -> tuple[npt.NDArray[np.float32], float, bool, bool, dict[str, Any]]:
         """Take an action of the environment, as often as the model learned it.
@@ -66,10 +66,10 @@ class WorldModelObservation(gymnasium.Wrapper[Any, Any, Any, Any]):
             ActionError: the action is none of the environment's.
             ResetNeeded: the episode has ended, or none has begun.
         """
-        if self._end != GOES_ON:
+        if self._end != RUNNING:
             raise ResetNeeded("expected a reset before step (the episode has ended); call reset")
         vectors = self.actions.encode(np.asarray(action)[np.newaxis], 1)
-        frame, reward, _, _, told = self._frames.step(vectors[0])
-        self._end = told[END]
+        frame, reward, _, _, info = self._frames.step(vectors[0])
+        self._end = info[END]
         seen = clipped(self._perception.step(frame[np.newaxis], vectors))[0]
-        return seen, reward, self._end == TERMINATED, self._end == TRUNCATED, self._frames.told
+        return seen, reward, self._end == TERMINATED, self._end == TRUNCATED, self._frames.inner_info

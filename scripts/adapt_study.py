@@ -179,7 +179,7 @@ class Study:
         return total * self.road.step_time / 60
 
     def _log(self, path: Path, number: int, weights: Path, least: int, most: int) -> bool:
-        """Write a round of drives, of `most` steps together; tells whether any had `least` steps."""
+        """Write a round of drives, of `most` steps together; returns whether any had `least` steps."""
         cars = range(self.settings.episodes)
         seeds = [seeding.derive(self.settings.seed, LOGS, number, car) for car in cars]
         policy = self.policy(weights, len(seeds))

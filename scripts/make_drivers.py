@@ -62,7 +62,7 @@ class Frozen(NamedTuple):
 
 
 def searched(folder: Path, world: WorldConfig, features: str, seed: int) -> list[Frozen]:
-    """The means of one search after some of its generations; a stopped search goes on where it was."""
+    """The means of one search after some of its generations; a stopped search continues."""
     form = FormConfig(features).form(*model_sizes(world.model.folder))
     found = []
     for generation in GENERATIONS:
@@ -183,7 +183,7 @@ def shipped(world: WorldConfig) -> list[Frozen]:
 
 
 def where_words(where: str) -> str:
-    """Where a driver was trained, in words."""
+    """Where a driver was trained, as text."""
     return {"dream": "in the dream", "road": "in the simulator"}[where]
 
 

@@ -1,4 +1,4 @@
-"""The study of what logs are worth, on a small world model."""
+"""The study of the gain from logs, on a small world model."""
 
 import json
 

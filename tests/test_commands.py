@@ -1,5 +1,6 @@
 """What holds for all commands: `-h` answers at once, and git ignores what they write by default."""
 
+import os
 import re
 import subprocess
 import sys
@@ -41,10 +42,11 @@ def test_the_scripts_are_found():
 
 
 def test_help_loads_no_tensorflow(tmp_path):
-    """Nor a simulator; all scripts are asked in one process."""
+    """No simulator either; all scripts run in one process."""
     done = subprocess.run(
         [sys.executable, "-c", HELP, *map(str, SCRIPTS)],
         capture_output=True, text=True, check=False, cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [f"{path}|0|True" for path in SCRIPTS]
@@ -52,7 +54,7 @@ def test_help_loads_no_tensorflow(tmp_path):
 
 
 def folders() -> set[str]:
-    """The names of folders that commands write to unless told otherwise, as their sources have them."""
+    """The names of folders that commands write to by default, read from their sources."""
     found = set()
     for path in (ROOT / "dreamduck").rglob("*.py"):
         for line in path.read_text(encoding="utf-8").splitlines():

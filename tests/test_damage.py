@@ -41,7 +41,7 @@ from dreamduck.world_model.latents import read_series, write_series
 from dreamduck.world_model.mdn_rnn.layout import FORMAT
 from tests.controllers.fakes import CONFIG, FORM, Sphere
 from tests.recordings.helpers import episode, folder_of_episodes
-from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, toy_series, write_memory
+from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, toy_series, write_mdn_rnn
 from tests.world_model.vae.helpers import parameters as vision_parameters
 
 SECONDS = 10  # for one file; what a reader takes is far below
@@ -61,12 +61,12 @@ def make_series(folder: Path) -> Path:
     return write_series(folder, toy_series(4))
 
 
-def make_memory(folder: Path, name: str) -> Path:
-    write_memory(folder, SMALL, random_parameters())
+def make_dynamics(folder: Path, name: str) -> Path:
+    write_mdn_rnn(folder, SMALL, random_parameters())
     return folder / name
 
 
-def read_memory(path: Path) -> Any:
+def read_dynamics(path: Path) -> Any:
     return WorldModel.load(path.parent).dynamics.parameters
 
 
@@ -75,7 +75,7 @@ def read_vae(path: Path) -> Any:
 
 
 def make_weights_without_fingerprint(folder: Path) -> Path:
-    write_memory(folder, SMALL, random_parameters())
+    write_mdn_rnn(folder, SMALL, random_parameters())
     (folder / "rnn.json").unlink()
     return folder / "rnn.weights.h5"
 
@@ -189,7 +189,7 @@ class Kind:
 KINDS: dict[str, Kind] = {
     "record": Kind(make_record, read_episode, exact=True),
     "series": Kind(make_series, lambda path: dataclasses.replace(read_series(path), fingerprint=""), True),
-    "weights": Kind(lambda f: make_memory(f, "rnn.weights.h5"), read_memory, True),
+    "weights": Kind(lambda f: make_dynamics(f, "rnn.weights.h5"), read_dynamics, True),
     "weights alone": Kind(make_weights_without_fingerprint, lambda path: FORMAT.read(path, SMALL, SMALL)),
     "vae": Kind(make_vae, read_vae, exact=True),
     "midway": Kind(
@@ -197,12 +197,12 @@ KINDS: dict[str, Kind] = {
     ),
     "checkpoint": Kind(make_checkpoint, read_npz, exact=True),
     "state": Kind(lambda folder: make_run(folder, ".state.npz"), load_state, exact=True),
-    "card": Kind(lambda f: make_memory(f, "rnn.json"), read_memory, True, False),
+    "card": Kind(lambda f: make_dynamics(f, "rnn.json"), read_dynamics, True, False),
     "vae card": Kind(
         lambda folder: make_vae(folder).with_name("vae.json"), read_vae,
         True, False,
     ),
-    "initial": Kind(lambda f: make_memory(f, "initial_z.json"), read_initial, binary=False),
+    "initial": Kind(lambda f: make_dynamics(f, "initial_z.json"), read_initial, binary=False),
     "controller": Kind(
         lambda f: make_controller(f, "a.json"), lambda p: read_controller(p, 3, 4).theta, binary=False
     ),

@@ -161,7 +161,7 @@ def test_commands_are_there():
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=name)
-def test_what_a_text_names_is_there(path):
+def test_names_in_a_text_exist(path):
     """Subcommands, targets of make, scripts and modules in the text itself."""
     text = path.read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
@@ -186,7 +186,7 @@ def test_workflows_call_targets_that_are_there():
 
 
 def test_tables_are_up_to_date():
-    command = [sys.executable, str(ROOT / "scripts" / "results.py"), "--check"]
+    command = [sys.executable, "-m", "scripts.results", "--check"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, f"{done.stdout}{done.stderr}; run `make results`"
 

@@ -1,4 +1,4 @@
-"""Every flag of the stages from recordings to the memory has the effect that its help tells.
+"""Every flag of the stages from recordings to the dynamics has the effect that its help describes.
 
 Each table names all flags of its command, so that a new one needs an entry. Trainings run eagerly here:
 compiling would take most of the time."""
@@ -33,7 +33,7 @@ from dreamduck.world_model.vae import files as vision_files
 from tests.recordings.helpers import folder_of_episodes
 from tests.recordings.sources.worlds import MODULE
 from tests.world_model.categorical.helpers import random_parameters as categorical_parameters
-from tests.world_model.mdn_rnn.helpers import random_parameters, write_memory, write_toy
+from tests.world_model.mdn_rnn.helpers import random_parameters, write_mdn_rnn, write_toy
 from tests.world_model.vae.helpers import parameters
 
 
@@ -125,11 +125,8 @@ def lrs(run):
     return [row for row in run.rows("log/vae.jsonl") if "learning_rate" in row]
 
 
-@pytest.fixture
-def vae_run(tmp_path, eager, monkeypatch):
-    folder_of_episodes(tmp_path / "records", [12] * 8)
-    folder_of_episodes(tmp_path / "other", [10] * 5)
-    monkeypatch.setattr(train_vae.VAEFit, "log_every", 1)
+def count_writes(monkeypatch):
+    """A list that grows by an element for each checkpoint that is written."""
     written: list[int] = []
 
     def counted(*arguments, **settings):
@@ -137,6 +134,15 @@ def vae_run(tmp_path, eager, monkeypatch):
         write_npz(*arguments, **settings)
 
     monkeypatch.setattr(fit, "write_npz", counted)
+    return written
+
+
+@pytest.fixture
+def vae_run(tmp_path, eager, monkeypatch):
+    folder_of_episodes(tmp_path / "records", [12] * 8)
+    folder_of_episodes(tmp_path / "other", [10] * 5)
+    monkeypatch.setattr(train_vae.VAEFit, "log_every", 1)
+    written = count_writes(monkeypatch)
 
     def run(name, **changes):
         folder = tmp_path / f"run-{name}"
@@ -240,17 +246,11 @@ def rnn_run(tmp_path, eager, monkeypatch):
     write_toy(tmp_path / "series")
     write_toy(tmp_path / "other", 25)
     sizes = MDNRNNConfig(4, 2, 6, 3, True)
-    write_memory(tmp_path / "old", sizes, random_parameters(sizes))
+    write_mdn_rnn(tmp_path / "old", sizes, random_parameters(sizes))
     of_states = CategoricalSizes(4, 2, 6, 3, 4, 6)
     CategoricalDynamics(categorical_parameters(of_states), of_states).save(tmp_path / "old2", {})
     monkeypatch.setattr(train_rnn.MDNRNNFit, "log_every", 1)
-    written: list[int] = []
-
-    def counted(*arguments, **settings):
-        written.append(1)
-        write_npz(*arguments, **settings)
-
-    monkeypatch.setattr(fit, "write_npz", counted)
+    written = count_writes(monkeypatch)
 
     def run(name, **changes):
         folder = tmp_path / f"run-{name}"

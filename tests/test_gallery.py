@@ -21,7 +21,7 @@ EXPORTED = f'<body><script type="text/plain" id="about">{json.dumps({"drives": [
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The gallery with empty files in the place of figures, and of the dream."""
+    """The gallery with empty files instead of figures and the dream."""
     folder = tmp_path_factory.mktemp("site") / "gallery"
     (folder.parent / "index.html").touch()
 
@@ -65,8 +65,8 @@ def test_commands_are_valid():
 
 
 def test_each_figure_stands_with_its_command(page):
-    told = [html.unescape(text) for text in re.findall(r"<code>([^<]+)</code>", page)]
-    assert told == [
+    commands = [html.unescape(text) for text in re.findall(r"<code>([^<]+)</code>", page)]
+    assert commands == [
         f"dreamduck export {gallery.DREAM}",
         *(f"dreamduck figure {entry.words} --out {entry.file}" for entry in gallery.ENTRIES),
     ]

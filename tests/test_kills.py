@@ -35,7 +35,7 @@ ENVIRONMENT = {**os.environ, "PYTHON": sys.executable}
 
 
 def kill_when(command, ready):
-    """Start a command, and kill its whole group as soon as `ready` says so."""
+    """Start a command, and kill its whole group as soon as `ready` is true."""
     with subprocess.Popen(
         command,
         stdout=subprocess.DEVNULL,
@@ -119,7 +119,7 @@ def test_workers_end_with_extract_bash(tmp_path, number):
 
 
 def left_by(folder, log):
-    """What a training leaves, but what tells the time."""
+    """What a training writes, without times."""
     with np.load(folder / CHECKPOINT) as archive:
         arrays = {name: archive[name].tobytes() for name in archive.files if name != "position/seconds"}
     card = json.loads((folder / files.CARD).read_text())
@@ -132,7 +132,7 @@ def left_by(folder, log):
     return arrays, card, rows, others
 
 
-def test_training_the_memory(tmp_path):
+def test_training_the_dynamics(tmp_path):
     write_toy(tmp_path)
     settings: dict[str, Any] = {"steps": 60, "batch_size": 8, "sequence": 12, "hidden_size": 24}
     settings |= {"evaluate_every": 15, "checkpoint_every": 5, "series": str(tmp_path)}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "dreamduck"
-# From the first to the last; each imports those before it, and nobody those after it.
+# From the first to the last; each imports those before it, and none after it.
 STAGES = [
     "common",
     "pretrained",
@@ -124,7 +124,7 @@ def test_no_stage_imports_a_later_one(stage):
 
 def test_no_circle_of_modules():
     used = graph()
-    while True:  # take away who imports nobody that is left
+    while True:  # remove the modules that import no remaining one
         free = {name for name, others in used.items() if not others & set(used)}
         if not free:
             break

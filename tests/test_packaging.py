@@ -52,8 +52,8 @@ def test_the_list_of_requirements_is_the_projects():
 
 
 def test_the_notebooks_import_no_more_than_their_extra_brings():
-    told = [*project()["dependencies"], *packages_of("notebook")]
-    brought = {Requirement(line).name.lower() for line in told}
+    named = [*project()["dependencies"], *packages_of("notebook")]
+    brought = {Requirement(line).name.lower() for line in named}
     for path in (ROOT / "examples" / "tour.ipynb", ROOT / "dreamduck" / "envs" / "vae_test.ipynb"):
         cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
         code = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
@@ -145,10 +145,10 @@ def test_an_installed_wheel_runs_the_command_of_2019(wheel, tmp_path):
         archive.extractall(tmp_path / "site")
     code = "import dreamduck, baselines; print(dreamduck.__file__, baselines.__file__)"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
-    told = [sys.executable, "-c", code], [sys.executable, "-m", "baselines.run", "--alg=ppo3"]
+    commands = [sys.executable, "-c", code], [sys.executable, "-m", "baselines.run", "--alg=ppo3"]
     found, refused = (
         subprocess.run(c, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        for c in told
+        for c in commands
     )
     assert all(path.startswith(str(tmp_path / "site")) for path in found.stdout.split()), found.stderr
     assert (refused.returncode, refused.stdout) == (2, "")

@@ -28,8 +28,8 @@ def run(code):
 @pytest.mark.parametrize("simulator", ["native", "gym-duckietown"])
 def test_gymnasium_by_module(simulator):
     make = f"gymnasium.make('dreamduck:DreamDuck-v0', simulator={simulator!r})"
-    told = run(f"import gymnasium\nenv = {make}\n{DRIVE}")
-    assert told == ""  # nor is v0 called out of date: the ids are three worlds
+    output = run(f"import gymnasium\nenv = {make}\n{DRIVE}")
+    assert output == ""  # nor is v0 called out of date: the ids are three worlds
 
 
 def test_gymnasium_after_import():
@@ -46,8 +46,8 @@ def test_gymnasium_batch():
 
 
 def test_legacy_gym_alone():
-    told = run(f"import gym\nenv = gym.make('DreamDuck-v0')\nassert isinstance(env, gym.Env)\n{DRIVE}")
-    assert "DreamDuck" not in told
+    output = run(f"import gym\nenv = gym.make('DreamDuck-v0')\nassert isinstance(env, gym.Env)\n{DRIVE}")
+    assert "DreamDuck" not in output
 
 
 @pytest.mark.parametrize("world", sorted(ENTRY_POINTS))

@@ -35,8 +35,8 @@ const frames = await page.evaluate(async (seconds) => {
 }, SECONDS);
 
 await page.click("#evolve");
-await page.waitForFunction(() => globalThis.searched || /stopped/.test(document.querySelector("#evolve_told").textContent));
+await page.waitForFunction(() => globalThis.searched || /stopped/.test(document.querySelector("#evolve_status").textContent));
 const evolved = await page.evaluate(() => globalThis.searched);
-if (!evolved) throw new Error(await page.textContent("#evolve_told"));
+if (!evolved) throw new Error(await page.textContent("#evolve_status"));
 console.log(JSON.stringify({ frames_per_second: frames, ...evolved }));
 await browser.close();

@@ -32,7 +32,7 @@ EXAMPLES = """examples:
   dreamduck drive --weights weights     # of any environment
   dreamduck drive --host 0.0.0.0        # from other machines, with the token
   dreamduck export dream.html  # the dream as one file, with no server"""
-CLOSE_LIMIT = 1.7  # [s]; with what Python itself takes to end, two seconds
+CLOSE_LIMIT = 1.7  # [s]; two seconds with the time that Python itself takes to exit
 SKIPPED = ("camera_width", "camera_height")  # the page has a limit of its own
 
 

@@ -7,9 +7,10 @@ import inspect
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dreamduck.common import command_line, config
+from dreamduck.common.errors import ConfigError
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.categorical.layout import KIND as CATEGORICAL
 from dreamduck.world_model.categorical.settings import TrainingConfig as CategoricalConfig
@@ -38,7 +39,7 @@ def train_vae(argv: Sequence[str] | None = None) -> int | None:
     """Train the VAE on recorded episodes.
 
     Reads `records/`, writes `weights/vae.weights.h5` with its card `vae.json`, and metrics and images to
-    `log/`. A run that was stopped goes on where it was when the same command is given again."""
+    `log/`. A run that was stopped continues when the same command is given again."""
     settings, command = _read(argv, train_vae.__doc__, VAE_EXAMPLES, VAEConfig, "vae_train.py")
     from dreamduck.world_model.train_vae import train  # loads TensorFlow
 
@@ -68,10 +69,12 @@ def train_rnn(argv: Sequence[str] | None = None) -> int | None:
     """Train the dynamics on a series of encoded episodes.
 
     Reads `series/series.npz`, writes `weights/rnn.weights.h5` with its card `rnn.json`, where dreams begin
-    (`initial_z.json`), and metrics to `log/`. A run that was stopped goes on where it was when the same
+    (`initial_z.json`), and metrics to `log/`. A run that was stopped continues when the same
     command is given again."""
-    kind = DYNAMICS.get(_asked_kind(argv), DYNAMICS[SHIPPED])
-    settings, command = _read(argv, train_rnn.__doc__, RNN_EXAMPLES, kind, "rnn_train.py", _add_dynamics)
+    kind = _asked_kind(argv)
+    _refuse_other_kinds(kind, sys.argv[1:] if argv is None else argv)
+    options = DYNAMICS.get(kind, DYNAMICS[SHIPPED])
+    settings, command = _read(argv, train_rnn.__doc__, RNN_EXAMPLES, options, "rnn_train.py", _add_dynamics)
     from dreamduck.world_model.train_rnn import train  # loads TensorFlow
 
     card = train(settings, command)
@@ -115,6 +118,38 @@ def _asked_kind(argv: Sequence[str] | None) -> str:
     if found.dynamics or found.heads_only:
         return str(found.dynamics or MDN_RNN)
     return WorldModel.load(found.adapt).kind if found.adapt else SHIPPED
+
+
+def _refuse_other_kinds(kind: str, argv: Sequence[str]) -> None:
+    """Refuse settings that only another kind of dynamics has.
+
+    Args:
+        kind: that is trained.
+        argv: the command line.
+
+    Raises:
+        ConfigError: one is given.
+    """
+    if kind not in DYNAMICS:
+        return  # argparse names the choices
+    words = (word.split("=")[0].removeprefix("--no-") for word in argv if word.startswith("--"))
+    given = {word.lstrip("-").replace("_", "-") for word in words} - _flags(DYNAMICS[kind])
+    for other, settings in DYNAMICS.items():
+        if foreign := ", ".join(f"--{name}" for name in sorted(given & _flags(settings))):
+            raise ConfigError(
+                f"{foreign}: expected --dynamics {other}, got dynamics of the kind {kind}; "
+                f"give --dynamics {other}, or leave out {foreign}"
+            )
+
+
+def _flags(settings: type[Any]) -> set[str]:
+    """The names of all flags of settings, with hyphens, and without those that lead."""
+    names = (
+        spelling
+        for name, found in config.options(settings).items()
+        for spelling in (name, *found.field.metadata.get("flags", ()))
+    )
+    return {name.lstrip("-").replace("_", "-") for name in names}
 
 
 def _add_dynamics(parser: argparse.ArgumentParser) -> None:

@@ -278,7 +278,7 @@ def integer(name: str, value: Any, low: int) -> int:
 
 
 def _parts(name: str, values: tuple[Any, ...], hint: Any) -> tuple[Any, ...]:
-    """The parts of a tuple, each of the kind that `tuple[kind, ...]` tells."""
+    """The parts of a tuple, each of the kind in `tuple[kind, ...]`."""
     kind = next(iter(typing.get_args(hint)), object)
     values = tuple(plain(value, kind) for value in values)
     for value in values:

@@ -1,7 +1,7 @@
 """Every error that dreamduck raises on purpose.
 
 Each is also the built-in kind that fits, so that callers can catch either. A message says what
-was expected, what came, and what to do."""
+was expected, what was given, and what to do."""
 
 from __future__ import annotations
 

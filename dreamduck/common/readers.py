@@ -59,7 +59,7 @@ def in_words(
         what: is wrong with the file.
         remedy: what to do about it.
     Raises:
-        error: in the place of any exception that is not one of ours.
+        error: raised instead of any exception that is not one of ours.
     """
     advice = f"; {remedy}" if remedy else ""
     try:

@@ -78,7 +78,7 @@ class _State(ISeedSequence):
 
 
 def _hash(constant: int, multiplier: int) -> Callable[[Words], Words]:
-    """Numpy's hash of words; each call goes on with other constants."""
+    """Numpy's hash of words; each call continues with other constants."""
 
     def hashed(words: Words) -> Words:
         nonlocal constant

@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 MARK = ".tmp-"  # what a temporary file's name begins with
-LEFT = 86400.0  # [s]; a temporary file of another machine that nobody touched for so long is left over
+LEFT = 86400.0  # [s]; a temporary file of another machine that is older than this is left over
 NOTE_BYTES = 64
 STEM = 80  # characters of the target's name in a temporary's; names have a limit of 255 bytes
 
@@ -94,7 +94,7 @@ def replacing(path: PathLike) -> Iterator[Path]:
         os.replace(temporary, target)
     except OSError as err:
         if err.errno is not None and err.filename in (None, str(temporary)):
-            err.filename = str(target)  # a full disk is told without a name
+            err.filename = str(target)  # the error of a full disk has no file name
         err.filename2 = None
         raise
     finally:
@@ -245,7 +245,7 @@ def _run_lock(path: Path) -> Iterator[int]:
 
 
 def _read_note(lock: int) -> str:
-    """The number of the run that a locked file tells; "" where there is none."""
+    """The number of the run in a locked file; "" where there is none."""
     text = os.pread(lock, NOTE_BYTES, 0)
     return text.decode() if re.fullmatch(rb"[0-9a-f]{16}", text) else ""
 

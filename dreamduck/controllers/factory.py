@@ -132,7 +132,7 @@ def model_actions(folder: Path) -> ActionSpace:
     """The action space of the world model in a folder, from its card alone.
 
     Raises:
-        WeightsError: the card is missing or damaged, or tells none.
+        WeightsError: the card is missing or damaged, or names none.
     """
     return WorldModel.load(folder).actions
 

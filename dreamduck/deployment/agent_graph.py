@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import PolicyError
-from dreamduck.envs.rnnenv import OBSERVATION_LIMIT
+from dreamduck.envs.latent import OBSERVATION_LIMIT
 from dreamduck.export.onnx_graph import Array, Graph
 from dreamduck.rl.agents.acting import AgentPolicy
 from dreamduck.rl.networks import Residual

@@ -25,7 +25,7 @@ import numpy as np
 from dreamduck.common.config import check, option, part
 from dreamduck.common.errors import SimulatorError
 from dreamduck.common.readers import PathLike
-from dreamduck.simulator.base import END_NONE, ENDS, CarState, Frames, SimulatorConfig
+from dreamduck.simulator.base import END_NONE, ENDS, SIMULATION_RATE, CarState, Frames, SimulatorConfig
 from dreamduck.simulator.factory import make_simulator
 from dreamduck.simulator.physics.dynamics import action_of_duties
 from dreamduck.simulator.road import lane_progress
@@ -117,7 +117,7 @@ class Engine:
             SimulatorError: the submission ended, or does not answer.
         """
         state, distance, refused = self._simulator.reset([seed]), 0.0, 0
-        period = self.config.simulation.frame_skip / 30.0
+        period = self.config.simulation.frame_skip / SIMULATION_RATE
         for step in range(self.config.max_steps):
             self._session += 1
             self._send(self._tamper(self._message(state, step * period)))

@@ -47,7 +47,7 @@ class WorldState:
 
 
 class Cars(abc.ABC):
-    """N cars in one world; a subclass says how episodes begin and go on.
+    """N cars in one world; a subclass says how episodes begin and continue.
 
     Attributes:
         options: what `reset` takes.
@@ -93,7 +93,7 @@ class Cars(abc.ABC):
 
     @abc.abstractmethod
     def about(self) -> dict[str, Any]:
-        """What a recording of the first car's episode tells of its world."""
+        """The facts that a recording of the first car's episode holds."""
 
     @property
     def panel_names(self) -> tuple[str, ...]:
@@ -108,11 +108,11 @@ class Cars(abc.ABC):
         """The objects with `get_state` and `set_state` that the world consists of, by name."""
 
     def get_state(self) -> WorldState:
-        """A snapshot of this moment, from which `set_state` goes on exactly as before.
+        """A snapshot of this moment, from which `set_state` continues exactly as before.
 
         Raises:
             ResetNeeded: before the first reset.
-            SimulatorError: the simulator cannot tell.
+            SimulatorError: the simulator has no snapshots.
         """
         self._check_begun("get_state")
         values = {name: copy.deepcopy(getattr(self, name)) for name in (*self.kept, *self._own)}
@@ -205,7 +205,7 @@ class SingleEnv(Cars, gymnasium.Env[Any, Any]):
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         """Drive one step; see the class for what it gives.
 
-        Truncated only by a limit of another environment than Duckietown; else that is a wrapper's to say.
+        Truncated only by a limit of another environment than Duckietown; other limits are of wrappers.
 
         Raises:
             ActionError: the action has the wrong shape or is not finite.
@@ -269,7 +269,7 @@ class SingleEnv(Cars, gymnasium.Env[Any, Any]):
 
 
 def stopped(env: Any) -> bool:
-    """Whether the person who watches has closed the window, or pressed escape in it.
+    """Whether the window was closed, or escape pressed in it.
 
     Args:
         env: of Gymnasium or legacy gym, wrapped or not; others than ours are never stopped.

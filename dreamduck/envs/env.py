@@ -50,7 +50,7 @@ class RoadCars(Cars):
         self._episode_seeds = np.zeros(num_envs, np.int64)
 
     def about(self) -> dict[str, Any]:
-        """What a recording of the first car's episode tells of its world."""
+        """The facts that a recording of the first car's episode holds."""
         config = self.road.config
         return {
             "world": "road",
@@ -133,7 +133,7 @@ class DuckEnv(RoadCars, SingleEnv):
 
 
 class DuckVectorEnv(RoadCars, BatchEnv):
-    """`DreamDuck-v0`, N cars at once; see `DuckEnv` for what a car does, sees and is told.
+    """`DreamDuck-v0`, N cars at once; see `DuckEnv` for actions, observations and rewards.
 
     `info` holds arrays of N rows: `pose` is (N, 3), `tile` (N, 2), `end` N strings.
 

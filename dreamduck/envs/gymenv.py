@@ -11,10 +11,10 @@ from gymnasium import spaces
 
 from dreamduck.common.config import from_mapping
 from dreamduck.common.errors import ConfigError, SimulatorError, WeightsError
-from dreamduck.envs.base import Cars, Flags, Indices, Info, SingleEnv, WorldState
+from dreamduck.envs.base import Flags, Indices, Info, SingleEnv, WorldState
+from dreamduck.envs.latent import LatentCars, LatentEnv, observation_space, step_time
 from dreamduck.envs.panels import panels
 from dreamduck.envs.realenv import RealEnv, RealVectorEnv
-from dreamduck.envs.rnnenv import clipped, observation_space, step_time
 from dreamduck.envs.vector import BatchEnv
 from dreamduck.recordings.sources.gym_vector import GymVector
 from dreamduck.simulator.base import FloatArray, Frames
@@ -25,11 +25,10 @@ from dreamduck.world_model.model_config import ModelConfig
 ENDS = np.array(["", "terminated", "truncated"], dtype=object)
 
 
-class GymCars(Cars):
+class GymCars(LatentCars):
     """N environments of the id that the card names, each seen through the VAE and the dynamics.
 
     Attributes:
-        model: the world model.
         perception: the latents, and the state of the dynamics.
     """
 
@@ -56,8 +55,13 @@ class GymCars(Cars):
         self.perception = Perception(self.model.vae, self.model.dynamics, num_envs)
         self._cut = np.zeros(num_envs, np.bool_)
 
+    @property
+    def latent_cars(self) -> Perception:
+        """The environments as the model sees them."""
+        return self.perception
+
     def about(self) -> dict[str, Any]:
-        """What a recording of the first environment's episode tells of its world."""
+        """The facts that a recording of the first environment's episode holds."""
         described = self.model.environment
         return {
             "world": "seen",
@@ -65,14 +69,6 @@ class GymCars(Cars):
             "simulator": "gymnasium",
             "environment": described,
         }
-
-    def expect(self, actions: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """The latents that most likely follow from here, (N, Z); nothing is stepped.
-
-        Args:
-            actions: (N, A), vectors.
-        """
-        return self.model.dynamics.likeliest(self.perception.z, actions, self.perception.state)
 
     def get_state(self) -> WorldState:
         """Not possible: Gymnasium's environments have no snapshots.
@@ -101,9 +97,6 @@ class GymCars(Cars):
     def _truncated(self) -> Flags:
         return self._cut
 
-    def _observe(self) -> npt.NDArray[np.float32]:
-        return clipped(self.perception.observation)
-
     def _images(self) -> list[Frames]:
         shown = self._vector.frames(), self.model.decode(self.perception.z)
         return [panels(list(frames)) for frames in zip(*shown, strict=True)]
@@ -116,7 +109,7 @@ class GymCars(Cars):
             self._vector.close()
 
 
-class GymRealEnv(GymCars, SingleEnv):
+class GymRealEnv(GymCars, LatentEnv):
     """An environment of Gymnasium, seen through its world model.
 
     ## Action Space
@@ -148,11 +141,6 @@ class GymRealEnv(GymCars, SingleEnv):
         ConfigError: an unknown argument, or the environment cannot be made.
         WeightsError: the weights are missing or damaged.
     """
-
-    @property
-    def latents(self) -> npt.NDArray[np.float32]:
-        """(Z,) what is seen; writing to it changes the next steps."""
-        return self.perception.z[0]
 
     def frame(self) -> Frames:
         """What is seen now, (64, 64, 3)."""

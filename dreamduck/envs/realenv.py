@@ -15,10 +15,10 @@ from gymnasium import spaces
 
 from dreamduck.common.config import check, from_mapping, option, part
 from dreamduck.common.errors import ConfigError
-from dreamduck.envs.base import Flags, Indices, Info, SingleEnv
+from dreamduck.envs.base import Flags, Indices, Info
 from dreamduck.envs.env import FRAME_SHAPE, RoadCars
+from dreamduck.envs.latent import LatentCars, LatentEnv, observation_space
 from dreamduck.envs.panels import panel_side, panels
-from dreamduck.envs.rnnenv import clipped, observation_space
 from dreamduck.envs.vector import BatchEnv
 from dreamduck.simulator.base import FloatArray, Frames
 from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, check_environment
@@ -51,11 +51,10 @@ class RealConfig:
             )
 
 
-class SeenCars(RoadCars):
+class SeenCars(LatentCars, RoadCars):
     """N cars on the road, each seen through the VAE and the dynamics.
 
     Attributes:
-        model: the world model.
         perception: the cars' latents, and the state of the dynamics.
         prediction: what the dynamics expected to follow the last actions; None before the first, and
             without `next_z`.
@@ -92,22 +91,19 @@ class SeenCars(RoadCars):
         self.temperature = check_temperature(self.config.model.temperature, self.model.dynamics)
 
     @property
+    def latent_cars(self) -> Perception:
+        """The cars as the model sees them."""
+        return self.perception
+
+    @property
     def panel_names(self) -> tuple[str, ...]:
         """What `render` shows, from left to right."""
         shown = {"reconstruction": self.config.debug, "prediction": self.config.next_z}
         return ("camera", *(name for name, wanted in shown.items() if wanted))
 
     def about(self) -> dict[str, Any]:
-        """What a recording of the first car's episode tells of its world."""
+        """The facts that a recording of the first car's episode holds."""
         return {**super().about(), "world": "seen"}
-
-    def expect(self, actions: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """The latents that most likely follow from here, (N, Z); nothing is stepped.
-
-        Args:
-            actions: (N, 2).
-        """
-        return self.model.dynamics.likeliest(self.perception.z, actions, self.perception.state)
 
     def _begin(self, envs: Indices, seeds: Sequence[int], options: dict[str, Any]) -> Info:
         info = super()._begin(envs, seeds, options)
@@ -140,9 +136,6 @@ class SeenCars(RoadCars):
         chance = uniform[:, 0, :-1], normal[:, 0]
         self.expected = dynamics.draw(self.prediction, state, *chance, self.temperature).z
 
-    def _observe(self) -> npt.NDArray[np.float32]:
-        return clipped(self.perception.observation)
-
     def _images(self) -> list[Frames]:
         if not (self.config.debug or self.config.next_z):
             return super()._images()
@@ -158,7 +151,7 @@ class SeenCars(RoadCars):
         return {**super()._parts(), "perception": self.perception}
 
 
-class RealEnv(SeenCars, SingleEnv):
+class RealEnv(SeenCars, LatentEnv):
     """A car on a Duckietown map, seen through the VAE and the dynamics.
 
     ## Action Space
@@ -198,23 +191,13 @@ class RealEnv(SeenCars, SingleEnv):
         WeightsError: the weights are missing or damaged.
     """
 
-    @property
-    def latents(self) -> npt.NDArray[np.float32]:
-        """(Z,) what is seen; writing to it calls `observe_latents`, which changes the next steps."""
-        return self.perception.z[0]
-
-    def observe_latents(self) -> None:
-        """Continue as if a frame with these latents were seen."""
-        perception = self.perception
-        perception.state = self.model.dynamics.observe(perception.z, perception.state)
-
     def frame(self) -> Frames:
         """What the camera sees now, (64, 64, 3)."""
         return self._frames[0]
 
 
 class RealVectorEnv(SeenCars, BatchEnv):
-    """`DreamDuck-v1`, N cars at once; see `RealEnv` for what a car does, sees and is told.
+    """`DreamDuck-v1`, N cars at once; see `RealEnv` for actions, observations and rewards.
 
     Its arguments are those of `RealEnv` and `BatchEnv`.
     """

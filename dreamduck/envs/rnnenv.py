@@ -17,23 +17,21 @@ from gymnasium import spaces
 
 from dreamduck.common.config import check, from_mapping, option, part
 from dreamduck.common.errors import ConfigError
-from dreamduck.envs.base import Cars, Flags, Indices, Info, SingleEnv
+from dreamduck.envs.base import Flags, Indices, Info
+from dreamduck.envs.latent import LatentCars, LatentEnv, observation_space, step_time
 from dreamduck.envs.panels import panels
 from dreamduck.envs.vector import BatchEnv
 from dreamduck.simulator.base import FloatArray, Frames
 from dreamduck.simulator.environment import ENVIRONMENT
 from dreamduck.world_model import WorldModel
-from dreamduck.world_model.dynamics import BEGINNINGS, Dynamics, Prediction
+from dreamduck.world_model.dynamics import BEGINNINGS, Prediction
 from dreamduck.world_model.imagination import DREAM_END, no_heads
 from dreamduck.world_model.imagination.randomization import RandomizationConfig, RandomizedDreams
 from dreamduck.world_model.imagination.stepper import Dreams
 from dreamduck.world_model.model_config import ModelConfig
 
 log = logging.getLogger(__name__)
-_told: set[str] = set()  # fingerprints of the weights that were warned about
-
-STEP_TIME = 0.1  # [s], where the dynamics' card has none
-OBSERVATION_LIMIT = 50.0  # the original's
+_warned: set[str] = set()  # fingerprints of the weights that were warned about
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,11 +49,10 @@ class DreamConfig:
         check(self)
 
 
-class DreamCars(Cars):
+class DreamCars(LatentCars):
     """N dreams, stepped together.
 
     Attributes:
-        model: the world model.
         dreams: the N dreams.
         prediction: from which the last step was drawn; None before the first.
     """
@@ -68,7 +65,7 @@ class DreamCars(Cars):
         model = settings.pop("model", None)
         self.config = from_mapping(DreamConfig, settings)
         self.model = model or WorldModel.load(self.config.model.folder)
-        tell_missing_heads(self.model)
+        warn_missing_heads(self.model)
         space = observation_space(self.model)
         self.actions = self.model.actions
         return space, 1.0 / step_time(self.model.dynamics)
@@ -82,6 +79,11 @@ class DreamCars(Cars):
         self.dreams = RandomizedDreams(*settings, random) if random else Dreams(*settings)
         self.prediction: Prediction | None = None
         self._episode_seeds = np.zeros(num_envs, np.int64)
+
+    @property
+    def latent_cars(self) -> Dreams:
+        """The dreams."""
+        return self.dreams
 
     @property
     def temperature(self) -> float:
@@ -98,19 +100,11 @@ class DreamCars(Cars):
         return ("dream",)
 
     def about(self) -> dict[str, Any]:
-        """What a recording of the first car's episode tells of its world."""
+        """The facts that a recording of the first car's episode holds."""
         card = self.model.dynamics.card
         learned = {ENVIRONMENT: card[ENVIRONMENT]} if ENVIRONMENT in card else {}
         seed = int(self._episode_seeds[0])
         return {"world": "dream", "map_name": "dream", "simulator": "dream", "seed": seed, **learned}
-
-    def expect(self, actions: npt.ArrayLike) -> npt.NDArray[np.float32]:
-        """The latents that most likely follow from here, (N, Z); nothing is stepped.
-
-        Args:
-            actions: (N, A), vectors.
-        """
-        return self.model.dynamics.likeliest(self.dreams.z, actions, self.dreams.state)
 
     def _begin(self, envs: Indices, seeds: Sequence[int], options: dict[str, Any]) -> Info:
         self._episode_seeds[envs] = seeds
@@ -134,9 +128,6 @@ class DreamCars(Cars):
             info["uncertainty"] = uncertainty.astype(np.float64) if envs is None else np.zeros(len(envs))
         return info
 
-    def _observe(self) -> npt.NDArray[np.float32]:
-        return clipped(self.dreams.observation)
-
     def _images(self) -> list[Frames]:
         return [panels([frame]) for frame in self.model.decode(self.dreams.z)]
 
@@ -144,7 +135,7 @@ class DreamCars(Cars):
         return {"dreams": self.dreams}
 
 
-class DreamEnv(DreamCars, SingleEnv):
+class DreamEnv(DreamCars, LatentEnv):
     """A car in the dream: the dynamics alone give latents, rewards and ends, without a simulator.
 
     ## Action Space
@@ -161,7 +152,7 @@ class DreamEnv(DreamCars, SingleEnv):
 
     ## Starting State
     The first latent of a recorded episode (`initial_z.json`), drawn by the seed; the state is 0.
-    With beginning="midway": anywhere in an episode (`midway.npz`), with the state after what came before.
+    With beginning="midway": anywhere in an episode (`midway.npz`), with the state after the earlier steps.
 
     ## Episode End
     Terminated with the probability that the dynamics predict; `info["end"]` is "" or "dream-end".
@@ -187,56 +178,28 @@ class DreamEnv(DreamCars, SingleEnv):
         WeightsError: the weights are missing or damaged.
     """
 
-    @property
-    def latents(self) -> npt.NDArray[np.float32]:
-        """(Z,) what is dreamt; writing to it calls `observe_latents`, which changes the next steps."""
-        return self.dreams.z[0]
-
-    def observe_latents(self) -> None:
-        """Continue as if a frame with these latents were seen."""
-        self.dreams.state = self.model.dynamics.observe(self.dreams.z, self.dreams.state)
-
     def frame(self) -> Frames:
         """What is dreamt now, (64, 64, 3)."""
         return self.model.decode(self.dreams.z)[0]
 
 
 class DreamVectorEnv(DreamCars, BatchEnv):
-    """`DreamDuck-v2`, N dreams at once; see `DreamEnv` for what a car does, sees and is told.
+    """`DreamDuck-v2`, N dreams at once; see `DreamEnv` for actions, observations and rewards.
 
     Its arguments are those of `DreamEnv` and `BatchEnv`.
     """
 
 
-def tell_missing_heads(model: WorldModel) -> None:
+def warn_missing_heads(model: WorldModel) -> None:
     """Warn, once, about what the dream of a world model lacks.
 
     Raises:
         WeightsError: its dynamics are missing or damaged.
     """
     dynamics = model.dynamics
-    if dynamics.lacks and dynamics.weights not in _told:
-        _told.add(dynamics.weights)
+    if dynamics.lacks and dynamics.weights not in _warned:
+        _warned.add(dynamics.weights)
         log.warning("%s: %s", model.folder, no_heads(dynamics))
-
-
-def observation_space(model: WorldModel) -> spaces.Box:
-    """[z, c, h] of a world model."""
-    sizes = model.dynamics.config
-    size = sizes.z_size + sizes.policy_cell_size + sizes.hidden_size
-    return spaces.Box(-OBSERVATION_LIMIT, OBSERVATION_LIMIT, (size,), dtype=np.float32)
-
-
-def clipped(observation: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Observations (N, Z + C + H), inside the space."""
-    return np.clip(observation, -OBSERVATION_LIMIT, OBSERVATION_LIMIT)
-
-
-def step_time(dynamics: Dynamics) -> float:
-    """Duration of one step of what the dynamics learned from [s]."""
-    learned = dynamics.card.get(ENVIRONMENT)
-    found = learned.get("step_time") if isinstance(learned, dict) else None
-    return float(found) if isinstance(found, (int, float)) and found > 0 else STEP_TIME
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ class BatchEnv(Cars, VectorEnv[Any, Any, Any]):
     def step(
         self, actions: Any
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64], Flags, Flags, dict[str, Any]]:
-        """Step every environment; ended ones go on as the autoreset mode says.
+        """Step every environment; ended ones continue as the autoreset mode says.
 
         Raises:
             ActionError: the actions have the wrong shape or are not finite.
@@ -213,7 +213,7 @@ class BatchEnv(Cars, VectorEnv[Any, Any, Any]):
         if waiting.any():
             raise ResetNeeded(
                 f"expected a reset before step: environments {np.flatnonzero(waiting).tolist()} have no "
-                "episode that goes on; call reset, with options={'reset_mask': ...} for some of them"
+                "running episode; call reset, with options={'reset_mask': ...} for some of them"
             )
 
 

@@ -26,7 +26,7 @@ class StandStill:
     needs_frames = False
 
     def start(self, seeds: Sequence[int]) -> None:
-        """Nothing to prepare."""
+        """Do nothing: there is no state."""
 
     def act(self, state: CarState, frames: Frames | None) -> FloatArray:
         """No throttle, no steering."""

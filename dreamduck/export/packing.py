@@ -1,7 +1,7 @@
 """Bytes as text that a browser reads back, for the page of one file: compressed, 15 bits a character.
 
 A UTF-16 file of such characters is 7% larger than the bytes, where base64 in UTF-8 is 33% larger. The byte
-order mark at its start tells browsers the coding, whatever a web server says of it."""
+order mark at its start sets the encoding in browsers, whatever header a web server sends."""
 
 from __future__ import annotations
 

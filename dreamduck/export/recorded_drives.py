@@ -57,13 +57,13 @@ def recorded_drives(factory: SessionFactory) -> tuple[dict[str, npt.NDArray[Any]
             if session.at == STEPS or not session.advance():
                 break
         session.close()
-        drives.append({**drive, **_told(shown), "outline": factory.outline(name)})
+        drives.append({**drive, **_facts(shown), "outline": factory.outline(name)})
     ends = np.cumsum([len(frame) for frame in frames]).astype(np.float32)
     packed = {name: np.array(rows, np.float32) for name, rows in arrays.items()}
     return {**packed, "drives_ends": ends, "drives_webp": np.frombuffer(b"".join(frames), np.uint8)}, drives
 
 
-def _told(shown: list[dict[str, Any]]) -> dict[str, Any]:
+def _facts(shown: list[dict[str, Any]]) -> dict[str, Any]:
     """Facts of a recorded episode for the page, one entry a step."""
     return {
         "policy": shown[0]["policy"],

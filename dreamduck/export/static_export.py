@@ -1,6 +1,6 @@
 """The dream as one HTML file: `dreamduck export dream.html`.
 
-The page is that of `dreamduck drive`, with `page/offline.js` in the place of its server. The dynamics and
+The page is that of `dreamduck drive`, with `page/offline.js` instead of its server. The dynamics and
 the decoder are ONNX graphs, which ONNX Runtime Web runs in the browser; of the two libraries for that, it
 is the quicker one (docs/drive.md). The file also holds a hundred steps that Python dreamt, so that the page
 can compare its numbers with ours."""
@@ -29,9 +29,11 @@ from dreamduck.web.page_actions import PageActions
 from dreamduck.web.server import PAGE
 from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig
 from dreamduck.web.share_link import MAX_STEPS
+from dreamduck.web.split_scene import WRONG
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.categorical import CategoricalDynamics
 from dreamduck.world_model.dynamics import Dynamics
+from dreamduck.world_model.ensemble import LIMIT_STEPS
 from dreamduck.world_model.mdn_rnn import MDNRNN
 
 VENDOR = PAGE / "vendor"
@@ -99,7 +101,7 @@ def render(factory: SessionFactory) -> str:
     duck = base64.b64encode((PAGE / "duck.svg").read_bytes()).decode()
     html = _page("index.html")
     for old, new in {
-        '  <meta charset="utf-8">\n': "",  # the file's first two bytes tell the coding
+        '  <meta charset="utf-8">\n': "",  # the file's first two bytes mark the encoding
         '<link rel="stylesheet" href="/page/style.css">': f"<style>{_page('style.css')}</style>",
         '  <script type="module" src="/page/main.js"></script>\n': "",
         '"/page/duck.svg"': f'"data:image/svg+xml;base64,{duck}"',
@@ -149,6 +151,7 @@ def contents(factory: SessionFactory, model: WorldModel) -> tuple[dict[str, Any]
         "actions": PageActions(model.actions).described,
         "check": check,
         "evolution": search,
+        "trust": {"limit": WRONG, "window": LIMIT_STEPS},
         "numbers": layout,
     }
     halves = {name: packing.by_halves(graph) for name, graph in graphs.items()}

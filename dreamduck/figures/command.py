@@ -100,7 +100,7 @@ def make(kind: str, settings: FigureConfig, path: Path) -> Made:
 
 
 def write_drawing(path: Path, drawing: Drawing, fps: float, gif_limit: int) -> None:
-    """Write a drawing in the format that its name tells.
+    """Write a drawing in the format of its file name.
 
     Args:
         path: of the file.

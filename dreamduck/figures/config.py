@@ -14,7 +14,7 @@ from dreamduck.simulator.road import RoadConfig
 from dreamduck.web.share_link import MAX_TEMPERATURE
 
 TRUE, RECONSTRUCTED, DREAMT, ERROR, MAP = PANELS = ("true", "reconstructed", "dreamt", "error", "map")
-# What each kind shows, where --panels does not tell.
+# What each kind shows without --panels.
 SHOWN = {"picture": (TRUE,), "split": (TRUE, DREAMT), "strip": (TRUE, RECONSTRUCTED, DREAMT, ERROR)}
 KINDS = (*SHOWN, "steering", "temperatures", "dream", "latents", "horizon")
 # Options that only some kinds have; all others are for all.
@@ -35,7 +35,7 @@ ONLY = {
 ROADLESS = ("dream", "latents")
 PLOTS = (".png", ".svg", ".pdf")
 EXPERT, CONTROLLER = POLICIES = ("expert", "controller")
-FOLDER = "pictures"  # where figures go unless told otherwise
+FOLDER = "pictures"  # where figures go by default
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,7 @@ class FigureConfig:
         """`temperatures` as numbers.
 
         Args:
-            default: where none are told.
+            default: where none are given.
         Raises:
             ConfigError: one is no number, or out of range.
         """

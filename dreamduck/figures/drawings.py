@@ -164,7 +164,7 @@ def latents(source: Source, dreams: Dreams, config: FigureConfig) -> Drawing:
 
 
 def _by_column(rows: Table, labels: Labels, text: str, steps: int) -> Drawing:
-    """As a video, one column after the other appears."""
+    """A video in which one column after the other appears."""
     count = len(labels.columns)
 
     def frame(last: int) -> Frames:

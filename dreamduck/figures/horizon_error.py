@@ -54,7 +54,7 @@ def horizon_errors(source: Source, dreams: Dreams, config: FigureConfig) -> dict
 
 
 def _summary(values: FloatArray) -> dict[str, list[float | None]]:
-    """Median and band over episodes, by step; None where no episode tells."""
+    """Median and band over episodes, by step; None where no episode has a value."""
     known = np.isfinite(values).any(axis=0)
     rows = np.full((3, values.shape[1]), np.nan)
     rows[:, known] = np.nanpercentile(values[:, known], (50, *BAND), axis=0)
@@ -91,7 +91,7 @@ def draw_horizon(path: Path, found: dict[str, Any]) -> None:
     """Draw the errors.
 
     Args:
-        path: of the figure; its end tells the format.
+        path: of the figure; its suffix is the format.
         found: as `horizon_errors` gives it.
     """
     quantities = found["errors"]

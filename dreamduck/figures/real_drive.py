@@ -1,4 +1,4 @@
-"""Real drives: in the simulator, filmed by a large camera, or from recordings."""
+"""Real drives: in the simulator, through a large camera, or from recordings."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def drive(
 def recorded_drives(
     folder: str, seed: int, count: int, shortest: int, steps: int, side: int = 0
 ) -> list[RealDrive]:
-    """Drives from recordings, one episode after another from the one that the seed tells.
+    """Drives from recordings, one episode after another, from the one that the seed chooses.
 
     Args:
         folder: of the recordings.

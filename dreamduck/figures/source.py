@@ -44,8 +44,8 @@ class Source:
             source = str(model.folder)
             check_environment(card, config.road, source, config.any_weights)
             check_environment(model.vae.card, config.road, source, config.any_weights, only=FRAMES)
-        told = model.environment.get("step_time", config.road.step_time)
-        self.step_time = float(told) if config.records else config.road.step_time
+        learned = model.environment.get("step_time", config.road.step_time)
+        self.step_time = float(learned) if config.records else config.road.step_time
 
     @functools.cached_property
     def probe(self) -> LaneProbe | None:

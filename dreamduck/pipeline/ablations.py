@@ -173,7 +173,7 @@ def _planned(
         search = dataclasses.replace(search, max_steps=min(search.max_steps, most))
     if case.rnn == "untrained":
         world = config.replace(world, weights=str(folder / "untrained"))
-        # An untrained state says nothing of what came before.
+        # An untrained state holds nothing of earlier steps.
         search = dataclasses.replace(search, beginning="first")
     plan = Plan(case.env, world, search, case.form, folder / case.name, fresh=fresh)
     key = settings_key(case.env, world, settings, search=to_dict(search), form=str(case.form))

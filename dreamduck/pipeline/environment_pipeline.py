@@ -1,6 +1,6 @@
-"""The pipeline of any Gymnasium environment: its settings, its stages, and what it tells at the end.
+"""The pipeline of any Gymnasium environment: its settings, its stages, and its report.
 
-Each stage is a command that anyone can type; a second start goes on where the first was stopped."""
+Each stage is a command that anyone can type; a second start continues where the first was stopped."""
 
 from __future__ import annotations
 

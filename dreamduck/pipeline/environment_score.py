@@ -43,7 +43,7 @@ class RandomActions:
         self._streams = [seeding.generator(seed, KEY) for seed in seeds]
 
     def start(self, seeds: Sequence[int]) -> None:
-        """Nothing to reset."""
+        """Do nothing: there is no state."""
 
     def act(self, state: Any, frames: Any) -> Any:
         """The vectors (N, A)."""
@@ -129,7 +129,7 @@ def words(found: Mapping[str, float | None]) -> list[str]:
 
 
 def verdict(scores: Mapping[str, Mapping[str, float]], name: str = "controller") -> str:
-    """Whether a controller is better than random actions, in words.
+    """Whether a controller is better than random actions, as text.
 
     Args:
         scores: see `score`.

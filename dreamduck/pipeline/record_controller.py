@@ -131,8 +131,8 @@ class FrameRecorder:
             return np.stack([row[car] for row in rows[:length]])
 
         shown = column(self._obs), column(self._actions), column(self._rewards), column(self._done)
-        told = {**meta, "end": ENDS[self._ends[length - 1][car]] or "time"}
-        return Episode(*shown, telemetry=column(self._telemetry), meta=told)
+        meta = {**meta, "end": ENDS[self._ends[length - 1][car]] or "time"}
+        return Episode(*shown, telemetry=column(self._telemetry), meta=meta)
 
 
 def record_episodes(

@@ -166,7 +166,7 @@ def compare(entries: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return found
 
 
-def tell(rows: Sequence[dict[str, Any]], seconds: dict[str, float]) -> str:
+def summary(rows: Sequence[dict[str, Any]], seconds: dict[str, float]) -> str:
     """Results and minutes as text."""
     lines = []
     for row in rows:
@@ -229,7 +229,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         seconds = run_stages(planned, folder)
         rows = compare(read_entries(folder / "scores" / "scores.json"))
         write_json(result, {"rows": rows, "seconds": seconds})
-    print(tell(rows, seconds))
+    print(summary(rows, seconds))
 
 
 def _reproduce_recipe(recipe: Recipe, folder: Path, arguments: argparse.Namespace) -> None:

@@ -85,7 +85,7 @@ def run_stages(stages: Sequence[Stage], folder: Path) -> dict[str, float]:
 
 
 def _read_stamp(path: Path) -> dict[str, Any]:
-    """What a stamp tells; empty where there is none.
+    """The content of a stamp; empty where there is none.
 
     Raises:
         ConfigError: it is damaged.

@@ -81,7 +81,7 @@ class Folders:
 
     @property
     def ensemble(self) -> Path:
-        """The file of the ensemble that tells how uncertain the dynamics are."""
+        """The file of the ensemble."""
         return self.weights / ENSEMBLE
 
     @property

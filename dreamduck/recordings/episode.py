@@ -142,7 +142,7 @@ def file_mark(path: Path) -> list[int]:
     Raises:
         RecordError: no such file, or one of another name or kind.
     """
-    # A pipe or a device would block whoever opens it.
+    # Opening a pipe or a device would block.
     try:
         status = path.stat()
     except OSError as err:  # a link to itself, a file that vanished, a folder that may not be entered
@@ -167,7 +167,7 @@ def _member(archive: zipfile.ZipFile, name: str, path: PathLike) -> IO[bytes]:
 def _header(
     member: Any, name: str, path: PathLike, dtype: np.dtype[Any], shape: tuple[int, ...]
 ) -> tuple[int, ...]:
-    """The shape that an array's header tells, if it is as expected."""
+    """The shape in an array's header, if it is as expected."""
     _, found, fortran, kind = read_header(member)
     if kind != dtype or fortran or not _fits(found[1:], shape) or len(found) != 1 + len(shape):
         raise RecordError(
@@ -187,7 +187,7 @@ def _fits(found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
 
 
 def _wanted(shape: tuple[int, ...]) -> str:
-    """A shape in words."""
+    """A shape as text."""
     return ", ".join(["T", *(str(size or "A") for size in shape)])
 
 

@@ -91,7 +91,7 @@ class GymSource:
         self._ends[env] = ""
 
     def idle(self, env: int) -> None:
-        """Nothing is to be done: an environment that has ended rests."""
+        """Do nothing: an environment that has ended rests."""
         self._vector.rest(env)
 
     def step(self, actions: npt.NDArray[np.float64]) -> SourceStep:

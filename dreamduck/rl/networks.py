@@ -66,7 +66,7 @@ def check_network(name: str, options: dict[str, Any], space: gym.Space[Any]) -> 
     """Refuse a network that is unknown, or does not fit the options or the observations.
 
     Raises:
-        ConfigError: with what fits.
+        ConfigError: the network does not fit the space.
     """
     if name not in NETWORKS:
         raise ConfigError(f"network: expected one of {', '.join(NETWORKS)}, got {name!r:.100}")

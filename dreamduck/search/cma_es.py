@@ -1,6 +1,6 @@
 """CMA-ES by pycma, with a state of plain arrays that continues bit for bit.
 
-Random numbers are drawn by position (seed, generation), so the start and the told returns determine
+Random numbers are drawn by position (seed, generation), so the start and the returns determine
 everything else: a saved search is asked and told again from its start, in the time that pycma took before.
 Source: Hansen 2016, "The CMA Evolution Strategy: A Tutorial"; pycma 4."""
 

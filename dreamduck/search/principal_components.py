@@ -47,7 +47,7 @@ class Subspace:
 
     @property
     def size(self) -> int:
-        """m, the length of x: as theta, with K in the place of I."""
+        """m, the length of x: as theta, with K instead of I."""
         inputs, outputs = self.form.layers[0]
         return self.form.size - (inputs - self.projection.shape[1]) * outputs
 
@@ -112,7 +112,7 @@ def sample_observations(
     Args:
         dream: see `find_subspace`.
         seed: likewise.
-        form: tells the actions; throttle and steering by default.
+        form: of the actions; throttle and steering by default.
     """
     from dreamduck.world_model.imagination.stepper import Dreams
 

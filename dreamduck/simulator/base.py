@@ -185,7 +185,7 @@ class Simulator(Protocol):
 
         Args:
             seeds: one seed for each car that is reset; the same seed gives the same episode,
-                bit for bit, whatever came before.
+                bit for bit, whatever was driven before.
             starts: (n, 3) x [m], z [m], heading [rad], any number of turns; a row of nan, or None
                 for all, is drawn as upstream draws it.
             cars: (n,) indices of the cars to reset; all by default.
@@ -203,7 +203,7 @@ class Simulator(Protocol):
 
         Args:
             actions: (N, 2) [throttle, steering] as upstream's `DuckietownEnv.step` takes them; finite,
-                which whoever takes them from outside checks, see `road.check_actions`.
+                which the caller has checked, see `road.check_actions`.
         """
         ...
 
@@ -228,7 +228,7 @@ class Simulator(Protocol):
         """A snapshot of all cars, never changed afterwards.
 
         Raises:
-            ResetNeeded: a car has not begun an episode, and the simulator cannot tell without one.
+            ResetNeeded: a car has not begun an episode, and the simulator needs one.
         """
         ...
 

@@ -92,7 +92,7 @@ def make_routes(lanes: Lanes, config: ExpertConfig) -> Routes:
 
 
 def _next_curve(lanes: Lanes, points: FloatArray) -> int:
-    """The curve that goes on where the points of one (SAMPLES, 2) end; the straightest of them."""
+    """The curve that continues the points (SAMPLES, 2) of another; the straightest one."""
     end, direction = points[-1], points[-1] - points[-2]
     beyond = end + 0.02 * lanes.tile_size * direction / np.linalg.norm(direction)
     tile = tile_index(lanes, *beyond)

@@ -164,7 +164,7 @@ class NativeSimulator:
         gain[:], trim[:] = (new_right + new_left) / 2, (new_right - new_left) / 2
 
     def push(self, sideways: FloatArray) -> None:
-        """Move all cars sideways at once; whether they are still on the road, the next step tells.
+        """Move all cars sideways at once; the next step checks whether they are still on the road.
 
         Args:
             sideways: (N,) [m] to the left of each.

@@ -53,7 +53,7 @@ class GymScene(Scene):
         return tuple(self._taken)
 
     def set_state(self, state: tuple[Action, ...]) -> None:
-        """Return to a moment, by going on from here where that leads there."""
+        """Return to a moment, by driving on from here where that leads there."""
         at = len(self._taken)
         if any(one is not other for one, other in zip(state, self._taken, strict=False)) or len(state) < at:
             self._begin()

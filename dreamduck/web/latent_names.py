@@ -16,8 +16,8 @@ LEAST_GREY = 2.0  # mean change of a part's grey levels
 PARTS = {
     "the sky": np.s_[:, :20, :],
     "the road ahead": np.s_[:, 20:36, 16:48],
-    "the left": np.s_[:, 20:, :24],
-    "the right": np.s_[:, 20:, 40:],
+    "the left side": np.s_[:, 20:, :24],
+    "the right side": np.s_[:, 20:, 40:],
     "the ground before the car": np.s_[:, 36:, 16:48],
 }
 
@@ -66,6 +66,6 @@ def _pictures(mu: npt.NDArray[np.float32], model: WorldModel, latents: list[int]
     parts = np.stack([change[part].mean(axis=(1, 2)) for part in PARTS.values()])  # (P, Z)
     names = list(PARTS)
     return [
-        names[k] if most >= LEAST_GREY else ""
+        f"changes {names[k]}" if most >= LEAST_GREY else ""
         for k, most in zip(parts.argmax(0), parts.max(0), strict=True)
     ]

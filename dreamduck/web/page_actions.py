@@ -43,7 +43,7 @@ class PageActions:
         return {"kind": self.space.kind, "size": self.space.size, "rest": at_rest(self.space).tolist()}
 
     def pack(self, vector: npt.ArrayLike) -> Pair:
-        """An action as two numbers on the grid, as near as they tell it.
+        """An action as two numbers on the grid, as near as the grid allows.
 
         Args:
             vector: (A,).

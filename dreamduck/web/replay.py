@@ -31,7 +31,7 @@ def replay(
         make: begins an episode.
         script: the steps.
         cancelled: asked at every step whether to stop.
-        progress: told at every step how many are done, and of how many.
+        progress: called at every step with the steps done and all steps.
 
     Raises:
         ConfigError: a latent is set that this world has not, or it takes longer than REPLAY_LIMIT.

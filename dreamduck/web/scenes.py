@@ -27,13 +27,13 @@ class Outcome(NamedTuple):
         reward: of the step; in the dream, the predicted one.
         end: "" while the episode continues, otherwise why it ended.
         distance: [m] along the lane; 0 in the dream.
-        uncertainty: of the dream's step; None where nothing tells it.
+        error: of the dream's step, see `Scene.error_limit`; None where nothing tells it.
     """
 
     reward: float
     end: str = ""
     distance: float = 0.0
-    uncertainty: float | None = None
+    error: float | None = None
 
 
 @dataclasses.dataclass
@@ -51,7 +51,7 @@ class Moment:
         changed_latents: latents that were set here, and to what.
         unchanged: the state before any was set; None where none was.
         synced: whether the dream was put beside the road here.
-        trust: in the dream up to here.
+        trust: until when the dream was true, up to here.
     """
 
     state: Any
@@ -97,8 +97,8 @@ class Scene:
         return np.zeros(0, np.float32)
 
     @property
-    def uncertainty_limit(self) -> float | None:
-        """Beyond it the dream is not to be trusted, see `Ensemble.limit`; None where nothing tells it."""
+    def error_limit(self) -> float | None:
+        """An error of the dream beyond it is too great, see `Trust`; None where nothing tells it."""
         return None
 
     def get_state(self) -> Any:
@@ -132,7 +132,7 @@ class Scene:
             temperature: of the dream, or of the prediction.
         """
         _, reward, _, _, info = self.env.step(action)
-        return Outcome(reward, info["end"], uncertainty=info.get("uncertainty"))
+        return Outcome(reward, info["end"], error=info.get("uncertainty"))
 
     def video_frame(self, moment: Moment) -> Frame:
         """The image of this moment in videos.

@@ -1,6 +1,6 @@
 """One episode: an environment, the policies that may act in it, and every moment so far.
 
-Nothing here knows of browsers. Any moment can be returned to; driving from there drops what came after."""
+Nothing here knows of browsers. Any moment can be returned to; driving from there drops the later ones."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Session:
         self.temperature = float(temperature)
 
     def advance(self) -> bool:
-        """Take one step from this moment; what came after it is dropped.
+        """Take one step from this moment; later ones are dropped.
 
         With the policy REPLAY, go to the next moment instead, and drop nothing.
 
@@ -104,9 +104,9 @@ class Session:
         del self.moments[self.at + 1 :]
         outcome = self.scene.step(action, self.temperature)
         total, distance = self.now.total + outcome.reward, self.now.distance + outcome.distance
-        limit, trust = self.scene.uncertainty_limit, self.now.trust
-        if limit is not None and outcome.uncertainty is not None:
-            trust = trust.after(outcome.uncertainty, limit)
+        limit, trust = self.scene.error_limit, self.now.trust
+        if limit is not None and outcome.error is not None:
+            trust = trust.after(outcome.error, limit)
         here = self._here()
         self.moments.append(Moment(*here, action, self.temperature, outcome, total, distance, trust=trust))
         self.at += 1
@@ -130,7 +130,7 @@ class Session:
             self.seek(before)
 
     def set_latents(self, values: Mapping[int, float]) -> None:
-        """Set latents of this moment; what came after is dropped, since it no longer follows.
+        """Set latents of this moment; later moments are dropped, since they no longer follow.
 
         Args:
             values: of the latents that are set, by their numbers.
@@ -183,7 +183,7 @@ class Session:
             raise ConfigError(f"latent: expected 0 to {count - 1}, got {latent}")
 
     def sync(self) -> None:
-        """Put the dream beside the road again, at this moment; what came after is dropped.
+        """Put the dream beside the road again, at this moment; later ones are dropped.
 
         Raises:
             ConfigError: this world has not both.
@@ -227,7 +227,7 @@ class Session:
             "end": outcome.end or ("full" if self.at >= MAX_STEPS else ""),
             "temperature": self.temperature,
         }
-        if self.scene.uncertainty_limit is not None:
+        if self.scene.error_limit is not None:
             known["true_until"] = self.now.trust.until
         return images, {**known, **facts}
 
@@ -250,7 +250,7 @@ class Session:
         return self.scene.get_state(), self.scene.env.frame()
 
     def _changed(self) -> None:
-        """This moment was changed by hand; what came after it no longer follows."""
+        """Drop the moments after this one, which was changed by hand."""
         del self.moments[self.at + 1 :]
         self.now.state, self.now.frame = self._here()
         self._unsent = min(self._unsent, self.at)

@@ -16,7 +16,8 @@ from dreamduck.common.config import check, option, part
 from dreamduck.common.errors import ConfigError, MapError, WeightsError
 from dreamduck.controllers.factory import STRICT
 from dreamduck.controllers.policy import Controller
-from dreamduck.envs.rnnenv import step_time, tell_missing_heads
+from dreamduck.envs.latent import step_time
+from dreamduck.envs.rnnenv import warn_missing_heads
 from dreamduck.evaluation.lane_probe import LaneProbe
 from dreamduck.pretrained import FOLDER
 from dreamduck.recordings.sources.arrow_keys import legend
@@ -132,7 +133,7 @@ class SessionFactory:
                 raise
             log.warning("no world model, so there is only the road: %s", err)
             return None, f"There is no world model: {err}"
-        tell_missing_heads(model)
+        warn_missing_heads(model)
         if other is not None:
             PageActions(actions)  # refuses what the page cannot hold
             return model, ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -13,12 +14,13 @@ from dreamduck.evaluation.lane_probe import LaneProbe
 from dreamduck.simulator.road import RoadConfig, car_info
 from dreamduck.web.scenes import Frame, Moment, Outcome
 from dreamduck.web.share_link import Start
-from dreamduck.web.worlds import RoadScene, for_json, uncertainty_limit
+from dreamduck.web.worlds import RoadScene, for_json
 from dreamduck.window.policy_switch import Action
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination.stepper import Dreams
 
 SIDE = 288  # pixels of the camera's image
+WRONG = 0.1  # [m] across the lane: farther from the road a dream is not true any more
 
 
 class SplitScene(RoadScene):
@@ -54,9 +56,9 @@ class SplitScene(RoadScene):
         self.sync()
 
     @property
-    def uncertainty_limit(self) -> float | None:
-        """See `Scene`."""
-        return uncertainty_limit(self.env.model)
+    def error_limit(self) -> float | None:
+        """See `Scene`; the error is the distance from the road, across the lane [m]."""
+        return WRONG if self._probe else None
 
     @property
     def latents(self) -> Any:
@@ -85,11 +87,11 @@ class SplitScene(RoadScene):
         if not self._ended:
             self._dreams.temperature = temperature
             self._ended = bool(self._dreams.step(action[None]).ended[0])
-            ensemble = self.env.model.ensemble
-            if ensemble is not None:
-                found = float(ensemble.uncertainty(self._dreams.state.h)[0])
-                outcome = outcome._replace(uncertainty=found)
-        return outcome
+        if self._probe is None:
+            return outcome
+        dreamt, seen = self._lane_distances(self._probe)
+        alone = self._ended and not outcome.end
+        return outcome._replace(error=inf if alone else abs(dreamt - seen))
 
     def show(self, moment: Moment, ahead: Action) -> tuple[dict[str, Frame], dict[str, Any]]:
         """The camera's image, the dream, the frame's reconstruction, and how far they are apart."""
@@ -109,5 +111,10 @@ class SplitScene(RoadScene):
         if self._probe is None:
             difference = reconstruction.astype(np.float32) - dream
             return {"apart_image": float(np.abs(difference).mean())}
-        seen, dreamt = self._probe.read(np.concatenate([self.env.perception.z, self._dreams.z]))
-        return {"dream_lane_dist": float(dreamt[0]), "apart": float(dreamt[0] - seen[0])}
+        dreamt, seen = self._lane_distances(self._probe)
+        return {"dream_lane_dist": dreamt, "apart": dreamt - seen}
+
+    def _lane_distances(self, probe: LaneProbe) -> tuple[float, float]:
+        """Where the car is across its lane [m]: in the dream, and on the road as the model sees it."""
+        dreamt, seen = probe.read(np.concatenate([self._dreams.z, self.env.perception.z]))[:, 0]
+        return float(dreamt), float(seen)

@@ -157,7 +157,7 @@ class Tab:
         await self._replace(begin, run=not message.resume)
 
     def _tell_progress(self) -> Callable[[int, int], None]:
-        """What a replay calls at each step, on its thread: the page is told about twice a second."""
+        """What a replay calls at each step, on its thread: the page hears of it about twice a second."""
         loop, due = asyncio.get_running_loop(), time.monotonic() + PROGRESS_INTERVAL
 
         def tell(step: int, steps: int) -> None:

@@ -1,36 +1,40 @@
-"""How long a dream can be trusted: while its uncertainty is no greater than that of recorded episodes.
+"""Until when a dream was true: while the mean of an error over the last second stays below a limit.
 
-The measure is the disagreement of the model's ensemble, where it has one."""
+Beside the road the error is measured: how far the dream is from it across the lane. In the dream alone
+nothing measures it; where the model has an ensemble, its disagreement stands for it."""
 
 from __future__ import annotations
 
+from math import inf
 from typing import NamedTuple
 
 from dreamduck.world_model.ensemble import LIMIT_STEPS
 
 
 class Trust(NamedTuple):
-    """How far a dream has come, and until when it was to be trusted.
+    """How far a dream has come, and until when it was true.
 
     Attributes:
         steps: since the dream began.
-        recent: uncertainties of its last steps, at most `LIMIT_STEPS`.
-        until: steps after which it was not to be trusted any more; None: it still is.
+        recent: errors of its last steps, at most `LIMIT_STEPS`.
+        until: steps after which it was not true any more; None: it still is.
     """
 
     steps: int = 0
     recent: tuple[float, ...] = ()
     until: int | None = None
 
-    def after(self, uncertainty: float, limit: float) -> Trust:
+    def after(self, error: float, limit: float) -> Trust:
         """The same after one more step.
 
         Args:
-            uncertainty: of the step, see `Ensemble`.
-            limit: of the mean over `LIMIT_STEPS` steps, see `Ensemble.limit`.
+            error: of the step; infinite where the dream has ended, and was not to.
+            limit: of the mean over `LIMIT_STEPS` steps.
         """
-        steps, recent = self.steps + 1, (*self.recent, uncertainty)[-LIMIT_STEPS:]
+        steps, recent = self.steps + 1, (*self.recent, error)[-LIMIT_STEPS:]
         until = self.until
-        if until is None and len(recent) == LIMIT_STEPS and sum(recent) / LIMIT_STEPS > limit:
+        if until is None and error == inf:
+            until = self.steps
+        elif until is None and len(recent) == LIMIT_STEPS and sum(recent) / LIMIT_STEPS > limit:
             until = steps - LIMIT_STEPS
         return Trust(steps, recent, until)

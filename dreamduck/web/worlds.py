@@ -170,8 +170,8 @@ class DreamScene(Scene):
         super().__init__(env, dataclasses.replace(start, z=z), policies)
 
     @property
-    def uncertainty_limit(self) -> float | None:
-        """See `Scene`."""
+    def error_limit(self) -> float | None:
+        """See `Scene`; the error is the ensemble's disagreement."""
         return uncertainty_limit(self.env.model)
 
     @property

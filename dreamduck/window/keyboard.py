@@ -212,7 +212,7 @@ class _Drive:
         """Show this moment until a key is pressed or, where no person drives, for a while.
 
         Returns:
-            Whether to go on; not, if the window was closed.
+            Whether to continue; not if the window was closed.
         """
         frame: Any = self.world.render()
         until = time.monotonic() + END_PAUSE
@@ -252,7 +252,7 @@ class _Drive:
                     log.warning("%s", err)
 
     def step(self, action: Action) -> bool:
-        """One step; tells whether the episode is over."""
+        """Take one step; returns whether the episode is over."""
         world: Any = self.world
         seen = world.frame() if self.log else None
         self.observation, reward, terminated, truncated, self.info = world.step(action)

@@ -75,7 +75,7 @@ def find_controller(name: str, folder: Path, strict: bool = False) -> Controller
 
 
 def best_evaluation(path: Path) -> float:
-    """The mean return of a run's best controller; inf where its file does not tell."""
+    """The mean return of a run's best controller; inf where its file has none."""
     try:
         return float(read_json(path, ControllerError)[1])
     except (ControllerError, OSError, LookupError, TypeError, ValueError):

@@ -106,11 +106,11 @@ class Window:
         image = compose(frame, lines, self.size, names)
         height, width, _ = image.shape
         self._worker.send("show", width, height, limit=SHOW_TIMEOUT, blob=image.tobytes())
-        told, _ = self._worker.receive()
-        width, height = told["size"]
+        answer, _ = self._worker.receive()
+        width, height = answer["size"]
         self.size = max(width, SMALLEST), max(height - LINE * LINES, SMALLEST)
-        right, up = told["stick"]
-        keys = Keys(frozenset(told["held"]), tuple(told["pressed"]), told["closed"], (right, up))
+        right, up = answer["stick"]
+        keys = Keys(frozenset(answer["held"]), tuple(answer["pressed"]), answer["closed"], (right, up))
         if keys.closed:
             self.close()
         return keys

@@ -85,10 +85,10 @@ class Screen:
             self.image = ImageData(width, height, "RGB", bytes(pixels), pitch=-3 * width).get_texture()
             self._draw()
             self.dispatch()
-        told = {"held": sorted(self.held), "pressed": self.pressed, "closed": self.closed}
+        keys = {"held": sorted(self.held), "pressed": self.pressed, "closed": self.closed}
         self.pressed = []
         size = (width, height) if self.closed else self.window.get_size()
-        return {**told, "stick": self.stick(), "size": size}, b""
+        return {**keys, "stick": self.stick(), "size": size}, b""
 
     def stick(self) -> tuple[float, float]:
         """Where the gamepad's left stick is: to the right and up; (0, 0) without a gamepad."""

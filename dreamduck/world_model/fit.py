@@ -1,6 +1,6 @@
 """The training loop of both networks: batches in; checkpoints, the best weights and their card out.
 
-A run that was killed goes on from its newest checkpoint as if it had never stopped, to the same weights
+A run that was killed continues from its newest checkpoint as if it had never stopped, to the same weights
 bit for bit."""
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ class Fit(abc.ABC):
         """Measure the best weights in full and write their card.
 
         Args:
-            card: what the loop tells of the training.
+            card: the loop's facts about the training.
         Returns:
             The whole card.
         """
@@ -158,7 +158,7 @@ class Fit(abc.ABC):
         """Train to the end.
 
         Args:
-            resumes: go on from the checkpoint.
+            resumes: continue from the checkpoint.
             command: the command line, for the card.
         Returns:
             The card.

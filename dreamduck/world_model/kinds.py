@@ -11,7 +11,7 @@ from dreamduck.world_model.dynamics import Dynamics
 from dreamduck.world_model.mdn_rnn import MDNRNN
 
 KINDS: dict[str, type[Dynamics]] = {kind.kind: kind for kind in (MDNRNN, CategoricalDynamics)}
-SHIPPED = CategoricalDynamics.kind  # with the package; what trainings make unless told otherwise
+SHIPPED = CategoricalDynamics.kind  # comes with the package; the default of trainings
 OLDER_NAMES = {"memory": MDNRNN.kind}  # of cards before there was a second kind
 
 

@@ -139,16 +139,16 @@ class WorldModel:
         """The action space of the environment that it learned from.
 
         Raises:
-            WeightsError: the card does not tell it, or another than the dynamics have.
+            WeightsError: the card has no action space, or one that does not fit the dynamics.
         """
         found, size = ActionSpace.of_environment(self.environment), self.sizes.action_size
         if found is None and size == DRIVING.size:
             return DRIVING
         if found is None or found.size != size:
-            told = "none" if found is None else f"one of {found.size}"
+            got = "none" if found is None else f"one of {found.size}"
             raise WeightsError(
                 f"{self.folder}: dynamics of actions of {size} numbers, expected {DRIVING.size} (throttle "
-                f"and steering) or an action space in the card, got {told}; they can be stepped "
+                f"and steering) or an action space in the card, got {got}; they can be stepped "
                 "(dreamduck.world_model.mdn_rnn), but not driven here"
             )
         return found
@@ -169,7 +169,7 @@ class WorldModel:
 
     @property
     def temperature(self) -> float:
-        """Of dreams unless told otherwise; see `Dynamics`."""
+        """The default of dreams; see `Dynamics`."""
         return self._dynamics_class.temperature
 
     @property
@@ -333,7 +333,7 @@ class WorldModel:
 
     @functools.cached_property
     def _legacy_rnn(self) -> MDNRNN:
-        """An MDN-RNN of 2019; the first latents, where they lie beside it, tell its number of Gaussians."""
+        """An MDN-RNN of 2019; its number of Gaussians follows from the first latents, if it has any."""
         initial = experiments.find(self.folder, INITIAL_FILE)
         z_size = read_initial(initial).mu.shape[1] if initial.exists() else None
         return experiments.load_legacy(experiments.find(self.folder, files.CARD), z_size)

@@ -98,7 +98,7 @@ def test_unknown_environments_of_window_are_refused(capsys):
 
 
 def test_what_is_missing_is_named_with_its_extra(tmp_path):
-    """As in a base install: packages of extras fail to be found."""
+    """Packages of extras are not found, as in a base install."""
     for name, command, extra in (
         ("aiohttp", ["drive"], "web"),
         ("stable_baselines3", ["rl", "--alg=ppo2", "--env=DreamDuck-v0"], "rl"),
@@ -126,9 +126,9 @@ def test_what_is_used_late_is_looked_for_at_the_start(command, monkeypatch):
 
 
 def test_only_foreign_modules_are_named():
-    with pytest.raises(ModuleNotFoundError) as told, needed("train"):
+    with pytest.raises(ModuleNotFoundError) as caught, needed("train"):
         importlib.import_module("dreamduck.no_such_module")
-    assert not isinstance(told.value, DependencyError)
+    assert not isinstance(caught.value, DependencyError)
     with pytest.raises(DependencyError, match=r"package no_such_package.*dreamduck\[rl\]"), needed("rl"):
         importlib.import_module("no_such_package.part")
 

@@ -3,11 +3,11 @@
 import pytest
 
 from dreamduck.cli import train_networks
-from dreamduck.common.errors import WeightsError
+from dreamduck.common.errors import ConfigError, WeightsError
 from dreamduck.world_model.categorical.settings import TrainingConfig as CategoricalTraining
 from dreamduck.world_model.kinds import SHIPPED
 from tests.deployment.models import write_categorical
-from tests.world_model.mdn_rnn.helpers import write_memory
+from tests.world_model.mdn_rnn.helpers import write_mdn_rnn
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def test_the_kind_that_ships_is_trained_unless_another_is_named(trained):
 
 
 def test_an_adapted_model_keeps_its_kind(trained, tmp_path):
-    write_memory(tmp_path / "mdn-rnn")
+    write_mdn_rnn(tmp_path / "mdn-rnn")
     write_categorical(tmp_path / "categorical")
     for kind in ("mdn-rnn", "categorical"):
         train_networks.train_rnn(["--adapt", str(tmp_path / kind)])
@@ -47,3 +47,26 @@ def test_an_adapted_model_keeps_its_kind(trained, tmp_path):
 def test_heads_alone_are_those_of_an_mdn_rnn(trained):
     train_networks.train_rnn(["--heads_only", "old"])
     assert trained[0][0].heads_only == "old"
+
+
+@pytest.mark.parametrize(
+    ("given", "flag", "expected", "got"),
+    [
+        (["--mixtures", "3"], "--mixtures", "mdn-rnn", "categorical"),
+        (["--scheduled_sampling=0.1"], "--scheduled-sampling", "mdn-rnn", "categorical"),
+        (["--dreaming", "0.1"], "--dreaming", "mdn-rnn", "categorical"),
+        (["--dynamics", "categorical", "--no-residual"], "--residual", "mdn-rnn", "categorical"),
+        (["--dynamics=mdn-rnn", "--classes", "3"], "--classes", "categorical", "mdn-rnn"),
+        (
+            ["--heads-only", "old", "--units=3", "--classes=3"],
+            "--classes, --units",
+            "categorical",
+            "mdn-rnn",
+        ),
+    ],
+)
+def test_settings_of_another_kind_are_refused(trained, given, flag, expected, got):
+    message = f"^{flag}: expected --dynamics {expected}, got dynamics of the kind {got}; give --dynamics"
+    with pytest.raises(ConfigError, match=message):
+        train_networks.train_rnn(given)
+    assert not trained

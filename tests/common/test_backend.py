@@ -1,4 +1,4 @@
-"""TensorFlow and Keras are loaded in one form, whatever the user has set for other work."""
+"""TensorFlow and Keras are loaded in one form, whatever the environment variables say."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ import dreamduck.common.backend as backend
 given = os.environ.get("KERAS_BACKEND")
 from dreamduck.world_model.mdn_rnn import batches
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
-from dreamduck.world_model.mdn_rnn.trainer import Trainer as MemoryTrainer, latent_scale, reward_scale
+from dreamduck.world_model.mdn_rnn.trainer import Trainer as DynamicsTrainer, latent_scale, reward_scale
 from dreamduck.world_model.latents import Series
 from dreamduck.world_model.vae.batch_encoder import BatchEncoder
 from dreamduck.world_model.vae.settings import TrainingConfig as VisionConfig
@@ -32,12 +32,12 @@ action, reward = random.standard_normal((20, 2), np.float32), random.standard_no
 done = np.arange(20) == 19
 series = Series(mu, logvar, action, reward, done, np.array([0, 9, 20]), np.arange(2))
 config = TrainingConfig(steps=2, batch_size=2, sequence=5, hidden_size=4, mixtures=2)
-memory = MemoryTrainer(
+dynamics = DynamicsTrainer(
     config, config.sizes(3, 2), reward_scale(series, range(2)), latent_scale(series, range(2), True)
 )
 places = batches.plan(series.offsets, np.arange(2), 2, 5, 2, 0)
 for step in range(2):
-    found += memory.train(batches.batch(series, places, step, 5), step)
+    found += dynamics.train(batches.batch(series, places, step, 5), step)
 assert os.environ.get("KERAS_BACKEND") == given
 print(backend.keras.config.floatx(), backend.keras.config.image_data_format(), file=sys.stderr)
 print(found)

@@ -130,17 +130,17 @@ def test_a_search_leaves_a_finished_run_alone(tmp_path):
 
 
 def test_trainings_leave_finished_weights_alone(tmp_path):
-    from dreamduck.world_model.mdn_rnn.settings import TrainingConfig as MemoryTraining
-    from dreamduck.world_model.train_rnn import train as train_memory
+    from dreamduck.world_model.mdn_rnn.settings import TrainingConfig as DynamicsTraining
+    from dreamduck.world_model.train_rnn import train as train_dynamics
     from dreamduck.world_model.train_vae import train
 
     weights, log = str(tmp_path / "weights"), str(tmp_path / "log")
-    vision, memory = TrainingConfig(weights=weights, log=log), MemoryTraining(weights=weights, log=log)
+    vae, dynamics = TrainingConfig(weights=weights, log=log), DynamicsTraining(weights=weights, log=log)
     for name in ("weights/vae.weights.h5", "weights/vae.json", "log/vae.jsonl"):
-        alone(tmp_path / name, lambda: train(vision))
+        alone(tmp_path / name, lambda: train(vae))
     for name in ("rnn.weights.h5", "rnn.json", "initial_z.json", "midway.npz"):
-        alone(tmp_path / "weights" / name, lambda: train_memory(memory))
-    alone(tmp_path / "log" / "rnn.jsonl", lambda: train_memory(memory))
+        alone(tmp_path / "weights" / name, lambda: train_dynamics(dynamics))
+    alone(tmp_path / "log" / "rnn.jsonl", lambda: train_dynamics(dynamics))
 
 
 def alone(path: Path, run) -> None:

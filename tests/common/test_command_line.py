@@ -89,9 +89,9 @@ def test_errors_of_the_system_are_one_line_and_code_2(capsys, error, text):
         raise error
 
     assert exit_code(main) == 2
-    told = capsys.readouterr().err
-    assert re.match(f"error: {text}", told)
-    assert told.count("\n") == 1
+    message = capsys.readouterr().err
+    assert re.match(f"error: {text}", message)
+    assert message.count("\n") == 1
 
 
 COMMAND = """

@@ -46,7 +46,7 @@ def test_flags_of_every_kind():
     assert parse("--map_name", "udem1").map_name == "udem1"
 
 
-def test_help_tells_default_and_unit():
+def test_help_shows_default_and_unit():
     parser = argparse.ArgumentParser()
     config.add_arguments(parser, Sample)
     text = " ".join(parser.format_help().split())

@@ -1,4 +1,4 @@
-"""Files that do harm: pipes, bombs, links to elsewhere. Each is refused in one line, at once."""
+"""Harmful files: pipes, decompression bombs, links to elsewhere. Each is refused quickly, in one line."""
 
 import io
 import json
@@ -30,7 +30,7 @@ from dreamduck.world_model.legacy import vae_json
 from dreamduck.world_model.legacy.rnn_json import is_legacy, read_legacy
 from dreamduck.world_model.mdn_rnn import files
 from dreamduck.world_model.mdn_rnn.layout import FORMAT
-from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_memory
+from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_mdn_rnn
 from tests.world_model.vae.helpers import parameters as vision_parameters
 
 MEGABYTE = 1 << 20
@@ -199,7 +199,7 @@ def test_archives_have_limits(tmp_path, bomb):
 
 
 def test_members_that_share_their_bytes_are_refused(tmp_path):
-    """As the bombs do that inflate to petabytes: every entry of the list leads to the same data."""
+    """The form of archives that inflate to petabytes: every entry of the list points to the same data."""
     path = tmp_path / "a.npz"
     archive(path, {"a.npy": npy(np.zeros(1000)), "b.npy": npy(np.zeros(9))})
     data = bytearray(path.read_bytes())
@@ -256,7 +256,7 @@ def test_a_large_archive_of_ours_is_no_bomb(tmp_path, monkeypatch):
 
 @pytest.fixture
 def folder(tmp_path):
-    write_memory(tmp_path, SMALL, random_parameters())
+    write_mdn_rnn(tmp_path, SMALL, random_parameters())
     vae.files.save(tmp_path, vision_parameters(z_size=4), {})
     return tmp_path
 
@@ -367,7 +367,7 @@ HDF5 = {
 
 @pytest.mark.parametrize("case", HDF5)
 def test_numbers_come_from_the_file_itself(tmp_path, case):
-    write_memory(tmp_path, SMALL, random_parameters())
+    write_mdn_rnn(tmp_path, SMALL, random_parameters())
     (tmp_path / "rnn.json").unlink()
     path = tmp_path / files.WEIGHTS
     with h5py.File(path, "a") as file:

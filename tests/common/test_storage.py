@@ -84,7 +84,7 @@ def test_weights_keep_their_double_suffix(tmp_path):
     assert (tmp_path / "vae.weights.h5").read_bytes() == b"x"
 
 
-def test_fingerprint_tells_contents_apart(tmp_path):
+def test_the_fingerprint_depends_on_the_contents(tmp_path):
     for name, text in (("a", "1"), ("b", "1"), ("c", "2")):
         (tmp_path / name).write_text(text)
     a, b, c = (storage.fingerprint(tmp_path / n) for n in "abc")
@@ -216,7 +216,7 @@ def test_the_cache_folder(given, expected, monkeypatch):
     assert str(storage.cache_folder()) == expected
 
 
-def test_nothing_is_cached_for_somebody_without_a_home(monkeypatch):
+def test_nothing_is_cached_without_a_home(monkeypatch):
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     monkeypatch.setattr("os.path.expanduser", lambda path: path)
     assert str(storage.cache_folder()).startswith(os.devnull)

@@ -39,7 +39,7 @@ def test_tensorboard_hides_what_will_be_written_again(tmp_path):
         with TrainingLog(tmp_path, "a", {}, resume_step=begin) as book:
             for step in range(begin, 5):
                 book.write(step, loss=value)
-        for path in tmp_path.rglob("events*"):  # which are told apart by the second
+        for path in tmp_path.rglob("events*"):  # their names differ by the second
             path.rename(path.with_name(f"{path.name}.{begin}"))
     found = event_accumulator.EventAccumulator(str(tmp_path / "tensorboard" / "a")).Reload()
     assert [(event.step, event.value) for event in found.Scalars("loss")] == [

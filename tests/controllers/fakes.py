@@ -88,7 +88,7 @@ class FakeRoad:
 
 @dataclasses.dataclass
 class FakePerception:
-    """z is the offset that the first pixel tells; c counts the steps; h is the last action."""
+    """z is the offset in the first pixel; c counts the steps; h is the last action."""
 
     num_cars: int
     resets: int = 0

@@ -76,7 +76,7 @@ def test_a_file_of_the_original_code_needs_no_card(tmp_path, size):
     assert controller(np.ones(1088, dtype=np.float32)).shape == (2,)
 
 
-def test_the_card_tells_what_the_length_cannot(files):
+def test_the_card_holds_the_form_of_a_controller(files):
     form = ControllerForm("zc")
     theta = np.linspace(-1, 1, form.size)
     files.write_theta(theta)
@@ -160,7 +160,7 @@ def test_files_that_ship_are_read_or_refused_with_words(path):
         "null",
     ],
 )
-def test_what_is_no_controller_is_refused(tmp_path, text):
+def test_files_that_are_no_controllers_are_refused(tmp_path, text):
     path = tmp_path / "bad.json"
     path.write_text(text)
     with pytest.raises(ControllerError, match=r"bad\.json"):

@@ -118,7 +118,7 @@ def test_candidates_with_one_seed_drive_the_same_episodes():
     assert roads[0].seeds[0] != roads[0].seeds[1]
 
 
-def test_the_driver_tells_perception_its_last_action():
+def test_perception_gets_the_last_action():
     road, perception = FakeRoad(2), FakePerception(2)
     driver = ControllerPolicy(FORM, thetas(1.0), perception)
     driver.start([0, 1])

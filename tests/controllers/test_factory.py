@@ -131,7 +131,7 @@ def test_the_gap_report_from_end_to_end(weights, tmp_path):
 
 
 def test_a_search_starts_from_a_controller_of_2019(weights, tmp_path):
-    """One output and no biases, under the default components; the search goes on around it."""
+    """One output and no biases, under the default components; the search continues around it."""
     form = ControllerForm("zch", 0, 1, 4, 8, bias=False)
     start = tmp_path / "doomrnn.json"
     theta = np.linspace(-0.75, 0.5, form.size)
@@ -168,7 +168,7 @@ def test_a_search_starts_from_a_controller_of_2019(weights, tmp_path):
     assert not np.array_equal(found, theta.round(4))
 
 
-def test_an_untrained_memory_dreams(weights, tmp_path):
+def test_untrained_dynamics_dream(weights, tmp_path):
     from dreamduck.pipeline.ablations import with_untrained_rnn
 
     folder = with_untrained_rnn(weights, tmp_path / "untrained", seed=1)

@@ -71,7 +71,7 @@ class Caught(Exception):
 
 @pytest.fixture
 def outcome(monkeypatch, caplog):
-    """A function that runs a command up to where its work begins, and tells with what it would begin."""
+    """A function that runs a command until its work begins, and returns the arguments of that work."""
     monkeypatch.setattr(mpi, "team", lambda timeout: NoTeam(timeout))
 
     def run(main: Callable[[list[str]], Any], words: list[str]) -> str:
@@ -88,18 +88,18 @@ def outcome(monkeypatch, caplog):
 
 
 class NoTeam(mpi.Team):
-    """Nobody to share the work; tells its time limit."""
+    """One process without others; reports its time limit."""
 
     def __init__(self, timeout: float) -> None:
         self.timeout = timeout
 
 
 def catch(*taken):
-    """Stands for the function that does the work; objects are told by their settings."""
+    """Replaces the function that does the work; objects are reported by their settings."""
 
     def stop(*arguments, **settings):
-        told = [*arguments, *settings.values()]
-        raise Caught([pick(value) for value in told])
+        values = [*arguments, *settings.values()]
+        raise Caught([pick(value) for value in values])
 
     def pick(value):
         if isinstance(value, tuple) and hasattr(value, "_replace") and hasattr(value, "command"):
@@ -218,8 +218,8 @@ def changed(field: Any, value: Any) -> Any:
 def test_every_setting_of_reproduce_reaches_a_command(field):
     plain = ReproduceConfig()
     other = dataclasses.replace(plain, **{field.name: changed(field, getattr(plain, field.name))})
-    told = [[stage.command for stage in reproduce.stages(Path("x"), each)] for each in (plain, other)]
-    assert told[0] != told[1]
+    commands = [[stage.command for stage in reproduce.stages(Path("x"), each)] for each in (plain, other)]
+    assert commands[0] != commands[1]
 
 
 @pytest.mark.parametrize(
@@ -234,7 +234,7 @@ def test_every_setting_of_iterate_reaches_a_command(field):
     holder: Any = settings if hasattr(settings, field.name) and field.name != "temperature" else world
     value = changed(field, config.to_dict(holder)[field.name])
     other = config.replace(holder, **{field.name: value})
-    told = [
+    commands = [
         [
             stage.command
             for stage in round_stages(
@@ -244,7 +244,7 @@ def test_every_setting_of_iterate_reaches_a_command(field):
         ]
         for each in (holder, other)
     ]
-    assert told[0] != told[1]
+    assert commands[0] != commands[1]
 
 
 def test_given_flags_differ_from_defaults():

@@ -26,10 +26,10 @@ SIZES = MDNRNNConfig(z_size=4, hidden_size=8, mixtures=2)
 
 @pytest.fixture
 def others(weights, tmp_path):
-    """The same model, and models of the same sizes with another VAE, and another memory."""
-    folders = {name: shutil.copytree(weights, tmp_path / name) for name in ("same", "vision", "memory")}
-    vae.files.save(folders["vision"], vae.layout.initial_parameters(4, seed=3), {})
-    mdn_rnn.files.save(folders["memory"], mdn_rnn.layout.initial_parameters(SIZES, seed=3), SIZES, {})
+    """The same model, and models of the same sizes with another VAE, and with other dynamics."""
+    folders = {name: shutil.copytree(weights, tmp_path / name) for name in ("same", "vae", "dynamics")}
+    vae.files.save(folders["vae"], vae.layout.initial_parameters(4, seed=3), {})
+    mdn_rnn.files.save(folders["dynamics"], mdn_rnn.layout.initial_parameters(SIZES, seed=3), SIZES, {})
     return folders
 
 
@@ -48,11 +48,11 @@ def write(weights, folder, features):
     ("features", "name", "differs"),
     [
         ("z", "same", False),
-        ("z", "vision", True),
-        ("z", "memory", False),  # it never looks at the memory
+        ("z", "vae", True),
+        ("z", "dynamics", False),  # it does not read the dynamics
         ("zh", "same", False),
-        ("zh", "vision", True),
-        ("zch", "memory", True),
+        ("zh", "vae", True),
+        ("zch", "dynamics", True),
     ],
 )
 def test_a_controller_and_a_model(weights, others, tmp_path, caplog, features, name, differs):
@@ -64,7 +64,7 @@ def test_a_controller_and_a_model(weights, others, tmp_path, caplog, features, n
     if not differs:
         load_controller(path, others[name], strict=True)
         return
-    file = {"vision": "vae", "memory": "rnn"}[name] + ".weights.h5"
+    file = {"vae": "vae", "dynamics": "rnn"}[name] + ".weights.h5"
     then, now = weights_fingerprints(weights)[file], weights_fingerprints(others[name])[file]
     assert f"another world model than the one in {others[name]}" in lines[0]
     assert f"{file}: expected {then}, got {now}" in lines[0]
@@ -73,9 +73,9 @@ def test_a_controller_and_a_model(weights, others, tmp_path, caplog, features, n
         load_controller(path, others[name], strict=True)
 
 
-@pytest.mark.parametrize("told", [None, {}, [], "abc", {"initial_z.json": "0"}, {"notes.txt": "0"}])
-def test_a_card_that_tells_nothing_is_no_mismatch(weights, tmp_path, caplog, told):
-    check_model(tmp_path / "c.json", told, weights, strict=True)
+@pytest.mark.parametrize("fingerprints", [None, {}, [], "abc", {"initial_z.json": "0"}, {"notes.txt": "0"}])
+def test_a_card_without_fingerprints_is_no_mismatch(weights, tmp_path, caplog, fingerprints):
+    check_model(tmp_path / "c.json", fingerprints, weights, strict=True)
     assert not caplog.records
 
 
@@ -106,19 +106,19 @@ def test_commands_warn_and_refuse(weights, others, tmp_path, caplog, name):
     main, words = COMMANDS[name]
     controller, out = write(weights, tmp_path / "log", "zh"), tmp_path / "out"
     flags = [word.format(controller=controller, out=out) for word in words]
-    flags += ["--weights", str(others["memory"]), "-q"]
+    flags += ["--weights", str(others["dynamics"]), "-q"]
     with pytest.raises(ControllerError, match="made with another world model"):
         main([*flags, "--strict"])
     assert not out.exists()
     main(flags)
-    told = [line for line in caplog.messages if "another world model" in line]
-    assert told, name
-    assert len(set(told)) == 1
+    warnings = [line for line in caplog.messages if "another world model" in line]
+    assert warnings, name
+    assert len(set(warnings)) == 1
 
 
 def test_the_loop_refuses_before_anything_is_made(weights, others, tmp_path):
     controller, out = write(weights, tmp_path / "log", "zh"), tmp_path / "out"
-    flags = [str(controller), "--weights", str(others["memory"]), "--out", str(out), "--strict", "-q"]
+    flags = [str(controller), "--weights", str(others["dynamics"]), "--out", str(out), "--strict", "-q"]
     with pytest.raises(ControllerError, match="made with another world model"):
         loop(flags)
     assert not out.exists()
@@ -129,19 +129,19 @@ def test_the_wheel_prefers_a_controller_of_its_own_model(weights, others, tmp_pa
     path = write(weights, tmp_path / "log", "zh")
     assert find_controller("", others["same"], strict=True) is not None
     assert not caplog.messages
-    assert find_controller("", others["memory"], strict=True) is None
-    assert find_controller("", others["memory"]) is not None
+    assert find_controller("", others["dynamics"], strict=True) is None
+    assert find_controller("", others["dynamics"]) is not None
     assert "another world model" in caplog.text
     caplog.clear()
     mine = RunFiles.of(tmp_path / "log", "rnnenv", 2, 5)  # a smaller search, in this very model
     for ending in (".best.json", ".card.json"):
         shutil.copyfile(path.with_name(path.name.removesuffix(".json") + ending), mine.path(ending))
     card = json.loads(mine.path(".card.json").read_text())
-    mine.write_card({**card, "weights": weights_fingerprints(others["memory"])})
-    assert find_controller("", others["memory"]) is not None
+    mine.write_card({**card, "weights": weights_fingerprints(others["dynamics"])})
+    assert find_controller("", others["dynamics"]) is not None
     assert not caplog.messages
     with pytest.raises(ControllerError, match="another world model"):
-        find_controller(str(path), others["memory"], strict=True)
+        find_controller(str(path), others["dynamics"], strict=True)
 
 
 def test_a_controller_that_gets_nowhere_is_passed_over(weights, tmp_path, monkeypatch):
@@ -167,7 +167,7 @@ def test_an_agent_knows_the_model_that_it_learned_through(weights, others, tmp_p
     (file,) = [path for path in tmp_path.iterdir() if path.name.startswith("agent")]
     assert acting.about(file).weights == weights_fingerprints(weights)
     words = ["--rows=", f"--agent=it={file}", "--episodes=1", "--seconds=0.5", "--maps=loop_empty", "-q"]
-    words += [f"--weights={others['memory']}", f"--out={tmp_path / 'out'}"]
+    words += [f"--weights={others['dynamics']}", f"--out={tmp_path / 'out'}"]
     with pytest.raises(ControllerError, match="made with another world model"):
         scoreboard.main([*words, "--strict"])
     caplog.clear()

@@ -90,7 +90,7 @@ def test_the_policy_of_tensors_equals_numpy(form):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_a_file_of_numbers_alone_tells_its_form():
+def test_the_form_follows_from_the_count_of_numbers():
     for features, hidden in itertools.product(FEATURES, (0, 1, 16, 40)):
         form = ControllerForm(features, hidden)
         found = infer_form(form.size)

@@ -72,15 +72,15 @@ def rewritten(folder: Path, contract: str | None = None, duty: float | None = No
         duty: a number that is added to both duties, for example nan.
     """
     model = onnx.load(folder / POLICY)
-    told = {entry.key: entry.value for entry in model.metadata_props}
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
     if contract is not None:
-        told = {METADATA: contract} if contract else {}
+        metadata = {METADATA: contract} if contract else {}
     if duty is not None:
         last = next(node for node in model.graph.node if node.output[0] == "duty")
         last.output[0] = "before"
         added = onnx.numpy_helper.from_array(np.array(duty, np.float32), "added")
         model.graph.initializer.append(added)
         model.graph.node.append(onnx.helper.make_node("Add", ["before", "added"], ["duty"]))
-    onnx.helper.set_model_props(model, told)
+    onnx.helper.set_model_props(model, metadata)
     (folder / POLICY).write_bytes(model.SerializeToString())
     return folder

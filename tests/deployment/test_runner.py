@@ -162,7 +162,7 @@ def test_the_wheels_stop_when_their_process_is_killed(robot):
     assert not any(robot.duties()[-1][1:3])
 
 
-def test_the_wheels_stop_when_no_frame_comes_and_go_on_with_the_next(robot):
+def test_the_wheels_stop_without_frames_and_continue_with_the_next(robot):
     robot.frames(np.random.default_rng(0).integers(0, 256, (6, 48, 64, 3), dtype=np.uint8))
     process = robot.start("--robot", "duck", "--go")
     try:

@@ -63,7 +63,7 @@ def episode(world, seed, steps=12, options=None):
 
 
 def digest(given):
-    """One number for all that `episode` gave."""
+    """One digest of all results of `episode`."""
     state = hashlib.sha256()
     for observation, reward, terminated, info in given:
         state.update(np.ascontiguousarray(observation).tobytes())
@@ -126,8 +126,8 @@ class Conformance:
             "from tests.envs.conformance import print_digest\n"
             f"print_digest({self.world_id!r}, {json.dumps(self.settings)!r}, 3)"
         )
-        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        assert told.stdout.split()[-1] == digest(episode(world, 3))
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert done.stdout.split()[-1] == digest(episode(world, 3))
 
     def test_episodes_without_a_seed(self, world):
         """A new one each time, the same after the same seed."""
@@ -156,7 +156,7 @@ class Conformance:
         if isinstance(action, list) and None not in action:
             with pytest.raises(ActionError, match="action: expected"):
                 world.step(np.array(action))
-        world.step(ACTION)  # and it goes on
+        world.step(ACTION)  # the episode continues
 
     def test_actions_outside_are_clipped(self, world):
         world.reset(seed=0)
@@ -241,7 +241,7 @@ class Conformance:
 
     @pytest.mark.parametrize("outer", [7, 30])
     def test_a_world_never_truncates(self, outer):
-        """Wrappers do, each by its own count, whatever stands between it and the world."""
+        """Wrappers do, each by its own count, with any wrapper between them and the environment."""
         env = gymnasium.make(f"dreamduck:{self.world_id}", max_episode_steps=20, **self.settings)
         env = TimeLimit(Repeat(env), outer)
         try:

@@ -9,19 +9,19 @@ import numpy as np
 from dreamduck.world_model.mdn_rnn import MDNRNNConfig
 from dreamduck.world_model.vae import files
 from dreamduck.world_model.vae.layout import initial_parameters
-from tests.world_model.mdn_rnn.helpers import random_parameters, write_memory
+from tests.world_model.mdn_rnn.helpers import random_parameters, write_mdn_rnn
 
 SIZES = MDNRNNConfig(z_size=4, action_size=2, hidden_size=16, mixtures=3)
 OBSERVATION = 4 + 2 * 16
 
 
 def write_model(folder: Path, end: float = -4.0, sizes: MDNRNNConfig = SIZES, vae: bool = False) -> Path:
-    """A memory and first latents, and a VAE if asked for; `end` is the logit of an end, about."""
+    """An MDN-RNN and first latents, and a VAE on request; `end` is about the logit of an end."""
     if vae:
         files.save(folder, initial_parameters(sizes.z_size, 0), {})
     parameters = random_parameters(sizes)
     parameters["head_end/bias"][:] = end
-    write_memory(folder, sizes, parameters)
+    write_mdn_rnn(folder, sizes, parameters)
     return folder
 
 

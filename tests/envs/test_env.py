@@ -90,7 +90,7 @@ class TestGymDuckietown(Conformance):
         np.testing.assert_array_equal(world.step(ACTION)[0], expected)
 
 
-def test_both_simulators_tell_the_same():
+def test_both_simulators_give_the_same_info():
     worlds = [DuckEnv(simulator=name) for name in ("native", "gym-duckietown")]
     try:
         infos = []
@@ -140,9 +140,9 @@ def test_arguments_reach_the_simulator():
 
 
 def test_script_has_the_same_words(capsys):
-    with pytest.raises(SystemExit) as told:
+    with pytest.raises(SystemExit) as caught:
         window.main(["v0", "-h"])
-    assert told.value.code == 0
+    assert caught.value.code == 0
     text = capsys.readouterr().out
     for flag in ("--map-name", "--simulator", "--domain-rand", "--distortion", "--frame-skip", "--reward"):
         assert flag in text

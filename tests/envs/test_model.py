@@ -65,7 +65,7 @@ def test_render_into_a_video(env, controller, weights, tmp_path, capsys):
 
 @pytest.mark.parametrize("env", ["env", "realenv", "rnnenv"])
 @pytest.mark.parametrize("how", ["escape", "close", "neither"])
-def test_the_person_who_watches_can_stop_it(env, how, controller, weights, capsys, monkeypatch):
+def test_the_window_can_stop_it(env, how, controller, weights, capsys, monkeypatch):
     shown = []
 
     class Window:

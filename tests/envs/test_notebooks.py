@@ -1,4 +1,4 @@
-"""The notebooks run from the first cell to the last, and are kept with what they print."""
+"""The notebooks run from the first cell to the last, and are stored with their output."""
 
 from pathlib import Path
 

@@ -127,7 +127,7 @@ def test_settings_that_the_weights_did_not_learn_from(folder, tmp_path, make):
             make(**{**fits, **change})
         make(**{**fits, **change}, any_weights=True).close()
     card = json.loads((tmp_path / "model" / "rnn.json").read_text())
-    del card["environment"]  # an older memory; the VAE still knows what it saw
+    del card["environment"]  # older dynamics; the VAE's card still has its environment
     (tmp_path / "model" / "rnn.json").write_text(json.dumps(card))
     make(**{**fits, "frame_skip": 3}).close()
     with pytest.raises(ConfigError, match="distortion: expected true, got false"):

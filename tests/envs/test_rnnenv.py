@@ -23,7 +23,7 @@ from dreamduck.world_model.mdn_rnn import MDNRNNConfig
 from dreamduck.world_model.model_config import ModelConfig
 from tests.envs.conformance import Conformance
 from tests.envs.models import OBSERVATION, actions, drive, write_model
-from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_memory
+from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_mdn_rnn
 from tests.world_model.mdn_rnn.legacy_files import write_rnn
 
 assert dreamduck.__version__
@@ -90,7 +90,7 @@ def test_temperature_changes_the_dream(folder):
     assert not np.array_equal(cold[1], hot[1])
 
 
-def test_only_the_memory_ends_a_dream(folder, tmp_path):
+def test_only_the_dynamics_end_a_dream(folder, tmp_path):
     _, _, infos = drive(DreamEnv(weights=write_model(tmp_path / "short", end=4.0)), 0)
     assert len(infos) < 30
     assert infos[-1]["end"] == "dream-end"
@@ -129,7 +129,7 @@ def test_pictures_show_what_is_dreamt(whole):
 
 
 def test_many_dreams_are_the_single_ones(folder):
-    seeds: Any = [4, 0, 9]  # Gymnasium takes a list, whatever its hint says
+    seeds: Any = [4, 0, 9]  # Gymnasium takes a list, though its type hint does not
     envs = gymnasium.make_vec("DreamDuck-v2", num_envs=3, weights=folder)
     observations, _ = envs.reset(seed=seeds)
     singles = [DreamEnv(weights=folder) for _ in seeds]
@@ -182,7 +182,7 @@ def test_first_latents_of_another_size(folder):
 
 
 def write_2019(folder, z_size=4, mixtures=5):
-    """A memory as the code of 2019 left it, with first latents."""
+    """An MDN-RNN as the code of 2019 wrote it, with first latents."""
     sizes = MDNRNNConfig(z_size, 2, 24, mixtures)
     folder.mkdir()
     write_rnn(folder / "rnn.json", random_parameters(sizes), sizes)
@@ -202,8 +202,8 @@ def test_a_batch_is_not_drawn_before_each_dream_has_begun(whole):
     assert [image.shape for image in envs.render() or ()] == [(480, 640, 3)] * 3
 
 
-def test_a_memory_of_2019_says_what_it_lacks(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("dreamduck.envs.rnnenv._told", set())
+def test_dynamics_of_2019_report_their_missing_heads(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("dreamduck.envs.rnnenv._warned", set())
     old = write_2019(tmp_path / "old")
     with caplog.at_level("WARNING"):
         env = DreamEnv(weights=old)
@@ -224,7 +224,7 @@ def test_ambiguous_sizes_of_2019_are_refused(tmp_path):
     folder = write_2019(tmp_path / "old", z_size=20, mixtures=3)
     assert DreamEnv(weights=folder).observation_space.shape == (20 + 2 * 24,)
     (folder / "initial_z.json").unlink()
-    with pytest.raises(WeightsError, match=r"rnn\.json: its sizes cannot be told.*12 latents and 10"):
+    with pytest.raises(WeightsError, match=r"rnn\.json: its sizes do not follow.*12 latents and 10"):
         DreamEnv(weights=folder)
 
 
@@ -251,8 +251,8 @@ def test_a_dream_stays_in_the_range_that_training_saw(tmp_path):
     assert (rows[:, 0] == high[0]).any()
 
 
-def test_a_memory_of_other_actions_cannot_be_driven(tmp_path):
-    write_memory(tmp_path, dataclasses.replace(SMALL, action_size=3))
+def test_dynamics_of_other_actions_cannot_be_driven(tmp_path):
+    write_mdn_rnn(tmp_path, dataclasses.replace(SMALL, action_size=3))
     for make in (DreamEnv, DreamVectorEnv):
         with pytest.raises(WeightsError, match="actions of 3 numbers, expected 2"):
             make(weights=tmp_path)

@@ -158,4 +158,4 @@ def test_help_loads_nothing_heavy():
         "assert not {'tensorflow', 'keras', 'mpi4py.MPI', 'gym_duckietown', 'torch'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120, stdout=subprocess.DEVNULL)
-    assert importlib.util.find_spec("train") is None  # the script's folder is on nobody else's path
+    assert importlib.util.find_spec("train") is None  # the script's folder is on no other process's path

@@ -73,7 +73,7 @@ def test_same_as_gymnasiums_own(simulator, mode, n):
 
 
 def test_an_end_at_the_limit_is_both():
-    """As Gymnasium's TimeLimit says it; the info names what ended the episode first."""
+    """The same as Gymnasium's TimeLimit; the info names the first end of the episode."""
     whole = gymnasium.make("DreamDuck-v0", max_episode_steps=1000)
     whole.reset(seed=5)
     length, terminated = 0, False

@@ -10,7 +10,7 @@ from dreamduck.world_model import WorldModel
 
 
 def record(folder, seed, telemetry=True):
-    """An episode whose brightness tells the lane offset and whose colour the angle."""
+    """An episode whose brightness shows the lane offset and whose colour the angle."""
     random = np.random.default_rng(seed)
     steps = 30
     numbers = random.uniform(-0.2, 0.2, (steps, len(TELEMETRY))).astype(np.float32)

@@ -28,7 +28,7 @@ def test_measures_by_hand():
     meter.update(state(0.03, dist=-0.2, angle=0.1))  # and backwards
     alive = meter.update(state(0.06, dist=np.nan, angle=np.nan, end=END_COLLISION))
     assert alive.tolist() == [False, True]
-    meter.update(state(5.0))  # nobody measures the first car any more
+    meter.update(state(5.0))  # the first car is no longer measured
     m = meter.measures
     np.testing.assert_allclose(m.survival_time, [0.4, 0.5])
     np.testing.assert_allclose(m.distance, [0.02 - 0.02, 10.0], atol=1e-12)

@@ -56,7 +56,7 @@ def rows_of(folder):
     return json.loads((folder / "gap.json").read_text())["rows"]
 
 
-def test_the_gap_tells_what_each_controller_did(reported, weights):
+def test_the_sweep_reports_each_controller(reported, weights):
     folder, _ = reported
     rows = rows_of(folder)
     assert [row["temperature"] for row in rows] == [0.4, 1.1]
@@ -163,7 +163,7 @@ def test_what_is_done_is_taken_from_the_files_and_only_with_the_same_settings(re
         temperature_sweep.main([*flags, "--fresh"])
 
 
-def test_a_report_of_somebody_else_is_left_alone(weights, tmp_path):
+def test_the_report_of_another_run_is_left_alone(weights, tmp_path):
     (tmp_path / "gap.json").write_text("mine")
     flags = [*SEARCH, *EVALUATION, "--weights", str(weights), "--out", str(tmp_path)]
     with pytest.raises(ConfigError, match=r"gap\.json.*--fresh"):
@@ -230,7 +230,7 @@ def test_ablations_of_something_else_are_refused():
         ablations.AblationConfig(worlds=("env",))
 
 
-def test_an_untrained_memory_is_a_memory(tmp_path):
+def test_untrained_dynamics_load(tmp_path):
     from dreamduck.world_model.mdn_rnn.files import save
     from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig, initial_parameters
 

@@ -24,8 +24,8 @@ def run_node(program: str, given: object) -> Any:
     head += "const given = JSON.parse(await new Response(process.stdin).text());\n"
     command = ["node", "--no-warnings", "--input-type=module", "-e", head + program]
     text = json.dumps(given)
-    told = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
-    return json.loads(told)
+    output = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
+    return json.loads(output)
 
 
 def test_what_the_file_holds():
@@ -61,7 +61,7 @@ def test_the_controller_of_components():
     x = random.standard_normal(2 * (1 + 3)) / 3
     theta = Subspace(form, mean, projection, np.zeros(form.size)).expand(x)
     seen = random.standard_normal(5 + 7 + 7).astype(np.float32)
-    told = {"z": seen[:5], "c": seen[5:12], "h": seen[12:]}
+    inputs = {"z": seen[:5], "c": seen[5:12], "h": seen[12:]}
     given = {
         "settings": {
             **SETTINGS,
@@ -72,7 +72,7 @@ def test_the_controller_of_components():
         "mean": mean.tolist(),
         "projection": projection.tolist(),
         "x": x.tolist(),
-        "seen": {name: part.tolist() for name, part in told.items()},
+        "seen": {name: part.tolist() for name, part in inputs.items()},
     }
     found = run_node(EXPAND, given)
     assert found["theta"] == pytest.approx(theta, abs=1e-5)
@@ -125,15 +125,15 @@ console.log(JSON.stringify({ found, batches }));
 @needs_node
 def test_what_controllers_get():
     """Standing still lasts all ten steps; driving on ends the dream in the fourth."""
-    told = run_node(EVALUATE, {})
-    still, driving = told["found"]
+    answer = run_node(EVALUATE, {})
+    still, driving = answer["found"]
     assert still == {"reward": pytest.approx(10), "progress": pytest.approx(10), "ended": 0}
     assert driving == {
         "reward": pytest.approx(3 - 5),
         "progress": pytest.approx(3),
         "ended": pytest.approx(1),
     }
-    assert told["batches"] == [6] * 4 + [3] * 6  # all dreams in one run of the graph, while they last
+    assert answer["batches"] == [6] * 4 + [3] * 6  # all dreams in one run of the graph, while they last
 
 
 OUTCOME = """
@@ -143,7 +143,7 @@ console.log(JSON.stringify(given.map(([found, other]) => outcome(found, other)))
 
 
 @needs_node
-def test_what_is_told_of_the_outcome():
+def test_the_text_of_the_outcome():
     """Where a peer lasts as often, or comes as far, the controller is not said to beat it."""
 
     def result(ended: float, progress: float) -> dict[str, float]:
@@ -152,20 +152,20 @@ def test_what_is_told_of_the_outcome():
     standing, straight = result(0.25, 0.0), result(1.0, 1.0)
     cases = [(0.25, 1.1), (0.5, 1.1), (0.25, 1.0), (0.5, -1.0)]
     given = [([result(*case), standing, straight], False) for case in cases]
-    told = run_node(OUTCOME, [*given, ([result(0.0, 2.0), standing], True)])
-    assert told[0] == (
+    answer = run_node(OUTCOME, [*given, ([result(0.0, 2.0), standing], True)])
+    assert answer[0] == (
         "the controller keeps the road in 75 %, 1.1 m along the lane, less costs; "
         "standing still keeps the road in 75 %, 0.0 m along the lane, less costs; "
         "driving straight on keeps the road in 0 %, 1.0 m along the lane, less costs. "
         "It comes farther than these."
     )
-    assert told[1].endswith(
+    assert answer[1].endswith(
         "It comes farther than these. It keeps the road less often than standing still."
     )
     again = "search again, with other random numbers."
-    assert told[2].endswith(f"It comes no farther than driving straight on: {again}")
-    assert f"no farther than standing still and driving straight on: {again}" in told[3]
-    assert told[4].startswith(
+    assert answer[2].endswith(f"It comes no farther than driving straight on: {again}")
+    assert f"no farther than standing still and driving straight on: {again}" in answer[3]
+    assert answer[4].startswith(
         "the controller lasts in 100 %, return 2.00; one whose weights are 0 lasts in 75 %"
     )
-    assert told[4].endswith("It gets more than these.")
+    assert answer[4].endswith("It gets more than these.")

@@ -61,7 +61,7 @@ def test_an_element(size):
     assert 0x100 <= min(map(ord, characters)) <= max(map(ord, characters)) < 0xD800
 
 
-def test_a_file_tells_its_coding(tmp_path):
+def test_a_file_marks_its_encoding(tmp_path):
     path = tmp_path / "page.html"
     path.write_bytes(packing.encode("<p>\u0100 \U0001f986</p>"))
     assert path.read_text(encoding="utf-16") == "<p>\u0100 \U0001f986</p>"

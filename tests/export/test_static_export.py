@@ -234,20 +234,20 @@ def test_what_the_page_draws_and_does():
         seen = random.standard_normal(size + 8).astype(np.float32)
         actions.append(controller(seen))
         parts = {"z": seen[:size], "c": seen[size : size + 4], "h": seen[size + 4 :]}
-        told = {name: part.tolist() for name, part in parts.items()}
-        controls.append({"made": static_export._controller(controller), "seen": told})
+        lists = {name: part.tolist() for name, part in parts.items()}
+        controls.append({"made": static_export._controller(controller), "seen": lists})
     low, high = bounds.tolist()
     about = {"z_size": size, "mixtures": mixtures, "low": low, "high": high}
     text = json.dumps({"about": about, "cases": cases, "controls": controls})
     program = NODE % {"module": json.dumps((PAGE / "dream.js").as_uri())}
     command = ["node", "--no-warnings", "--input-type=module", "-e", program]
-    told = json.loads(
+    answer = json.loads(
         subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
     )
-    for (z, undecided), (drawn, found) in zip(expected, told["drawn"], strict=True):
+    for (z, undecided), (drawn, found) in zip(expected, answer["drawn"], strict=True):
         assert drawn == pytest.approx(z, abs=1e-5)
         assert found == pytest.approx(undecided, abs=1e-5)
-    for mine, theirs in zip(actions, told["controls"], strict=True):
+    for mine, theirs in zip(actions, answer["controls"], strict=True):
         assert theirs == pytest.approx(mine, abs=1e-5)
 
 
@@ -280,10 +280,10 @@ def test_what_the_page_chooses():
     program = CHOOSE % {"module": json.dumps((PAGE / "categorical.js").as_uri())}
     command = ["node", "--no-warnings", "--input-type=module", "-e", program]
     text = json.dumps({"about": {"variables": 5, "classes": 7}, "cases": cases})
-    told = json.loads(
+    answer = json.loads(
         subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
     )
-    for (chosen, undecided), (drawn, found) in zip(expected, told, strict=True):
+    for (chosen, undecided), (drawn, found) in zip(expected, answer, strict=True):
         assert drawn == chosen
         assert found == pytest.approx(undecided, abs=1e-5)
 
@@ -340,7 +340,7 @@ def test_a_file_without_flags_dreams_at_the_default_temperature(model, model_fol
 
 
 def test_a_file_of_a_categorical_model(tmp_path, monkeypatch):
-    """Its own temperature is told as the calm one, of the dream and of the search."""
+    """Its own temperature is shown as the calm one, of the dream and of the search."""
     monkeypatch.setattr(static_export, "VENDOR", tmp_path)
     write_runtime(tmp_path)
     folder = write_categorical(tmp_path / "weights")

@@ -105,7 +105,7 @@ def test_a_dream_that_is_the_truth_is_off_by_the_reconstruction_alone(tmp_path, 
     assert errors["last frame stays"] != errors["dreamt"]
 
 
-def test_the_horizon_tells_its_numbers(tmp_path, weights):
+def test_the_horizon_writes_its_numbers(tmp_path, weights):
     words = ("horizon", f"--weights={weights}", *SHORT, "--episodes=2")
     path, _, _ = figure(tmp_path, "horizon.svg", *words)
     found = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
@@ -115,7 +115,7 @@ def test_the_horizon_tells_its_numbers(tmp_path, weights):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["split", "--out=split.jpg"], "out: expected a name that ends in .png"),
         (["horizon", "--out=horizon.gif"], "out: expected a name that ends in .png, .svg, .pdf"),
@@ -129,8 +129,8 @@ def test_the_horizon_tells_its_numbers(tmp_path, weights):
         (["split", "--side=100"], "side: expected at least 288"),
     ],
 )
-def test_bad_input_is_one_line_and_leaves_no_file(tmp_path, monkeypatch, words, told):
+def test_bad_input_is_one_line_and_leaves_no_file(tmp_path, monkeypatch, words, message):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=told):
+    with pytest.raises(ConfigError, match=message):
         run(["figure", *words])
     assert list(tmp_path.iterdir()) == []

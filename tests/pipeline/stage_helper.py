@@ -10,7 +10,7 @@ from dreamduck.common import command_line
 
 
 def wait_long(argv):
-    """Say that it runs, and go on for a minute."""
+    """Print that it runs, and run for a minute."""
     Path(arguments[0]).write_text(str(os.getpid()))
     time.sleep(60)
 

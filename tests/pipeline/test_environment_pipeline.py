@@ -117,5 +117,5 @@ def test_every_setting_reaches_a_command(option, tmp_path):
         "crop": ("1",) * 4,
     }
     other = config.replace(plain, **{name: others.get(name, changed(option.field, value))})
-    told = [[stage.command for stage in stages(tmp_path, each)] for each in (plain, other)]
-    assert told[0] != told[1]
+    commands = [[stage.command for stage in stages(tmp_path, each)] for each in (plain, other)]
+    assert commands[0] != commands[1]

@@ -1,4 +1,4 @@
-"""`make reproduce` and the loop: their commands, what they skip, what they tell."""
+"""`make reproduce` and `iterate`: their commands, the stages that they skip, their reports."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from dreamduck.evaluation.final_evaluation import FinalEvaluation
 from dreamduck.pipeline import environment_pipeline, iterate, reproduce
 from dreamduck.pipeline.environment_pipeline import EnvironmentConfig
 from dreamduck.pipeline.recipes import RECIPES
-from dreamduck.pipeline.reproduce import ReproduceConfig, compare, stages, tell
+from dreamduck.pipeline.reproduce import ReproduceConfig, compare, stages, summary
 from dreamduck.recordings.sources import DRIVING
 from dreamduck.simulator.maps.generated import expand_map_names
 from dreamduck.world_model.model_config import ModelConfig
 from tests.deployment.models import write_categorical
-from tests.world_model.mdn_rnn.helpers import write_memory
+from tests.world_model.mdn_rnn.helpers import write_mdn_rnn
 
 SCRIPTS = {
     "extract.py": "record",
@@ -136,7 +136,7 @@ def test_a_search_in_short_dreams_comes_first(tmp_path):
 
 
 def test_the_loop_trains_the_kind_that_it_was_given(tmp_path):
-    write_memory(tmp_path / "mdn-rnn")
+    write_mdn_rnn(tmp_path / "mdn-rnn")
     write_categorical(tmp_path / "categorical")
     for kind in ("mdn-rnn", "categorical"):
         world = WorldConfig(model=ModelConfig(str(tmp_path / kind)))
@@ -166,7 +166,7 @@ def test_the_verdict_is_beside_pure_pursuit():
     ]
     assert rows[0]["target"] == [0.9, 0.95]
     assert rows[1]["target"] == [0.75, 0.8]
-    text = tell(rows, {"record": 60.0, "vision": 600.0})
+    text = summary(rows, {"record": 60.0, "vision": 600.0})
     assert (
         "loop_empty, native: 92% of pure pursuit's distance, 97% alive (target at least 90% and 95%)"
         in text

@@ -81,13 +81,35 @@ def test_the_environment_of_a_recipe_gives_frames(name, package, tmp_path, monke
         env.close()
 
 
-def test_racing_has_more_gas_than_brake():
-    actions = spaces.Box(np.array([-1, 0, 0], np.float32), np.ones(3, np.float32))  # as CarRacing has them
-    taken = np.array(
-        [act(None) for act in (racing(actions, seed) for seed in range(20)) for _ in range(50)]
-    )
-    assert all(actions.contains(action) for action in taken)
-    assert taken[:, 1].mean() > 4 * taken[:, 2].mean() > 0
-    assert abs(taken[:, 0].mean()) < 0.1 < taken[:, 0].std()
-    assert (racing(actions, 3)(None) == racing(actions, 3)(None)).all()
-    assert (racing(actions, 3)(None) != racing(actions, 4)(None)).any()
+def road(bend):
+    """A frame of a grey road on grass, which leaves the middle by `bend` pixels a row above the car."""
+    frame = np.full((64, 64, 3), (102, 204, 102), np.uint8)
+    for row in range(64):
+        middle = 32 + round(bend * max(0, 50 - row))
+        frame[row, max(0, middle - 7) : max(0, middle + 7)] = 102
+    frame[51:58, 30:34] = (200, 10, 10)  # the car
+    return frame
+
+
+ACTIONS = spaces.Box(np.array([-1, 0, 0], np.float32), np.ones(3, np.float32))  # of CarRacing
+
+
+def drive(frame, seed, steps=12):
+    act = racing(ACTIONS, seed)
+    return np.array([act(frame) for _ in range(steps)])
+
+
+def test_racing_follows_the_road():
+    taken = {bend: np.stack([drive(road(bend), seed) for seed in range(12)]) for bend in (-0.6, 0, 0.6)}
+    assert all(ACTIONS.contains(action) for one in taken.values() for action in one.reshape(-1, 3))
+    steering, gas, _ = (np.array([one[..., n].mean() for one in taken.values()]) for n in range(3))
+    assert steering[0] < -0.3 < abs(steering[1]) < 0.1 < 0.3 < steering[2]
+    assert gas[1] > 1.2 * max(gas[0], gas[2])
+    lost = np.stack([drive(road(9), seed, 6) for seed in range(12)])  # after the car's row it is gone
+    assert (lost[:, -1, 1] < taken[0][:, 5, 1]).mean() > 0.7
+
+
+def test_racing_depends_on_its_seed_alone():
+    assert (drive(road(0), 3) == drive(road(0), 3)).all()
+    first, second = drive(road(0), 3), drive(road(0), 4)
+    assert (first[:, 0] != second[:, 0]).all()

@@ -65,10 +65,10 @@ def test_what_is_missing_is_reported(tmp_path):
         }
 
     found = drives(tmp_path, 5, change)
-    told = " ".join(found.warnings)
+    text = " ".join(found.warnings)
     for name in ("beside the lane", "askew", "slow", "fast", "steering right", "curves", "ends"):
-        assert name in told
-    assert "steering left:" not in told
+        assert name in text
+    assert "steering left:" not in text
 
 
 def test_the_report_is_written(tmp_path):

@@ -1,4 +1,4 @@
-"""Recordings on disk: whole, or told to be damaged."""
+"""Recordings on disk: read whole, or refused as damaged."""
 
 import dataclasses
 import io

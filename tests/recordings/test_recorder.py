@@ -176,7 +176,7 @@ def test_only_what_is_missing_is_made(recorded):
 
 
 def test_what_bars_an_episodes_place_is_left_alone(recorded, tmp_path, caplog):
-    """A folder cannot be replaced by a file; an episode of somebody else's is no error of settings."""
+    """A folder cannot be replaced by a file; an episode of another program is no error of settings."""
     config = RecorderConfig(records=str(tmp_path), **SMALL)
     (tmp_path / "0.npz").mkdir()
     write_episode(tmp_path / "1.npz", episode(4))
@@ -200,11 +200,11 @@ def test_what_bars_an_episodes_place_is_left_alone(recorded, tmp_path, caplog):
 
 
 def test_recordings_older_than_a_setting_count(recorded, tmp_path):
-    """They do not tell it, and were made with what is the default now."""
+    """They do not state it, and were made with today's default."""
     config = RecorderConfig(records=str(tmp_path), **SMALL)
     made = read_episode(Path(recorded.records) / "0.npz")
-    told = {k: v for k, v in made.meta["recorder"].items() if k != "start_angle"}
-    write_episode(tmp_path / "0.npz", dataclasses.replace(made, meta={**made.meta, "recorder": told}))
+    older = {k: v for k, v in made.meta["recorder"].items() if k != "start_angle"}
+    write_episode(tmp_path / "0.npz", dataclasses.replace(made, meta={**made.meta, "recorder": older}))
     assert plan.missing(config, [0]) == []
     with pytest.raises(ConfigError, match="recorded with other settings"):
         plan.missing(replace(config, start_angle=4.0), [0])

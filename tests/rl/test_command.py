@@ -154,7 +154,7 @@ def test_a_kill_and_a_resume(tmp_path):
         main([*words, "--num_env=4", f"--num_timesteps={step + 256}", "--resume"])
     main([*words, f"--num_timesteps={step + 256}", "--resume", "-q"])
     steps = steps_of(log)
-    assert steps == list(range(128, step + 257, 128))  # none told twice, none left out
+    assert steps == list(range(128, step + 257, 128))  # none reported twice, none left out
     episodes = 2 * (step // 2 // 20) + 12  # of 20 steps, in two environments; a resumed run begins again
     assert len((log / "monitor.csv").read_text().splitlines()) == 2 + episodes
     after = agent_file.read(newest(log / "checkpoints"))  # type: ignore[arg-type]
@@ -446,7 +446,7 @@ def test_an_agent_is_not_written_over(tmp_path):
     assert not (tmp_path / "other").exists()
     main([*words, "--resume", "--num_timesteps=384"])  # of the same run
     assert agent_file.read(agent).card["training"]["step"] == 384  # type: ignore[index]
-    main([*words, f"--load_path={agent}"])  # goes on with the agent in the file
+    main([*words, f"--load_path={agent}"])  # continues with the agent in the file
     main([*words, "--fresh"])
     assert agent_file.read(agent).card["training"]["step"] == 256  # type: ignore[index]
     with pytest.raises(ConfigError, match="exists already"):  # of another run, though with the same flags
@@ -532,7 +532,7 @@ def test_ppo1_warns(tmp_path, caplog):
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--num_timesteps=200"], "--num_timesteps=200: trains 256 steps, in whole updates of 128"),
         (["--num_timesteps=256"], None),
@@ -542,12 +542,12 @@ def test_ppo1_warns(tmp_path, caplog):
         ),
     ],
 )
-def test_rounding_of_the_steps_is_logged_once(tmp_path, capsys, words, told):
+def test_rounding_of_the_steps_is_logged_once(tmp_path, capsys, words, message):
     first = [] if "--alg=sac" in words else ["--nsteps=64"]
     main([*DOT, *first, "--num_env=2", *words, "--no-progress", f"--log_path={tmp_path}"])
     out = capsys.readouterr().out
-    assert out.count("in whole updates") == (0 if told is None else 1)
-    assert told is None or told in out
+    assert out.count("in whole updates") == (0 if message is None else 1)
+    assert message is None or message in out
 
 
 def test_mujoco_is_normalized_as_in_2019(tmp_path):

@@ -71,8 +71,8 @@ def run(tmp_path, capsys, caplog, monkeypatch) -> Callable[..., Seen]:
                 words.append(f"--{key}={str(value).replace('{}', str(folder))}")
         monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)  # a progress bar wants one
         main(words)
-        told = capsys.readouterr()
-        return Seen(folder, told.out, told.err, caplog.text)
+        printed = capsys.readouterr()
+        return Seen(folder, printed.out, printed.err, caplog.text)
 
     return once
 

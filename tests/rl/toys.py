@@ -66,3 +66,29 @@ for name, kind, more in (
 ):
     if name not in gym.registry:
         gym.register(name, entry_point=f"{__name__}:{kind}", kwargs=more)
+
+
+class Countdown(gym.Env[Any, Any]):
+    """Observes the steps that are left; terminates at 0, or is truncated, as its arguments say."""
+
+    def __init__(self, length: int, cut: bool) -> None:
+        self.length, self.cut, self.render_mode = length, cut, None
+        self.observation_space = gym.spaces.Box(-1, 99, (1,), np.float32)
+        self.action_space = gym.spaces.Discrete(2)
+        self.resets = 0
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
+        super().reset(seed=seed)
+        self.left, self.resets = self.length, self.resets + 1
+        return np.array([self.left], np.float32), {"resets": self.resets}
+
+    def step(self, action: Any) -> Any:
+        self.left -= 1
+        over = self.left == 0
+        return (
+            np.array([self.left], np.float32),
+            1.0,
+            over and not self.cut,
+            over and self.cut,
+            {"left": self.left},
+        )

@@ -76,7 +76,7 @@ def test_there_are_no_more_components_than_features(dream):
 
 
 def test_a_controller_without_biases_acts_on_components_that_are_not_centred(dream):
-    """As those of 2019: there is nothing to make up for a mean."""
+    """No bias, as in 2019: nothing would make up for a mean."""
     form = ControllerForm("zch", 0, 1, z_size=4, hidden_size=6, bias=False)
     origin = np.linspace(-0.3, 0.4, form.size)
     subspace = find_subspace(dream, form, 5, seed=1, origin=origin)
@@ -118,7 +118,7 @@ def test_a_state_without_its_components_is_refused(dream):
         Subspace.restore(FORM, {**state, "mean": state["mean"][:3]})
 
 
-def test_a_search_along_components_needs_somebody_to_find_them(tmp_path):
+def test_a_search_along_components_needs_a_function_that_finds_them(tmp_path):
     config = dataclasses.replace(CONFIG, components=4)
     with pytest.raises(ConfigError, match="components"):
         Search(config, FORM, Sphere(), RunFiles.of(tmp_path, "rnnenv", 2, 6))

@@ -9,7 +9,7 @@ import pytest
 from dreamduck.cli.evolve import main
 from tests.common.processes.test_mpi import MPIEXEC, ROOT, clean
 from tests.world_model.mdn_rnn.helpers import SMALL as SIZES
-from tests.world_model.mdn_rnn.helpers import random_parameters, write_memory
+from tests.world_model.mdn_rnn.helpers import random_parameters, write_mdn_rnn
 
 RANDOMIZED = {"--dynamics-rand": None, "--action-delay": "2", "--latent-shift": "0.3"}
 SMALL = ["-n", "4", "-t", "1", "--num_episode", "2", "--eval_steps", "1", "--max-steps", "20", "-q"]
@@ -38,7 +38,7 @@ def weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("dynamics")
     parameters = random_parameters(SIZES)
     parameters["head_end/bias"][:] = -4.0
-    write_memory(folder, SIZES, parameters)
+    write_mdn_rnn(folder, SIZES, parameters)
     return folder
 
 

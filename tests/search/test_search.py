@@ -130,22 +130,22 @@ def test_the_block_does_not_change_with_the_last_one(tmp_path):
     assert shapes == [(4, FORM.size)] * 4
 
 
-def test_a_row_of_the_history_tells_the_candidates_returns(tmp_path):
+def test_a_row_of_the_history_summarizes_the_returns(tmp_path):
     """Each figure from the returns and lengths themselves, cut as the original cuts them."""
-    told = []
+    batches = []
 
     class Uneven(Sphere):
         def __call__(self, task):
             scores = super().__call__(task)
             length = np.arange(scores.length.size).reshape(scores.length.shape) * 3 + self.calls
-            told.append((scores.reward, length))
+            batches.append((scores.reward, length))
             return scores._replace(length=length)
 
     config = dataclasses.replace(CONFIG, generations=1, eval_steps=9, sigma_init=0.3)
     run = search(tmp_path, config, evaluator=Uneven())
     run.run()
     (row,) = json.loads(run.files.path(".hist.json").read_text())
-    rewards, lengths = (np.concatenate([part[at] for part in told[:3]]) for at in (0, 1))  # blocks of two
+    rewards, lengths = (np.concatenate([part[at] for part in batches[:3]]) for at in (0, 1))  # two a block
     returns = rewards.mean(axis=1, dtype=np.float64)
     figures = [returns.mean(), returns.min(), returns.max(), returns.std()]
     np.testing.assert_allclose(row[2:6], figures, atol=0.01)

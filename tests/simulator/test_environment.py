@@ -1,4 +1,4 @@
-"""What a step means: told by recordings and cards, and held against the settings that are used."""
+"""What a step means: described in recordings and cards, and held against the settings that are used."""
 
 import json
 import logging
@@ -25,8 +25,8 @@ ODD = replace(RoadConfig(), reward="simulator", **CHANGES)
 
 
 def test_a_description_has_every_setting():
-    told = describe(ODD)
-    assert told == {
+    described = describe(ODD)
+    assert described == {
         "id": "DreamDuck-v0",
         "frame_skip": 5,
         "step_time": 5 / 30,
@@ -36,7 +36,7 @@ def test_a_description_has_every_setting():
         "camera": [64, 80, 3],
         "action_space": {"low": [-1.0, -1.0], "high": [1.0, 1.0]},
     }
-    assert json.loads(json.dumps(told)) == told
+    assert json.loads(json.dumps(described)) == described
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,7 @@ def test_headings_are_in_one_range(turns):
 
 
 def test_a_drawn_start_can_be_given_again():
-    """The pose that a reset tells begins the same episode, to the last bit."""
+    """The pose in the state of a reset begins the same episode, to the last bit."""
     sim = simulator("loop_empty", 20)
     drawn = sim.reset(list(range(20)))
     assert (drawn.pose[:, 2] < 0).any()
@@ -236,7 +236,7 @@ def test_ends():
         over = state.end != END_NONE
         np.testing.assert_array_equal(state.simulator_reward[over], -1000)
     assert ends.tolist() == [END_OFF_ROAD, END_COLLISION]
-    assert state.speed[0] > 0.3, "the physics goes on after an end"
+    assert state.speed[0] > 0.3, "the physics continues after an end"
 
 
 def test_things_move_and_come_back():
@@ -270,7 +270,7 @@ def test_invisible_things_are_rare_only_under_randomisation():
 
 
 @pytest.mark.parametrize(
-    ("start", "told"),
+    ("start", "message"),
     [
         ((0.1, 0.1, 0.0), "expected a pose on the road"),
         ((-5.0, 0.1, 0.0), "expected a pose on the road"),
@@ -279,10 +279,10 @@ def test_invisible_things_are_rare_only_under_randomisation():
         ((4.5 * 0.585, 5.75 * 0.585, 0.0), "touches an object"),
     ],
 )
-def test_bad_starts(start, told):
+def test_bad_starts(start, message):
     sim = simulator("loop_obstacles")
     before = sim.reset([5])
-    with pytest.raises(StartError, match=told):
+    with pytest.raises(StartError, match=message):
         sim.reset([0], np.array([start]))
     after = sim.reset([5])
     assert_equal(before, after)
@@ -402,7 +402,7 @@ def test_the_expert_drives_for_long():
 
 
 def test_an_episode_has_its_own_variation():
-    """It is the episode of a simulator with these settings, whatever is beside and before it."""
+    """An episode depends on its settings alone, not on other cars or earlier episodes."""
     variations = [Variation(*bits) for bits in itertools.product((False, True), repeat=3)]
     mixed = simulator("loop_pedestrians", len(variations), 2)
     mixed.reset(range(10, 18), variations=variations[::-1])

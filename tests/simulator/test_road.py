@@ -13,7 +13,7 @@ DT = 0.1
 
 
 def state_of(**rows):
-    """One car, standing in the middle of a lane along +x, unless told otherwise."""
+    """One car, standing in the middle of a lane along +x, by default."""
     values = dict(
         pose=[[1.0, 2.0, 0.0]],
         speed=[0.0],
@@ -31,7 +31,7 @@ def state_of(**rows):
 
 
 class FakeSimulator:
-    """Moves along x by throttle / 10 and remembers what it was told."""
+    """Moves along x by throttle / 10 and keeps the actions that it was given."""
 
     def __init__(self, config, num_cars):
         self.config, self.num_cars = config, num_cars

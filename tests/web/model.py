@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from dreamduck.evaluation.lane_probe import FILE, LaneProbe
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.categorical import CategoricalConfig
 from dreamduck.world_model.categorical import files as categorical_files
@@ -45,6 +46,18 @@ def write_categorical(folder: Path, seed: int = 0) -> Path:
     made["head_end/bias"][:] = -6.0  # dreams that last
     categorical_files.save(folder, made, sizes, {})
     return folder
+
+
+def write_probe(folder: Path, slope: float = 0.3) -> None:
+    """Add a probe to a folder, which takes latent 3 times `slope` for the lane offset."""
+    z = (
+        np.random.default_rng(0)
+        .standard_normal((400, WorldModel.load(folder).vae.z_size))
+        .astype(np.float32)
+    )
+    probe = LaneProbe.fit(z, slope * z[:, [3, 3]], WorldModel.load(folder).vae.weights)
+    probe.error = (0.02, 0.1)
+    probe.write(folder / FILE)
 
 
 def write_ensemble(folder: Path, limit: float | None, seed: int = 0) -> None:

@@ -24,7 +24,7 @@ from dreamduck.export import static_export
 from dreamduck.export.static_export import main as export
 from dreamduck.export.static_export import reference
 from dreamduck.recordings import read_episode
-from tests.web.model import write_categorical, write_ensemble
+from tests.web.model import write_categorical, write_ensemble, write_probe
 
 pytestmark = pytest.mark.browser
 
@@ -75,6 +75,7 @@ class Serving:
 def model(model_folder, tmp_path_factory) -> tuple[Path, str]:
     folder = shutil.copytree(model_folder, tmp_path_factory.mktemp("browser") / "model")
     write_ensemble(folder, 1e-6)  # no dream stays within this limit
+    write_probe(folder)
     form = ControllerForm("zch")
     files = RunFiles.of(folder, "rnnenv", 1, 4)
     files.write_theta(random_theta(form, np.random.default_rng(0), 0.01))
@@ -93,7 +94,7 @@ def play(name: str, address: str, serving: Serving | None = None) -> None:
     """Run a scenario; it may ask for the server to be stopped and started."""
     command = ["node", str(SCENARIOS), name, address]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-    told: list[str] = []
+    output: list[str] = []
     with subprocess.Popen(command, text=True, **pipes) as process:  # type: ignore[call-overload]
         watchdog = threading.Timer(PATIENCE, process.kill)
         watchdog.start()
@@ -104,11 +105,11 @@ def play(name: str, address: str, serving: Serving | None = None) -> None:
                 process.stdin.write("done\n")
                 process.stdin.flush()
             else:
-                told.append(line)
+                output.append(line)
         code = process.wait()
         watchdog.cancel()
-    print("".join(told))
-    assert code == 0, "".join(told)
+    print("".join(output))
+    assert code == 0, "".join(output)
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in ONE_FILE])

@@ -78,7 +78,7 @@ def test_a_video_has_every_moment(split, tmp_path, form):
     assert split.at == 7
 
 
-def test_what_cannot_be_shown(split, tmp_path):
+def test_images_that_cannot_be_drawn(split, tmp_path):
     with pytest.raises(ConfigError, match="expected some of camera, dream, reconstruction, got 'next'"):
         write_images(tmp_path / "a.png", split, "image", ("camera", "next"), 1, 0.1)
     session = drive(LineScene(Start("road", seed=1)), 3)

@@ -96,31 +96,31 @@ PAGE: dict[str, list[str]] = {
 
 
 def page_look(flags: list[str], monkeypatch) -> str:
-    """What the page's server makes of flags: where it listens, what it tells, how its road looks."""
-    told: dict[str, Any] = {}
+    """What the flags of the server set: its address, its answers, its road."""
+    facts: dict[str, Any] = {}
 
     async def serve(server: Server) -> None:
         shop = server._factory
         assert isinstance(shop, SessionFactory)
         config = server.config
-        told["listens"] = [config.host, config.port, server._guard.token, config.max_worlds, config.origin]
+        facts["listens"] = [config.host, config.port, server._guard.token, config.max_worlds, config.origin]
         about = shop.describe()
-        told["about"] = {key: about[key] for key in ("map_name", "temperature", "pace", "domain_rand")}
-        told["folders"] = [str(shop.recorder.folder), str(shop.recorder.videos)]
-        told["weights"] = shop.model.dynamics.weights if shop.model else about["worlds"]
-        told["controller"] = shop.controller.theta.tolist() if shop.controller else about["controller"]
+        facts["about"] = {key: about[key] for key in ("map_name", "temperature", "pace", "domain_rand")}
+        facts["folders"] = [str(shop.recorder.folder), str(shop.recorder.videos)]
+        facts["weights"] = shop.model.dynamics.weights if shop.model else about["worlds"]
+        facts["controller"] = shop.controller.theta.tolist() if shop.controller else about["controller"]
         road = Session(shop.make(Start("road", about["map_name"], 3, about["domain_rand"])))
-        told["simulator"] = road.scene.env.about()["simulator"]
+        facts["simulator"] = road.scene.env.about()["simulator"]
         road.set_action(0.3, 0.6)
         for _ in range(5):
             road.advance()
-        told["road"] = [road.now.frame.tolist(), road.now.total]
+        facts["road"] = [road.now.frame.tolist(), road.now.total]
         road.close()
 
     monkeypatch.setattr(page, "serve", serve)
     monkeypatch.setattr(page, "_abort", lambda code: None)
     page.main(["--port=0", *flags])
-    return json.dumps(told)
+    return json.dumps(facts)
 
 
 @pytest.fixture(scope="module")

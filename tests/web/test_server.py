@@ -1,4 +1,4 @@
-"""The server as a browser meets it, and as somebody hostile does; no browser is needed."""
+"""The server as browsers and hostile clients use it; no browser is needed."""
 
 import asyncio
 import contextlib
@@ -101,7 +101,7 @@ async def until(wanted):
     raise AssertionError("it did not come")
 
 
-def test_a_drive_from_beginning_to_film(tmp_path):
+def test_a_drive_from_beginning_to_video(tmp_path):
     async def test(address, http, tab, factory):
         one = await tab()
         assert (await one.hear("hello"))["worlds"]["road"] == ""
@@ -151,7 +151,7 @@ def test_a_drive_from_beginning_to_film(tmp_path):
     serving(tmp_path)(test)
 
 
-def test_who_drives_and_a_link(tmp_path):
+def test_policies_and_a_link(tmp_path):
     async def test(address, http, tab, factory):
         one, two = await tab(), await tab()
         await one.begin(seed=5, temperature=1.0)
@@ -436,10 +436,10 @@ def test_a_drive_that_cannot_be_saved_is_not_lost(tmp_path, blocked):
         await one.moment(lambda m: m["step"] == 3)
         (tmp_path / blocked).write_text("a file where the folder should be")
         await one.say("save")
-        told = (await one.hear("error"))["message"]
-        assert "save" in told
-        assert blocked in told
-        assert "\n" not in told
+        message = (await one.hear("error"))["message"]
+        assert "save" in message
+        assert blocked in message
+        assert "\n" not in message
         assert not list(tmp_path.glob("records/*.npz"))  # both files, or neither
         await one.say("step")
         await one.moment(lambda m: m["step"] == 4)
@@ -491,7 +491,7 @@ def test_an_error_of_the_system_ends_no_drive(tmp_path, monkeypatch):
 
 
 def test_a_drive_continues_after_the_server_was_away(tmp_path):
-    """What a tab was told is enough to stand where it stood, with what lay ahead."""
+    """The messages to a tab are enough to restore its moment, and the moments after it."""
 
     async def first(address, http, tab, factory):
         one = await tab()
@@ -712,8 +712,8 @@ def test_the_limit_on_connections_follows_that_on_files():
         "import resource; from dreamduck.web.limits import connection_limit as f\n"
         "print(f(8)); resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)); print(f(8), f(1))"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    most, few, fewer = map(int, told.stdout.split())
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    most, few, fewer = map(int, done.stdout.split())
     assert most == limits.connection_limit(8) or soft - used < most + limits.RESERVE
     assert limits.FEWEST <= few < 64 - limits.RESERVE
     assert fewer <= few

@@ -119,7 +119,7 @@ def test_a_changed_latent_stays_with_its_moment():
     session.seek(2)
     session.set_latents({0: 3.0})
     assert session.now.frame[0, 0, 1] == 60
-    assert len(session.moments) == 3  # what came after no longer follows
+    assert len(session.moments) == 3  # later moments are dropped
     session.advance()
     session.seek(0)
     assert session.now.frame[0, 0, 1] == 0
@@ -342,7 +342,7 @@ def full_script(session):
 
 
 def random_drive(seed):
-    """Random things done to a session; gives it, with what a tab knows that took all changes."""
+    """Random actions on a session; returns it, and the state of a tab that received all changes."""
     random = np.random.default_rng(seed)
     session = driven([])
     moments: list[list[Any]] = []
@@ -357,7 +357,7 @@ def random_drive(seed):
             case _:
                 session.set_action(*random.uniform(-1, 1, 2))
                 session.advance()
-        if random.random() < 0.6:  # some moments are told together
+        if random.random() < 0.6:  # some moments are sent together
             moments = updated(moments, session.changes())
     return session, updated(moments, session.changes())
 
@@ -375,9 +375,9 @@ def test_a_tab_that_takes_the_changes_knows_the_episode(seed):
 NODE = """
 import { Episode } from %s;
 const episode = new Episode();
-const { start, told } = JSON.parse(await new Response(process.stdin).text());
+const { start, messages } = JSON.parse(await new Response(process.stdin).text());
 episode.begin(start);
-for (const changes of told) episode.update(changes);
+for (const changes of messages) episode.update(changes);
 console.log(await episode.link());
 """
 
@@ -386,10 +386,10 @@ console.log(await episode.link());
 def test_the_page_makes_the_same_link():
     session, moments = random_drive(14)
     start = {**vars(Start("dream", seed=7, z=(0.5, -1.25, 3e-5))), "z": [0.5, -1.25, 3e-5]}
-    told = [[0, moments[:9]], [4, moments[4:]]]
+    messages = [[0, moments[:9]], [4, moments[4:]]]
     command = ["node", "--no-warnings", "--input-type=module", "-e"]
     command.append(NODE % json.dumps((PAGE / "episode.js").as_uri()))
-    text = json.dumps({"start": start, "told": told})
+    text = json.dumps({"start": start, "messages": messages})
     link = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout.strip()
     found, whole = from_link(link), full_script(session)
     assert len(set(whole.temperatures)) > 2

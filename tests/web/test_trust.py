@@ -1,4 +1,4 @@
-"""Until when a dream is to be trusted, in the dream and beside the road."""
+"""Until when a dream is true beside the road, and since when the model is uncertain alone."""
 
 import shutil
 
@@ -9,10 +9,11 @@ from dreamduck.common.errors import WeightsError
 from dreamduck.web.session import Session
 from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig
 from dreamduck.web.share_link import Start
+from dreamduck.web.split_scene import WRONG
 from dreamduck.web.trust import Trust
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.ensemble import LIMIT_STEPS
-from tests.web.model import write_ensemble
+from tests.web.model import write_ensemble, write_probe
 
 
 def test_it_ends_with_the_second_that_is_too_uncertain():
@@ -26,6 +27,7 @@ def test_it_ends_with_the_second_that_is_too_uncertain():
     assert seen[first + LIMIT_STEPS - 2] is None
     assert seen[first + LIMIT_STEPS - 1 :] == [first] * (len(values) - first - LIMIT_STEPS + 1)
     assert Trust().after(5.0, 0.4).until is None  # one step says nothing
+    assert Trust().after(0.1, 0.4).after(np.inf, 0.4).after(0.1, 0.4).until == 1  # an end says it at once
 
 
 def make(folder, world):
@@ -33,11 +35,10 @@ def make(folder, world):
     return Session(factory.make(Start(world, seed=3, warm=True)))
 
 
-@pytest.mark.parametrize("world", ["dream", "split"])
-def test_the_page_gets_the_trust(model_folder, tmp_path, world):
+def test_the_page_gets_the_uncertainty_of_a_dream(model_folder, tmp_path):
     folder = shutil.copytree(model_folder, tmp_path / "model")
     write_ensemble(folder, 1e-6)
-    session = make(folder, world)
+    session = make(folder, "dream")
     model = WorldModel.load(folder)
     assert model.ensemble is not None
     for step in range(LIMIT_STEPS):
@@ -48,16 +49,31 @@ def test_the_page_gets_the_trust(model_folder, tmp_path, world):
     assert session.show()[1]["true_until"] is None
     session.seek(LIMIT_STEPS)
     found = session.now.trust.recent
-    scene = session.scene
-    state = scene._dreams.state if world == "split" else scene.env.dreams.state
+    state = session.scene.env.dreams.state
     assert found[-1] == pytest.approx(float(model.ensemble.uncertainty(state.h)[0]), rel=1e-5)
     assert len(set(found)) == LIMIT_STEPS
-    if world == "split":
-        session.sync()  # the dream begins again
-        assert session.show()[1]["true_until"] is None
-        for _ in range(LIMIT_STEPS):
-            session.advance()
-        assert session.show()[1]["true_until"] == 0
+    session.close()
+
+
+def test_beside_the_road_the_distance_from_it_is_what_counts(model_folder, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "model")
+    write_ensemble(folder, 1e-6)  # says nothing here
+    assert "true_until" not in make(folder, "split").show()[1]  # nothing measures it
+    write_probe(folder)
+    session = make(folder, "split")
+    apart, until = [], []
+    for _ in range(2 * LIMIT_STEPS):
+        assert session.advance()
+        facts = session.show()[1]
+        apart.append(abs(facts["apart"]))
+        until.append(facts["true_until"])
+    assert session.now.trust.recent == pytest.approx(apart[-LIMIT_STEPS:])
+    means = np.convolve(apart, np.full(LIMIT_STEPS, 1 / LIMIT_STEPS), "valid")
+    first = int(np.flatnonzero(means > WRONG)[0])
+    assert until[: first + LIMIT_STEPS - 1] == [None] * (first + LIMIT_STEPS - 1)
+    assert set(until[first + LIMIT_STEPS - 1 :]) == {first}
+    session.sync()  # the dream begins again
+    assert session.show()[1]["true_until"] is None
     session.close()
 
 

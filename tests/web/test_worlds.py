@@ -238,10 +238,10 @@ def test_the_dream_is_that_of_the_library(factory):
     for step in range(8):
         session.set_action(0.5, np.sin(step))
         session.advance()
-        told = dreams.step(session.now.action[None])
-        assert session.now.outcome.reward == told.reward[0]
+        expected = dreams.step(session.now.action[None])
+        assert session.now.outcome.reward == expected.reward[0]
         assert np.array_equal(session.scene.latents, dreams.z[0])
-        assert session.show()[1]["end_probability"] == pytest.approx(told.prediction.end[0])
+        assert session.show()[1]["end_probability"] == pytest.approx(expected.prediction.end[0])
     session.seek(0)
     again = Session(factory.make(session.scene.start))  # with its first latents given
     assert np.array_equal(again.scene.latents, session.scene.latents)
@@ -293,7 +293,7 @@ def test_an_episode_becomes_a_recording(factory):
     assert len(factory.latents(frame)) == 64
 
 
-def test_what_cannot_be_made(factory, tmp_path):
+def test_environments_that_cannot_be_made(factory, tmp_path):
     strange = (Start("road", map_name="/etc/passwd"), Start("seen", map_name="none"))
     for start in (*strange, Start("dream", z=(1.0,))):
         with pytest.raises(ConfigError):
@@ -346,10 +346,10 @@ def test_a_damaged_controller_in_the_log_is_passed_over(model_folder, tmp_path, 
     named = SessionFactoryConfig(
         weights=str(model_folder), controller=str(log / "rnnenv.cma.64.64.best.json")
     )
-    with pytest.raises(ControllerError) as told:
+    with pytest.raises(ControllerError) as caught:
         SessionFactory(named)
-    assert "\n" not in str(told.value)
-    assert len(str(told.value)) < 500
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 500
 
 
 def test_every_map_that_is_offered_has_a_road(factory):

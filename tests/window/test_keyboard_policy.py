@@ -16,7 +16,7 @@ from tests.recordings.sources.worlds import MODULE, Dot
 
 
 class Screen:
-    """A window at which keys are pressed by a script; the last is pressed for ever."""
+    """A window at which keys are pressed by a script; the last stays pressed."""
 
     script: ClassVar[list[Keys]] = []
 

@@ -364,7 +364,7 @@ def test_an_end_is_reported_and_waits_for_a_key(display, tmp_path):
     assert not thread.is_alive()
 
 
-def test_what_is_driven_is_recorded_and_filmed(display, tmp_path):
+def test_drives_are_recorded_with_a_video(display, tmp_path):
     world = Counter(length=5)
     folder, video = tmp_path / "records", tmp_path / "drive.mp4"
     drive_in_thread(world, tmp_path, steps=7, record=folder, video=video).join(60)
@@ -403,7 +403,7 @@ def write_something(path):
             video.add(plain(RED))
 
 
-def test_a_film_that_cannot_be_written(tmp_path):
+def test_a_video_that_cannot_be_written(tmp_path):
     with pytest.raises(ConfigError, match=r"\.mp4"):
         VideoWriter(tmp_path / "video.txt", 10)
     with VideoWriter(tmp_path / "none.mp4", 10):

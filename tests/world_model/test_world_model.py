@@ -14,7 +14,7 @@ from dreamduck.world_model import WorldModel
 from dreamduck.world_model.dynamics.state import RecurrentState
 from dreamduck.world_model.imagination.stepper import Dreams
 from dreamduck.world_model.kinds import SHIPPED
-from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_memory
+from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_mdn_rnn
 
 STEPS = 30
 
@@ -27,7 +27,7 @@ def policy(theta, z, c, h):
 
 @pytest.fixture
 def small(tmp_path):
-    write_memory(tmp_path, parameters=random_parameters())
+    write_mdn_rnn(tmp_path, parameters=random_parameters())
     return WorldModel.load(tmp_path)
 
 
@@ -109,7 +109,7 @@ def test_steps_agree_with_the_compiled_rollout(small):
     assert small.compiled_dream() is small.compiled_dream()
 
 
-def test_dreams_go_on_from_a_state_that_was_kept(small):
+def test_dreams_continue_from_a_kept_state(small):
     dreams = Dreams(small.dynamics, small.start_states(), 2, 0.8)
     dreams.reset([1, 2])
     actions = np.full((2, 2), 0.4, np.float32)

@@ -84,7 +84,7 @@ def checked_archive(
         members: that it may have.
         most: bytes that its compressed members may take in memory; others take what the file has.
     Raises:
-        ValueError: the list is damaged, or tells of more than that.
+        ValueError: the list is damaged, or longer than that.
     """
     size, count = check_directory(file, members)
     with zipfile.ZipFile(file) as archive:

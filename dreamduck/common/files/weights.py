@@ -93,7 +93,7 @@ def find_dataset(file: Any, place: str) -> Any:
     if not filters <= FILTERS:
         raise ValueError(f"{place}: unknown compression")
     kind = found.dtype
-    if kind.kind not in "fiu" or kind.itemsize > WIDEST:
+    if kind.kind not in "bfiu" or kind.itemsize > WIDEST:
         raise ValueError(f"{place}: expected numbers, got {str(kind)[:40]}")
     if found.chunks and math.prod(found.chunks) > max(math.prod(found.shape), 1):
         raise ValueError(f"{place}: stored in parts larger than itself")

@@ -21,7 +21,7 @@ from dreamduck.common.processes.threads import SlicePool, cores
 
 FloatArray = npt.NDArray[np.float32]
 
-WIDTH = 64  # columns that are summed together, while they lie in the fastest cache
+WIDTHS = (32, 64)  # columns that are summed together, while they lie in the fastest cache
 ROWS = 4  # rows that share what is read of the weights
 PANEL = 64  # rows that stay in the second cache while the weights pass by
 TERMS = 128  # summed before they are added to the others: a long sum loses less by rounding
@@ -49,10 +49,12 @@ class Product:
         self._spread = spread
         given = np.asarray(weights, np.float32)
         self.inner, self.columns = given.shape
-        count = -(-self.columns // WIDTH)
-        self._packed = np.zeros((count, self.inner * WIDTH), np.float32)
-        for block, packed in enumerate(self._packed.reshape(count, self.inner, WIDTH)):
-            part = given[:, block * WIDTH : (block + 1) * WIDTH]
+        width = next((width for width in WIDTHS if self.columns <= width), WIDTHS[-1])
+        self._lanes = (0,) * width
+        count = -(-self.columns // width)
+        self._packed = np.zeros((count, self.inner * width), np.float32)
+        for block, packed in enumerate(self._packed.reshape(count, self.inner, width)):
+            part = given[:, block * width : (block + 1) * width]
             packed[:, : part.shape[1]] = part
         self._bias = np.zeros(self.columns, np.float32)
         if bias is not None:
@@ -72,7 +74,7 @@ class Product:
         out = np.empty((len(x), self.columns), np.float32)
 
         def multiply(_: int, first: int, last: int) -> None:
-            _multiply(x, self._packed, self._bias, out, first, last)
+            _multiply(self._lanes, x, self._packed, self._bias, out, first, last)
 
         workers = 1
         if self._spread and not getattr(_in_block, "now", False):
@@ -113,25 +115,35 @@ def in_blocks(function: Callable[[slice], Any], rows: int, multiply_adds: int) -
 
 @njit(nogil=True, fastmath=FAST)
 def _multiply(
-    x: FloatArray, packed: FloatArray, bias: FloatArray, out: FloatArray, begin: int, end: int
+    lanes: tuple[int, ...],
+    x: FloatArray,
+    packed: FloatArray,
+    bias: FloatArray,
+    out: FloatArray,
+    begin: int,
+    end: int,
 ) -> None:
-    """Set out (B, N), in the blocks begin to end, to x (B, K) @ packed (blocks, K * WIDTH) + bias (N,)."""
+    """Set out (B, N), in the blocks begin to end, to x (B, K) @ packed (blocks, K * width) + bias (N,).
+
+    The width of a block is the length of `lanes`, which the compiler knows.
+    """
+    width = len(lanes)
     rows, columns = out.shape
-    sums = np.empty(ROWS * WIDTH, np.float32)
+    sums, partial = np.empty(ROWS * width, np.float32), np.empty(ROWS * width, np.float32)
     for panel in range(0, rows, PANEL):
         last = min(panel + PANEL, rows)
         for block in range(begin, end):
-            first = block * WIDTH
-            count = min(WIDTH, columns - first)
+            first = block * width
+            count = min(width, columns - first)
             row = panel
             while row + ROWS <= last:
-                _four_rows(sums, x[row], x[row + 1], x[row + 2], x[row + 3], packed[block])
+                _four_rows(lanes, sums, partial, x[row], x[row + 1], x[row + 2], x[row + 3], packed[block])
                 for r in range(ROWS):
                     for j in range(count):
-                        out[row + r, first + j] = sums[r * WIDTH + j] + bias[first + j]
+                        out[row + r, first + j] = sums[r * width + j] + bias[first + j]
                 row += ROWS
             while row < last:
-                _one_row(sums, x[row], packed[block])
+                _one_row(lanes, sums, x[row], packed[block])
                 for j in range(count):
                     out[row, first + j] = sums[j] + bias[first + j]
                 row += 1
@@ -143,11 +155,18 @@ def _multiply(
 
 @njit(nogil=True, fastmath=FAST)
 def _four_rows(
-    sums: FloatArray, xa: FloatArray, xb: FloatArray, xc: FloatArray, xd: FloatArray, weights: FloatArray
+    lanes: tuple[int, ...],
+    sums: FloatArray,
+    partial: FloatArray,
+    xa: FloatArray,
+    xb: FloatArray,
+    xc: FloatArray,
+    xd: FloatArray,
+    weights: FloatArray,
 ) -> None:
-    """Sums (4 * WIDTH,) for four rows (K,) of x; weights (K * WIDTH,)."""
+    """Sums (4 * width,) for four rows (K,) of x; weights (K * width,); partial is overwritten."""
+    width = len(lanes)
     sums[:] = 0
-    partial = np.empty(ROWS * WIDTH, np.float32)
     for k in range(0, len(xa), TERMS):
         end = min(k + TERMS, len(xa))
         partial[:] = 0
@@ -156,45 +175,46 @@ def _four_rows(
             b0, b1, b2, b3 = xb[k], xb[k + 1], xb[k + 2], xb[k + 3]
             c0, c1, c2, c3 = xc[k], xc[k + 1], xc[k + 2], xc[k + 3]
             d0, d1, d2, d3 = xd[k], xd[k + 1], xd[k + 2], xd[k + 3]
-            part = weights[k * WIDTH : (k + 4) * WIDTH]
-            for j in range(WIDTH):
-                w0, w1, w2, w3 = part[j], part[WIDTH + j], part[2 * WIDTH + j], part[3 * WIDTH + j]
+            part = weights[k * width : (k + 4) * width]
+            for j in range(width):
+                w0, w1, w2, w3 = part[j], part[width + j], part[2 * width + j], part[3 * width + j]
                 partial[j] = partial[j] + a0 * w0 + a1 * w1 + a2 * w2 + a3 * w3
-                partial[WIDTH + j] = partial[WIDTH + j] + b0 * w0 + b1 * w1 + b2 * w2 + b3 * w3
-                partial[2 * WIDTH + j] = partial[2 * WIDTH + j] + c0 * w0 + c1 * w1 + c2 * w2 + c3 * w3
-                partial[3 * WIDTH + j] = partial[3 * WIDTH + j] + d0 * w0 + d1 * w1 + d2 * w2 + d3 * w3
+                partial[width + j] = partial[width + j] + b0 * w0 + b1 * w1 + b2 * w2 + b3 * w3
+                partial[2 * width + j] = partial[2 * width + j] + c0 * w0 + c1 * w1 + c2 * w2 + c3 * w3
+                partial[3 * width + j] = partial[3 * width + j] + d0 * w0 + d1 * w1 + d2 * w2 + d3 * w3
             k += 4
         while k < end:
-            part = weights[k * WIDTH : (k + 1) * WIDTH]
-            for j in range(WIDTH):
+            part = weights[k * width : (k + 1) * width]
+            for j in range(width):
                 partial[j] = partial[j] + xa[k] * part[j]
-                partial[WIDTH + j] = partial[WIDTH + j] + xb[k] * part[j]
-                partial[2 * WIDTH + j] = partial[2 * WIDTH + j] + xc[k] * part[j]
-                partial[3 * WIDTH + j] = partial[3 * WIDTH + j] + xd[k] * part[j]
+                partial[width + j] = partial[width + j] + xb[k] * part[j]
+                partial[2 * width + j] = partial[2 * width + j] + xc[k] * part[j]
+                partial[3 * width + j] = partial[3 * width + j] + xd[k] * part[j]
             k += 1
-        for j in range(ROWS * WIDTH):
+        for j in range(ROWS * width):
             sums[j] += partial[j]
 
 
 @njit(nogil=True, fastmath=FAST)
-def _one_row(sums: FloatArray, xa: FloatArray, weights: FloatArray) -> None:
-    """Sums (WIDTH,) for one row (K,) of x; weights (K * WIDTH,)."""
-    sums[:WIDTH] = 0
-    partial = np.empty(WIDTH, np.float32)
+def _one_row(lanes: tuple[int, ...], sums: FloatArray, xa: FloatArray, weights: FloatArray) -> None:
+    """Sums (width,) for one row (K,) of x; weights (K * width,)."""
+    width = len(lanes)
+    sums[:width] = 0
+    partial = np.empty(width, np.float32)
     for k in range(0, len(xa), TERMS):
         end = min(k + TERMS, len(xa))
         partial[:] = 0
         while k + 4 <= end:
             a0, a1, a2, a3 = xa[k], xa[k + 1], xa[k + 2], xa[k + 3]
-            part = weights[k * WIDTH : (k + 4) * WIDTH]
-            for j in range(WIDTH):
-                w0, w1, w2, w3 = part[j], part[WIDTH + j], part[2 * WIDTH + j], part[3 * WIDTH + j]
+            part = weights[k * width : (k + 4) * width]
+            for j in range(width):
+                w0, w1, w2, w3 = part[j], part[width + j], part[2 * width + j], part[3 * width + j]
                 partial[j] = partial[j] + a0 * w0 + a1 * w1 + a2 * w2 + a3 * w3
             k += 4
         while k < end:
-            part = weights[k * WIDTH : (k + 1) * WIDTH]
-            for j in range(WIDTH):
+            part = weights[k * width : (k + 1) * width]
+            for j in range(width):
                 partial[j] = partial[j] + xa[k] * part[j]
             k += 1
-        for j in range(WIDTH):
+        for j in range(width):
             sums[j] += partial[j]

@@ -49,7 +49,7 @@ def drivers(
 
     Args:
         dreams: of the world model.
-        data: tells the environment and its maps.
+        data: holds the environment and its maps.
         probes: unused.
         config: the card's settings.
     """

@@ -160,7 +160,7 @@ class Dreams:
             starts: real frames and actions before the dreams; or B, of the model's own start states.
             steps: T.
             seed: of the noise.
-            cut: whether a drawn end stops a dream; else `length` tells when it would have.
+            cut: whether a drawn end stops a dream; else `length` is when it would have.
             trace: False leaves z, h and action out, each then (B, 0, ·), to save memory.
         """
         now, state = self._begin(starts, seed)

@@ -91,7 +91,7 @@ def cell(found: Any) -> str:
 
 
 def shown(value: float) -> str:
-    """Three digits, whole numbers with thousands apart."""
+    """Three digits; integers with a comma at the thousands."""
     if abs(value) >= 1000:
         return f"{value:,.0f}"
     return f"{value:.3g}"

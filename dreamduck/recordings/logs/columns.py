@@ -80,7 +80,7 @@ def missing(what: str, columns: Iterable[str], source: str) -> RecordError:
 
 
 def unit_of(column: str) -> float:
-    """The unit [s] that a time column's name tells."""
+    """The unit [s] in the name of a time column."""
     return next((unit for end, unit in UNITS.items() if column.strip().lower().endswith(end)), 1.0)
 
 

@@ -101,7 +101,7 @@ def image_folder(source: Path, commands: Commands) -> DriveLog:
         if paths and not paths[0].exists():  # named from the folder of the CSV file
             paths = [commands.path.parent / name for name in commands.frames]
         return _paired(source, commands, paths)
-    paths = sorted((p for p in source.iterdir() if p.suffix.lower() in IMAGES), key=_place)
+    paths = images(source)
     if len(paths) == len(commands.times):
         return _paired(source, commands, paths)
     times = _times_of_names(paths, commands)
@@ -112,17 +112,21 @@ def image_folder(source: Path, commands: Commands) -> DriveLog:
             "their times"
         )
     return DriveLog(
-        str(source), times, _opened(paths), commands.times, commands.values, commands.kind, False
+        str(source), times, opened(paths), commands.times, commands.values, commands.kind, False
     )
 
 
 def _paired(source: Path, commands: Commands, paths: Sequence[Path]) -> DriveLog:
     times = commands.times
-    return DriveLog(str(source), times, _opened(paths), times, commands.values, commands.kind, True)
+    return DriveLog(str(source), times, opened(paths), times, commands.values, commands.kind, True)
+
+
+def images(folder: Path) -> list[Path]:
+    """The images of a folder, in the order of the numbers in their names."""
+    return sorted((path for path in folder.iterdir() if path.suffix.lower() in IMAGES), key=_place)
 
 
 def _place(path: Path) -> tuple[list[int], str]:
-    """Images in the order of the numbers in their names."""
     return [int(digits) for digits in re.findall(r"\d{1,18}", path.stem)], path.name
 
 
@@ -141,7 +145,9 @@ def _times_of_names(paths: Sequence[Path], commands: Commands) -> FloatArray | N
     return None
 
 
-def _opened(paths: Sequence[Path]) -> Callable[[Sequence[int]], Iterator[Frame]]:
+def opened(paths: Sequence[Path]) -> Callable[[Sequence[int]], Iterator[Frame]]:
+    """Frames of images, as `DriveLog.frames` gives them."""
+
     def chosen(indices: Sequence[int]) -> Iterator[Frame]:
         for index in indices:
             yield read_image(paths[index])
@@ -165,19 +171,26 @@ def read_image(path: Path) -> Frame:
         return np.asarray(image.convert("RGB"))
 
 
-def video(source: Path, commands: Commands, opened: Video | None = None) -> DriveLog:
+def video(source: Path, commands: Commands, known: Video | None = None) -> DriveLog:
     """A video, whose first frame is at time 0 of the commands.
 
     Args:
         source: the video.
         commands: given meanwhile.
-        opened: what it tells of itself, where that is known.
+        known: the video's own facts, where they are known.
 
     Raises:
         VideoError: it cannot be read.
         DependencyError: what decodes it is not installed.
     """
-    about = opened or open_video(source, "ingest")
+    about = known or open_video(source, "ingest")
+    times = np.arange(about.frames) / about.rate
+    frames = video_frames(about)
+    return DriveLog(str(source), times, frames, commands.times, commands.values, commands.kind, False)
+
+
+def video_frames(about: Video) -> Callable[[Sequence[int]], Iterator[Frame]]:
+    """Frames of a video, as `DriveLog.frames` gives them."""
 
     def chosen(indices: Sequence[int]) -> Iterator[Frame]:
         wanted = iter(indices)
@@ -190,5 +203,4 @@ def video(source: Path, commands: Commands, opened: Video | None = None) -> Driv
                 if index is None:
                     return
 
-    times = np.arange(about.frames) / about.rate
-    return DriveLog(str(source), times, chosen, commands.times, commands.values, commands.kind, False)
+    return chosen

@@ -111,14 +111,11 @@ def minari_logs(path: Path, step_time: float) -> list[DriveLog]:
         open_input(path) as file,
         h5py.File(file) as data,
     ):
-        groups = sorted((n for n in data if re.fullmatch(r"episode_\d+", n)), key=lambda n: int(n[8:]))
-        if not groups:
-            raise ValueError("no group episode_0")
-        for name in groups:
+        for name in minari_episodes(data):
             actions = find_dataset(data, f"{name}/actions")
             if actions.ndim != 2 or actions.shape[1] != 2:
                 raise RecordError(f"{path}: {name}/actions is {actions.shape}, expected (T, 2)")
-            place = _frames_place(data, name, path)
+            place = minari_frames(data, name, path)
             frames = _frames(np.asarray(find_dataset(data, place)[: len(actions)]), str(path), place)
             if len(frames) < len(actions):
                 raise RecordError(
@@ -131,7 +128,19 @@ def minari_logs(path: Path, step_time: float) -> list[DriveLog]:
     return made
 
 
-def _frames_place(data: Any, name: str, path: Path) -> str:
+def minari_episodes(data: Any) -> list[str]:
+    """The groups of the episodes in a Minari data set, in their order.
+
+    Raises:
+        ValueError: there are none.
+    """
+    groups = sorted((n for n in data if re.fullmatch(r"episode_\d+", n)), key=lambda n: int(n[8:]))
+    if not groups:
+        raise ValueError("no group episode_0")
+    return groups
+
+
+def minari_frames(data: Any, name: str, path: Path) -> str:
     """Where an episode's frames lie: its observations, or the only ones of them that are images."""
     observations = data[name].get("observations")
     if isinstance(observations, h5py.Dataset):

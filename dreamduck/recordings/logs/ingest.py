@@ -30,7 +30,7 @@ SEED_BASE = 2_000_000_000  # ingested episodes are numbered from here, apart fro
 BLOCK = 100_000  # numbers of a source
 BLOCKS = 1 << 28
 COLOR_FRAMES = 64  # that the order of colours is judged by
-CLIPPED = 0.01  # share of steps whose command is beyond the environment's, from which it is told
+CLIPPED = 0.01  # share of steps whose command is beyond the environment's, from which a warning says so
 ORDERS = ("auto", "rgb", "bgr")
 STRONG, LEAST = 40, 3.0  # colour difference of a pixel that counts; times as many of one as of the other
 
@@ -104,8 +104,46 @@ def ingest(source: Path, config: IngestConfig, fresh: bool = False) -> tuple[int
         RecordError: the log cannot be used as it is; nothing of it is written then.
         ConfigError: the source was ingested before, and not `fresh`.
     """
+    clipped = 0
+
+    def episodes() -> Iterator[Episode]:
+        nonlocal clipped
+        parts = [(one, _pieces(one, config)) for one in find_logs(source, config)]
+        for one, _ in parts:
+            check_colors(one, config)
+        for one, pieces in parts:
+            for piece in pieces:
+                episode, beyond = _episode(one, piece, source, config)
+                clipped += beyond
+                yield episode
+
+    count, steps = write_recordings(source, Path(config.records), episodes(), config.min_steps, fresh)
+    if clipped > CLIPPED * steps:
+        log.warning(
+            "%d of %d steps have commands outside the range of an action, which were clipped; "
+            "check columns, gain and --steering-gain", clipped, steps,
+        )  # fmt: skip
+    return count, steps
+
+
+def write_recordings(
+    source: Path, folder: Path, episodes: Iterator[Episode], shortest: int, fresh: bool
+) -> tuple[int, int]:
+    """Write the episodes of a log.
+
+    Args:
+        source: the log; the numbers of its episodes follow from its place.
+        folder: to write to.
+        episodes: a bad log fails before it yields the first.
+        shortest: steps of an episode that is not left out.
+        fresh: write over those that were made of the same source before.
+    Returns:
+        How many episodes and how many steps.
+    Raises:
+        RecordError: there are no episodes.
+        ConfigError: the source was ingested before, and not `fresh`.
+    """
     first = first_seed(source)
-    folder = Path(config.records)
     old = [
         path for path in folder.glob("*.npz") if path.stem.isdigit() and 0 <= int(path.stem) - first < BLOCK
     ]
@@ -113,29 +151,16 @@ def ingest(source: Path, config: IngestConfig, fresh: bool = False) -> tuple[int
         raise ConfigError(
             f"{folder}: {source} was ingested before, as {old[0].name}; give --fresh to replace it"
         )
-    logs = find_logs(source, config)
-    parts = [(one, _pieces(one, config)) for one in logs]  # a bad log fails before anything is written
-    for one, _ in parts:
-        check_colors(one, config)
-    number = clipped = steps = 0
-    written: set[Path] = set()
-    for one, pieces in parts:
-        for piece in pieces:
-            episode, beyond = _episode(one, piece, source, config)
-            path = folder / f"{first + number}.npz"
-            write_episode(path, episode)
-            written.add(path)
-            number, clipped, steps = number + 1, clipped + beyond, steps + len(episode)
-    if not number:
-        raise RecordError(f"{source}: no part has {config.min_steps} steps; give a smaller --min-steps")
-    for path in set(old) - written:
+    steps, written = 0, []
+    for number, episode in enumerate(episodes, first):
+        written.append(folder / f"{number}.npz")
+        write_episode(written[-1], episode)
+        steps += len(episode)
+    if not written:
+        raise RecordError(f"{source}: no part has {shortest} steps; give a smaller --min-steps")
+    for path in set(old) - set(written):
         path.unlink()
-    if clipped > CLIPPED * steps:
-        log.warning(
-            "%d of %d steps have commands outside the range of an action, which were clipped; "
-            "check columns, gain and --steering-gain", clipped, steps,
-        )  # fmt: skip
-    return number, steps
+    return len(written), steps
 
 
 def first_seed(source: Path) -> int:
@@ -202,7 +227,7 @@ def check_colors(one: DriveLog, config: IngestConfig) -> None:
     """Refuse frames whose red and blue are most likely swapped: the yellow line is then light blue.
 
     Raises:
-        RecordError: they look so, and the settings do not tell the order.
+        RecordError: they look so, and the settings name no order.
     """
     if config.color_order != "auto":
         return

@@ -37,7 +37,7 @@ def resample(log: DriveLog, step_time: float, max_gap: float, split: bool) -> It
         log: the log.
         step_time: [s].
         max_gap: [s] from a frame, or a command, to the next at most.
-        split: go on after a gap; without it one is refused.
+        split: continue after a gap; without it one is refused.
     Raises:
         RecordError: a gap, a clock that goes back, or frames and commands at different times.
     """

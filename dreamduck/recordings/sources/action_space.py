@@ -101,7 +101,7 @@ class ActionSpace:
 
     @property
     def space(self) -> spaces.Space[Any]:
-        """As Gymnasium has it."""
+        """The space as Gymnasium's class."""
         if self.kind == DISCRETE:
             return spaces.Discrete(self.size, start=self.start)
         low, high = (np.reshape(part, self.shape).astype(np.float32) for part in (self.low, self.high))
@@ -128,7 +128,7 @@ class ActionSpace:
         if array.shape != (count, *self.shape):
             raise ActionError(f"action: expected shape {(count, *self.shape)}, got {array.shape}")
         if not np.isfinite(array).all():
-            raise ActionError(f"action: expected finite numbers, got {array.tolist()}")
+            raise ActionError(f"action: expected finite numbers, got {array.tolist()!r:.200}")
         low, high = np.array(self.low), np.array(self.high)
         return np.clip(2 * (array.reshape(count, -1) - low) / (high - low) - 1, -1.0, 1.0)
 
@@ -171,10 +171,11 @@ class ActionSpace:
         last = self.start + self.size - 1
         if array.shape != (count,) or array.dtype.kind not in "iu":
             raise ActionError(
-                f"action: expected {count} integers from {self.start} to {last}, got {actions!r:.200}"
+                f"action: expected {count} integers from {self.start} to {last}, "
+                f"got {array.tolist()!r:.200}"
             )
         if ((array < self.start) | (array > last)).any():
-            raise ActionError(f"action: expected {self.start} to {last}, got {array.tolist()}")
+            raise ActionError(f"action: expected {self.start} to {last}, got {array.tolist()!r:.200}")
         found: Vectors = np.eye(self.size)[array - self.start]
         return found
 

@@ -12,14 +12,14 @@ from gymnasium import spaces
 from dreamduck.recordings.sources.action_space import ActionSpace
 from dreamduck.recordings.sources.pictures import OBSERVATION, RENDER, SIDE, PictureReader
 
-GOES_ON, TERMINATED, TRUNCATED = range(3)
+RUNNING, TERMINATED, TRUNCATED = range(3)
 END = "end_kind"  # key of the end in info
 
 
 class FrameEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
     """An environment whose observations are frames (64, 64, 3) and whose actions are vectors (A,).
 
-    An end is told in `info[END]` alone, and the environment rests until its next reset; so that no
+    An end is reported in `info[END]` alone, and the environment rests until its next reset; so that no
     vector environment begins an episode by itself.
 
     Args:
@@ -31,7 +31,7 @@ class FrameEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         ConfigError: its actions are of no kind that is known.
 
     Attributes:
-        told: the environment's own information, of the last step.
+        inner_info: the environment's own information, of the last step.
     """
 
     def __init__(self, env: Any, pixels: str, crop: tuple[int, int, int, int], frame_skip: int = 1) -> None:
@@ -47,15 +47,15 @@ class FrameEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._reader = PictureReader(space, crop, source)
         self._frame = np.zeros((SIDE, SIDE, 3), np.uint8)
         self._end = TERMINATED
-        self.told: dict[str, Any] = {}
+        self.inner_info: dict[str, Any] = {}
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[npt.NDArray[np.uint8], dict[str, Any]]:
         """Begin an episode."""
-        observation, self.told = self.env.reset(seed=seed, options=options or None)
-        self._frame, self._end = self._read(observation), GOES_ON
-        return self._frame, {END: GOES_ON}
+        observation, self.inner_info = self.env.reset(seed=seed, options=options or None)
+        self._frame, self._end = self._read(observation), RUNNING
+        return self._frame, {END: RUNNING}
 
     def step(self, action: Any) -> tuple[npt.NDArray[np.uint8], float, bool, bool, dict[str, Any]]:
         """Take an action `frame_skip` times, or until the episode ends.
@@ -63,10 +63,10 @@ class FrameEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         Nothing happens after that, nor where the action is nan.
         """
         total = 0.0
-        if self._end == GOES_ON and not np.isnan(action).any():
+        if self._end == RUNNING and not np.isnan(action).any():
             taken = self.actions.decode(np.asarray(action)[np.newaxis])[0]
             for _ in range(self._skip):
-                observation, reward, terminated, truncated, self.told = self.env.step(taken)
+                observation, reward, terminated, truncated, self.inner_info = self.env.step(taken)
                 total += float(reward)
                 if terminated or truncated:
                     self._end = TERMINATED if terminated else TRUNCATED

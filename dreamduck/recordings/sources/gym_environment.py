@@ -24,7 +24,7 @@ from dreamduck.simulator.environment import is_own
 
 log = logging.getLogger(__name__)
 
-STEP_TIME = 0.1  # [s] of an environment that does not tell its frames a second
+STEP_TIME = 0.1  # [s] of an environment that does not state its frame rate
 PROBE_STEPS = 3  # that are compared with those of another episode of the same seed
 
 

@@ -75,7 +75,7 @@ class GymVector:
         Args:
             actions: (N, A), vectors.
         Returns:
-            An end is told once.
+            An end is reported once.
         """
         vectors = np.array(actions, np.float32)
         vectors[self._resting] = np.nan

@@ -71,7 +71,7 @@ class Source(Protocol):
         ...
 
     def end(self, env: int) -> str:
-        """How an environment's episode ended; "" where it goes on."""
+        """How an environment's episode ended; "" while it runs."""
         ...
 
     def meta(self, episode: int, attempt: int) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from dreamduck.common.errors import CheckpointError
 from dreamduck.common.storage import PathLike
-from dreamduck.envs.rnnenv import OBSERVATION_LIMIT
+from dreamduck.envs.latent import OBSERVATION_LIMIT
 from dreamduck.registration import ENTRY_POINTS
 from dreamduck.rl import algorithms, policies, sb3
 from dreamduck.rl.agents import agent_file, loading

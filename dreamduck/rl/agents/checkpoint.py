@@ -115,7 +115,7 @@ class InitialAgent:
             venv: its environments.
             settings: what must not have changed where a run is resumed.
         Raises:
-            CheckpointError: with what differs.
+            CheckpointError: the settings differ from the checkpoint's.
         """
         if self.save is None or self.card is None:
             return

@@ -20,7 +20,8 @@ from gymnasium.vector import AutoresetMode
 
 from dreamduck.common.errors import ConfigError, DreamDuckError
 from dreamduck.rl.environments.env_factory import EnvFactory, find_spec, first_line, is_own
-from dreamduck.rl.environments.vec_env import BatchVecEnv, ProcessVecEnv, StackedVecEnv
+from dreamduck.rl.environments.stacked_env import StackedVecEnv
+from dreamduck.rl.environments.vec_env import BatchVecEnv, ProcessVecEnv
 from dreamduck.rl.sb3 import DummyVecEnv, ResultsWriter, VecEnv, VecEnvWrapper, VecMonitor, VecNormalize
 from dreamduck.simulator.maps.generated import expand_map_names
 

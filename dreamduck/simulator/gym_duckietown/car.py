@@ -1,7 +1,7 @@
 """One car in gym-duckietown, made bit-for-bit the same for the same seed; in the worker process only.
 
 To be imported after
-`patches.prepare`. Three things made an episode depend on what came before it, and are put
+`patches.prepare`. Three things made an episode depend on the one before it, and are put
 right at a reset: the light was placed under the last frame's view matrix, in whatever GL context was
 current; moving objects stayed where they had got to; and they draw from numpy's global generator."""
 

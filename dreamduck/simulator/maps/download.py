@@ -81,7 +81,7 @@ def download(folder: Path) -> Path:
     """Let pip put the archive into a folder.
 
     Raises:
-        DependencyError: pip fails, or what came has another checksum.
+        DependencyError: pip fails, or the download has another checksum.
     """
     stand_in = folder / "backend" / "setuptools"
     stand_in.mkdir(parents=True)
@@ -98,10 +98,10 @@ def download(folder: Path) -> Path:
     archive = folder / f"{NAME}-{VERSION}.tar.gz"
     if done.returncode or not archive.is_file():
         lines = [line for line in done.stderr.splitlines() if line.strip()] or ["pip said nothing"]
-        told = next((line for line in lines if line.startswith("ERROR:")), lines[-1])
+        reason = next((line for line in lines if line.startswith("ERROR:")), lines[-1])
         raise DependencyError(
             f"Duckietown's maps, textures and meshes are missing, and pip could not fetch them "
-            f"({told:.300}); connect to the network and give the command again, or once: {COMMAND}"
+            f"({reason:.300}); connect to the network and give the command again, or once: {COMMAND}"
         )
     found = hashlib.sha256(archive.read_bytes()).hexdigest()
     if found != SHA256:

@@ -72,7 +72,7 @@ def expand_map_names(names: Sequence[str]) -> tuple[str, ...]:
 
 
 def canonical_map_names(names: Sequence[str]) -> tuple[str, ...]:
-    """The same list, in which those who stand for generated maps have a first and a last number."""
+    """The same list; names of generated maps have a first and a last number."""
     return tuple(
         f"{PREFIX}{_numbers(name)[0]}-{_numbers(name)[-1]}" if name.startswith(PREFIX) else name
         for name in names

@@ -1,4 +1,4 @@
-"""Roads drawn at random on a grid: one closed loop, then crossings and dead ends that grow out of it.
+"""Roads drawn at random on a grid: one closed loop, then crossings and dead ends that branch off it.
 
 Two road tiles side by side are always joined, and no four of them form a square: which tile lies in a cell
 follows from its neighbours."""
@@ -70,7 +70,7 @@ def pick(rng: np.random.Generator, items: Sequence[T]) -> T:
 
 
 def open_sides(cell: Cell, roads: Iterable[Cell]) -> frozenset[str]:
-    """The sides of a cell on which a road goes on."""
+    """The sides of a cell on which a road continues."""
     return frozenset(side for side, (di, dj) in STEPS.items() if (cell[0] + di, cell[1] + dj) in roads)
 
 
@@ -172,7 +172,7 @@ def _dead_end(rng: np.random.Generator, grid: tuple[int, int], roads: set[Cell])
 
 
 def _ways(end: Cell, grid: tuple[int, int], roads: set[Cell], path: list[Cell]) -> list[tuple[Cell, bool]]:
-    """The free cells in which a path can go on, and whether it meets another road there."""
+    """The free cells in which a path can continue, and whether it meets another road there."""
     taken, found = roads.union(path), []
     for cell in _neighbours(end):
         if cell in taken or not _inside(cell, grid, border=-MARGIN):

@@ -66,7 +66,7 @@ function draw(canvas) {
   });
 }
 
-/** Give a file to the person; its name tells world, seed and moment. */
+/** Give a file to the person; its name holds world, seed and moment. */
 export function save(blob, ending) {
   const { world, seed } = state.start;
   const link = Object.assign(document.createElement("a"), {

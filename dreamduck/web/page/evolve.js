@@ -1,4 +1,4 @@
-// The card "Evolve a controller" of the page of one file: a search in workers, watched while it goes on.
+// The card "Evolve a controller" of the page of one file: a search in workers, watched while it runs.
 
 import { about, modelBlocks, numbers } from "./offline_model.js";
 import { Search, Workers, outcome } from "./search.js";
@@ -13,6 +13,7 @@ let searches = 0; // each with random numbers of its own
 /** Make the card work; on a page with a server it is hidden. */
 export function offerEvolution() {
   if (!document.body.classList.contains("offline")) return;
+  $("evolve_seconds").textContent = about().evolution.seconds;
   click("evolve", async () => {
     if (!stopped) return void (stopped = true);
     stopped = false;
@@ -20,7 +21,7 @@ export function offerEvolution() {
     try {
       await evolve(about());
     } catch (error) {
-      told(`The search stopped: ${error.message}.`);
+      report(`The search stopped: ${error.message}.`);
     } finally {
       stopped = true;
       $("evolve").textContent = "Evolve";
@@ -28,11 +29,15 @@ export function offerEvolution() {
   });
 }
 
-const told = (text) => ($("evolve_told").textContent = text);
+/** Say how the search goes; only starts and ends are spoken. */
+function report(text, spoken = true) {
+  $("evolve_status").ariaLive = spoken ? "polite" : "off";
+  $("evolve_status").textContent = text;
+}
 
 async function evolve(settled) {
   const { evolution: settings, graphs } = settled;
-  told("The workers are starting.");
+  report("The workers are starting.");
   const arrays = await numbers(settled.numbers);
   const workers = new Workers(Math.max(1, Math.min(navigator.hardwareConcurrency ?? 2, MOST_WORKERS)));
   try {
@@ -54,17 +59,17 @@ async function search(searching, settings) {
     curve.push([returns.reduce((a, b) => a + b) / returns.length, Math.max(...returns)]);
     draw($("fitness"), curve);
     drive(searching.best?.theta ?? searching.theta);
-    told(`Generation ${curve.length}, ${seconds().toFixed(0)} s: mean return ${curve.at(-1)[0].toFixed(2)}, best ${curve.at(-1)[1].toFixed(2)}.`);
+    report(`Generation ${curve.length}, ${seconds().toFixed(0)} s: mean return ${curve.at(-1)[0].toFixed(2)}, best ${curve.at(-1)[1].toFixed(2)}.`, false);
   }
   if (!searching.best) await searching.keepBest();
   drive(searching.best.theta);
   const took = seconds().toFixed(0);
-  told("The search is over; its controller is being tried on other dreams.");
+  report("The search is over; its controller is being tried on other dreams.");
   const [standing, straight] = [0, STRAIGHT_ON].map((bias) => new Float32Array(searching.theta.length).fill(bias, 0, 1));
   const other = Boolean(about().environment);
   const found = await searching.test([searching.best.theta, standing, ...(other ? [] : [straight])]);
   const dreams = `${settings.test_episodes} other dreams of ${settings.test_steps} steps`;
-  told(`${curve.length} generations in ${took} s. Of ${dreams}: ${outcome(found, other)}`);
+  report(`${curve.length} generations in ${took} s. Of ${dreams}: ${outcome(found, other)}`);
   const [evolved, ...peers] = found;
   globalThis.searched = { evolved, standing: peers[0], straight: peers[1], generations: curve.length, seconds: Number(took) }; // for tests
 }

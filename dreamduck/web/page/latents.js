@@ -40,7 +40,8 @@ export class Latents {
     input.addEventListener("pointerdown", () => (this.held = latent));
     input.addEventListener("pointerup", () => (this.held = null));
     input.addEventListener("focus", () => this.look(latent));
-    label.addEventListener("pointerenter", ({ pointerType }) => pointerType === "mouse" && this.look(latent));
+    // Not "enter": a list that is scrolled comes under a pointer that rests.
+    label.addEventListener("pointermove", ({ pointerType }) => pointerType === "mouse" && this.look(latent));
     label.append(number, input, output, says);
     this.sliders.set(latent, { label, input, output });
     return label;

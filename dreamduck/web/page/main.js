@@ -218,7 +218,7 @@ async function showComing() {
 function show(header) {
   state.moment = header;
   showFacts(header);
-  showTrust(header, state.about.step_time[state.start.world]);
+  showTrust(header, state.start.world, state.about.step_time[state.start.world]);
   chart.draw(header.step);
   map.show(header);
   if (!state.changing) $("images").dataset.shown = state.start.world;

@@ -31,7 +31,6 @@ class OfflineDream {
     this.open = true;
     globalThis.dreamduck = this; // for tests, and for the browser's console
     this.on.answer({ type: "hello", ...this.about });
-    this.send("check");
     this.loop();
   }
 
@@ -57,7 +56,9 @@ class OfflineDream {
         await this.step();
         changed = true;
       }
-      if (changed && this.moments) await this.show();
+      if (!changed || !this.moments) continue;
+      await this.show();
+      if (!this.checked) await this.on_check(); // by itself, after the first image
     }
   }
 
@@ -69,7 +70,7 @@ class OfflineDream {
     this.on_run({ on: run });
   }
 
-  /** Begin in a world; what a link does not tell, the seed decides. */
+  /** Begin in a world; what a link does not set, the seed decides. */
   async begin(start, temperature, policy) {
     this.world = this.worlds[start.world];
     const { begun, map_name = "", z = [] } = await this.world.begin(start);
@@ -196,7 +197,7 @@ class OfflineDream {
     this.replace(await this.dream.observe({ ...this.now, z, changed, unchanged: this.now.unchanged ?? this.now }));
   }
 
-  /** This moment is another; what came after it no longer follows. */
+  /** Drop the moments after this one, which has changed. */
   replace(moment) {
     this.moments.length = this.at + 1;
     this.moments[this.at] = moment;
@@ -207,10 +208,11 @@ class OfflineDream {
     const { steps, ...differences } = await this.check();
     const greatest = Math.max(...Object.values(differences));
     const wrong = !(greatest <= this.about.check.limit); // also where it is not a number
-    const told = wrong ? "wrong: they are not Python's, and this dream is not the model's" : "as in Python";
-    element("checked").textContent = `The greatest difference in ${steps} steps is ${greatest.toExponential(1)}: the numbers are ${told}.`;
+    const verdict = wrong ? "wrong: they are not Python's, and this dream is not the model's" : "as in Python";
+    element("checked").textContent = `The greatest difference in ${steps} steps is ${greatest.toExponential(1)}: the numbers are ${verdict}.`;
     element("checked").className = wrong ? "bad" : "good";
     this.on.answer({ type: "checked", wrong });
+    this.checked = true;
   }
 
   /** Dream a hundred steps with Python's random numbers: the greatest difference of each number. */

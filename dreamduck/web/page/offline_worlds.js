@@ -48,6 +48,8 @@ export class DreamWorld {
   }
 }
 
+const TRUE = { steps: 0, recent: [], until: null }; // of a dream that begins
+
 /** A drive on the road as it was recorded, and a dream that takes the same actions. */
 export class RecordedRoad {
   constructor(page) {
@@ -71,7 +73,7 @@ export class RecordedRoad {
     this.drive = this.page.about.drives.find((drive) => drive.map_name === map_name) ?? this.page.about.drives[0];
     const [h, c] = ["h", "c"].map((name) => row(this.page.arrays[`drives_${name}`], this.drive.number, this.page.about.drives.length));
     const seen = await this.page.dream.observe({ z: this.z(0), h, c });
-    return { begun: { seen, dreamt: seen, dream_ended: false }, map_name: this.drive.map_name };
+    return { begun: { seen, dreamt: seen, dream_ended: false, trust: TRUE }, map_name: this.drive.map_name };
   }
 
   /** What the model saw in a recorded frame. */
@@ -81,7 +83,7 @@ export class RecordedRoad {
     return this.page.arrays.drives_z.subarray(first, first + z_size);
   }
 
-  async step({ seen, dreamt, dream_ended }, action, random, at) {
+  async step({ seen, dreamt, dream_ended, trust }, action, random, at) {
     const { dream, about, temperature } = this.page;
     const [{ h, c }] = await dream.steps([{ moment: seen, action, noise: {} }], 0);
     const next = { seen: await dream.observe({ z: this.z(at), h, c }), dreamt, dream_ended };
@@ -89,20 +91,26 @@ export class RecordedRoad {
       next.dreamt = await dream.step(dreamt, action, random.noise(about), temperature);
       next.dream_ended = ends(next.dreamt.end, random, temperature);
     }
-    const last = at === this.drive.actions.length;
-    return { ...next, paid: this.drive.rewards[at], end: last ? this.drive.end : "" };
+    const end = at === this.drive.actions.length ? this.drive.end : "";
+    return { ...next, trust: after(trust, this.error(next, end), about.trust), paid: this.drive.rewards[at], end };
+  }
+
+  /** How far the dream is from the road across the lane [m]; infinite where it alone has ended. */
+  error({ seen, dreamt, dream_ended }, end) {
+    if (dream_ended && !end) return Infinity;
+    return this.page.arrays.probe_weights ? Math.abs(this.lane(dreamt.z) - this.lane(seen.z)) : 0;
   }
 
   /** The dream begins again at this moment of the road. */
   sync(now) {
-    return { ...now, dreamt: now.seen, dream_ended: false };
+    return { ...now, dreamt: now.seen, dream_ended: false, trust: TRUE };
   }
 
-  async show({ seen, dreamt, dream_ended }, at) {
+  async show({ seen, dreamt, dream_ended, trust }, at) {
     const { dream } = this.page;
     const [reconstruction, dreamed] = [await dream.image(seen.z), await dream.image(dreamt.z)];
     const images = { camera: this.frame(at), dream: dreamed, reconstruction };
-    return { images, facts: { ...this.drive.facts[at], dream_ended, ...this.apart(seen.z, dreamt.z, reconstruction, dreamed) } };
+    return { images, facts: { ...this.drive.facts[at], dream_ended, ...this.apart(seen.z, dreamt.z, reconstruction, dreamed, trust) } };
   }
 
   frame(at) {
@@ -112,9 +120,9 @@ export class RecordedRoad {
   }
 
   /** How far the dream is from the road: across the lane in metres, or in grey levels where there is no probe. */
-  apart(seen, dreamt, reconstruction, dreamed) {
+  apart(seen, dreamt, reconstruction, dreamed, { until }) {
     const { probe_weights } = this.page.arrays;
-    if (probe_weights) return { dream_lane_dist: this.lane(dreamt), apart: this.lane(dreamt) - this.lane(seen) };
+    if (probe_weights) return { dream_lane_dist: this.lane(dreamt), apart: this.lane(dreamt) - this.lane(seen), true_until: until };
     const sum = dreamed.bytes.reduce((all, value, k) => all + Math.abs(value - reconstruction.bytes[k]), 0);
     return { apart_image: sum / dreamed.bytes.length };
   }
@@ -129,6 +137,14 @@ export class RecordedRoad {
     for (let i = 0; i < scaled.length; i++) for (let j = i; j < scaled.length; j++) sum += weights[at++] * scaled[i] * scaled[j];
     return sum;
   }
+}
+
+/** Until when the dream was true, after one more step, as dreamduck.web.trust has it. */
+function after(trust, error, { limit, window }) {
+  const [steps, recent] = [trust.steps + 1, [...trust.recent, error].slice(-window)];
+  const wrong = recent.length === window && recent.reduce((a, b) => a + b) / window > limit;
+  const until = error === Infinity ? trust.steps : wrong ? steps - window : null;
+  return { steps, recent, until: trust.until ?? until };
 }
 
 /** Whether an episode ends; at temperature 0 what is likelier. */

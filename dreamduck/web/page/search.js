@@ -78,7 +78,7 @@ export class Search {
     return Float32Array.from(theta);
   }
 
-  /** The mean of what the search has come to. */
+  /** The mean of the search's distribution. */
   get theta() {
     return this.expand(this.evolution.mean);
   }
@@ -111,7 +111,7 @@ export class Search {
   }
 }
 
-/** What came out, in words: of the controller first, then of those that look at nothing. */
+/** The result as text: of the controller first, then of the two baselines. */
 export function outcome(found, other) {
   const names = other ? ["one whose weights are 0"] : ["standing still", "driving straight on"];
   const [what, keeps, more, nothingMore] = other ? ["reward", "lasts", "gets more", "gets no more"]

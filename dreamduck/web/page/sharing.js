@@ -60,10 +60,10 @@ export function link({ link: letters, reason, step }) {
     setAddress(address);
     linked = step;
   }
-  const told = (text) => () => ($("saved").textContent = text);
-  const byHand = told("Copy this link:");
+  const show = (text) => () => ($("saved").textContent = text);
+  const byHand = show("Copy this link:");
   // Browsers have no clipboard on pages that came over a plain connection from elsewhere.
-  if (navigator.clipboard) navigator.clipboard.writeText(address.href).then(told("The link is on the clipboard."), byHand);
+  if (navigator.clipboard) navigator.clipboard.writeText(address.href).then(show("The link is on the clipboard."), byHand);
   else byHand();
 }
 

@@ -21,7 +21,7 @@ const FACTS_OF = {
 const enlarged = {}; // the large image of each world, where one was chosen
 const number = (digits, unit = "") => (v) => (v === null || v === undefined ? "none" : v.toFixed(digits) + unit);
 
-// name in the moment: label, how it is told, whether it is bad
+// name in the moment: label, text, whether it is bad
 const FACTS = {
   total: ["Reward so far", number(2)],
   reward: ["Reward of the step", number(3)],
@@ -141,10 +141,12 @@ function showApart(moment) {
   bar.className = share > 0.5 ? "far" : "";
 }
 
-/** Say until when the dream was no less certain than recorded episodes are, where the model tells it. */
-export function showTrust({ true_until: steps }, stepTime) {
-  $("trust").hidden = steps === undefined;
-  $("trust").textContent = steps === null ? "true so far" : `true until ${(steps * stepTime).toFixed(1)} s`;
+/** Say until when the dream was true, where the road beside it tells that; alone, since when the model is uncertain. */
+export function showTrust({ true_until: steps }, world, stepTime) {
+  const measured = world === "split";
+  $("trust").hidden = steps === undefined || (steps === null && !measured); // a model that is certain may be wrong
+  if ($("trust").hidden) return;
+  $("trust").textContent = steps === null ? "true so far" : `${measured ? "true until" : "uncertain since"} ${(steps * stepTime).toFixed(1)} s`;
   $("trust").className = steps === null ? "" : "bad";
 }
 

@@ -42,7 +42,7 @@ class CategoricalConfig:
 
     @property
     def policy_cell_size(self) -> int:
-        """How many of these policies see: none. The latent that s decodes to holds what it tells."""
+        """Numbers of the cell that policies see: none, since the latent is decoded from s."""
         return 0
 
     @property

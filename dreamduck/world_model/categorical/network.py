@@ -65,7 +65,7 @@ class CategoricalNetwork(Network):
             seen: (T + 1, B, Z + 1), latents, and the level of the noise in them.
             action: (T, B, A).
             uniform: (T + 1, B, variables), in [0, 1), chooses s.
-            prior_use: (T + 1, R) bool, where the first R rows go on with draws of the prior.
+            prior_use: (T + 1, R) bool, where the first R rows continue with draws of the prior.
             prior_uniform: (T + 1, R, variables), chooses those.
         """
         kernel, recurrent, bias = self.core.weights

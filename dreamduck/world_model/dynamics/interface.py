@@ -44,10 +44,10 @@ class Dynamics(abc.ABC):
     Attributes:
         files: of this kind.
         kind: as a card names it.
-        temperature: of a dream unless told otherwise: where it is most accurate, see docs/pipeline.md.
+        temperature: the default of a dream: where it is most accurate, see docs/pipeline.md.
         search_temperature: likewise, of dreams that controllers are evolved in.
         search_steps: of such a dream at most, where nothing else is said; see docs/control.md.
-        shown_temperatures: that figures show beside each other, to tell what they do.
+        shown_temperatures: that figures show beside each other.
         parameters: the weights, by name.
         bounds: (2, Z), the range of each latent that training saw, which no dream leaves.
     """
@@ -226,16 +226,16 @@ class Dynamics(abc.ABC):
 
 
 def latent_bounds(card: Mapping[str, Any], z_size: int) -> FloatArray:
-    """The range of each latent that a card tells, (2, Z); a wide one where it tells none.
+    """The range of each latent in a card, (2, Z); a wide one where it has none.
 
     Raises:
-        WeightsError: what it tells is no range.
+        WeightsError: the card's entry is no range.
     """
-    told = card.get("latents")
-    if told is None:
+    entry = card.get("latents")
+    if entry is None:
         return np.repeat(np.array([[-Z_LIMIT], [Z_LIMIT]], np.float32), z_size, axis=1)
     try:
-        found = np.array([told["low"], told["high"]], np.float32)
+        found = np.array([entry["low"], entry["high"]], np.float32)
     except (KeyError, TypeError, ValueError, OverflowError) as err:
         raise WeightsError(f"the dynamics' card: latents: expected 'low' and 'high' ({err})") from err
     if found.shape != (2, z_size) or not np.isfinite(found).all() or (found[0] > found[1]).any():

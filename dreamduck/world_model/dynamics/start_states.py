@@ -1,7 +1,7 @@
 """Start states of dreams: the starts of recorded episodes (`initial_z.json`), or any step (`midway.npz`).
 
 The first file is in the original's form: a list of mus and a list of
-logvars, each value times 10,000 and rounded to a whole number. The second holds mu, logvar and the
+logvars, each value times 10,000 and rounded to an integer. The second holds mu, logvar and the
 recurrent state after some real steps: dreams are true for a few seconds, and those that begin
 anywhere show a controller everything within that time. Source: WorldModelsExperiments for the first;
 Hafner et al. 2020, "Dream to Control", for the second."""
@@ -80,7 +80,7 @@ def read_initial(path: PathLike) -> InitialZ:
         WeightsError: it is missing, damaged or of another form.
     """
     value = read_json(path, WeightsError)
-    form = "a list of mus and a list of logvars, whole numbers (value x 10,000)"
+    form = "a list of mus and a list of logvars, integers (value x 10,000)"
     if not isinstance(value, list) or len(value) != 2:
         raise WeightsError(f"{path}: expected {form}; write it again with rnn_train.py")
     try:

@@ -101,10 +101,10 @@ class Ensemble:
     def limit(self) -> float | None:
         """The mean uncertainty over `LIMIT_STEPS` steps that few recorded episodes exceed.
 
-        None where the card does not tell it.
+        None where the card has none.
 
         Raises:
-            WeightsError: the card tells something else than a number above 0.
+            WeightsError: the card's value is not a number above 0.
         """
         found = self.card.get("limit")
         if found is not None and not (isinstance(found, int | float) and 0 < found < math.inf):

@@ -15,9 +15,9 @@ from dreamduck.common.seeding import generators
 
 FloatArray = npt.NDArray[np.float32]
 
-DREAM_KEY = 0x6472  # a stream of its own, apart from what else a seed decides
+DREAM_KEY = 0x6472  # keeps this random stream apart from the seed's others
 WORD = 64  # bits
-POSITION = (2, 6)  # words that tell where the streams of a dream's steps stand
+POSITION = (2, 6)  # integers that hold the positions of a dream's random streams
 STREAMS = 3  # of a dream: its beginning, the uniform and the normal numbers of its steps
 
 
@@ -81,10 +81,10 @@ class Noise:
 
 def _words(stream: np.random.Generator) -> list[int]:
     """The state of a PCG64, as words of 64 bits."""
-    told: Mapping[str, Any] = stream.bit_generator.state
-    numbers = (told["state"]["state"], told["state"]["inc"])
+    state: Mapping[str, Any] = stream.bit_generator.state
+    numbers = (state["state"]["state"], state["state"]["inc"])
     halves = [part for number in numbers for part in (number >> WORD, number & (1 << WORD) - 1)]
-    return [*halves, told["has_uint32"], told["uinteger"]]
+    return [*halves, state["has_uint32"], state["uinteger"]]
 
 
 def _streams(dreams: Sequence[tuple[int, int]]) -> list[np.random.Generator]:

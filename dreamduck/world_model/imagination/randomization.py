@@ -1,6 +1,6 @@
 """Domain randomization of dreams: each dream has a car with other dynamics, delay and camera.
 
-The dream goes on with the action that arrives, late and by other motors. The policy sees [z, c, h] as it
+The dream continues with the action that arrives, late and by other motors. The policy sees [z, c, h] as it
 would on that car: h and c follow the actions that it commanded, and z is shifted, as light or the place of
 a camera shifts it. Source: Tobin et al. 2017 for images, Peng et al. 2018 for dynamics."""
 
@@ -22,7 +22,7 @@ from dreamduck.simulator.robot import WHEEL_DISTANCE
 from dreamduck.world_model.dynamics import Dynamics, FloatArray, InitialZ, RecurrentState
 from dreamduck.world_model.imagination.stepper import Dreams, DreamState, DreamStep
 
-RANDOM_KEY = 0x7261  # a stream of its own, apart from what else a seed decides
+RANDOM_KEY = 0x7261  # keeps this random stream apart from the seed's others
 MOTORS, DELAY, SHIFT = range(3)
 STEERING_GAIN = 3.14  # where the dynamics' card has none
 MOST_DELAY = 20

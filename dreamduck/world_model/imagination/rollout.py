@@ -85,7 +85,7 @@ class Dream:
             theta: (P, n).
             steps: a dream is cut after so many.
             seed: of all, or one for each candidate. Episode e of a candidate with seed s is the dream
-                (s, e), whoever else dreams; the world v2 dreams (s, 0) after `reset(seed=s)`.
+                (s, e), in any batch; the environment v2 dreams (s, 0) after `reset(seed=s)`.
             temperature: 1 as the dynamics expect; less is surer, more is stranger; None for that of their
                 kind.
             trace: also return every step, at the price of the RAM for it.

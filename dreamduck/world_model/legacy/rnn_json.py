@@ -1,7 +1,7 @@
 """The MDN-RNN's weights as the 2019 code kept them: `rnn.json`.
 
 The file is a list of four arrays, each value times 10,000 and
-rounded to a whole number, in the order in which TensorFlow 1 made the variables: the output layer
+rounded to an integer, in the order in which TensorFlow 1 made the variables: the output layer
 (H, 3KZ) and its bias, then the LSTM's kernel (inputs + H, 4H) and its bias. The output's columns are
 (Z, 3, K). The LSTM's gates are input, candidate, forget, output, and 1 is added to the forget gate,
 which is in no file. The variant for Doom made its LSTM first, so that the two pairs change places; it has
@@ -40,14 +40,14 @@ def read_legacy(
     """Read an `rnn.json` of 2019, of whatever sizes.
 
     A file without rewards and ends gives an MDN-RNN that predicts rewards of 0 and no end. Of the Doom
-    variant, the input that tells of a beginning counts as the last number of the action.
+    variant, the input that marks a beginning counts as the last number of the action.
 
     Args:
-        mixtures: K, which the file does not tell.
+        mixtures: K, which the file does not hold.
         z_size: Z, where it is known; K then follows from it. With neither, the file must be of the form
             that all experiments of 2019 had: 5 Gaussians, and up to 3 actions.
     Raises:
-        WeightsError: it is not such a file, or its sizes cannot be told.
+        WeightsError: it is not such a file, or its sizes are ambiguous.
     """
     values = read_json(path, WeightsError, most=JSON_LEGACY_BYTES)
     if not isinstance(values, list) or len(values) != ARRAYS:
@@ -55,7 +55,7 @@ def read_legacy(
     try:
         arrays = [np.asarray(value, dtype=np.float64) / SCALE for value in values]
     except (TypeError, ValueError, OverflowError) as err:
-        raise WeightsError(f"{path}: expected arrays of whole numbers ({err})") from err
+        raise WeightsError(f"{path}: expected arrays of integers ({err})") from err
     if [a.ndim for a in arrays] != [2, 1, 2, 1]:
         raise WeightsError(f"{path}: expected kernels and biases, got {[a.shape for a in arrays]}")
     if len(arrays[0]) > len(arrays[2]):  # the LSTM stands first: its kernel has rows for the inputs too
@@ -74,9 +74,9 @@ def read_legacy(
         )
     if not named and action_size > ACTIONS_IN_2019:
         raise WeightsError(
-            f"{path}: its sizes cannot be told from the file alone: with {mixtures} Gaussians it would "
+            f"{path}: its sizes do not follow from the file alone: with {mixtures} Gaussians it would "
             f"have {z_size} latents and {action_size} actions; expected initial_z.json beside it, which "
-            "tells the number of latents (in Python: read_legacy(path, z_size=...))"
+            "gives the number of latents (in Python: read_legacy(path, z_size=...))"
         )
     config = MDNRNNConfig(z_size, action_size, hidden, mixtures)
     gates, gates_bias = regroup(kernel), regroup(bias)

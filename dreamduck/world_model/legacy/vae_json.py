@@ -1,7 +1,7 @@
 """The VAE's weights as the 2019 code kept them: `vae.json`.
 
 The file is a list of arrays, each value times 10,000 and
-rounded to a whole number, in the order in which TensorFlow 1 made the variables (which is that of
+rounded to an integer, in the order in which TensorFlow 1 made the variables (which is that of
 `layout.shapes`). Source: the format of WorldModelsExperiments."""
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def read_legacy(path: PathLike) -> Parameters:
     try:
         arrays = [np.asarray(value, dtype=np.float64) / SCALE for value in values]
     except (TypeError, ValueError, OverflowError) as err:
-        raise WeightsError(f"{path}: expected arrays of whole numbers ({err})") from err
+        raise WeightsError(f"{path}: expected arrays of integers ({err})") from err
     return check_parameters(dict(zip(expected, arrays, strict=True)), str(path))
 
 

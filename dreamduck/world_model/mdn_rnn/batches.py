@@ -120,7 +120,7 @@ def batch(series: Series, places: WindowPlan, step: int, length: int) -> Batch:
 def _endless(
     offsets: npt.NDArray[np.int64], episodes: npt.NDArray[np.int64], seed: int
 ) -> Iterator[tuple[int, int]]:
-    """The (first row, row after the last) of episodes, for ever."""
+    """The (first row, row after the last) of episodes, without end."""
     turn = 0
     while True:
         for episode in generator(seed, ORDER_KEY, turn).permutation(episodes):

@@ -109,7 +109,7 @@ def mixture_columns(out: Array, config: MDNRNNConfig) -> tuple[list[Array], list
 
 
 def end_and_rewards(xp: Any, out: Array, config: MDNRNNConfig) -> tuple[Array, Array, Array]:
-    """The reward if an episode goes on, the reward if it ends, and the probability of its end.
+    """The reward if an episode continues, the reward if it ends, and the probability of its end.
 
     Args:
         xp: the array library.

@@ -34,7 +34,7 @@ class Outputs(NamedTuple):
     logmix: Tensor  # (B, T, K, Z), normalised over K
     mix_mu: Tensor  # (B, T, K, Z)
     mix_logstd: Tensor  # (B, T, K, Z)
-    reward: Tensor  # (B, T, 2): where the episode goes on, where it ends
+    reward: Tensor  # (B, T, 2): where the episode continues, where it ends
     end_logit: Tensor  # (B, T)
 
 

@@ -38,7 +38,7 @@ SMALLEST_SPREAD = 1e-3  # rewards that hardly differ are not scaled up
 
 
 class RewardScale(NamedTuple):
-    """Mean and spread of rewards, (2,): where the episode goes on, where it ends."""
+    """Mean and spread of rewards, (2,): where the episode continues, where it ends."""
 
     mean: FloatArray
     spread: FloatArray
@@ -84,7 +84,7 @@ class Trainer(trainer.Trainer):
         sizes: of the MDN-RNN.
         scale: of the rewards to learn from.
         latents: likewise.
-        start: weights that the training begins with, in the place of new ones. Of those of a model that is
+        start: weights that the training begins with, instead of new ones. Of those of a model that is
             adapted the heads for reward and end are kept, of others all but these heads.
     """
 

@@ -1,6 +1,6 @@
-"""The VAE's weights on disk: `vae.weights.h5`, which tells the size of the latent, and its card `vae.json`.
+"""The VAE's weights on disk: `vae.weights.h5`, which holds the size of the latent, and its card `vae.json`.
 
-Weights that are saved to be used (`shipped`) are brought into a form that takes a seventh of the room and
+Weights that are saved to be used (`shipped`) are brought into a form that takes a seventh of the space and
 makes the same images; the card's figures are measured on that form."""
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def shipped(parameters: Parameters) -> Parameters:
 
     There no activation stands between the decoder's dense layer and the first transposed convolution, so
     that only their product counts, whose rank is Z. The dense layer becomes the identity (and a
-    constant unit for the biases), the convolution the product; the rest is zeros, which take no room.
+    constant unit for the biases), the convolution the product; the rest is zeros, which take no space.
     """
     made = dict(parameters)
     z_size, network = sizes_of(parameters)

@@ -2,7 +2,7 @@
 
 The order of a whole epoch follows from the seed and the
 episodes' lengths alone: episodes are shuffled and dealt into groups that fit the buffer, a group's
-frames are shuffled, and the groups stand one after the other. A training that goes on in the middle
+frames are shuffled, and the groups stand one after the other. A training that continues in the middle
 of an epoch therefore reads only the groups that are still to come."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The cache of compiled code: never stale, never fatal, whatever happens to its files."""
+"""The cache of compiled code: never stale, and no damage to its files is fatal."""
 
 import hashlib
 import os

@@ -11,7 +11,17 @@ import pytest
 from dreamduck.common.kernels import products
 from dreamduck.common.kernels.products import Product, in_blocks
 
-SHAPES = [(1, 1, 1), (1, 578, 2048), (3, 7, 65), (4, 512, 963), (37, 49, 33), (196, 512, 64), (0, 5, 6)]
+SHAPES = [
+    (1, 1, 1),
+    (9, 200, 31),
+    (41, 48, 32),
+    (1, 578, 2048),
+    (3, 7, 65),
+    (4, 512, 963),
+    (37, 49, 33),
+    (196, 512, 64),
+    (0, 5, 6),
+]
 
 
 def numbers(rows, inner, columns):

@@ -138,7 +138,7 @@ def wait_for_victim(run, folder):
 
 @pytest.mark.parametrize("whole_group", [True, False])
 def test_an_interrupt_is_one_line_and_exit_code_130(tmp_path, whole_group):
-    """As Ctrl-C in a terminal does it, and as `kill -INT` on the launcher does it."""
+    """By Ctrl-C in a terminal, and by `kill -INT` on the launcher."""
     run = start(tmp_path, 2, "die", start_new_session=True)
     wait_for_victim(run, tmp_path)
     if whole_group:

@@ -94,7 +94,7 @@ def test_every_perturbation_changes_the_drive(clean, key):
     assert rounds(push_interval=0.3).drive(chosen, MAP, 0) != clean
 
 
-def test_episodes_do_not_depend_on_who_drives_beside_them(clean, monkeypatch):
+def test_episodes_do_not_depend_on_other_cars(clean, monkeypatch):
     monkeypatch.setattr(drive, "CARS", 2)
     two = rounds()
     assert two.drive(row(), MAP, 0) + two.drive(row(), MAP, 1) == clean

@@ -12,7 +12,7 @@ MAP = "loop_empty"
 
 
 def toy_episodes(model: WorldModel, episodes: int = 6, steps: int = 40, seed: int = 0) -> RealEpisodes:
-    """Drives past a yellow line, whose column tells the lane's offset and whose brightness the speed."""
+    """Drives past a yellow line, whose column shows the lane offset and whose brightness the speed."""
     random = np.random.default_rng(seed)
     count = episodes * steps
     action = np.repeat(random.uniform(-1, 1, (episodes * steps // 10, 2)), 10, axis=0).astype(np.float32)

@@ -9,10 +9,8 @@ from dreamduck.common.errors import ConfigError
 from dreamduck.evaluation.model_card import card as cards
 from dreamduck.evaluation.model_card import command
 from dreamduck.evaluation.model_card.compare import check_same, names_of, write_comparison
-from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.evaluation.model_card.figures import COMPARED, draw, draw_frames
 from dreamduck.evaluation.model_card.report import HEADLINES, cell, headlines, report, table
-from dreamduck.world_model import WorldModel
 from tests.evaluation.model_card.helpers import toy_config, toy_data
 from tests.recordings.helpers import folder_of_episodes
 
@@ -70,11 +68,6 @@ def made_up():
             ],
         },
     }
-
-
-@pytest.fixture(scope="module")
-def dreams(model_folder):
-    return Dreams(WorldModel.load(model_folder), 0.1)
 
 
 @pytest.fixture(scope="module")

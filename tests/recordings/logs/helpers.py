@@ -1,4 +1,4 @@
-"""Made-up drives: frames that tell their own number, and commands that change at every row."""
+"""Made-up drives: frames that show their own number, and commands that change at every row."""
 
 from __future__ import annotations
 

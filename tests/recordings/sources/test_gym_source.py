@@ -116,7 +116,7 @@ def test_processes_give_the_same():
         np.testing.assert_array_equal(one.frames(), many.frames())
         for part, other in zip(first[:3], second[:3], strict=True):
             np.testing.assert_array_equal(part, other)
-        assert not (over & (first.terminated | first.truncated)).any()  # told once
+        assert not (over & (first.terminated | first.truncated)).any()  # reported once
         over |= first.terminated | first.truncated
     assert over.all()
     assert first.reward.tolist() == [0, 0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from typing import Any
 
@@ -12,36 +11,10 @@ import pytest
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 from stable_baselines3.common.vec_env import is_vecenv_wrapped
 
-from dreamduck.rl.environments.vec_env import BatchVecEnv, StackedVecEnv, split_infos
+from dreamduck.rl.environments.vec_env import BatchVecEnv, split_infos
 from dreamduck.rl.environments.wrappers import EpisodeMonitor
 from dreamduck.rl.sb3 import DummyVecEnv, VecMonitor, sb3
-from tests.rl.toys import Dot
-
-
-class Countdown(gym.Env[Any, Any]):
-    """Observes the steps that are left; ends by itself at 0, or is cut, as it was told."""
-
-    def __init__(self, length: int, cut: bool) -> None:
-        self.length, self.cut, self.render_mode = length, cut, None
-        self.observation_space = gym.spaces.Box(-1, 99, (1,), np.float32)
-        self.action_space = gym.spaces.Discrete(2)
-        self.resets = 0
-
-    def reset(self, *, seed: int | None = None, options: Any = None) -> Any:
-        super().reset(seed=seed)
-        self.left, self.resets = self.length, self.resets + 1
-        return np.array([self.left], np.float32), {"resets": self.resets}
-
-    def step(self, action: Any) -> Any:
-        self.left -= 1
-        over = self.left == 0
-        return (
-            np.array([self.left], np.float32),
-            1.0,
-            over and not self.cut,
-            over and self.cut,
-            {"left": self.left},
-        )
+from tests.rl.toys import Countdown, Dot
 
 
 def batch(mode: AutoresetMode) -> BatchVecEnv:
@@ -89,32 +62,6 @@ def test_seeds_count_up_as_in_stable_baselines():
     theirs.seed(5)
     np.testing.assert_array_equal(ours.reset(), theirs.reset())
     assert [i["place"] for i in ours.reset_infos] == [i["place"] for i in theirs.reset_infos]
-
-
-def test_stacked_environments_are_the_parts_in_a_row():
-    lengths = [2, 3, 4, 3, 5]
-    makers = [functools.partial(Countdown, n, cut=n == 3) for n in lengths]
-    whole = DummyVecEnv([*makers])
-    stacked = StackedVecEnv([DummyVecEnv([*makers[:2]]), DummyVecEnv([*makers[2:]])])
-    np.testing.assert_array_equal(stacked.reset(), whole.reset())
-    assert stacked.reset_infos == whole.reset_infos
-    for _ in range(11):
-        mine, theirs = stacked.step(np.arange(5) % 2), whole.step(np.arange(5) % 2)
-        for a, b in zip(mine[:3], theirs[:3], strict=True):
-            np.testing.assert_array_equal(a, b)
-        assert mine[3] == theirs[3]
-    assert stacked.get_attr("length", [4, 1]) == [5, 3]
-    stacked.set_attr("length", 7, [1, 3])
-    assert stacked.get_attr("length") == [2, 7, 4, 7, 5]
-    assert [int(first[0]) for first, _ in stacked.env_method("reset", indices=[0, 2])] == [2, 4]
-
-
-def test_seeds_reach_every_part_of_stacked_environments():
-    stacked = StackedVecEnv([DummyVecEnv([Dot]), DummyVecEnv([Dot, Dot])])
-    whole = DummyVecEnv([Dot, Dot, Dot])
-    stacked.seed(11)
-    whole.seed(11)
-    np.testing.assert_array_equal(stacked.reset(), whole.reset())
 
 
 def test_observations_are_copies():

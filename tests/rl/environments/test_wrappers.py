@@ -182,11 +182,11 @@ def test_examples(name, words, weights, tmp_path_factory, monkeypatch, capsys):
     monkeypatch.setattr(gym.registry["DreamDuck-v0"], "max_episode_steps", 12)  # of what is evaluated
     monkeypatch.setattr(sys, "argv", [name, *words.format(out=out, weights=weights).split()])
     runpy.run_path(str(ROOT / "examples" / f"{name}.py"), run_name="__main__")
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     number = r"-?\d+\.\d\d"
     wanted = {
         "ppo_v0": rf"reward {number} \+- {number}\n$",
         "ppo_v1": rf"reward of a car in 12 steps: {number}\n$",
         "ppo_v2": r"total_timesteps \| 32 ",
     }
-    assert re.search(wanted[name], told), told
+    assert re.search(wanted[name], output), output

@@ -75,7 +75,7 @@ def wait_for_end(pid, timeout=20.0):
         time.sleep(0.05)
 
 
-# What it tells ---------------------------------------------------------------------------------
+# States and errors -----------------------------------------------------------------------------
 
 
 def test_state_after_a_reset(shared):
@@ -424,7 +424,7 @@ def test_interrupted_answer_is_never_read_later(shared):
     """What was asked before an interruption does not come back as the answer to something else."""
     expected = shared.reset([5]).pose
     shared.reset([6])
-    shared._workers[0].ask("step", 1.0, 0.0)  # and nobody fetched it
+    shared._workers[0].ask("step", 1.0, 0.0)  # and its answer was never read
     np.testing.assert_array_equal(shared.reset([5]).pose, expected)
 
 
@@ -477,7 +477,7 @@ def test_worker_ends_when_its_process_is_killed():
 
 
 def test_worker_ends_though_a_fork_holds_its_pipe():
-    """The pipe stays open in a fork, so that its end alone would not tell."""
+    """The pipe stays open in a fork, so that its end alone would not show the parent's exit."""
     end = "import os\nfork = os.fork()\nif fork: print(fork, flush=True)\ntime.sleep(600)"
     process, worker = run_child(end)
     fork = int(process.stdout.readline())
@@ -503,13 +503,13 @@ def test_fork_gets_a_worker_of_its_own():
         "os.waitpid(fork, 0)\n"
         "sim.step(np.zeros((1, 2))); print('unharmed', flush=True)"
     )
-    told = process.stdout.read().splitlines()
+    lines = process.stdout.read().splitlines()
     process.wait()
     process.stdout.close()
-    assert told[0].startswith("SimulatorError gym-duckietown's worker belongs to the process that forked")
-    assert int(told[1]) != worker
-    assert told[2] == "unharmed"
-    wait_for_end(int(told[1]))
+    assert lines[0].startswith("SimulatorError gym-duckietown's worker belongs to the process that forked")
+    assert int(lines[1]) != worker
+    assert lines[2] == "unharmed"
+    wait_for_end(int(lines[1]))
 
 
 def test_made_in_a_thread_that_ends():

@@ -102,9 +102,9 @@ def test_no_network_is_reported_in_one_line(cache, monkeypatch):
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     with pytest.raises(
         DependencyError, match=r"could not fetch them \(ERROR: .*dreamduck fetch-data$"
-    ) as told:
+    ) as caught:
         assets.data_folder()
-    assert "\n" not in str(told.value)
+    assert "\n" not in str(caught.value)
     assert not download.cached_folder().exists()
 
 

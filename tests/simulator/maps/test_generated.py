@@ -1,4 +1,4 @@
-"""Generated maps: legal and varied, whatever the number."""
+"""Generated maps: legal and varied, for every number."""
 
 import hashlib
 from collections import Counter

@@ -92,7 +92,7 @@ def test_a_changed_file_is_read_again(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("straight/W", "motorway/W", "row 0, column 1: expected a tile of empty, .*straight.*'motorway/W'"),
         ("straight/W", "straight/X", "row 0, column 1: expected a direction of S, E, N, W"),
@@ -174,9 +174,9 @@ def test_a_changed_file_is_read_again(tmp_path):
         (GOOD, "tile_size: 1\ntiles: []", "tiles: expected a list of rows"),
     ],
 )
-def test_bad_files_are_named(tmp_path, old, new, told):
+def test_bad_files_are_named(tmp_path, old, new, message):
     path = write(tmp_path, GOOD.replace(old, new, 1))
-    with pytest.raises(MapError, match=told) as caught:
+    with pytest.raises(MapError, match=message) as caught:
         load_map(str(path))
     assert str(caught.value).startswith(str(path))
 
@@ -191,7 +191,7 @@ THING = "- &thing {kind: duckie, pos: [1, 1], height: 0.1}\n"
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         (
             "tiles: " + 100_000 * "[" + 100_000 * "]",
@@ -217,9 +217,9 @@ THING = "- &thing {kind: duckie, pos: [1, 1], height: 0.1}\n"
         (f"tile_size: 0x{900_000 * 'f'}", "line 1: expected a number of at most 100 characters"),
     ],
 )
-def test_a_few_bytes_cannot_fill_the_memory(tmp_path, text, told):
+def test_a_few_bytes_cannot_fill_the_memory(tmp_path, text, message):
     path = write(tmp_path, text)
-    with pytest.raises(MapError, match=told) as caught:
+    with pytest.raises(MapError, match=message) as caught:
         load_map(str(path))
     assert str(caught.value).startswith(str(path))
     assert len(str(caught.value)) < 2000
@@ -233,7 +233,7 @@ def test_binary_files_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         *((name, "a path to a .yaml file or one of") for name in ("nowhere", "../maps/loop_empty", "")),
         (5000 * "a", "a path to a .yaml file or one of"),
@@ -241,8 +241,8 @@ def test_binary_files_are_refused(tmp_path):
         (f"{5000 * 'a'}.yml", "a map file, found none at"),
     ],
 )
-def test_unknown_maps(name, told):
-    with pytest.raises(MapError, match=f"map_name: expected {told} .*loop_empty"):
+def test_unknown_maps(name, message):
+    with pytest.raises(MapError, match=f"map_name: expected {message} .*loop_empty"):
         load_map(name)
 
 
@@ -262,7 +262,7 @@ def test_a_folder_named_like_an_installed_map_is_not_it(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"), [("pipe", "a pipe"), ("folder", "a folder"), ("/dev/zero", "a device")]
+    ("kind", "message"), [("pipe", "a pipe"), ("folder", "a folder"), ("/dev/zero", "a device")]
 )
 @pytest.mark.parametrize(
     "reader",
@@ -273,7 +273,7 @@ def test_a_folder_named_like_an_installed_map_is_not_it(tmp_path, monkeypatch):
         lambda path: obj_file.mesh_extent(path.stem),
     ],
 )
-def test_what_is_no_file_is_refused(tmp_path, monkeypatch, kind, told, reader):
+def test_what_is_no_file_is_refused(tmp_path, monkeypatch, kind, message, reader):
     path = tmp_path / f"{kind.strip('/').replace('/', '-')}.yaml"
     if kind == "pipe":
         os.mkfifo(path)
@@ -282,7 +282,7 @@ def test_what_is_no_file_is_refused(tmp_path, monkeypatch, kind, told, reader):
     else:
         path.symlink_to(kind)
     monkeypatch.setattr(assets, "_resources", lambda: {f"{path.stem}.obj": path})
-    with pytest.raises(MapError, match=rf"{path.name}: .*expected a file, got {told}"):
+    with pytest.raises(MapError, match=rf"{path.name}: .*expected a file, got {message}"):
         reader(path)
 
 
@@ -330,9 +330,9 @@ def test_damaged_maps_are_refused_in_words(tmp_path):
             text[at : at + int(random.integers(0, 30))] = piece * int(random.integers(0, 3))
         path = tmp_path / f"{k}.yaml"
         path.write_bytes(text)
-        told = refusal(path)
-        refused += told is not None
-        assert told is None or (str(path) in told and "\n" not in told)
+        message = refusal(path)
+        refused += message is not None
+        assert message is None or (str(path) in message and "\n" not in message)
     assert 100 < refused < 600
 
 

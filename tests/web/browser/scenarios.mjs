@@ -109,14 +109,15 @@ const scenarios = {
 
   async until_when_the_dream_is_true(browser, url) {
     const page = await open(browser, url);
-    for (const name of ["dream", "split"]) {
+    await world(page, "dream");
+    assert.ok(await page.isHidden("#trust"), "a promise");
+    for (const [name, told] of [["dream", /^uncertain since 0\.0 s$/], ["split", /^true until \d\.\d s$/]]) {
       await world(page, name);
-      assert.equal(await page.textContent("#trust"), "true so far");
       await page.keyboard.press("Space");
-      await reach(page, 12);
+      await reach(page, 20);
       await page.keyboard.press("Space");
       await paused(page);
-      assert.equal(await page.textContent("#trust"), "true until 0.0 s");
+      assert.match(await page.innerText("#trust"), told);
     }
     await page.keyboard.press("KeyT");
     await page.waitForFunction(() => document.querySelector("#trust").textContent === "true so far");
@@ -876,11 +877,20 @@ const scenarios = {
     await page.waitForFunction(() => document.querySelector("#moment").textContent.startsWith("0 /"));
     assert.equal(difference(await pixels(page, DREAM), await pixels(page, "[data-image=reconstruction] canvas")), 0);
     assert.equal(parseFloat(await page.textContent("#apart_value")), 0);
+    assert.equal(await page.innerText("#trust"), "true so far");
+    const apart = []; // centimetres
+    for (let step = 1; step <= 14; step++) {
+      await page.keyboard.press("Period");
+      await reach(page, step);
+      apart.push(parseFloat(await page.textContent("#apart_value")));
+      const late = apart.findIndex((_, k) => k + 10 <= step && apart.slice(k, k + 10).reduce((a, b) => a + b) > 100);
+      assert.equal(await page.innerText("#trust"), late < 0 ? "true so far" : `true until ${(late / 10).toFixed(1)} s`);
+    }
     const before = await pixels(page, CAMERA);
     await page.keyboard.press("ArrowUp"); // nobody can take over what was recorded, but the drive begins
     await page.waitForSelector("#notice:not([hidden])");
     assert.match(await page.textContent("#notice"), /recorded/);
-    await reach(page, 6);
+    await reach(page, 20);
     await page.keyboard.press("Space");
     await paused(page);
     assert.ok(difference(before, await pixels(page, CAMERA)) > 1, "the road stands still");
@@ -908,8 +918,10 @@ const scenarios = {
   async a_controller_evolves_in_one_file(browser, url) {
     const page = await open(browser, url);
     assert.ok(await page.isDisabled("#evolved"));
+    assert.equal(await page.textContent("#evolve_seconds"), await page.evaluate(() => `${window.dreamduck.about.evolution.seconds}`));
     await page.click("#evolve");
-    await page.waitForFunction(() => /^Generation [2-9]/.test(document.querySelector("#evolve_told").textContent));
+    await page.waitForFunction(() => /^Generation [2-9]/.test(document.querySelector("#evolve_status").textContent));
+    assert.equal(await page.getAttribute("#evolve_status", "aria-live"), "off", "every generation is announced");
     assert.ok(colours(await pixels(page, "#fitness")) > 2, "no curve");
     await page.waitForSelector("[data-policy=evolved][aria-pressed=true]");
     assert.equal(await page.textContent("#evolve"), "Stop");
@@ -917,7 +929,7 @@ const scenarios = {
     await page.waitForFunction(() => globalThis.searched && document.querySelector("#evolve").textContent === "Evolve");
     const { evolved, straight, generations } = await page.evaluate(() => globalThis.searched);
     assert.ok(generations >= 2 && evolved.reward !== straight.reward);
-    assert.match(await page.textContent("#evolve_told"), /other dreams.*the controller keeps the road in \d+ %.*standing still keeps.*straight on keeps.*It comes/);
+    assert.match(await page.textContent("#evolve_status"), /other dreams.*the controller keeps the road in \d+ %.*standing still keeps.*straight on keeps.*It comes/);
     await page.keyboard.press("Digit1");
     await page.waitForSelector("[data-policy=person][aria-pressed=true]");
     await page.keyboard.press("Digit4");

@@ -11,11 +11,13 @@ from dreamduck.common.training_log import TrainingLog
 from dreamduck.world_model import WorldModel, train_rnn
 from dreamduck.world_model.categorical import CategoricalDynamics
 from dreamduck.world_model.categorical.divergence import reconstruction_and_kl
+from dreamduck.world_model.categorical.trainer import Trainer
 from dreamduck.world_model.latents import write_series
 from dreamduck.world_model.mdn_rnn.prediction_metrics import one_step_metrics
 from tests.world_model.categorical.helpers import SMALL, random_parameters
-from tests.world_model.categorical.test_training import Killed, config, killed_at
-from tests.world_model.mdn_rnn.helpers import write_memory
+from tests.world_model.categorical.test_training import config
+from tests.world_model.interruption import assert_equal_arrays, train_killed_and_resumed
+from tests.world_model.mdn_rnn.helpers import write_mdn_rnn
 from tests.world_model.mdn_rnn.test_adapt import log_series
 
 HEADS = ("head_reward/", "head_end/", "head_hidden/")
@@ -67,18 +69,13 @@ def test_killed_and_resumed_is_as_never_stopped_whatever_the_rewards(tmp_path, s
     (tmp_path / "others").mkdir()
     write_series(tmp_path / "others", dataclasses.replace(series, **changed))
     parts = settings("parts", series=str(tmp_path / "others"))
-    with monkeypatch.context() as patch:
-        killed_at(patch, 6)
-        with pytest.raises(Killed):
-            train_rnn.train(parts)
-    train_rnn.train(parts)
+    train_killed_and_resumed(monkeypatch, Trainer, 6, parts)
     one, two = (WorldModel.load(tmp_path / name).dynamics.parameters for name in ("whole", "parts"))
-    for name, array in one.items():
-        np.testing.assert_array_equal(array, two[name], err_msg=name)
+    assert_equal_arrays(one, two)
 
 
 def test_what_does_not_fit_is_refused(tmp_path, settings, old):
-    write_memory(tmp_path / "other")
+    write_mdn_rnn(tmp_path / "other")
     with pytest.raises(WeightsError, match="kind 'categorical', got 'mdn-rnn'; give --dynamics mdn-rnn"):
         train_rnn.train(settings(adapt=str(tmp_path / "other")))
     with pytest.raises(ConfigError, match=r"units: expected .*, as the categorical model in .* has it"):

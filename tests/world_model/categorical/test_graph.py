@@ -88,7 +88,7 @@ def test_it_is_the_numpy_model_on_real_frames(network):
         np.testing.assert_allclose(path.h[t + 1], after.h, atol=1e-5)
 
 
-def test_chosen_rows_go_on_with_draws_of_the_prior(network):
+def test_chosen_rows_continue_with_draws_of_the_prior(network):
     parts = given()
     plain = network.follow(*parts[:3], tf.zeros_like(parts[3]), parts[4])
     other = network.follow(*parts)

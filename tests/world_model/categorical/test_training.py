@@ -1,7 +1,6 @@
 """Training the categorical state-space model: it learns, resumes bit for bit, is dreamt in."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -22,6 +21,7 @@ from dreamduck.world_model.latents import write_series
 from dreamduck.world_model.mdn_rnn import batches
 from dreamduck.world_model.mdn_rnn.trainer import reward_scale
 from tests.world_model.categorical.helpers import SMALL, random_dynamics, random_parameters
+from tests.world_model.interruption import assert_same_training, train_killed_and_resumed
 from tests.world_model.mdn_rnn.helpers import ENVIRONMENT, toy_series, write_toy
 
 
@@ -47,29 +47,6 @@ def config(folder, **changes):
         "checkpoint_every": 4,
     }
     return TrainingConfig(**{**given, **changes})
-
-
-class Killed(Exception):
-    pass
-
-
-def killed_at(monkeypatch, step):
-    plain = Trainer.train
-
-    def train(self, batch, number):
-        if number == step:
-            raise Killed
-        return plain(self, batch, number)
-
-    monkeypatch.setattr(Trainer, "train", train)
-
-
-def contents(folder):
-    """Everything that a training leaves but what tells the time."""
-    with np.load(folder / train_rnn.CHECKPOINT) as archive:
-        arrays = {name: archive[name] for name in archive.files if name != "position/seconds"}
-    told = json.loads((folder / files.CARD).read_text())
-    return arrays, {k: v for k, v in told.items() if k not in ("seconds", "config", "command")}
 
 
 def test_it_learns(tmp_path):
@@ -118,16 +95,8 @@ def test_a_stopped_training_continues_bit_for_bit(tmp_path, monkeypatch):
     whole = config(tmp_path, weights=str(tmp_path / "whole"), steps=9)
     train_rnn.train(whole)
     parts = dataclasses.replace(whole, weights=str(tmp_path / "parts"), log=str(tmp_path / "log2"))
-    with monkeypatch.context() as patch:
-        killed_at(patch, 6)
-        with pytest.raises(Killed):
-            train_rnn.train(parts)
-    train_rnn.train(parts)
-    (one, card), (two, other) = contents(tmp_path / "whole"), contents(tmp_path / "parts")
-    assert one.keys() == two.keys()
-    for name, array in one.items():
-        np.testing.assert_array_equal(array, two[name], err_msg=name)
-    assert card == other
+    train_killed_and_resumed(monkeypatch, Trainer, 6, parts)
+    assert_same_training(tmp_path / "whole", tmp_path / "parts")
     with pytest.raises(CheckpointError, match="of another training"):
         train_rnn.train(dataclasses.replace(whole, seed=1))
 

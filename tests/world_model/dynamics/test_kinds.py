@@ -31,7 +31,7 @@ from dreamduck.world_model.mdn_rnn import MDNRNN, files
 from dreamduck.world_model.model_config import ModelConfig
 from tests.world_model.categorical.helpers import random_parameters
 from tests.world_model.dynamics.toy import ToyDynamics, ToySizes
-from tests.world_model.mdn_rnn.helpers import toy_series, write_memory
+from tests.world_model.mdn_rnn.helpers import toy_series, write_mdn_rnn
 
 SIZES = ToySizes()
 ACTIONS = np.random.default_rng(0).uniform(-1, 1, (40, 3, 2)).astype(np.float32)
@@ -74,7 +74,7 @@ def test_the_card_says_the_kind(model, tmp_path):
     assert (model.sizes.hidden_size, model.sizes.cell_size) == (6, 15)
     for name in ("memory", "mdn-rnn", None):
         folder = tmp_path / str(name)
-        write_memory(folder)
+        write_mdn_rnn(folder)
         card = json.loads((folder / files.CARD).read_text())
         assert card["kind"] == "mdn-rnn"
         card = {k: v for k, v in card.items() if k != "kind"} | ({"kind": name} if name else {})
@@ -88,8 +88,8 @@ def test_the_card_says_the_kind(model, tmp_path):
 
 
 def test_every_kind_has_its_own_temperature(model, tmp_path):
-    """One place tells it to the environments, the searches and their cards, unless one is given."""
-    write_memory(tmp_path / "mdn-rnn")
+    """One place holds the default of the environments, the searches and their cards."""
+    write_mdn_rnn(tmp_path / "mdn-rnn")
     mdn_rnn = WorldModel.load(tmp_path / "mdn-rnn")
     assert (mdn_rnn.kind, model.kind) == ("mdn-rnn", model.dynamics.kind)
     assert (mdn_rnn.temperature, mdn_rnn.search_temperature, mdn_rnn.search_steps) == (0.1, 0.3, 40)
@@ -211,7 +211,7 @@ def test_the_static_page_refuses_an_unknown_kind_in_words():
         dynamics_graphs(ToyDynamics(SIZES, {"seed": 3}), "here")
 
 
-def test_a_policy_sees_what_it_chose(model):
+def test_a_policy_observes_the_state_after_its_action(model):
     sizes = model_sizes(model.folder)
     seen = np.arange(sum(sizes), dtype=np.float32)
     z, c, h = np.split(seen, [4, len(seen) - 6])

@@ -26,7 +26,7 @@ SIZES = MDNRNNConfig(z_size=4, hidden_size=6, mixtures=2)
 
 
 @pytest.fixture(scope="module")
-def memory():
+def dynamics():
     return MDNRNN(initial_parameters(SIZES, 3), SIZES)
 
 
@@ -36,20 +36,20 @@ def series():
 
 
 @pytest.fixture(scope="module")
-def midway(memory, series):
-    return find_midway(memory, series, range(len(series.lengths)))
+def midway(dynamics, series):
+    return find_midway(dynamics, series, range(len(series.lengths)))
 
 
-def test_the_memory_knows_what_came_before(memory, series, midway):
+def test_midway_states_follow_the_steps_before(dynamics, series, midway):
     """Each state is that of running over the steps before it, at most `SEEN` of them."""
     rows = {mu.tobytes(): row for row, mu in enumerate(series.mu)}
     starts = series.offsets[:-1]
     for k in range(0, MIDWAY_STARTS, 37):
         row = rows[midway.mu[k].tobytes()]
         first = starts[starts <= row].max()
-        state = memory.start(1)
+        state = dynamics.start(1)
         for t in range(max(first, row - SEEN), row):
-            state = memory.advance(series.mu[t : t + 1], series.action[t : t + 1], state)
+            state = dynamics.advance(series.mu[t : t + 1], series.action[t : t + 1], state)
         np.testing.assert_allclose(midway.h[k], state.h[0], atol=1e-5)
         np.testing.assert_allclose(midway.c[k], state.c[0], atol=1e-5)
 
@@ -65,10 +65,10 @@ def test_no_beginning_is_an_episodes_last_step(series, midway):
     assert not last & {mu.tobytes() for mu in midway.mu}
 
 
-def test_the_seed_decides(memory, series, midway):
+def test_the_seed_decides(dynamics, series, midway):
     episodes = range(len(series.lengths))
-    assert np.array_equal(find_midway(memory, series, episodes).mu, midway.mu)
-    assert not np.array_equal(find_midway(memory, series, episodes, seed=1).mu, midway.mu)
+    assert np.array_equal(find_midway(dynamics, series, episodes).mu, midway.mu)
+    assert not np.array_equal(find_midway(dynamics, series, episodes, seed=1).mu, midway.mu)
 
 
 def test_draws_and_what_belongs_to_them(midway):

@@ -99,7 +99,7 @@ class ToyDynamics(Dynamics):
 
     @classmethod
     def sizes_of(cls, card: Mapping[str, Any], source: str) -> DynamicsSizes:
-        """As the card has them."""
+        """The settings as the card has them."""
         return from_mapping(ToySizes, card["sizes"])
 
     @property

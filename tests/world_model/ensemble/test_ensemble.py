@@ -21,7 +21,7 @@ from dreamduck.world_model.ensemble.settings import TrainingConfig
 from dreamduck.world_model.latents import write_series
 from dreamduck.world_model.mdn_rnn.batches import split
 from tests.world_model.categorical.helpers import SMALL, random_dynamics
-from tests.world_model.mdn_rnn.helpers import toy_series, write_memory
+from tests.world_model.mdn_rnn.helpers import toy_series, write_mdn_rnn
 
 SIZES = EnsembleConfig(z_size=4, hidden_size=6, heads=3, units=5)
 
@@ -142,7 +142,7 @@ def test_disagreement_in_numpy_and_in_a_graph():
     assert np.abs(disagreement(np, same, h)).max() < 1e-6
 
 
-def test_every_step_tells_its_uncertainty(model):
+def test_every_step_has_its_uncertainty(model):
     state = model.start([3, 4])
     state, _, _ = model.step(state, [[0.4, 0.1], [0.2, -0.3]])
     found = model.uncertainty(state)
@@ -151,8 +151,8 @@ def test_every_step_tells_its_uncertainty(model):
     assert env.reset(seed=3)[1]["uncertainty"] == 0
     many.reset(seed=[3, 4])
     assert env.step([0.4, 0.1])[4]["uncertainty"] == pytest.approx(found[0])
-    told = many.step(np.array([[0.4, 0.1], [0.2, -0.3]], np.float32))[4]["uncertainty"]
-    np.testing.assert_allclose(told, found, rtol=1e-6)
+    shown = many.step(np.array([[0.4, 0.1], [0.2, -0.3]], np.float32))[4]["uncertainty"]
+    np.testing.assert_allclose(shown, found, rtol=1e-6)
 
 
 def test_pessimism_takes_it_off_the_reward(model):
@@ -192,7 +192,7 @@ def test_without_one(folder, caplog):
 
 
 def test_other_kinds_and_other_latents(folder, tmp_path):
-    write_memory(tmp_path / "mdn-rnn")
+    write_mdn_rnn(tmp_path / "mdn-rnn")
     sizes = WorldModel.load(tmp_path / "mdn-rnn").sizes
     if sizes.z_size == SMALL.z_size:
         made = train_ensemble.train(config(folder, weights=str(tmp_path / "mdn-rnn"), steps=2))

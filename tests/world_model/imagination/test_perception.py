@@ -32,7 +32,7 @@ def make(cars=3):
 
 
 def test_observation_is_z_c_h():
-    perception, memory = make(), MDNRNN(random_parameters(), SMALL)
+    perception, dynamics = make(), MDNRNN(random_parameters(), SMALL)
     seen = perception.reset(frames(3))
     assert seen.shape == (3, 4 + 2 * 16)
     assert seen.dtype == np.float32
@@ -41,7 +41,7 @@ def test_observation_is_z_c_h():
     assert not seen[:, 4:].any()
     actions = np.array([[0.5, -3.0], [0.1, 0.2], [0.0, 1.0]])
     seen = perception.step(frames(3, 1), actions)
-    state = memory.advance(z, np.clip(actions, -1, 1), memory.start(3))
+    state = dynamics.advance(z, np.clip(actions, -1, 1), dynamics.start(3))
     np.testing.assert_array_equal(
         seen, np.concatenate([FakeVAE().encode(frames(3, 1))[0], state.c, state.h], 1)
     )
@@ -63,7 +63,7 @@ def test_a_policy_sees_a_frame_as_categorical_dreams_show_it():
     np.testing.assert_array_equal(seen, np.concatenate([dynamics.decode(state), state.h], axis=1))
 
 
-def test_cars_begin_and_go_on_one_by_one():
+def test_cars_begin_and_continue_one_by_one():
     together, alone = make(3), make(1)
     together.reset(frames(3))
     alone.reset(frames(3)[1:2])
@@ -71,7 +71,7 @@ def test_cars_begin_and_go_on_one_by_one():
     for t in range(4):
         actions = random.uniform(-1, 1, (3, 2))
         seen = frames(3, 10 + t)
-        if t == 2:  # the first car begins again, the others go on
+        if t == 2:  # the first car begins again, the others continue
             again = together.reset(seen[:1], np.array([0]))
             assert not again[0, 4:].any()
             both = together.step(seen[1:], actions[1:], np.array([1, 2]))
@@ -82,7 +82,7 @@ def test_cars_begin_and_go_on_one_by_one():
         np.testing.assert_allclose(together.observation[1], single[0], atol=1e-6)
 
 
-def test_what_was_handed_out_does_not_change():
+def test_returned_arrays_do_not_change_later():
     perception = make(2)
     first = perception.reset(frames(2))
     copy = first.copy()
@@ -106,11 +106,11 @@ def test_models_that_do_not_belong_together():
         Perception(vae, MDNRNN(random_parameters(), SMALL))
 
 
-def test_a_step_is_the_memorys():
-    memory = MDNRNN(random_parameters(), SMALL)
+def test_a_step_is_that_of_the_dynamics():
+    dynamics = MDNRNN(random_parameters(), SMALL)
     perception = make(1)
     perception.reset(frames(1))
     z = perception.z.copy()
     perception.step(frames(1, 1), [[0.1, 0.2]])
-    expected = memory.advance(z, [[0.1, 0.2]], RecurrentState(*memory.start()))
+    expected = dynamics.advance(z, [[0.1, 0.2]], RecurrentState(*dynamics.start()))
     np.testing.assert_array_equal(perception.state.h, expected.h)

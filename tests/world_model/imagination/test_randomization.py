@@ -23,7 +23,7 @@ from dreamduck.world_model.imagination.randomization import (
     randomize,
 )
 from tests.world_model.categorical import helpers
-from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_memory
+from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_mdn_rnn
 
 EVERYTHING = RandomizationConfig(dynamics_rand=True, action_delay=3, latent_shift=0.4)
 STEPS = 40
@@ -35,7 +35,7 @@ def model(request, tmp_path):
     if request.param == "mdn-rnn":
         parameters = random_parameters(SMALL)
         parameters["head_end/bias"][:] = -3.0
-        write_memory(tmp_path, SMALL, parameters)
+        write_mdn_rnn(tmp_path, SMALL, parameters)
         return WorldModel.load(tmp_path)
     sizes = CategoricalConfig(4, 2, 6, 3, 5, units=7)
     parameters = helpers.random_parameters(sizes)
@@ -161,7 +161,7 @@ def test_the_environment_takes_it(model):
 
 def test_motors_of_another_environment_are_refused(tmp_path):
     other = {"environment": {"id": "CarRacing-v3"}}
-    dynamics = write_memory(tmp_path)
+    dynamics = write_mdn_rnn(tmp_path)
     dynamics.card.update(other)
     with pytest.raises(ConfigError, match="dynamics_rand: expected a world model of Duckietown"):
         randomize(EVERYTHING, dynamics, [(0, 0)])

@@ -1,4 +1,4 @@
-"""Compiled dreams: the same numbers as stepping, whatever runs beside them."""
+"""Compiled dreams: the same numbers as stepping, in any batch."""
 
 import copy
 
@@ -17,7 +17,7 @@ from dreamduck.world_model.imagination import dream_batch
 from dreamduck.world_model.imagination.rollout import CHUNK, Dream
 from dreamduck.world_model.imagination.stepper import Dreams
 from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig, files
-from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_memory
+from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_mdn_rnn
 
 RESIDUAL = MDNRNNConfig(z_size=4, hidden_size=16, mixtures=3, residual=True)
 STEPS = CHUNK + 9
@@ -48,7 +48,7 @@ def thetas(count, config=SMALL, seed=0):
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
-def test_the_noise_does_not_depend_on_who_draws_it(monkeypatch, threads):
+def test_the_noise_does_not_depend_on_threads(monkeypatch, threads):
     dream, theta = Dream(*make(end=-3.0)), thetas(5)
     one = dream.rollout(policy, theta, 3, 2 * STEPS, 4)
     assert len(set(one.length.flat)) > 3
@@ -63,13 +63,13 @@ def test_the_noise_does_not_depend_on_who_draws_it(monkeypatch, threads):
 @pytest.mark.parametrize("temperature", [0.3, 1.0, 1.3])
 @pytest.mark.parametrize("card", [None, NARROW])
 def test_same_numbers_as_stepping_one_at_a_time(config, temperature, card):
-    memory, initial = make(config, end=-3.0, card=card)
+    dynamics, initial = make(config, end=-3.0, card=card)
     theta = thetas(3, config)
-    found = Dream(memory, initial).rollout(policy, theta, 2, STEPS, [5, 0, 9], temperature, trace=True)
+    found = Dream(dynamics, initial).rollout(policy, theta, 2, STEPS, [5, 0, 9], temperature, trace=True)
     assert found.trace is not None
     for candidate, seed in enumerate([5, 0, 9]):
         for episode in range(2):
-            single = Dreams(memory, initial, 1, temperature)
+            single = Dreams(dynamics, initial, 1, temperature)
             single.reset([seed], episode=episode)
             total, length = 0.0, 0
             for t in range(STEPS):
@@ -98,8 +98,8 @@ def test_same_numbers_as_stepping_one_at_a_time(config, temperature, card):
 
 
 def test_batching_changes_no_bit():
-    memory, initial = make(end=-2.5)
-    dream, theta, seeds = Dream(memory, initial), thetas(7), list(range(7))
+    dynamics, initial = make(end=-2.5)
+    dream, theta, seeds = Dream(dynamics, initial), thetas(7), list(range(7))
     whole = dream.rollout(policy, theta, 3, 100, seeds)
     assert whole.length.min() < CHUNK < whole.length.max()  # some dropped out
     for part in (slice(0, 1), slice(2, 5), slice(6, 7)):
@@ -111,18 +111,18 @@ def test_batching_changes_no_bit():
 
 
 def test_the_same_seed_gives_the_same_dreams_and_another_does_not():
-    memory, initial = make()
+    dynamics, initial = make()
     theta = thetas(2)
-    one, two = (Dream(memory, initial).rollout(policy, theta, 2, 20, 0) for _ in range(2))
+    one, two = (Dream(dynamics, initial).rollout(policy, theta, 2, 20, 0) for _ in range(2))
     np.testing.assert_array_equal(one.reward, two.reward)
-    other = Dream(memory, initial).rollout(policy, theta, 2, 20, 1)
+    other = Dream(dynamics, initial).rollout(policy, theta, 2, 20, 1)
     assert not np.array_equal(one.reward, other.reward)
     assert one.reward.shape == one.length.shape == (2, 2)
 
 
-def test_ends_come_as_often_as_the_memory_says():
-    memory, initial = make()
-    parameters = dict(memory.parameters)
+def test_ends_are_as_frequent_as_predicted():
+    dynamics, initial = make()
+    parameters = dict(dynamics.parameters)
     parameters["head_end/kernel"] = np.zeros_like(parameters["head_end/kernel"])
     parameters["head_end/bias"] = np.log([0.05 / 0.95]).astype(np.float32)
     dream = Dream(MDNRNN(parameters, SMALL), initial)
@@ -132,14 +132,14 @@ def test_ends_come_as_often_as_the_memory_says():
 
 
 def test_a_dream_that_never_ends_is_cut():
-    memory, initial = make(end=-60.0, spread=0.05)
-    found = Dream(memory, initial).rollout(policy, thetas(2), 1, 10, 0)
+    dynamics, initial = make(end=-60.0, spread=0.05)
+    found = Dream(dynamics, initial).rollout(policy, thetas(2), 1, 10, 0)
     assert not found.ended.any()
     np.testing.assert_array_equal(found.length, 10)
 
 
 def test_an_end_in_the_last_step_is_an_end():
-    """As long as the dreams may be, and ended all the same."""
+    """Dreams that end in their last step are counted as ended."""
     dream, theta = Dream(*make(end=-2.5)), thetas(9)
     whole = dream.rollout(policy, theta, 4, 300, 11)
     last = int(np.median(whole.length[whole.ended]))
@@ -159,14 +159,14 @@ def test_wild_weights_leave_finite_rewards():
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf"), True])
 def test_bad_temperatures(temperature):
-    memory, initial = make()
+    dynamics, initial = make()
     with pytest.raises(ConfigError, match="temperature: expected a finite number more than 0"):
-        Dream(memory, initial).rollout(policy, thetas(1), 1, 5, 0, temperature)
+        Dream(dynamics, initial).rollout(policy, thetas(1), 1, 5, 0, temperature)
 
 
 def test_bad_sizes():
-    memory, initial = make()
-    dream = Dream(memory, initial)
+    dynamics, initial = make()
+    dream = Dream(dynamics, initial)
     with pytest.raises(ConfigError, match="theta"):
         dream.rollout(policy, thetas(1)[0], 1, 5, 0)
     with pytest.raises(ConfigError, match="episodes"):
@@ -176,7 +176,7 @@ def test_bad_sizes():
 
 
 def test_from_a_folder(tmp_path):
-    write_memory(tmp_path)
+    write_mdn_rnn(tmp_path)
     found = WorldModel.load(tmp_path).compiled_dream().rollout(policy, thetas(2), 2, 5, 0)
     assert found.reward.shape == (2, 2)
     with pytest.raises(WeightsError, match="rnn_train"):
@@ -185,18 +185,18 @@ def test_from_a_folder(tmp_path):
 
 def test_the_range_of_the_weights_that_ship_is_no_hindrance():
     """At the default temperature dreams are the same without it, and stay far inside the general limit."""
-    memory = WorldModel.load(FOLDER).dynamics
-    assert memory.card["environment"] == describe(RoadConfig())
-    assert memory.card["weights"] == fingerprint(FOLDER / files.WEIGHTS) == memory.weights
-    low, high = memory.bounds
+    dynamics = WorldModel.load(FOLDER).dynamics
+    assert dynamics.card["environment"] == describe(RoadConfig())
+    assert dynamics.card["weights"] == fingerprint(FOLDER / files.WEIGHTS) == dynamics.weights
+    low, high = dynamics.bounds
     assert (low < -1.5).all()
     assert (high > 1.5).all()
-    assert np.abs(memory.bounds).max() < 10
+    assert np.abs(dynamics.bounds).max() < 10
     initial = WorldModel.load(FOLDER).start_states()
     rows = np.concatenate([initial.mu, WorldModel.load(FOLDER).start_states("midway").mu])
     assert ((rows >= low) & (rows <= high)).all()
     theta = np.zeros((1, 2 * (64 + 512)), np.float32)
-    limitless = copy.copy(memory)
-    limitless.bounds = 100 * memory.bounds
-    found, free = (Dream(one, initial).rollout(policy, theta, 8, 40, [3]) for one in (memory, limitless))
+    limitless = copy.copy(dynamics)
+    limitless.bounds = 100 * dynamics.bounds
+    found, free = (Dream(one, initial).rollout(policy, theta, 8, 40, [3]) for one in (dynamics, limitless))
     np.testing.assert_array_equal(found.reward, free.reward)

@@ -43,7 +43,7 @@ def test_a_row_is_the_dream_alone():
         step, single = together.step(action), alone.step(action[1:2])
         np.testing.assert_allclose(together.observation[1], alone.observation[0], atol=1e-5)
         np.testing.assert_allclose(step.reward[1], single.reward[0], atol=1e-5)
-    together.reset([2], rows=[2])  # begins in mid-course; the others go on
+    together.reset([2], rows=[2])  # begins again; the others continue
     np.testing.assert_array_equal(together.observation[2, 4:], 0)
     for action in actions[3:]:
         together.step(action)

@@ -72,13 +72,13 @@ def test_other_episodes_beside_it_change_no_episode(folder, path):
 
 def test_the_environment_travels_with_the_latents(folder, tmp_path):
     vae = WorldModel.load(folder / "weights").vae
-    told = [describe(replace(RoadConfig(), frame_skip=skip)) for skip in (4, 4, 6)]
-    write_episode(tmp_path / "1.npz", episode(5, 1))  # an old one, which does not tell
-    for seed, one in enumerate(told[:2], start=2):
+    environments = [describe(replace(RoadConfig(), frame_skip=skip)) for skip in (4, 4, 6)]
+    write_episode(tmp_path / "1.npz", episode(5, 1))  # an old one, without its environment
+    for seed, one in enumerate(environments[:2], start=2):
         write_episode(tmp_path / f"{seed}.npz", episode(5, seed, environment=one))
     made = make_series(tmp_path, vae, tmp_path / "out")
-    assert made.meta["environment"] == told[0]
-    write_episode(tmp_path / "9.npz", episode(5, 9, environment=told[2]))
+    assert made.meta["environment"] == environments[0]
+    write_episode(tmp_path / "9.npz", episode(5, 9, environment=environments[2]))
     with pytest.raises(RecordError, match=r"9\.npz: .* than .*2\.npz .frame_skip: expected 4, got 6"):
         make_series(tmp_path, vae, tmp_path / "other")
 
@@ -127,7 +127,7 @@ def test_a_file_that_is_no_series_is_replaced_with_fresh_only(folder, tmp_path):
     assert len(make_series(folder / "records", vae, tmp_path, fresh=True)) == 4
 
 
-def test_no_recordings_say_what_to_do(folder, tmp_path):
+def test_the_error_without_recordings_names_the_command(folder, tmp_path):
     with pytest.raises(RecordError, match=r"extract\.py"):
         make_series(tmp_path / "records", WorldModel.load(folder / "weights").vae, tmp_path)
 
@@ -189,7 +189,7 @@ def test_a_header_that_claims_terabytes_takes_no_memory(path, tmp_path):
         read_series(copy)
 
 
-def test_a_missing_series_says_what_to_do(tmp_path):
+def test_the_error_without_a_series_names_the_command(tmp_path):
     with pytest.raises(SeriesError, match=r"no such file; write it again with series\.py"):
         read_series(tmp_path)
 
@@ -215,7 +215,7 @@ def test_the_script_killed_and_started_again_leaves_the_same_file(folder, path, 
     assert "7.npz" in done.stderr  # named, skipped, not fatal
 
 
-def test_the_script_says_what_is_wrong(tmp_path, capsys):
+def test_the_script_reports_errors_in_one_line(tmp_path, capsys):
     with pytest.raises(SystemExit):
         encode_command.main(["--limit", "0"])
     assert "at least 1" in capsys.readouterr().err

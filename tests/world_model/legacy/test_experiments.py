@@ -32,7 +32,7 @@ SCALE = 10_000
 
 
 def numbers(random, *shape, spread=1.0):
-    """Random whole numbers, as the files have them."""
+    """Random integers, as the files have them."""
     return np.rint(random.standard_normal(shape) * spread * SCALE).astype(int)
 
 
@@ -148,7 +148,7 @@ def test_graphs_take_the_same_inputs(tmp_path, vae, doom):
 
 
 def imresize(picture):
-    """`scipy.misc.imresize` of floats, and what the code of 2018 did with what it gave."""
+    """`scipy.misc.imresize` of floats, and the conversion after it in the code of 2018."""
     data = picture.astype(np.float64) / 255.0
     spread = (data - data.min()) * (255.0 / (data.max() - data.min()))
     image = Image.fromarray((spread.clip(0, 255) + 0.5).astype(np.uint8)).resize((64, 64), 2)

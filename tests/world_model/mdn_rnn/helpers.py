@@ -1,4 +1,4 @@
-"""A toy world in place of recordings, and memories with random weights."""
+"""Made-up recordings, and MDN-RNNs with random weights."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def random_parameters(config: MDNRNNConfig = SMALL, seed: int = 0, spread: float
     }
 
 
-def write_memory(
+def write_mdn_rnn(
     folder: Path, config: MDNRNNConfig = SMALL, parameters: Parameters | None = None, seed: int = 0
 ) -> MDNRNN:
-    """A folder with a memory and first latents."""
+    """A folder with an MDN-RNN and first latents."""
     made = initial_parameters(config, seed) if parameters is None else parameters
     files.save(folder, made, config, {})
     random = generator(seed, 1)

@@ -10,8 +10,14 @@ from dreamduck.common.errors import ConfigError
 from dreamduck.world_model import WorldModel, train_rnn
 from dreamduck.world_model.latents import write_series
 from dreamduck.world_model.mdn_rnn.prediction_metrics import negative_log_likelihood, one_step_metrics
+from dreamduck.world_model.mdn_rnn.trainer import Trainer
+from tests.world_model.interruption import (
+    assert_equal_arrays,
+    assert_same_training,
+    train_killed_and_resumed,
+)
 from tests.world_model.mdn_rnn.helpers import toy_series, write_toy
-from tests.world_model.mdn_rnn.test_training import Killed, config, contents, killed_at
+from tests.world_model.mdn_rnn.test_training import config
 
 HEADS = ("head_reward/", "head_end/")
 SIZES = {"hidden_size": 16, "mixtures": 2}
@@ -84,7 +90,7 @@ def test_it_begins_where_the_model_was(tmp_path, settings, old):
 
 
 def test_the_rewards_of_the_logs_do_not_count(tmp_path, settings):
-    """Whatever stands in the place of rewards and ends, the weights are the same."""
+    """The weights do not depend on the values of rewards and ends."""
     train_rnn.train(settings(steps=5))
     series = log_series()
     changed: dict[str, Any] = {
@@ -95,22 +101,14 @@ def test_the_rewards_of_the_logs_do_not_count(tmp_path, settings):
     write_series(tmp_path / "others", dataclasses.replace(series, **changed))
     train_rnn.train(settings("new2", steps=5, series=str(tmp_path / "others")))
     one, two = (WorldModel.load(tmp_path / name).dynamics.parameters for name in ("new", "new2"))
-    for name, array in one.items():
-        np.testing.assert_array_equal(array, two[name], err_msg=name)
+    assert_equal_arrays(one, two)
 
 
 def test_killed_and_resumed_is_as_never_stopped(tmp_path, settings, monkeypatch):
     train_rnn.train(settings("whole", steps=20))
     parts = settings("parts", steps=20)
-    with monkeypatch.context() as patch:
-        killed_at(patch, 12)
-        with pytest.raises(Killed):
-            train_rnn.train(parts)
-    train_rnn.train(parts)
-    (one, card), (two, other) = contents(tmp_path / "whole"), contents(tmp_path / "parts")
-    for name, array in one.items():
-        np.testing.assert_array_equal(array, two[name], err_msg=name)
-    assert card == other
+    train_killed_and_resumed(monkeypatch, Trainer, 12, parts)
+    assert_same_training(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_logs_without_rewards_are_for_adapting_alone(tmp_path):

@@ -7,25 +7,25 @@ from dreamduck.common.errors import TrainingError
 from dreamduck.world_model.mdn_rnn import batches
 from tests.world_model.mdn_rnn.helpers import toy_series
 
-LENGTH, LANES = 8, 5
+LENGTH, STREAMS = 8, 5
 
 
 def test_every_lane_follows_one_episode_after_another():
     series = toy_series(30)
     episodes, _ = batches.split(series)
-    places = batches.plan(series.offsets, episodes, LANES, LENGTH, 60, 0)
+    places = batches.plan(series.offsets, episodes, STREAMS, LENGTH, 60, 0)
     first_rows = set(series.offsets[episodes].tolist())
-    for lane in range(LANES):
+    for stream in range(STREAMS):
         for step in range(60):
-            start, stop = places.start[step, lane], places.stop[step, lane]
+            start, stop = places.start[step, stream], places.stop[step, stream]
             assert stop in series.offsets
-            if places.carry_state[step, lane]:
-                assert start == places.start[step - 1, lane] + LENGTH < stop
-                assert stop == places.stop[step - 1, lane]
+            if places.carry_state[step, stream]:
+                assert start == places.start[step - 1, stream] + LENGTH < stop
+                assert stop == places.stop[step - 1, stream]
             else:
                 assert start in first_rows
                 if step:
-                    assert places.start[step - 1, lane] + LENGTH >= places.stop[step - 1, lane]
+                    assert places.start[step - 1, stream] + LENGTH >= places.stop[step - 1, stream]
 
 
 def test_each_episode_comes_once_before_any_comes_again():

@@ -16,14 +16,14 @@ from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
 from dreamduck.world_model.mdn_rnn.trainer import Trainer, latent_scale, reward_scale
 from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, toy_series
 
-LANES, LENGTH = 6, 10
+STREAMS, LENGTH = 6, 10
 STILL = 1e-30  # a learning rate at which no weight moves
 
 
 def make_trainer(share, learning_rate=STILL, **changes):
     config = TrainingConfig(
         steps=3,  # of which the last two dream
-        batch_size=LANES,
+        batch_size=STREAMS,
         sequence=LENGTH,
         hidden_size=12,
         mixtures=2,
@@ -41,22 +41,22 @@ def make_trainer(share, learning_rate=STILL, **changes):
 def make_batch(seed, cut=LENGTH, carry_state=0.0):
     """Drives that end after `cut` steps, with numbers all their own."""
     random = np.random.default_rng(seed)
-    step = np.repeat((np.arange(LENGTH) < cut)[None], LANES, 0).astype(np.float32)
-    has_next = np.repeat((np.arange(LENGTH) < cut - (cut < LENGTH))[None], LANES, 0).astype(np.float32)
-    done = np.zeros((LANES, LENGTH), np.float32)
+    step = np.repeat((np.arange(LENGTH) < cut)[None], STREAMS, 0).astype(np.float32)
+    has_next = np.repeat((np.arange(LENGTH) < cut - (cut < LENGTH))[None], STREAMS, 0).astype(np.float32)
+    done = np.zeros((STREAMS, LENGTH), np.float32)
     if cut < LENGTH:
         done[:, cut - 1] = 1
     shapes = [(LENGTH + 1, 4), (LENGTH + 1, 4), (LENGTH, 2), (LENGTH,)]
     mu, logvar, action, reward = (
-        random.standard_normal((LANES, *shape)).astype(np.float32) for shape in shapes
+        random.standard_normal((STREAMS, *shape)).astype(np.float32) for shape in shapes
     )
-    goes = np.full(LANES, carry_state, np.float32)
+    goes = np.full(STREAMS, carry_state, np.float32)
     return Batch(mu, logvar - 3, action, reward * step, done, step, has_next, goes)
 
 
-def mixed(one, other, lanes):
-    """A batch whose lanes `lanes` are those of another."""
-    chosen = np.isin(np.arange(LANES), lanes)
+def mixed(one, other, streams):
+    """A batch whose streams `streams` are those of another."""
+    chosen = np.isin(np.arange(STREAMS), streams)
     return Batch(
         *(np.where(chosen.reshape(-1, *[1] * (a.ndim - 1)), b, a) for a, b in zip(one, other, strict=True))
     )
@@ -77,7 +77,7 @@ def test_an_episode_begins_with_nothing_of_the_one_before(share):
             found[carry_state, before] = losses, states(trainer)
     assert found[0.0, 1][0] == found[0.0, 2][0]
     np.testing.assert_array_equal(found[0.0, 1][1], found[0.0, 2][1])
-    assert found[1.0, 1][0] != found[1.0, 2][0]  # where it goes on, it remembers
+    assert found[1.0, 1][0] != found[1.0, 2][0]  # where an episode continues, the state is carried
     assert (found[1.0, 1][1] != found[1.0, 2][1]).any(axis=(0, 2)).all()
 
 
@@ -97,14 +97,14 @@ def test_an_episode_sees_nothing_of_those_beside_it(share):
 def gradients(trainer, batch):
     """The three losses, and the gradient of their sum by every weight."""
     model, given = trainer.model, Batch(*map(tf.constant, batch))
-    zeros = tf.zeros((LANES, trainer.sizes.hidden_size))
+    zeros = tf.zeros((STREAMS, trainer.sizes.hidden_size))
     with tf.GradientTape() as tape:
         outputs, _, _ = model(given.mu[:, :-1], given.action, zeros, zeros)
         losses = trainer._losses(outputs, given.mu[:, 1:], given)
         nll, reward, end = losses
         total = nll + trainer.config.reward_weight * reward + end
     gradients = tape.gradient(total, model.trainable_variables)
-    return [np.array(losses), *(slope.numpy() for slope in gradients)]
+    return [np.array(losses), *(gradient.numpy() for gradient in gradients)]
 
 
 @pytest.mark.parametrize("gpu", [False, True])
@@ -115,7 +115,7 @@ def test_a_step_follows_the_gradient_of_the_losses(monkeypatch, gpu, residual, r
         monkeypatch.setattr(module, "has_gpu", lambda: gpu)
     trainer = make_trainer(0.0, residual=residual, reward_weight=reward_weight)
     batch = make_batch(1)
-    given, zeros = Batch(*map(tf.constant, batch)), tf.zeros((LANES, trainer.sizes.hidden_size))
+    given, zeros = Batch(*map(tf.constant, batch)), tf.zeros((STREAMS, trainer.sizes.hidden_size))
     with tf.GradientTape() as tape:
         heads, _, _ = trainer.model.heads(given.mu[:, :-1], given.action, zeros, zeros)
     losses, by_heads = trainer._compiled_losses(heads, given.mu[:, 1:], given)
@@ -126,8 +126,8 @@ def test_a_step_follows_the_gradient_of_the_losses(monkeypatch, gpu, residual, r
         assert np.abs(one).max() > 1e-4 or not reward_weight
 
 
-def test_what_is_learned_of_an_episode_does_not_depend_on_the_others():
-    """Losses and gradients are sums over lanes: what changing one adds is the same whatever the rest is."""
+def test_the_gradient_of_an_episode_does_not_depend_on_the_others():
+    """Losses and gradients are sums over streams: the effect of one does not depend on the others."""
     trainer = make_trainer(0.0)
     a, b = make_batch(1), make_batch(2)
     first, rest = [0], [1, 2, 3, 4, 5]
@@ -174,9 +174,9 @@ def test_figures_of_an_episode_do_not_depend_on_its_neighbours():
             for name in ("mu", "logvar", "action", "reward")
         },
     )
-    memory = MDNRNN(random_parameters(), SMALL)
-    assert one_step_metrics(memory, series, [2]) == one_step_metrics(memory, other, [2])
-    for one, two in zip(find_midway(memory, series, [2]), find_midway(memory, other, [2]), strict=True):
+    dynamics = MDNRNN(random_parameters(), SMALL)
+    assert one_step_metrics(dynamics, series, [2]) == one_step_metrics(dynamics, other, [2])
+    for one, two in zip(find_midway(dynamics, series, [2]), find_midway(dynamics, other, [2]), strict=True):
         np.testing.assert_array_equal(one, two)
     places = batches.plan(series.offsets, np.array([2]), 3, 16, 4, 0)
     for step in range(4):

@@ -1,4 +1,4 @@
-"""Heads for reward and end that are fitted to a memory which is kept as it is."""
+"""Heads for reward and end that are fitted to an MDN-RNN which stays unchanged."""
 
 import dataclasses
 import json
@@ -12,9 +12,10 @@ from dreamduck.world_model import WorldModel, train_rnn
 from dreamduck.world_model.latents import write_series
 from dreamduck.world_model.mdn_rnn import MDNRNNConfig, files
 from dreamduck.world_model.mdn_rnn.trainer import Trainer, latent_scale, reward_scale
-from tests.world_model.mdn_rnn.helpers import random_parameters, toy_series, write_memory, write_toy
+from tests.world_model.interruption import assert_same_training, train_killed_and_resumed
+from tests.world_model.mdn_rnn.helpers import random_parameters, toy_series, write_mdn_rnn, write_toy
 from tests.world_model.mdn_rnn.legacy_files import write_rnn
-from tests.world_model.mdn_rnn.test_training import Killed, config, contents, killed_at
+from tests.world_model.mdn_rnn.test_training import config
 
 SIZES = MDNRNNConfig(z_size=4, action_size=2, hidden_size=24, mixtures=5)
 HEADS = ("head_reward/", "head_end/")
@@ -22,7 +23,7 @@ HEADS = ("head_reward/", "head_end/")
 
 @pytest.fixture
 def legacy(tmp_path):
-    """A folder as the code of 2019 left it: a VAE, and a memory without rewards and ends."""
+    """A folder as the code of 2019 wrote it: a VAE, and an MDN-RNN without rewards and ends."""
     folder = tmp_path / "of2019"
     folder.mkdir()
     write_rnn(folder / "rnn.json", random_parameters(SIZES), SIZES)
@@ -34,19 +35,19 @@ def heads_config(tmp_path, source, **changes):
     return config(tmp_path, **{"heads_only": str(source), "hidden_size": 512, "mixtures": 5, **changes})
 
 
-def test_a_memory_of_2019_learns_rewards_and_ends(tmp_path, legacy):
+def test_an_mdn_rnn_of_2019_learns_rewards_and_ends(tmp_path, legacy):
     write_toy(tmp_path, episodes=150)
     before = {path.name: path.read_bytes() for path in legacy.iterdir()}
     old = WorldModel.load(legacy).dynamics
     made = heads_config(tmp_path, legacy, steps=300, batch_size=16, learning_rate=0.01, evaluate_every=50)
     card = train_rnn.train(made, "the command")
-    memory = WorldModel.load(tmp_path / "weights").dynamics
+    dynamics = WorldModel.load(tmp_path / "weights").dynamics
     for name, array in old.parameters.items():
         if not name.startswith(HEADS):
-            np.testing.assert_array_equal(memory.parameters[name], array, err_msg=name)
+            np.testing.assert_array_equal(dynamics.parameters[name], array, err_msg=name)
         else:
-            assert (memory.parameters[name] != array).any(), name
-    assert memory.config == old.config == SIZES
+            assert (dynamics.parameters[name] != array).any(), name
+    assert dynamics.config == old.config == SIZES
     found = card["metrics"]["held_out"]
     assert found["reward_correlation"] > 0.8
     assert found["end_auc"] > 0.7
@@ -58,14 +59,14 @@ def test_a_memory_of_2019_learns_rewards_and_ends(tmp_path, legacy):
 
 
 @pytest.mark.parametrize("residual", [True, False])
-def test_heads_of_our_own_memory_are_fitted_anew(tmp_path, residual):
+def test_heads_of_our_own_mdn_rnn_are_fitted_anew(tmp_path, residual):
     write_toy(tmp_path)
     sizes = MDNRNNConfig(4, 2, 12, 2, residual)
-    old = write_memory(tmp_path / "old", sizes, random_parameters(sizes, 5))
+    old = write_mdn_rnn(tmp_path / "old", sizes, random_parameters(sizes, 5))
     settings = {"hidden_size": 12, "mixtures": 2, "residual": residual}
     train_rnn.train(heads_config(tmp_path, tmp_path / "old", steps=5, **settings))
-    memory = WorldModel.load(tmp_path / "weights").dynamics
-    for name, array in memory.parameters.items():
+    dynamics = WorldModel.load(tmp_path / "weights").dynamics
+    for name, array in dynamics.parameters.items():
         assert np.array_equal(array, old.parameters[name]) == (not name.startswith(HEADS)), name
 
 
@@ -74,18 +75,11 @@ def test_killed_and_resumed_is_as_never_stopped(tmp_path, legacy, monkeypatch):
     whole = heads_config(tmp_path, legacy, weights=str(tmp_path / "whole"))
     train_rnn.train(whole)
     parts = heads_config(tmp_path, legacy, weights=str(tmp_path / "parts"), log=str(tmp_path / "log2"))
-    with monkeypatch.context() as patch:
-        killed_at(patch, 18)
-        with pytest.raises(Killed):
-            train_rnn.train(parts)
-    train_rnn.train(parts)
-    (one, card), (two, other) = contents(tmp_path / "whole"), contents(tmp_path / "parts")
-    for name, array in one.items():
-        np.testing.assert_array_equal(array, two[name], err_msg=name)
-    assert card == other
+    train_killed_and_resumed(monkeypatch, Trainer, 18, parts)
+    assert_same_training(tmp_path / "whole", tmp_path / "parts")
 
 
-def test_heads_of_another_memory_do_not_resume(tmp_path, legacy):
+def test_heads_of_another_mdn_rnn_do_not_resume(tmp_path, legacy):
     write_toy(tmp_path)
     train_rnn.train(heads_config(tmp_path, legacy, steps=5))
     write_rnn(legacy / "rnn.json", random_parameters(SIZES, 1), SIZES)
@@ -143,7 +137,7 @@ def test_a_series_of_another_vae_is_refused(tmp_path, legacy):
         train_rnn.train(heads_config(tmp_path, legacy, steps=2))
 
 
-def test_no_memory_says_what_to_do(tmp_path):
+def test_the_error_without_dynamics_names_the_command(tmp_path):
     write_toy(tmp_path)
     with pytest.raises(WeightsError, match=rf"{files.CARD}: no such file"):
         train_rnn.train(heads_config(tmp_path, tmp_path / "nowhere"))

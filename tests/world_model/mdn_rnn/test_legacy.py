@@ -19,7 +19,7 @@ FORMS = [(64, 2, 512), (3, 1, 7)]
 
 
 def original_file(path, z_size, action_size, hidden, ends, mixtures=5, seed=0):
-    """Arrays as TensorFlow 1 orders them: whole numbers, times 10,000.
+    """Arrays as TensorFlow 1 orders them: integers, times 10,000.
 
     The car racer made its output layer first, then its LSTM; Doom the other way round.
     """
@@ -56,18 +56,19 @@ def columns(part):
 @pytest.mark.parametrize(("z_size", "action_size", "hidden"), FORMS)
 def test_outputs_of_the_original(tmp_path, z_size, action_size, hidden):
     arrays = original_file(tmp_path / "rnn.json", z_size, action_size, hidden, False)
-    memory = WorldModel.load(tmp_path).dynamics
-    assert isinstance(memory, MDNRNN)
-    assert memory.config == WorldModel.load(tmp_path).sizes == MDNRNNConfig(z_size, action_size, hidden, 5)
+    dynamics = WorldModel.load(tmp_path).dynamics
+    assert isinstance(dynamics, MDNRNN)
+    sizes = MDNRNNConfig(z_size, action_size, hidden, 5)
+    assert dynamics.config == WorldModel.load(tmp_path).sizes == sizes
     random = np.random.default_rng(1)
     c = h = np.zeros((1, hidden))
-    state = memory.start()
+    state = dynamics.start()
     for _ in range(20):
         z = random.standard_normal((1, z_size)).astype(np.float32)
         action = random.uniform(-1, 1, (1, action_size)).astype(np.float32)
         c, h, logmix, mean, logstd = original_step(arrays, z, action, c, h)
-        state = memory.advance(z, action, state)
-        found = memory.predict(z, state)
+        state = dynamics.advance(z, action, state)
+        found = dynamics.predict(z, state)
         np.testing.assert_allclose(state.c, c, atol=1e-4)
         np.testing.assert_allclose(state.h, h, atol=1e-4)
         np.testing.assert_allclose(columns(found.mixture.logmix), logmix, atol=1e-4)
@@ -81,9 +82,9 @@ def test_outputs_of_tensorflow_1s_own_cell(tmp_path):
     """Against the kernel behind TensorFlow 1's LSTM cells, whose gates are in the order i, j, f, o."""
     z_size, action_size, hidden = 32, 2, 256
     arrays = original_file(tmp_path / "rnn.json", z_size, action_size, hidden, False)
-    memory = WorldModel.load(tmp_path).dynamics
+    dynamics = WorldModel.load(tmp_path).dynamics
     random = np.random.default_rng(2)
-    state, peepholes = memory.start(), tf.zeros(hidden)
+    state, peepholes = dynamics.start(), tf.zeros(hidden)
     c, h = tf.zeros((1, hidden)), tf.zeros((1, hidden))
     for _ in range(10):
         z = random.standard_normal((1, z_size)).astype(np.float32)
@@ -101,7 +102,7 @@ def test_outputs_of_tensorflow_1s_own_cell(tmp_path):
             cell_clip=-1.0,
         )
         c, h = cell.cs, cell.h
-        state = memory.advance(z, action, state)
+        state = dynamics.advance(z, action, state)
         np.testing.assert_allclose(state.c, c.numpy(), atol=1e-4)
         np.testing.assert_allclose(state.h, h.numpy(), atol=1e-4)
 
@@ -124,7 +125,7 @@ def test_written_files_read_the_same(tmp_path, ends):
     assert (tmp_path / "again.json").read_text() == (tmp_path / "rnn.json").read_text()
 
 
-def test_the_two_orders_give_the_same_memory(tmp_path):
+def test_the_two_orders_give_the_same_weights(tmp_path):
     original_file(tmp_path / "rnn.json", 4, 2, 16, True)
     stored = json.loads((tmp_path / "rnn.json").read_text())
     (tmp_path / "other.json").write_text(json.dumps(stored[2:] + stored[:2]))
@@ -135,7 +136,7 @@ def test_the_two_orders_give_the_same_memory(tmp_path):
 
 
 @pytest.mark.parametrize("ends", [False, True])
-def test_the_orders_are_told_apart_where_widths_agree(tmp_path, ends):
+def test_the_orders_are_recognized_where_widths_agree(tmp_path, ends):
     """Here the outputs are four times as many as the LSTM's kernel has rows."""
     z_size, action_size, hidden = 16, 2, 42
     assert 15 * z_size == 4 * (z_size + action_size + hidden)
@@ -144,7 +145,7 @@ def test_the_orders_are_told_apart_where_widths_agree(tmp_path, ends):
 
 
 @pytest.mark.parametrize("ends", [False, True])
-def test_first_latents_tell_the_number_of_gaussians(tmp_path, ends):
+def test_the_number_of_gaussians_follows_from_first_latents(tmp_path, ends):
     original_file(tmp_path / "rnn.json", 6, 2, 16, ends, mixtures=3)
     with pytest.raises(WeightsError, match="of no MDN-RNN with 5 Gaussians"):
         _ = WorldModel.load(tmp_path).dynamics
@@ -206,7 +207,7 @@ def test_damaged_first_latents(tmp_path, text):
         read_initial(path)
 
 
-def test_memory_from_2019_takes_a_step(tmp_path):
+def test_an_mdn_rnn_of_2019_takes_a_step(tmp_path):
     original_file(tmp_path / "rnn.json", 3, 1, 7, False)
     parameters, config = read_legacy(tmp_path / "rnn.json")
     assert MDNRNN(parameters, config).start(2).h.shape == (2, 7)

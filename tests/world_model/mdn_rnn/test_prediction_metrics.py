@@ -1,4 +1,4 @@
-"""Figures of a memory on held-out episodes."""
+"""Metrics of an MDN-RNN on held-out episodes."""
 
 import dataclasses
 import math
@@ -32,10 +32,10 @@ def test_correlation():
 
 
 def test_figures_do_not_depend_on_the_order_of_episodes():
-    memory, series = MDNRNN(random_parameters(), SMALL), toy_series(9)
+    dynamics, series = MDNRNN(random_parameters(), SMALL), toy_series(9)
     one, two = (
-        one_step_metrics(memory, series, range(9)),
-        one_step_metrics(memory, series, [*range(8, -1, -1)]),
+        one_step_metrics(dynamics, series, range(9)),
+        one_step_metrics(dynamics, series, [*range(8, -1, -1)]),
     )
     assert one == pytest.approx(two, rel=1e-5)
     assert one["steps"] == series.offsets[-1]
@@ -46,16 +46,16 @@ def test_figures_do_not_depend_on_the_order_of_episodes():
 def test_figures_by_hand():
     """Episode by episode, step by step, where nothing is drawn: latents that are certain."""
     sizes = MDNRNNConfig(z_size=4, action_size=2, hidden_size=9, mixtures=2, residual=True)
-    memory, series = MDNRNN(random_parameters(sizes), sizes), toy_series(12)
+    dynamics, series = MDNRNN(random_parameters(sizes), sizes), toy_series(12)
     series = dataclasses.replace(series, logvar=np.full_like(series.logvar, -90.0))
     chosen = [7, 2, 5, 11]
     nll, rewards, ends = [], [], []
     for number in chosen:
-        state = memory.start()
+        state = dynamics.start()
         rows = series.rows(number)
         for row in range(rows.start, rows.stop):
-            state = memory.advance(series.mu[row : row + 1], series.action[row : row + 1], state)
-            found = memory.predict(series.mu[row : row + 1], state)
+            state = dynamics.advance(series.mu[row : row + 1], series.action[row : row + 1], state)
+            found = dynamics.predict(series.mu[row : row + 1], state)
             if row + 1 < rows.stop:
                 nll.append(-log_likelihood(found.mixture, series.mu[row + 1 : row + 2]).mean())
             chance = float(found.end[0])
@@ -76,7 +76,7 @@ def test_figures_by_hand():
         "steps": len(done),
         "ends": done.sum(),
     }
-    assert one_step_metrics(memory, series, chosen) == pytest.approx(expected_figures, rel=1e-4)
+    assert one_step_metrics(dynamics, series, chosen) == pytest.approx(expected_figures, rel=1e-4)
 
 
 def mixture(batch=1, mixtures=3, size=2, seed=0):

@@ -1,4 +1,4 @@
-"""What is measured of a series before the first step: right, and in little memory."""
+"""The scales of a series, measured before the first step: right, and in little memory."""
 
 import tracemalloc
 
@@ -44,7 +44,7 @@ def test_measuring_takes_little_memory():
     assert most < mu.nbytes / 2
 
 
-def test_the_range_is_that_of_what_training_draws():
+def test_the_range_covers_the_draws_of_training():
     series = toy_series(12)
     series.logvar[:] = np.random.default_rng(0).uniform(-6, -1, series.logvar.shape)
     episodes = [1, 2, 5]

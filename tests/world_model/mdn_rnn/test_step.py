@@ -11,7 +11,7 @@ from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig, files
 from dreamduck.world_model.mdn_rnn.layout import FORMAT, initial_parameters, shapes
 from dreamduck.world_model.mdn_rnn.mixture import log_likelihood
 from dreamduck.world_model.mdn_rnn.network import MDNRNNNetwork, negative_log_likelihood
-from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_memory
+from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_mdn_rnn
 
 # Computed in float64, with equations written down apart from the library
 GOLDEN = {
@@ -36,15 +36,15 @@ def sequence(config, episodes=3, steps=12, seed=0):
 @pytest.mark.parametrize("config", CONFIGS)
 def test_numpy_is_keras(config):
     parameters = random_parameters(config)
-    memory, model = MDNRNN(parameters, config), MDNRNNNetwork(config)
+    dynamics, model = MDNRNN(parameters, config), MDNRNNNetwork(config)
     model.set_parameters(parameters)
     z, action = sequence(config)
-    state = memory.start(3)
+    state = dynamics.start(3)
     outputs, h, c = model(z[:, :-1], action, tf.constant(state.h), tf.constant(state.c))
     nll = negative_log_likelihood(outputs, z[:, 1:]).numpy()
     for t in range(action.shape[1]):
-        state = memory.advance(z[:, t], action[:, t], state)
-        found = memory.predict(z[:, t], state)
+        state = dynamics.advance(z[:, t], action[:, t], state)
+        found = dynamics.predict(z[:, t], state)
         for mine, theirs in (
             (found.mixture.logmix, outputs.logmix),
             (found.mixture.mix_mu, outputs.mix_mu),
@@ -60,14 +60,14 @@ def test_numpy_is_keras(config):
 
 
 def test_a_batch_is_its_rows():
-    memory = MDNRNN(random_parameters(), SMALL)
+    dynamics = MDNRNN(random_parameters(), SMALL)
     z, action = sequence(SMALL)
-    state = memory.start(3)
+    state = dynamics.start(3)
     for t in range(4):
-        after = memory.advance(z[:, t], action[:, t], state)
+        after = dynamics.advance(z[:, t], action[:, t], state)
         for row in range(3):
             before = RecurrentState(state.h[row : row + 1], state.c[row : row + 1])
-            alone = memory.advance(z[row : row + 1, t], action[row : row + 1, t], before)
+            alone = dynamics.advance(z[row : row + 1, t], action[row : row + 1, t], before)
             np.testing.assert_allclose(alone.h[0], after.h[row], atol=1e-6)
         state = after
 
@@ -79,12 +79,12 @@ def test_golden_numbers():
         name: (np.sin(np.arange(np.prod(shape)) * 1.7 + i).reshape(shape) * 0.8).astype(np.float32)
         for i, (name, shape) in enumerate(shapes(config).items())
     }
-    memory = MDNRNN(parameters, config)
-    state = memory.start()
+    dynamics = MDNRNN(parameters, config)
+    state = dynamics.start()
     for t in range(3):
         z = np.array([[0.3, -0.2 * t]], np.float32)
-        state = memory.advance(z, [[0.5]], state)
-    found = memory.predict(z, state)
+        state = dynamics.advance(z, [[0.5]], state)
+    found = dynamics.predict(z, state)
     np.testing.assert_allclose(state.h[0], GOLDEN["h"], atol=1e-5)
     np.testing.assert_allclose(found.mixture.logmix[0].ravel(), GOLDEN["logmix"], atol=1e-5)
     np.testing.assert_allclose(found.mixture.mix_mu[0].ravel(), GOLDEN["mix_mu"], atol=1e-5)
@@ -95,7 +95,7 @@ def test_golden_numbers():
 
 def test_files_round_trip_and_keras_reads_them(tmp_path):
     parameters = random_parameters()
-    made = write_memory(tmp_path, parameters=parameters)
+    made = write_mdn_rnn(tmp_path, parameters=parameters)
     found = WorldModel.load(tmp_path).dynamics
     assert found.config == WorldModel.load(tmp_path).sizes == SMALL
     assert found.card["weights"] == found.weights
@@ -125,7 +125,7 @@ def test_rounded_weights_are_nearly_the_same_and_small(tmp_path):
 
 
 def test_wrong_files(tmp_path):
-    write_memory(tmp_path)
+    write_mdn_rnn(tmp_path)
     other = MDNRNNConfig(z_size=4, hidden_size=17, mixtures=3)
     with pytest.raises(WeightsError, match="expected"):
         FORMAT.read(tmp_path / files.WEIGHTS, other, other)
@@ -150,15 +150,15 @@ def test_weights_that_are_no_numbers():
 
 def test_no_latent_leaves_the_range_on_the_card():
     low, high = [-0.5, -1.0, 0.1, -3.0], [0.25, 1.0, 0.1, 2.0]
-    memory = MDNRNN(random_parameters(spread=2.0), SMALL, {"latents": {"low": low, "high": high}})
+    dynamics = MDNRNN(random_parameters(spread=2.0), SMALL, {"latents": {"low": low, "high": high}})
     free = MDNRNN(random_parameters(spread=2.0), SMALL)
     random = np.random.default_rng(0)
-    z, state = np.zeros((50, 4), np.float32), memory.start(50)
-    state = memory.advance(z, random.uniform(-1, 1, (50, 2)), state)
-    prediction = memory.predict(z, state)
+    z, state = np.zeros((50, 4), np.float32), dynamics.start(50)
+    state = dynamics.advance(z, random.uniform(-1, 1, (50, 2)), state)
+    prediction = dynamics.predict(z, state)
     uniform, normal = random.random((50, 4), np.float32), random.standard_normal((50, 4)).astype(np.float32)
     for temperature in (0.0, 0.1, 1.0):
-        drawn, wide = (m.draw(prediction, state, uniform, normal, temperature).z for m in (memory, free))
+        drawn, wide = (m.draw(prediction, state, uniform, normal, temperature).z for m in (dynamics, free))
         np.testing.assert_array_equal(drawn, np.clip(wide, *np.array([low, high], np.float32)))
         assert (drawn != wide).any()
         assert (drawn == wide).any()

@@ -1,8 +1,7 @@
-"""Training the memory: it learns, goes on after a kill as if there had been none, and stops at nonsense."""
+"""Training the MDN-RNN: it learns, resumes bit for bit after a kill, and stops at non-finite numbers."""
 
 import dataclasses
 import errno
-import json
 import os
 import signal
 import subprocess
@@ -21,10 +20,17 @@ from dreamduck.common.training_log import read_training_log
 from dreamduck.world_model import WorldModel, fit, train_rnn
 from dreamduck.world_model.dynamics import RecurrentState
 from dreamduck.world_model.latents import write_series
-from dreamduck.world_model.mdn_rnn import MDNRNN, batches, files
+from dreamduck.world_model.mdn_rnn import MDNRNN, batches
 from dreamduck.world_model.mdn_rnn.mixture import sample
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
 from dreamduck.world_model.mdn_rnn.trainer import SAMPLING_KEYS, Trainer, latent_scale, reward_scale
+from tests.world_model.interruption import (
+    Killed,
+    assert_same_training,
+    contents,
+    kill_at,
+    train_killed_and_resumed,
+)
 from tests.world_model.mdn_rnn.helpers import ENVIRONMENT, random_parameters, toy_series, write_toy
 
 SCRIPT = Path(dreamduck.__file__).parent / "envs" / "rnn_train.py"
@@ -46,30 +52,6 @@ def config(folder, **changes):
     return TrainingConfig(**{**given, **changes})
 
 
-class Killed(Exception):
-    pass
-
-
-def killed_at(monkeypatch, step):
-    """Nothing of ours runs after a SIGKILL; nor does it after this."""
-    plain = Trainer.train
-
-    def train(self, batch, number):
-        if number == step:
-            raise Killed
-        return plain(self, batch, number)
-
-    monkeypatch.setattr(Trainer, "train", train)
-
-
-def contents(folder, card=True):
-    """Everything that a training leaves but what tells the time; without a card, the checkpoint alone."""
-    with np.load(folder / train_rnn.CHECKPOINT) as archive:
-        arrays = {name: archive[name] for name in archive.files if name != "position/seconds"}
-    told = json.loads((folder / files.CARD).read_text()) if card else {}
-    return arrays, {k: v for k, v in told.items() if k not in ("seconds", "config", "command")}
-
-
 def test_it_learns(tmp_path):
     write_toy(tmp_path, episodes=150)
     made = config(
@@ -85,10 +67,10 @@ def test_it_learns(tmp_path):
     assert 0.3 * found["end_rate"] < found["end_expected"] < 3 * found["end_rate"]
     assert card["command"] == "rnn_train.py --this"
     assert card["data"]["fingerprint"]
-    memory = WorldModel.load(tmp_path / "weights").dynamics
-    assert memory.card == card
+    dynamics = WorldModel.load(tmp_path / "weights").dynamics
+    assert dynamics.card == card
     assert card["environment"] == ENVIRONMENT
-    low, high = memory.bounds
+    low, high = dynamics.bounds
     learned = np.concatenate([toy_series(150).mu[toy_series(150).rows(e)] for e in range(150)])
     assert (high - low > 0.5 * np.ptp(learned, axis=0)).all()
     assert (high - low < np.ptp(learned, axis=0) + 7 * np.exp(-2.5)).all()
@@ -103,16 +85,8 @@ def test_a_killed_training_ends_where_the_other_does(tmp_path, monkeypatch, step
     whole = config(tmp_path, weights=str(tmp_path / "whole"))
     train_rnn.train(whole)
     parts = dataclasses.replace(whole, weights=str(tmp_path / "parts"), log=str(tmp_path / "log2"))
-    with monkeypatch.context() as patch:
-        killed_at(patch, step)
-        with pytest.raises(Killed):
-            train_rnn.train(parts)
-    train_rnn.train(parts)
-    (one, card), (two, other) = contents(tmp_path / "whole"), contents(tmp_path / "parts")
-    assert one.keys() == two.keys()
-    for name, array in one.items():
-        np.testing.assert_array_equal(array, two[name], err_msg=name)
-    assert card == other
+    train_killed_and_resumed(monkeypatch, Trainer, step, parts)
+    assert_same_training(tmp_path / "whole", tmp_path / "parts")
     rows = [
         [
             {k: v for k, v in row.items() if k != "time"}
@@ -126,13 +100,13 @@ def test_a_killed_training_ends_where_the_other_does(tmp_path, monkeypatch, step
 def test_a_finished_training_is_not_done_again(tmp_path, monkeypatch):
     write_toy(tmp_path)
     card = train_rnn.train(config(tmp_path, steps=5))
-    killed_at(monkeypatch, 0)
+    kill_at(monkeypatch, Trainer, 0)
     assert train_rnn.train(config(tmp_path, steps=5)) == card
     with pytest.raises(Killed):
         train_rnn.train(config(tmp_path, steps=5, fresh=True))
 
 
-def test_another_training_does_not_go_on_from_the_checkpoint(tmp_path):
+def test_the_checkpoint_of_another_training_is_refused(tmp_path):
     write_toy(tmp_path)
     train_rnn.train(config(tmp_path, steps=5))
     with pytest.raises(CheckpointError, match="of another training"):
@@ -189,8 +163,8 @@ def test_padding_and_what_lies_behind_an_episode_change_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("residual", [True, False])
-def test_what_it_dreams_while_it_learns(tmp_path, residual):
-    """Half of the lanes go on with draws of their own mixtures; the other half sees what there was."""
+def test_scheduled_sampling_draws_from_the_model(tmp_path, residual):
+    """Half of the streams continue with draws of their own mixtures; the other half sees the recording."""
     made = config(tmp_path, batch_size=8, scheduled_sampling=0.5, residual=residual)
     series = toy_series(6)
     scales = reward_scale(series, range(6)), latent_scale(series, range(6), residual)
@@ -207,25 +181,25 @@ def test_what_it_dreams_while_it_learns(tmp_path, residual):
     assert dreamt.sum() == 4
 
     chance = [tf.random.experimental.stateless_fold_in(seed, key) for key in SAMPLING_KEYS]
-    lane = tf.argsort(tf.random.stateless_uniform((8,), chance[0])).numpy()[:4]
+    stream = tf.argsort(tf.random.stateless_uniform((8,), chance[0])).numpy()[:4]
     uniform = tf.random.stateless_uniform((4, 20, 4), chance[2]).numpy()
     normal = tf.random.stateless_normal((4, 20, 4), chance[3]).numpy()
-    memory = MDNRNN(trainer.model.parameters(), trainer.sizes)
-    state = RecurrentState(h[lane], c[lane])
+    dynamics = MDNRNN(trainer.model.parameters(), trainer.sizes)
+    state = RecurrentState(h[stream], c[stream])
     begun = np.zeros(4, bool)
     for t in range(19):
-        state = memory.advance(seen[lane, t], action[lane, t], state)
+        state = dynamics.advance(seen[stream, t], action[stream, t], state)
         drawn = sample(
-            memory.predict(seen[lane, t], state).mixture,
+            dynamics.predict(seen[stream, t], state).mixture,
             uniform[:, t],
             normal[:, t],
             1.0,
             trainer.latents.bounds,
         )
-        real = (seen[lane, t + 1] == z[lane, t + 1]).all(axis=1)
+        real = (seen[stream, t + 1] == z[stream, t + 1]).all(axis=1)
         assert not (begun & real).any()  # who dreams does not wake up
         begun |= ~real
-        np.testing.assert_allclose(seen[lane, t + 1][begun], drawn[begun], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(seen[stream, t + 1][begun], drawn[begun], rtol=1e-4, atol=1e-5)
     assert begun.any()
 
 
@@ -288,10 +262,7 @@ def test_a_real_kill(tmp_path):
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
         subprocess.run(command, check=True)
-    (one, card), (two, other) = contents(tmp_path / "whole"), contents(tmp_path / "parts")
-    for array_name, array in one.items():
-        np.testing.assert_array_equal(array, two[array_name])
-    assert card == other
+    assert_same_training(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_a_full_disk_at_a_checkpoint_loses_nothing(tmp_path, monkeypatch):
@@ -313,10 +284,7 @@ def test_a_full_disk_at_a_checkpoint_loses_nothing(tmp_path, monkeypatch):
             train_rnn.train(parts)
     assert contents(tmp_path / "parts", card=False)[0]["position/step"] == 4
     train_rnn.train(parts)
-    (one, card), (two, other) = contents(tmp_path / "whole"), contents(tmp_path / "parts")
-    for name, array in one.items():
-        np.testing.assert_array_equal(array, two[name], err_msg=name)
-    assert card == other
+    assert_same_training(tmp_path / "whole", tmp_path / "parts")
 
 
 def test_one_episode_is_for_training_and_evaluation(tmp_path):

@@ -1,4 +1,4 @@
-"""The stream of frames: every frame once, in an order that needs no memory of what came before."""
+"""The stream of frames: every frame once, in an order that needs no record of earlier frames."""
 
 import pytest
 
@@ -76,7 +76,7 @@ def test_no_more_than_two_buffers_are_held(recordings, monkeypatch):
     assert len(read) <= sum(len(group) for group in stream._groups(0)[:2])
 
 
-def test_too_few_frames_say_what_to_do(recordings):
+def test_the_error_of_too_few_frames_names_the_remedy(recordings):
     with pytest.raises(TrainingError, match=r"at least 78 frames.*got 77.*--batch-size"):
         FrameStream(recordings, 78, seed=0)
 

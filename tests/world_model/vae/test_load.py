@@ -87,7 +87,7 @@ def test_latents_of_another_form_are_refused():
         vision.decode(np.full((1, 3), np.nan))
 
 
-def test_missing_weights_say_what_to_do(tmp_path):
+def test_the_error_without_weights_names_the_command(tmp_path):
     with pytest.raises(WeightsError, match=r"no such file; train it with vae_train\.py"):
         _ = WorldModel.load(tmp_path).vae
 

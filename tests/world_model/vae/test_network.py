@@ -124,7 +124,7 @@ def test_weights_of_another_size_are_refused(model):
         model.set_parameters({"enc_fc_mu/kernel": np.zeros((1024, 8), np.float32)})
 
 
-def test_the_pyramid_tells_edges_from_shades():
+def test_the_pyramid_separates_edges_from_shades():
     random = np.random.default_rng(1)
     error = random.normal(0, 0.1, (2, 64, 64, 3)).astype(np.float32)
 

@@ -25,7 +25,7 @@ def test_ssim_is_one_for_the_same_and_falls_with_noise():
     assert 0 < ssim(given, noisy) < 0.9
 
 
-def test_evaluation_tells_what_the_network_does():
+def test_evaluation_measures_the_network():
     network = NumpyVAE(parameters(z_size=4))
     given = frames(20)
     found = evaluate(network, given, kl_tolerance=0.5)

@@ -1,4 +1,4 @@
-"""The residual network: Keras and numpy give the same numbers, and files tell which network is in them."""
+"""The residual network: Keras and numpy give the same numbers, and files name their network."""
 
 import numpy as np
 import pytest
@@ -95,7 +95,7 @@ def test_keras_reads_our_file_and_we_read_its(model, weights, tmp_path):
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_a_folder_tells_its_network(tmp_path, network):
+def test_a_folder_names_its_network(tmp_path, network):
     made = parameters(5, seed=2, network=network)
     files.save(tmp_path, made, {})
     vae = WorldModel.load(tmp_path).vae

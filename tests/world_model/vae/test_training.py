@@ -56,15 +56,15 @@ def whole(base) -> TrainingConfig:
     return config
 
 
-def test_the_card_tells_the_environment_where_recordings_agree(base, whole, tmp_path):
-    told = [describe(replace(RoadConfig(), frame_skip=skip, distortion=True)) for skip in (4, 6)]
-    for seed, one in enumerate((told[0], told[1], told[0])):
+def test_the_card_names_the_environment_where_recordings_agree(base, whole, tmp_path):
+    environments = [describe(replace(RoadConfig(), frame_skip=skip, distortion=True)) for skip in (4, 6)]
+    for seed, one in enumerate((environments[0], environments[1], environments[0])):
         write_episode(tmp_path / "records" / f"{seed}.npz", episode(12, seed, environment=one))
     config = dataclasses.replace(elsewhere(base, tmp_path), records=str(tmp_path / "records"), epochs=1)
     card = train(config)
-    assert card["environment"] == shared(told)
+    assert card["environment"] == shared(environments)
     assert (card["environment"]["distortion"], card["environment"]["camera"]) == (True, [64, 64, 3])
-    assert "environment" not in WorldModel.load(whole.weights).vae.card  # its recordings do not tell
+    assert "environment" not in WorldModel.load(whole.weights).vae.card  # its recordings name none
 
 
 def elsewhere(base: TrainingConfig, folder: Path) -> TrainingConfig:
@@ -88,7 +88,7 @@ def assert_same_result(one: TrainingConfig, other: TrainingConfig) -> None:
     assert rows[0] == rows[1]
 
 
-def test_it_learns_and_tells(whole):
+def test_it_learns_and_logs(whole):
     rows = read_training_log(Path(whole.log) / "vae.jsonl")
     judged = [row for row in rows if "held_out/loss" in row]
     assert len(judged) == 2
@@ -101,7 +101,7 @@ def test_it_learns_and_tells(whole):
     assert list((Path(whole.log) / "tensorboard" / "vae").iterdir())
 
 
-def test_the_card_tells_how_the_weights_were_made(whole):
+def test_the_card_holds_settings_and_data(whole):
     vision = WorldModel.load(whole.weights).vae
     card = vision.card
     assert vision.z_size == card["z_size"] == 6
@@ -179,12 +179,12 @@ def test_a_damaged_checkpoint_is_refused(base, tmp_path):
         train(config)
 
 
-def test_what_is_not_a_number_stops_and_keeps_the_last_good_checkpoint(base, tmp_path, monkeypatch):
+def test_non_finite_numbers_stop_and_keep_the_last_good_checkpoint(base, tmp_path, monkeypatch):
     config = elsewhere(dataclasses.replace(base, epochs=1), tmp_path)
     learn = Trainer.train
 
     def spoiling(self, frames, step):
-        if step == 6:  # a relu makes 0 of nan, so that the loss alone would not tell
+        if step == 6:  # a relu makes 0 of nan, so that the loss alone would not show it
             self.model.weights[0].assign(self.model.weights[0] * np.nan)
         return learn(self, frames, step)
 
@@ -196,7 +196,7 @@ def test_what_is_not_a_number_stops_and_keeps_the_last_good_checkpoint(base, tmp
     assert all(np.isfinite(a).all() for n, a in state.items() if n.startswith(("weight", "optimizer")))
 
 
-def test_missing_or_empty_records_say_what_to_do(tmp_path):
+def test_the_error_without_records_names_the_command(tmp_path):
     config = TrainingConfig(records=str(tmp_path / "records"), weights=str(tmp_path / "weights"))
     with pytest.raises(RecordError, match=r"extract\.py"):
         train(config)

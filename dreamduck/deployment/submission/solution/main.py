@@ -87,7 +87,7 @@ def decoded(image: bytes | None) -> Any:
 
 
 def image_of(entity: dict[str, Any]) -> bytes | None:
-    """The JPEG in what the engine tells of a vehicle."""
+    """The JPEG in the engine's observations of a vehicle."""
     data = (entity.get("compressed_image") or {}).get("data")
     return bytes(data) if isinstance(data, bytes | bytearray | memoryview | list) else None
 

@@ -95,7 +95,7 @@ def imitations(dreams: Dreams, data: RealData, features: str) -> list[Driver]:
     """The expert imitated, with noise at several levels.
 
     Raises:
-        RecordError: the recordings do not tell what the expert would do.
+        RecordError: the recordings hold no telemetry for the expert.
     """
     imitation = fit_imitation(dreams, data, features)
     return [

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from dreamduck.common.errors import MapError, RecordError
 from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.evaluation.model_card.driving.data import RealData, RealEpisodes
+from dreamduck.evaluation.model_card.probes.probe import NO_TELEMETRY
 from dreamduck.recordings import TELEMETRY
 from dreamduck.simulator.base import CarState
 from dreamduck.simulator.expert import Expert, ExpertConfig
@@ -19,7 +20,6 @@ from dreamduck.world_model.dynamics import FloatArray
 
 RIDGE = 1e-3  # of the number of steps, on features of variance 1
 LEAST_STEPS = 300  # that an imitation is fitted on
-NO_TELEMETRY = "recordings without telemetry tell no expert where the car was"
 
 
 class Imitation:

@@ -41,7 +41,7 @@ class Trace(NamedTuple):
 
     @classmethod
     def empty(cls, episodes: int, steps: int, model: WorldModel) -> Trace:
-        """Room for E episodes of T steps."""
+        """Arrays for E episodes of T steps."""
         sizes = model.sizes
         widths = (sizes.z_size, sizes.hidden_size, sizes.action_size)
         return cls(*(np.zeros((episodes, steps, width), np.float32) for width in widths))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dreamduck.evaluation.model_card.probes.probe_network import ProbeNetwork
 
 KEY = 3
-STEP_TIME = 0.1  # [s], where the environment does not tell it
+STEP_TIME = 0.1  # [s], where the environment has none
 MOTIONS = ("turn", "advance")
 
 

@@ -1,6 +1,6 @@
 """State by horizon: the car's state in dreams under the recorded actions, against the recorded state.
 
-Three baselines stand beside the dream: the last frame stays; the car goes on from its true pose by the
+Three baselines stand beside the dream: the last frame stays; the car continues from its true pose by the
 recorded commands, without inertia and delay, on the true map; and another real episode at the same time,
 a guess that knows nothing of this one. The floor is the probe's own error on reconstructions of
 the real frames."""
@@ -40,13 +40,13 @@ class Windows(NamedTuple):
 
 
 def make_windows(real: RealEpisodes, warmup: int, steps: int, shortest: int, most: int) -> Windows:
-    """As many windows as fit one behind another into each episode.
+    """As many windows as fit into each episode, one after another.
 
     Args:
         real: the episodes.
         warmup: frames before a dream.
         steps: T, of a dream.
-        shortest: steps that an episode must go on for.
+        shortest: steps that an episode must last.
         most: windows of one episode.
     """
     firsts = [
@@ -160,7 +160,7 @@ def kinematics(
         windows: whose actions are taken.
         steps: T.
         step_time: [s].
-        environment: tells the steering gain.
+        environment: holds the steering gain.
     Returns:
         (2, W, T), off the road the last values on it; None where a map is not known here.
     """

@@ -102,7 +102,7 @@ def _kernel(one: Array, other: Array) -> Array:
 def realism(
     dreamt: Frames, real: Frames, dreamt_episodes: IntArray, real_episodes: IntArray, seed: int
 ) -> Estimate:
-    """How well dreamt frames can be told from decoded real ones: AUC on episodes held out, 0.5 is perfect.
+    """The AUC of a classifier of dreamt frames and reconstructions, on held-out episodes; 0.5 is perfect.
 
     As many frames of either kind; an episode's dreams and its real frames are in the same fold.
 

@@ -65,7 +65,7 @@ def steering(
 
     Args:
         dreams: of the world model.
-        data: tells the environment and its maps.
+        data: holds the environment and its maps.
         probes: the trained probes; None where there is no telemetry.
         config: the card's settings.
     """

@@ -36,7 +36,7 @@ def stillness(
 
     Args:
         dreams: of the world model.
-        data: tells the environment and its maps.
+        data: holds the environment and its maps.
         probes: the trained probes; None where there is no telemetry.
         config: the card's settings.
     """

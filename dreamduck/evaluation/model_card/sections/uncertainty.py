@@ -64,7 +64,7 @@ def uncertainty(
 
 
 def foretold(doubt: Any, wrong: Any, episode: IntArray, seed: int) -> dict[str, Any]:
-    """How well scores tell which dreams are wrong.
+    """How well scores predict which dreams are wrong.
 
     Args:
         doubt: (W, S) scores.

@@ -1,4 +1,4 @@
-"""The expert, imitated from what a world model sees."""
+"""The expert, imitated from the features of a world model."""
 
 import dataclasses
 
@@ -83,7 +83,7 @@ def test_an_imitation_does_what_the_expert_would(dreams, driven, features):
     assert np.abs(found).max() <= 1
 
 
-def test_recordings_that_do_not_tell_where_the_car_was(dreams, driven):
+def test_recordings_without_telemetry_are_refused(dreams, driven):
     data, _ = driven
     blind = data._replace(train=dataclasses.replace(data.train, telemetry=None))
     with pytest.raises(RecordError, match="telemetry"):

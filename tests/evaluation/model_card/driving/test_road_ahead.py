@@ -32,7 +32,7 @@ def test_a_crossing_is_seen_from_its_border():
     assert set(classes("udem1", poses("udem1", "3way"))) == {CROSSING}
 
 
-def test_a_lane_that_enters_a_curve_tells_its_side():
+def test_the_side_of_a_curve_ahead():
     assert set(classes("loop_empty", poses("loop_empty", "curve"))) == {LEFT, RIGHT}
 
 

@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 
-from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.evaluation.model_card.probes.motion_probe import (
     lag_steps,
     motion_rows,
@@ -15,18 +14,7 @@ from dreamduck.evaluation.model_card.probes.motion_probe import (
 )
 from dreamduck.evaluation.model_card.probes.probe import defined, fit_probes, probe
 from dreamduck.evaluation.model_card.probes.probe_network import HIDDEN, ProbeNetwork
-from dreamduck.world_model import WorldModel
-from tests.evaluation.model_card.helpers import toy_config, toy_data
-
-
-@pytest.fixture(scope="module")
-def dreams(model_folder):
-    return Dreams(WorldModel.load(model_folder), 0.1)
-
-
-@pytest.fixture(scope="module")
-def data(dreams):
-    return toy_data(dreams.model)
+from tests.evaluation.model_card.helpers import toy_config
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +44,7 @@ def test_a_network_learns_numbers_and_classes_and_the_same_seed_gives_the_same_b
     np.testing.assert_array_equal(network(x[1300:1302])[0], found[100:102])
 
 
-def test_the_section_tells_how_well_each_source_is_read(dreams, data, probes):
+def test_the_section_has_the_error_of_each_source(dreams, data, probes):
     found = probe(dreams, data, probes, toy_config())
     for group in ("held_out", "unseen_maps"):
         for source in ("frame", "reconstruction", "zh"):

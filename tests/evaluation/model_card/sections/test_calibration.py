@@ -15,17 +15,12 @@ from dreamduck.evaluation.model_card.sections.calibration import (
     measures,
 )
 from dreamduck.world_model import WorldModel
-from tests.evaluation.model_card.helpers import toy_config, toy_data
+from tests.evaluation.model_card.helpers import toy_config
 
 
 @pytest.fixture(scope="module")
 def dreams(model_folder):
     return Dreams(WorldModel.load(model_folder), 0.5)
-
-
-@pytest.fixture(scope="module")
-def data(dreams):
-    return toy_data(dreams.model)
 
 
 def outcome(bias, episodes=60, windows=5):

@@ -1,4 +1,4 @@
-"""Real episodes in the place of dreams come out at the floor, frozen latents do not."""
+"""Real episodes instead of dreams score at the floor, frozen latents do not."""
 
 import numpy as np
 import pytest

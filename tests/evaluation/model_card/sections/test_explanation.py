@@ -21,11 +21,6 @@ from dreamduck.world_model import WorldModel
 from tests.evaluation.model_card.helpers import toy_config, toy_data, toy_episodes
 
 
-@pytest.fixture(scope="module")
-def dreams(model_folder):
-    return Dreams(WorldModel.load(model_folder), 0.1)
-
-
 def without_telemetry(data):
     parts = {
         name: dataclasses.replace(getattr(data, name), telemetry=None, ahead=None)
@@ -85,7 +80,7 @@ def test_the_section_stands_in_the_card_of_such_recordings_alone(dreams, monkeyp
     assert "Lane position: left out, there is no lane_probe.json" in text
 
 
-def test_no_lane_is_told_of_another_environment(dreams, tmp_path):
+def test_another_environment_has_no_lane(dreams, tmp_path):
     data = without_telemetry(toy_data(dreams.model, steps=30))
     found = explanation(dreams, data._replace(environment={"id": "CarRacing-v3"}), None, toy_config())
     assert "lane_position" not in found
@@ -113,7 +108,7 @@ def test_the_lane_position_of_each_second_of_each_episode(dreams):
     assert found["error"] == {"lane_dist": 0.03, "lane_angle": 0.2}
 
 
-def test_the_card_tells_and_draws_the_lane_position(model_folder, tmp_path):
+def test_the_card_holds_and_plots_the_lane_position(model_folder, tmp_path):
     folder = shutil.copytree(model_folder, tmp_path / "model")
     made_up_probe(WorldModel.load(folder)).write(folder / FILE)
     dreams = Dreams(WorldModel.load(folder), 0.1)

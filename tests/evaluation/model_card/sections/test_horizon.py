@@ -1,4 +1,4 @@
-"""State by horizon: windows, the baselines, and real frames in the place of dreams."""
+"""State by horizon: windows, the baselines, and real frames instead of dreams."""
 
 import numpy as np
 import pytest
@@ -26,7 +26,7 @@ def data(model):
 
 
 class RealFrames(Dreams):
-    """Dreams that show what really came."""
+    """Dreams that show the recorded frames."""
 
     def __init__(self, model, real, first):
         super().__init__(model, 0.1)

@@ -3,21 +3,9 @@
 import numpy as np
 import pytest
 
-from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.evaluation.model_card.sections import images
-from dreamduck.world_model import WorldModel
 from dreamduck.world_model.vae.reconstruction import psnr
-from tests.evaluation.model_card.helpers import toy_config, toy_data
-
-
-@pytest.fixture(scope="module")
-def dreams(model_folder):
-    return Dreams(WorldModel.load(model_folder), 0.1)
-
-
-@pytest.fixture(scope="module")
-def data(dreams):
-    return toy_data(dreams.model)
+from tests.evaluation.model_card.helpers import toy_config
 
 
 class Stub:

@@ -67,7 +67,7 @@ def test_the_exploit_gap_is_that_of_drivers_trained_in_the_dream():
     assert "left_out" in exploit_gap(road, road, ~trained & trained, seed=0)
 
 
-def test_the_section_tells_of_every_driver():
+def test_the_section_has_every_driver():
     drivers = plain_drivers()
     road = Outcomes(returns([0, 1, 2, 3]), np.full((4, 50), 70), np.arange(200).reshape(4, 50) % 4 == 0)
     dream = Outcomes(road.reward + 1, np.full((4, 50), 90), ~road.ended)

@@ -1,4 +1,4 @@
-"""The classifier cannot tell like from like, and tells what is blurred or differently arranged."""
+"""The classifier does not separate equal samples, and separates frames that are blurred or rearranged."""
 
 import numpy as np
 import pytest
