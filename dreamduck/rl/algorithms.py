@@ -217,7 +217,7 @@ RECIPES = {
         "ppo2",
         "DreamDuck-v2",
     ): f"""--env_kwargs='{{"beginning": "midway", "max_episode_steps": {KINDS[SHIPPED].search_steps}, """
-    """"dynamics_rand": true, "action_delay": 2}' """
+    """"dynamics_rand": true, "dynamics_spread": 1.5, "action_delay": 3, "latent_shift": 0.4}' """
     "--network=mlp --num_env=128 --nsteps=32 --nminibatches=4 --lr=linear:0.0001 --target_kl=0.01 "
     "--log_std_init=-0.7 --normalize_observations=True --normalize_returns=True --clip_range_vf=None",
 }
