@@ -59,18 +59,6 @@ class DeployedPolicy:
         self._state = np.zeros((cars, self._size), np.float32)
         self.last_action = np.zeros((cars, 2), np.float32)
 
-    def reset_cars(self, cars: npt.NDArray[Any]) -> None:
-        """The episodes of some cars begin.
-
-        Args:
-            cars: (n,) their indices.
-        Raises:
-            ResetNeeded: before the first `reset`.
-        """
-        if self._state is None:
-            raise ResetNeeded("expected a reset of all cars before that of some; call reset")
-        self._state[cars] = 0.0
-
     def act(self, frames: Frames, cars: IntArray | None = None) -> FloatArray:
         """The duty of the wheels.
 

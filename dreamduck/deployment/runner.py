@@ -1,6 +1,6 @@
 """Drives a Duckiebot with the policy.onnx beside this file; onnxruntime and numpy are all it needs.
 
-  python run.py --source FOLDER              frames on disk: .npy, or .png and .jpg (with Pillow)
+  python run.py --source FOLDER              frames on disk: .npy, or .png, .jpg, .bmp (with Pillow)
   ffmpeg -i VIDEO -r 10 -f rawvideo -pix_fmt rgb24 - | python run.py --source - --size 640x480
   python run.py --robot NAME [--go]          camera and wheels (duckietown-sdk); only --go moves them
 A second process has the wheels, and stops them when no duty comes for 0.3 s, even if this one is killed."""
@@ -63,14 +63,14 @@ def frames(options: argparse.Namespace) -> Any:
     """Frames of the source, (H, W, 3) uint8 RGB; None where none came."""
     if options.source == "-":
         width, height = map(int, options.size.split("x"))
-        while len(data := sys.stdin.buffer.read(3 * width * height)) == 3 * width * height:
+        while len(data := sys.stdin.buffer.read(3 * width * height)) == 3 * width * height > 0:
             yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
     elif options.source:
-        for file in sorted(Path(options.source).glob("*")) or [Path(options.source)]:
+        for file in sorted((at := Path(options.source)).glob("*"), key=lambda f: (len(f.name), f)) or [at]:
             if file.suffix == ".npy":
                 array = np.load(file, mmap_mode="r", allow_pickle=False)
                 yield from array if array.ndim == 4 else [array]
-            elif file.suffix in (".png", ".jpg"):
+            elif file.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp"):
                 from PIL import Image
 
                 yield np.asarray(Image.open(file).convert("RGB"))
@@ -95,7 +95,7 @@ def drive(options: argparse.Namespace, send: Any) -> None:
     state, duty, due = np.zeros((1, contract["state_size"]), np.float32), None, time.monotonic()
     given = {"calibration": np.array(options.calibration or contract["calibration"], np.float32)}
     for frame in frames(options):
-        if frame is None or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        if frame is None or frame.dtype != np.uint8 or frame.shape[2:] != (3,) or not frame.size:
             print("frame skipped: expected (H, W, 3) uint8", file=sys.stderr)
             continue
         duty, state = session.run(["duty", "state_next"], {**given, "frame": frame[None], "state": state})
@@ -105,7 +105,7 @@ def drive(options: argparse.Namespace, send: Any) -> None:
         due = max(due + 1 / contract["rate"], time.monotonic())
         time.sleep(max(0.0, due - time.monotonic()))
     if duty is None:
-        raise ValueError(f"{options.source}: expected frames, found none")
+        raise ValueError(f"{options.source}: expected frames (see --help), found none")
 
 
 def main() -> None:
@@ -138,7 +138,7 @@ def main() -> None:
         with second:
             return drive(options, second.stdin.write)
     finally:
-        if second.returncode < 0:  # killed, before it could stop the wheels
+        if (second.returncode or 0) < 0:  # killed, before it could stop the wheels
             subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
 
 

@@ -50,6 +50,29 @@ def test_without_a_frame_the_wheels_stand(folder, image):
     assert (result.distance, result.refused, result.steps) == (0.0, 0, 15)
 
 
+@pytest.mark.parametrize("entity", [{"pose": 5}, {"pose": {"header": [0.0]}}])
+def test_any_message_is_answered(folder, entity):
+    def tamper(message):
+        return {**message, "entities": {VEHICLE: entity}}
+
+    (result,) = drive_submission(folder, [90_001], EngineConfig(max_steps=3), tamper)
+    assert (result.distance, result.refused, result.steps) == (0.0, 0, 3)
+
+
+@pytest.mark.parametrize("time", [None, 0.0])
+def test_without_a_clock_every_message_counts(folder, time):
+    """The clock of the messages is left out, or stands still."""
+
+    def tamper(message):
+        for part in message["entities"][VEHICLE].values():
+            part["header"] = {} if time is None else {"timestamp": time}
+        return message
+
+    (result,) = drive_submission(folder, [90_001], EngineConfig(max_steps=30), tamper)
+    (usual,) = drive_submission(folder, [90_001], EngineConfig(max_steps=30))
+    assert result == usual
+
+
 def test_without_its_vehicle_the_wheels_stand(folder):
     (result,) = drive_submission(folder, [90_001], SHORT, lambda message: {**message, "entities": {}})
     assert (result.distance, result.refused) == (0.0, 0)

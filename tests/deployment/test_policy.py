@@ -67,21 +67,6 @@ def test_other_frames_are_refused(weights, tmp_path):
     assert np.isfinite(policy.act(frames(2, 48, 100))).all()
 
 
-def test_some_cars_begin_again(weights, tmp_path):
-    policy = DeployedPolicy(deployed(tmp_path, weights))
-    with pytest.raises(ResetNeeded):
-        policy.reset_cars(np.array([0]))
-    policy.reset(2)
-    first = policy.act(frames(2))
-    for _ in range(3):
-        later = policy.act(frames(2))
-    policy.reset_cars(np.array([1]))
-    again = policy.act(frames(2))
-    np.testing.assert_allclose(again[1], first[1], atol=1e-6)
-    assert np.abs(again[0] - first[0]).max() > 1e-4
-    assert np.abs(later - first).max() > 1e-4
-
-
 def test_some_cars_act(weights, tmp_path):
     policy = DeployedPolicy(deployed(tmp_path, weights))
     policy.reset(3)

@@ -201,9 +201,10 @@ def test_the_wheels_stop_at_a_number_that_is_not_finite(policy, tmp_path, number
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--source", "none"], "none: expected frames, found none"),
+        (["--source", "none"], "none: expected frames (see --help), found none"),
         (["--source", "broken.npy"], "error:"),
         (["--source", "-", "--size", "huge"], "error:"),
+        (["--source", "-", "--size", "0x0"], "-: expected frames"),
         (["--go", "--source", "frames.npy"], "expected --source or --robot"),
         (["--go", "--dry-run", "--robot", "duck"], "expected --source or --robot"),
         ([], "expected --source or --robot"),
@@ -229,6 +230,25 @@ def test_a_policy_without_contract_is_refused(policy, tmp_path):
     assert process.returncode == 2
     assert "got one without contract" in errors
     assert not any(any(duty[1:3]) for duty in robot.duties())
+
+
+def test_images_come_in_the_order_of_their_numbers(robot):
+    """Of whatever ending; a frame without pixels is skipped."""
+    from PIL import Image
+
+    frames = np.random.default_rng(0).integers(0, 256, (3, 30, 40, 3), dtype=np.uint8)
+    np.save(robot.folder / "frames.npy", frames)
+    (robot.folder / "images").mkdir()
+    for name, frame in zip(("8.PNG", "9.bmp", "10.png"), frames, strict=True):
+        Image.fromarray(frame).save(robot.folder / "images" / name)
+    np.save(robot.folder / "images" / "7.npy", np.zeros((1, 0, 40, 3), np.uint8))
+    printed = []
+    for source in ("frames.npy", "images"):
+        out, errors = robot.start("--source", source).communicate(timeout=60)
+        printed.append([line for line in out.splitlines() if not line.startswith("+0.0000")])
+    assert "frame skipped: expected (H, W, 3) uint8" in errors
+    assert printed[0] == printed[1]
+    assert len(set(printed[0])) == 3
 
 
 def test_raw_frames_on_standard_input(robot):

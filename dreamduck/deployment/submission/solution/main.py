@@ -43,23 +43,26 @@ class Policy:
         """An episode begins."""
         self._state = np.zeros((1, self._size), np.float32)
         self._duty = (0.0, 0.0)
-        self._last: float | None = None
+        self._first: float | None = None  # time of the first message
+        self._last: float | None = None  # time of the last step
 
     def __call__(self, image: bytes | None, time: float | None) -> tuple[float, float]:
         """The duty of the left and the right wheel; zeros where there is no frame.
 
         Args:
             image: a JPEG.
-            time: of the simulation [s]; None where it is not known, and every message counts.
+            time: of the simulation [s]; where it is None, or stands still, every message counts.
         """
         frame = decoded(image)
         if frame is None:
             return 0.0, 0.0
-        if time is not None and self._last is not None and time < self._last:
-            self.reset()
-        if time is not None and self._last is not None and time < self._last + self._period - EARLY:
-            return self._duty
+        if time is not None and self._last is not None and time != self._first:
+            if time < self._last:
+                self.reset()
+            elif time < self._last + self._period - EARLY:
+                return self._duty
         self._last = time
+        self._first = time if self._first is None else self._first
         duty, self._state = self._session.run(
             ["duty", "state_next"], {"frame": frame[None], "state": self._state}
         )
@@ -110,8 +113,13 @@ def main() -> None:
     name = wanted if wanted in names else names[0]
 
     def answer(world_input: dict[str, Any]) -> None:
-        entity = (world_input.get("entities") or {}).get(name) or {}
-        environment.step({name: policy(image_of(entity), time_of(entity))})
+        duty = 0.0, 0.0
+        try:
+            entity = (world_input.get("entities") or {}).get(name) or {}
+            duty = policy(image_of(entity), time_of(entity))
+        except Exception:  # the engine waits for an answer, whatever its message was
+            log.exception("the wheels stand: expected a message with a frame of %s", name)
+        environment.step({name: duty})
 
     environment.attach(answer)
     environment.start()
