@@ -16,11 +16,10 @@ from dreamduck.common.config import from_mapping, integer
 from dreamduck.envs.base import Cars, Flags, Indices, Info, SingleEnv
 from dreamduck.envs.panels import IMAGE_HEIGHT, IMAGE_WIDTH
 from dreamduck.envs.vector import BatchEnv
+from dreamduck.recordings.episode import FRAME_SHAPE
 from dreamduck.simulator.base import CarState, FloatArray, Frames
 from dreamduck.simulator.environment import ENVIRONMENT, describe
 from dreamduck.simulator.road import Road, RoadConfig, cars_info
-
-FRAME_SHAPE = (64, 64, 3)  # of what the world model sees, and of what is recorded
 
 
 class RoadCars(Cars):

@@ -9,13 +9,12 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from dreamduck.envs.base import Cars, SingleEnv
-from dreamduck.simulator.environment import ENVIRONMENT
+from dreamduck.simulator.environment import ENVIRONMENT, STEP_TIME
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.dynamics import Dynamics
 from dreamduck.world_model.imagination.perception import Perception
 from dreamduck.world_model.imagination.stepper import Dreams
 
-STEP_TIME = 0.1  # [s], where the dynamics' card has none
 OBSERVATION_LIMIT = 50.0  # the original's
 
 

@@ -16,10 +16,11 @@ from gymnasium import spaces
 from dreamduck.common.config import check, from_mapping, option, part
 from dreamduck.common.errors import ConfigError
 from dreamduck.envs.base import Flags, Indices, Info
-from dreamduck.envs.env import FRAME_SHAPE, RoadCars
+from dreamduck.envs.env import RoadCars
 from dreamduck.envs.latent import LatentCars, LatentEnv, observation_space
 from dreamduck.envs.panels import panel_side, panels
 from dreamduck.envs.vector import BatchEnv
+from dreamduck.recordings.episode import FRAME_SHAPE
 from dreamduck.simulator.base import FloatArray, Frames
 from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, check_environment
 from dreamduck.simulator.road import RoadConfig

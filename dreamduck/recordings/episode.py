@@ -25,7 +25,7 @@ from dreamduck.common.files.archives import check_values, open_archive, read_dat
 from dreamduck.common.readers import PathLike, parse_json
 from dreamduck.common.storage import replacing
 
-FRAME_SHAPE = (64, 64, 3)
+FRAME_SHAPE = (64, 64, 3)  # of what is recorded, and of what the world model sees
 TELEMETRY = ("lane_dist", "lane_angle", "speed", "x", "z", "heading", "tile_i", "tile_j")
 MAX_FRAMES = 10_000  # longer episodes are refused
 MAX_META = 1 << 16  # characters

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 ENVIRONMENT = "environment"  # the key, in recordings, series and cards
 OWN = "DreamDuck-v0"  # the id of Duckietown in it
+STEP_TIME = 0.1  # [s], where a description has none
 SETTINGS = ("frame_skip", "steering_gain", "distortion", "reward")
 FRAMES = ("distortion", "camera")  # all that a VAE knows of
 PICTURES = ("id", "pixels", "crop")  # what pictures of any environment are of

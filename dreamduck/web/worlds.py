@@ -12,9 +12,10 @@ import numpy.typing as npt
 from dreamduck.common.config import replace, to_dict
 from dreamduck.common.errors import ConfigError
 from dreamduck.controllers.policy import Controller
-from dreamduck.envs.env import FRAME_SHAPE, DuckEnv
+from dreamduck.envs.env import DuckEnv
 from dreamduck.envs.realenv import RealEnv
 from dreamduck.envs.rnnenv import DreamEnv
+from dreamduck.recordings.episode import FRAME_SHAPE
 from dreamduck.simulator.expert import Expert, ExpertConfig
 from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.road import RoadConfig, car_info, lane_progress

@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.seeding import generator
+from dreamduck.recordings.episode import FRAME_SHAPE
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.dynamics import FloatArray, Prediction, RecurrentState
 from dreamduck.world_model.dynamics.start_states import begin
 from dreamduck.world_model.imagination.noise import Noise
 from dreamduck.world_model.imagination.stepper import check_temperature
-from dreamduck.world_model.vae.layout import FRAME_SHAPE, Frames
+from dreamduck.world_model.vae.layout import Frames
 
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int64]

@@ -12,7 +12,6 @@ from dreamduck.common.plot import figure
 from dreamduck.evaluation.model_card.config import HORIZONS, ModelCardConfig
 from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.evaluation.model_card.driving.data import RealData
-from dreamduck.evaluation.model_card.probes.motion_probe import STEP_TIME
 from dreamduck.evaluation.model_card.report import UNITS, shown, words
 from dreamduck.evaluation.model_card.sections.horizon import QUANTITIES, make_windows
 from dreamduck.evaluation.model_card.sections.steering import TESTS
@@ -47,7 +46,7 @@ def draw_frames(path: Path, dreams: Dreams, data: RealData, config: ModelCardCon
         data: the real episodes.
         config: the card's settings.
     """
-    step_time = float(data.environment.get("step_time", STEP_TIME))
+    step_time = data.step_time
     steps = [round(seconds / step_time) for seconds in HORIZONS]
     windows = make_windows(data.held_out, config.warmup, max(steps), max(steps), 1)
     count = min(STRIPS, len(windows.first))

@@ -20,11 +20,10 @@ from dreamduck.common.errors import ConfigError, DreamDuckError, SimulatorError
 from dreamduck.recordings.sources.action_space import ActionSpace
 from dreamduck.recordings.sources.frame_env import FrameEnv
 from dreamduck.recordings.sources.pictures import RENDER, SIDE, find_pixels
-from dreamduck.simulator.environment import is_own
+from dreamduck.simulator.environment import STEP_TIME, is_own
 
 log = logging.getLogger(__name__)
 
-STEP_TIME = 0.1  # [s] of an environment that does not state its frame rate
 PROBE_STEPS = 3  # that are compared with those of another episode of the same seed
 
 

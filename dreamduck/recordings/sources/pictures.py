@@ -11,10 +11,11 @@ from gymnasium import spaces
 from PIL import Image
 
 from dreamduck.common.errors import ConfigError, FrameError
+from dreamduck.recordings.episode import FRAME_SHAPE
 
 Frame = npt.NDArray[np.uint8]
 
-SIDE = 64  # [pixels] of a frame
+SIDE = FRAME_SHAPE[0]
 SMALLEST = 8  # [pixels] side of a picture
 RENDER, OBSERVATION = "render", "observation"
 RULE = "a picture (H, W, 3), (H, W, 1), (H, W) or (3, H, W), of uint8, or of floats in [0, 1] or [0, 255]"

@@ -17,6 +17,7 @@ from dreamduck.common.command_line import progress
 from dreamduck.common.errors import RecordError, SeriesError
 from dreamduck.common.storage import PathLike, claim
 from dreamduck.recordings import Episode, Recordings, find_recordings, read_episode, reread
+from dreamduck.recordings.episode import FRAME_SHAPE
 from dreamduck.simulator.environment import (
     ENVIRONMENT,
     PICTURES,
@@ -28,7 +29,7 @@ from dreamduck.world_model.latents.series import Series, path_of, read_series, w
 from dreamduck.world_model.vae import VAE
 from dreamduck.world_model.vae.batch_encoder import SIZE, BatchEncoder
 from dreamduck.world_model.vae.frame_stream import data_fingerprint
-from dreamduck.world_model.vae.layout import FRAME_SHAPE, Frames
+from dreamduck.world_model.vae.layout import Frames
 
 log = logging.getLogger(__name__)
 

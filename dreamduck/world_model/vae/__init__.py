@@ -10,8 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import FrameError
+from dreamduck.recordings.episode import FRAME_SHAPE
 from dreamduck.world_model.vae.inference import NumpyVAE
-from dreamduck.world_model.vae.layout import FRAME_SHAPE, FloatArray, Frames
+from dreamduck.world_model.vae.layout import FloatArray, Frames
 from dreamduck.world_model.weights_format import Parameters
 
 __all__ = ["VAE"]

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from dreamduck.common.backend import tf
-from dreamduck.world_model.vae.layout import FRAME_SHAPE, FloatArray, Frames, sizes_of
+from dreamduck.recordings.episode import FRAME_SHAPE
+from dreamduck.world_model.vae.layout import FloatArray, Frames, sizes_of
 from dreamduck.world_model.vae.network import VAENetwork
 from dreamduck.world_model.weights_format import Parameters
 

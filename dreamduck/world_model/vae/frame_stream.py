@@ -17,7 +17,8 @@ import numpy.typing as npt
 from dreamduck.common.errors import TrainingError
 from dreamduck.common.seeding import generator
 from dreamduck.recordings import Recordings, reread
-from dreamduck.world_model.vae.layout import FRAME_SHAPE, Frames
+from dreamduck.recordings.episode import FRAME_SHAPE
+from dreamduck.world_model.vae.layout import Frames
 
 BUFFER_FRAMES = 16_384  # 200 MB; a second buffer fills while the first is used
 

@@ -15,12 +15,12 @@ import numpy.typing as npt
 
 from dreamduck.common.errors import WeightsError
 from dreamduck.common.seeding import generator
+from dreamduck.recordings.episode import FRAME_SHAPE
 from dreamduck.world_model.weights_format import Parameters, WeightsFormat
 
 FloatArray = npt.NDArray[np.float32]
 Frames = npt.NDArray[np.uint8]
 
-FRAME_SHAPE = (64, 64, 3)
 Z_SIZE = 64
 PAPER, RESIDUAL = "2019", "residual"
 NETWORKS = (RESIDUAL, PAPER)

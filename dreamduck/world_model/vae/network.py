@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from dreamduck.common.backend import CHANNELS, FLOAT, keras
+from dreamduck.recordings.episode import FRAME_SHAPE
 from dreamduck.world_model.trainer import Network
 from dreamduck.world_model.vae.layout import (
     CONVOLUTIONS,
     DECODER,
     ENCODER,
     FORMAT,
-    FRAME_SHAPE,
     HIDDEN,
     PAPER,
     SMALLEST,

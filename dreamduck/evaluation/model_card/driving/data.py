@@ -12,6 +12,7 @@ import numpy.typing as npt
 from dreamduck.evaluation.model_card.driving.collection import Recorded, map_of
 from dreamduck.evaluation.model_card.driving.road_ahead import road_ahead
 from dreamduck.recordings import TELEMETRY, Episode
+from dreamduck.simulator.environment import STEP_TIME
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.dynamics import FloatArray
 from dreamduck.world_model.vae.layout import Frames
@@ -88,6 +89,11 @@ class RealData(NamedTuple):
     unseen: RealEpisodes | None
     environment: dict[str, Any]
     source: dict[str, Any]
+
+    @property
+    def step_time(self) -> float:
+        """Duration of one step [s]."""
+        return float(self.environment.get("step_time", STEP_TIME))
 
 
 def encode(recorded: Recorded, model: WorldModel) -> RealData:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from dreamduck.evaluation.model_card.probes.probe_network import ProbeNetwork
 
 KEY = 3
-STEP_TIME = 0.1  # [s], where the environment has none
 MOTIONS = ("turn", "advance")
 
 
@@ -65,9 +64,9 @@ class MotionProbe:
         return Motion(numbers[:, 0], numbers[:, 1])
 
 
-def lag_steps(environment: dict[str, Any]) -> int:
-    """`LAG` in steps of the environment."""
-    return max(1, round(LAG / float(environment.get("step_time", STEP_TIME))))
+def lag_steps(step_time: float) -> int:
+    """`LAG` in steps of the environment, of `step_time` [s]."""
+    return max(1, round(LAG / step_time))
 
 
 def seen_steps(lag: int, count: int) -> list[int]:
@@ -119,7 +118,7 @@ def fit_motion(
     sources: list[FloatArray],
     train: RealEpisodes,
     encode: Callable[[Frames], FloatArray],
-    environment: dict[str, Any],
+    step_time: float,
     config: ModelCardConfig,
 ) -> MotionProbe:
     """Train the probe.
@@ -128,12 +127,12 @@ def fit_motion(
         sources: (N, Z) each, latents of real frames and of their reconstructions.
         train: the episodes that they are of, with telemetry.
         encode: frames (N, 64, 64, 3) to latents (N, Z).
-        environment: what a step means.
+        step_time: of the environment [s].
         config: the card's settings.
     """
     from dreamduck.evaluation.model_card.probes.probe_network import ProbeNetwork
 
-    lag = lag_steps(environment)
+    lag = lag_steps(step_time)
     rows, motion = motion_rows(train, lag)
     features = np.concatenate([triples(z, rows, lag) for z in sources])
     network = ProbeNetwork(features.shape[1], (len(MOTIONS), 0), derive(config.seed, KEY))
@@ -142,7 +141,7 @@ def fit_motion(
 
 
 def motion_scores(
-    probe: MotionProbe, real: RealEpisodes, z: FloatArray, environment: dict[str, Any], seed: int
+    probe: MotionProbe, real: RealEpisodes, z: FloatArray, step_time: float, seed: int
 ) -> dict[str, Any]:
     """R² of turn and advance.
 
@@ -150,10 +149,10 @@ def motion_scores(
         probe: the probe.
         real: episodes with telemetry.
         z: (N, Z) the latents of their frames, or of reconstructions of them.
-        environment: what a step means.
+        step_time: of the environment [s].
         seed: of the intervals.
     """
-    lag, count = lag_steps(environment), len(real)
+    lag, count = lag_steps(step_time), len(real)
     rows, motion = motion_rows(real, lag)
     if not len(rows):
         return {"left_out": f"no episode is longer than {LAG:g} s"}

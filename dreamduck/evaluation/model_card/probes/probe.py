@@ -124,7 +124,7 @@ def fit_probes(dreams: Dreams, data: RealData, config: ModelCardConfig) -> Probe
     frame.fit(
         np.concatenate([z[rows] for z in sources]), np.tile(numbers, (2, 1)), np.tile(classes, 2), epochs
     )
-    motion = fit_motion(sources, train, dreams.encode, data.environment, config)
+    motion = fit_motion(sources, train, dreams.encode, data.step_time, config)
     return Probes(Probe(frame, dreams.encode), Probe(zh), motion)
 
 
@@ -174,7 +174,7 @@ def probe(dreams: Dreams, data: RealData, probes: Probes | None, config: ModelCa
             "zh": probes.zh.predict(episode_features(dreams, real)),
         }
         scores = {source: agreement(real, state, config.seed) for source, state in states.items()}
-        scores["motion"] = motion_scores(probes.motion, real, again, data.environment, config.seed)
+        scores["motion"] = motion_scores(probes.motion, real, again, data.step_time, config.seed)
         found[name] = {"episodes": len(real), "steps": len(real.z), **scores}
     return found
 

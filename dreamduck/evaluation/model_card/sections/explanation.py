@@ -11,7 +11,6 @@ from dreamduck.evaluation.model_card.bootstrap import IntArray, bootstrap, boots
 from dreamduck.evaluation.model_card.config import ModelCardConfig
 from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.evaluation.model_card.driving.data import RealData, RealEpisodes
-from dreamduck.evaluation.model_card.probes.motion_probe import STEP_TIME
 from dreamduck.evaluation.model_card.probes.probe import Probes
 from dreamduck.simulator.environment import is_own
 from dreamduck.world_model.dynamics import Dynamics, FloatArray
@@ -43,7 +42,7 @@ def explanation(
     def surprise(chosen: IntArray) -> float:
         return float(np.nansum(error[chosen]) / np.nansum(still[chosen]))
 
-    a_second = max(1, round(1 / float(data.environment.get("step_time", STEP_TIME))))
+    a_second = max(1, round(1 / data.step_time))
     seconds = [
         number(float(np.nansum(error[:, at : at + a_second]) / np.nansum(still[:, at : at + a_second])))
         for at in range(0, error.shape[1], a_second)

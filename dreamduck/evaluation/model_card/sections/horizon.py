@@ -18,7 +18,6 @@ from dreamduck.evaluation.model_card.config import HORIZONS, ModelCardConfig
 from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.evaluation.model_card.driving.data import RealData, RealEpisodes
 from dreamduck.evaluation.model_card.driving.road_ahead import lane_offsets
-from dreamduck.evaluation.model_card.probes.motion_probe import STEP_TIME
 from dreamduck.evaluation.model_card.probes.probe import NO_TELEMETRY, ProbedState, Probes, defined
 from dreamduck.simulator.expert import SPEED_PER_THROTTLE, TURN_PER_STEERING
 from dreamduck.simulator.robot import ANGULAR_DRAG, DELAY, LINEAR_DRAG
@@ -75,7 +74,7 @@ def horizon(
     """
     if probes is None:
         return {"left_out": NO_TELEMETRY}
-    step_time = float(data.environment.get("step_time", STEP_TIME))
+    step_time = data.step_time
     steps = {seconds: max(1, round(seconds / step_time)) for seconds in HORIZONS}
     longest, real = max(steps.values()), data.held_out
     windows = make_windows(real, config.warmup, longest, min(steps.values()), config.sizes.horizon_windows)

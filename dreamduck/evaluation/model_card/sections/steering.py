@@ -72,7 +72,7 @@ def steering(
     maps = road_maps(data)
     if probes is None or not maps:
         return {"left_out": NO_TELEMETRY if probes is None else NO_ROAD}
-    sizes, lag = config.sizes, lag_steps(data.environment)
+    sizes, lag = config.sizes, lag_steps(data.step_time)
     times = seen_steps(lag, round(max(SECONDS) / LAG))
     found: dict[str, Any] = {
         "states": sizes.steering_starts,

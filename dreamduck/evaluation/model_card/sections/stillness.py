@@ -17,7 +17,6 @@ from dreamduck.evaluation.model_card.driving.commands import (
     road_responses,
 )
 from dreamduck.evaluation.model_card.driving.data import RealData
-from dreamduck.evaluation.model_card.probes.motion_probe import STEP_TIME
 from dreamduck.evaluation.model_card.probes.probe import NO_TELEMETRY, Probes
 from dreamduck.evaluation.model_card.sections.steering import reconstructed
 from dreamduck.world_model.vae.layout import Frames
@@ -43,7 +42,7 @@ def stillness(
     maps = road_maps(data)
     if probes is None or not maps:
         return {"left_out": NO_TELEMETRY if probes is None else NO_ROAD}
-    step_time, seed = float(data.environment.get("step_time", STEP_TIME)), derive(config.seed, KEY)
+    step_time, seed = data.step_time, derive(config.seed, KEY)
     times = [0, *(round(seconds / step_time) for seconds in (BRAKING, *SECONDS))]
     count = config.sizes.still_starts
     road = road_responses(dreams, data.environment, maps, count, STILL, config.warmup, times, seed)

@@ -15,7 +15,6 @@ from dreamduck.evaluation.model_card.bootstrap import IntArray, bootstrap
 from dreamduck.evaluation.model_card.config import ModelCardConfig
 from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.evaluation.model_card.driving.data import RealData
-from dreamduck.evaluation.model_card.probes.motion_probe import STEP_TIME
 from dreamduck.evaluation.model_card.probes.probe import NO_TELEMETRY, Probes, defined
 from dreamduck.evaluation.model_card.sections.horizon import make_windows
 from dreamduck.world_model.mdn_rnn.prediction_metrics import roc_auc
@@ -40,7 +39,7 @@ def uncertainty(
     ensemble = dreams.model.ensemble
     if ensemble is None or probes is None:
         return {"left_out": NO_ENSEMBLE if ensemble is None else NO_TELEMETRY}
-    step_time = float(data.environment.get("step_time", STEP_TIME))
+    step_time = data.step_time
     longest = max(round((before + after) / step_time) for before, after in TIMES)
     real, seed = data.held_out, derive(config.seed, KEY)
     windows = make_windows(real, config.warmup, longest, longest, config.sizes.horizon_windows)

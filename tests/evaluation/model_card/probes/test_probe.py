@@ -87,7 +87,7 @@ def test_true_motion_of_arcs_and_of_reversing():
 
 
 def test_motion_is_read_within_episodes_from_three_frames(data):
-    lag = lag_steps(data.environment)
+    lag = lag_steps(data.step_time)
     assert lag == 5
     assert seen_steps(lag, 2) == [0, 2, 5, 7, 10]
     rows, motion = motion_rows(data.train, lag)

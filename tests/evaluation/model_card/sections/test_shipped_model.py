@@ -32,7 +32,7 @@ def test_shuffled_actions_fail_the_steering_of_the_shipped_model(monkeypatch):
     data = encode(collect([model], config), model)
 
     class Probes:
-        motion = fit_motion([data.train.z], data.train, dreams.encode, data.environment, config)
+        motion = fit_motion([data.train.z], data.train, dreams.encode, data.step_time, config)
 
     obeys, shuffled = (
         steering(cls(model, config.temperature), data, Probes, config)["steering"]["1"]["dream"]  # type: ignore[arg-type]
