@@ -85,8 +85,8 @@ DOOM = Recipe(
         1.3: (Figure(732, 269), Figure(753, 139)),
     },
 )
-# Random actions leave the road within seconds: what is learned from them knows no laps. An episode is cut
-# after 1,000 frames, here 250 steps.
+# Random actions leave the road within seconds, and recordings of them show little of the track. An episode
+# is cut after 1,000 frames, here 250 steps.
 CARRACING = Recipe(
     "carracing",
     ("Box2D", "pygame"),
