@@ -95,7 +95,7 @@ CARRACING = Recipe(
         "crop": ("0", "12", "0", "0"),
         "frame_skip": 4,
         "policies": ("dreamduck.recordings.racing_policy:racing=4", "smooth=1"),
-        "episodes": 500,
+        "episodes": 400,
         "frames": 250,
         "vae_steps": 3000,
         "vae_batch": 64,
