@@ -24,7 +24,7 @@ STEERING = 1.3  # for each radian to that point
 FAR = 36  # [pixels] to the point that tells a bend
 BEND = 1.2  # share of the speed that is taken away for each radian to that point
 SLOW, LOST = 30.0, 12.0  # speed in a bend; speed where no road is seen
-TOP = (40.0, 65.0)  # speed on a straight road, at least and at most
+TOP = (45.0, 75.0)  # speed on a straight road, at least and at most
 GAS, BRAKE = 400.0, 32.0  # gain of the squared speed by gas; loss of speed by brake, each in a step
 HELD = 0.995  # share of the speed that a step keeps
 
