@@ -99,7 +99,7 @@ def check_flags(env: str, said: set[str]) -> None:
     if env == "rnnenv":
         refuse(said & ROAD_FIELDS - {*SETTINGS}, "in the dream, where there is no road")
     else:
-        dreamt = {"temperature", "pessimism", "action_delay", "latent_shift"}
+        dreamt = {"temperature", "pessimism", "action_delay", "latent_shift", "dynamics_spread"}
         refuse(said & dreamt, "on the road, which is not dreamt")
 
 

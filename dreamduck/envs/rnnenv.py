@@ -167,8 +167,9 @@ class DreamEnv(DreamCars, LatentEnv):
     `model`, a world model that is loaded already, instead; temperature, more than 0: it divides the log
     weights of the mixtures and multiplies their variance; beginning ("first" or "midway").
     For a policy that meets other cars: dynamics_rand (True draws the motors' gain and trim and the distance
-    of the wheels for each dream), action_delay (actions arrive up to so many steps late) and latent_shift
-    (standard deviation of a shift of z). c and h then follow the actions as they were commanded.
+    of the wheels for each dream), dynamics_spread (times as widely as the simulator draws them),
+    action_delay (actions arrive up to so many steps late) and latent_shift (standard deviation of a shift
+    of z). c and h then follow the actions as they were commanded.
 
     ## Version History
     v2: the first.

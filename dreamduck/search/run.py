@@ -23,7 +23,7 @@ from dreamduck.controllers.factory import (
 from dreamduck.controllers.policy import ControllerForm
 from dreamduck.search.principal_components import find_subspace
 from dreamduck.search.search import Search
-from dreamduck.search.settings import SearchConfig
+from dreamduck.search.settings import NEWER, SearchConfig
 from dreamduck.world_model.imagination.randomization import RandomizationConfig
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def evolve(plan: Plan, team: Team) -> Search | None:
     settings, simulation = plan.search, plan.world.road.simulation
     evaluator = make_evaluator(
         *(plan.env, plan.world, plan.form, threads, settings.beginning, settings.pessimism),
-        RandomizationConfig(simulation.dynamics_rand, settings.action_delay, settings.latent_shift),
+        RandomizationConfig(simulation.dynamics_rand, **{name: getattr(settings, name) for name in NEWER}),
     )
     if team.rank:
         team.serve(evaluator)

@@ -273,7 +273,7 @@ class Search:
     def _settings(self) -> dict[str, Any]:
         """The settings that must be the same when a run resumes."""
         config = to_dict(self.config).items()
-        settings = {k: value for k, value in config if k not in FREE and (value or k not in NEWER)}
+        settings = {k: value for k, value in config if k not in FREE and value != NEWER.get(k)}
         world = {name: str(value) for name, value in self.facts.items() if name in ("world", "weights")}
         form = dataclasses.asdict(self.form)
         return {**settings, **world, "block": self._block, **{f"form.{k}": v for k, v in form.items()}}

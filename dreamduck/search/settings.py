@@ -10,16 +10,18 @@ from dreamduck.search.cma_es import EvolutionConfig
 from dreamduck.world_model.dynamics import BEGINNINGS
 from dreamduck.world_model.imagination.randomization import (
     ACTION_DELAY,
+    DYNAMICS_SPREAD,
     LATENT_SHIFT,
     MOST_DELAY,
+    MOST_SPREAD,
     RandomizationConfig,
 )
 
 SEED_MODES = ("antithetic", "independent", "common")
 # Settings that may differ when a run resumes: they change only its length.
 FREE = ("generations", "time_limit")
-# Settings that older states do not have; 0 is what those were made with.
-NEWER = ("action_delay", "latent_shift")
+# Settings that older states do not have; these are the values that those were made with.
+NEWER = {"action_delay": 0, "latent_shift": 0.0, "dynamics_spread": 1.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +61,9 @@ class SearchConfig(EvolutionConfig):
     )
     action_delay: int = option(
         RandomizationConfig.action_delay, ACTION_DELAY, unit="steps", low=0, high=MOST_DELAY
+    )
+    dynamics_spread: float = option(
+        RandomizationConfig.dynamics_spread, DYNAMICS_SPREAD, above=0.0, high=MOST_SPREAD
     )
     latent_shift: float = option(RandomizationConfig.latent_shift, LATENT_SHIFT, low=0.0, high=10.0)
     components: int = option(0, "number of principal components to search along; 0: every weight", low=0)

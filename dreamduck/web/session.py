@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.errors import ActionError, ConfigError
+from dreamduck.common.errors import ConfigError
 from dreamduck.recordings.sources.arrow_keys import from_keys
 from dreamduck.web.scenes import Frame, Moment, Outcome, Scene
-from dreamduck.web.share_link import GRID, MAX_LATENT, MAX_STEPS, MAX_TEMPERATURE, Script, on_grid
+from dreamduck.web.share_link import GRID, MAX_LATENT, MAX_STEPS, Script, on_grid
 from dreamduck.web.trust import Trust
 from dreamduck.window.policy_switch import CONTROLLER, EXPERT, PERSON, Action
 
@@ -71,21 +71,8 @@ class Session:
             self.policy = self._before_replay
 
     def set_action(self, throttle: float, steering: float) -> None:
-        """Set the action of the person; numbers outside [-1, 1] are clipped."""
-        if not np.isfinite((throttle, steering)).all():
-            raise ActionError(f"action: expected finite numbers, got {(throttle, steering)}")
-        clipped = np.clip((throttle, steering), -1, 1).tolist()
-        self.person = self.scene.keys.pack(from_keys(self.scene.keys.space, *clipped))
-
-    def set_temperature(self, temperature: float) -> None:
-        """Set the temperature, from the next step on.
-
-        Raises:
-            ConfigError: out of range.
-        """
-        if not 0 <= temperature <= MAX_TEMPERATURE:
-            raise ConfigError(f"temperature: expected 0 to {MAX_TEMPERATURE}, got {temperature}")
-        self.temperature = float(temperature)
+        """Set the action of the person, by throttle and steering in [-1, 1]."""
+        self.person = self.scene.keys.pack(from_keys(self.scene.keys.space, throttle, steering))
 
     def advance(self) -> bool:
         """Take one step from this moment; later ones are dropped.

@@ -115,7 +115,7 @@ class Tab:
         else:
             async with self._lock:  # a step that is being computed ends with the policy it began with
                 if isinstance(message, protocol.SetTemperature):
-                    session.set_temperature(message.value)
+                    session.temperature = float(message.value)
                 elif isinstance(message, protocol.SetPolicy):
                     session.choose_policy(message.policy)
 

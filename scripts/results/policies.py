@@ -10,6 +10,7 @@ from scripts.results.files import CARDS, DOCS, body, minutes, table
 from scripts.results.models import truth
 
 REFERENCE, TRAINING_MAP = "pure pursuit", "loop_empty"
+MAPS_NAMED = 5  # of a condition; of more, their number is told
 LEFT_OUT = ("rnnenv.cma.16.2",)  # two candidates are too few to learn from
 
 
@@ -48,6 +49,23 @@ def scores() -> str:
     """The scoreboard's own tables, without their heading."""
     found = read_json(DOCS / "scores" / "scores.json")["entries"]
     return body(report.table(found)).replace("\n## ", "\n### ")
+
+
+def conditions() -> str:
+    """Survival rate, and distance as a share of pure pursuit's, under several conditions."""
+    found = read_json(DOCS / "scores" / "conditions.json")
+    names = list(next(iter(found.values()))["rows"])
+    rows = []
+    for name in names:
+        entries = [board["rows"][name] for board in found.values()]
+        rows.append([name, *(f"{e['alive'][0]:.0%}, {e['distance_share']:.0%}" for e in entries)])
+    counts = [len(board["maps"]) * board["episodes"] for board in found.values()]
+    maps = [
+        f"{name}: {', '.join(board['maps']) if len(board['maps']) <= MAPS_NAMED else len(board['maps'])}"
+        for name, board in found.items()
+    ]
+    episodes = f"Episodes of 60 s: {', '.join(map(str, counts))}. Maps by condition: {'; '.join(maps)}."
+    return table(["policy", *found], rows) + f"\n{episodes}\n"
 
 
 def agents() -> str:
@@ -118,4 +136,4 @@ def carracing() -> str:
     return recipe("carracing")
 
 
-TABLES = (summary, scores, agents, gauntlet, reproduce, doom, carracing)
+TABLES = (summary, scores, conditions, agents, gauntlet, reproduce, doom, carracing)

@@ -11,7 +11,12 @@ from tests.common.processes.test_mpi import MPIEXEC, ROOT, clean
 from tests.world_model.mdn_rnn.helpers import SMALL as SIZES
 from tests.world_model.mdn_rnn.helpers import random_parameters, write_mdn_rnn
 
-RANDOMIZED = {"--dynamics-rand": None, "--action-delay": "2", "--latent-shift": "0.3"}
+RANDOMIZED = {
+    "--dynamics-rand": None,
+    "--dynamics-spread": "1.4",
+    "--action-delay": "2",
+    "--latent-shift": "0.3",
+}
 SMALL = ["-n", "4", "-t", "1", "--num_episode", "2", "--eval_steps", "1", "--max-steps", "20", "-q"]
 SMALL += ["--components", "0", "--block", "2", "--beginning", "first", "--sigma_init", "1"]
 

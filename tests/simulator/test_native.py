@@ -21,6 +21,7 @@ from dreamduck.simulator.physics.dynamics import (
     COMMANDS_KEPT,
     DELAYS,
     NO_COMMAND,
+    NOMINAL,
     Dynamics,
     command_ages,
     draw_dynamics,
@@ -446,6 +447,10 @@ def test_random_dynamics_are_within_their_ranges_and_fill_them():
     np.testing.assert_allclose(high, [1.2, 0.1, 0.25, 1.1 * 0.102], atol=0.01)
     np.testing.assert_array_equal(np.unique(drawn[:, 2]), DELAYS)
     assert max(command_ages(3000, delay).max() for delay in DELAYS) < COMMANDS_KEPT
+    wide, usual = np.array(draw_dynamics(8, 1.7)), np.array(draw_dynamics(8))
+    differences = usual - np.array(NOMINAL), wide - np.array(NOMINAL)
+    np.testing.assert_allclose(differences[1][[0, 1, 3]], 1.7 * differences[0][[0, 1, 3]], atol=1e-12)
+    assert wide[2] == usual[2]
 
 
 def test_dynamics_do_what_they_say():

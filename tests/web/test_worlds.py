@@ -219,7 +219,7 @@ def test_a_link_drives_the_same_again(factory, world):
     session = Session(factory.make(Start(world, seed=3)), temperature=0.7)
     drive(session, 5, "controller")
     session.set_latents({7: 1.5})
-    session.set_temperature(1.3)
+    session.temperature = 1.3
     drive(session, 4, "controller")
     again = replay(factory.make, from_link(to_link(session.script())))
     assert again.at == 0

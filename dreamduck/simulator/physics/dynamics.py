@@ -54,10 +54,15 @@ class Dynamics(NamedTuple):
 NOMINAL = Dynamics(1.0, 0.0, DELAY, WHEEL_DISTANCE)
 
 
-def draw_dynamics(seed: int) -> Dynamics:
-    """The dynamics of the episode of this seed, where they are random."""
+def draw_dynamics(seed: int, spread: float = 1.0) -> Dynamics:
+    """The dynamics of the episode of this seed, where they are random.
+
+    Args:
+        seed: of the episode.
+        spread: gain, trim and wheel distance differ from the usual ones up to so many times as much.
+    """
     rng = generator(seed, RANDOM_STREAM)
-    gain, trim, distance = rng.uniform(-1.0, 1.0, 3) * (GAIN_SPREAD, TRIM_SPREAD, DISTANCE_SPREAD)
+    gain, trim, distance = rng.uniform(-spread, spread, 3) * (GAIN_SPREAD, TRIM_SPREAD, DISTANCE_SPREAD)
     delay = DELAYS[int(rng.integers(len(DELAYS)))]
     return Dynamics(1.0 + float(gain), float(trim), delay, WHEEL_DISTANCE * (1.0 + float(distance)))
 

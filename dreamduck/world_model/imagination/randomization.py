@@ -26,7 +26,9 @@ RANDOM_KEY = 0x7261  # keeps this random stream apart from the seed's others
 MOTORS, DELAY, SHIFT = range(3)
 STEERING_GAIN = 3.14  # where the dynamics' card has none
 MOST_DELAY = 20
+MOST_SPREAD = 4.0  # of motors that still turn the way they are told
 ACTION_DELAY = "actions arrive up to so many steps late, drawn for each dream"
+DYNAMICS_SPREAD = "with dynamics_rand, cars differ up to so many times as much as in the simulator"
 LATENT_SHIFT = "standard deviation of a shift of the latents that are seen, drawn for each dream"
 
 
@@ -37,6 +39,7 @@ class RandomizationConfig:
     dynamics_rand: bool = option(
         False, "draw the motors' gain and trim and the distance of the wheels for each dream"
     )
+    dynamics_spread: float = option(1.0, DYNAMICS_SPREAD, above=0.0, high=MOST_SPREAD)
     action_delay: int = option(0, ACTION_DELAY, unit="steps", low=0, high=MOST_DELAY)
     latent_shift: float = option(0.0, LATENT_SHIFT, low=0.0, high=10.0)
 
@@ -85,7 +88,7 @@ def randomize(
     shift = np.zeros((len(dreams), sizes.z_size), np.float32)
     for row, (seed, episode) in enumerate(dreams):
         if config.dynamics_rand:
-            motors[row] = _motors(derive(seed, RANDOM_KEY, episode, MOTORS), card)
+            motors[row] = _motors(derive(seed, RANDOM_KEY, episode, MOTORS), config.dynamics_spread, card)
         late = generator(seed, RANDOM_KEY, episode, DELAY).integers(config.action_delay + 1)
         delay[row, late] = 1.0
         if config.latent_shift:
@@ -94,9 +97,9 @@ def randomize(
     return Randomization(motors, delay, shift)
 
 
-def _motors(seed: int, card: Mapping[str, Any]) -> FloatArray:
+def _motors(seed: int, spread: float, card: Mapping[str, Any]) -> FloatArray:
     """The matrix (2, 2) from commanded to effective throttle and steering; see `physics.wheel_duties`."""
-    gain, trim, _, distance = draw_dynamics(seed)
+    gain, trim, _, distance = draw_dynamics(seed, spread)
     turn = 0.5 * float(card.get("steering_gain", STEERING_GAIN))
     rows = [
         [gain, trim * distance * turn],

@@ -25,7 +25,7 @@ from dreamduck.world_model.imagination.randomization import (
 from tests.world_model.categorical import helpers
 from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, write_mdn_rnn
 
-EVERYTHING = RandomizationConfig(dynamics_rand=True, action_delay=3, latent_shift=0.4)
+EVERYTHING = RandomizationConfig(dynamics_rand=True, dynamics_spread=1.7, action_delay=3, latent_shift=0.4)
 STEPS = 40
 GAIN = 3.14
 
@@ -100,8 +100,8 @@ def test_what_is_drawn_follows_from_the_dream_alone(model):
 
 
 def test_motors_are_those_of_the_simulator():
-    motors = randomization._motors(8, {"steering_gain": GAIN})
-    gain, trim, _, distance = draw_dynamics(8)
+    motors = randomization._motors(8, 1.6, {"steering_gain": GAIN})
+    gain, trim, _, distance = draw_dynamics(8, 1.6)
     for throttle, steering in ((0.3, 0.2), (-0.2, 0.4), (0.5, -0.1)):
         duties = wheel_duties(throttle, GAIN * steering, distance, gain, trim)
         expected = action_of_duties(np.array([duties]))[0] / (1.0, GAIN)
