@@ -28,15 +28,16 @@ def run_wheels(options: argparse.Namespace) -> None:
     while not ready or data:  # until the first process ends
         data = os.read(0, 65536) if (ready := bool(select.select([0], [], [], WATCHDOG)[0])) else b""
         for wanted in map(numbers, data.splitlines() or [b""]):
-            if wanted is None and duty.any():
-                why = "no finite duty" if data else "the end" if ready else f"no frame for {WATCHDOG} s"
-                print("wheels stopped:", why, file=sys.stderr)
+            stops = wanted is None and duty.any()
             change = np.zeros(2) if wanted is None else np.clip(wanted - duty, -options.slew, options.slew)
             duty = np.zeros(2) if wanted is None else np.clip(duty + change, -options.limit, options.limit)
             if driver is None:
                 print(*(f"{value:+.4f} [{'=' * round(abs(value) * 20):20}] " for value in duty), flush=True)
             else:
                 driver.set_pwm(*duty.tolist())
+            if stops:  # told afterwards: a terminal may block
+                why = "no finite duty" if data else "the end" if ready else f"no frame for {WATCHDOG} s"
+                print("wheels stopped:", why, file=sys.stderr)
     if driver is not None:
         driver.stop()
 
@@ -88,20 +89,20 @@ def drive(options: argparse.Namespace, send: Any) -> None:
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = settings.inter_op_num_threads = 1
     settings.log_severity_level = 3  # errors; it warns of the calibration, which may be given
-    session = onnxruntime.InferenceSession(options.policy.read_bytes(), settings)
-    contract = json.loads(session.get_modelmeta().custom_metadata_map.get("dreamduck_contract", "null"))
+    policy = onnxruntime.InferenceSession(options.policy.read_bytes(), settings)
+    contract = json.loads(policy.get_modelmeta().custom_metadata_map.get("dreamduck_contract", "null"))
     if not contract:
         raise ValueError(f"{options.policy}: expected a file of dreamduck deploy, got one without contract")
     state, duty, due = np.zeros((1, contract["state_size"]), np.float32), None, time.monotonic()
-    given = {"calibration": np.array(options.calibration or contract["calibration"], np.float32)}
+    own = {"calibration": np.array(options.calibration or contract["calibration"], np.float32)}
     for frame in frames(options):
         if frame is None or frame.dtype != np.uint8 or frame.shape[2:] != (3,) or not frame.size:
             print("frame skipped: expected (H, W, 3) uint8", file=sys.stderr)
-            continue
-        duty, state = session.run(["duty", "state_next"], {**given, "frame": frame[None], "state": state})
-        if not (np.isfinite(duty).all() and np.isfinite(state).all()):
-            raise ValueError("the policy gave a number that is not finite")
-        send(b"%.6f %.6f\n" % tuple(duty[0]))
+        else:
+            duty, state = policy.run(["duty", "state_next"], {**own, "frame": frame[None], "state": state})
+            if not (np.isfinite(duty).all() and np.isfinite(state).all()):
+                raise ValueError("the policy gave a number that is not finite")
+            send(b"%.6f %.6f\n" % tuple(duty[0]))
         due = max(due + 1 / contract["rate"], time.monotonic())
         time.sleep(max(0.0, due - time.monotonic()))
     if duty is None:
@@ -127,9 +128,8 @@ def main() -> None:
         parser.error("expected --source or --robot; --go only with --robot, and without --dry-run")
     if not all(0 <= value <= 1 for value in (options.limit, options.slew)):
         parser.error("expected --limit and --slew from 0 to 1")
-    stop = signal.SIG_IGN if options.wheels else lambda number, _: sys.exit(128 + number)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
+        signal.signal(number, signal.SIG_IGN if options.wheels else lambda which, _: sys.exit(128 + which))
     if options.wheels:
         return run_wheels(options)
     command = [sys.executable, __file__, "--wheels", *sys.argv[1:]]

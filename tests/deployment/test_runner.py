@@ -1,5 +1,6 @@
 """The runner as it runs on a robot: without this package; the robot logs its commands."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -185,6 +186,27 @@ def test_the_wheels_stop_at_garbage_from_the_camera(robot):
         _, errors = process.communicate()
     assert "frame skipped: expected (H, W, 3) uint8" in errors
     assert not any(any(duty[1:3]) for duty in robot.duties())
+
+
+def test_the_wheels_stop_where_nobody_reads_the_messages(robot):
+    """A full pipe, as a terminal that was paused, blocks what is told, and not the wheels."""
+    frames = np.random.default_rng(0).integers(0, 256, (6, 48, 64, 3), dtype=np.uint8)
+    robot.frames(frames)
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 4096)
+    os.set_blocking(writing, True)
+    process = robot.start("--robot", "duck", "--go", stderr=writing)
+    try:
+        robot.wait_until_it_drives()
+        robot.wait_until_it_stands()
+    finally:
+        process.kill()
+        os.close(reading)
+        os.close(writing)
+        process.communicate()
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])

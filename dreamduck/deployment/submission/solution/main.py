@@ -117,8 +117,8 @@ def main() -> None:
         try:
             entity = (world_input.get("entities") or {}).get(name) or {}
             duty = policy(image_of(entity), time_of(entity))
-        except Exception:  # the engine waits for an answer, whatever its message was
-            log.exception("the wheels stand: expected a message with a frame of %s", name)
+        except Exception as err:  # the engine waits for an answer, whatever its message was
+            log.error("the wheels stand: expected a message with a frame of %s, got %s", name, err)
         environment.step({name: duty})
 
     environment.attach(answer)
