@@ -2,7 +2,8 @@
 
     python -m scripts.conditions NAME=FOLDER [NAME=FOLDER ...]
 
-A folder is the `--out` of `dreamduck scoreboard`. The episodes of all its maps count together."""
+A folder is the `--out` of `dreamduck scoreboard`. The episodes of all maps on which
+every row was measured count together."""
 
 from __future__ import annotations
 
@@ -24,28 +25,30 @@ SETTINGS = ("simulator", "domain_rand", "dynamics_rand", "distortion")
 
 
 def summarize(folder: Path) -> dict[str, Any]:
-    """The survival rate and the distance of each row, over all maps.
+    """The survival rate and the distance of each row, over the maps on which every row was measured.
 
     Args:
         folder: of a scoreboard, with a row of pure pursuit.
     Raises:
-        ConfigError: there is no scoreboard, or its rows were not measured on the same maps.
+        ConfigError: there is no scoreboard, or no such map.
     """
     entries = read_entries(folder / "scores.json")
-    rows: dict[str, list[dict[str, Any]]] = {}
+    rows: dict[str, dict[str, dict[str, Any]]] = {}
     for entry in entries:
-        rows.setdefault(entry["key"]["row"], []).append(entry)
-    maps = {name: [e["key"]["world"]["map_name"] for e in found] for name, found in rows.items()}
-    if PEER not in rows or any(sorted(names) != sorted(maps[PEER]) for names in maps.values()):
-        raise ConfigError(f"{folder}: expected the same maps for each row and {PEER!r}, got {maps}")
+        rows.setdefault(entry["key"]["row"], {})[entry["key"]["world"]["map_name"]] = entry
+    maps = [name for name in rows.get(PEER, {}) if all(name in found for found in rows.values())]
+    if not maps:
+        raise ConfigError(
+            f"{folder}: expected a map with every row and with {PEER!r}, got rows {', '.join(rows)}"
+        )
     means, alive = {}, {}
     for name, found in rows.items():
-        episodes = [episode for entry in found for episode in entry["episodes"]]
+        episodes = [episode for map_name in maps for episode in found[map_name]["episodes"]]
         means[name] = float(np.mean([episode["distance"] for episode in episodes]))
         alive[name] = share(episode["end"] == "time" for episode in episodes)
     key = entries[0]["key"]
     return {
-        "maps": maps[PEER],
+        "maps": maps,
         "episodes": key["episodes"],
         "seconds": key["seconds"],
         "seed": key["seed"],
