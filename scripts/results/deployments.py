@@ -34,7 +34,7 @@ def evolution() -> str:
     found = benchmark("browser_evolution")
     names = {"evolved": "evolved", "standing": "standing still", "straight": "straight on at half throttle"}
     rows = [
-        [name, f"{100 * (1 - found[key]['ended']):.0f}%", f"{found[key]['progress']:.1f}"]
+        [name, f"{100 * (1 - found[key]['ended']):.0f}%", f"{found[key]['progress']:z.1f}"]
         for key, name in names.items()
     ]
     head = ["controller", "dreams that keep the road", "along the lane, less costs [m]"]

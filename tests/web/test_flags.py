@@ -211,6 +211,7 @@ SCRIPTS: dict[str, tuple[Callable[..., Any], dict[str, list[str]]]] = {
             "temperature": ["--temperature=0.9"],
             "beginning": ["--beginning=midway"],
             "dynamics_rand": ["--dynamics-rand"],
+            "dynamics_spread": ["--dynamics-rand", "--dynamics-spread=1.6"],
             "action_delay": ["--policy=controller", "--action-delay=9"],
             "latent_shift": ["--policy=controller", "--latent-shift=0.5"],
         },
@@ -219,6 +220,7 @@ SCRIPTS: dict[str, tuple[Callable[..., Any], dict[str, list[str]]]] = {
 # What a flag is compared with, where it needs another to have an effect.
 BESIDE = {
     "temperature": ["--next-z"],
+    "dynamics_spread": ["--dynamics-rand"],
     "latent_shift": ["--policy=controller"],
     "action_delay": ["--policy=controller"],
     "strict": ["--controller={stranger}"],

@@ -126,7 +126,7 @@ def test_a_recipe_sets_the_environment_too(tmp_path):
     card = agent_file.read(tmp_path / "agent").card
     assert card is not None
     steps = KINDS[SHIPPED].search_steps
-    varied = {"dynamics_rand": True, "action_delay": 2}
+    varied = {"dynamics_rand": True, "dynamics_spread": 1.5, "action_delay": 3, "latent_shift": 0.4}
     assert card["env_kwargs"] == {"beginning": "midway", "max_episode_steps": steps, **varied}
     lengths = [int(line.split(",")[1]) for line in (tmp_path / "monitor.csv").read_text().splitlines()[2:]]
     assert max(lengths) <= steps
