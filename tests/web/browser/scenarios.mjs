@@ -881,7 +881,8 @@ const scenarios = {
     const promise = async (wanted) => assert.equal(await page.innerText("#trust"), probed ? wanted : "");
     await promise("true so far");
     const apart = []; // centimetres
-    for (let step = 1; step <= 14; step++) {
+    const steps = probed ? 14 : 3; // with random weights the recorded drives are short
+    for (let step = 1; step <= steps; step++) {
       await page.keyboard.press("Period");
       await reach(page, step);
       apart.push(parseFloat(await page.textContent("#apart_value")));
@@ -892,7 +893,7 @@ const scenarios = {
     await page.keyboard.press("ArrowUp"); // nobody can take over what was recorded, but the drive begins
     await page.waitForSelector("#notice:not([hidden])");
     assert.match(await page.textContent("#notice"), /recorded/);
-    await reach(page, 20);
+    await reach(page, steps + 3);
     await page.keyboard.press("Space");
     await paused(page);
     assert.ok(difference(before, await pixels(page, CAMERA)) > 1, "the road stands still");
