@@ -46,6 +46,11 @@ def summarize(folder: Path) -> dict[str, Any]:
         episodes = [episode for map_name in maps for episode in found[map_name]["episodes"]]
         means[name] = float(np.mean([episode["distance"] for episode in episodes]))
         alive[name] = share(episode["end"] == "time" for episode in episodes)
+    kept = [(e["key"]["episodes"], e["key"]["seconds"], e["key"]["seed"]) for e in entries]
+    if len(set(kept)) > 1:
+        raise ConfigError(
+            f"{folder}: expected rows of the same episodes, seconds and seed, got {set(kept)}"
+        )
     key = entries[0]["key"]
     return {
         "maps": maps,

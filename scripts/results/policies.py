@@ -10,7 +10,7 @@ from scripts.results.files import CARDS, DOCS, body, minutes, table
 from scripts.results.models import truth
 
 REFERENCE, TRAINING_MAP = "pure pursuit", "loop_empty"
-MAPS_NAMED = 5  # of a condition; of more, their number is told
+MAPS_NAMED = 5  # of a condition; of more, their number is shown
 LEFT_OUT = ("rnnenv.cma.16.2",)  # two candidates are too few to learn from
 
 

@@ -109,6 +109,13 @@ def test_motors_are_those_of_the_simulator():
     assert abs(distance - WHEEL_DISTANCE) > 1e-4
 
 
+def test_no_motor_turns_against_its_command():
+    widest = randomization.MOST_SPREAD
+    drawn = np.array([draw_dynamics(seed, widest)[:2] for seed in range(3000)])
+    assert (drawn[:, 0] > np.abs(drawn[:, 1])).all()
+    assert (drawn[:, 0] - np.abs(drawn[:, 1])).min() < 0.3  # the bound is close
+
+
 def test_actions_arrive_late():
     motors = np.eye(2, dtype=np.float32)[None].repeat(3, 0)
     delay = np.eye(3, dtype=np.float32)  # 0, 1 and 2 steps late
