@@ -35,7 +35,7 @@ def run_wheels(options: argparse.Namespace) -> None:
                 print(*(f"{value:+.4f} [{'=' * round(abs(value) * 20):20}] " for value in duty), flush=True)
             else:
                 driver.set_pwm(*duty.tolist())
-            if stops:  # told afterwards: a terminal may block
+            if stops:  # printed afterwards: a terminal may block
                 why = "no finite duty" if data else "the end" if ready else f"no frame for {WATCHDOG} s"
                 print("wheels stopped:", why, file=sys.stderr)
     if driver is not None:

@@ -21,7 +21,7 @@ WIDTH = 9  # [pixels] to the side within which the road continues in the next ro
 
 LOOKAHEAD = (10, 0.2)  # [pixels] to the point that is steered to; and for each unit of speed
 STEERING = 1.3  # for each radian to that point
-FAR = 36  # [pixels] to the point that tells a bend
+FAR = 36  # [pixels] to the point that shows a bend
 BEND = 1.2  # share of the speed that is taken away for each radian to that point
 SLOW, LOST = 30.0, 12.0  # speed in a bend; speed where no road is seen
 TOP = (45.0, 75.0)  # speed on a straight road, at least and at most

@@ -27,7 +27,7 @@ class Outcome(NamedTuple):
         reward: of the step; in the dream, the predicted one.
         end: "" while the episode continues, otherwise why it ended.
         distance: [m] along the lane; 0 in the dream.
-        error: of the dream's step, see `Scene.error_limit`; None where nothing tells it.
+        error: of the dream's step, see `Scene.error_limit`; None where it is not known.
     """
 
     reward: float
@@ -98,7 +98,7 @@ class Scene:
 
     @property
     def error_limit(self) -> float | None:
-        """An error of the dream beyond it is too great, see `Trust`; None where nothing tells it."""
+        """The greatest error at which the dream counts as true, see `Trust`; None where it is not known."""
         return None
 
     def get_state(self) -> Any:

@@ -189,7 +189,7 @@ def test_the_wheels_stop_at_garbage_from_the_camera(robot):
 
 
 def test_the_wheels_stop_where_nobody_reads_the_messages(robot):
-    """A full pipe, as a terminal that was paused, blocks what is told, and not the wheels."""
+    """A full pipe, such as a paused terminal, blocks the messages, not the wheels."""
     frames = np.random.default_rng(0).integers(0, 256, (6, 48, 64, 3), dtype=np.uint8)
     robot.frames(frames)
     reading, writing = os.pipe()

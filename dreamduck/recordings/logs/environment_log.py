@@ -1,4 +1,4 @@
-"""Logs of any Gymnasium environment: a row is a step, with its frame, its action, and what came of it.
+"""Logs of any Gymnasium environment: a row is a step, with its frame, its action, and its result.
 
 A log is a folder of images or a video with a CSV file, an `.npz` file of columns, or a Minari data set
 (its names of arrays are Minari's). Actions are in the environment's own units."""
