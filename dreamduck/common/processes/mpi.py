@@ -98,6 +98,7 @@ class MPITeam(Team):
         self._heard = dict.fromkeys(peers, time.monotonic())
         self._hosts = dict.fromkeys(peers, "a host that never answered")
         self._sent: dict[int, Any] = {}  # the last heartbeat to each
+        self._finished: set[int] = set()  # peers whose last heartbeat came
         self._failure: int | None = None  # exit code
         self._lock = threading.Lock()  # one thread at a time in MPI
         self._closing, self._ending = threading.Event(), threading.Lock()
@@ -182,8 +183,12 @@ class MPITeam(Team):
             if peer not in self._sent or self._sent[peer].test()[0]:
                 self._sent[peer] = self._world.isend(sign, dest=peer, tag=HEARTBEATS)
             while self._world.iprobe(source=peer, tag=HEARTBEATS):
-                self._hosts[peer], failure = self._world.recv(source=peer, tag=HEARTBEATS)
+                heartbeat = self._world.recv(source=peer, tag=HEARTBEATS)
                 self._heard[peer] = time.monotonic()
+                if heartbeat is LAST_HEARTBEAT:  # the peer leaves; this rank is about to
+                    self._finished.add(peer)
+                    continue
+                self._hosts[peer], failure = heartbeat
                 if failure is not None and self.rank == 0:
                     self._end_with(failure)
 
@@ -258,7 +263,7 @@ class MPITeam(Team):
         late.start()
         # MPI does not close over messages that nobody received: each side's last one is marked.
         sent = [self._world.isend(LAST_HEARTBEAT, dest=peer, tag=HEARTBEATS) for peer in self._heard]
-        for peer in self._heard:
+        for peer in set(self._heard) - self._finished:
             while self._receive(peer, HEARTBEATS) != LAST_HEARTBEAT:
                 pass
         self._finish([*self._sent.values(), *sent])

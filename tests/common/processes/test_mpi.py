@@ -32,7 +32,7 @@ folder, mode = Path(sys.argv[1]), sys.argv[2]
 
 class FailingSphere(Sphere):
     def __call__(self, task):
-        if self.calls == 5 and crew.rank == 1 and mode != "plain":
+        if self.calls == 5 and crew.rank == 1 and mode not in ("plain", "late"):
             if mode == "raise":
                 raise ValueError("the wheel came off")
             if mode == "refuse":
@@ -40,6 +40,14 @@ class FailingSphere(Sphere):
             (folder / "victim").write_text(str(os.getpid()))
             time.sleep(60)
         return super().__call__(task)
+
+class LateTeam(mpi.MPITeam):
+    def release(self):
+        super().release()
+        time.sleep(2.5 * mpi.HEARTBEAT)
+
+if mode == "late":
+    mpi.MPITeam = LateTeam
 
 with mpi.team(10) as crew:
     evaluator = FailingSphere()
@@ -88,6 +96,12 @@ def test_the_number_of_ranks_leaves_no_trace(tmp_path):
         assert run.returncode == 0, output
     assert len(files(tmp_path / "1")) == 5
     assert files(tmp_path / "1") == files(tmp_path / "2") == files(tmp_path / "3")
+
+
+def test_the_last_heartbeat_of_a_rank_may_come_before_rank_0_leaves(tmp_path):
+    run = start(tmp_path, 3, "late")
+    output, _ = run.communicate(timeout=60)
+    assert (run.returncode, output) == (0, "")
 
 
 def test_a_rank_that_raises_ends_the_run_with_its_traceback(tmp_path):
