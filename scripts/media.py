@@ -1,6 +1,7 @@
 """Make the images of README and docs again, with the weights that ship: `python scripts/media.py`.
 
-Each is a figure of `dreamduck figure`, in `media/`, under 1 MB; `media.json` holds the commands."""
+Each is a figure of `dreamduck figure`, in `media/`, under 1 MB: larger GIFs are made smaller. `media.json`
+holds the commands."""
 
 from __future__ import annotations
 
@@ -41,6 +42,7 @@ def main() -> None:
     unknown = [name for name in names if name not in FIGURES]
     if unknown:
         parser.error(f"expected some of {', '.join(FIGURES)}, got {unknown[0]}")
+    from dreamduck.common.video import shrink_gif
     from dreamduck.figures.command import figure
     from dreamduck.figures.config import FigureConfig
 
@@ -51,8 +53,9 @@ def main() -> None:
         shown = read_json(f"media/{FACTS}")
     steps, figures = shown.get("steps", {}), shown.get("figures", {})
     for name in names:
-        words = [*FIGURES[name].split(), "--gif-limit", f"{LIMIT / 1e6:g}", "--out", f"media/{name}"]
-        path, made, facts = figure(words)
+        path, made, facts = figure([*FIGURES[name].split(), "--out", f"media/{name}"])
+        if path.suffix == ".gif":
+            shrink_gif(path, 1 / road.step_time, LIMIT)
         size = path.stat().st_size
         print(f"{path}: {size} bytes")
         if size > LIMIT:

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 Frames = npt.NDArray[np.uint8]
 PAPER, INK = (255, 255, 255), (24, 24, 28)
 GAP = 4  # pixels between two frames
+FRAME_HEIGHT = 288  # pixels that a frame has at least in images and videos to be shown elsewhere
 TEXT_SIZE = 17  # pixels
 LINE = 26  # height of a line of text [pixels]
 Rows = Sequence[Sequence[Frames | None]]

@@ -37,6 +37,7 @@ GIF_FILTER = (
 )
 GIF = ("-filter_complex", GIF_FILTER.format(colors=256, scale=4), "-loop", "0")
 GIF_LIMIT = 2_000_000  # bytes; what is larger is made again with fewer and smaller frames, and colours
+LARGE_GIF_LIMIT = 10_000_000  # bytes, of a GIF that keeps the size of its frames
 SMALL_GIF_FILTER = GIF_FILTER.format(colors=64, scale=5)
 # Of the rate and of the sides, in turn.
 GIF_SHARES = ((0.75, 0.75), (0.5, 0.75), (0.5, 0.65), (0.5, 0.5), (0.4, 0.35), (0.25, 0.25))
@@ -48,6 +49,7 @@ def write_video(
     fps: float,
     scale: int = 1,
     gif_limit: int = GIF_LIMIT,
+    gif_keeps_size: bool = False,
 ) -> int:
     """Write frames as a video; the file appears under its name only when it is complete.
 
@@ -58,6 +60,7 @@ def write_video(
         fps: frames a second; a GIF counts in hundredths of a second, so at most 50.
         scale: every pixel becomes a block of scale x scale; 64x64 frames want 4 or more.
         gif_limit: of a GIF [bytes].
+        gif_keeps_size: whether a GIF that is too large gets only fewer frames and colours.
     Returns:
         The number of frames written.
     Raises:
@@ -85,7 +88,7 @@ def write_video(
                     pipe.write(np.ascontiguousarray(frame).data)
                     count += 1
             if suffix == ".gif":
-                _shrink(temporary, fps, gif_limit)
+                shrink_gif(temporary, fps, gif_limit, gif_keeps_size)
     except VideoError as err:
         raise VideoError(f"{path}: {one_line(err)}") from err
     return count
@@ -126,13 +129,23 @@ def _checked(frames: Iterable[npt.NDArray[np.uint8]], scale: int) -> Iterator[np
         yield frame if scale == 1 else frame.repeat(scale, axis=0).repeat(scale, axis=1)
 
 
-def _shrink(path: Path, fps: float, limit: int) -> None:
-    """Make a GIF again, with fewer and smaller frames of the same speed, until it is small enough."""
+def shrink_gif(path: Path, fps: float, limit: int, keeps_size: bool = False) -> None:
+    """Make a GIF again, with fewer and smaller frames of the same speed, until it is small enough.
+
+    Args:
+        path: of the GIF.
+        fps: its frames a second.
+        limit: [bytes]; a GIF that cannot be made so small is left larger, and a warning says so.
+        keeps_size: whether its frames stay as large as they are.
+    Raises:
+        VideoError: the encoder failed.
+    """
     with needed("train"):
         import imageio_ffmpeg
+    shares = dict.fromkeys((rate, 1.0 if keeps_size else side) for rate, side in GIF_SHARES)
     whole = path.with_name(f"whole-{path.name}")
     try:
-        for rate, side in GIF_SHARES:
+        for rate, side in shares:
             if path.stat().st_size <= limit:
                 return
             if not whole.exists():

@@ -112,7 +112,8 @@ def write_drawing(path: Path, drawing: Drawing, fps: float, gif_limit: int) -> N
         with replacing(path) as temporary:
             Image.fromarray(drawing.still()).save(temporary, "PNG", optimize=True)
     else:
-        write_video(path, map(drawing.frame, range(drawing.frames)), fps, gif_limit=gif_limit)
+        frames = map(drawing.frame, range(drawing.frames))
+        write_video(path, frames, fps, gif_limit=gif_limit, gif_keeps_size=True)
 
 
 def facts_of(kind: str, settings: FigureConfig, words: Sequence[str], made: Made) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from dreamduck.common.config import check, option, part
 from dreamduck.common.errors import ConfigError
-from dreamduck.common.video import SUFFIXES
+from dreamduck.common.labelled_table import FRAME_HEIGHT
+from dreamduck.common.video import LARGE_GIF_LIMIT, SUFFIXES
 from dreamduck.simulator.environment import ANY_WEIGHTS
 from dreamduck.simulator.road import RoadConfig
 from dreamduck.web.share_link import MAX_TEMPERATURE
@@ -64,8 +65,10 @@ class FigureConfig:
     panels: tuple[str, ...] = option((), f"some of {', '.join(PANELS)}; by default what suits the kind")
     every: int = option(10, "steps between two frames of a strip", low=1)
     episodes: int = option(24, "episodes to measure errors on", low=2, high=1000)
-    side: int = option(288, "side of a frame", unit="pixels", low=288, high=1080)
-    gif_limit: float = option(10.0, "limit of a GIF, which is made to fit", unit="MB", above=0.0)
+    side: int = option(FRAME_HEIGHT, "side of a frame", unit="pixels", low=FRAME_HEIGHT, high=1080)
+    gif_limit: float = option(
+        LARGE_GIF_LIMIT / 1e6, "a larger GIF gets fewer frames and colours", unit="MB", above=0.0
+    )
     out: str = option("", f"file to write, by default in {FOLDER}/; its suffix is the format")
 
     def __post_init__(self) -> None:

@@ -10,14 +10,13 @@ import numpy as np
 from PIL import Image
 
 from dreamduck.common.errors import ConfigError
-from dreamduck.common.labelled_table import Labels, labelled_table
+from dreamduck.common.labelled_table import FRAME_HEIGHT, Labels, labelled_table
 from dreamduck.common.storage import replacing
-from dreamduck.common.video import write_video
+from dreamduck.common.video import LARGE_GIF_LIMIT, write_video
 from dreamduck.web.scenes import Frame, Moment, Scene
 from dreamduck.web.session import Session
 
 IMAGE, STRIP, GIF, MP4 = FORMS = ("image", "strip", "gif", "mp4")
-SIDE = 288  # pixels: the height that smaller images get
 COLUMNS = 10  # moments of a film strip, at most
 ERROR = "error"  # the difference between the model's camera frame and the dream
 LABELS = {
@@ -31,11 +30,11 @@ LABELS = {
 
 
 def enlarge(frame: Frame) -> Frame:
-    """An image (H, W, 3) of at least `SIDE` pixels height."""
+    """An image (H, W, 3) of at least `FRAME_HEIGHT` pixels height."""
     height, width = frame.shape[:2]
-    if height >= SIDE:
+    if height >= FRAME_HEIGHT:
         return frame
-    size = (width * SIDE // height, SIDE)
+    size = (width * FRAME_HEIGHT // height, FRAME_HEIGHT)
     return np.asarray(Image.fromarray(frame).resize(size, Image.Resampling.BICUBIC))
 
 
@@ -65,7 +64,8 @@ def write_images(
     with contextlib.closing(session.visit(steps)) as moments:
         rows = ((session.at * step_time, _images(session.scene, moment, shown)) for moment in moments)
         if video:
-            write_video(path, (_table([row], shown) for row in rows), 1 / step_time)
+            frames = (_table([row], shown) for row in rows)
+            write_video(path, frames, 1 / step_time, gif_limit=LARGE_GIF_LIMIT, gif_keeps_size=True)
             return
         table = _table(list(rows), shown)
     with replacing(path) as temporary:
@@ -89,6 +89,8 @@ def _choose(there: Mapping[str, Frame], names: Sequence[str]) -> list[str]:
 def _images(scene: Scene, moment: Moment, names: Sequence[str]) -> dict[str, Frame]:
     """The images of a moment at which the environment stands, by their names."""
     found, _ = scene.show(moment, moment.action)
+    if "camera" in found and len(found["camera"]) < FRAME_HEIGHT:
+        found["camera"] = scene.video_frame(moment, square=True)
     if ERROR in names:
         found[ERROR] = np.abs(moment.frame.astype(np.int16) - found["dream"]).astype(np.uint8)
     return {name: enlarge(found[name]) for name in names if name in found}

@@ -134,11 +134,12 @@ class Scene:
         _, reward, _, _, info = self.env.step(action)
         return Outcome(reward, info["end"], error=info.get("uncertainty"))
 
-    def video_frame(self, moment: Moment) -> Frame:
+    def video_frame(self, moment: Moment, square: bool = False) -> Frame:
         """The image of this moment in videos.
 
         Args:
             moment: at which the environment stands.
+            square: as wide as high.
         """
         return moment.frame
 

@@ -19,7 +19,6 @@ from dreamduck.window.policy_switch import Action
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination.stepper import Dreams
 
-SIDE = 288  # pixels of the camera's image
 WRONG = 0.1  # [m] across the lane: farther from the road a dream is not true any more
 
 
@@ -98,7 +97,7 @@ class SplitScene(RoadScene):
         seen, dreamt = self.env.perception.z, self._dreams.z
         reconstruction, dream = self.env.model.decode(np.concatenate([seen, dreamt]))
         images = {
-            "camera": self.env.road.view("camera", SIDE, SIDE),
+            "camera": self.video_frame(moment, square=True),
             "dream": dream,
             "reconstruction": reconstruction,
         }

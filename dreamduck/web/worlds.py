@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from dreamduck.common.config import replace, to_dict
 from dreamduck.common.errors import ConfigError
+from dreamduck.common.labelled_table import FRAME_HEIGHT
 from dreamduck.controllers.policy import Controller
 from dreamduck.envs.env import DuckEnv
 from dreamduck.envs.realenv import RealEnv
@@ -26,7 +27,7 @@ from dreamduck.window.policy_switch import CONTROLLER, EXPERT, Action
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.dynamics import InitialZ
 
-WIDE = (384, 288)  # the image for people, where nothing else is shown
+WIDE = (384, FRAME_HEIGHT)  # the image for people, where nothing else is shown [pixels]
 SHOWN_DECIMALS = 3  # of latents that go to the page
 WARM_STEPS = (
     10,
@@ -118,9 +119,10 @@ class RoadScene(Scene):
         after = self.env.state
         return outcome._replace(distance=float(lane_progress(after, after.pose[:, :2] - before)[0]))
 
-    def video_frame(self, moment: Moment) -> Frame:
+    def video_frame(self, moment: Moment, square: bool = False) -> Frame:
         """The camera's image, larger than the model sees it."""
-        return self.env.road.view("camera", *WIDE)
+        width, height = WIDE
+        return self.env.road.view("camera", height if square else width, height)
 
     def show(self, moment: Moment, ahead: Action) -> tuple[dict[str, Frame], dict[str, Any]]:
         """The camera's image; where `seen`, also the reconstruction and the prediction of this frame."""

@@ -66,6 +66,15 @@ def test_a_large_gif_is_made_smaller_at_the_same_speed(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_large_gif_may_keep_the_size_of_its_frames(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (60, 32, 32, 3), np.uint8)
+    path = tmp_path / "noise.gif"
+    write_video(path, noise, 10, gif_limit=60_000, gif_keeps_size=True)
+    gif: Any
+    with Image.open(path) as gif:
+        assert (gif.size, gif.n_frames < 60) == ((32, 32), True)
+
+
 def test_an_odd_size_is_padded_to_an_even_one(tmp_path):
     write_video(tmp_path / "video.mp4", moving_square(3, (33, 65)), fps=30)
     assert read(tmp_path / "video.mp4").shape == (3, 34, 66, 3)

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image, ImageSequence
 
 from dreamduck.common.errors import ConfigError, RecordError
-from dreamduck.web.episode_images import COLUMNS, SIDE, enlarge, strip_steps, write_images
+from dreamduck.common.labelled_table import FRAME_HEIGHT as SIDE
+from dreamduck.web.episode_images import COLUMNS, enlarge, strip_steps, write_images
 from dreamduck.web.recording import Recorder
 from dreamduck.web.scenes import Scene
 from dreamduck.web.session import Session
@@ -68,6 +69,14 @@ def test_a_strip_of_one_image(split, tmp_path):
     split.seek(before)
 
 
+def test_the_camera_is_shown_larger_than_the_model_sees_it(model_folder, tmp_path):
+    factory = SessionFactory(SessionFactoryConfig(weights=str(model_folder)))
+    session = drive(factory.make(Start("seen", seed=3)), 2)
+    write_images(tmp_path / "a.png", session, "image", ("camera", "reconstruction"), 1, 0.1)
+    camera = read(tmp_path / "a.png")[-SIDE:, :SIDE]
+    assert (camera == session.scene.env.road.view("camera", SIDE, SIDE)).all()
+
+
 @pytest.mark.parametrize("form", ["gif", "mp4"])
 def test_a_video_has_every_moment(split, tmp_path, form):
     write_images(tmp_path / f"a.{form}", split, form, ("camera", "dream"), 1, 0.1)
@@ -76,6 +85,13 @@ def test_a_video_has_every_moment(split, tmp_path, form):
             assert (len(list(ImageSequence.Iterator(image))), image.width) == (8, 2 * (SIDE + 4) - 4)
     assert (tmp_path / f"a.{form}").stat().st_size > 1000
     assert split.at == 7
+
+
+def test_a_large_gif_keeps_the_height_of_its_images(split, tmp_path, monkeypatch):
+    monkeypatch.setattr("dreamduck.web.episode_images.LARGE_GIF_LIMIT", 1)
+    write_images(tmp_path / "a.gif", split, "gif", (), 1, 0.1)
+    with Image.open(tmp_path / "a.gif") as image:
+        assert (image.height, image.width) == (SIDE + 26, 4 * (SIDE + 4) - 4)
 
 
 def test_images_that_cannot_be_drawn(split, tmp_path):
