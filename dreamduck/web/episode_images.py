@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +59,7 @@ def write_images(
         raise ConfigError(
             "export: expected an image or a strip; this simulator drives again for each moment"
         )
-    shown = _choose(session.show()[0], names)
+    shown = _choose(session.scene.show(session.now, session.now.action)[0].keys(), names)
     steps = {IMAGE: [session.at], STRIP: strip_steps(session.at, every)}.get(form, range(session.at + 1))
     with contextlib.closing(session.visit(steps)) as moments:
         rows = ((session.at * step_time, _images(session.scene, moment, shown)) for moment in moments)
@@ -77,18 +77,19 @@ def strip_steps(at: int, every: int) -> list[int]:
     return list(range(at, -1, -every))[:COLUMNS][::-1]
 
 
-def _choose(there: Mapping[str, Frame], names: Sequence[str]) -> list[str]:
+def _choose(there: Collection[str], names: Sequence[str]) -> list[str]:
     """The images to show; see `write_images`."""
     missing = [name for name in names if name not in there]
     if missing:
         raise ConfigError(f"images: expected some of {', '.join(there)}, got {missing[0]!r:.40}")
-    both = {"camera", "dream"} <= there.keys()
+    both = {"camera", "dream"} <= {*there}
     return list(names) or [*there, *([ERROR] if both else [])]
 
 
 def _images(scene: Scene, moment: Moment, names: Sequence[str]) -> dict[str, Frame]:
     """The images of a moment at which the environment stands, by their names."""
-    found, _ = scene.show(moment, moment.action)
+    makers, _ = scene.show(moment, moment.action)
+    found = {name: make() for name, make in makers.items() if name in names}
     if "camera" in found and len(found["camera"]) < FRAME_HEIGHT:
         found["camera"] = scene.video_frame(moment, square=True)
     if ERROR in names:

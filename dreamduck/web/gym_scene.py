@@ -15,7 +15,7 @@ from dreamduck.controllers.policy import Controller
 from dreamduck.envs.gymenv import GymRealEnv
 from dreamduck.recordings.sources.gym_environment import GymEnvironment
 from dreamduck.web.page_actions import PageActions
-from dreamduck.web.scenes import Frame, Moment, Outcome, Scene
+from dreamduck.web.scenes import Images, Moment, Outcome, Scene
 from dreamduck.web.share_link import Start
 from dreamduck.window.policy_switch import CONTROLLER, Action
 from dreamduck.world_model import WorldModel
@@ -65,12 +65,15 @@ class GymScene(Scene):
         """Take one step; nothing is drawn, so that the temperature counts nothing."""
         return self._act(action)
 
-    def show(self, moment: Moment, ahead: Action) -> tuple[dict[str, Frame], dict[str, Any]]:
+    def show(self, moment: Moment, ahead: Action) -> tuple[Images, dict[str, Any]]:
         """The frame, its reconstruction, and what was predicted a step ago."""
-        decode = self.env.model.decode
-        images = {"camera": moment.frame, "reconstruction": decode(self.env.perception.z)[0]}
-        if self._expected is not None:
-            images["predicted"] = decode(self._expected)[0]
+        decode, expected = self.env.model.decode, self._expected
+        images: Images = {
+            "camera": lambda: moment.frame,
+            "reconstruction": lambda: decode(self.env.perception.z)[0],
+        }
+        if expected is not None:
+            images["predicted"] = lambda: decode(expected)[0]
         return images, {}
 
     def _begin(self) -> None:

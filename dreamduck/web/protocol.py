@@ -98,6 +98,13 @@ class Seek(Message):
 
 
 @dataclasses.dataclass(frozen=True)
+class SetInView(Message):
+    """Whether the tab is in view; images are made only then."""
+
+    on: bool = option(True, "whether it is in view")
+
+
+@dataclasses.dataclass(frozen=True)
 class SetPace(Message):
     """Steps a second."""
 
@@ -195,6 +202,7 @@ MESSAGES: dict[str, type[Message]] = {
     "step": Step,
     "seek": Seek,
     "pace": SetPace,
+    "in_view": SetInView,
     "temperature": SetTemperature,
     "latent": SetLatent,
     "latents": SetLatents,

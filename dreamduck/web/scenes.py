@@ -18,6 +18,7 @@ from dreamduck.web.trust import Trust
 from dreamduck.window.policy_switch import PERSON, Action
 
 Frame = npt.NDArray[np.uint8]
+Images = dict[str, Callable[[], Frame]]  # made when they are called
 
 
 class Outcome(NamedTuple):
@@ -143,11 +144,11 @@ class Scene:
         """
         return moment.frame
 
-    def show(self, moment: Moment, ahead: Action) -> tuple[dict[str, Frame], dict[str, Any]]:
-        """Images and facts of this moment for people.
+    def show(self, moment: Moment, ahead: Action) -> tuple[Images, dict[str, Any]]:
+        """Images, each made only when it is wanted, and facts of this moment for people.
 
         Args:
             moment: at which the environment stands.
             ahead: (2,) the current action, for the dream's next frame.
         """
-        return {"camera": moment.frame}, {}
+        return {"camera": lambda: moment.frame}, {}

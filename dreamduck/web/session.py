@@ -200,9 +200,14 @@ class Session:
         taken = [moment.action for moment in self.moments[1 : self.at + 1]]
         return np.array(taken, np.float32).reshape(-1, 2)
 
-    def show(self) -> tuple[dict[str, Frame], dict[str, Any]]:
-        """Images and facts of this moment."""
-        images, facts = self.scene.show(self.now, self._action())
+    def show(self, in_view: bool = True) -> tuple[dict[str, Frame], dict[str, Any]]:
+        """Images and facts of this moment.
+
+        Args:
+            in_view: whether anyone sees them; otherwise there are no images.
+        """
+        makers, facts = self.scene.show(self.now, self._action())
+        images = {name: make() for name, make in makers.items()} if in_view else {}
         outcome = self.now.outcome
         known = {
             "step": self.at,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from math import inf
 from typing import Any
 
@@ -12,7 +13,7 @@ from dreamduck.controllers.policy import Controller
 from dreamduck.envs.realenv import RealEnv
 from dreamduck.evaluation.lane_probe import LaneProbe
 from dreamduck.simulator.road import RoadConfig, car_info
-from dreamduck.web.scenes import Frame, Moment, Outcome
+from dreamduck.web.scenes import Frame, Images, Moment, Outcome
 from dreamduck.web.share_link import Start
 from dreamduck.web.worlds import RoadScene, for_json
 from dreamduck.window.policy_switch import Action
@@ -92,12 +93,19 @@ class SplitScene(RoadScene):
         alone = self._ended and not outcome.end
         return outcome._replace(error=inf if alone else abs(dreamt - seen))
 
-    def show(self, moment: Moment, ahead: Action) -> tuple[dict[str, Frame], dict[str, Any]]:
+    def show(self, moment: Moment, ahead: Action) -> tuple[Images, dict[str, Any]]:
         """The camera's image, the dream, the frame's reconstruction, and how far they are apart."""
-        seen, dreamt = self.env.perception.z, self._dreams.z
-        reconstruction, dream = self.env.model.decode(np.concatenate([seen, dreamt]))
-        images = {
-            "camera": self.video_frame(moment, square=True),
+
+        @functools.cache
+        def dream() -> Frame:
+            return self.decode(self._dreams.z)[0]
+
+        @functools.cache
+        def reconstruction() -> Frame:
+            return self.decode(self.env.perception.z)[0]
+
+        images: Images = {
+            "camera": lambda: self.video_frame(moment, square=True),
             "dream": dream,
             "reconstruction": reconstruction,
         }
@@ -105,10 +113,12 @@ class SplitScene(RoadScene):
         facts = {key: for_json(value) for key, value in facts.items() if key != "end"}
         return images, {**facts, **self._apart(reconstruction, dream)}
 
-    def _apart(self, reconstruction: Frame, dream: Frame) -> Mapping[str, float]:
+    def _apart(
+        self, reconstruction: Callable[[], Frame], dream: Callable[[], Frame]
+    ) -> Mapping[str, float]:
         """How far the dream is from the road: across the lane [m], or in grey levels without a probe."""
         if self._probe is None:
-            difference = reconstruction.astype(np.float32) - dream
+            difference = reconstruction().astype(np.float32) - dream()
             return {"apart_image": float(np.abs(difference).mean())}
         dreamt, seen = self._lane_distances(self._probe)
         return {"dream_lane_dist": dreamt, "apart": dreamt - seen}

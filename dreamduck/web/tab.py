@@ -48,6 +48,7 @@ class Tab:
         self._open: set[Session] = set()  # all that were made and not closed
         self._image: Frame | None = None
         self._running = False
+        self._in_view = True
         self._pace = 10.0
         self._changed = asyncio.Event()  # something to show, or running
         self._calls: set[asyncio.Future[Any]] = set()
@@ -106,6 +107,9 @@ class Tab:
         """Apply a message that takes effect at once."""
         if isinstance(message, protocol.SetPace):
             self._pace = message.rate
+            return
+        if isinstance(message, protocol.SetInView):
+            self._in_view = message.on
             return
         session = self._current()
         if isinstance(message, protocol.SetAction):
@@ -245,7 +249,7 @@ class Tab:
             if session.over:
                 self._running = False
                 session.end_replay()
-        images, facts = session.show()
+        images, facts = session.show(self._in_view)
         return protocol.pack({"running": self._running, **facts, "changes": session.changes()}, images)
 
     # ---------------------------------------------------------------- saving and sharing

@@ -21,7 +21,7 @@ from dreamduck.simulator.expert import Expert, ExpertConfig
 from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.road import RoadConfig, car_info, lane_progress
 from dreamduck.web.page_actions import PageActions
-from dreamduck.web.scenes import Frame, Moment, Outcome, Scene
+from dreamduck.web.scenes import Frame, Images, Moment, Outcome, Scene
 from dreamduck.web.share_link import Start
 from dreamduck.window.policy_switch import CONTROLLER, EXPERT, Action
 from dreamduck.world_model import WorldModel
@@ -124,17 +124,20 @@ class RoadScene(Scene):
         width, height = WIDE
         return self.env.road.view("camera", height if square else width, height)
 
-    def show(self, moment: Moment, ahead: Action) -> tuple[dict[str, Frame], dict[str, Any]]:
+    def show(self, moment: Moment, ahead: Action) -> tuple[Images, dict[str, Any]]:
         """The camera's image; where `seen`, also the reconstruction and the prediction of this frame."""
         info = {**car_info(self.env.state), "distance": moment.distance}
         facts = {key: for_json(value) for key, value in info.items() if key != "end"}
         if not self.seen or not isinstance(self.env, RealEnv):
-            return {"camera": self.video_frame(moment)}, facts
-        decode = self.env.model.decode
-        images = {"camera": moment.frame, "reconstruction": decode(self.env.perception.z)[0]}
-        if self.env.prediction is not None:
-            images["predicted"] = decode(self.env.expected)[0]
-        return images, {**facts, **model_facts(self.env, moment)}
+            return {"camera": lambda: self.video_frame(moment)}, facts
+        env, decode = self.env, self.env.model.decode
+        images: Images = {
+            "camera": lambda: moment.frame,
+            "reconstruction": lambda: decode(env.perception.z)[0],
+        }
+        if env.prediction is not None:
+            images["predicted"] = lambda: decode(env.expected)[0]
+        return images, {**facts, **model_facts(env, moment)}
 
 
 class DreamScene(Scene):
@@ -195,10 +198,13 @@ class DreamScene(Scene):
         self.env.temperature = temperature
         return super().step(self.keys.executed(action), temperature)
 
-    def show(self, moment: Moment, ahead: Action) -> tuple[dict[str, Frame], dict[str, Any]]:
+    def show(self, moment: Moment, ahead: Action) -> tuple[Images, dict[str, Any]]:
         """The dream, and the likeliest next frame."""
-        coming = self.env.model.decode(self.env.expect(self.keys.unpack(ahead)[None]))[0]
-        return {"dream": moment.frame, "next": coming}, model_facts(self.env, moment)
+
+        def coming() -> Frame:
+            return self.env.model.decode(self.env.expect(self.keys.unpack(ahead)[None]))[0]
+
+        return {"dream": lambda: moment.frame, "next": coming}, model_facts(self.env, moment)
 
 
 def model_facts(env: RealEnv | DreamEnv, moment: Moment) -> dict[str, Any]:

@@ -102,8 +102,8 @@ class LineScene(Scene):
         facts: dict[str, Any] = {"place": self.env.place, "ahead": [float(v) for v in ahead]}
         if self.env.large:
             noise = np.random.default_rng(self.env.steps).integers(0, 255, (480, 640, 3), np.uint8)
-            return {"camera": noise}, facts
-        return {"camera": self.env.frame()}, facts
+            return {"camera": lambda: noise}, facts
+        return {"camera": self.env.frame}, facts
 
 
 class LineFactory(SessionFactory):

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from dreamduck.controllers.controller_file import RunFiles
 from dreamduck.controllers.factory import FormConfig, model_sizes
@@ -24,6 +25,7 @@ from dreamduck.export import static_export
 from dreamduck.export.static_export import main as export
 from dreamduck.export.static_export import reference
 from dreamduck.recordings import read_episode
+from scripts import gallery
 from tests.web.model import write_categorical, write_ensemble, write_probe
 
 pytestmark = pytest.mark.browser
@@ -31,6 +33,7 @@ pytestmark = pytest.mark.browser
 SCENARIOS = Path(__file__).parent / "browser" / "scenarios.mjs"
 NAMES = re.findall(r"^  async (\w+)\(", SCENARIOS.read_text(encoding="utf-8"), re.MULTILINE)
 WRONG = "wrong_numbers_in_one_file"
+GALLERY = "the_gallery"
 ONE_FILE = [name for name in NAMES if name.endswith("one_file") or "one_file_" in name]
 LARGEST = 15e6  # bytes of the file with the model that ships
 PATIENCE = 240  # seconds for a scenario
@@ -112,7 +115,7 @@ def play(name: str, address: str, serving: Serving | None = None) -> None:
     assert code == 0, "".join(output)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ONE_FILE])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in (*ONE_FILE, GALLERY)])
 def test_scenario(serving, name):
     play(name, serving.address, serving)
     if name == "recording_and_linking":
@@ -168,6 +171,17 @@ def test_one_file_at_another_temperature(tmp_path):
 @pytest.mark.parametrize("scenario", ["the_dream_as_one_file", "a_controller_evolves_in_one_file"])
 def test_one_file_on_a_web_site(site, scenario):
     play(scenario, f"{site}/shipped.html")
+
+
+def test_the_gallery_and_its_links(folder, tmp_path):
+    """With the dream that ships, and white images instead of figures."""
+    shutil.copy(folder / "shipped.html", tmp_path / gallery.DREAM)
+    entries = [gallery.dream_entry(gallery.recorded_drives(tmp_path / gallery.DREAM))]
+    for entry in gallery.ENTRIES:
+        Image.new("RGB", (584, 314), "white").save(tmp_path / entry.file)
+        entries.append(gallery.figure_entry(entry))
+    (tmp_path / "index.html").write_text(gallery.PAGE.format(entries="\n".join(entries)), encoding="utf-8")
+    play(GALLERY, (tmp_path / "index.html").as_uri())
 
 
 def test_the_size_of_one_file(folder):

@@ -101,6 +101,22 @@ async def until(wanted):
     raise AssertionError("it did not come")
 
 
+def test_a_tab_out_of_view_gets_numbers_without_images(tmp_path):
+    async def test(address, http, tab, factory):
+        one = await tab()
+        await one.begin()
+        assert (await one.hear("moment"))["seen"].keys() == {"camera"}
+        await one.say("in_view", on=False)
+        await one.say("step")
+        moment = await one.moment(lambda m: m["step"] == 1)
+        assert (moment["seen"], moment["place"]) == ({}, 0)
+        await one.say("in_view", on=True)  # paused, and shown again
+        moment = await one.moment(lambda m: m["seen"])
+        assert moment["step"] == 1
+
+    serving(tmp_path)(test)
+
+
 def test_a_drive_from_beginning_to_video(tmp_path):
     async def test(address, http, tab, factory):
         one = await tab()

@@ -67,6 +67,7 @@ function hello(about) {
   }
   $("missing").textContent = about.worlds.dream && `${about.worlds.dream} You can drive on the road.`;
   $("missing").hidden = !about.worlds.dream;
+  tell("in_view", { on: !document.hidden });
   if (!known) first(about);
   if (episode.start) resume();
   else if (shared()) openLink("address", { link: shared() });
@@ -206,7 +207,7 @@ async function showComing() {
       const [header, images] = coming;
       const begun = state.start;
       coming = null;
-      await showImages(images);
+      if (Object.keys(images).length) await showImages(images); // a tab out of view gets none
       // Meanwhile another world may have begun, or the server may have gone.
       if (state.begun && state.start === begun) show(header);
     }
@@ -375,7 +376,10 @@ function keepAll() {
 }
 
 addEventListener("pagehide", keepAll);
-document.addEventListener("visibilitychange", () => document.hidden && keepAll());
+document.addEventListener("visibilitychange", () => {
+  tell("in_view", { on: !document.hidden });
+  if (document.hidden) keepAll();
+});
 addEventListener("popstate", () => {
   keepAll(); // of the entry that was left
   enterEntry();

@@ -32,7 +32,7 @@ export const sendImage = (bytes) => server.sendImage(bytes);
 
 /** Send a message; while a world is being made, only what does not concern it. */
 export function tell(type, values) {
-  if (!state.changing || ["begin", "open_link", "pace", "records", "record_frame"].includes(type)) server.send(type, values);
+  if (!state.changing || ["begin", "open_link", "pace", "in_view", "records", "record_frame"].includes(type)) server.send(type, values);
 }
 
 export function begin(world, more = {}) {

@@ -192,6 +192,24 @@ const scenarios = {
     await page.waitForFunction(() => document.querySelector("#steering_value").textContent.endsWith("R"));
     await touch.send("Input.dispatchTouchEvent", { type: "touchEnd", touchPoints: [] });
     await page.waitForFunction(() => document.querySelector("#throttle_value").textContent === "0.00");
+    for (const name of ["dream", "split", "seen", "road"]) { // what to touch is told above the images, and touching it takes over
+      await page.tap(`[data-world=${name}]`);
+      await page.waitForSelector(`#images[data-shown=${name}]`);
+      await page.tap("[data-policy=controller]");
+      await page.waitForSelector("#prompt:not([hidden])");
+      assert.match(await page.textContent("#prompt"), /Touch the pad/);
+      assert.ok(await page.$eval("#prompt", (prompt) => {
+        prompt.scrollIntoView();
+        prompt.style.pointerEvents = "auto";
+        const { x, y, width, height } = prompt.getBoundingClientRect();
+        const top = document.elementFromPoint(x + width / 2, y + height / 2);
+        prompt.style.pointerEvents = "";
+        return top === prompt;
+      }), `${name}: something covers the prompt`);
+      await page.locator("#pad").scrollIntoViewIfNeeded();
+      await page.tap("#pad");
+      await page.waitForSelector("[data-policy=person][aria-pressed=true]");
+    }
     return page;
   },
 
@@ -315,6 +333,33 @@ const scenarios = {
     const { step } = await at(page);
     await page.click("#step");
     await reach(page, step + 1);
+    return page;
+  },
+
+  async a_tab_out_of_view_asks_for_no_images(browser, url) {
+    const page = await open(browser, url, { before: () => {
+      window.away = false;
+      Object.defineProperty(document, "hidden", { get: () => window.away });
+    } });
+    const turn = (away) => page.evaluate((now) => {
+      window.away = now;
+      document.dispatchEvent(new Event("visibilitychange"));
+    }, away);
+    await world(page, "dream");
+    const before = await pixels(page, DREAM);
+    await turn(true);
+    for (const step of [1, 2, 3]) {
+      await page.keyboard.press("Period");
+      await reach(page, step);
+    }
+    assert.equal(difference(before, await pixels(page, DREAM)), 0);
+    assert.ok(await fact(page, "predicted_reward"));
+    await turn(false);
+    await page.waitForFunction((old) => {
+      const { data } = document.querySelector("[data-image=dream] canvas").getContext("2d").getImageData(0, 0, 64, 64);
+      return old.some((value, k) => value !== data[k]);
+    }, before);
+    assert.deepEqual(await at(page), { step: 3, length: 3 });
     return page;
   },
 
@@ -758,15 +803,12 @@ const scenarios = {
   },
 
   async everybody_can_use_it(browser, url) {
-    const axe = await readFile(new URL(import.meta.resolve("axe-core/axe.min.js")), "utf8");
     for (const viewport of [{ width: 1440, height: 900 }, { width: 390, height: 844 }]) {
       const page = await open(browser, url, { viewport, bypassCSP: true });
-      await page.evaluate(axe);
       for (const name of ["dream", "split", "seen", "road"]) {
         await world(page, name);
         if (name === "dream") await page.click("#latents_card summary");
-        const found = await page.evaluate(async () => (await window.axe.run()).violations.map(({ id, nodes }) => [id, nodes[0].html]));
-        assert.deepEqual(found, [], name);
+        assert.deepEqual(await violations(page), [], name);
       }
       await page.close();
     }
@@ -941,6 +983,51 @@ const scenarios = {
     return page;
   },
 
+  async everybody_can_use_the_one_file(browser, url) {
+    for (const options of [{}, { viewport: { width: 390, height: 844 }, forcedColors: "active", reducedMotion: "reduce" }]) {
+      const page = await open(browser, url, { ...options, bypassCSP: true });
+      await page.waitForSelector("#checked.good, #checked.bad"); // its line has another colour until then
+      for (const name of ["dream", "split"]) {
+        await page.click(`[data-world=${name}]`);
+        await page.waitForSelector(`#images[data-shown=${name}]`);
+        if (name === "dream") await page.click("#latents_card summary");
+        assert.deepEqual(await violations(page), [], name);
+      }
+      assert.deepEqual(page.faults, []);
+    }
+    for (const [width, height] of [[320, 200], [844, 390], [3840, 2160]]) {
+      const page = await open(browser, url, { viewport: { width, height } });
+      assert.ok(await page.evaluate(() => document.documentElement.scrollWidth) <= width, `at ${width}`);
+      await page.close();
+    }
+    return open(browser, url);
+  },
+
+  async the_gallery(browser, url) {
+    const context = await browser.newContext({ viewport: { width: 390, height: 844 } });
+    const index = Object.assign(await context.newPage(), { faults: [] });
+    await index.goto(url);
+    assert.deepEqual(await violations(index), []);
+    assert.ok(await index.evaluate(() => document.documentElement.scrollWidth) <= 390);
+    const links = await index.$$eval("a[href*='#drive=']", (all) => all.map((link) => [link.textContent, link.href]));
+    assert.ok(links.length > 4);
+    const told = { "To the left": ["#steering_value", / L$/], "To the right": ["#steering_value", / R$/], "Straight on": ["#throttle_value", /^0\.50$/] };
+    for (const [title, link] of links.filter(([title]) => title.split(",")[0] in told || /udem1/.test(title))) {
+      const page = await open(browser, link);
+      await page.waitForFunction(() => document.querySelector("#pace").max && document.querySelector("#moment").textContent.includes("/"));
+      await slide(page, "#pace", 60);
+      await page.waitForFunction(() => {
+        const [step, length] = document.querySelector("#moment").textContent.split("/").map(Number);
+        return length >= 60 && step === length && document.querySelector("#run").textContent === "Drive";
+      });
+      const [selector, pattern] = told[title.split(",")[0]] ?? ["[data-world=split][aria-pressed=true]", /Road/];
+      assert.match(await page.textContent(selector), pattern, title);
+      assert.deepEqual(page.faults, []);
+      await page.close();
+    }
+    return index;
+  },
+
   async wrong_numbers_in_one_file(browser, url) {
     const page = await open(browser, url, { warm: true });
     await page.waitForSelector("#checked.bad"); // by itself, and the dream can be driven nevertheless
@@ -956,6 +1043,12 @@ const scenarios = {
     return page;
   },
 };
+
+/** What axe finds wrong on a page as it is now. */
+async function violations(page) {
+  if (!await page.evaluate(() => "axe" in window)) await page.evaluate(await readFile(new URL(import.meta.resolve("axe-core/axe.min.js")), "utf8"));
+  return page.evaluate(async () => (await window.axe.run()).violations.map(({ id, nodes }) => [id, nodes[0].html]));
+}
 
 const [name, url] = process.argv.slice(2);
 const browser = await launch();
