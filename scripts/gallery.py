@@ -38,8 +38,10 @@ code {{ overflow-wrap: anywhere; }}
 </style>
 </head>
 <body>
+<header>
 <h1>dreamduck: gallery</h1>
 <p>Simulator and dream, with the weights that ship. <a href="../index.html">Documentation</a></p>
+</header>
 <main>
 {entries}
 </main>

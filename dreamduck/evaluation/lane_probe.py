@@ -5,6 +5,7 @@ read at every step."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -141,8 +142,14 @@ class LaneProbe:
 def _features(z: FloatArray) -> FloatArray:
     """A constant, standardized latents (N, Z) within their usual range, and all products of two, (N, F)."""
     z = np.clip(z, -4, 4)
-    first, second = np.triu_indices(z.shape[1])
+    first, second = _pairs(z.shape[1])
     return np.concatenate([np.ones((len(z), 1), np.float32), z, z[:, first] * z[:, second]], axis=1)
+
+
+@functools.cache
+def _pairs(size: int) -> tuple[npt.NDArray[np.int64], ...]:
+    """The rows and columns of all products of two of `size` numbers."""
+    return np.triu_indices(size)
 
 
 def _count(size: int) -> int:

@@ -79,10 +79,12 @@ class Scene:
     Attributes:
         keys: the actions, as the page has them.
         quick_return: whether returning to a moment takes less than driving there again.
+        insets: images that the page shows small; on a busy machine they are shown more rarely.
     """
 
     keys = PageActions(DRIVING)
     quick_return = True
+    insets: tuple[str, ...] = ("reconstruction", "predicted", "next")
 
     def __init__(self, env: SingleEnv, start: Start, policies: Mapping[str, Callable[[], Action]]) -> None:
         self.env, self.start, self.policies = env, start, policies

@@ -200,14 +200,16 @@ class Session:
         taken = [moment.action for moment in self.moments[1 : self.at + 1]]
         return np.array(taken, np.float32).reshape(-1, 2)
 
-    def show(self, in_view: bool = True) -> tuple[dict[str, Frame], dict[str, Any]]:
+    def show(self, in_view: bool = True, insets: bool = True) -> tuple[dict[str, Frame], dict[str, Any]]:
         """Images and facts of this moment.
 
         Args:
             in_view: whether anyone sees them; otherwise there are no images.
+            insets: whether the small ones are made; otherwise the facts name them as `kept`.
         """
         makers, facts = self.scene.show(self.now, self._action())
-        images = {name: make() for name, make in makers.items()} if in_view else {}
+        kept = [] if insets else [name for name in makers if name in self.scene.insets]
+        images = {name: make() for name, make in makers.items() if in_view and name not in kept}
         outcome = self.now.outcome
         known = {
             "step": self.at,
@@ -218,6 +220,7 @@ class Session:
             "total": self.now.total,
             "end": outcome.end or ("full" if self.at >= MAX_STEPS else ""),
             "temperature": self.temperature,
+            "kept": kept,
         }
         if self.scene.error_limit is not None:
             known["true_until"] = self.now.trust.until

@@ -51,6 +51,7 @@ class SplitScene(RoadScene):
     ) -> None:
         super().__init__(start, config, model, controller, any_weights)
         self._probe = probe
+        self._dreamt = np.empty((0, 0), np.float32), np.empty(0, np.uint8)  # latents, and their frame
         self._dreams = Dreams(model.dynamics, model.start_states())
         self._dreams.reset([start.seed])
         self.sync()
@@ -97,28 +98,28 @@ class SplitScene(RoadScene):
         """The camera's image, the dream, the frame's reconstruction, and how far they are apart."""
 
         @functools.cache
-        def dream() -> Frame:
-            return self.decode(self._dreams.z)[0]
-
-        @functools.cache
         def reconstruction() -> Frame:
             return self.decode(self.env.perception.z)[0]
 
         images: Images = {
             "camera": lambda: self.video_frame(moment, square=True),
-            "dream": dream,
+            "dream": self._dream,
             "reconstruction": reconstruction,
         }
         facts = {**car_info(self.env.state), "distance": moment.distance, "dream_ended": self._ended}
         facts = {key: for_json(value) for key, value in facts.items() if key != "end"}
-        return images, {**facts, **self._apart(reconstruction, dream)}
+        return images, {**facts, **self._apart(reconstruction)}
 
-    def _apart(
-        self, reconstruction: Callable[[], Frame], dream: Callable[[], Frame]
-    ) -> Mapping[str, float]:
+    def _dream(self) -> Frame:
+        """The dream's frame; one that stands still is not decoded again."""
+        if not np.array_equal(self._dreamt[0], self._dreams.z):
+            self._dreamt = self._dreams.z.copy(), self.decode(self._dreams.z)[0]
+        return self._dreamt[1]
+
+    def _apart(self, reconstruction: Callable[[], Frame]) -> Mapping[str, float]:
         """How far the dream is from the road: across the lane [m], or in grey levels without a probe."""
         if self._probe is None:
-            difference = reconstruction().astype(np.float32) - dream()
+            difference = reconstruction().astype(np.float32) - self._dream()
             return {"apart_image": float(np.abs(difference).mean())}
         dreamt, seen = self._lane_distances(self._probe)
         return {"dream_lane_dist": dreamt, "apart": dreamt - seen}

@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 PAUSED_RATE = 30.0  # moments a second while paused, when something is being changed
 PROGRESS_INTERVAL = 0.5  # [s] between two messages of a replay's progress
+INSETS_EVERY = 4  # moments between which a late tab goes without its small images
 MAX_ERROR = 500  # characters of an error that the page shows
 
 
@@ -49,6 +50,7 @@ class Tab:
         self._image: Frame | None = None
         self._running = False
         self._in_view = True
+        self._late = 0  # moments in turn that were late
         self._pace = 10.0
         self._changed = asyncio.Event()  # something to show, or running
         self._calls: set[asyncio.Future[Any]] = set()
@@ -182,7 +184,7 @@ class Tab:
 
         async with self._lock:
             session = await self._compute(build)
-            old, self._session = self._session, session
+            old, self._session, self._late = self._session, session, 0
             if old:
                 await self._compute(old.close)
                 self._open.discard(old)
@@ -225,6 +227,7 @@ class Tab:
         while True:
             if not self._running:
                 await self._changed.wait()
+                due = max(due, clock())
             self._changed.clear()
             async with self._lock:
                 if self._session is None:
@@ -237,8 +240,10 @@ class Tab:
                     await self.send_error(err)
                     continue
             await self._socket.send_bytes(moment)
+            due += 1 / (self._pace if self._running else PAUSED_RATE)
+            self._late = self._late + 1 if self._running and due < clock() else 0
             # A late moment is not made up for: the episode slows down, it does not jump.
-            due = max(due + 1 / (self._pace if self._running else PAUSED_RATE), clock())
+            due = max(due, clock())
             await asyncio.sleep(due - clock())
 
     def _moment(self) -> bytes:
@@ -249,7 +254,7 @@ class Tab:
             if session.over:
                 self._running = False
                 session.end_replay()
-        images, facts = session.show(self._in_view)
+        images, facts = session.show(self._in_view, not self._running or self._late % INSETS_EVERY == 0)
         return protocol.pack({"running": self._running, **facts, "changes": session.changes()}, images)
 
     # ---------------------------------------------------------------- saving and sharing

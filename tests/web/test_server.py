@@ -24,7 +24,7 @@ from dreamduck.web.access import HEADERS, is_loopback
 from dreamduck.web.protocol import MAX_MESSAGE, unpack
 from dreamduck.web.server import Server, ServerConfig
 from dreamduck.web.share_link import MAX_STEPS, Script, Start, to_link
-from tests.web.fakes import LineEnv, LineFactory
+from tests.web.fakes import LineEnv, LineFactory, LineScene
 
 LONG = to_link(Script(Start("road"), np.zeros((MAX_STEPS, 2), np.float32), (0.0,) * MAX_STEPS))
 
@@ -113,6 +113,25 @@ def test_a_tab_out_of_view_gets_numbers_without_images(tmp_path):
         await one.say("in_view", on=True)  # paused, and shown again
         moment = await one.moment(lambda m: m["seen"])
         assert moment["step"] == 1
+
+    serving(tmp_path)(test)
+
+
+def test_a_late_tab_gets_its_small_images_more_rarely(tmp_path, monkeypatch):
+    monkeypatch.setattr(LineScene, "insets", ("camera",))
+
+    async def test(address, http, tab, factory):
+        factory.pace = 0.03
+        one = await tab()
+        await one.begin(run=True)
+        assert (await one.hear("moment"))["kept"] == []
+        await one.say("pace", rate=60)  # a step takes longer
+        moments = [await one.hear("moment") for _ in range(20)][8:]
+        assert [moment["kept"] for moment in moments].count([]) == 3
+        assert all(moment["seen"].keys() != set(moment["kept"]) for moment in moments)
+        await one.say("run", on=False)
+        moment = await one.moment(lambda m: not m["running"])
+        assert (moment["seen"].keys(), moment["kept"]) == ({"camera"}, [])
 
     serving(tmp_path)(test)
 

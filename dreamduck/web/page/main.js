@@ -207,7 +207,7 @@ async function showComing() {
       const [header, images] = coming;
       const begun = state.start;
       coming = null;
-      if (Object.keys(images).length) await showImages(images); // a tab out of view gets none
+      if (Object.keys(images).length) await showImages(images, header.kept); // a tab out of view gets none
       // Meanwhile another world may have begun, or the server may have gone.
       if (state.begun && state.start === begun) show(header);
     }

@@ -112,9 +112,9 @@ export function enlarge(image) {
   layOut(world);
 }
 
-/** Show all images of a moment, and no others. */
-export async function showImages(images) {
-  await Promise.all(figures().filter((figure) => !figure.hidden).map((figure) => {
+/** Show all images of a moment, and no others but those that are kept as they were. */
+export async function showImages(images, kept = []) {
+  await Promise.all(figures().filter((figure) => !figure.hidden && !kept.includes(figure.dataset.image)).map((figure) => {
     const image = images[figure.dataset.image];
     figure.classList.toggle("empty", !image);
     return image && paint(figure.querySelector("canvas"), image);

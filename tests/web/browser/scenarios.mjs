@@ -984,7 +984,7 @@ const scenarios = {
   },
 
   async everybody_can_use_the_one_file(browser, url) {
-    for (const options of [{}, { viewport: { width: 390, height: 844 }, forcedColors: "active", reducedMotion: "reduce" }]) {
+    for (const options of [{}, { viewport: { width: 390, height: 844 }, reducedMotion: "reduce" }]) {
       const page = await open(browser, url, { ...options, bypassCSP: true });
       await page.waitForSelector("#checked.good, #checked.bad"); // its line has another colour until then
       for (const name of ["dream", "split"]) {
