@@ -52,15 +52,22 @@ async def steps(socket: Any, until: int) -> int:
 
 
 async def rate(socket: Any) -> float:
-    """Moments a second that a tab receives; an episode that ends begins again."""
-    began, count = time.perf_counter(), 0
-    while (spent := time.perf_counter() - began) < SECONDS:
+    """Steps a second that a tab receives while it runs; an episode that ends begins again."""
+    count, spent, last = 0, 0.0, None  # the time of the last moment, while it runs
+    end = time.perf_counter() + SECONDS
+    while time.perf_counter() < end:
         message = await socket.receive(timeout=SECONDS)
-        if message.type == aiohttp.WSMsgType.BINARY:
-            count += 1
-            if not unpack(message.data)[0]["running"]:
-                await socket.send_json({"type": "seek", "step": 0})
-                await socket.send_json({"type": "run", "on": True})
+        if message.type != aiohttp.WSMsgType.BINARY:
+            continue
+        running, now = unpack(message.data)[0]["running"], time.perf_counter()
+        if last is not None:
+            count, spent = count + 1, spent + now - last
+        elif not running:
+            continue  # the first moment again
+        last = now if running else None
+        if not running:
+            await socket.send_json({"type": "seek", "step": 0})
+            await socket.send_json({"type": "run", "on": True})
     return count / spent
 
 

@@ -29,11 +29,18 @@ class Connection:
         socket: open.
         factory: makes the worlds.
         threads: where they compute.
+        turns: see `Tab`.
     """
 
-    def __init__(self, socket: web.WebSocketResponse, factory: SessionFactory, threads: Executor) -> None:
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        factory: SessionFactory,
+        threads: Executor,
+        turns: asyncio.Semaphore,
+    ) -> None:
         self._socket = socket
-        self._tab = Tab(socket, factory, threads)
+        self._tab = Tab(socket, factory, threads, turns)
         self._received: asyncio.Queue[Received] = asyncio.Queue(MAX_WAITING)
         self._stopped = asyncio.Event()
         self._bad_messages = 0

@@ -17,6 +17,7 @@ from aiohttp import WSCloseCode, web
 
 from dreamduck.common.config import check, option
 from dreamduck.common.errors import ConfigError, DreamDuckError
+from dreamduck.common.processes.threads import cores
 from dreamduck.web import limits
 from dreamduck.web.access import COOKIE, HEADERS, Guard, RequestHandler
 from dreamduck.web.connection import Connection
@@ -74,6 +75,7 @@ class Server:
         self._stopping = False
         # One thread for each world's call, and one to answer.
         self._threads = ThreadPoolExecutor(config.max_worlds + 1, "dreamduck-world")
+        self._turns = asyncio.Semaphore(cores())
         self._runner: web.AppRunner | None = None
         self._listener: asyncio.Server | None = None
         self.address = ""
@@ -209,7 +211,7 @@ class Server:
             text = f"{self.config.max_worlds} tabs drive already; close one, or raise --max-worlds"
             await _hang_up(request, tab_socket, WSCloseCode.TRY_AGAIN_LATER, text)
             return tab_socket
-        tab = Connection(tab_socket, self._factory, self._threads)
+        tab = Connection(tab_socket, self._factory, self._threads, self._turns)
         self._tabs[tab] = asyncio.current_task()
         try:
             await tab.serve()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import time
 from collections.abc import Awaitable, Callable
@@ -36,14 +37,22 @@ class Tab:
         socket: open.
         factory: makes the worlds.
         threads: where they compute.
+        turns: of the steps of all tabs; more at once than there are cores would slow one another down, and
+            some tabs more than others.
 
     Attributes:
         newest: the last message that asks for another world; a replay for an older one is stopped.
         gone: whether the tab is closed, so that nothing more is to be made.
     """
 
-    def __init__(self, socket: web.WebSocketResponse, factory: SessionFactory, threads: Executor) -> None:
-        self._socket, self._factory, self._threads = socket, factory, threads
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        factory: SessionFactory,
+        threads: Executor,
+        turns: asyncio.Semaphore,
+    ) -> None:
+        self._socket, self._factory, self._threads, self._turns = socket, factory, threads, turns
         self._lock = asyncio.Lock()  # one call of the world at a time
         self._session: Session | None = None
         self._open: set[Session] = set()  # all that were made and not closed
@@ -233,8 +242,11 @@ class Tab:
                 if self._session is None:
                     self._running = False
                     continue
+                # A world that waits for another process, for example, takes no turn from others.
+                computes = self._session.scene.quick_return
                 try:
-                    moment = await self._compute(self._moment)
+                    async with self._turns if computes else contextlib.nullcontext():
+                        moment = await self._compute(self._moment)
                 except (DreamDuckError, OSError) as err:
                     self._running = False
                     await self.send_error(err)

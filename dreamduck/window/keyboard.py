@@ -231,8 +231,9 @@ class _Drive:
     def lines(self) -> list[str]:
         """The text below the image."""
         first, second = status(self.reward, self.info, self.steps, self.total)
-        parts = (second, self.note or f"policy: {self.switch.policy}", "records" if self.log else "")
-        return [first, "   ".join(part for part in parts if part)]
+        # What to do comes first: a line that is too long is cut.
+        parts = [self.note, second] if self.note else [second, f"policy: {self.switch.policy}"]
+        return [first, "   ".join(part for part in (*parts, "records" if self.log else "") if part)]
 
     def press(self, keys: Keys, frame: npt.NDArray[np.uint8]) -> None:
         """Execute the keys that do not drive."""

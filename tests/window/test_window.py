@@ -364,6 +364,26 @@ def test_an_end_is_reported_and_waits_for_a_key(display, tmp_path):
     assert not thread.is_alive()
 
 
+def test_what_to_do_after_an_end_is_said_first(tmp_path, monkeypatch):
+    shown = []
+
+    class Watched(Window):
+        def __init__(self, title):
+            pass
+
+        def show(self, image, lines=(), fps=None, names=()):
+            shown.append(lines[1])
+            return Keys(frozenset(), ("UP",), closed="next" in lines[1])
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("dreamduck.window.keyboard.Window", Watched)
+    drive(Counter(length=2), argparse.Namespace(**FLAGS, images=tmp_path))
+    assert shown[0].startswith("a key begins")
+    assert shown[-1].startswith("off the road: a key begins the next episode   ")
+
+
 def test_drives_are_recorded_with_a_video(display, tmp_path):
     world = Counter(length=5)
     folder, video = tmp_path / "records", tmp_path / "drive.mp4"
