@@ -193,6 +193,7 @@ function moment(header, images) {
   chart.add(header);
   map.add(header);
   watchAddress(header);
+  for (const name of header.kept ?? []) if (coming?.[1][name]) images[name] = coming[1][name]; // it was not painted yet
   coming = [header, images];
   if (!painting) showComing();
 }

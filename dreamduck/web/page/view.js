@@ -114,8 +114,9 @@ export function enlarge(image) {
 
 /** Show all images of a moment, and no others but those that are kept as they were. */
 export async function showImages(images, kept = []) {
-  await Promise.all(figures().filter((figure) => !figure.hidden && !kept.includes(figure.dataset.image)).map((figure) => {
+  await Promise.all(figures().filter((figure) => !figure.hidden).map((figure) => {
     const image = images[figure.dataset.image];
+    if (!image && kept.includes(figure.dataset.image)) return null;
     figure.classList.toggle("empty", !image);
     return image && paint(figure.querySelector("canvas"), image);
   }));

@@ -360,6 +360,19 @@ const scenarios = {
       return old.some((value, k) => value !== data[k]);
     }, before);
     assert.deepEqual(await at(page), { step: 3, length: 3 });
+    // At a pace that the server cannot keep, small images come more rarely, but stay.
+    await world(page, "split");
+    await slide(page, "#pace", 60);
+    await page.evaluate(() => {
+      window.vanished = 0;
+      const figure = document.querySelector("[data-image=reconstruction]");
+      new MutationObserver(() => (window.vanished += figure.classList.contains("empty"))).observe(figure, { attributes: true });
+    });
+    await page.click("[data-policy=expert]");
+    await page.click("#run");
+    await reach(page, 15);
+    assert.equal(await page.evaluate(() => window.vanished), 0);
+    assert.ok(colours(await pixels(page, "[data-image=reconstruction] canvas")) > 3);
     return page;
   },
 
