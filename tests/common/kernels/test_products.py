@@ -61,7 +61,7 @@ def test_the_width_of_tiles_leaves_no_trace(shape, monkeypatch):
     for widths in (NARROW, WIDE):
         monkeypatch.setattr(products, "WIDTHS", widths)
         found.append(Product(weights, bias)(x))
-    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 @pytest.mark.parametrize("rows", [0, 1, 7, 8, 37, 500])
