@@ -16,7 +16,7 @@ from dreamduck.figures.scene import Scene, dream_after
 from dreamduck.figures.source import Source
 from dreamduck.simulator.base import Frames
 from dreamduck.web.latent_names import latent_names
-from dreamduck.web.warm_start import warm_starts
+from dreamduck.web.warm_start import any_starts, warm_starts
 from dreamduck.world_model.imagination import stepper
 
 # [throttle, steering]
@@ -151,9 +151,9 @@ def dream(source: Source, dreams: Dreams, config: FigureConfig) -> Drawing:
 def latents(source: Source, dreams: Dreams, config: FigureConfig) -> Drawing:
     """Frames with single latents changed from low to high."""
     names = latent_names(dreams.model, source.probe)
-    mu = dreams.model.start_states().mu
-    order = np.argsort(-mu.std(axis=0), kind="stable")
+    order = np.argsort(-dreams.model.start_states().mu.std(axis=0), kind="stable")
     shown = [int(latent) for latent in order if names[latent]][:LATENT_ROWS] or [int(order[0])]
+    mu = any_starts(dreams.model).mu
     z = np.tile(mu[config.seed % len(mu)], (len(shown), len(LATENT_VALUES), 1))
     for row, latent in enumerate(shown):
         z[row, :, latent] = LATENT_VALUES
