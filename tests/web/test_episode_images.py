@@ -74,7 +74,8 @@ def test_the_camera_is_shown_larger_than_the_model_sees_it(model_folder, tmp_pat
     session = drive(factory.make(Start("seen", seed=3)), 2)
     write_images(tmp_path / "a.png", session, "image", ("camera", "reconstruction"), 1, 0.1)
     camera = read(tmp_path / "a.png")[-SIDE:, :SIDE]
-    assert (camera == session.scene.env.road.view("camera", SIDE, SIDE)).all()
+    env: Any = session.scene.env
+    assert (camera == env.road.view("camera", SIDE, SIDE)).all()
 
 
 @pytest.mark.parametrize("form", ["gif", "mp4"])
