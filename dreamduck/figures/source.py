@@ -13,7 +13,6 @@ from dreamduck.evaluation.policies import PurePursuit
 from dreamduck.figures.config import CONTROLLER, FigureConfig
 from dreamduck.figures.real_drive import RealDrive, drive, recorded_drives
 from dreamduck.recordings.sources import DRIVING
-from dreamduck.simulator.environment import FRAMES, check_environment
 from dreamduck.simulator.maps.parser import load_map
 from dreamduck.window.policy_switch import NO_CONTROLLER, find_controller
 from dreamduck.world_model import WorldModel
@@ -34,16 +33,13 @@ class Source:
 
     def __init__(self, config: FigureConfig, model: WorldModel, road: bool) -> None:
         self.config, self.model = config, model
-        card = model.dynamics.card
         if road:
             if model.gym_environment is not None or model.actions != DRIVING:
                 raise ConfigError(
                     f"weights: {model.folder}: not of Duckietown, and this command drives nothing "
                     "else; give --records, a folder of its episodes"
                 )
-            source = str(model.folder)
-            check_environment(card, config.road, source, config.any_weights)
-            check_environment(model.vae.card, config.road, source, config.any_weights, only=FRAMES)
+            model.check_environment(config.road, config.any_weights)
         learned = model.environment.get("step_time", config.road.step_time)
         self.step_time = float(learned) if config.records else config.road.step_time
 

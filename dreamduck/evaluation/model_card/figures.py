@@ -160,8 +160,8 @@ def _steering(path: Path, found: Mapping[str, Any]) -> None:
 def _distribution(path: Path, found: Mapping[str, Any]) -> None:
     with figure(path, 14, 3.6) as drawn:
         for plot, name in zip(drawn.subplots(1, len(COMPARED)), COMPARED, strict=True):
-            for number, (driver, horizons) in enumerate(found["drivers"].items()):
-                _line(plot, horizons, (name,), driver, f"C{number}")
+            for number, (policy, horizons) in enumerate(found["drivers"].items()):
+                _line(plot, horizons, (name,), policy, f"C{number}")
             plot.set(
                 title=f"{words(name)}{' [AUC]' if name == 'realism' else ' / floor'}", xlabel="seconds"
             )
@@ -197,7 +197,7 @@ def _ranking(path: Path, found: Mapping[str, Any]) -> None:
                 title=f"{words(measure)}, Spearman {rank}", xlabel="on the road", ylabel="in the dream"
             )
         plot.plot([], [], "o", color="C3", label="trained in this dream")
-        plot.plot([], [], "o", color="C0", label="other drivers")
+        plot.plot([], [], "o", color="C0", label="other policies")
         _legend(plot)
 
 

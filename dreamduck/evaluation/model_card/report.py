@@ -155,8 +155,8 @@ def _horizon(found: dict[str, Any]) -> list[str]:
 
 def _distribution(found: dict[str, Any]) -> list[str]:
     lines = []
-    for driver, horizons in found["drivers"].items():
-        lines += [f"{driver.capitalize()}:", ""]
+    for policy, horizons in found["drivers"].items():
+        lines += [f"{policy.capitalize()}:", ""]
         if "left_out" in horizons:
             lines += [f"left out: {horizons['left_out']}.", ""]
             continue
@@ -214,18 +214,18 @@ def _ranking(found: dict[str, Any]) -> list[str]:
         name: found[name] for name in ("return", "survival", "survival_time") if name in found
     }
     lines = [
-        f"{len(found['drivers'])} drivers, {found['episodes']} episodes of {found['seconds']:g} s each, "
+        f"{len(found['drivers'])} policies, {found['episodes']} episodes of {found['seconds']:g} s each, "
         f"on {', '.join(found['maps'])}.",
         "",
         *table("agreement", measures),
         "",
         *table("exploit gap", {"dream less road": found["exploit_gap"]}),
         "",
-        *table("driver", rows),
+        *table("policy", rows),
     ]
     if found["left_out_drivers"]:
         reasons = {one["name"]: {"left out": one["reason"]} for one in found["left_out_drivers"]}
-        lines += ["", *table("driver", reasons)]
+        lines += ["", *table("policy", reasons)]
     return lines
 
 
@@ -256,7 +256,7 @@ def _survival(found: dict[str, Any]) -> list[str]:
         row["name"]: {"Kolmogorov distance": row["kolmogorov"], "by chance": row["by_chance"]}
         for row in found["drivers"]
     }
-    return table("driver", rows)
+    return table("policy", rows)
 
 
 def _cost(found: dict[str, Any]) -> list[str]:

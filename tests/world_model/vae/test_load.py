@@ -88,7 +88,7 @@ def test_latents_of_another_form_are_refused():
 
 
 def test_the_error_without_weights_names_the_command(tmp_path):
-    with pytest.raises(WeightsError, match=r"no such file; train it with vae_train\.py"):
+    with pytest.raises(WeightsError, match=r"no such file; train it with dreamduck train-vae"):
         _ = WorldModel.load(tmp_path).vae
 
 
