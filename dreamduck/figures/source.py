@@ -70,7 +70,7 @@ class Source:
         return ControllerPolicy(controller.form, controller.theta, perception)
 
     def drive(self, above: bool = False) -> RealDrive:
-        """One drive, with pictures.
+        """One drive, with images.
 
         Args:
             above: whether the map from above is wanted.
@@ -86,7 +86,7 @@ class Source:
         return drive(self.policy(), config.road, [config.seed], steps, config.side, above)[0]
 
     def drives(self, count: int, steps: int) -> list[RealDrive]:
-        """Many drives, without pictures, of those long enough for one dreamt step.
+        """Many drives, without images, of those long enough for one dreamt step.
 
         Raises:
             ConfigError: fewer than two are long enough.

@@ -50,7 +50,7 @@ def test_panels_show_what_their_labels_say(dreams, real):
     scene = Scene(dreams, real, WARMUP, 0.1, 5)
     assert len(scene) == COUNT
     last = COUNT - 1
-    assert (scene.panel("true", last) == real.pictures[last]).all()
+    assert (scene.panel("true", last) == real.images[last]).all()
     assert (scene.panel("reconstructed", last) == enlarge(scene.reconstructed[last], 96)).all()
     assert (scene.panel("dreamt", last) == enlarge(scene.dreamt[last], 96)).all()
     assert (scene.dreamt[:WARMUP] == scene.reconstructed[:WARMUP]).all()

@@ -155,7 +155,7 @@ def draw(path: Path, summary: Sequence[dict[str, Any]]) -> None:
 
 
 def write(folder: Path, summary: Sequence[dict[str, Any]], settings: GauntletConfig, about: str) -> str:
-    """Write table and picture; returns the table."""
+    """Write table and image; returns the table."""
     text = table(summary, settings, about)
     write_text(folder / "gauntlet.md", text)
     draw(folder / "gauntlet.png", summary)

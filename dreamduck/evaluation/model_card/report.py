@@ -24,7 +24,7 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
     "left against right over noise, 1 s": ("steering", "steering", "1", "dream", "separation_over_noise"),
     "left against right, share of the road's, 1 s": ("steering", "steering", "1", "dream", "of_road"),
     "Spearman of throttle and advance, 1 s": ("steering", "throttle", "1", "dream", "spearman"),
-    "picture after 10 s of standing [0 to 255]": ("stillness", "dream", "10", "picture"),
+    "image after 10 s of standing [0 to 255]": ("stillness", "dream", "10", "picture"),
     "energy distance after 10 s, times the floor": (
         *("distribution", "drivers", "imitated expert", "10", "energy"),
     ),
@@ -198,7 +198,7 @@ def _stillness(found: dict[str, Any]) -> list[str]:
         for seconds, part in found[world].items()
     }
     other = cell(found["picture_of_another_state"])
-    return [*table("standing", rows), "", f"Pictures of two different states differ by {other}."]
+    return [*table("standing", rows), "", f"Images of two different states differ by {other}."]
 
 
 def _ranking(found: dict[str, Any]) -> list[str]:

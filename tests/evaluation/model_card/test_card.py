@@ -1,4 +1,4 @@
-"""The card as a whole: its file, its report and pictures, comparisons, and what is refused."""
+"""The card as a whole: its file, its report and images, comparisons, and what is refused."""
 
 import json
 

@@ -20,10 +20,10 @@ def parameters(z_size: int = 64, seed: int = 0, network: str = PAPER) -> Paramet
 
 
 def frames(count: int, seed: int = 0) -> Frames:
-    """Pictures with large shapes, as a camera sees: a sky, a road, a bright line somewhere."""
+    """Images with large shapes, as a camera sees: a sky, a road, a bright line somewhere."""
     random = np.random.default_rng(seed)
     made = np.full((count, 64, 64, 3), 90, np.uint8)
     made[:, :20] = (150, 190, 220)
-    for picture, column in zip(made, random.integers(0, 56, count), strict=True):
-        picture[20:, column : column + 6] = (220, 200, 40)
+    for image, column in zip(made, random.integers(0, 56, count), strict=True):
+        image[20:, column : column + 6] = (220, 200, 40)
     return made

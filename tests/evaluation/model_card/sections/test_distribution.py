@@ -110,7 +110,7 @@ def test_noise_in_the_latents_is_reported(dreams, probes, driven):
     assert found["realism"]["low"] > 0.8
     assert found["flicker"]["low"] > 1.5
     assert found["feature_frechet"]["low"] > 1.5
-    assert set(COMPARED) <= set(found)  # what the picture shows
+    assert set(COMPARED) <= set(found)  # what the image shows
 
 
 def test_few_episodes_are_named(dreams, probes, driven):
