@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
+from dreamduck.common.storage import write_json
+from dreamduck.world_model.legacy.vae_json import SCALE
 from dreamduck.world_model.vae.layout import PAPER, Frames, shapes
 from dreamduck.world_model.weights_format import Parameters
 
@@ -27,3 +31,10 @@ def frames(count: int, seed: int = 0) -> Frames:
     for image, column in zip(made, random.integers(0, 56, count), strict=True):
         image[20:, column : column + 6] = (220, 200, 40)
     return made
+
+
+def write_legacy(path: Path, given: Parameters) -> None:
+    """Write weights of 2019's network as `vae.json` of 2019; values are rounded to 1/10,000."""
+    write_json(
+        path, [np.rint(a.astype(np.float64) * SCALE).astype(int).tolist() for a in given.values()], None
+    )

@@ -5,13 +5,13 @@ import pytest
 
 from dreamduck.common.backend import keras, tf
 from dreamduck.common.errors import WeightsError
-from dreamduck.world_model.legacy.vae_json import read_legacy, write_legacy
+from dreamduck.world_model.legacy.vae_json import read_legacy
 from dreamduck.world_model.vae import files
 from dreamduck.world_model.vae.inference import NumpyVAE
 from dreamduck.world_model.vae.layout import CONVOLUTIONS, FORMAT, TRANSPOSED, shapes
 from dreamduck.world_model.vae.losses import losses, pyramid_distance
 from dreamduck.world_model.vae.network import VAENetwork
-from tests.world_model.vae.helpers import frames, parameters
+from tests.world_model.vae.helpers import frames, parameters, write_legacy
 
 
 @pytest.fixture(scope="module")
