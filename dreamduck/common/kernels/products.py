@@ -17,18 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.kernels.compiled import njit
+from dreamduck.common.kernels.tile import WIDTHS, multiply_tile
 from dreamduck.common.processes.threads import SlicePool, cores
 
 FloatArray = npt.NDArray[np.float32]
 
-WIDTHS = (32, 64)  # columns that are summed together, while they lie in the fastest cache
-ROWS = 4  # rows that share what is read of the weights
+FOUR, ONE = (0,) * 4, (0,)  # rows of a tile: they share what is read of the weights
 PANEL = 64  # rows that stay in the second cache while the weights pass by
-TERMS = 128  # summed before they are added to the others: a long sum loses less by rounding
 WORK_PER_THREAD = 1 << 23  # multiplications from which a thread pays: about 0.2 milliseconds
 WORK_PER_BLOCK = 1 << 26  # so many that the rows of a block stay in the cache
 BLOCKS = 4  # with fewer, threads do not pay
-FAST = {"contract", "nsz"}  # a product and a sum in one instruction
 
 _threads = SlicePool(cores())
 _in_block = threading.local()
@@ -56,9 +54,9 @@ class Product:
         for block, packed in enumerate(self._packed.reshape(count, self.inner, width)):
             part = given[:, block * width : (block + 1) * width]
             packed[:, : part.shape[1]] = part
-        self._bias = np.zeros(self.columns, np.float32)
+        self._bias = np.zeros((count, width), np.float32)
         if bias is not None:
-            self._bias[:] = bias
+            self._bias.reshape(-1)[: self.columns] = bias
 
     def __call__(self, x: npt.NDArray[Any]) -> FloatArray:
         """The product.
@@ -99,7 +97,7 @@ def in_blocks(function: Callable[[slice], Any], rows: int, multiply_adds: int) -
         rows: their number.
         multiply_adds: products of numbers that a row takes.
     """
-    count = min(rows * multiply_adds // WORK_PER_BLOCK, rows // ROWS)
+    count = min(rows * multiply_adds // WORK_PER_BLOCK, rows // len(FOUR))
     if count < BLOCKS or cores() < 2:
         return [function(slice(0, rows))]
 
@@ -113,7 +111,7 @@ def in_blocks(function: Callable[[slice], Any], rows: int, multiply_adds: int) -
     return _threads.run(block, rows, count)
 
 
-@njit(nogil=True, fastmath=FAST)
+@njit(nogil=True)
 def _multiply(
     lanes: tuple[int, ...],
     x: FloatArray,
@@ -123,98 +121,31 @@ def _multiply(
     begin: int,
     end: int,
 ) -> None:
-    """Set out (B, N), in the blocks begin to end, to x (B, K) @ packed (blocks, K * width) + bias (N,).
+    """Set out (B, N), in the blocks begin to end, to x (B, K) @ packed (blocks, K * width) + bias.
 
-    The width of a block is the length of `lanes`, which the compiler knows.
+    The width of a block is the length of `lanes`, which the compiler knows; bias is (blocks, width).
     """
     width = len(lanes)
     rows, columns = out.shape
-    sums, partial = np.empty(ROWS * width, np.float32), np.empty(ROWS * width, np.float32)
+    flat, edge = out.reshape(-1), np.empty(len(FOUR) * width, np.float32)
     for panel in range(0, rows, PANEL):
         last = min(panel + PANEL, rows)
         for block in range(begin, end):
             first = block * width
             count = min(width, columns - first)
             row = panel
-            while row + ROWS <= last:
-                _four_rows(lanes, sums, partial, x[row], x[row + 1], x[row + 2], x[row + 3], packed[block])
-                for r in range(ROWS):
-                    for j in range(count):
-                        out[row + r, first + j] = sums[r * width + j] + bias[first + j]
-                row += ROWS
             while row < last:
-                _one_row(lanes, sums, x[row], packed[block])
-                for j in range(count):
-                    out[row, first + j] = sums[j] + bias[first + j]
-                row += 1
-
-
-# In the loops over j the distances in memory are constants: so the compiler sees that nothing overlaps,
-# and takes eight columns at a time. Both functions add a row's terms in one order.
-
-
-@njit(nogil=True, fastmath=FAST)
-def _four_rows(
-    lanes: tuple[int, ...],
-    sums: FloatArray,
-    partial: FloatArray,
-    xa: FloatArray,
-    xb: FloatArray,
-    xc: FloatArray,
-    xd: FloatArray,
-    weights: FloatArray,
-) -> None:
-    """Sums (4 * width,) for four rows (K,) of x; weights (K * width,); partial is overwritten."""
-    width = len(lanes)
-    sums[:] = 0
-    for k in range(0, len(xa), TERMS):
-        end = min(k + TERMS, len(xa))
-        partial[:] = 0
-        while k + 4 <= end:
-            a0, a1, a2, a3 = xa[k], xa[k + 1], xa[k + 2], xa[k + 3]
-            b0, b1, b2, b3 = xb[k], xb[k + 1], xb[k + 2], xb[k + 3]
-            c0, c1, c2, c3 = xc[k], xc[k + 1], xc[k + 2], xc[k + 3]
-            d0, d1, d2, d3 = xd[k], xd[k + 1], xd[k + 2], xd[k + 3]
-            part = weights[k * width : (k + 4) * width]
-            for j in range(width):
-                w0, w1, w2, w3 = part[j], part[width + j], part[2 * width + j], part[3 * width + j]
-                partial[j] = partial[j] + a0 * w0 + a1 * w1 + a2 * w2 + a3 * w3
-                partial[width + j] = partial[width + j] + b0 * w0 + b1 * w1 + b2 * w2 + b3 * w3
-                partial[2 * width + j] = partial[2 * width + j] + c0 * w0 + c1 * w1 + c2 * w2 + c3 * w3
-                partial[3 * width + j] = partial[3 * width + j] + d0 * w0 + d1 * w1 + d2 * w2 + d3 * w3
-            k += 4
-        while k < end:
-            part = weights[k * width : (k + 1) * width]
-            for j in range(width):
-                partial[j] = partial[j] + xa[k] * part[j]
-                partial[width + j] = partial[width + j] + xb[k] * part[j]
-                partial[2 * width + j] = partial[2 * width + j] + xc[k] * part[j]
-                partial[3 * width + j] = partial[3 * width + j] + xd[k] * part[j]
-            k += 1
-        for j in range(ROWS * width):
-            sums[j] += partial[j]
-
-
-@njit(nogil=True, fastmath=FAST)
-def _one_row(lanes: tuple[int, ...], sums: FloatArray, xa: FloatArray, weights: FloatArray) -> None:
-    """Sums (width,) for one row (K,) of x; weights (K * width,)."""
-    width = len(lanes)
-    sums[:width] = 0
-    partial = np.empty(width, np.float32)
-    for k in range(0, len(xa), TERMS):
-        end = min(k + TERMS, len(xa))
-        partial[:] = 0
-        while k + 4 <= end:
-            a0, a1, a2, a3 = xa[k], xa[k + 1], xa[k + 2], xa[k + 3]
-            part = weights[k * width : (k + 4) * width]
-            for j in range(width):
-                w0, w1, w2, w3 = part[j], part[width + j], part[2 * width + j], part[3 * width + j]
-                partial[j] = partial[j] + a0 * w0 + a1 * w1 + a2 * w2 + a3 * w3
-            k += 4
-        while k < end:
-            part = weights[k * width : (k + 1) * width]
-            for j in range(width):
-                partial[j] = partial[j] + xa[k] * part[j]
-            k += 1
-        for j in range(width):
-            sums[j] += partial[j]
+                four = row + len(FOUR) <= last
+                target, at, stride = (
+                    (flat, row * columns + first, columns) if count == width else (edge, 0, width)
+                )
+                if four:
+                    multiply_tile(FOUR, lanes, x, row, packed[block], bias[block], target, at, stride)
+                else:
+                    multiply_tile(ONE, lanes, x, row, packed[block], bias[block], target, at, stride)
+                done = len(FOUR) if four else 1
+                if count < width:
+                    for r in range(done):
+                        for j in range(count):
+                            out[row + r, first + j] = edge[r * width + j]
+                row += done

@@ -228,7 +228,7 @@ def test_many_processes_at_once(copy):
 
 def test_every_compiled_function_of_the_package_has_this_cache():
     for path in PACKAGE.rglob("*.py"):
-        if path.name != "compiled.py":
+        if path.name not in ("compiled.py", "tile.py"):  # the tile is compiled within its callers
             text = path.read_text()
             assert "from numba" not in text, path
             assert "import numba" not in text, path

@@ -10,6 +10,7 @@ import pytest
 
 from dreamduck.common.kernels import products
 from dreamduck.common.kernels.products import Product, in_blocks
+from dreamduck.common.kernels.tile import NARROW, WIDE
 
 SHAPES = [
     (1, 1, 1),
@@ -51,6 +52,16 @@ def test_a_row_has_the_same_bits_in_any_batch(shape, monkeypatch):
     np.testing.assert_array_equal(product(x), whole)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(product))(x), whole)
     np.testing.assert_array_equal(product(np.asfortranarray(x)), whole)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_width_of_tiles_leaves_no_trace(shape, monkeypatch):
+    x, weights, bias = numbers(*shape)
+    found = []
+    for widths in (NARROW, WIDE):
+        monkeypatch.setattr(products, "WIDTHS", widths)
+        found.append(Product(weights, bias)(x))
+    np.testing.assert_array_equal(found[0], found[1])
 
 
 @pytest.mark.parametrize("rows", [0, 1, 7, 8, 37, 500])
