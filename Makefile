@@ -54,7 +54,7 @@ demo: $(STAMP)  ## the whole pipeline at a small size, in under 10 minutes; writ
 bench: $(STAMP)  ## every benchmark; writes benchmarks/results/*.json
 	$(PYTHON) -m benchmarks
 
-media: $(STAMP)  ## make the pictures of README and docs again from the running system
+media: $(STAMP)  ## make the images of README and docs again from the running system
 	$(PYTHON) scripts/media.py
 
 results: $(STAMP)  ## fill the tables of README and docs from the files that commands wrote

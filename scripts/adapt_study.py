@@ -145,7 +145,7 @@ class Study:
         return RecordedPolicy(self.controller, Perception(model.vae, model.dynamics, cars))
 
     def distances(self, conditions: Conditions, weights: Path) -> dict[str, Any]:
-        """Metres along the lane in episodes of one seed each, and how many were alive at their end."""
+        """Metres along the lane in episodes of one seed each, and the survival rate."""
         count = self.settings.episodes
         seeds = [seeding.derive(self.settings.seed, EVALUATION, episode) for episode in range(count)]
         stats = EpisodeStatsCallback(self.road.step_time)
@@ -261,7 +261,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for name in ("clean", "perturbed", "adapted"):
         row = found[name]
         share = row["distance"] / found["clean"]["distance"]
-        print(f"{name}: {row['distance']:.2f} m ({share:.0%} of clean), {row['alive']:.0%} alive")
+        print(f"{name}: {row['distance']:.2f} m ({share:.0%} of clean), survival rate {row['alive']:.0%}")
     print(f"{found['minutes']:.1f} minutes of logs; {out / 'study.json'}")
 
 

@@ -1,4 +1,4 @@
-"""The demo's picture and report: its own world model beside the one that ships, on recorded episodes.
+"""The demo's image and report: its own world model beside the one that ships, on recorded episodes.
 
 Called by demo.py with its folder: reads `records/` and `weights/`, writes `demo.png` and `report.json`,
 and prints metrics of both models. Each model sees the first frames of episodes that the demo held out
@@ -23,7 +23,7 @@ from dreamduck.world_model import WorldModel
 from dreamduck.world_model.vae.reconstruction import psnr
 
 COLUMNS = 8
-EVERY = 5  # steps between two pictures
+EVERY = 5  # steps between two images
 SHOWN = 10  # real frames before the dream
 STEPS = COLUMNS * EVERY  # of the dream; four seconds
 EPISODES = 12
@@ -108,7 +108,7 @@ def choose(records: Path) -> list[Episode]:
 
 
 def draw(path: Path, rows: dict[str, Frames]) -> None:
-    """Write the picture: a row each, EVERY steps between two columns."""
+    """Write the image: a row each, EVERY steps between two columns."""
     with figure(path, 1.3 * COLUMNS + 1, 1.35 * len(rows), dpi=90) as drawn:
         axes = drawn.subplots(len(rows), COLUMNS)
         for line, (name, frames) in zip(axes, rows.items(), strict=True):

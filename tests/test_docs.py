@@ -1,4 +1,4 @@
-"""README and documentation: sizes, links down to the heading, pictures, commands, tables, docstrings."""
+"""README and documentation: sizes, links down to the heading, images, commands, tables, docstrings."""
 
 import ast
 import importlib.util

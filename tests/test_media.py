@@ -1,4 +1,4 @@
-"""The pictures of the README and the notebooks show what their texts say, and are small."""
+"""The images of the README and the notebooks show what their texts say, and are small."""
 
 import json
 import re

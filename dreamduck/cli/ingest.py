@@ -6,7 +6,6 @@ CSV file, a video with one, an .npz file of columns, a LeRobot or a Minari data 
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,7 +26,7 @@ AnyConfig = IngestConfig | EnvironmentIngestConfig
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Ingest, and print what was written."""
-    choice = argparse.ArgumentParser(add_help=False)
+    choice = command_line.Parser(add_help=False)
     choice.add_argument("--env")
     road = choice.parse_known_args(argv)[0].env is None
     kind: type[AnyConfig] = IngestConfig if road else EnvironmentIngestConfig

@@ -41,7 +41,7 @@ EXAMPLES = """examples:
 
 def main(argv: Sequence[str] | None = None) -> int | None:
     """Record what is missing, and report what the recordings cover."""
-    choice = argparse.ArgumentParser(add_help=False)
+    choice = command_line.Parser(add_help=False)
     choice.add_argument("--env")
     kind: type[AnyConfig] = GymRecorderConfig
     if choice.parse_known_args(argv)[0].env is None:

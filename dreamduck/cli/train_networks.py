@@ -110,7 +110,7 @@ def _asked_kind(argv: Sequence[str] | None) -> str:
     Raises:
         WeightsError: there is no model to adapt, or its card is damaged.
     """
-    choice = argparse.ArgumentParser(add_help=False)
+    choice = command_line.Parser(add_help=False)
     choice.add_argument("--dynamics")
     choice.add_argument("--adapt")
     choice.add_argument("--heads-only", "--heads_only")

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from dreamduck.common.errors import DreamDuckError
 from dreamduck.common.extras import needed
@@ -54,6 +54,10 @@ class Parser(argparse.ArgumentParser):
         """Parse; where the shell asks for completions, answer and exit."""
         self.complete()
         return super().parse_args(args, namespace)
+
+    def error(self, message: str) -> NoReturn:
+        """Print one line, without argparse's usage, which fills a screen; exit."""
+        self.exit(USAGE, f"error: {message}; `{self.prog} -h` lists the flags\n")
 
     def complete(self) -> None:
         """Answer a shell that asks for completions, and exit."""

@@ -122,7 +122,7 @@ def read_theta(path: PathLike) -> npt.NDArray[np.float64]:
             raise ControllerError(f"{path}: theta holds numbers that are not finite; train it again")
     raise ControllerError(
         f"{path}: expected a controller, [[number, ...]], [[number, ...], return] or a log of "
-        "[generation, return, [number, ...]]; write one with train.py"
+        "[generation, return, [number, ...]]; write one with dreamduck evolve"
     )
 
 

@@ -23,7 +23,7 @@ from dreamduck.controllers.evaluator import DreamEvaluator, Evaluator, RoadEvalu
 from dreamduck.controllers.policy import FEATURES, Controller, ControllerForm
 from dreamduck.recordings.sources import DRIVING, ActionSpace
 from dreamduck.recordings.sources.gym_vector import GymVector
-from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, SETTINGS, check_environment
+from dreamduck.simulator.environment import ANY_WEIGHTS, SETTINGS, check_environment
 from dreamduck.simulator.road import Road, RoadConfig
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination import no_heads
@@ -276,10 +276,8 @@ def perception_maker(config: WorldConfig) -> Callable[[int], Any]:
         ConfigError: they learned from other settings.
     """
     model = WorldModel.load(config.model.folder)
-    vae, dynamics, source = model.vae, model.dynamics, str(model.folder)
-    check_environment(dynamics.card, config.road, source, config.any_weights)
-    check_environment(vae.card, config.road, source, config.any_weights, only=FRAMES)
-    return lambda cars: Perception(vae, dynamics, cars)
+    model.check_environment(config.road, config.any_weights)
+    return lambda cars: Perception(model.vae, model.dynamics, cars)
 
 
 def world_facts(env: str, config: WorldConfig) -> dict[str, Any]:

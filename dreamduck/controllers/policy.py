@@ -171,11 +171,12 @@ def select(form: ControllerForm, observation: npt.NDArray[Any]) -> Floats:
     return observation
 
 
-def split(form: ControllerForm, theta: Any) -> list[tuple[Any, Any]]:
-    """The layers (bias, weight) in thetas; works on numpy arrays and on tensors.
+def split(form: ControllerForm, theta: Any, xp: Any = np) -> list[tuple[Any, Any]]:
+    """The layers (bias, weight) in thetas.
 
     Args:
         theta: (P, n).
+        xp: the array library that it is of.
     Returns:
         For each layer, bias (P, 1, outputs) or None, and weight (P, inputs, outputs).
     """
@@ -185,35 +186,37 @@ def split(form: ControllerForm, theta: Any) -> list[tuple[Any, Any]]:
         if form.bias:
             bias = theta[:, None, at : at + outputs]
             at += outputs
-        weight = theta[:, at : at + inputs * outputs].reshape((-1, inputs, outputs))
+        weight = xp.reshape(theta[:, at : at + inputs * outputs], (-1, inputs, outputs))
         at += inputs * outputs
         parts.append((bias, weight))
     return parts
 
 
-def act(form: ControllerForm, theta: Floats, features: Floats) -> Floats:
+def act(form: ControllerForm, theta: Any, features: Any, xp: Any = np) -> Any:
     """The actions of P controllers, each for E cars.
 
     Args:
         theta: (P, n).
         features: (P, E, inputs), see `select`.
+        xp: `numpy` or `tensorflow`.
     Returns:
         (P, E, A) float32 in [-1, 1]; one-hot for discrete actions.
     """
     values = features
-    for bias, weight in split(form, theta):
-        sums = np.matmul(values, weight)
+    for bias, weight in split(form, theta, xp):
+        sums = xp.matmul(values, weight)
         sums = sums if bias is None else sums + bias
-        values = np.tanh(sums)
+        values = xp.tanh(sums)
     if form.action_kind == DISCRETE:  # of the sums, since many a tanh is 1
-        return np.eye(form.actions, dtype=np.float32)[sums.argmax(axis=-1)]
+        chosen = xp.argmax(sums, -1)[..., None] == np.arange(form.actions)
+        values = xp.where(chosen, np.float32(1), np.float32(0))
     if form.steers_only:
-        values = np.concatenate([np.full_like(values, CRUISE_THROTTLE), values], axis=-1)
+        values = xp.concat([xp.ones_like(values) * CRUISE_THROTTLE, values], -1)
     return values
 
 
 def tensor_policy(form: ControllerForm) -> Callable[[Any, Any, Any, Any], Any]:
-    """The same as `act`, as a function of tensors, to stand inside a compiled dream.
+    """`act` as a function of tensors, to stand inside a compiled dream.
 
     Returns:
         A function of theta (P, n), z (B, Z), c (B, C) and h (B, H) that gives actions (B, A).
@@ -222,24 +225,10 @@ def tensor_policy(form: ControllerForm) -> Callable[[Any, Any, Any, Any], Any]:
     from dreamduck.common.backend import tf
 
     def policy(theta: Any, z: Any, c: Any, h: Any) -> Any:
-        inputs = {"z": [z], "zc": [z, c], "zh": [z, h], "zch": [z, c, h]}[form.features]
-        candidates = tf.shape(theta)[0]
-        values = tf.reshape(tf.concat(inputs, axis=-1), [candidates, -1, form.inputs])  # (P, E, I)
-        at = 0
-        for width, outputs in form.layers:
-            bias = 0.0
-            if form.bias:
-                bias = theta[:, None, at : at + outputs]
-                at += outputs
-            weight = tf.reshape(theta[:, at : at + width * outputs], [candidates, width, outputs])
-            at += width * outputs
-            sums = tf.matmul(values, weight) + bias
-            values = tf.tanh(sums)
-        if form.action_kind == DISCRETE:
-            values = tf.one_hot(tf.argmax(sums, axis=-1), form.actions)
-        if form.steers_only:
-            values = tf.concat([tf.fill(tf.shape(values), CRUISE_THROTTLE), values], axis=-1)
-        return tf.reshape(values, [-1, form.actions + form.steers_only])
+        parts = {"z": z, "c": c, "h": h}
+        inputs = tf.concat([parts[name] for name in form.features], -1)
+        features = tf.reshape(inputs, [tf.shape(theta)[0], -1, form.inputs])  # (P, E, I)
+        return tf.reshape(act(form, theta, features, tf), [-1, form.actions + form.steers_only])
 
     return policy
 
@@ -282,7 +271,7 @@ def infer_form(
     if action_kind != DRIVE:
         raise ControllerError(
             f"theta: {size} parameters fit no controller of {actions} actions of a world model with "
-            f"{z_size} latents and {hidden_size} units; evolve one with train.py"
+            f"{z_size} latents and {hidden_size} units; evolve one with dreamduck evolve"
         )
     if size == CAR_RACING.size:
         raise ControllerError(
@@ -295,7 +284,7 @@ def infer_form(
                 raise ControllerError(
                     f"theta: {size} parameters are a controller of {other} actions on "
                     f"[{', '.join(form.features)}], expected one of {actions}, throttle and steering; "
-                    "evolve one with train.py"
+                    "evolve one with dreamduck evolve"
                 )
     expected = ", ".join(f"{form.size} for [{', '.join(form.features)}]" for form in linear)
     raise ControllerError(

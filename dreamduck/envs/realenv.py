@@ -22,7 +22,7 @@ from dreamduck.envs.panels import panel_side, panels
 from dreamduck.envs.vector import BatchEnv
 from dreamduck.recordings.episode import FRAME_SHAPE
 from dreamduck.simulator.base import FloatArray, Frames
-from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, check_environment
+from dreamduck.simulator.environment import ANY_WEIGHTS
 from dreamduck.simulator.road import RoadConfig
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.dynamics import Prediction
@@ -77,9 +77,7 @@ class SeenCars(LatentCars, RoadCars):
         model = settings.pop("model", None)
         self.config = config = from_mapping(RealConfig, settings)
         self.model = model or WorldModel.load(config.model.folder)
-        encoder, dynamics, source = self.model.vae, self.model.dynamics, str(self.model.folder)
-        check_environment(dynamics.card, config.road, source, config.any_weights)
-        check_environment(encoder.card, config.road, source, config.any_weights, only=FRAMES)
+        self.model.check_environment(config.road, config.any_weights)
         return observation_space(self.model), 1.0 / config.road.step_time
 
     def _make(self, num_envs: int, threads: int | None) -> None:

@@ -117,7 +117,7 @@ class LaneProbe:
         if len(latents) < HELD_OUT:
             raise RecordError(
                 f"expected {HELD_OUT} recordings with telemetry or more, got {len(latents)}; record more "
-                "with extract.py"
+                "with dreamduck record"
             )
         z, true, row = np.concatenate(latents), np.concatenate(numbers), np.concatenate(places)
         held_out = row % HELD_OUT == 0

@@ -34,7 +34,7 @@ kinds:
   temperatures  the same drive dreamt at several temperatures
   dream         a controller that drives in the dream alone
   latents       frames with single latents changed
-  horizon       error of dreams by step: picture and lane offset, over many drives
+  horizon       error of dreams by step: image and lane offset, over many drives
 
 A .txt file beside the figure describes how it was made; a horizon also has a .json file."""
 EPILOG = """\
@@ -60,7 +60,7 @@ class Made(NamedTuple):
     Attributes:
         text: what the figure shows.
         steps: that were dreamt.
-        frames: of the video; 1 of a picture.
+        frames: of the video; 1 of an image.
         model: the world model.
         temperature: of its dreams.
     """

@@ -85,7 +85,7 @@ def temperatures(source: Source, dreams: Dreams, config: FigureConfig) -> Drawin
     labels = [TRUE, *(f"temperature {value:g}" for value in values)]
 
     def row(step: int) -> list[Frames]:
-        return [real.pictures[step], *(scene.panel(DREAMT, step) for scene in scenes)]
+        return [real.images[step], *(scene.panel(DREAMT, step) for scene in scenes)]
 
     def frame(step: int) -> Frames:
         seconds = max(scenes[0].dreamt_seconds(step), 0)
@@ -116,10 +116,10 @@ def steering(source: Source, dreams: Dreams, config: FigureConfig) -> Drawing:
         step = config.warmup - 1 + number
         columns = [
             f"{name}, {number * source.step_time:.1f} s"
-            + ("" if step < len(real.pictures) else " (off the road)")
+            + ("" if step < len(real.images) else " (off the road)")
             for name, real in zip(COMMANDS, reals, strict=True)
         ]
-        true = [real.pictures[min(step, len(real.pictures) - 1)] for real in reals]
+        true = [real.images[min(step, len(real.images) - 1)] for real in reals]
         below = [enlarge(frames[step], config.side) for frames in dreamt]
         return labelled_table([true, below], Labels([TRUE, DREAMT], columns))
 

@@ -75,10 +75,8 @@ def _errors(
         "reconstructed": seen[first:],
     }
     true = real.frames[first:].astype(np.float32)
-    pictures = {
-        name: np.abs(dreams.decode(one) - true).mean(axis=(1, 2, 3)) for name, one in guesses.items()
-    }
-    found: Errors = {"picture": pictures}
+    images = {name: np.abs(dreams.decode(one) - true).mean(axis=(1, 2, 3)) for name, one in guesses.items()}
+    found: Errors = {"picture": images}
     if probe is not None:
         offsets = real.lane_dist[first:]
         found["lane offset"] = {

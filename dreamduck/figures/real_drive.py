@@ -21,14 +21,14 @@ class RealDrive(NamedTuple):
 
     Attributes:
         frames: (T, 64, 64, 3), what the world model sees.
-        pictures: T of them, (side, side, 3), for people; none where they were not wanted.
+        images: T of them, (side, side, 3), for people; none where they were not wanted.
         above: likewise, the map from above.
         actions: (T, A), taken at each frame.
         lane_dist: (T,) [m] right of the lane's centre; nan where it is not known.
     """
 
     frames: Frames
-    pictures: list[Frames]
+    images: list[Frames]
     above: list[Frames]
     actions: npt.NDArray[np.float32]
     lane_dist: FloatArray
@@ -77,19 +77,19 @@ def drive(
         config: the road.
         seeds: one a car.
         steps: at most.
-        side: of the pictures of the first car [pixels]; 0 for none.
+        side: of the images of the first car [pixels]; 0 for none.
         above: whether the map from above is wanted.
     """
     road = Road(config, len(seeds))
     state = road.reset(seeds)
     policy.start(seeds)
-    frames, actions, offsets, pictures, maps = [], [], [], [], []
+    frames, actions, offsets, images, maps = [], [], [], [], []
     length = np.full(len(seeds), steps)
     for step in range(steps):
         frames.append(road.frames().copy())
         offsets.append(state.lane_dist.copy())
         if side:
-            pictures.append(road.view("camera", side, side))
+            images.append(road.view("camera", side, side))
         if above:
             maps.append(road.view("top_down", side, side))
         actions.append(np.clip(np.asarray(policy.act(state, frames[-1]), np.float32), -1, 1))
@@ -102,7 +102,7 @@ def drive(
     return [
         RealDrive(
             np.stack([frame[car] for frame in frames[:end]]),
-            pictures[:end],
+            images[:end],
             maps[:end],
             np.stack([action[car] for action in actions[:end]]),
             np.array([offset[car] for offset in offsets[:end]]),
@@ -122,7 +122,7 @@ def recorded_drives(
         count: drives.
         shortest: steps that an episode must have.
         steps: after which one is cut.
-        side: of the pictures [pixels]; 0 for none.
+        side: of the images [pixels]; 0 for none.
     Raises:
         ConfigError: no episode is long enough.
         RecordError: a recording is damaged.
@@ -136,8 +136,8 @@ def recorded_drives(
             dist = np.full(len(frames), np.nan)
             if episode.telemetry is not None:
                 dist = episode.telemetry[:steps, TELEMETRY.index("lane_dist")].astype(np.float64)
-            pictures = [enlarge(frame, side) for frame in frames] if side else []
-            drives.append(RealDrive(frames, pictures, [], episode.action[:steps], dist))
+            images = [enlarge(frame, side) for frame in frames] if side else []
+            drives.append(RealDrive(frames, images, [], episode.action[:steps], dist))
         if len(drives) == count:
             break
     if not drives:
@@ -148,5 +148,5 @@ def recorded_drives(
 
 
 def enlarge(frame: Frames, side: int) -> Frames:
-    """A small frame as a picture, (side, side, 3)."""
+    """A small frame as an image, (side, side, 3)."""
     return np.asarray(Image.fromarray(frame).resize((side, side), Image.Resampling.BICUBIC))

@@ -38,7 +38,7 @@ class Scene:
 
     Args:
         dreams: of the world model.
-        drive: with pictures.
+        drive: with images.
         warmup: frames that are seen.
         step_time: [s].
         seed: of the dream.
@@ -81,22 +81,22 @@ class Scene:
         return (step - self.warmup + 1) * self.step_time
 
     def panel(self, name: str, step: int) -> Frames:
-        """A panel's picture at a step, as large as the drive's pictures."""
-        picture = self.drive.pictures[step]
+        """A panel's image at a step, as large as the drive's images."""
+        image = self.drive.images[step]
         if name in (TRUE, MAP):
-            return self.drive.above[step] if name == MAP else picture
+            return self.drive.above[step] if name == MAP else image
         if name == ERROR:
             difference = np.clip(BRIGHTER * self.difference(step), 0, 255).astype(np.uint8)
             small = np.repeat(difference[..., None], 3, axis=2)
         else:
             small = {RECONSTRUCTED: self.reconstructed, DREAMT: self.dreamt}[name][step]
-        return enlarge(small, len(picture))
+        return enlarge(small, len(image))
 
     def label(self, name: str, step: int) -> str:
         """The label of a panel."""
         seconds = self.dreamt_seconds(step)
         if name == DREAMT:
-            return f"dream, eyes closed for {seconds:.1f} s" if seconds > 0 else "reconstructed, eyes open"
+            return f"dream, {seconds:.1f} s without frames" if seconds > 0 else RECONSTRUCTED
         return f"error {self.difference(step).mean():.0f} of 255" if name == ERROR else name
 
     def difference(self, step: int) -> FloatArray:

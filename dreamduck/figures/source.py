@@ -13,7 +13,6 @@ from dreamduck.evaluation.policies import PurePursuit
 from dreamduck.figures.config import CONTROLLER, FigureConfig
 from dreamduck.figures.real_drive import RealDrive, drive, recorded_drives
 from dreamduck.recordings.sources import DRIVING
-from dreamduck.simulator.environment import FRAMES, check_environment
 from dreamduck.simulator.maps.parser import load_map
 from dreamduck.window.policy_switch import NO_CONTROLLER, find_controller
 from dreamduck.world_model import WorldModel
@@ -34,16 +33,13 @@ class Source:
 
     def __init__(self, config: FigureConfig, model: WorldModel, road: bool) -> None:
         self.config, self.model = config, model
-        card = model.dynamics.card
         if road:
             if model.gym_environment is not None or model.actions != DRIVING:
                 raise ConfigError(
                     f"weights: {model.folder}: not of Duckietown, and this command drives nothing "
                     "else; give --records, a folder of its episodes"
                 )
-            source = str(model.folder)
-            check_environment(card, config.road, source, config.any_weights)
-            check_environment(model.vae.card, config.road, source, config.any_weights, only=FRAMES)
+            model.check_environment(config.road, config.any_weights)
         learned = model.environment.get("step_time", config.road.step_time)
         self.step_time = float(learned) if config.records else config.road.step_time
 
@@ -74,7 +70,7 @@ class Source:
         return ControllerPolicy(controller.form, controller.theta, perception)
 
     def drive(self, above: bool = False) -> RealDrive:
-        """One drive, with pictures.
+        """One drive, with images.
 
         Args:
             above: whether the map from above is wanted.
@@ -90,7 +86,7 @@ class Source:
         return drive(self.policy(), config.road, [config.seed], steps, config.side, above)[0]
 
     def drives(self, count: int, steps: int) -> list[RealDrive]:
-        """Many drives, without pictures, of those long enough for one dreamt step.
+        """Many drives, without images, of those long enough for one dreamt step.
 
         Raises:
             ConfigError: fewer than two are long enough.

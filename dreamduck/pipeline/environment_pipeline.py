@@ -199,7 +199,7 @@ def run(name: str, folder: Path, settings: EnvironmentConfig) -> Mapping[str, An
         What the file holds: "figures" of the model, "scores" of the controllers, "temperatures": rows of
         the sweep, "seconds" of each stage.
     Raises:
-        ConfigError: the environment cannot be made, has no pictures, or has actions of no known kind.
+        ConfigError: the environment cannot be made, has no images, or has actions of no known kind.
         TrainingError: a stage failed.
     """
     # the commands of the stages find the module of the environment, too

@@ -174,7 +174,7 @@ def summary(rows: Sequence[dict[str, Any]], seconds: dict[str, float]) -> str:
         wanted = "at least {:.0%} and {:.0%}".format(*row["target"])
         lines.append(
             f"{row['map']}, {row['simulator']}: {share} of pure pursuit's distance, "
-            f"{100 * row['alive']:.0f}% alive (target {wanted})"
+            f"survival rate {100 * row['alive']:.0f}% (target {wanted})"
         )
     times = ", ".join(f"{name} {spent / 60:.1f}" for name, spent in seconds.items())
     lines.append(f"minutes: {times}; together {sum(seconds.values()) / 60:.1f}")
@@ -210,7 +210,7 @@ def build_parser(recipe: str = DUCKIETOWN) -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run all stages that are not done, and print the results."""
-    choice = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    choice = command_line.Parser(add_help=False, allow_abbrev=False)
     choice.add_argument("--recipe", default=DUCKIETOWN)
     recipe = choice.parse_known_args(argv)[0].recipe
     arguments = build_parser(recipe if recipe in RECIPES else DUCKIETOWN).parse_args(argv)

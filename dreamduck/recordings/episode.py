@@ -160,7 +160,7 @@ def file_mark(path: Path) -> list[int]:
 
 def _member(archive: zipfile.ZipFile, name: str, path: PathLike) -> IO[bytes]:
     if f"{name}.npy" not in archive.namelist():
-        raise RecordError(f"{path}: no array '{name}'; record it again with extract.py")
+        raise RecordError(f"{path}: no array '{name}'; record it again with dreamduck record")
     return archive.open(f"{name}.npy")
 
 

@@ -61,7 +61,7 @@ def scan(folder: PathLike, bar: Callable[[Iterable[Path]], Iterable[Path]] | Non
     """
     where = Path(folder)
     if not where.is_dir():
-        raise RecordError(f"{folder}: no such folder; record episodes with extract.py")
+        raise RecordError(f"{folder}: no such folder; record episodes with dreamduck record")
     known = _read_index(where / INDEX)
     index: dict[str, list[int]] = {}
     skipped: list[tuple[Path, str]] = []
@@ -95,7 +95,9 @@ def find_recordings(folder: PathLike, limit: int | None = None) -> Recordings:
     if recordings.skipped:
         log.warning("%d files skipped, %d episodes found", len(recordings.skipped), len(recordings.paths))
     if not recordings.paths:
-        raise RecordError(f"{folder}: expected recorded episodes, got none; record some with extract.py")
+        raise RecordError(
+            f"{folder}: expected recorded episodes, got none; record some with dreamduck record"
+        )
     return recordings.chosen(range(min(limit or len(recordings.paths), len(recordings.paths))))
 
 

@@ -55,7 +55,7 @@ class GymRecorderConfig(EpisodeConfig):
 
     @functools.cached_property
     def inspected(self) -> tuple[GymEnvironment, dict[str, Any]]:
-        """The environment with its pictures found, and its description; see `inspect`."""
+        """The environment with its images found, and its description; see `inspect`."""
         return inspect(self.environment)
 
     @property
@@ -72,7 +72,7 @@ class GymSource:
         num_envs: N.
         person: acts where the policy is "keyboard".
     Raises:
-        ConfigError: the environment cannot be made, or has no pictures.
+        ConfigError: the environment cannot be made, or has no images.
         SimulatorError: it failed.
     """
 

@@ -194,7 +194,7 @@ def share(config: EpisodeConfig, worker: int, workers: int) -> range:
 def missing(config: EpisodeConfig, episodes: Sequence[int]) -> list[int]:
     """The episodes that are not yet recorded; a damaged file is logged and counts as missing.
 
-    A folder in an episode's place, or a whole episode that extract.py did not make, is logged and left.
+    A folder in an episode's place, or a whole episode of another program, is logged and left.
 
     Raises:
         ConfigError: an episode was recorded with other settings.

@@ -30,7 +30,9 @@ def read_history(files: RunFiles) -> list[list[float]]:
     path = files.path(".hist.json")
     rows = read_json(path, ControllerError)
     if not isinstance(rows, list) or not all(_is_row(row) for row in rows):
-        raise ControllerError(f"{path}: expected rows of {COLUMNS} numbers, as train.py writes them")
+        raise ControllerError(
+            f"{path}: expected rows of {COLUMNS} numbers, as dreamduck evolve writes them"
+        )
     return rows
 
 
@@ -43,7 +45,7 @@ def read_evaluations(files: RunFiles) -> list[tuple[float, float]]:
     try:
         return [(float(row[0]), float(row[row.index("curr") + 1])) for row in rows]
     except (AttributeError, IndexError, TypeError, ValueError) as err:
-        raise ControllerError(f"{path}: expected rows as train.py writes them ({err})") from err
+        raise ControllerError(f"{path}: expected rows as dreamduck evolve writes them ({err})") from err
 
 
 def draw_run(files: RunFiles, target: PathLike | None = None) -> Path:

@@ -80,11 +80,6 @@ class Variation(NamedTuple):
     dynamics_rand: bool
 
 
-def variation_of(config: SimulatorConfig) -> Variation:
-    """The variation of the settings, for episodes without one of their own."""
-    return Variation(config.domain_rand, config.distortion, config.dynamics_rand)
-
-
 def wrapped(angle: float) -> float:
     """The same direction as an angle [rad] in [-pi, pi); one that is in there is not changed at all."""
     if -math.pi <= angle < math.pi:
@@ -103,19 +98,27 @@ def no_start(map_name: str, start_angle: float) -> StartError:
 
 
 def check_reset(
-    num_cars: int, seeds: Sequence[int], starts: FloatArray | None, cars: npt.NDArray[np.int64] | None
-) -> tuple[npt.NDArray[np.int64], FloatArray]:
+    config: SimulatorConfig,
+    num_cars: int,
+    seeds: Sequence[int],
+    starts: FloatArray | None,
+    cars: npt.NDArray[np.int64] | None,
+    variations: Sequence[Variation] | None,
+) -> tuple[npt.NDArray[np.int64], FloatArray, Sequence[Variation]]:
     """Check the arguments of a reset before anything changes; see `Simulator.reset`.
 
     Args:
-        num_cars: N, of the simulator.
+        config: of the simulator.
+        num_cars: N, likewise.
         seeds: as given.
         starts: likewise.
         cars: likewise.
+        variations: likewise.
     Returns:
-        The indices (n,) of the cars to reset, and their starts (n, 3), nan where one is to be drawn.
+        The indices (n,) of the cars to reset, their starts (n, 3), nan where one is to be drawn, and n
+        variations.
     Raises:
-        ConfigError: seeds or cars do not fit.
+        ConfigError: seeds, cars or variations do not fit.
         StartError: a start is of another shape, or neither finite nor all nan.
     """
     chosen = np.arange(num_cars) if cars is None else np.asarray(cars, dtype=np.int64)
@@ -135,7 +138,11 @@ def check_reset(
     given = poses[~np.isnan(poses).all(axis=1)]
     if not np.isfinite(given).all():
         raise StartError(f"start: expected finite numbers (x, z, heading), got {given.tolist()}")
-    return chosen, poses
+    if variations is None:
+        variations = [Variation(config.domain_rand, config.distortion, config.dynamics_rand)] * count
+    elif len(variations) != count:
+        raise ConfigError(f"variations: expected {count}, one for each car, got {len(variations)}")
+    return chosen, poses, variations
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,7 +20,7 @@ OWN = "DreamDuck-v0"  # the id of Duckietown in it
 STEP_TIME = 0.1  # [s], where a description has none
 SETTINGS = ("frame_skip", "steering_gain", "distortion", "reward")
 FRAMES = ("distortion", "camera")  # all that a VAE knows of
-PICTURES = ("id", "pixels", "crop")  # what pictures of any environment are of
+IMAGE_SETTINGS = ("id", "pixels", "crop")  # what images of any environment are of
 ANY_WEIGHTS = "accept weights that were trained with other settings than these"
 _warned: set[str] = set()
 

@@ -25,7 +25,6 @@ from dreamduck.simulator.base import (
     Variation,
     check_reset,
     no_start,
-    variation_of,
 )
 from dreamduck.simulator.maps.lanes import map_lanes
 from dreamduck.simulator.maps.map import DUCKIE
@@ -97,14 +96,8 @@ class NativeSimulator:
             ConfigError: seeds, cars or variations do not fit.
             StartError: a start cannot be driven from.
         """
-        chosen, poses = check_reset(self.num_cars, seeds, starts, cars)
+        chosen, poses, variations = check_reset(self.config, self.num_cars, seeds, starts, cars, variations)
         self._check_starts(poses)
-        if variations is None:
-            variations = [variation_of(self.config)] * len(chosen)
-        elif len(variations) != len(chosen):
-            raise ConfigError(
-                f"variations: expected {len(chosen)}, one for each car, got {len(variations)}"
-            )
         self._ready[chosen] = False
         for car, seed, pose, variation in zip(chosen, seeds, poses, variations, strict=True):
             self._begin(int(car), int(seed), pose, variation)

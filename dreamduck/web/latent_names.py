@@ -11,7 +11,7 @@ from dreamduck.world_model import WorldModel
 ROWS = 8  # recorded frames over which slopes are averaged
 LEAST = (0.01, np.radians(1.5))  # [m], [rad] a unit; less is no change of place
 PLACES = ("moves the car {:.0f} cm {}", "turns the car {:.0f}° {}")  # of one unit more
-SPAN = 2.0  # units either side of the mean, for pictures
+SPAN = 2.0  # units either side of the mean, for images
 LEAST_GREY = 2.0  # mean change of a part's grey levels
 PARTS = {
     "the sky": np.s_[:, :20, :],
@@ -27,7 +27,7 @@ def latent_names(model: WorldModel, probe: LaneProbe | None) -> list[str]:
 
     Args:
         model: the world model.
-        probe: of the lane position; None: pictures alone are compared.
+        probe: of the lane position; None: images alone are compared.
     """
     mu = model.start_states().mu
     names = [""] * mu.shape[1] if probe is None else _places(mu, probe)
@@ -56,7 +56,7 @@ def _places(mu: npt.NDArray[np.float32], probe: LaneProbe) -> list[str]:
 
 
 def _pictures(mu: npt.NDArray[np.float32], model: WorldModel, latents: list[int]) -> list[str]:
-    """The part of the picture that each of these latents changes most."""
+    """The part of the image that each of these latents changes most."""
     if not latents:
         return []
     steps = SPAN * np.eye(mu.shape[1], dtype=np.float32)[latents]

@@ -21,7 +21,7 @@ from dreamduck.envs.rnnenv import warn_missing_heads
 from dreamduck.evaluation.lane_probe import LaneProbe
 from dreamduck.pretrained import FOLDER
 from dreamduck.recordings.sources.arrow_keys import legend
-from dreamduck.simulator.environment import ANY_WEIGHTS, FRAMES, check_environment
+from dreamduck.simulator.environment import ANY_WEIGHTS
 from dreamduck.simulator.maps.assets import map_names
 from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.road import RoadConfig
@@ -127,7 +127,7 @@ class SessionFactory:
             other, actions = model.gym_environment, model.actions
             model.start_states()
             uncertainty_limit(model)  # refuses a damaged ensemble
-            encoder, dynamics = model.vae, model.dynamics
+            log.debug("the world model is %s", model.card.fingerprints)  # reads both networks
         except WeightsError as err:
             if self.config.weights:
                 raise
@@ -137,9 +137,7 @@ class SessionFactory:
         if other is not None:
             PageActions(actions)  # refuses what the page cannot hold
             return model, ""
-        insist = self.config.any_weights
-        check_environment(dynamics.card, self.config.road, str(folder), insist)
-        check_environment(encoder.card, self.config.road, str(folder), insist, only=FRAMES)
+        model.check_environment(self.config.road, self.config.any_weights)
         return model, ""
 
     def _load_controller(self) -> tuple[Controller | None, str]:

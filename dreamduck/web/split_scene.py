@@ -35,7 +35,7 @@ class SplitScene(RoadScene):
         model: the world model.
         controller: acts on what the model sees on the road; None: there is none.
         any_weights: take a model that learned from other settings.
-        probe: reads the lane position from latents; None: pictures are compared instead.
+        probe: reads the lane position from latents; None: images are compared instead.
     """
 
     env: RealEnv

@@ -29,6 +29,6 @@ def kind_of(card: Mapping[str, Any], source: str) -> type[Dynamics]:
     if found is None:
         raise WeightsError(
             f"{source}: kind: expected one of {', '.join(KINDS)}, got {str(name)[:40]!r}; "
-            "install a newer dreamduck, or train it again with rnn_train.py"
+            "install a newer dreamduck, or train it again with dreamduck train-rnn"
         )
     return found

@@ -16,7 +16,8 @@ from dreamduck.common.readers import PathLike, begins_with, fingerprint
 from dreamduck.pretrained import FOLDER
 from dreamduck.recordings.sources import DRIVING, ActionSpace
 from dreamduck.recordings.sources.gym_environment import GymEnvironment, of_description
-from dreamduck.simulator.environment import ENVIRONMENT
+from dreamduck.simulator.environment import ENVIRONMENT, FRAMES, check_environment
+from dreamduck.simulator.road import RoadConfig
 from dreamduck.world_model.card import Card
 from dreamduck.world_model.dynamics import FIRST, MIDWAY, Dynamics, DynamicsSizes, FloatArray, InitialZ
 from dreamduck.world_model.dynamics.start_states import (
@@ -158,6 +159,20 @@ class WorldModel:
         """The Gymnasium environment that it learned from; None where that is Duckietown."""
         return of_description(self.environment)
 
+    def check_environment(self, config: RoadConfig, any_weights: bool = False) -> None:
+        """Refuse settings of the road that one of the networks did not learn from.
+
+        Args:
+            config: of the road.
+            any_weights: accept them nevertheless.
+        Raises:
+            ConfigError: the settings differ; says which, and what to do.
+            WeightsError: a network is missing or damaged.
+        """
+        source = str(self.folder)
+        check_environment(self.dynamics.card, config, source, any_weights)
+        check_environment(self.vae.card, config, source, any_weights, only=FRAMES)
+
     @property
     def kind(self) -> str:
         """Of the dynamics; their weights are not read for it.
@@ -211,7 +226,7 @@ class WorldModel:
             path = self.folder / MIDWAY_FILE
             if not path.exists():
                 raise WeightsError(
-                    f"{path}: no such file; write it with rnn_train.py, or give --beginning first"
+                    f"{path}: no such file; write it with dreamduck train-rnn, or give --beginning first"
                 )
             return read_midway(path, sizes)
         path = experiments.find(self.folder, INITIAL_FILE)
@@ -219,7 +234,7 @@ class WorldModel:
         if initial.mu.shape[1] != sizes.z_size:
             raise WeightsError(
                 f"{path}: latents of {initial.mu.shape[1]} numbers, expected {sizes.z_size}; "
-                "write it again with rnn_train.py"
+                "write it again with dreamduck train-rnn"
             )
         return initial
 

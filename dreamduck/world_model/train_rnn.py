@@ -212,7 +212,7 @@ def _source(
     if vae is not None and series.meta.get("vision", fingerprint(vae)) != fingerprint(vae):
         raise WeightsError(
             f"{config.series}: expected latents of the VAE in {vae}, got those of another one; make the "
-            f"series with series.py --weights {folder}"
+            f"series with dreamduck encode --weights {folder}"
         )
     sizes: Any = found.config
     config.check_sizes(sizes, str(folder))

@@ -39,7 +39,7 @@ class WeightsFormat(Generic[Sizes]):
     Attributes:
         name: of its files, "vae" for example.
         title: of the network, in messages.
-        script: that trains it, in messages.
+        command: that trains it, in messages.
         shapes: every parameter's name and shape, by the network's sizes.
         place: where Keras puts a parameter in its file.
         groups: empty groups that Keras expects there.
@@ -48,7 +48,7 @@ class WeightsFormat(Generic[Sizes]):
 
     name: str
     title: str
-    script: str
+    command: str
     shapes: Callable[[Sizes], Shapes]
     place: Callable[[str], str] = place_in_layer
     groups: tuple[str, ...] = ("vars",)
@@ -67,7 +67,7 @@ class WeightsFormat(Generic[Sizes]):
     @property
     def remedy(self) -> str:
         """The remedy in messages."""
-        return f"train it with {self.script}, or name another folder"
+        return f"train it with {self.command}, or name another folder"
 
     def check(self, arrays: Mapping[str, npt.NDArray[Any]], sizes: Sizes, source: str) -> Parameters:
         """The arrays as float32 in the standard order.

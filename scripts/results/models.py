@@ -85,7 +85,7 @@ def truth() -> str:
     )
     count = len(found["ranking"]["drivers"])
     return (
-        f"Its dreams rank {count} drivers as the simulator does, Spearman {ranked}, and follow the "
+        f"Its dreams rank {count} policies as the simulator does, Spearman {ranked}, and follow the "
         f"steering: Spearman of steering and turn after a second is {turned}; in the simulator, by the "
         f"same probe, {road}.\n"
     )

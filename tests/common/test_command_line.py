@@ -26,6 +26,21 @@ def test_our_errors_are_one_line_and_code_2(capsys):
     assert capsys.readouterr().err == "error: no map 'x'\n"
 
 
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["--number", "a"], "argument --number: invalid int value: 'a'"),
+        (["--nombre", "1"], "unrecognized arguments: --nombre 1"),
+    ],
+)
+def test_bad_flags_are_one_line_and_code_2(capsys, monkeypatch, words, text):
+    monkeypatch.setattr(sys, "argv", ["dreamduck it"])
+    parser = command_line.parser("")
+    parser.add_argument("--number", type=int)
+    assert exit_code(parser.parse_args, words) == 2
+    assert capsys.readouterr().err == f"error: {text}; `dreamduck it -h` lists the flags\n"
+
+
 def test_other_ends():
     def interrupted(argv):
         raise KeyboardInterrupt

@@ -55,6 +55,6 @@ def test_curves_are_drawn(tmp_path):
             book.write(step, loss=1 / (step + 1), learning_rate=0.1)
         book.write(39, **{"held_out/loss": 0.5, "held_out/end_auc": math.nan})
         path = book.draw()
-    picture = np.asarray(Image.open(path).convert("RGB"))
+    image = np.asarray(Image.open(path).convert("RGB"))
     assert path == tmp_path / "a.png"
-    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10
+    assert len(np.unique(image.reshape(-1, 3), axis=0)) > 10

@@ -58,10 +58,10 @@ class Notes:
 
 def test_ended_cars_count_no_more():
     road = FakeRoad(2)
-    driver = Fixed([[1.0, 0.0], [1.0, 0.1]])
+    policy = Fixed([[1.0, 0.0], [1.0, 0.1]])
     notes = Notes()
-    scores = run_episodes(road, driver, [3, 4], 40, notes)
-    assert driver.started == road.seeds == [3, 4]
+    scores = run_episodes(road, policy, [3, 4], 40, notes)
+    assert policy.started == road.seeds == [3, 4]
     assert scores.length[0, 0] == 40
     assert scores.reward[0, 0] == pytest.approx(40 * 0.05)
     ended = scores.length[1, 0]
@@ -120,16 +120,16 @@ def test_candidates_with_one_seed_drive_the_same_episodes():
 
 def test_perception_gets_the_last_action():
     road, perception = FakeRoad(2), FakePerception(2)
-    driver = ControllerPolicy(FORM, thetas(1.0), perception)
-    driver.start([0, 1])
+    policy = ControllerPolicy(FORM, thetas(1.0), perception)
+    policy.start([0, 1])
     state = road.reset([0, 1])
-    first = driver.act(state, road.frames())
+    first = policy.act(state, road.frames())
     assert perception.resets == 1
-    driver.act(road.step(first).state, road.frames())
+    policy.act(road.step(first).state, road.frames())
     np.testing.assert_array_equal(perception.seen[:, 7:9], first)
     assert perception.seen[:, 3].tolist() == [1.0, 1.0]
-    driver.start([0, 1])
-    driver.act(state, road.frames())
+    policy.start([0, 1])
+    policy.act(state, road.frames())
     assert perception.resets == 2
 
 

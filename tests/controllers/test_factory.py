@@ -189,9 +189,11 @@ def test_threads_limit_tensorflow_in_the_dream(world, monkeypatch, given, limite
     assert asked == limited
 
 
-def test_tensorflow_that_runs_keeps_its_threads(world, monkeypatch):
+def test_tensorflow_that_runs_keeps_its_threads(world, monkeypatch, caplog):
     def started(threads):
         raise RuntimeError("context is initialized")
 
     monkeypatch.setattr(backend, "set_threads", started)
-    factory.limit_tensorflow(1)
+    with caplog.at_level("DEBUG", factory.__name__):
+        factory.limit_tensorflow(1)
+    assert "its threads stay as they are" in caplog.text

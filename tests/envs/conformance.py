@@ -177,11 +177,11 @@ class Conformance:
 
     def test_picture(self, world):
         world.reset(seed=0)
-        picture = world.render()
-        assert picture.dtype == np.uint8
-        assert picture.ndim == 3
-        assert picture.shape[2] == 3
-        assert picture.std() > 5
+        image = world.render()
+        assert image.dtype == np.uint8
+        assert image.ndim == 3
+        assert image.shape[2] == 3
+        assert image.std() > 5
 
     def test_bad_render_mode(self):
         with pytest.raises(ConfigError, match="render_mode: expected None or one of"):

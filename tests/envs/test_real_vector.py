@@ -60,10 +60,10 @@ def test_pictures_and_errors(folder):
     batch.reset(seed=[3, 5])
     plain = RealVectorEnv(2, weights=folder, render_mode="rgb_array", debug=False)
     plain.reset(seed=[3, 5])
-    pictures, cameras = batch.render() or (), plain.render() or ()
+    images, cameras = batch.render() or (), plain.render() or ()
     plain.close()
-    for seed, picture, camera in zip((3, 5), pictures, cameras, strict=True):
-        for debug, shown in ((True, picture), (False, camera)):
+    for seed, image, camera in zip((3, 5), images, cameras, strict=True):
+        for debug, shown in ((True, image), (False, camera)):
             single = RealEnv(weights=folder, render_mode="rgb_array", debug=debug)
             single.reset(seed=seed)
             np.testing.assert_array_equal(shown, single.render())

@@ -160,7 +160,7 @@ def test_bad_arguments(folder, tmp_path):
         DreamEnv(weights=folder).reset(options={"start": (0, 0, 0)})
     with pytest.raises(ResetNeeded):
         DreamEnv(weights=folder).step(actions(1)[0])
-    with pytest.raises(WeightsError, match=r"no such file; train it with rnn_train\.py"):
+    with pytest.raises(WeightsError, match=r"no such file; train it with dreamduck train-rnn"):
         DreamEnv(weights=tmp_path / "nothing")
 
 
@@ -211,7 +211,7 @@ def test_dynamics_of_2019_report_their_missing_heads(tmp_path, caplog, monkeypat
         DreamEnv(weights=write_model(tmp_path / "new"))
     (line,) = (record.message for record in caplog.records)
     assert "predicts neither rewards nor ends" in line
-    assert "rnn_train.py --heads-only" in line
+    assert "train-rnn --heads-only" in line
     _, rewards, infos = drive(env, 0, 50)
     assert not any(rewards)
     assert {info["end"] for info in infos} == {""}

@@ -222,10 +222,10 @@ def test_numpy_scalars_are_settings():
 
 def test_pictures_and_closing(batch):
     batch.reset(seed=0)
-    pictures = batch.render()
-    assert len(pictures) == 3
-    assert pictures[0].shape == (480, 640, 3)
-    assert not np.array_equal(pictures[0], pictures[1])
+    images = batch.render()
+    assert len(images) == 3
+    assert images[0].shape == (480, 640, 3)
+    assert not np.array_equal(images[0], images[1])
     batch.close()
     batch.close()
     with pytest.raises(SimulatorError, match="closed"):

@@ -30,11 +30,11 @@ def test_no_action_and_straight_on():
 
 def test_chance_depends_on_the_cars_seed_alone():
     state = FakeRoad(2).reset([0, 1])
-    driver = Random()
-    driver.start([5, 6])
-    first = [driver.act(state, None) for _ in range(3)]
-    driver.start([6, 5])
-    second = [driver.act(state, None) for _ in range(3)]
+    policy = Random()
+    policy.start([5, 6])
+    first = [policy.act(state, None) for _ in range(3)]
+    policy.start([6, 5])
+    second = [policy.act(state, None) for _ in range(3)]
     np.testing.assert_array_equal(np.array(first)[:, 0], np.array(second)[:, 1])
     assert np.abs(first).max() <= 1
 
@@ -70,16 +70,16 @@ def test_a_policy_on_what_the_model_knows():
         return np.stack([np.full(2, 0.5), seen[:, 0]], axis=1)
 
     restarts: list[int] = []
-    driver = ModelPolicy(predict, FakePerception(2), lambda seeds: restarts.extend(seeds))
-    run_episodes(FakeRoad(2), driver, [3, 4], 5)
+    policy = ModelPolicy(predict, FakePerception(2), lambda seeds: restarts.extend(seeds))
+    run_episodes(FakeRoad(2), policy, [3, 4], 5)
     assert restarts == [3, 4]
     assert [call[0, 3] for call in calls] == [0, 1, 2, 3, 4]  # the memory went a step at a time
     np.testing.assert_allclose(calls[1][:, 8], calls[0][:, 0])  # and knows the action before
-    run_episodes(FakeRoad(2), driver, [5, 6], 1)
+    run_episodes(FakeRoad(2), policy, [5, 6], 1)
     assert calls[-1][0, 3] == 0  # a new episode, and nothing remembered
 
 
 def test_a_policy_with_other_actions_is_refused():
-    driver = ModelPolicy(lambda seen: np.zeros(2), FakePerception(3))
+    policy = ModelPolicy(lambda seen: np.zeros(2), FakePerception(3))
     with pytest.raises(ActionError, match=r"shape \(3, 2\), got \(2,\)"):
-        run_episodes(FakeRoad(3), driver, [0, 1, 2], 1)
+        run_episodes(FakeRoad(3), policy, [0, 1, 2], 1)

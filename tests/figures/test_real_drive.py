@@ -19,8 +19,8 @@ def test_a_drive_has_one_picture_a_frame_and_ends_with_its_episode():
         assert real.frames.shape == (count, 64, 64, 3)
         assert real.actions.shape == (count, 2)
         assert real.lane_dist.shape == (count,)
-    assert len(still.pictures) == len(still.above) == len(still.actions)
-    assert (still.pictures[0] != still.above[0]).any()
+    assert len(still.images) == len(still.above) == len(still.actions)
+    assert (still.images[0] != still.above[0]).any()
     assert (still.frames[0] != straight.frames[0]).any()
 
 
@@ -49,7 +49,7 @@ def test_recordings_are_taken_from_the_seed_on_if_they_are_long_enough(tmp_path)
     first, second = recorded_drives(str(tmp_path), 1, 5, 5, 10, side=96)
     assert (first.frames[0, 0, 0, 0], len(first.frames)) == (12, 10)
     assert (second.frames[0, 0, 0, 0], len(second.frames)) == (10, 9)
-    assert first.pictures[0].shape == (96, 96, 3)
+    assert first.images[0].shape == (96, 96, 3)
     assert np.isnan(first.lane_dist).all()
     with pytest.raises(ConfigError, match="an episode of 20 steps or more"):
         recorded_drives(str(tmp_path), 0, 1, 20, 30)

@@ -168,8 +168,8 @@ def test_the_verdict_is_beside_pure_pursuit():
     assert rows[1]["target"] == [0.75, 0.8]
     text = summary(rows, {"record": 60.0, "vision": 600.0})
     assert (
-        "loop_empty, native: 92% of pure pursuit's distance, 97% alive (target at least 90% and 95%)"
-        in text
+        "loop_empty, native: 92% of pure pursuit's distance, survival rate 97% (target at least 90% "
+        "and 95%)" in text
     )
     assert text.endswith("record 1.0, vision 10.0; together 11.0")
     assert compare([entry(reproduce.ROW, 1.0, 1.0)])[0]["of_pursuit"] is None

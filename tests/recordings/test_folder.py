@@ -84,7 +84,7 @@ def test_damage_behind_the_indexs_back_is_found_at_the_second_start(tmp_path):
 
 
 def test_the_error_of_a_missing_folder_names_the_command(tmp_path):
-    with pytest.raises(RecordError, match=r"no such folder; record episodes with extract\.py"):
+    with pytest.raises(RecordError, match=r"no such folder; record episodes with dreamduck record"):
         scan(tmp_path / "records")
     assert scan(tmp_path).seeds == ()
 

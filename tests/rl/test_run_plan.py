@@ -117,8 +117,8 @@ def test_a2c_has_a_linear_schedule_by_default():
 
 
 def test_values_without_effect_are_accepted():
-    planned("ddpg", popart=False, critic_l2_reg=0.0)
-    planned("deepq", prioritized_replay=False)
+    assert planned("ddpg", popart=False, critic_l2_reg=0.0).arguments == planned("ddpg").arguments
+    assert planned("deepq", prioritized_replay=False).arguments == planned("deepq").arguments
 
 
 @pytest.mark.parametrize(

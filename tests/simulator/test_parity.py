@@ -44,7 +44,7 @@ MANY_MAPS = (
 )
 
 
-class Driver:
+class NoisyExpert:
     """Mostly the expert, with bursts of anything; some seeds drive wildly from the beginning to the end."""
 
     def __init__(self, expert, seed):
@@ -93,10 +93,10 @@ def compare(map_name, seeds, steps, frame_skip=3, **settings):
         for seed in seeds:
             ours, theirs = native.reset([seed]), upstream.reset([seed])
             assert_same(native, upstream, ours, theirs, f"{map_name}, seed {seed}, start")
-            driver = Driver(expert, seed)
+            policy = NoisyExpert(expert, seed)
             over = False
             for step in range(steps):
-                action = driver(ours)
+                action = policy(ours)
                 ours, theirs = native.step(action), upstream.step(action)
                 assert_same(native, upstream, ours, theirs, f"{map_name}, seed {seed}, step {step}")
                 over = (

@@ -21,7 +21,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast, overload
 
 import llvmlite
 import numba
@@ -42,9 +42,18 @@ PREFIX = "compiled-"  # of the folders, one for each version of the sources
 KEPT = 4  # versions that are kept in one place, those used last
 SUFFIX = ".code"
 DIGEST = hashlib.sha256().digest_size
+F = TypeVar("F", bound=Callable[..., Any])
 
 
-def njit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
+@overload
+def njit(function: F) -> F: ...
+
+
+@overload
+def njit(function: None = None, **options: Any) -> Callable[[F], F]: ...
+
+
+def njit(function: F | None = None, **options: Any) -> F | Callable[[F], F]:
     """As `numba.njit`, with this module's cache.
 
     Args:
@@ -52,11 +61,11 @@ def njit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
         options: those of numba, without `cache`.
     """
     if function is None:
-        return functools.partial(njit, **options)
+        return cast("Callable[[F], F]", functools.partial(njit, **options))
     dispatcher = numba.njit(**options)(function)
     if isinstance(dispatcher, Dispatcher):  # not where NUMBA_DISABLE_JIT is set
         cast(Any, dispatcher)._cache = CompiledCache(function)
-    return dispatcher
+    return cast(F, dispatcher)
 
 
 class CompiledCache(FunctionCache):

@@ -101,8 +101,9 @@ def table(summary: Sequence[dict[str, Any]], settings: GauntletConfig, about: st
         f"{settings.seed}; frames are drawn at {size}. Values with 95% confidence intervals (bootstrap "
         "over episodes). Distance is along the lane. Lateral deviation is the mean distance from the "
         "lane's centre while in the lane. "
-        f"Targets: {100 * TARGETS['alive']:.0f}% alive and {100 * TARGETS['distance_share']:.0f}% of the "
-        f"clean distance under each perturbation, {100 * TARGETS_ALL['alive']:.0f}% alive under all.",
+        f"Targets: a survival rate of {100 * TARGETS['alive']:.0f}% and "
+        f"{100 * TARGETS['distance_share']:.0f}% of the clean distance under each perturbation, a survival "
+        f"rate of {100 * TARGETS_ALL['alive']:.0f}% under all.",
     ]
     for name in dict.fromkeys(entry["map"] for entry in summary):
         lines += ["", f"## {name}", "", rows([entry for entry in summary if entry["map"] == name])]
@@ -111,7 +112,14 @@ def table(summary: Sequence[dict[str, Any]], settings: GauntletConfig, about: st
 
 def rows(summary: Sequence[dict[str, Any]]) -> str:
     """Entries of a summary as the rows of a Markdown table, with its head."""
-    heads = ("perturbation", "alive", "distance [m]", "% of clean", "lateral deviation [cm]", "target")
+    heads = (
+        "perturbation",
+        "survival rate",
+        "distance [m]",
+        "% of clean",
+        "lateral deviation [cm]",
+        "target",
+    )
     lines = [f"| {' | '.join(heads)} |", f"| --- |{' ---: |' * (len(heads) - 2)} --- |"]
     for entry in summary:
         cells = (
@@ -132,7 +140,7 @@ def draw(path: Path, summary: Sequence[dict[str, Any]]) -> None:
     with figure(path, 10, 1.2 + 0.25 * len(rows)) as drawn:
         plots = drawn.subplots(1, 2, sharey=True)
         for plot, name, title in zip(
-            plots, TARGETS, ("alive [%]", "distance [% of the clean drive]"), strict=True
+            plots, TARGETS, ("survival rate [%]", "distance [% of the clean drive]"), strict=True
         ):
             for place, entry in enumerate(rows):
                 value, low, high = (100 * (part or 0.0) for part in entry[name])
@@ -147,7 +155,7 @@ def draw(path: Path, summary: Sequence[dict[str, Any]]) -> None:
 
 
 def write(folder: Path, summary: Sequence[dict[str, Any]], settings: GauntletConfig, about: str) -> str:
-    """Write table and picture; returns the table."""
+    """Write table and image; returns the table."""
     text = table(summary, settings, about)
     write_text(folder / "gauntlet.md", text)
     draw(folder / "gauntlet.png", summary)

@@ -49,7 +49,7 @@ def bootstrap(
 
 
 def bootstrap_mean(
-    values: npt.NDArray[Any], seed: int, episode: npt.NDArray[Any] | None = None, rounds: int = ROUNDS
+    values: npt.NDArray[Any], seed: int, episode: npt.NDArray[Any] | None = None
 ) -> Estimate:
     """The mean of some values, resampled by the episodes that they are of.
 
@@ -57,14 +57,13 @@ def bootstrap_mean(
         values: (N,); nan is left out.
         seed: of the resampling.
         episode: (N,) the number of each value's episode; one value for each episode by default.
-        rounds: how often the episodes are resampled.
     """
     found = np.asarray(values, np.float64)
     known = np.isfinite(found)
     labels = np.arange(len(found)) if episode is None else np.asarray(episode)
     places = np.unique(labels[known], return_inverse=True)[1]
     sums, counts = np.bincount(places, found[known]), np.bincount(places)
-    return bootstrap(lambda e: float(sums[e].sum() / counts[e].sum()), len(sums), seed, rounds)
+    return bootstrap(lambda e: float(sums[e].sum() / counts[e].sum()), len(sums), seed)
 
 
 def number(value: float) -> float | None:

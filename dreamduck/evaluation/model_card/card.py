@@ -26,7 +26,7 @@ from dreamduck.evaluation.model_card.sections.distribution import distribution
 from dreamduck.evaluation.model_card.sections.explanation import explanation
 from dreamduck.evaluation.model_card.sections.horizon import horizon
 from dreamduck.evaluation.model_card.sections.images import images
-from dreamduck.evaluation.model_card.sections.ranking import rank, run_drivers
+from dreamduck.evaluation.model_card.sections.ranking import rank, run_policies
 from dreamduck.evaluation.model_card.sections.steering import steering
 from dreamduck.evaluation.model_card.sections.stillness import stillness
 from dreamduck.evaluation.model_card.sections.survival import survival
@@ -42,10 +42,10 @@ LIBRARIES = ("numpy", "numba", "tensorflow", "keras")
 Section = Callable[[Dreams, RealData, Probes | None, ModelCardConfig], dict[str, Any]]
 
 
-def drivers(
+def policies(
     dreams: Dreams, data: RealData, probes: Probes | None, config: ModelCardConfig
 ) -> dict[str, Any]:
-    """Ranking and survival of all drivers, which drive once for both.
+    """Ranking and survival of all policies, which drive once for both.
 
     Args:
         dreams: of the world model.
@@ -54,14 +54,14 @@ def drivers(
         config: the card's settings.
     """
     try:
-        driven = run_drivers(dreams, data, config)
+        driven = run_policies(dreams, data, config)
     except (ConfigError, MapError) as err:
         left_out = {"left_out": str(err)}
         return {"ranking": left_out, "survival": left_out}
     return {"ranking": rank(driven, config.seed), "survival": survival(driven, config.seed)}
 
 
-# name: what makes the section; `drivers` makes two
+# name: what makes the section; `policies` makes two
 SECTIONS: Mapping[str, Section] = {
     "images": images,
     "probe": probe,
@@ -69,7 +69,7 @@ SECTIONS: Mapping[str, Section] = {
     "distribution": distribution,
     "steering": steering,
     "stillness": stillness,
-    "drivers": drivers,
+    "policies": policies,
     "calibration": calibration,
     "uncertainty": uncertainty,
     "cost": cost,
@@ -79,7 +79,7 @@ SECTIONS: Mapping[str, Section] = {
 # Sections that need Duckietown's simulator or its telemetry, and the parts of the card that they make.
 ROAD_SECTIONS = {
     **{name: (name,) for name in ("distribution", "steering", "stillness")},
-    "drivers": ("ranking", "survival"),
+    "policies": ("ranking", "survival"),
 }
 NO_ROAD = "it needs Duckietown's simulator, and the model is of another environment"
 
@@ -105,7 +105,7 @@ def make_card(dreams: Dreams, data: RealData, config: ModelCardConfig) -> dict[s
             card |= {part: {"left_out": NO_ROAD} for part in ROAD_SECTIONS[name]}
             continue
         found = section(dreams, data, probes, config)
-        card |= found if name == "drivers" else {name: found}
+        card |= found if name == "policies" else {name: found}
         log.info("%s: %.0f s", name, time.perf_counter() - begun)
     return card
 

@@ -31,7 +31,7 @@ examples:
 
 
 def evaluate(settings: ModelCardConfig, model: WorldModel, recorded: Recorded, out: Path) -> dict[str, Any]:
-    """Make the card of one model and write it with its report and pictures; returns it.
+    """Make the card of one model and write it with its report and images; returns it.
 
     Args:
         settings: the card's settings.
@@ -45,9 +45,9 @@ def evaluate(settings: ModelCardConfig, model: WorldModel, recorded: Recorded, o
     cards.write_card(out, card)
     write_json(out / "cost.json", timings(dreams))
     draw_frames(out / "frames.png", dreams, data, settings)
-    pictures = ["frames.png", *draw(out, card)]
-    links = "\n".join(f"![{Path(name).stem}]({name})" for name in pictures if (out / name).exists())
-    write_text(out / "model.md", f"{report(card)}\n## Pictures\n\n{links}\n")
+    images = ["frames.png", *draw(out, card)]
+    links = "\n".join(f"![{Path(name).stem}]({name})" for name in images if (out / name).exists())
+    write_text(out / "model.md", f"{report(card)}\n## Figures\n\n{links}\n")
     return card
 
 

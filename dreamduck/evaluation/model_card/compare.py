@@ -59,7 +59,7 @@ def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple
 
 
 def write_comparison(folder: Path, cards: Mapping[str, Mapping[str, Any]]) -> str:
-    """Write table, picture and JSON; returns the table.
+    """Write table, image and JSON; returns the table.
 
     Args:
         folder: where to.

@@ -27,10 +27,10 @@ class Sizes(NamedTuple):
         steering_starts: states that commands start from.
         steering_dreams: dreams of each start and command.
         still_starts: states that standing still starts from.
-        distribution_episodes: of each driver whose frames are compared.
+        distribution_episodes: of each policy whose frames are compared.
         distribution_seconds: at which they are compared [s].
-        driver_episodes: of each driver in the ranking, on the road and in the dream.
-        driver_seconds: after which these are cut [s].
+        ranking_episodes: of each policy in the ranking, on the road and in the dream.
+        ranking_seconds: after which these are cut [s].
     """
 
     train_episodes: int
@@ -44,8 +44,8 @@ class Sizes(NamedTuple):
     still_starts: int
     distribution_episodes: int
     distribution_seconds: tuple[float, ...]
-    driver_episodes: int
-    driver_seconds: float
+    ranking_episodes: int
+    ranking_seconds: float
 
 
 FULL = Sizes(
@@ -60,8 +60,8 @@ FULL = Sizes(
     still_starts=48,
     distribution_episodes=144,
     distribution_seconds=(1.0, 5.0, 10.0, 30.0, 60.0),
-    driver_episodes=100,
-    driver_seconds=30.0,
+    ranking_episodes=100,
+    ranking_seconds=30.0,
 )
 SHORT = Sizes(
     train_episodes=96,
@@ -75,8 +75,8 @@ SHORT = Sizes(
     still_starts=12,
     distribution_episodes=48,
     distribution_seconds=(1.0, 5.0, 10.0, 30.0),
-    driver_episodes=10,
-    driver_seconds=20.0,
+    ranking_episodes=10,
+    ranking_seconds=20.0,
 )
 
 

@@ -18,18 +18,18 @@ from dreamduck.evaluation.model_card.sections.steering import TESTS
 
 SOURCES = ("single", "mean", "best", "last_frame", "kinematics", "other_episode", "floor")
 COMPARED = ("energy", "frechet", "feature_frechet", "realism")
-STRIPS = 4  # windows that are shown as pictures
+STRIPS = 4  # windows that are shown as images
 
 
 def draw(folder: Path, card: Mapping[str, Any]) -> list[str]:
-    """Draw the sections that have a picture; returns the names of the files.
+    """Draw the sections that have an image; returns the names of the files.
 
     Args:
         folder: of the card.
         card: its figures.
     """
     made = []
-    for name, function in PICTURES.items():
+    for name, function in FIGURES.items():
         found = card.get(name)
         if found is not None and "left_out" not in found:
             function(folder / f"{name}.png", found)
@@ -41,7 +41,7 @@ def draw_frames(path: Path, dreams: Dreams, data: RealData, config: ModelCardCon
     """Real frames above two dreams of the same actions, at the horizons of the state.
 
     Args:
-        path: of the picture.
+        path: of the image.
         dreams: of the world model.
         data: the real episodes.
         config: the card's settings.
@@ -65,10 +65,10 @@ def draw_frames(path: Path, dreams: Dreams, data: RealData, config: ModelCardCon
         lines += [
             np.concatenate([seen[number], *shown[number, dream]], axis=1) for dream in range(shown.shape[1])
         ]
-    picture = np.concatenate(lines)
-    with figure(path, picture.shape[1] / 50, picture.shape[0] / 55) as drawn:
+    image = np.concatenate(lines)
+    with figure(path, image.shape[1] / 50, image.shape[0] / 55) as drawn:
         plot = drawn.subplots()
-        plot.imshow(picture, interpolation="nearest")
+        plot.imshow(image, interpolation="nearest")
         plot.set_xticks(
             32 + 64 * np.arange(len(steps) + 1), ["last frame", *(f"{seconds:g} s" for seconds in HORIZONS)]
         )
@@ -80,7 +80,7 @@ def draw_comparison(path: Path, cards: Mapping[str, Mapping[str, Any]]) -> None:
     """Several models side by side: state by horizon, steering, distribution, ranking.
 
     Args:
-        path: of the picture.
+        path: of the image.
         cards: by the model's name.
     """
     panels = (
@@ -160,8 +160,8 @@ def _steering(path: Path, found: Mapping[str, Any]) -> None:
 def _distribution(path: Path, found: Mapping[str, Any]) -> None:
     with figure(path, 14, 3.6) as drawn:
         for plot, name in zip(drawn.subplots(1, len(COMPARED)), COMPARED, strict=True):
-            for number, (driver, horizons) in enumerate(found["drivers"].items()):
-                _line(plot, horizons, (name,), driver, f"C{number}")
+            for number, (policy, horizons) in enumerate(found["drivers"].items()):
+                _line(plot, horizons, (name,), policy, f"C{number}")
             plot.set(
                 title=f"{words(name)}{' [AUC]' if name == 'realism' else ' / floor'}", xlabel="seconds"
             )
@@ -197,7 +197,7 @@ def _ranking(path: Path, found: Mapping[str, Any]) -> None:
                 title=f"{words(measure)}, Spearman {rank}", xlabel="on the road", ylabel="in the dream"
             )
         plot.plot([], [], "o", color="C3", label="trained in this dream")
-        plot.plot([], [], "o", color="C0", label="other drivers")
+        plot.plot([], [], "o", color="C0", label="other policies")
         _legend(plot)
 
 
@@ -245,7 +245,7 @@ def _explanation(path: Path, found: Mapping[str, Any]) -> None:
             plot.set(title=f"{words(name)}, by the probe [{UNITS[name]}]", xlabel="seconds")
 
 
-PICTURES = {
+FIGURES = {
     "explanation": _explanation,
     "horizon": _horizon,
     "steering": _steering,

@@ -24,7 +24,7 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
     "left against right over noise, 1 s": ("steering", "steering", "1", "dream", "separation_over_noise"),
     "left against right, share of the road's, 1 s": ("steering", "steering", "1", "dream", "of_road"),
     "Spearman of throttle and advance, 1 s": ("steering", "throttle", "1", "dream", "spearman"),
-    "picture after 10 s of standing [0 to 255]": ("stillness", "dream", "10", "picture"),
+    "image after 10 s of standing [0 to 255]": ("stillness", "dream", "10", "picture"),
     "energy distance after 10 s, times the floor": (
         *("distribution", "drivers", "imitated expert", "10", "energy"),
     ),
@@ -155,8 +155,8 @@ def _horizon(found: dict[str, Any]) -> list[str]:
 
 def _distribution(found: dict[str, Any]) -> list[str]:
     lines = []
-    for driver, horizons in found["drivers"].items():
-        lines += [f"{driver.capitalize()}:", ""]
+    for policy, horizons in found["drivers"].items():
+        lines += [f"{policy.capitalize()}:", ""]
         if "left_out" in horizons:
             lines += [f"left out: {horizons['left_out']}.", ""]
             continue
@@ -198,7 +198,7 @@ def _stillness(found: dict[str, Any]) -> list[str]:
         for seconds, part in found[world].items()
     }
     other = cell(found["picture_of_another_state"])
-    return [*table("standing", rows), "", f"Pictures of two different states differ by {other}."]
+    return [*table("standing", rows), "", f"Images of two different states differ by {other}."]
 
 
 def _ranking(found: dict[str, Any]) -> list[str]:
@@ -214,18 +214,18 @@ def _ranking(found: dict[str, Any]) -> list[str]:
         name: found[name] for name in ("return", "survival", "survival_time") if name in found
     }
     lines = [
-        f"{len(found['drivers'])} drivers, {found['episodes']} episodes of {found['seconds']:g} s each, "
+        f"{len(found['drivers'])} policies, {found['episodes']} episodes of {found['seconds']:g} s each, "
         f"on {', '.join(found['maps'])}.",
         "",
         *table("agreement", measures),
         "",
         *table("exploit gap", {"dream less road": found["exploit_gap"]}),
         "",
-        *table("driver", rows),
+        *table("policy", rows),
     ]
     if found["left_out_drivers"]:
         reasons = {one["name"]: {"left out": one["reason"]} for one in found["left_out_drivers"]}
-        lines += ["", *table("driver", reasons)]
+        lines += ["", *table("policy", reasons)]
     return lines
 
 
@@ -256,7 +256,7 @@ def _survival(found: dict[str, Any]) -> list[str]:
         row["name"]: {"Kolmogorov distance": row["kolmogorov"], "by chance": row["by_chance"]}
         for row in found["drivers"]
     }
-    return table("driver", rows)
+    return table("policy", rows)
 
 
 def _cost(found: dict[str, Any]) -> list[str]:

@@ -17,7 +17,7 @@ from dreamduck.recordings.logs.environment_log import EnvironmentLog, environmen
 from dreamduck.recordings.logs.ingest import write_recordings
 from dreamduck.recordings.sources import ActionSpace
 from dreamduck.recordings.sources.gym_environment import GymEnvironment, inspect
-from dreamduck.recordings.sources.pictures import PictureReader
+from dreamduck.recordings.sources.images import ImageReader
 from dreamduck.simulator.environment import ENVIRONMENT
 
 
@@ -48,7 +48,7 @@ def ingest_environment(
         How many episodes and how many steps.
     Raises:
         RecordError: the log cannot be used as it is.
-        FrameError: a frame is no picture.
+        FrameError: a frame is no image.
         ConfigError: the source was ingested before, and not `fresh`; or the environment cannot be made.
     """
     _, description = inspect(config.environment)
@@ -88,7 +88,7 @@ def _pieces(
 ) -> Iterator[Episode]:
     """The episodes that a log becomes."""
     count, longest = len(actions), config.episode_steps
-    reader = PictureReader(None, config.environment.margins, one.name)
+    reader = ImageReader(None, config.environment.margins, one.name)
     for at in range(0, count, longest):
         steps = slice(at, min(at + longest, count))
         length = steps.stop - at

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from gymnasium import spaces
 
 from dreamduck.recordings.sources.action_space import ActionSpace
-from dreamduck.recordings.sources.pictures import OBSERVATION, RENDER, SIDE, PictureReader
+from dreamduck.recordings.sources.images import OBSERVATION, RENDER, SIDE, ImageReader
 
 RUNNING, TERMINATED, TRUNCATED = range(3)
 END = "end_kind"  # key of the end in info
@@ -44,7 +44,7 @@ class FrameEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         if pixels != RENDER:
             space = env.observation_space if pixels == OBSERVATION else env.observation_space[pixels]
         self._pixels, self._skip = pixels, frame_skip
-        self._reader = PictureReader(space, crop, source)
+        self._reader = ImageReader(space, crop, source)
         self._frame = np.zeros((SIDE, SIDE, 3), np.uint8)
         self._end = TERMINATED
         self.inner_info: dict[str, Any] = {}

@@ -19,7 +19,7 @@ from dreamduck.common.config import check, option
 from dreamduck.common.errors import ConfigError, DreamDuckError, SimulatorError
 from dreamduck.recordings.sources.action_space import ActionSpace
 from dreamduck.recordings.sources.frame_env import FrameEnv
-from dreamduck.recordings.sources.pictures import RENDER, SIDE, find_pixels
+from dreamduck.recordings.sources.images import RENDER, SIDE, find_pixels
 from dreamduck.simulator.environment import STEP_TIME, is_own
 
 log = logging.getLogger(__name__)
@@ -29,17 +29,17 @@ PROBE_STEPS = 3  # that are compared with those of another episode of the same s
 
 @dataclasses.dataclass(frozen=True)
 class GymEnvironment:
-    """An environment of Gymnasium, and the way to its pictures."""
+    """An environment of Gymnasium, and the way to its images."""
 
     env: str = option("", "id of Gymnasium; MODULE:ID imports the module that registers it first")
     env_args: str = option(
         "", "arguments of the environment as JSON, for example '{\"continuous\": false}'"
     )
     pixels: str = option(
-        "", "where pictures are: the key of a dictionary, or render; by default the observation"
+        "", "where images are: the key of a dictionary, or render; by default the observation"
     )
     crop: tuple[str, ...] = option(
-        (), "pixels cut away at the top, bottom, left and right of a picture before it is resized"
+        (), "pixels cut away at the top, bottom, left and right of an image before it is resized"
     )
     frame_skip: int = option(1, "steps of the environment in one step", low=1, high=1000)
 
@@ -150,14 +150,14 @@ def make_env(spec: EnvSpec) -> Any:
 
 
 def inspect(environment: GymEnvironment) -> tuple[GymEnvironment, dict[str, Any]]:
-    """Make an environment once, settle where its pictures are, and describe it.
+    """Make an environment once, settle where its images are, and describe it.
 
     Warns where two episodes of one seed are not alike.
 
     Returns:
         The environment with its `pixels` settled; its description, for recordings and cards.
     Raises:
-        ConfigError: it cannot be made, has no pictures, or its actions are of no kind that is known.
+        ConfigError: it cannot be made, has no images, or its actions are of no kind that is known.
         SimulatorError: it failed.
     """
     env = make_env(environment.spec)

@@ -15,10 +15,10 @@ import numpy.typing as npt
 from gymnasium import spaces
 from PIL import Image
 
-from dreamduck.recordings.sources.pictures import SIDE
+from dreamduck.recordings.sources.images import SIDE
 
 CAR_RACING, TAKE_COVER = "CarRacing2018-v0", "DoomTakeCover2018-v0"
-CAR_ROWS = 84 / 96  # of a picture that are seen; below them are the instruments
+CAR_ROWS = 84 / 96  # of an image that are seen; below them are the instruments
 DOOM_ROWS = 400 / 480
 LONGEST = 2100  # steps of an episode of Doom, each of 1/35 s
 THRESHOLD = 0.3333  # of an action; between -it and it nothing is pressed
@@ -26,23 +26,23 @@ THRESHOLD = 0.3333  # of an action; between -it and it nothing is pressed
 Frame = npt.NDArray[np.uint8]
 
 
-def frame_of_2018(picture: Frame, rows: float) -> Frame:
-    """A picture as the code of 2018 made it smaller.
+def frame_of_2018(image: Frame, rows: float) -> Frame:
+    """An image as the code of 2018 made it smaller.
 
     `scipy.misc.imresize` spread the values of floats over 0 to 255, and one minus the result, times 255,
     left the range of a byte: each value is one less, and 0 is 255.
 
     Args:
-        picture: (H, W, 3).
+        image: (H, W, 3).
         rows: which part of the rows is kept, from the top.
     Returns:
         (64, 64, 3).
     """
-    kept = picture[: round(len(picture) * rows)].astype(np.float64)
+    kept = image[: round(len(image) * rows)].astype(np.float64)
     low, high = kept.min(), kept.max()
     spread = (kept - low) * (255.0 / ((high - low) or 1.0))
-    image = Image.fromarray((spread + 0.5).astype(np.uint8))
-    small = np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+    seen = Image.fromarray((spread + 0.5).astype(np.uint8))
+    small = np.asarray(seen.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
     return small - np.uint8(1)
 
 
@@ -50,7 +50,7 @@ class FramesOf2018(gymnasium.ObservationWrapper[Frame, Any, Any]):
     """Observations as frames, see `frame_of_2018`.
 
     Args:
-        env: its observations are pictures, or a dictionary with one under "screen".
+        env: its observations are images, or a dictionary with one under "screen".
         rows: see `frame_of_2018`.
     """
 
@@ -61,8 +61,8 @@ class FramesOf2018(gymnasium.ObservationWrapper[Frame, Any, Any]):
 
     def observation(self, observation: Any) -> Frame:
         """The frame of an observation."""
-        picture = observation["screen"] if isinstance(observation, dict) else observation
-        return frame_of_2018(picture, self._rows)
+        image = observation["screen"] if isinstance(observation, dict) else observation
+        return frame_of_2018(image, self._rows)
 
 
 class CarActionsOf2018(gymnasium.ActionWrapper[Any, Any, Any]):

@@ -26,7 +26,6 @@ from dreamduck.simulator.base import (
     SimulatorConfig,
     Variation,
     check_reset,
-    variation_of,
 )
 from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.physics.dynamics import NOMINAL, draw_dynamics
@@ -120,10 +119,10 @@ class UpstreamSimulator:
     ) -> CarState:
         """Begin episodes; see `Simulator.reset`. Dead workers are replaced."""
         self._check_open()
-        indices, poses = check_reset(self.num_cars, seeds, starts, cars)
+        indices, poses, variations = check_reset(
+            self.config, self.num_cars, seeds, starts, cars, variations
+        )
         chosen = indices.tolist()
-        if variations is None:
-            variations = [variation_of(self.config)] * len(chosen)
         renewed = [car for car in chosen if not self._workers[car].alive]
         for car in renewed:
             self._workers[car].close()

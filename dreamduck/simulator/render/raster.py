@@ -145,9 +145,9 @@ def _clip(
 @njit(error_model="numpy")
 def _fill(
     p: Float32Array,
-    a: int,
-    b: int,
-    c: int,
+    a: int | np.uint64,
+    b: int | np.uint64,
+    c: int | np.uint64,
     area: float,
     texture: int,
     texels: npt.NDArray[np.uint32],

@@ -17,9 +17,9 @@ COVERED = 1 << 30  # in a sample's colour, of 10 bits a channel
 @njit(error_model="numpy")
 def shade(
     p: Float32Array,
-    a: int,
-    b: int,
-    c: int,
+    a: int | np.uint64,
+    b: int | np.uint64,
+    c: int | np.uint64,
     mb: float,
     mc: float,
     wb: float,

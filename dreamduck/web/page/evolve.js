@@ -74,7 +74,7 @@ async function search(searching, settings) {
   globalThis.searched = { evolved, standing: peers[0], straight: peers[1], generations: curve.length, seconds: Number(took) }; // for tests
 }
 
-/** Let the search's controller drive in the picture. */
+/** Let the search's controller drive in the image. */
 function watch(theta) {
   tell("evolved", { theta });
   state.policy = "evolved";

@@ -122,7 +122,7 @@ export async function showImages(images, kept = []) {
   }));
 }
 
-/** A temperature in a word: calm where the dream is truest, feverish where chance decides the picture, rigid far below. */
+/** A temperature in a word: calm where the dream is truest, feverish where chance decides the image, rigid far below. */
 export function temperatureWord(value, calm) {
   if (calm - value > 0.3) return "rigid"; // what is likeliest at every step is no likely course of many
   const heat = (value - calm) / (Math.max(1, 2 * calm) - calm); // 1: feverish

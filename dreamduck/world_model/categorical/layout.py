@@ -97,7 +97,7 @@ def _place(name: str) -> str:
 FORMAT: WeightsFormat[CategoricalConfig] = WeightsFormat(
     name="rnn",
     title="categorical state-space model",
-    script="rnn_train.py --dynamics categorical",
+    command="dreamduck train-rnn --dynamics categorical",
     shapes=shapes,
     place=_place,
     groups=("core/vars", "vars"),

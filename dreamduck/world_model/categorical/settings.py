@@ -1,6 +1,6 @@
 """How the categorical state-space model is trained.
 
-No TensorFlow is loaded here, so that `rnn_train.py -h` answers at once."""
+No TensorFlow is loaded here, so that `dreamduck train-rnn -h` answers at once."""
 
 from __future__ import annotations
 

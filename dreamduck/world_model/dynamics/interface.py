@@ -241,6 +241,6 @@ def latent_bounds(card: Mapping[str, Any], z_size: int) -> FloatArray:
     if found.shape != (2, z_size) or not np.isfinite(found).all() or (found[0] > found[1]).any():
         raise WeightsError(
             f"the dynamics' card: latents: expected {z_size} finite numbers 'low', and as many 'high' "
-            "that are not less; train it again with rnn_train.py"
+            "that are not less; train it again with dreamduck train-rnn"
         )
     return found

@@ -82,11 +82,13 @@ def read_initial(path: PathLike) -> InitialZ:
     value = read_json(path, WeightsError)
     form = "a list of mus and a list of logvars, integers (value x 10,000)"
     if not isinstance(value, list) or len(value) != 2:
-        raise WeightsError(f"{path}: expected {form}; write it again with rnn_train.py")
+        raise WeightsError(f"{path}: expected {form}; write it again with dreamduck train-rnn")
     try:
         mu, logvar = (np.asarray(part, dtype=np.float64) / SCALE for part in value)
     except (TypeError, ValueError, OverflowError) as err:
-        raise WeightsError(f"{path}: expected {form} ({err}); write it again with rnn_train.py") from err
+        raise WeightsError(
+            f"{path}: expected {form} ({err}); write it again with dreamduck train-rnn"
+        ) from err
     if mu.ndim != 2 or mu.shape != logvar.shape or 0 in mu.shape:
         raise WeightsError(f"{path}: mus {mu.shape} and logvars {logvar.shape}, expected (N, Z) of both")
     narrow = to_float32(mu)
@@ -170,11 +172,12 @@ def read_midway(path: PathLike, sizes: DynamicsSizes) -> InitialZ:
         if array is None or not count or array.shape != (count, size) or array.dtype.kind != "f":
             found = "none" if array is None else f"{array.dtype} {array.shape}"
             raise WeightsError(
-                f"{path}: {name}: expected numbers (N, {size}), got {found}; write it with rnn_train.py"
+                f"{path}: {name}: expected numbers (N, {size}), got {found}; "
+                "write it with dreamduck train-rnn"
             )
         arrays[name] = to_float32(array)
         if not np.isfinite(arrays[name]).all():
             raise WeightsError(
-                f"{path}: {name} has numbers that are not finite; write it with rnn_train.py"
+                f"{path}: {name} has numbers that are not finite; write it with dreamduck train-rnn"
             )
     return InitialZ(*(arrays[name] for name in InitialZ._fields))

@@ -22,5 +22,5 @@ def no_heads(dynamics: Dynamics) -> str:
         return ""
     return (
         f"an MDN-RNN of 2019, which predicts {dynamics.lacks}: every reward of its dream is 0 and no dream "
-        "ends; expected one with heads for both; fit them on recordings with rnn_train.py --heads-only"
+        "ends; expected one with heads for both; fit them with dreamduck train-rnn --heads-only"
     )

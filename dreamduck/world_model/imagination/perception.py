@@ -44,7 +44,7 @@ class Perception:
         if vae.z_size != dynamics.config.z_size:
             raise WeightsError(
                 f"weights: the VAE has {vae.z_size} latents, the dynamics {dynamics.config.z_size}; "
-                "train the dynamics again with rnn_train.py, on a series that this VAE encoded"
+                "train the dynamics again with dreamduck train-rnn, on a series that this VAE encoded"
             )
         self.vae, self.dynamics, self.cars = vae, dynamics, cars
         self.z: FloatArray = np.zeros((cars, vae.z_size), np.float32)

@@ -191,7 +191,7 @@ class RandomizedDreams(Dreams):
 
     def step(self, actions: npt.ArrayLike) -> DreamStep:
         """See `Dreams.step`."""
-        action = np.clip(np.asarray(actions, np.float32), -1.0, 1.0)
+        action = np.asarray(actions, np.float32)
         h, c, commands, first = self._perceived
         motors, delay, shift = self._random
         done, commands, first = arrive(np, action, commands, first, motors, delay)

@@ -34,18 +34,15 @@ class DreamState(NamedTuple):
     streams: npt.NDArray[np.uint64]  # (N, 2, 6), where each dream's random streams stand
 
 
-def start_dreams(
-    dynamics: Dynamics, initial: InitialZ, seeds: Sequence[int], episode: int = 0
-) -> DreamState:
+def start_dreams(dynamics: Dynamics, initial: InitialZ, seeds: Sequence[int]) -> DreamState:
     """Begin N dreams.
 
     Args:
         dynamics: what is dreamt.
         initial: where dreams begin.
         seeds: N of them.
-        episode: which dream of each seed.
     """
-    noises = Noise.of([(int(seed), episode) for seed in seeds], dynamics.config.z_size)
+    noises = Noise.of([(int(seed), 0) for seed in seeds], dynamics.config.z_size)
     z, state = begin_dreams(dynamics, initial, noises)
     streams = np.array([noise.position() for noise in noises], np.uint64).reshape(-1, *POSITION)
     return DreamState(z, state.h, state.c, streams)

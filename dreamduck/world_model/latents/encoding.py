@@ -20,7 +20,7 @@ from dreamduck.recordings import Episode, Recordings, find_recordings, read_epis
 from dreamduck.recordings.episode import FRAME_SHAPE
 from dreamduck.simulator.environment import (
     ENVIRONMENT,
-    PICTURES,
+    IMAGE_SETTINGS,
     differences,
     of_recording,
     one_environment,
@@ -118,7 +118,7 @@ def _check_episode(episode: Episode, actions: int, card: Mapping[str, Any], name
             f"{name}: actions of {found} numbers, those of the first episode have {actions}; keep the "
             "recordings of each environment in a folder of its own"
         )
-    wrong = differences(card.get(ENVIRONMENT) or {}, of_recording(episode.meta) or {}, PICTURES)
+    wrong = differences(card.get(ENVIRONMENT) or {}, of_recording(episode.meta) or {}, IMAGE_SETTINGS)
     if wrong:
         raise RecordError(
             f"{name}: of another environment than the VAE ({'; '.join(wrong)}); name the folder of its own "

@@ -20,7 +20,7 @@ from dreamduck.common.readers import PathLike, fingerprint, parse_json, to_float
 from dreamduck.common.storage import write_npz
 
 FILE = "series.npz"
-MAKE = "write it again with series.py"
+MAKE = "write it again with dreamduck encode"
 # array: kind of number, axes
 ARRAYS: dict[str, tuple[str, int]] = {
     "mu": ("f", 2),

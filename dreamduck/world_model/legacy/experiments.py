@@ -15,7 +15,7 @@ import numpy as np
 from dreamduck.common.readers import fingerprint
 from dreamduck.recordings.sources import paper_environments
 from dreamduck.recordings.sources.action_space import ActionSpace
-from dreamduck.recordings.sources.pictures import OBSERVATION, SIDE
+from dreamduck.recordings.sources.images import OBSERVATION, SIDE
 from dreamduck.simulator.environment import ENVIRONMENT
 from dreamduck.world_model.legacy.rnn_json import FORM, NEVER, read_legacy
 from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig

@@ -10,8 +10,7 @@ import numpy as np
 
 from dreamduck.common.errors import WeightsError
 from dreamduck.common.readers import JSON_LEGACY_BYTES, PathLike, read_json
-from dreamduck.common.storage import write_json
-from dreamduck.world_model.vae.layout import PAPER, check_parameters, shapes, sizes_of
+from dreamduck.world_model.vae.layout import check_parameters, shapes
 from dreamduck.world_model.weights_format import Parameters
 
 SCALE = 10_000
@@ -32,18 +31,3 @@ def read_legacy(path: PathLike) -> Parameters:
     except (TypeError, ValueError, OverflowError) as err:
         raise WeightsError(f"{path}: expected arrays of integers ({err})") from err
     return check_parameters(dict(zip(expected, arrays, strict=True)), str(path))
-
-
-def write_legacy(path: PathLike, parameters: Parameters) -> None:
-    """Write weights as `vae.json` of 2019; values are rounded to 1/10,000.
-
-    Raises:
-        WeightsError: they are of another network than 2019's.
-    """
-    checked = check_parameters(parameters, "parameters")
-    network = sizes_of(checked).network
-    if network != PAPER:
-        raise WeightsError(f"{path}: expected a VAE of 2019's network, got {network}; its files are HDF5")
-    write_json(
-        path, [np.rint(a.astype(np.float64) * SCALE).astype(int).tolist() for a in checked.values()], None
-    )

@@ -98,7 +98,7 @@ def _place(name: str) -> str:
 FORMAT: WeightsFormat[MDNRNNConfig] = WeightsFormat(
     name="rnn",
     title="MDN-RNN",
-    script="rnn_train.py",
+    command="dreamduck train-rnn",
     shapes=shapes,
     place=_place,
     groups=("core/vars", "vars"),

@@ -43,7 +43,6 @@ def one_step_metrics(
     dynamics: Dynamics,
     series: Series,
     episodes: Sequence[int],
-    seed: int = 0,
     measure: Measure = negative_log_likelihood,
 ) -> dict[str, float]:
     """Run over whole episodes, each from its first step, with latents drawn from mu and logvar.
@@ -52,7 +51,6 @@ def one_step_metrics(
         dynamics: what is measured.
         series: of encoded episodes.
         episodes: which.
-        seed: decides the draws.
         measure: what else is measured of each prediction; see `negative_log_likelihood`.
     Returns:
         reward_correlation: of predicted and true rewards (Pearson); nan where all are equal.
@@ -61,7 +59,7 @@ def one_step_metrics(
         end_cross_entropy [nats], end_rate and end_expected: the rate of ends, and the rate that the
         dynamics predict. steps, ends: their numbers. And the means of what `measure` gives.
     """
-    found = _run_all(dynamics, series, episodes, seed, measure)
+    found = _run_all(dynamics, series, episodes, measure)
     predicted, reward, end, done = (found.pop(name) for name in STEP)
     variance = float(reward.var())
     clipped = np.clip(end, 1e-7, 1 - 1e-7)
@@ -80,28 +78,27 @@ def one_step_metrics(
 
 def predicted_ends(dynamics: Dynamics, series: Series, episodes: Sequence[int]) -> tuple[Floats, Bools]:
     """The probability (N,) that a step ends its episode, and whether it did, of all steps of episodes."""
-    found = _run_all(dynamics, series, episodes, 0, lambda *_: {})
+    found = _run_all(dynamics, series, episodes, lambda *_: {})
     return found["end"], found["done"]
 
 
 def _run_all(
-    dynamics: Dynamics, series: Series, episodes: Sequence[int], seed: int, measure: Measure
+    dynamics: Dynamics, series: Series, episodes: Sequence[int], measure: Measure
 ) -> dict[str, npt.NDArray[Any]]:
     order = sorted(episodes, key=lambda e: -int(series.lengths[e]))
     parts = [
-        _run(dynamics, series, order[at : at + TOGETHER], seed, measure)
-        for at in range(0, len(order), TOGETHER)
+        _run(dynamics, series, order[at : at + TOGETHER], measure) for at in range(0, len(order), TOGETHER)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _run(
-    dynamics: Dynamics, series: Series, episodes: Sequence[int], seed: int, measure: Measure
+    dynamics: Dynamics, series: Series, episodes: Sequence[int], measure: Measure
 ) -> dict[str, npt.NDArray[Any]]:
     """The episodes, longest first, side by side; those that are over drop out."""
     first = series.offsets[:-1][list(episodes)]
     length = series.lengths[list(episodes)]
-    noises = [generator(seed, NOISE_KEY, int(series.seeds[e])) for e in episodes]
+    noises = [generator(0, NOISE_KEY, int(series.seeds[e])) for e in episodes]
     state = dynamics.start(len(episodes))
     found: dict[str, list[npt.NDArray[Any]]] = {name: [] for name in STEP}
     z = _draw(series, first, noises)

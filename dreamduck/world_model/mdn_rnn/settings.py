@@ -1,6 +1,6 @@
 """How the MDN-RNN is trained.
 
-No TensorFlow is loaded here, so that `rnn_train.py -h`
+No TensorFlow is loaded here, so that `dreamduck train-rnn -h`
 answers at once."""
 
 from __future__ import annotations

@@ -50,5 +50,5 @@ def show(path: PathLike, network: NumpyVAE, frames: Frames, seed: int = 0) -> No
 
 
 def as_bytes(images: np.ndarray) -> Frames:
-    """Pictures in [0, 1] as frames in 0..255."""
+    """Images in [0, 1] as frames in 0..255."""
     return np.rint(images * 255).astype(np.uint8)

@@ -141,7 +141,7 @@ def _shapes_of(sizes: Sizes) -> dict[str, tuple[int, ...]]:
     return shapes(*sizes)
 
 
-FORMAT: WeightsFormat[Sizes] = WeightsFormat("vae", "VAE", "vae_train.py", _shapes_of)
+FORMAT: WeightsFormat[Sizes] = WeightsFormat("vae", "VAE", "dreamduck train-vae", _shapes_of)
 
 
 def initial_parameters(z_size: int, seed: int, network: str = PAPER) -> Parameters:

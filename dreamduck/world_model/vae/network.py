@@ -138,11 +138,11 @@ class VAENetwork(Network):
             self.built = True
 
     def call(self, inputs: Tensor) -> Tensor:
-        """Pictures (B, 64, 64, 3) in [0, 1] to their reconstructions through mu."""
+        """Images (B, 64, 64, 3) in [0, 1] to their reconstructions through mu."""
         return self.decode(self.encode(inputs)[0])
 
     def encode(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Pictures (B, 64, 64, 3) in [0, 1] to (mu, logvar), each (B, Z)."""
+        """Images (B, 64, 64, 3) in [0, 1] to (mu, logvar), each (B, Z)."""
         h = images
         if self._paper:
             for name, *_ in CONVOLUTIONS:

@@ -1,7 +1,7 @@
 """How the VAE is trained.
 
 No TensorFlow is loaded here, so that
-`vae_train.py -h` answers at once."""
+`dreamduck train-vae -h` answers at once."""
 
 from __future__ import annotations
 

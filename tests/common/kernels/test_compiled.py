@@ -146,8 +146,9 @@ def test_without_any_folder_it_is_compiled_each_time(monkeypatch):
 
     assert half(3.0) == 1.5
     assert half(3) == 1.5
-    half._cache.flush()
-    assert half._cache.cache_path == ""
+    cache = half._cache  # type: ignore[attr-defined]
+    cache.flush()
+    assert cache.cache_path == ""
 
 
 @pytest.mark.skipif(not shutil.which("unshare") or os.getuid() != 0, reason="needs mounts of its own")

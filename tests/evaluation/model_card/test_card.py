@@ -1,4 +1,4 @@
-"""The card as a whole: its file, its report and pictures, comparisons, and what is refused."""
+"""The card as a whole: its file, its report and images, comparisons, and what is refused."""
 
 import json
 
@@ -21,7 +21,7 @@ def estimate(value, n=5):
     return {"value": value, "low": value - 0.1, "high": value + 0.1, "n": n}
 
 
-def driver(name, value, trained):
+def policy(name, value, trained):
     both = {"road": estimate(value), "dream": estimate(value + 0.5)}
     return {
         "name": name,
@@ -51,7 +51,7 @@ def made_up():
         "steering": {"states": 2, "dreams": 2, "commands": [-1, 1], "steering": motion, "throttle": motion},
         "stillness": {"dream": still, "road": still, "picture_of_another_state": estimate(30.0)},
         "ranking": {
-            "drivers": [driver("a", 0.1, False), driver("b|c", 0.9, True)],
+            "drivers": [policy("a", 0.1, False), policy("b|c", 0.9, True)],
             "left_out_drivers": [{"name": "d", "reason": "another model"}],
             "maps": ["loop_empty"],
             "episodes": 5,
@@ -115,7 +115,7 @@ def test_every_section_has_its_table_and_picture(card, dreams, data, tmp_path):
     whole = card | made_up()
     text = report(whole)
     for part in cards.SECTIONS:
-        if part != "drivers":
+        if part != "policies":
             assert f"## {part.capitalize()}" in text
     for words in (
         "b/c (trained in this dream)",

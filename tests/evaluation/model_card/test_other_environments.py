@@ -50,7 +50,7 @@ def test_sections_that_need_roads_are_left_out(name, left_out, monkeypatch):
     def section(which: str) -> Any:
         def make(*given: object) -> dict[str, Any]:
             made.append(which)
-            return {"ranking": {}, "survival": {}} if which == "drivers" else {}
+            return {"ranking": {}, "survival": {}} if which == "policies" else {}
 
         return make
 
@@ -60,7 +60,7 @@ def test_sections_that_need_roads_are_left_out(name, left_out, monkeypatch):
     data: Any = SimpleNamespace(environment={"id": name}, held_out=SimpleNamespace(telemetry={}))
     dreams: Any = None
     card = cards.make_card(dreams, data, ModelCardConfig())
-    assert set(card) == {*cards.SECTIONS, "made_with", "ranking", "survival"} - {"drivers"}
+    assert set(card) == {*cards.SECTIONS, "made_with", "ranking", "survival"} - {"policies"}
     gone = {part for part, found in card.items() if "left_out" in found}
     assert gone == ({"distribution", "steering", "stillness", "ranking", "survival"} if left_out else set())
     assert (set(made) == set(cards.SECTIONS)) != left_out

@@ -10,7 +10,7 @@ from dreamduck.common.errors import FrameError, RecordError
 from dreamduck.common.video import write_video
 from dreamduck.recordings import find_recordings, read_episode
 from dreamduck.recordings.logs.environment_ingest import EnvironmentIngestConfig, ingest_environment
-from dreamduck.recordings.sources.pictures import PictureReader
+from dreamduck.recordings.sources.images import ImageReader
 from tests.recordings.logs.helpers import numbered, write_images, write_table
 from tests.recordings.sources.worlds import MODULE
 
@@ -35,7 +35,7 @@ def check(folder, env=DISCRETE, tolerance=0, rewards=True):
     obs, action, reward = (
         np.concatenate([getattr(one, name) for one in episodes]) for name in ("obs", "action", "reward")
     )
-    small = PictureReader(None, (0, 0, 0, 0), "log")
+    small = ImageReader(None, (0, 0, 0, 0), "log")
     expected = np.stack([small(frame) for frame in numbered(COUNT)])
     assert np.abs(obs.astype(int) - expected).max() <= tolerance
     if env == DISCRETE:
@@ -112,7 +112,7 @@ def test_a_minari_data_set(tmp_path):
         ({"action": CHOSEN[:-1]}, "expected columns of one length"),
         ({"action": CHOSEN, "reward": np.full(COUNT, np.nan)}, "reward: expected finite numbers"),
         ({"action": CHOSEN, "obs": numbered(COUNT) / 255}, "expected frames .* got float64"),
-        ({"action": CHOSEN, "obs": numbered(COUNT)[..., :2]}, "expected a picture"),
+        ({"action": CHOSEN, "obs": numbered(COUNT)[..., :2]}, "expected an image"),
     ],
 )
 def test_a_bad_log_is_refused(tmp_path, columns, text):

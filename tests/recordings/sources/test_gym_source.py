@@ -134,7 +134,7 @@ def test_processes_give_the_same():
         ({"env_args": '{"colour": 1}'}, ConfigError, "cannot be made .*colour"),
         ({"env_args": "[1]"}, ConfigError, "expected a JSON object"),
         ({"crop": ("1", "2")}, ConfigError, "expected four integers"),
-        ({"crop": ("40", "40", "0", "0")}, ConfigError, "crop: expected less than the picture"),
+        ({"crop": ("40", "40", "0", "0")}, ConfigError, "crop: expected less than the image"),
         ({"policies": ("expert",)}, ConfigError, "policies: expected random, smooth, repeat"),
         ({"policies": ("no_such_module:x",)}, ConfigError, "expected a function of"),
         ({"policies": (f"{MODULE}:wrong_policy",)}, ConfigError, "action: expected 5 to 7"),

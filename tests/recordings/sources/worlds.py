@@ -17,7 +17,7 @@ class Dot(gymnasium.Env[Any, Any]):
 
     Args:
         discrete: left, nothing, right; else a push and a brake.
-        form: of the observation: "picture", "gray", "float", "first", "dictionary", "numbers".
+        form: of the observation: "image", "gray", "float", "first", "dictionary", "numbers".
         breaks: after so many steps; 0: never.
         chance: whether seeds count nothing.
     """
@@ -35,15 +35,15 @@ class Dot(gymnasium.Env[Any, Any]):
         self.form, self.breaks, self.chance, self.render_mode = form, breaks, chance, render_mode
         low, high = np.array([-2, 0], np.float32), np.array([2, 1], np.float32)
         self.action_space: Any = spaces.Discrete(3, start=5) if discrete else spaces.Box(low, high)
-        picture = spaces.Box(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
+        image = spaces.Box(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
         spaces_of: dict[str, Any] = {
-            "picture": picture,
+            "picture": image,
             "gray": spaces.Box(0, 255, (HEIGHT, WIDTH), np.uint8),
             "float": spaces.Box(0.0, 1.0, (HEIGHT, WIDTH, 1), np.float32),
             "first": spaces.Box(0, 255, (3, HEIGHT, WIDTH), np.uint8),
-            "dictionary": spaces.Dict({"screen": picture, "speed": spaces.Box(-9.0, 9.0, (1,))}),
+            "dictionary": spaces.Dict({"screen": image, "speed": spaces.Box(-9.0, 9.0, (1,))}),
             "numbers": spaces.Box(-9.0, 9.0, (1,)),
-            "composite": picture,
+            "composite": image,
         }
         self.observation_space = spaces_of[form]
         if form == "composite":
@@ -68,19 +68,19 @@ class Dot(gymnasium.Env[Any, Any]):
         return self._observation(), reward, not 8 < self.x < 72, False, {"x": self.x}
 
     def render(self) -> Any:
-        picture = np.full((HEIGHT, WIDTH, 3), (20, 40, 60), np.uint8)
-        picture[16:32, max(0, int(self.x) - 5) : int(self.x) + 5] = (250, 200, 0)
-        return picture
+        image = np.full((HEIGHT, WIDTH, 3), (20, 40, 60), np.uint8)
+        image[16:32, max(0, int(self.x) - 5) : int(self.x) + 5] = (250, 200, 0)
+        return image
 
     def _observation(self) -> Any:
-        picture = self.render()
+        image = self.render()
         return {
-            "picture": picture,
-            "composite": picture,
-            "gray": picture[..., 0],
-            "float": (picture[..., :1] / 255).astype(np.float32),
-            "first": np.moveaxis(picture, 2, 0),
-            "dictionary": {"screen": picture, "speed": np.array([self.speed], np.float32)},
+            "picture": image,
+            "composite": image,
+            "gray": image[..., 0],
+            "float": (image[..., :1] / 255).astype(np.float32),
+            "first": np.moveaxis(image, 2, 0),
+            "dictionary": {"screen": image, "speed": np.array([self.speed], np.float32)},
             "numbers": np.array([self.speed], np.float32),
         }[self.form]
 

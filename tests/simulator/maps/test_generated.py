@@ -94,7 +94,8 @@ def test_what_moves_can_move_on_the_road(maps):
 def test_a_car_can_start_everywhere(maps):
     for number in NUMBERS[::16]:
         simulator = NativeSimulator(SimulatorConfig(map_name=f"generated:{number}"), 20, threads=1)
-        simulator.reset(range(20))
+        state = simulator.reset(range(20))
+        assert not np.isnan(state.lane_dist).any(), number
 
 
 def survivors(number, cars):

@@ -105,7 +105,7 @@ def test_sizes_show_the_same(town, camera, width, height):
     large = render(Camera(town, width, height), pose)[0].astype(float)
     assert (large[: height // 8] == SKY).all()
     if width == height * 4 // 3:
-        # The middle of a wide picture is the square one.
+        # The middle of a wide image is the square one.
         part = large[:, (width - height) // 2 : (width + height) // 2]
         rows = np.array_split(np.arange(height), 8)
         columns = np.array_split(np.arange(part.shape[1]), 8)
@@ -214,7 +214,7 @@ def test_the_appearance_shows():
 
 
 def test_anywhere_is_fine(town, camera):
-    """Inside things, far off, at the edge of the ground: odd pictures, but pictures."""
+    """Inside things, far off, at the edge of the ground: odd images, but images."""
     inside = [
         [thing.pos[0] - 0.066, thing.pos[2], heading] for thing in town.objects for heading in (0.0, 2.0)
     ]
@@ -229,7 +229,7 @@ def test_the_lens_bends():
     pose = road_poses(town, 1, seed=2)
     plain, bent = (render(Camera(town, 160, 120, distortion=d), pose)[0] for d in (False, True))
     assert (plain != bent).any()
-    # Nothing is invented: every colour of the bent picture is in the plain one.
+    # Nothing is invented: every colour of the bent image is in the plain one.
     assert set(map(tuple, bent.reshape(-1, 3))) <= set(map(tuple, plain.reshape(-1, 3)))
 
 
@@ -237,16 +237,16 @@ def test_from_above(town, camera):
     pose = np.array([1.0, 1.0, 0.5])
     moving, signals = at_start(town, 2)
     appearance = standard_appearance(town, 2)
-    picture = camera.top_down(pose, appearance, 1, moving, signals, 200, 150)
-    assert picture.shape == (150, 200, 3)
+    image = camera.top_down(pose, appearance, 1, moving, signals, 200, 150)
+    assert image.shape == (150, 200, 3)
     elsewhere = camera.top_down(pose + np.array([0.8, 0, 0]), appearance, 1, moving, signals, 200, 150)
-    changed = np.nonzero((picture != elsewhere).any(axis=2))
-    # The map is as high as the picture, less a border; the car was and is on one line of it.
+    changed = np.nonzero((image != elsewhere).any(axis=2))
+    # The map is as high as the image, less a border; the car was and is on one line of it.
     high = max(town.width, town.height) * town.tile_size + 0.2
     row = (1.0 - town.height * town.tile_size / 2) / high * 150 + 75
     assert abs(changed[0].mean() - row) < 8
     assert changed[1].min() < changed[1].max() - 10
-    assert camera.top_down(pose, appearance, 0, moving, signals, 200, 150).tobytes() == picture.tobytes()
+    assert camera.top_down(pose, appearance, 0, moving, signals, 200, 150).tobytes() == image.tobytes()
 
 
 def test_bad_settings(town):

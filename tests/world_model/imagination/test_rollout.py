@@ -179,7 +179,7 @@ def test_from_a_folder(tmp_path):
     write_mdn_rnn(tmp_path)
     found = WorldModel.load(tmp_path).compiled_dream().rollout(policy, thetas(2), 2, 5, 0)
     assert found.reward.shape == (2, 2)
-    with pytest.raises(WeightsError, match="rnn_train"):
+    with pytest.raises(WeightsError, match="dreamduck train-rnn"):
         WorldModel.load(tmp_path / "nothing").compiled_dream()
 
 

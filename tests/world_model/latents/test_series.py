@@ -128,7 +128,7 @@ def test_a_file_that_is_no_series_is_replaced_with_fresh_only(folder, tmp_path):
 
 
 def test_the_error_without_recordings_names_the_command(folder, tmp_path):
-    with pytest.raises(RecordError, match=r"extract\.py"):
+    with pytest.raises(RecordError, match=r"dreamduck record"):
         make_series(tmp_path / "records", WorldModel.load(folder / "weights").vae, tmp_path)
 
 
@@ -190,7 +190,7 @@ def test_a_header_that_claims_terabytes_takes_no_memory(path, tmp_path):
 
 
 def test_the_error_without_a_series_names_the_command(tmp_path):
-    with pytest.raises(SeriesError, match=r"no such file; write it again with series\.py"):
+    with pytest.raises(SeriesError, match=r"no such file; write it again with dreamduck encode"):
         read_series(tmp_path)
 
 

@@ -133,7 +133,7 @@ def test_a_series_of_another_vae_is_refused(tmp_path, legacy):
     write_series(tmp_path, dataclasses.replace(toy_series(), meta=here))
     train_rnn.train(heads_config(tmp_path, legacy, steps=2))
     write_series(tmp_path, dataclasses.replace(toy_series(), meta={"vision": "0123456789abcdef"}))
-    with pytest.raises(WeightsError, match=r"expected latents of the VAE in .*vae\.json.*series\.py"):
+    with pytest.raises(WeightsError, match=r"expected latents of the VAE in .*vae\.json.*dreamduck encode"):
         train_rnn.train(heads_config(tmp_path, legacy, steps=2))
 
 

@@ -236,7 +236,7 @@ def test_series_without_ends_and_very_short_ones(tmp_path):
 
 
 def test_no_series(tmp_path):
-    with pytest.raises(SeriesError, match=r"series\.py"):
+    with pytest.raises(SeriesError, match=r"dreamduck encode"):
         train_rnn.train(config(tmp_path))
 
 

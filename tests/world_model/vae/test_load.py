@@ -10,10 +10,10 @@ import pytest
 
 from dreamduck.common.errors import FrameError, WeightsError
 from dreamduck.world_model import WorldModel
-from dreamduck.world_model.legacy.vae_json import read_legacy, write_legacy
+from dreamduck.world_model.legacy.vae_json import read_legacy
 from dreamduck.world_model.vae import VAE, files
 from dreamduck.world_model.vae.layout import FORMAT, shapes
-from tests.world_model.vae.helpers import frames, parameters
+from tests.world_model.vae.helpers import frames, parameters, write_legacy
 
 
 def test_saved_weights_load_as_they_were(tmp_path):
@@ -88,7 +88,7 @@ def test_latents_of_another_form_are_refused():
 
 
 def test_the_error_without_weights_names_the_command(tmp_path):
-    with pytest.raises(WeightsError, match=r"no such file; train it with vae_train\.py"):
+    with pytest.raises(WeightsError, match=r"no such file; train it with dreamduck train-vae"):
         _ = WorldModel.load(tmp_path).vae
 
 

@@ -5,13 +5,13 @@ import pytest
 
 from dreamduck.common.backend import keras, tf
 from dreamduck.common.errors import WeightsError
-from dreamduck.world_model.legacy.vae_json import read_legacy, write_legacy
+from dreamduck.world_model.legacy.vae_json import read_legacy
 from dreamduck.world_model.vae import files
 from dreamduck.world_model.vae.inference import NumpyVAE
 from dreamduck.world_model.vae.layout import CONVOLUTIONS, FORMAT, TRANSPOSED, shapes
 from dreamduck.world_model.vae.losses import losses, pyramid_distance
 from dreamduck.world_model.vae.network import VAENetwork
-from tests.world_model.vae.helpers import frames, parameters
+from tests.world_model.vae.helpers import frames, parameters, write_legacy
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +22,9 @@ def model():
     return made
 
 
-def paper_encode(p, pictures):
+def paper_encode(p, images):
     """The encoder as the paper's code writes it."""
-    h = tf.constant(pictures, tf.float32)
+    h = tf.constant(images, tf.float32)
     for name, *_ in CONVOLUTIONS:
         h = tf.nn.relu(tf.nn.conv2d(h, p[f"{name}/kernel"], 2, "VALID") + p[f"{name}/bias"])
     h = tf.reshape(h, [-1, 1024])
@@ -50,9 +50,9 @@ def test_parameters_have_the_papers_names_order_and_shapes(model):
 
 def test_encoder_gives_the_papers_numbers(model):
     given = frames(3)
-    pictures = given.astype(np.float32) / 255
-    expected = [a.numpy() for a in paper_encode(model.parameters(), pictures)]
-    for found in (model.encode(pictures), NumpyVAE(model.parameters()).encode(given)):
+    images = given.astype(np.float32) / 255
+    expected = [a.numpy() for a in paper_encode(model.parameters(), images)]
+    for found in (model.encode(images), NumpyVAE(model.parameters()).encode(given)):
         for ours, theirs in zip(found, expected, strict=True):
             np.testing.assert_allclose(ours, theirs, atol=2e-5)
 
@@ -60,7 +60,7 @@ def test_encoder_gives_the_papers_numbers(model):
 def test_decoder_gives_the_papers_numbers(model):
     z = np.random.default_rng(0).normal(size=(3, 8)).astype(np.float32)
     expected = paper_decode(model.parameters(), z)
-    assert expected.std() > 0.02  # not a flat picture, in which any mistake would hide
+    assert expected.std() > 0.02  # not a flat image, in which any mistake would hide
     np.testing.assert_allclose(model.decode(z), expected, atol=2e-6)
     np.testing.assert_allclose(NumpyVAE(model.parameters()).decode(z), expected, atol=2e-6)
 

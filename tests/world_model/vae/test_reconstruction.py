@@ -1,4 +1,4 @@
-"""Measures and pictures of reconstructions."""
+"""Measures and images of reconstructions."""
 
 import numpy as np
 import pytest
@@ -47,13 +47,13 @@ def test_evaluation_measures_the_network():
 
 def test_a_grid_has_every_frame_in_its_place():
     rows = [frames(3, seed=1), frames(2, seed=2)]
-    picture = grid(rows, gap=2)
-    assert picture.shape == (130, 196, 3)
-    np.testing.assert_array_equal(picture[66:, 66:130], rows[1][1])
+    image = grid(rows, gap=2)
+    assert image.shape == (130, 196, 3)
+    np.testing.assert_array_equal(image[66:, 66:130], rows[1][1])
 
 
 @pytest.mark.parametrize("count", [1, 13, 40])
 def test_the_picture_is_written(tmp_path, count):
     show(tmp_path / "a" / "epoch.png", NumpyVAE(parameters(z_size=4)), frames(count))
-    with Image.open(tmp_path / "a" / "epoch.png") as picture:
-        assert picture.width >= 12 * 64
+    with Image.open(tmp_path / "a" / "epoch.png") as image:
+        assert image.width >= 12 * 64

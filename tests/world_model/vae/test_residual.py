@@ -4,9 +4,7 @@ import numpy as np
 import pytest
 
 from dreamduck.common.backend import tf
-from dreamduck.common.errors import WeightsError
 from dreamduck.world_model import WorldModel
-from dreamduck.world_model.legacy.vae_json import write_legacy
 from dreamduck.world_model.vae import VAE, files
 from dreamduck.world_model.vae.inference import NumpyVAE
 from dreamduck.world_model.vae.layout import (
@@ -103,12 +101,6 @@ def test_a_folder_names_its_network(tmp_path, network):
     assert (vae.card["network"], vae.card["z_size"]) == (network, 5)
     z = np.random.default_rng(0).normal(size=(2, 5))
     np.testing.assert_array_equal(vae.decode(z), VAE(made).decode(z))
-
-
-def test_the_2019_form_holds_only_the_network_of_2019(weights, tmp_path):
-    with pytest.raises(WeightsError, match=r"expected a VAE of 2019's network, got residual"):
-        write_legacy(tmp_path / "vae.json", weights)
-    assert not list(tmp_path.iterdir())
 
 
 def test_the_shipped_form_is_small(weights, tmp_path):

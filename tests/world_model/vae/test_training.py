@@ -198,10 +198,10 @@ def test_non_finite_numbers_stop_and_keep_the_last_good_checkpoint(base, tmp_pat
 
 def test_the_error_without_records_names_the_command(tmp_path):
     config = TrainingConfig(records=str(tmp_path / "records"), weights=str(tmp_path / "weights"))
-    with pytest.raises(RecordError, match=r"extract\.py"):
+    with pytest.raises(RecordError, match=r"dreamduck record"):
         train(config)
     (tmp_path / "records").mkdir()
-    with pytest.raises(RecordError, match=r"got none; record some with extract\.py"):
+    with pytest.raises(RecordError, match=r"got none; record some with dreamduck record"):
         train(config)
 
 

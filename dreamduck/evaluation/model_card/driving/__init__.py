@@ -1,1 +1,1 @@
-"""Real episodes that a card measures with, and the drivers that drive on the road and in dreams."""
+"""Real episodes that a card measures with, and the policies that drive on the road and in dreams."""

@@ -1,7 +1,7 @@
-"""Episodes of many drivers in the native simulator, seen through the world model.
+"""Episodes of many policies in the native simulator, seen through the world model.
 
-All drivers begin at the same places. The frames of all cars on all maps are encoded together, step by step,
-and only of cars that still drive and whose driver looks at them."""
+All policies begin at the same places. The frames of all cars on all maps are encoded together, step by
+step, and only of cars that still drive and whose policy looks at them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from dreamduck.common.command_line import progress
 from dreamduck.common.seeding import derive
-from dreamduck.evaluation.model_card.driving.drivers import Driver
+from dreamduck.evaluation.model_card.driving.ranked_policies import RankedPolicy
 from dreamduck.simulator.road import Road, RoadConfig
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.dynamics import FloatArray
@@ -25,7 +25,7 @@ START = 0x73746172  # a random stream of its own
 
 
 class Outcomes(NamedTuple):
-    """What episodes gave; D drivers, E episodes each."""
+    """What episodes gave; P policies, E episodes each."""
 
     reward: npt.NDArray[np.float64]  # (D, E), summed
     length: IntArray  # (D, E), steps
@@ -33,7 +33,7 @@ class Outcomes(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """Observations and actions of one driver in E episodes; after an end all numbers are 0."""
+    """Observations and actions of one policy in E episodes; after an end all numbers are 0."""
 
     z: FloatArray  # (E, T, Z), before each step
     h: FloatArray  # (E, T, H), likewise
@@ -80,61 +80,61 @@ def first_latents(model: WorldModel, starts: Starts) -> FloatArray:
 
 
 class _Fleet:
-    """All cars of one map: every driver's, driver by driver.
+    """All cars of one map: every policy's, policy by policy.
 
     Args:
         config: of the road.
-        drivers: D.
+        policies: P.
         episodes: numbers of the episodes that begin on this map.
         seeds: of these.
     """
 
-    def __init__(self, config: RoadConfig, drivers: int, episodes: IntArray, seeds: IntArray) -> None:
-        self.driver = np.repeat(np.arange(drivers), len(episodes))
-        self.episode = np.tile(episodes, drivers)
-        self.road = Road(config, len(self.driver))
-        self.road.reset([int(seed) for seed in np.tile(seeds, drivers)])
+    def __init__(self, config: RoadConfig, policies: int, episodes: IntArray, seeds: IntArray) -> None:
+        self.policy = np.repeat(np.arange(policies), len(episodes))
+        self.episode = np.tile(episodes, policies)
+        self.road = Road(config, len(self.policy))
+        self.road.reset([int(seed) for seed in np.tile(seeds, policies)])
 
 
 def drive_all(
     model: WorldModel,
-    drivers: Sequence[Driver],
+    policies: Sequence[RankedPolicy],
     starts: Starts,
     steps: int,
     noises: Sequence[FloatArray],
     trace: Trace | None = None,
 ) -> Outcomes:
-    """One episode of every driver from every start.
+    """One episode of every policy from every start.
 
     Args:
         model: through which they see.
-        drivers: D.
+        policies: P.
         starts: of E episodes.
         steps: after which an episode is cut.
-        noises: of each driver, (E, steps, 2).
-        trace: filled in, where there is one driver; z and h of a driver that looks at them.
+        noises: of each policy, (E, steps, 2).
+        trace: filled in, where there is one policy; z and h of a policy that looks at them.
     """
     fleets = []
     for number, config in enumerate(starts.roads):
         chosen = np.flatnonzero(starts.road == number)
         if len(chosen):
-            fleets.append(_Fleet(config, len(drivers), chosen, starts.seeds[chosen]))
-    driver = np.concatenate([fleet.driver for fleet in fleets])
+            fleets.append(_Fleet(config, len(policies), chosen, starts.seeds[chosen]))
+    policy = np.concatenate([fleet.policy for fleet in fleets])
     episode = np.concatenate([fleet.episode for fleet in fleets])
-    edges = np.cumsum([0, *(len(fleet.driver) for fleet in fleets)])
+    edges = np.cumsum([0, *(len(fleet.policy) for fleet in fleets)])
     parts = [slice(edges[i], edges[i + 1]) for i in range(len(fleets))]
-    sees = np.array([bool(each.features) for each in drivers])[driver]
-    perception = Perception(model.vae, model.dynamics, len(driver))
-    rows = [np.flatnonzero(driver == number) for number in range(len(drivers))]
-    alive, reward = np.ones(len(driver), np.bool_), np.zeros(len(driver))
-    length, actions = np.zeros(len(driver), np.int64), np.zeros((len(driver), 2), np.float32)
+    sees = np.array([bool(each.features) for each in policies])[policy]
+    perception = Perception(model.vae, model.dynamics, len(policy))
+    rows = [np.flatnonzero(policy == number) for number in range(len(policies))]
+    alive, reward = np.ones(len(policy), np.bool_), np.zeros(len(policy))
+    length, actions = np.zeros(len(policy), np.int64), np.zeros((len(policy), 2), np.float32)
     for t in progress(range(steps), desc="road"):
         _look(perception, fleets, parts, alive & sees, actions, first=t == 0)
         seen = perception.perceived
-        for number, each in enumerate(drivers):
+        for number, each in enumerate(policies):
             mine = rows[number][alive[rows[number]]]
             if len(mine):
-                wanted = each.policy(seen[mine], perception.state.h[mine])
+                wanted = each.act(seen[mine], perception.state.h[mine])
                 actions[mine] = np.clip(wanted + noises[number][episode[mine], t], -1, 1)
         if trace is not None:
             trace.record(t, episode[alive], (perception.z, perception.state.h, actions), alive)
@@ -148,10 +148,10 @@ def drive_all(
             break
     for fleet in fleets:
         fleet.road.close()
-    shape = (len(drivers), len(starts.seeds))
+    shape = (len(policies), len(starts.seeds))
     found = Outcomes(np.zeros(shape), np.zeros(shape, np.int64), np.zeros(shape, np.bool_))
     for whole, values in zip(found, (reward, length, ~alive), strict=True):
-        whole[driver, episode] = values
+        whole[policy, episode] = values
     return found
 
 

@@ -1,6 +1,6 @@
 """Distribution of dreamt frames against real frames of the same policies, by horizon.
 
-A driver drives on the road, and then in dreams that start from the first frames of the same episodes. The
+A policy drives on the road, and then in dreams that start from the first frames of the same episodes. The
 episodes that still run at a horizon are compared; real frames are seen through the VAE. The change of a
 state over half a second counts as well, as dreams that stand still may show the right states."""
 
@@ -20,7 +20,7 @@ from dreamduck.evaluation.model_card.bootstrap import Estimate, IntArray
 from dreamduck.evaluation.model_card.config import ModelCardConfig
 from dreamduck.evaluation.model_card.dreams import ClosedLoop, Context, Dreams
 from dreamduck.evaluation.model_card.driving.data import RealData
-from dreamduck.evaluation.model_card.driving.drivers import Driver, imitations
+from dreamduck.evaluation.model_card.driving.ranked_policies import RankedPolicy, imitations
 from dreamduck.evaluation.model_card.driving.road_episodes import Trace, draw_starts, drive_all
 from dreamduck.evaluation.model_card.probes.probe import NO_TELEMETRY, Probes
 from dreamduck.evaluation.model_card.sections.distances import (
@@ -69,7 +69,7 @@ class Sample(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """The episodes of one driver on the road, and its dreams that start from them.
+    """The episodes of one policy on the road, and its dreams that start from them.
 
     Attributes:
         road: E real episodes.
@@ -95,7 +95,7 @@ def distribution(
 
     Args:
         dreams: of the world model.
-        data: the real episodes; the drivers drive on the maps of the held-out ones.
+        data: the real episodes; the policies drive on the maps of the held-out ones.
         probes: what reads states; without them no states are compared.
         config: the card's settings.
     """
@@ -106,15 +106,15 @@ def distribution(
     step_time = roads[0].step_time
     horizons = {f"{s:g}": round(s / step_time) for s in config.sizes.distribution_seconds}
     found: dict[str, Any] = {}
-    for number, (name, make) in enumerate(DRIVERS.items()):
+    for number, (name, make) in enumerate(POLICIES.items()):
         seed = derive(config.seed, KEY, number)
         try:
-            driver = make(dreams, data)
+            policy = make(dreams, data)
         except (ControllerError, RecordError) as err:
             found[name] = {"left_out": str(err)}
             continue
         lag = max(1, round(LAG / step_time))
-        driven = drive(dreams, driver, roads, config, max(horizons.values()) + 1, lag, seed)
+        driven = drive(dreams, policy, roads, config, max(horizons.values()) + 1, lag, seed)
         found[name] = {s: compare(dreams, probes, driven, k, seed) for s, k in horizons.items()}
     return {
         "maps": [road.simulation.map_name for road in roads],
@@ -124,7 +124,7 @@ def distribution(
     }
 
 
-def shipped_controller(dreams: Dreams, data: RealData) -> Driver:
+def shipped_controller(dreams: Dreams, data: RealData) -> RankedPolicy:
     """The controller that ships, which fits only the model that it was evolved with.
 
     Raises:
@@ -139,22 +139,22 @@ def shipped_controller(dreams: Dreams, data: RealData) -> Driver:
         c = np.zeros((len(z), controller.form.c_width), np.float32)
         return controller(np.concatenate([z, c, h], axis=1))
 
-    return Driver(SHIPPED, "shipped", controller.form.features, policy)
+    return RankedPolicy(SHIPPED, "shipped", controller.form.features, policy)
 
 
-def smooth_random_actions() -> Driver:
-    """A driver that sees nothing: an Ornstein-Uhlenbeck process around standing still."""
+def smooth_random_actions() -> RankedPolicy:
+    """A policy that sees nothing: an Ornstein-Uhlenbeck process around standing still."""
 
     def noise(random: np.random.Generator, steps: int) -> FloatArray:
         walk = OrnsteinUhlenbeck(random, WALK_STEPS, WALK_STD)
         return np.array([walk() for _ in range(steps)], np.float32)
 
-    return Driver(
+    return RankedPolicy(
         "smooth random actions", "plain", "", lambda z, h: np.zeros((len(z), 2), np.float32), noise
     )
 
 
-DRIVERS: dict[str, Callable[[Dreams, RealData], Driver]] = {
+POLICIES: dict[str, Callable[[Dreams, RealData], RankedPolicy]] = {
     SHIPPED: shipped_controller,
     "imitated expert": lambda dreams, data: imitations(dreams, data, "zh")[0],
     "smooth random actions": lambda dreams, data: smooth_random_actions(),
@@ -163,34 +163,34 @@ DRIVERS: dict[str, Callable[[Dreams, RealData], Driver]] = {
 
 def drive(
     dreams: Dreams,
-    driver: Driver,
+    policy: RankedPolicy,
     roads: Sequence[RoadConfig],
     config: ModelCardConfig,
     steps: int,
     lag: int,
     seed: int,
 ) -> Comparison:
-    """One driver on the road, and in dreams of its own first real frames.
+    """One policy on the road, and in dreams of its own first real frames.
 
     Args:
         dreams: of the world model.
-        driver: what drives.
+        policy: what drives.
         roads: that its episodes take in turn.
         config: the card's settings.
         steps: of the dreams.
         lag: steps over which changes are measured.
-        seed: of the starts, the driver's noise and the dreams.
+        seed: of the starts, the policy's noise and the dreams.
     """
     episodes, last = config.sizes.distribution_episodes, config.warmup - 1
-    noise = driver.noises(derive(seed, NOISE_KEY), episodes, last + steps)
+    noise = policy.noises(derive(seed, NOISE_KEY), episodes, last + steps)
 
-    looking = dataclasses.replace(driver, features="zh")  # the probes need these too
+    looking = dataclasses.replace(policy, features="zh")  # the probes need these too
     starts, road = draw_starts(roads, episodes, seed), Trace.empty(episodes, last + steps, dreams.model)
     length = drive_all(dreams.model, [looking], starts, last + steps, [noise], road).length[0]
     rows = np.flatnonzero(length > last)
     context = Context(road.z[rows, : last + 1], road.action[rows, :last])
     dream = dreams.closed_loop(
-        lambda z, h, t: driver.policy(z, h) + noise[rows, last + t], context, steps, seed, cut=False
+        lambda z, h, t: policy.act(z, h) + noise[rows, last + t], context, steps, seed, cut=False
     )
     return Comparison(road, length, dream, rows, last, lag)
 
@@ -198,12 +198,12 @@ def drive(
 def compare(
     dreams: Dreams, probes: Probes | None, driven: Comparison, step: int, seed: int
 ) -> dict[str, Any]:
-    """All figures of one driver at one horizon.
+    """All figures of one policy at one horizon.
 
     Args:
         dreams: of the world model.
         probes: as for `distribution`.
-        driven: the driver's real episodes and dreams.
+        driven: the policy's real episodes and dreams.
         step: of the dream.
         seed: of splits, folds and intervals.
     """

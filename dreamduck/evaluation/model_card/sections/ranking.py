@@ -1,7 +1,7 @@
 """Whether the dream ranks policies as the road does: returns and survival of all policies in both.
 
-Every driver drives the same episodes in the native simulator and in the dream: the dream begins with the
-frame that the simulator shows first, and both have the same noise of the driver. Sources: policy ranking of
+Every policy drives the same episodes in the native simulator and in the dream: the dream begins with the
+frame that the simulator shows first, and both have the same noise of the policy. Sources: policy ranking of
 WorldGym and NAVSIM; the exploit gap of Ha & Schmidhuber 2018, section 4.5."""
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from dreamduck.evaluation.model_card.config import ModelCardConfig
 from dreamduck.evaluation.model_card.dreams import Context, Dreams
 from dreamduck.evaluation.model_card.driving.collection import ENVIRONMENT_ID, road_config
 from dreamduck.evaluation.model_card.driving.data import RealData
-from dreamduck.evaluation.model_card.driving.drivers import Driver, LeftOut, make_drivers
 from dreamduck.evaluation.model_card.driving.maps_here import maps_here, spread
+from dreamduck.evaluation.model_card.driving.ranked_policies import LeftOut, RankedPolicy, all_policies
 from dreamduck.evaluation.model_card.driving.road_episodes import (
     Outcomes,
     Starts,
@@ -33,14 +33,14 @@ from dreamduck.evaluation.model_card.driving.road_episodes import (
 from dreamduck.simulator.road import RoadConfig
 
 NOISE, DREAM = 0x6E6F6973, 0x64726561  # random streams
-LEAST_DRIVERS = 3  # for a correlation
+LEAST_POLICIES = 3  # for a correlation
 FloatMatrix = npt.NDArray[np.float64]
 
 
-class DriverEpisodes(NamedTuple):
-    """All drivers in both worlds; D drivers, E episodes each."""
+class PolicyEpisodes(NamedTuple):
+    """All policies in both worlds; P policies, E episodes each."""
 
-    drivers: list[Driver]
+    policies: list[RankedPolicy]
     left_out: list[LeftOut]
     starts: Starts
     steps: int  # of the longest episode
@@ -49,8 +49,8 @@ class DriverEpisodes(NamedTuple):
     dream: Outcomes
 
 
-def run_drivers(dreams: Dreams, data: RealData, config: ModelCardConfig) -> DriverEpisodes:
-    """Drive the same episodes with all drivers in the simulator and in the dream.
+def run_policies(dreams: Dreams, data: RealData, config: ModelCardConfig) -> PolicyEpisodes:
+    """Drive the same episodes with all policies in the simulator and in the dream.
 
     Raises:
         ConfigError: the recordings are of another environment, or the model predicts no rewards and ends.
@@ -59,18 +59,18 @@ def run_drivers(dreams: Dreams, data: RealData, config: ModelCardConfig) -> Driv
     if lacks := dreams.model.dynamics.lacks:
         raise ConfigError(f"the model predicts {lacks}")
     roads = roads_of(dreams, data)
-    drivers, left_out = make_drivers(dreams, data)
-    episodes, step_time = config.sizes.driver_episodes, roads[0].step_time
-    steps = round(config.sizes.driver_seconds / step_time)
+    policies, left_out = all_policies(dreams, data)
+    episodes, step_time = config.sizes.ranking_episodes, roads[0].step_time
+    steps = round(config.sizes.ranking_seconds / step_time)
     starts = draw_starts(roads, episodes, config.seed)
     noises = [
-        driver.noises(derive(config.seed, NOISE, number), episodes, steps)
-        for number, driver in enumerate(drivers)
+        policy.noises(derive(config.seed, NOISE, number), episodes, steps)
+        for number, policy in enumerate(policies)
     ]
-    driven = drive_all(dreams.model, drivers, starts, steps, noises)
+    driven = drive_all(dreams.model, policies, starts, steps, noises)
     first = first_latents(dreams.model, starts)
-    dreamt = dream_all(dreams, drivers, first, steps, noises, derive(config.seed, DREAM))
-    return DriverEpisodes(drivers, left_out, starts, steps, step_time, driven, dreamt)
+    dreamt = dream_all(dreams, policies, first, steps, noises, derive(config.seed, DREAM))
+    return PolicyEpisodes(policies, left_out, starts, steps, step_time, driven, dreamt)
 
 
 def roads_of(dreams: Dreams, data: RealData) -> list[RoadConfig]:
@@ -82,63 +82,63 @@ def roads_of(dreams: Dreams, data: RealData) -> list[RoadConfig]:
     """
     environment = data.environment.get("id", ENVIRONMENT_ID)
     if environment != ENVIRONMENT_ID or dreams.sizes[1] != 2:
-        raise ConfigError(f"drivers drive in {ENVIRONMENT_ID}, and these recordings are of {environment}")
+        raise ConfigError(f"policies drive in {ENVIRONMENT_ID}, and these recordings are of {environment}")
     maps = spread(maps_here(sorted(data.held_out.maps)))
     found = [road_config(data.environment, name) for name in maps]
     if not found:
-        raise MapError("drivers need a road, and the recordings name no map that is installed")
+        raise MapError("policies need a road, and the recordings name no map that is installed")
     return found
 
 
 def dream_all(
     dreams: Dreams,
-    drivers: Sequence[Driver],
+    policies: Sequence[RankedPolicy],
     first: npt.NDArray[np.float32],
     steps: int,
     noises: Sequence[npt.NDArray[np.float32]],
     seed: int,
 ) -> Outcomes:
-    """One dream of every driver from every start; the dreams of each driver have the same noise.
+    """One dream of every policy from every start; the dreams of each policy have the same noise.
 
     Args:
         dreams: of the world model.
-        drivers: D.
+        policies: P.
         first: (E, Z), with which the dreams begin.
         steps: after which a dream is cut.
-        noises: of each driver's actions, (E, steps, 2).
+        noises: of each policy's actions, (E, steps, 2).
         seed: of the dreams.
     """
     start = Context(first[:, None], np.zeros((len(first), 0, dreams.sizes[1]), np.float32))
     rows = []
-    for driver, noise in progress(list(zip(drivers, noises, strict=True)), desc="dream"):
+    for policy, noise in progress(list(zip(policies, noises, strict=True)), desc="dream"):
 
         def act(
             z: npt.NDArray[np.float32],
             h: npt.NDArray[np.float32],
             step: int,
-            driver: Driver = driver,
+            policy: RankedPolicy = policy,
             noise: npt.NDArray[np.float32] = noise,
         ) -> npt.NDArray[np.float32]:
-            return driver.policy(z, h) + noise[:, step]
+            return policy.act(z, h) + noise[:, step]
 
         found = dreams.closed_loop(act, start, steps, seed, cut=True, trace=False)
         rows.append((found.reward.sum(axis=1, dtype=np.float64), found.length, found.ended))
     return Outcomes(*(np.stack(part) for part in zip(*rows, strict=True)))
 
 
-def rank(found: DriverEpisodes, seed: int) -> dict[str, Any]:
+def rank(found: PolicyEpisodes, seed: int) -> dict[str, Any]:
     """The figures of the section.
 
     Args:
-        found: the episodes of all drivers.
+        found: the episodes of all policies.
         seed: of the bootstrap.
     """
     road, dream = _measures(found, found.road), _measures(found, found.dream)
-    trained = np.array([driver.trained_in_dream for driver in found.drivers])
+    trained = np.array([policy.trained_in_dream for policy in found.policies])
     rows = []
-    for d, driver in enumerate(found.drivers):
-        row: dict[str, Any] = {"name": driver.name, "kind": driver.kind, "features": driver.features}
-        row["trained_in_this_dream"] = driver.trained_in_dream
+    for d, policy in enumerate(found.policies):
+        row: dict[str, Any] = {"name": policy.name, "kind": policy.kind, "features": policy.features}
+        row["trained_in_this_dream"] = policy.trained_in_dream
         for name in road:
             row[name] = {
                 "road": bootstrap_mean(road[name][d], seed)._asdict(),
@@ -157,7 +157,7 @@ def rank(found: DriverEpisodes, seed: int) -> dict[str, Any]:
     }
 
 
-def _measures(found: DriverEpisodes, world: Outcomes) -> dict[str, FloatMatrix]:
+def _measures(found: PolicyEpisodes, world: Outcomes) -> dict[str, FloatMatrix]:
     """Return, survival rate and time on the road [s] of each episode, each (D, E)."""
     return {
         "return": world.reward,
@@ -167,9 +167,9 @@ def _measures(found: DriverEpisodes, world: Outcomes) -> dict[str, FloatMatrix]:
 
 
 def agreement(road: FloatMatrix, dream: FloatMatrix, seed: int) -> dict[str, Any]:
-    """How well the means of drivers agree: Spearman's and Pearson's correlation, and the regret.
+    """How well the means of policies agree: Spearman's and Pearson's correlation, and the regret.
 
-    The regret is what the best driver on the road has there beyond the one that is best in the dream.
+    The regret is what the best policy on the road has there beyond the one that is best in the dream.
 
     Args:
         road: (D, E).
@@ -192,7 +192,7 @@ def halves(road: FloatMatrix) -> float | None:
 
 
 def exploit_gap(road: FloatMatrix, dream: FloatMatrix, trained: npt.NDArray[np.bool_], seed: int) -> Any:
-    """Mean return in the dream less that on the road: of drivers trained in it, of the others, and by how
+    """Mean return in the dream less that on the road: of policies trained in it, of the others, and by how
     much more the first are overrated.
     """
 
@@ -200,7 +200,7 @@ def exploit_gap(road: FloatMatrix, dream: FloatMatrix, trained: npt.NDArray[np.b
         return (dream - road)[rows].mean(axis=0)
 
     if not trained.any() or trained.all():
-        return {"left_out": "no driver was trained in this model's dream"}
+        return {"left_out": "no policy was trained in this model's dream"}
     return {
         "trained_in_this_dream": bootstrap_mean(gap(trained), seed)._asdict(),
         "others": bootstrap_mean(gap(~trained), seed)._asdict(),
@@ -210,7 +210,7 @@ def exploit_gap(road: FloatMatrix, dream: FloatMatrix, trained: npt.NDArray[np.b
 
 def pearson(one: FloatMatrix, other: FloatMatrix) -> float:
     """Pearson's correlation; 0 where one of the two is constant, which ranks nothing."""
-    if len(one) < LEAST_DRIVERS or not np.ptp(one) or not np.ptp(other):
+    if len(one) < LEAST_POLICIES or not np.ptp(one) or not np.ptp(other):
         return 0.0
     return float(np.corrcoef(one, other)[0, 1])
 
@@ -221,5 +221,5 @@ def spearman(one: FloatMatrix, other: FloatMatrix) -> float:
 
 
 def regret(road: FloatMatrix, dream: FloatMatrix) -> float:
-    """The return on the road that is lost by choosing the dream's best driver."""
+    """The return on the road that is lost by choosing the dream's best policy."""
     return float(road.max() - road[int(np.argmax(dream))])

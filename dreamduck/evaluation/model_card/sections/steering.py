@@ -1,6 +1,6 @@
 """Counterfactual commands: whether the dreamt car, from the same states, turns and advances as commanded.
 
-The answer is read from pictures alone. The same figures of the road stand beside those of the dream, read
+The answer is read from images alone. The same figures of the road stand beside those of the dream, read
 by the same probe from reconstructions, and from the true poses."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Standing still: throttle 0 for ten seconds; how far the probed state and the picture drift."""
+"""Standing still: throttle 0 for ten seconds; how far the probed state and the image drift."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def stillness(
 
 
 def drifts(probes: Probes, frames: Frames, seed: int) -> dict[str, Any]:
-    """How far state and picture are from the first frame.
+    """How far state and image are from the first frame.
 
     Args:
         probes: the trained probes.
@@ -69,8 +69,8 @@ def drifts(probes: Probes, frames: Frames, seed: int) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for k, seconds in enumerate(SECONDS, 1):
         moved = {name: np.abs(getattr(states[k], name) - getattr(states[0], name)) for name in QUANTITIES}
-        picture = np.abs(frames[:, k].astype(np.float64) - frames[:, 0]).mean(axis=(1, 2, 3))
+        image = np.abs(frames[:, k].astype(np.float64) - frames[:, 0]).mean(axis=(1, 2, 3))
         found[f"{seconds:g}"] = {
-            name: bootstrap_mean(one, seed)._asdict() for name, one in {**moved, "picture": picture}.items()
+            name: bootstrap_mean(one, seed)._asdict() for name, one in {**moved, "picture": image}.items()
         }
     return found

@@ -1,4 +1,4 @@
-"""How long drivers last, in the dream and on the road: survival curves and their Kolmogorov distance."""
+"""How long policies last, in the dream and on the road: survival curves and their Kolmogorov distance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from dreamduck.common.seeding import generator
 from dreamduck.evaluation.model_card.bootstrap import IntArray, bootstrap
 from dreamduck.evaluation.model_card.bootstrap import number as number_of
-from dreamduck.evaluation.model_card.sections.ranking import DriverEpisodes
+from dreamduck.evaluation.model_card.sections.ranking import PolicyEpisodes
 
 POINTS = 60  # of a curve in the card
 SHUFFLES = 200
@@ -53,19 +53,19 @@ def distance_by_chance(one: IntArray, other: IntArray, seed: int) -> float:
     return float(np.percentile(found, 95))
 
 
-def survival(found: DriverEpisodes, seed: int) -> dict[str, Any]:
-    """The section of the card: drivers in the dream and on the road.
+def survival(found: PolicyEpisodes, seed: int) -> dict[str, Any]:
+    """The section of the card: policies in the dream and on the road.
 
     Args:
-        found: the episodes of all drivers, as their ranking has them.
+        found: the episodes of all policies, as their ranking has them.
         seed: of the intervals.
     Returns:
-        For each driver both curves, their Kolmogorov distance with its interval, and the distance that
+        For each policy both curves, their Kolmogorov distance with its interval, and the distance that
         chance alone exceeds once in twenty times.
     """
     steps = points(found.steps)
     rows = []
-    for number, driver in enumerate(found.drivers):
+    for number, policy in enumerate(found.policies):
         road, dream = (
             world.length[number] + ~world.ended[number] for world in (found.road, found.dream)
         )  # a step more than the longest where an episode did not end
@@ -75,7 +75,7 @@ def survival(found: DriverEpisodes, seed: int) -> dict[str, Any]:
 
         rows.append(
             {
-                "name": driver.name,
+                "name": policy.name,
                 "kolmogorov": dict(bootstrap(distance, len(road), seed)._asdict()),
                 "by_chance": number_of(distance_by_chance(dream, road, seed)),
                 "road": survival_curve(road, steps),

@@ -1,11 +1,15 @@
-"""Episodes of many drivers on several maps are those of each driver alone."""
+"""Episodes of many policies on several maps are those of each policy alone."""
 
 import numpy as np
 import pytest
 
 from dreamduck.controllers.evaluator import ControllerPolicy, run_episodes
 from dreamduck.controllers.policy import Controller, ControllerForm
-from dreamduck.evaluation.model_card.driving.drivers import Driver, _controlled, plain_drivers
+from dreamduck.evaluation.model_card.driving.ranked_policies import (
+    RankedPolicy,
+    _controlled,
+    plain_policies,
+)
 from dreamduck.evaluation.model_card.driving.road_episodes import draw_starts, drive_all, first_latents
 from dreamduck.simulator.base import SimulatorConfig
 from dreamduck.simulator.road import Road, RoadConfig
@@ -38,15 +42,15 @@ def controllers():
 
 @pytest.fixture(scope="module")
 def driven(model, controllers):
-    drivers = [Driver(c.form.features, "", c.form.features, _controlled(c)) for c in controllers]
-    drivers = [drivers[0], *plain_drivers()[1:3], drivers[1]]
+    policies = [RankedPolicy(c.form.features, "", c.form.features, _controlled(c)) for c in controllers]
+    policies = [policies[0], *plain_policies()[1:3], policies[1]]
     starts = draw_starts(ROADS, EPISODES, seed=5)
-    noises = [driver.noises(7, EPISODES, STEPS) for driver in drivers]
-    return starts, drive_all(model, drivers, starts, STEPS, noises), drivers, noises
+    noises = [policy.noises(7, EPISODES, STEPS) for policy in policies]
+    return starts, drive_all(model, policies, starts, STEPS, noises), policies, noises
 
 
 @pytest.mark.parametrize(("row", "number"), [(0, 0), (3, 1)])
-def test_a_driver_drives_as_if_alone(model, controllers, driven, row, number):
+def test_a_policy_drives_as_if_alone(model, controllers, driven, row, number):
     starts, found, _, _ = driven
     controller = controllers[number]
     for map_number, config in enumerate(ROADS):
@@ -60,12 +64,12 @@ def test_a_driver_drives_as_if_alone(model, controllers, driven, row, number):
     assert found.ended[row].any()  # else nothing was tried of cars that drop out
 
 
-def test_drivers_that_see_nothing_drive_too(driven):
-    starts, found, drivers, noises = driven
-    straight = next(i for i, driver in enumerate(drivers) if driver.name == "straight on")
+def test_policies_that_see_nothing_drive_too(driven):
+    starts, found, policies, noises = driven
+    straight = next(i for i, policy in enumerate(policies) if policy.name == "straight on")
     assert found.ended[straight].any()
     assert len(set(found.length[straight].tolist())) > 1
-    random = next(i for i, driver in enumerate(drivers) if driver.name == "random")
+    random = next(i for i, policy in enumerate(policies) if policy.name == "random")
     road = Road(ROADS[0])
     road.reset([int(starts.seeds[0])])
     reward = 0.0

@@ -7,7 +7,7 @@ from dreamduck.common.errors import ControllerError
 from dreamduck.evaluation.model_card.config import SHORT
 from dreamduck.evaluation.model_card.dreams import ClosedLoop, Dreams
 from dreamduck.evaluation.model_card.driving.collection import road_config
-from dreamduck.evaluation.model_card.driving.drivers import Driver
+from dreamduck.evaluation.model_card.driving.ranked_policies import RankedPolicy
 from dreamduck.evaluation.model_card.figures import COMPARED
 from dreamduck.evaluation.model_card.probes.probe import ProbedState, Probes
 from dreamduck.evaluation.model_card.sections import distribution
@@ -63,8 +63,8 @@ def driven(dreams):
     """Two lots of episodes of the shipped controller, each with dreams."""
     with pytest.MonkeyPatch.context() as patch:
         sizes(patch, distribution_episodes=EPISODES)
-        driver, roads = shipped_controller(dreams, None), [road_config({}, "loop_empty")]  # type: ignore[arg-type]
-        return [drive(dreams, driver, roads, toy_config(), STEPS, LAG, seed) for seed in (0, 1)]
+        policy, roads = shipped_controller(dreams, None), [road_config({}, "loop_empty")]  # type: ignore[arg-type]
+        return [drive(dreams, policy, roads, toy_config(), STEPS, LAG, seed) for seed in (0, 1)]
 
 
 def test_the_dreams_start_from_the_roads_first_frames(dreams, driven):
@@ -110,7 +110,7 @@ def test_noise_in_the_latents_is_reported(dreams, probes, driven):
     assert found["realism"]["low"] > 0.8
     assert found["flicker"]["low"] > 1.5
     assert found["feature_frechet"]["low"] > 1.5
-    assert set(COMPARED) <= set(found)  # what the picture shows
+    assert set(COMPARED) <= set(found)  # what the image shows
 
 
 def test_few_episodes_are_named(dreams, probes, driven):
@@ -132,9 +132,10 @@ def test_the_section_without_telemetry(model_folder, monkeypatch):
     def left_out(dreams, data):
         raise ControllerError("another model")
 
-    straight = Driver("straight", "plain", "", lambda z, h: np.tile(np.float32([0.4, 0]), (len(z), 1)))  # type: ignore[arg-type]
+    ahead = np.array([0.4, 0], np.float32)
+    straight = RankedPolicy("straight", "plain", "", lambda z, h: np.tile(ahead, (len(z), 1)))
     makers = {"one": lambda dreams, data: straight, "other": left_out}
-    monkeypatch.setattr(distribution, "DRIVERS", makers)
+    monkeypatch.setattr(distribution, "POLICIES", makers)
     dreams = Dreams(WorldModel.load(model_folder), 0.5)
     found, again = (
         distribution.distribution(dreams, toy_data(dreams.model), None, toy_config()) for _ in range(2)

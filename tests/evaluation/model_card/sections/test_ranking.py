@@ -1,15 +1,20 @@
-"""Does the dream rank drivers as the road does? The figures, and that a broken dream fails."""
+"""Does the dream rank policies as the road does? The figures, and that a broken dream fails."""
 
 import numpy as np
 import pytest
 
 from dreamduck.common.errors import ConfigError, MapError
 from dreamduck.evaluation.model_card.dreams import Dreams
-from dreamduck.evaluation.model_card.driving.drivers import Driver, LeftOut, frozen_drivers, plain_drivers
+from dreamduck.evaluation.model_card.driving.ranked_policies import (
+    LeftOut,
+    RankedPolicy,
+    frozen_policies,
+    plain_policies,
+)
 from dreamduck.evaluation.model_card.driving.road_episodes import Outcomes, draw_starts, drive_all
 from dreamduck.evaluation.model_card.sections import ranking as ranking_module
 from dreamduck.evaluation.model_card.sections.ranking import (
-    DriverEpisodes,
+    PolicyEpisodes,
     agreement,
     dream_all,
     exploit_gap,
@@ -17,7 +22,7 @@ from dreamduck.evaluation.model_card.sections.ranking import (
     rank,
     regret,
     roads_of,
-    run_drivers,
+    run_policies,
     spearman,
 )
 from dreamduck.simulator.base import SimulatorConfig
@@ -58,7 +63,7 @@ def test_a_dream_that_is_the_same_for_all_ranks_nothing():
     assert spearman(np.array([1.0, 1, 2, 3]), np.array([5.0, 5, 6, 9])) == pytest.approx(1)
 
 
-def test_the_exploit_gap_is_that_of_drivers_trained_in_the_dream():
+def test_the_exploit_gap_is_that_of_policies_trained_in_the_dream():
     road, trained = returns([1, 2, 3, 4]), np.array([True, False, False, True])
     gap = exploit_gap(road, road + np.array([5, 1, 1, 3])[:, None], trained, seed=0)
     assert gap["trained_in_this_dream"]["value"] == pytest.approx(4)
@@ -67,15 +72,15 @@ def test_the_exploit_gap_is_that_of_drivers_trained_in_the_dream():
     assert "left_out" in exploit_gap(road, road, ~trained & trained, seed=0)
 
 
-def test_the_section_has_every_driver():
-    drivers = plain_drivers()
+def test_the_section_has_every_policy():
+    policies = plain_policies()
     road = Outcomes(returns([0, 1, 2, 3]), np.full((4, 50), 70), np.arange(200).reshape(4, 50) % 4 == 0)
     dream = Outcomes(road.reward + 1, np.full((4, 50), 90), ~road.ended)
     starts = draw_starts([RoadConfig(SimulatorConfig(map_name="loop_empty"))], 50, 0)
-    found = DriverEpisodes(drivers, [LeftOut("it", "why")], starts, 100, 0.1, road, dream)
+    found = PolicyEpisodes(policies, [LeftOut("it", "why")], starts, 100, 0.1, road, dream)
     section = rank(found, seed=0)
     row = section["drivers"][3]
-    assert row["name"] == drivers[3].name
+    assert row["name"] == policies[3].name
     assert row["return"]["dream"]["value"] - row["return"]["road"]["value"] == pytest.approx(1, abs=1e-4)
     assert row["survival"]["road"]["value"] == pytest.approx(0.74, abs=0.03)
     assert row["survival_time"]["dream"]["value"] == 9
@@ -100,13 +105,13 @@ def test_dreams_begin_with_the_frames_and_have_the_noise_of_the_road(model):
 
     dreams = Watched(model, 0.5)
     noise = random.uniform(-0.5, 0.5, (3, 6, 2)).astype(np.float32)
-    found = dream_all(dreams, [Driver("", "", "zh", policy)], first, 6, [noise], seed=1)
+    found = dream_all(dreams, [RankedPolicy("", "", "zh", policy)], first, 6, [noise], seed=1)
     np.testing.assert_array_equal(seen[0][0], first)
     assert not seen[0][1].any()
     lasting = ~found.ended[0]
     assert lasting.any()
     np.testing.assert_allclose(dreams.actions[lasting], 0.1 + noise[lasting], rtol=1e-6)
-    again = dream_all(dreams, [Driver("", "", "zh", policy)] * 2, first, 6, [noise] * 2, seed=1)
+    again = dream_all(dreams, [RankedPolicy("", "", "zh", policy)] * 2, first, 6, [noise] * 2, seed=1)
     np.testing.assert_array_equal(again.reward[1], found.reward[0])
 
 
@@ -127,11 +132,11 @@ class FrozenDreams(Dreams):
 
 
 def test_a_dream_whose_latents_are_frozen_fails(monkeypatch):
-    """On the shipped model, with a few drivers of very different quality."""
+    """On the shipped model, with a few policies of very different quality."""
     model = WorldModel.load()
-    sizes = toy_config().sizes._replace(driver_episodes=6, driver_seconds=12.0)
+    sizes = toy_config().sizes._replace(ranking_episodes=6, ranking_seconds=12.0)
     monkeypatch.setattr("dreamduck.evaluation.model_card.config.SHORT", sizes)
-    monkeypatch.setattr(ranking_module, "make_drivers", few_drivers)
+    monkeypatch.setattr(ranking_module, "all_policies", few_policies)
     driven: list[Outcomes] = []  # the road is the same for both dreams
 
     def drive_once(*given):
@@ -141,14 +146,14 @@ def test_a_dream_whose_latents_are_frozen_fails(monkeypatch):
     monkeypatch.setattr(ranking_module, "drive_all", drive_once)
     data = toy_data(model)
     true, frozen = (
-        rank(run_drivers(dreams, data, toy_config()), seed=0)
+        rank(run_policies(dreams, data, toy_config()), seed=0)
         for dreams in (Dreams(model), FrozenDreams(model))
     )
     assert true["return"]["spearman"]["value"] > 0.7
     assert frozen["return"]["spearman"]["value"] < true["return"]["spearman"]["value"] - 0.2
 
 
-def few_drivers(dreams, data):
+def few_policies(dreams, data):
     """The plain ones, and every fourth of the frozen ones."""
-    frozen, _ = frozen_drivers(dreams.model.card.fingerprints)
-    return plain_drivers() + frozen[::4], []
+    frozen, _ = frozen_policies(dreams.model.card.fingerprints)
+    return plain_policies() + frozen[::4], []

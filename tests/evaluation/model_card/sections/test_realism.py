@@ -6,7 +6,7 @@ import pytest
 from dreamduck.evaluation.model_card.sections.realism import flicker, matched, ratio, realism, sharpness
 
 
-def pictures(count, seed, columns=(8, 56)):
+def images(count, seed, columns=(8, 56)):
     """Frames with a bright line somewhere."""
     random = np.random.default_rng(seed)
     frames = random.integers(80, 90, (count, 64, 64, 3)).astype(np.uint8)
@@ -24,21 +24,21 @@ def blurred(frames):
 
 def test_samples_of_one_distribution_cannot_be_classified():
     episodes = np.arange(80)
-    found = realism(pictures(80, 0), pictures(80, 1), episodes, episodes, 0)
+    found = realism(images(80, 0), images(80, 1), episodes, episodes, 0)
     assert found.low < 0.5 < found.high
     assert found.high - found.low < 0.4
     assert found.n == 80
 
 
-@pytest.mark.parametrize("change", [blurred, lambda frames: pictures(80, 2, (8, 24))])
+@pytest.mark.parametrize("change", [blurred, lambda frames: images(80, 2, (8, 24))])
 def test_different_samples_are_classified(change):
     episodes = np.arange(80)
-    assert realism(change(pictures(80, 0)), pictures(80, 1), episodes, episodes, 0).low > 0.75
+    assert realism(change(images(80, 0)), images(80, 1), episodes, episodes, 0).low > 0.75
 
 
 def test_the_same_frames_of_an_episode_are_never_in_both_folds():
     """Eight near copies of each frame would let a classifier know the held-out ones by heart."""
-    ten = pictures(20, 0)
+    ten = images(20, 0)
     copies, episodes = np.repeat(ten, 8, axis=0), np.repeat(np.arange(20), 8)
     labels = np.arange(160) % 16 < 8
     found = realism(copies[labels], copies[~labels], episodes[labels], episodes[~labels], 0)
@@ -46,13 +46,13 @@ def test_the_same_frames_of_an_episode_are_never_in_both_folds():
 
 
 def test_as_many_of_either_kind_and_few_say_nothing():
-    found = realism(pictures(90, 0), pictures(30, 1), np.arange(90), np.arange(30), 0)
+    found = realism(images(90, 0), images(30, 1), np.arange(90), np.arange(30), 0)
     assert found.low < 0.5 < found.high
-    assert realism(pictures(2, 0), pictures(2, 1), np.arange(2), np.arange(2), 0).value is None
+    assert realism(images(2, 0), images(2, 1), np.arange(2), np.arange(2), 0).value is None
 
 
 def test_sharpness_and_flicker():
-    frames = pictures(4, 0)
+    frames = images(4, 0)
     assert (sharpness(blurred(frames)) < 0.7 * sharpness(frames)).all()
     np.testing.assert_allclose(flicker(frames, frames), 0)
     np.testing.assert_allclose(flicker(frames // 2, frames // 2 + 7), 7)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dreamduck.evaluation.model_card.driving.road_episodes import Outcomes
-from dreamduck.evaluation.model_card.sections.ranking import DriverEpisodes
+from dreamduck.evaluation.model_card.sections.ranking import PolicyEpisodes
 from dreamduck.evaluation.model_card.sections.survival import (
     distance_by_chance,
     kolmogorov,
@@ -43,7 +43,7 @@ def test_the_section():
     longer = np.minimum(length[1] + 20, 50)
     dream = Outcomes(np.zeros((2, 40)), np.stack([length[0], longer]), np.stack([ended[0], longer < 50]))
     names = [SimpleNamespace(name="like the road"), SimpleNamespace(name="lasts longer")]
-    found = survival(DriverEpisodes(names, [], None, 50, 0.1, road, dream), 0)  # type: ignore[arg-type]
+    found = survival(PolicyEpisodes(names, [], None, 50, 0.1, road, dream), 0)  # type: ignore[arg-type]
     like, lasts = found["drivers"]
     assert like["kolmogorov"]["value"] == 0
     assert like["road"] == like["dream"]

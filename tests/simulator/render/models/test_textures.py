@@ -1,4 +1,4 @@
-"""Pictures as compiled code reads them."""
+"""Images as compiled code reads them."""
 
 import numpy as np
 import pytest
@@ -53,7 +53,7 @@ def test_tiles_lie_as_upstream_turns_them(tmp_path, turns):
     base, dx, dz = tiles.cells.reshape(3, 4, 3)[1, 2]
     column, row = np.meshgrid(np.arange(4), np.arange(4))
     seen = tiles.texels[base + column * dx + row * dz]
-    # Two quarter turns are upstream's picture as it is; each further one turns it counter-clockwise.
+    # Two quarter turns are upstream's image as it is; each further one turns it counter-clockwise.
     np.testing.assert_array_equal(seen, np.rot90(pack(pixels).reshape(4, 4), turns - 2))
 
 

@@ -1,8 +1,8 @@
 """Policies, good and bad, that the card ranks: frozen controllers, imitations of the expert, baselines.
 
-The frozen ones come with the package (`scripts/make_drivers.py` makes them). Those on [z, h] fit only the
-world model that they were trained with, those on z alone every model with the same VAE. All others are made
-anew for any model."""
+Frozen ones come with the package; `scripts/make_ranked_policies.py` makes them. Those on [z, h] fit only
+the world model that they were trained with, those on z alone every model with the same VAE. All others are
+made anew for any model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from dreamduck.recordings.behavior_policies import OrnsteinUhlenbeck, RandomWalk
 from dreamduck.world_model.dynamics import FloatArray
 
 FORMAT = 1
-REMEDY = "make it again with scripts/make_drivers.py"
+REMEDY = "make it again with scripts/make_ranked_policies.py"
 NOISE = (0.0, 0.2, 0.4, 0.8, 1.6)  # standard deviation of what is added to an imitation's steering
 NOISE_STEPS = 6.0  # its time constant
 NO_FRAME, NO_EXPERT = np.zeros((0, 0, 3), np.uint8), np.zeros(2)  # a random walk uses neither
@@ -35,14 +35,14 @@ Noise = Callable[[np.random.Generator, int], FloatArray]  # T -> (T, 2)
 
 
 @dataclasses.dataclass(frozen=True)
-class Driver:
+class RankedPolicy:
     """A policy and the noise that is added to its actions.
 
     Attributes:
         name: shown to people.
         kind: "plain", "imitation", "cma-es", "ppo" or "shipped".
         features: what it sees: "", "z" or "zh".
-        policy: (z (B, Z), h (B, H)) to (B, 2).
+        act: (z (B, Z), h (B, H)) to (B, 2).
         noise: of one episode of T steps; None for none.
         trained_in_dream: whether it was trained in the dream of this very world model.
     """
@@ -50,7 +50,7 @@ class Driver:
     name: str
     kind: str
     features: str
-    policy: Callable[[FloatArray, FloatArray], FloatArray]
+    act: Callable[[FloatArray, FloatArray], FloatArray]
     noise: Noise | None = None
     trained_in_dream: bool = False
 
@@ -63,35 +63,35 @@ class Driver:
 
 
 class LeftOut(NamedTuple):
-    """A driver that cannot take part."""
+    """A policy that cannot take part."""
 
     name: str
     reason: str
 
 
-def make_drivers(dreams: Dreams, data: RealData) -> tuple[list[Driver], list[LeftOut]]:
-    """All drivers that fit a world model, and those that do not."""
-    fitting, left_out = frozen_drivers(dreams.model.card.fingerprints)
-    drivers = plain_drivers()
+def all_policies(dreams: Dreams, data: RealData) -> tuple[list[RankedPolicy], list[LeftOut]]:
+    """All policies that fit a world model, and those that do not."""
+    fitting, left_out = frozen_policies(dreams.model.card.fingerprints)
+    policies = plain_policies()
     for features in ("zh", "z"):
         try:
-            drivers += imitations(dreams, data, features)
+            policies += imitations(dreams, data, features)
         except RecordError as err:
             left_out.append(LeftOut(f"imitations of the expert from {features}", str(err)))
-    return drivers + fitting, left_out
+    return policies + fitting, left_out
 
 
-def plain_drivers() -> list[Driver]:
+def plain_policies() -> list[RankedPolicy]:
     """Policies without observations."""
     return [
-        Driver("standing still", "plain", "", _constant(0.0, 0.0)),
-        Driver("straight on", "plain", "", _constant(STRAIGHT_THROTTLE, 0.0)),
-        Driver("random", "plain", "", _constant(0.0, 0.0), _white),
-        Driver("smooth random", "plain", "", _constant(0.0, 0.0), _walk),
+        RankedPolicy("standing still", "plain", "", _constant(0.0, 0.0)),
+        RankedPolicy("straight on", "plain", "", _constant(STRAIGHT_THROTTLE, 0.0)),
+        RankedPolicy("random", "plain", "", _constant(0.0, 0.0), _white),
+        RankedPolicy("smooth random", "plain", "", _constant(0.0, 0.0), _walk),
     ]
 
 
-def imitations(dreams: Dreams, data: RealData, features: str) -> list[Driver]:
+def imitations(dreams: Dreams, data: RealData, features: str) -> list[RankedPolicy]:
     """The expert imitated, with noise at several levels.
 
     Raises:
@@ -99,15 +99,15 @@ def imitations(dreams: Dreams, data: RealData, features: str) -> list[Driver]:
     """
     imitation = fit_imitation(dreams, data, features)
     return [
-        Driver(
+        RankedPolicy(
             f"imitation from {features}, noise {level:g}", "imitation", features, imitation, _smooth(level)
         )
         for level in NOISE
     ]
 
 
-def frozen_drivers(fingerprints: Any, folder: Path = FOLDER) -> tuple[list[Driver], list[LeftOut]]:
-    """The drivers in `drivers.npz`: those that fit a world model, and the others.
+def frozen_policies(fingerprints: Any, folder: Path = FOLDER) -> tuple[list[RankedPolicy], list[LeftOut]]:
+    """The policies in `ranked_policies.npz`: those that fit a world model, and the others.
 
     Args:
         fingerprints: of the model's weights, by network ("vae", "rnn").
@@ -115,16 +115,16 @@ def frozen_drivers(fingerprints: Any, folder: Path = FOLDER) -> tuple[list[Drive
     Raises:
         ControllerError: a file is missing or damaged.
     """
-    path = folder / "drivers.json"
+    path = folder / "ranked_policies.json"
     card = read_json(path, ControllerError, REMEDY)
-    with in_words(path, ControllerError, "not the card of frozen drivers", REMEDY):
+    with in_words(path, ControllerError, "not the card of frozen policies", REMEDY):
         if card["format"] != FORMAT:
             raise ControllerError(f"{path}: expected format {FORMAT}, got {card['format']}; {REMEDY}")
         rows, weights = list(card["drivers"]), card["weights"]
         same_vae = weights["vae.weights.h5"] == fingerprints["vae"]
         same_rnn = same_vae and weights["rnn.weights.h5"] == fingerprints["rnn"]
         forms = [ControllerForm(**row["form"]) for row in rows]
-    arrays = read_npz(folder / "drivers.npz", ControllerError, REMEDY)
+    arrays = read_npz(folder / "ranked_policies.npz", ControllerError, REMEDY)
     fitting, left_out = [], []
     for i, (row, form) in enumerate(zip(rows, forms, strict=True)):
         if not (same_vae if form.features == "z" else same_rnn):
@@ -132,11 +132,13 @@ def frozen_drivers(fingerprints: Any, folder: Path = FOLDER) -> tuple[list[Drive
             left_out.append(LeftOut(row["name"], f"trained with {reason}"))
             continue
         if f"theta.{i}" not in arrays:
-            raise ControllerError(f"{folder / 'drivers.npz'}: no theta.{i}; {REMEDY}")
+            raise ControllerError(f"{folder / 'ranked_policies.npz'}: no theta.{i}; {REMEDY}")
         controller = Controller(form, arrays[f"theta.{i}"])
         here = same_rnn and row["trained_in"] == "dream"
         fitting.append(
-            Driver(row["name"], row["kind"], form.features, _controlled(controller), trained_in_dream=here)
+            RankedPolicy(
+                row["name"], row["kind"], form.features, _controlled(controller), trained_in_dream=here
+            )
         )
     return fitting, left_out
 

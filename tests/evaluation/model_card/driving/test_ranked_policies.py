@@ -1,4 +1,4 @@
-"""Drivers: which of them fit a world model, and what their noise is."""
+"""Policies: which of them fit a world model, and what their noise is."""
 
 import json
 
@@ -7,8 +7,12 @@ import pytest
 
 from dreamduck.common.errors import ControllerError
 from dreamduck.controllers.policy import Controller, ControllerForm
-from dreamduck.evaluation.model_card.driving import drivers as drivers_module
-from dreamduck.evaluation.model_card.driving.drivers import frozen_drivers, make_drivers, plain_drivers
+from dreamduck.evaluation.model_card.driving import ranked_policies
+from dreamduck.evaluation.model_card.driving.ranked_policies import (
+    all_policies,
+    frozen_policies,
+    plain_policies,
+)
 from dreamduck.pretrained import FOLDER
 from dreamduck.world_model import WorldModel
 
@@ -16,28 +20,31 @@ LIMIT = 700_000  # bytes of both files
 
 
 def fingerprints(**changes):
-    weights = json.loads((FOLDER / "drivers.json").read_text())["weights"]
+    weights = json.loads((FOLDER / "ranked_policies.json").read_text())["weights"]
     return {"vae": weights["vae.weights.h5"], "rnn": weights["rnn.weights.h5"], **changes}
 
 
-def test_the_frozen_drivers_that_ship_fit_the_model_that_ships():
-    fitting, left_out = frozen_drivers(WorldModel.load().card.fingerprints)
+def test_the_frozen_policies_that_ship_fit_the_model_that_ships():
+    fitting, left_out = frozen_policies(WorldModel.load().card.fingerprints)
     assert not left_out
-    plain, imitations = len(plain_drivers()), 2 * len(drivers_module.NOISE)
+    plain, imitations = len(plain_policies()), 2 * len(ranked_policies.NOISE)
     assert len(fitting) + plain + imitations >= 24
-    assert len({driver.name for driver in fitting}) == len(fitting)
-    assert {driver.kind for driver in fitting} == {"cma-es", "ppo", "shipped"}
-    road = [driver.name for driver in fitting if not driver.trained_in_dream]
+    assert len({policy.name for policy in fitting}) == len(fitting)
+    assert {policy.kind for policy in fitting} == {"cma-es", "ppo", "shipped"}
+    road = [policy.name for policy in fitting if not policy.trained_in_dream]
     assert road == ["shipped, trained in the simulator"]
-    assert sum((FOLDER / name).stat().st_size for name in ("drivers.npz", "drivers.json")) < LIMIT
+    assert (
+        sum((FOLDER / name).stat().st_size for name in ("ranked_policies.npz", "ranked_policies.json"))
+        < LIMIT
+    )
 
 
-def test_another_model_with_the_same_vae_takes_the_drivers_on_z():
-    fitting, left_out = frozen_drivers(fingerprints(rnn="other"))
-    assert {driver.features for driver in fitting} == {"z"}
-    assert not any(driver.trained_in_dream for driver in fitting)
+def test_another_model_with_the_same_vae_takes_the_policies_on_z():
+    fitting, left_out = frozen_policies(fingerprints(rnn="other"))
+    assert {policy.features for policy in fitting} == {"z"}
+    assert not any(policy.trained_in_dream for policy in fitting)
     assert {one.reason for one in left_out} == {"trained with another world model, whose h it reads"}
-    fitting, left_out = frozen_drivers(fingerprints(vae="other"))
+    fitting, left_out = frozen_policies(fingerprints(vae="other"))
     assert not fitting
     assert {one.reason.split(",")[0] for one in left_out} == {
         "trained with another VAE",
@@ -50,56 +57,56 @@ def write(folder, **changes):
     theta = np.random.default_rng(0).normal(size=form.size).astype(np.float16)
     row = {"name": "one", "kind": "cma-es", "trained_in": "dream", "form": form.__dict__}
     card = {"format": 1, "weights": {"vae.weights.h5": "v", "rnn.weights.h5": "r"}, "drivers": [row]}
-    (folder / "drivers.json").write_text(json.dumps({**card, **changes}))
-    np.savez(folder / "drivers.npz", **{"theta.0": theta})  # type: ignore[arg-type]
+    (folder / "ranked_policies.json").write_text(json.dumps({**card, **changes}))
+    np.savez(folder / "ranked_policies.npz", **{"theta.0": theta})  # type: ignore[arg-type]
     return Controller(form, theta)  # type: ignore[arg-type]
 
 
-def test_a_frozen_driver_is_its_controller(tmp_path):
+def test_a_frozen_policy_is_its_controller(tmp_path):
     controller = write(tmp_path)
-    (driver,), _ = frozen_drivers({"vae": "v", "rnn": "r"}, tmp_path)
+    (policy,), _ = frozen_policies({"vae": "v", "rnn": "r"}, tmp_path)
     z, h = np.random.default_rng(1).normal(size=(2, 5, 4)).astype(np.float32)
     seen = np.concatenate([z, np.zeros((5, 3), np.float32), h[:, :3]], axis=1)
-    np.testing.assert_array_equal(driver.policy(z, h[:, :3]), controller(seen))
-    assert driver.trained_in_dream
+    np.testing.assert_array_equal(policy.act(z, h[:, :3]), controller(seen))
+    assert policy.trained_in_dream
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"format": 2}, "expected format 1, got 2"),
-        ({"weights": {}}, "frozen drivers"),
-        ({"drivers": 3}, "frozen drivers"),
+        ({"weights": {}}, "frozen policies"),
+        ({"drivers": 3}, "frozen policies"),
     ],
 )
 def test_a_damaged_card_is_reported_in_one_line(tmp_path, changes, message):
     write(tmp_path, **changes)
     with pytest.raises(ControllerError, match=message) as caught:
-        frozen_drivers({"vae": "v", "rnn": "r"}, tmp_path)
-    assert "make_drivers.py" in str(caught.value)
+        frozen_policies({"vae": "v", "rnn": "r"}, tmp_path)
+    assert "make_ranked_policies.py" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_missing_thetas_are_reported_in_one_line(tmp_path):
     write(tmp_path)
-    np.savez(tmp_path / "drivers.npz", other=np.zeros(3))
+    np.savez(tmp_path / "ranked_policies.npz", other=np.zeros(3))
     with pytest.raises(ControllerError, match=r"no theta\.0"):
-        frozen_drivers({"vae": "v", "rnn": "r"}, tmp_path)
+        frozen_policies({"vae": "v", "rnn": "r"}, tmp_path)
 
 
 def test_without_telemetry_there_are_no_imitations(monkeypatch):
     def refuse(*_):
-        raise drivers_module.RecordError("no telemetry")  # type: ignore[attr-defined]
+        raise ranked_policies.RecordError("no telemetry")  # type: ignore[attr-defined]
 
-    monkeypatch.setattr(drivers_module, "fit_imitation", refuse)
+    monkeypatch.setattr(ranked_policies, "fit_imitation", refuse)
     dreams = type("Dreams", (), {"model": WorldModel.load()})()
-    found, left_out = make_drivers(dreams, None)  # type: ignore[arg-type]
-    assert "imitation" not in {driver.kind for driver in found}
+    found, left_out = all_policies(dreams, None)  # type: ignore[arg-type]
+    assert "imitation" not in {policy.kind for policy in found}
     assert [one.reason for one in left_out] == ["no telemetry"] * 2
 
 
 def test_noise_is_of_the_episode_and_as_strong_as_it_says():
-    by_name = {driver.name: driver for driver in plain_drivers()}
+    by_name = {policy.name: policy for policy in plain_policies()}
     assert not by_name["standing still"].noises(3, 2, 5).any()
     white = by_name["random"].noises(3, 40, 50)
     assert white.shape == (40, 50, 2)
@@ -111,6 +118,6 @@ def test_noise_is_of_the_episode_and_as_strong_as_it_says():
     smooth = by_name["smooth random"].noises(3, 40, 50)
     jumps = np.abs(np.diff(smooth, axis=1)).mean() / np.abs(np.diff(white, axis=1)).mean()
     assert jumps < 0.5
-    strong = drivers_module._smooth(0.8)(np.random.default_rng(0), 4000)  # type: ignore[misc]
+    strong = ranked_policies._smooth(0.8)(np.random.default_rng(0), 4000)  # type: ignore[misc]
     np.testing.assert_allclose(strong.std(axis=0), (0.4, 0.8), rtol=0.15)
-    assert drivers_module._smooth(0.0) is None
+    assert ranked_policies._smooth(0.0) is None

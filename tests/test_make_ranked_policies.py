@@ -1,4 +1,4 @@
-"""The script that makes the frozen drivers, on a small world model."""
+"""The script that makes the frozen policies, on a small world model."""
 
 import itertools
 
@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from dreamduck.controllers.policy import ControllerForm, act
-from dreamduck.evaluation.model_card.driving.drivers import frozen_drivers
+from dreamduck.evaluation.model_card.driving.ranked_policies import frozen_policies
 from dreamduck.world_model import WorldModel
-from scripts import make_drivers
+from scripts import make_ranked_policies
 
 pytest.importorskip("stable_baselines3")
 
@@ -43,7 +43,7 @@ def test_a_theta_acts_as_the_agent_does():
         policy_kwargs={"net_arch": {"pi": [3], "vf": [5]}},
     )
     agent.learn(640)
-    theta = make_drivers.actor_theta(agent, venv)
+    theta = make_ranked_policies.actor_theta(agent, venv)
     form = ControllerForm("z", 3, z_size=4, hidden_size=0)
     assert theta.shape == (form.size,)
     seen = np.array([Anywhere().reset(seed=i)[0] for i in range(20)])
@@ -55,13 +55,13 @@ def test_a_theta_acts_as_the_agent_does():
 @pytest.fixture
 def small(monkeypatch):
     settings = {
-        **vars(make_drivers.SEARCH),
+        **vars(make_ranked_policies.SEARCH),
         "num_worker": 4,
         "num_episode": 2,
         "max_steps": 5,
         "components": 3,
     }
-    monkeypatch.setattr(make_drivers, "SEARCH", type(make_drivers.SEARCH)(**settings))
+    monkeypatch.setattr(make_ranked_policies, "SEARCH", type(make_ranked_policies.SEARCH)(**settings))
     for name, value in {
         "SEARCHES": (("z", 1), ("zh", 2)),
         "GENERATIONS": (1, 3),
@@ -70,27 +70,29 @@ def small(monkeypatch):
         "PPO_ROLLOUT": 8,
         "PPO_UNITS": 3,
     }.items():
-        monkeypatch.setattr(make_drivers, name, value)
+        monkeypatch.setattr(make_ranked_policies, name, value)
 
 
 @pytest.mark.usefixtures("small")
 def test_what_is_finished_is_not_trained_again(weights, tmp_path, monkeypatch, capsys):
     command = ["--folder", str(tmp_path / "work"), "--weights", str(weights), "--out", str(tmp_path), "-q"]
-    assert make_drivers.main(command) == 0
-    assert "6 drivers" in capsys.readouterr().out
-    files = [(tmp_path / name).read_bytes() for name in ("drivers.npz", "drivers.json")]
-    drivers, left_out = frozen_drivers(WorldModel.load(weights).card.fingerprints, tmp_path)
+    assert make_ranked_policies.main(command) == 0
+    assert "6 policies" in capsys.readouterr().out
+    files = [(tmp_path / name).read_bytes() for name in ("ranked_policies.npz", "ranked_policies.json")]
+    policies, left_out = frozen_policies(WorldModel.load(weights).card.fingerprints, tmp_path)
     assert not left_out
-    assert [driver.kind for driver in drivers] == ["cma-es"] * 4 + ["ppo"] * 2
-    assert all(driver.trained_in_dream for driver in drivers)
+    assert [policy.kind for policy in policies] == ["cma-es"] * 4 + ["ppo"] * 2
+    assert all(policy.trained_in_dream for policy in policies)
     z, h = np.random.default_rng(0).normal(size=(2, 5, 8)).astype(np.float32)
-    acted = [driver.policy(z[:, :4], h) for driver in drivers]
+    acted = [policy.act(z[:, :4], h) for policy in policies]
     assert all(np.abs(one - other).max() > 1e-3 for one, other in itertools.pairwise(acted))
 
     def refuse(*_):
         raise AssertionError("trained again")
 
-    monkeypatch.setattr(make_drivers, "evolve", refuse)
-    monkeypatch.setattr(make_drivers, "train_agent", refuse)
-    assert make_drivers.main(command) == 0
-    assert [(tmp_path / name).read_bytes() for name in ("drivers.npz", "drivers.json")] == files
+    monkeypatch.setattr(make_ranked_policies, "evolve", refuse)
+    monkeypatch.setattr(make_ranked_policies, "train_agent", refuse)
+    assert make_ranked_policies.main(command) == 0
+    assert [
+        (tmp_path / name).read_bytes() for name in ("ranked_policies.npz", "ranked_policies.json")
+    ] == files

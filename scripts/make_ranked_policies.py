@@ -1,11 +1,11 @@
-"""Train and freeze the drivers that the evaluation card of a world model ranks.
+"""Train and freeze the policies that the evaluation card of a world model ranks.
 
-    python scripts/make_drivers.py [--folder drivers] [--weights FOLDER] [--out dreamduck/pretrained]
+    python scripts/make_ranked_policies.py [--folder FOLDER] [--weights FOLDER] [--out FOLDER]
 
 Policies, good and bad, as flat controllers: means of CMA-ES in the dream from early to late generations,
 with several seeds, on z alone and on [z, h]; the actor of a PPO agent in the dream at several steps; and
-the best controllers that ship. Writes `drivers.npz` (their thetas) and `drivers.json` (their forms, how
-they were made, and the fingerprints of the world model that they belong to).
+the best controllers that ship. Writes `ranked_policies.npz` (their thetas) and `ranked_policies.json`
+(their forms, how they were made, and the fingerprints of the world model that they belong to).
 What is finished in the folder is not trained again."""
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from dreamduck.world_model import WorldModel
 from dreamduck.world_model.model_config import ModelConfig
 
 FORMAT = 1
-STEPS = 40  # of a dream: drivers of all qualities are wanted, not the best ones
+STEPS = 40  # of a dream: policies of all qualities are wanted, not the best ones
 GENERATIONS = (1, 3, 8, 20, 60)  # whose means are frozen
 SEARCHES = (("z", 1), ("z", 2), ("zh", 3))  # features and seed of each
 SEARCH = SearchConfig(
@@ -53,7 +53,7 @@ SHIPPED = ("rnnenv.cma.32.64", "realenv.cma.4.32")
 
 
 class Frozen(NamedTuple):
-    """One driver."""
+    """One policy."""
 
     name: str
     form: ControllerForm
@@ -183,43 +183,46 @@ def shipped(world: WorldConfig) -> list[Frozen]:
 
 
 def where_words(where: str) -> str:
-    """Where a driver was trained, as text."""
+    """Where a policy was trained, as text."""
     return {"dream": "in the dream", "road": "in the simulator"}[where]
 
 
-def write(out: Path, drivers: Sequence[Frozen], world: WorldConfig) -> None:
-    """Write `drivers.npz` and `drivers.json`; thetas in half precision, which halves the file."""
+def write(out: Path, policies: Sequence[Frozen], world: WorldConfig) -> None:
+    """Write both files; thetas in half precision, which halves their file."""
     fingerprints = weights_fingerprints(world.model.folder)
     weights = {name: fingerprints[name] for name in ("vae.weights.h5", "rnn.weights.h5")}
-    thetas = {f"theta.{i}": driver.theta.astype(np.float16) for i, driver in enumerate(drivers)}
+    thetas = {f"theta.{i}": policy.theta.astype(np.float16) for i, policy in enumerate(policies)}
     rows = [
-        {"name": driver.name, **driver.facts, "form": dataclasses.asdict(driver.form)} for driver in drivers
+        {"name": policy.name, **policy.facts, "form": dataclasses.asdict(policy.form)}
+        for policy in policies
     ]
-    write_npz(out / "drivers.npz", thetas)
+    write_npz(out / "ranked_policies.npz", thetas)
     card = {"format": FORMAT, "weights": weights, "versions": versions(), "drivers": rows}
-    write_json(out / "drivers.json", card)
+    write_json(out / "ranked_policies.json", card)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Make all drivers."""
+    """Make all policies."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--folder", type=Path, default=Path("drivers"), help="folder of the trainings")
+    parser.add_argument("--folder", type=Path, default=Path("policies"), help="folder of the trainings")
     parser.add_argument(
         "--weights", default="", help="folder of the world model; the one that ships by default"
     )
-    parser.add_argument("--out", type=Path, default=FOLDER, help="folder of drivers.npz and drivers.json")
+    parser.add_argument(
+        "--out", type=Path, default=FOLDER, help="folder of ranked_policies.npz and ranked_policies.json"
+    )
     parser.add_argument("-q", "--quiet", action="store_true", help="log warnings only; no progress bar")
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)
     world = WorldConfig(model=ModelConfig(arguments.weights).with_temperature(search=True))
-    drivers = shipped(world)
+    policies = shipped(world)
     for features, seed in SEARCHES:
-        drivers += searched(arguments.folder, world, features, seed)
-    drivers += agents(arguments.folder, world)
-    write(arguments.out, drivers, world)
-    print(f"{len(drivers)} drivers in {arguments.out / 'drivers.npz'}")
+        policies += searched(arguments.folder, world, features, seed)
+    policies += agents(arguments.folder, world)
+    write(arguments.out, policies, world)
+    print(f"{len(policies)} policies in {arguments.out / 'ranked_policies.npz'}")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""From the pictures of any environment to frames: which pictures there are, cropped and resized."""
+"""From the images of any environment to frames: which images there are, cropped and resized."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from dreamduck.recordings.episode import FRAME_SHAPE
 Frame = npt.NDArray[np.uint8]
 
 SIDE = FRAME_SHAPE[0]
-SMALLEST = 8  # [pixels] side of a picture
+SMALLEST = 8  # [pixels] side of an image
 RENDER, OBSERVATION = "render", "observation"
-RULE = "a picture (H, W, 3), (H, W, 1), (H, W) or (3, H, W), of uint8, or of floats in [0, 1] or [0, 255]"
+RULE = "an image (H, W, 3), (H, W, 1), (H, W) or (3, H, W), of uint8, or of floats in [0, 1] or [0, 255]"
 
 
-def is_picture(space: spaces.Space[Any]) -> bool:
-    """Whether the observations of a space are pictures that have a rule."""
+def is_image(space: spaces.Space[Any]) -> bool:
+    """Whether the observations of a space are images that have a rule."""
     if not isinstance(space, spaces.Box) or len(space.shape) not in (2, 3):
         return False
     height, width, channels = _axes(space.shape)
@@ -32,21 +32,21 @@ def is_picture(space: spaces.Space[Any]) -> bool:
 
 
 def find_pixels(space: spaces.Space[Any], pixels: str, source: str) -> str:
-    """The way to an environment's pictures.
+    """The way to an environment's images.
 
     Args:
         space: of its observations.
-        pixels: as a person gives it; "" chooses the observation, or the only picture in a dictionary.
+        pixels: as a person gives it; "" chooses the observation, or the only image in a dictionary.
         source: what an error message calls the environment.
     Returns:
         "render", "observation", or the key of a dictionary.
     Raises:
-        ConfigError: there is no such picture.
+        ConfigError: there is no such image.
     """
     if pixels == RENDER:
         return RENDER
     if isinstance(space, spaces.Dict):
-        found = [key for key, one in space.spaces.items() if is_picture(one)]
+        found = [key for key, one in space.spaces.items() if is_image(one)]
         if pixels in found or (not pixels and len(found) == 1):
             return pixels or found[0]
         keys = ", ".join(f"{key} {one}" for key, one in space.spaces.items())
@@ -54,7 +54,7 @@ def find_pixels(space: spaces.Space[Any], pixels: str, source: str) -> str:
             f"{source}: pixels: expected the key of {RULE}, got {pixels or 'none'!r} of {keys}; "
             "give --pixels KEY or --pixels render"
         )
-    if is_picture(space) and pixels in ("", OBSERVATION):
+    if is_image(space) and pixels in ("", OBSERVATION):
         return OBSERVATION
     raise ConfigError(
         f"{source}: pixels: expected observations that are {RULE}, got {space} with pixels {pixels!r}; "
@@ -62,11 +62,11 @@ def find_pixels(space: spaces.Space[Any], pixels: str, source: str) -> str:
     )
 
 
-class PictureReader:
-    """Makes frames of pictures.
+class ImageReader:
+    """Makes frames of images.
 
     Args:
-        space: of a picture; None of what `render` gives, (H, W, 3) uint8.
+        space: of an image; None of what `render` gives, (H, W, 3) uint8.
         crop: rows or columns cut away at the top, bottom, left and right.
         source: what an error message calls the environment.
     Raises:
@@ -79,13 +79,13 @@ class PictureReader:
         if space is not None:
             self._check_crop(*_axes(space.shape)[:2])
 
-    def __call__(self, picture: Any) -> Frame:
-        """The frame (64, 64, 3) of a picture: cropped, three channels, resized by area.
+    def __call__(self, image: Any) -> Frame:
+        """The frame (64, 64, 3) of an image: cropped, three channels, resized by area.
 
         Raises:
-            FrameError: it is no picture.
+            FrameError: it is no image.
         """
-        array = np.asarray(picture)
+        array = np.asarray(image)
         if array.ndim not in (2, 3) or _axes(array.shape)[2] not in (1, 3) or array.dtype.kind not in "uf":
             shape = f"{array.dtype} {array.shape}"
             raise FrameError(f"{self._source}: expected {RULE}, got {shape}; give --pixels KEY or render")
@@ -97,18 +97,18 @@ class PictureReader:
         array = array[top : height - bottom, left : width - right]
         if array.dtype != np.uint8:
             array = np.clip(np.rint(array * self._scale), 0, 255).astype(np.uint8)
-        image = Image.fromarray(
+        whole = Image.fromarray(
             np.ascontiguousarray(array.squeeze(2) if array.shape[2:] == (1,) else array)
         )
-        if image.size != (SIDE, SIDE):
-            image = image.resize((SIDE, SIDE), Image.Resampling.BOX)
-        return np.asarray(image.convert("RGB"))
+        if whole.size != (SIDE, SIDE):
+            whole = whole.resize((SIDE, SIDE), Image.Resampling.BOX)
+        return np.asarray(whole.convert("RGB"))
 
     def _check_crop(self, height: int, width: int) -> None:
         top, bottom, left, right = self._crop
         if top + bottom >= height or left + right >= width:
             raise ConfigError(
-                f"crop: expected less than the picture of {height} rows and {width} columns, got "
+                f"crop: expected less than the image of {height} rows and {width} columns, got "
                 f"{','.join(map(str, self._crop))} (top, bottom, left, right)"
             )
 
@@ -126,7 +126,7 @@ def _axes(shape: tuple[int, ...]) -> tuple[int, int, int]:
 
 
 def _scale(space: spaces.Box) -> float | None:
-    """What a float picture is multiplied by; None where its bounds have no rule."""
+    """What a float image is multiplied by; None where its bounds have no rule."""
     if not np.issubdtype(space.dtype, np.floating) or space.low.min() != 0:
         return None
     return {1.0: 255.0, 255.0: 1.0}.get(float(space.high.max()))
