@@ -96,7 +96,7 @@ class Scene:
         """The label of a panel."""
         seconds = self.dreamt_seconds(step)
         if name == DREAMT:
-            return f"dream, {seconds:.1f} s without frames" if seconds > 0 else RECONSTRUCTED
+            return f"dream, eyes closed for {seconds:.1f} s" if seconds > 0 else "reconstructed, eyes open"
         return f"error {self.difference(step).mean():.0f} of 255" if name == ERROR else name
 
     def difference(self, step: int) -> FloatArray:

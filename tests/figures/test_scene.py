@@ -54,8 +54,8 @@ def test_panels_show_what_their_labels_say(dreams, real):
     assert (scene.panel("reconstructed", last) == enlarge(scene.reconstructed[last], 96)).all()
     assert (scene.panel("dreamt", last) == enlarge(scene.dreamt[last], 96)).all()
     assert (scene.dreamt[:WARMUP] == scene.reconstructed[:WARMUP]).all()
-    assert scene.label("dreamt", WARMUP - 1) == "reconstructed"
-    assert scene.label("dreamt", last) == "dream, 0.6 s without frames"
+    assert scene.label("dreamt", WARMUP - 1) == "reconstructed, eyes open"
+    assert scene.label("dreamt", last) == "dream, eyes closed for 0.6 s"
     difference = np.abs(real.frames[last].astype(float) - scene.dreamt[last]).mean()
     assert scene.label("error", last) == f"error {difference:.0f} of 255"
     assert scene.panel("error", last).mean() > scene.panel("error", last).min()
