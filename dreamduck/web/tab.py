@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 PAUSED_RATE = 30.0  # moments a second while paused, when something is being changed
 PROGRESS_INTERVAL = 0.5  # [s] between two messages of a replay's progress
+MADE_UP = 0.5  # of a step: lateness that the next steps make up for
 INSETS_EVERY = 4  # moments between which a late tab goes without its small images
 MAX_ERROR = 500  # characters of an error that the page shows
 
@@ -252,10 +253,11 @@ class Tab:
                     await self.send_error(err)
                     continue
             await self._socket.send_bytes(moment)
-            due += 1 / (self._pace if self._running else PAUSED_RATE)
+            period = 1 / (self._pace if self._running else PAUSED_RATE)
+            due += period
             self._late = self._late + 1 if self._running and due < clock() else 0
-            # A late moment is not made up for: the episode slows down, it does not jump.
-            due = max(due, clock())
+            # Greater lateness is not made up for: the episode slows down, it does not jump.
+            due = max(due, clock() - MADE_UP * period)
             await asyncio.sleep(due - clock())
 
     def _moment(self) -> bytes:
