@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from concurrent.futures import Executor
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -12,7 +11,6 @@ from aiohttp import WSMsgType, web
 from dreamduck.common.errors import ConfigError, DreamDuckError, MessageError
 from dreamduck.web import protocol
 from dreamduck.web.replay import Cancelled
-from dreamduck.web.session_factory import SessionFactory
 from dreamduck.web.tab import Tab
 
 log = logging.getLogger(__name__)
@@ -27,20 +25,11 @@ class Connection:
 
     Args:
         socket: open.
-        factory: makes the worlds.
-        threads: where they compute.
-        turns: see `Tab`.
+        tab: at its other end.
     """
 
-    def __init__(
-        self,
-        socket: web.WebSocketResponse,
-        factory: SessionFactory,
-        threads: Executor,
-        turns: asyncio.Semaphore,
-    ) -> None:
-        self._socket = socket
-        self._tab = Tab(socket, factory, threads, turns)
+    def __init__(self, socket: web.WebSocketResponse, tab: Tab) -> None:
+        self._socket, self._tab = socket, tab
         self._received: asyncio.Queue[Received] = asyncio.Queue(MAX_WAITING)
         self._stopped = asyncio.Event()
         self._bad_messages = 0

@@ -24,6 +24,7 @@ from dreamduck.web.connection import Connection
 from dreamduck.web.protocol import MAX_MESSAGE
 from dreamduck.web.recording import SERVED
 from dreamduck.web.session_factory import SessionFactory
+from dreamduck.web.tab import Tab
 
 log = logging.getLogger(__name__)
 
@@ -211,7 +212,7 @@ class Server:
             text = f"{self.config.max_worlds} tabs drive already; close one, or raise --max-worlds"
             await _hang_up(request, tab_socket, WSCloseCode.TRY_AGAIN_LATER, text)
             return tab_socket
-        tab = Connection(tab_socket, self._factory, self._threads, self._turns)
+        tab = Connection(tab_socket, Tab(tab_socket, self._factory, self._threads, self._turns))
         self._tabs[tab] = asyncio.current_task()
         try:
             await tab.serve()

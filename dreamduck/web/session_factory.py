@@ -127,7 +127,7 @@ class SessionFactory:
             other, actions = model.gym_environment, model.actions
             model.start_states()
             uncertainty_limit(model)  # refuses a damaged ensemble
-            log.debug("the world model is %s", model.card.fingerprints)  # reads both networks
+            _networks = model.vae, model.dynamics  # read now: where one is missing there is only the road
         except WeightsError as err:
             if self.config.weights:
                 raise

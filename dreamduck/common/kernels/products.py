@@ -135,15 +135,15 @@ def _multiply(
             count = min(width, columns - first)
             row = panel
             while row < last:
-                four = row + len(FOUR) <= last
                 target, at, stride = (
                     (flat, row * columns + first, columns) if count == width else (edge, 0, width)
                 )
-                if four:
+                if row + len(FOUR) <= last:
+                    done = len(FOUR)
                     multiply_tile(FOUR, lanes, x, row, packed[block], bias[block], target, at, stride)
                 else:
+                    done = 1
                     multiply_tile(ONE, lanes, x, row, packed[block], bias[block], target, at, stride)
-                done = len(FOUR) if four else 1
                 if count < width:
                     for r in range(done):
                         for j in range(count):
