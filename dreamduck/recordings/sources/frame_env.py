@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import gymnasium
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from dreamduck.recordings.sources import car_racing
 from dreamduck.recordings.sources.action_space import ActionSpace
 from dreamduck.recordings.sources.images import OBSERVATION, RENDER, SIDE, ImageReader
 
@@ -44,6 +46,7 @@ class FrameEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         if pixels != RENDER:
             space = env.observation_space if pixels == OBSERVATION else env.observation_space[pixels]
         self._pixels, self._skip = pixels, frame_skip
+        self._drawing = car_racing.drawing(env) if pixels == OBSERVATION else None
         self._reader = ImageReader(space, crop, source)
         self._frame = np.zeros((SIDE, SIDE, 3), np.uint8)
         self._end = TERMINATED
@@ -65,13 +68,14 @@ class FrameEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         total = 0.0
         if self._end == RUNNING and not np.isnan(action).any():
             taken = self.actions.decode(np.asarray(action)[np.newaxis])[0]
-            for _ in range(self._skip):
-                observation, reward, terminated, truncated, self.inner_info = self.env.step(taken)
-                total += float(reward)
-                if terminated or truncated:
-                    self._end = TERMINATED if terminated else TRUNCATED
-                    break
-            self._frame = self._read(observation)
+            with self._drawing.undrawn() if self._drawing else contextlib.nullcontext():
+                for _ in range(self._skip):
+                    observation, reward, terminated, truncated, self.inner_info = self.env.step(taken)
+                    total += float(reward)
+                    if terminated or truncated:
+                        self._end = TERMINATED if terminated else TRUNCATED
+                        break
+            self._frame = self._read(self._drawing.image() if self._drawing else observation)
         return self._frame, total, False, False, {END: self._end}
 
     def _read(self, observation: Any) -> npt.NDArray[np.uint8]:
