@@ -49,7 +49,7 @@ def _cut(g: Graph, size: str, other: str, target: int, other_target: int) -> str
 
 
 def _shares(g: Graph, size: str, target: int) -> tuple[str, str]:
-    """See `area_average.shares`.
+    """How much of each pixel of the source lies in each of the result, in integers.
 
     Args:
         g: the graph.

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
-from PIL import Image
 
+from dreamduck.common.area_average import resize
 from dreamduck.common.errors import ConfigError, FrameError
 from dreamduck.recordings.episode import FRAME_SHAPE
 
@@ -97,12 +97,8 @@ class ImageReader:
         array = array[top : height - bottom, left : width - right]
         if array.dtype != np.uint8:
             array = np.clip(np.rint(array * self._scale), 0, 255).astype(np.uint8)
-        whole = Image.fromarray(
-            np.ascontiguousarray(array.squeeze(2) if array.shape[2:] == (1,) else array)
-        )
-        if whole.size != (SIDE, SIDE):
-            whole = whole.resize((SIDE, SIDE), Image.Resampling.BOX)
-        return np.asarray(whole.convert("RGB"))
+        small = resize(np.atleast_3d(array)[np.newaxis], SIDE, SIDE)[0]
+        return np.repeat(small, 3 // small.shape[2], axis=2)
 
     def _check_crop(self, height: int, width: int) -> None:
         top, bottom, left, right = self._crop
