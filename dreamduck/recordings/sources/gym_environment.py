@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
 import importlib
 import importlib.metadata
 import json
 import logging
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -24,6 +26,7 @@ from dreamduck.simulator.environment import STEP_TIME, is_own
 
 log = logging.getLogger(__name__)
 
+STDERR = 2  # the last of the descriptors that every program inherits
 PROBE_STEPS = 3  # that are compared with those of another episode of the same seed
 
 
@@ -119,6 +122,15 @@ class GymEnvironment:
         return self.wrap(make_env(self.spec))
 
 
+def keep_descriptors() -> None:
+    """Let programs that an environment starts inherit none of our files: a game that outlives a killed
+    command would hold its lock."""
+    for descriptor in map(int, os.listdir("/dev/fd")):
+        with contextlib.suppress(OSError):  # the folder's own is closed by now
+            if descriptor > STDERR:
+                os.set_inheritable(descriptor, False)
+
+
 def import_registering(module: str) -> None:
     """Import a module that registers environments.
 
@@ -140,6 +152,7 @@ def make_env(spec: EnvSpec) -> Any:
     Raises:
         ConfigError: its package is missing, or it refuses its arguments.
     """
+    keep_descriptors()
     try:
         return gymnasium.make(spec)
     except Exception as err:  # anything, from a foreign module

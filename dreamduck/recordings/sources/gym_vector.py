@@ -12,7 +12,7 @@ import numpy.typing as npt
 from dreamduck.common.errors import DreamDuckError
 from dreamduck.recordings.sources.action_space import ActionSpace
 from dreamduck.recordings.sources.frame_env import END, TERMINATED, TRUNCATED
-from dreamduck.recordings.sources.gym_environment import GymEnvironment, failed
+from dreamduck.recordings.sources.gym_environment import GymEnvironment, failed, keep_descriptors
 from dreamduck.recordings.sources.source import Frames, SourceStep
 
 SEEDS = 2**31  # Gymnasium's environments take seeds below it
@@ -36,6 +36,7 @@ class GymVector:
         # started afresh, since forks do not bear the threads of TensorFlow and numba
         options: dict[str, Any] = {"context": "spawn"} if apart else {"copy": False}
         spec = environment.spec
+        keep_descriptors()
         try:
             self._envs = gymnasium.make_vec(
                 spec,

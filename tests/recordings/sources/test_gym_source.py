@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +147,17 @@ def test_bad_input_is_reported(tmp_path, settings, error, text):
         record(config(tmp_path, **settings))
     assert isinstance(found.value, DreamDuckError)
     assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize("vector", [False, True])
+def test_what_an_environment_starts_holds_no_lock_of_ours(tmp_path, vector):
+    environment, _ = inspect(GymEnvironment(BOX))
+    with open(tmp_path / "record.lock", "w") as lock:
+        os.set_inheritable(lock.fileno(), True)
+        env = GymVector(environment, 2) if vector else environment.make()
+        assert not os.get_inheritable(lock.fileno())
+        assert os.get_inheritable(2)
+        env.close()
 
 
 def test_an_environment_that_ignores_its_seed_is_reported(tmp_path, caplog):
