@@ -26,18 +26,20 @@ class WorldModelObservation(gymnasium.Wrapper[Any, Any, Any, Any]):
         env: of the id that the model learned from, not wrapped in another frame skip.
         weights: folder of the model, or a model that is loaded already.
     Raises:
-        ConfigError: the model learned from another environment, or from other actions.
+        ConfigError: the model learned from another environment, or from other actions, arguments or images.
         WeightsError: the weights are missing or damaged.
     """
 
     def __init__(self, env: Any, weights: str | os.PathLike[str] | WorldModel) -> None:
         super().__init__(env)
         self.model = weights if isinstance(weights, WorldModel) else WorldModel.load(weights)
-        learned, name = self.model.gym_environment, "" if env.spec is None else env.spec.id
+        if env.spec is None:
+            raise ConfigError("env: expected one that gymnasium.make has made, got one without an id")
+        learned, name = self.model.gym_environment, env.spec.id
         if learned is None or learned.id != name:
             expected = "Duckietown (DreamDuck-v1)" if learned is None else learned.id
             raise ConfigError(
-                f"{self.model.folder}: the weights are of {expected}, expected some of {name or 'env'}; "
+                f"{self.model.folder}: the weights are of {expected}, expected some of {name}; "
                 "give the folder of a model that was trained on this environment"
             )
         self.actions = self.model.actions
@@ -46,6 +48,13 @@ class WorldModelObservation(gymnasium.Wrapper[Any, Any, Any, Any]):
                 f"{name}: actions: expected {self.actions.space}, as the weights learned, got "
                 f"{env.action_space}; make the environment with the arguments {learned.arguments}"
             )
+        wanted, given = (_arguments(spec) for spec in (learned.spec, env.spec))
+        if given != wanted:
+            raise ConfigError(
+                f"{name}: arguments: expected {wanted}, as the weights learned, got {given}; make the "
+                "environment with these"
+            )
+        learned.settled(env)
         self.observation_space = observation_space(self.model)
         self._frames = FrameEnv(env, learned.pixels, learned.margins, learned.frame_skip)
         self._perception = Perception(self.model.vae, self.model.dynamics)
@@ -73,3 +82,8 @@ class WorldModelObservation(gymnasium.Wrapper[Any, Any, Any, Any]):
         self._end = info[END]
         seen = clipped(self._perception.step(frame[np.newaxis], vectors))[0]
         return seen, reward, self._end == TERMINATED, self._end == TRUNCATED, self._frames.inner_info
+
+
+def _arguments(spec: Any) -> dict[str, Any]:
+    """The arguments of an environment that change what happens in it."""
+    return {name: value for name, value in spec.kwargs.items() if name != "render_mode"}

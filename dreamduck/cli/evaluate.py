@@ -89,13 +89,13 @@ def evaluate_many(
     print(f"average steps taken {found.length:.2f} episodes {found.episodes}")
 
 
-def make_env(env: str, world: WorldConfig, render_mode: str) -> Any:
-    """The Gym world, with the same settings."""
+def make_env(env: str, world: WorldConfig, render_mode: str, steps: int) -> Any:
+    """The Gym world, with the same settings; episodes of other environments end after so many steps."""
     import gymnasium
 
     settings: dict[str, Any]
     if model_actions(world.model.folder) != DRIVING:  # the environment is the card's
-        settings = {"weights": str(world.model.folder)}
+        settings = {"weights": str(world.model.folder), "max_episode_steps": steps}
         if env == "rnnenv":
             settings["temperature"] = world.model.temperature
         return gymnasium.make(IDS[env], render_mode=render_mode, disable_env_checker=True, **settings)
@@ -139,7 +139,7 @@ def show(
 ) -> None:
     """Drive one episode in a window, until it ends or the window is closed, or into a video."""
     policy = make_policy(env, world, controller)
-    gym = make_env(env, world, "rgb_array" if video else "human")
+    gym = make_env(env, world, "rgb_array" if video else "human", steps)
     frames, total, taken = [], 0.0, 0
     try:
         observation, _ = gym.reset(seed=seed)

@@ -11,12 +11,13 @@ import functools
 import logging
 import multiprocessing
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 from dreamduck.common import command_line, config
-from dreamduck.common.errors import ConfigError
+from dreamduck.common.errors import ConfigError, SimulatorError
 from dreamduck.common.processes import mpi
 from dreamduck.common.processes.threads import cores
 from dreamduck.common.storage import sweep
@@ -102,6 +103,8 @@ def _worker(arguments: argparse.Namespace) -> tuple[int, int]:
     if not 0 <= arguments.worker < arguments.workers:
         got = f"{arguments.worker} of {arguments.workers}"
         raise ConfigError(f"worker: expected 0 to --workers - 1, got {got}")
+    if getattr(arguments, "processes", 0) < 0:
+        raise ConfigError(f"processes: expected at least 1, or 0 for one a core, got {arguments.processes}")
     return arguments.worker, arguments.workers
 
 
@@ -110,8 +113,14 @@ def _record_apart(settings: AnyConfig, processes: int) -> None:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context) as pool:
         shares = [pool.submit(_record, settings, False, processes, worker) for worker in range(processes)]
-        for one in shares:
-            one.result()
+        try:
+            for one in as_completed(shares):
+                one.result()
+        except BrokenProcessPool as err:
+            raise SimulatorError(
+                "a process that recorded has ended: killed, out of memory, or a crash of the environment; "
+                "what is recorded is kept, start again, with fewer --processes where memory is short"
+            ) from err
 
 
 def _record(settings: AnyConfig, render: bool, workers: int, worker: int) -> int:

@@ -205,6 +205,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     world = config.from_arguments(WorldConfig, arguments)
     folder = Path(arguments.out)
     controller = Path(arguments.controller)
+    WorldModel.load(world.model.folder).check_environment(world.road, world.any_weights)
     load_controller(controller, world.model.folder, arguments.strict)
     described = {"loop": to_dict(settings), "world": to_dict(world), "controller": fingerprint(controller)}
     with claim_report("loop", folder, [folder / name for name in OUTPUTS], described, arguments.fresh):

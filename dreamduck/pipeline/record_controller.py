@@ -34,6 +34,7 @@ from dreamduck.recordings.episode import Episode, write_episode
 from dreamduck.simulator.base import ENDS, CarState
 from dreamduck.simulator.environment import ENVIRONMENT, describe
 from dreamduck.simulator.road import RoadStep
+from dreamduck.world_model import WorldModel
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +145,10 @@ def record_episodes(
         strict: refuse a controller that was made with another world model.
     Returns:
         How many were recorded.
+    Raises:
+        ConfigError: the world model is of another environment, or learned with other settings.
     """
+    WorldModel.load(world.model.folder).check_environment(world.road, world.any_weights)
     controller = load_controller(source, world.model.folder, strict)
     numbers = [settings.first + i for i in range(settings.episodes)]
     missing = [number for number in numbers if not (folder / f"{number}.npz").exists()]

@@ -21,6 +21,7 @@ STEP_TIME = 0.1  # [s], where a description has none
 SETTINGS = ("frame_skip", "steering_gain", "distortion", "reward")
 FRAMES = ("distortion", "camera")  # all that a VAE knows of
 IMAGE_SETTINGS = ("id", "pixels", "crop")  # what images of any environment are of
+STEP_SETTINGS = (*IMAGE_SETTINGS, "arguments", "frame_skip", "action_space")  # what its steps are of
 ANY_WEIGHTS = "accept weights that were trained with other settings than these"
 _warned: set[str] = set()
 
@@ -123,7 +124,7 @@ def check_environment(
         card: of the weights.
         config: the environment that they are used in.
         source: where the weights lie.
-        any_weights: accept them nevertheless.
+        any_weights: accept them nevertheless, but not those of another environment than Duckietown.
         only: compare these keys alone.
     Raises:
         ConfigError: the settings differ; says which, and what to do.
@@ -134,6 +135,10 @@ def check_environment(
             _warned.add(source)
             log.warning("%s: the card does not say with which settings the weights were trained", source)
         return
+    if not is_own(learned.get("id")):
+        raise ConfigError(
+            f"{source}: expected weights of Duckietown, got some of {learned['id']}; name another folder"
+        )
     wrong = differences(learned, describe(config), only)
     if wrong and not any_weights:
         raise ConfigError(

@@ -2,11 +2,13 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
+from gymnasium.wrappers import FlattenObservation
 
 import dreamduck
 from dreamduck.common.config import from_mapping
@@ -29,11 +31,12 @@ from dreamduck.controllers.factory import (
     model_sizes,
 )
 from dreamduck.controllers.policy import Controller, act, random_theta, tensor_policy
+from dreamduck.pipeline.record_controller import RecordConfig, record_episodes
 from dreamduck.recordings.sources.gym_environment import GymEnvironment, inspect
 from dreamduck.world_model.mdn_rnn import MDNRNNConfig
 from dreamduck.wrappers import WorldModelObservation
 from tests.envs.models import write_model
-from tests.recordings.sources.worlds import MODULE
+from tests.recordings.sources.worlds import MODULE, Dot
 
 IDS = {"discrete": "Dot-v3", "continuous": "DotBox-v0"}
 SIZES = {"discrete": 3, "continuous": 2}
@@ -141,6 +144,40 @@ def test_a_model_of_another_environment_is_refused(kind, weights, tmp_path):
     (weights / "rnn.json").write_text(json.dumps(card))
     with pytest.raises(WeightsError, match=f"actions of {SIZES[kind]} numbers.*got one of 7"):
         gymnasium.make("dreamduck:DreamDuck-v2", weights=weights)
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        (
+            {"breaks": 50},
+            r"arguments: expected {'discrete': False}, as the weights learned, got {.*'breaks': 50",
+        ),
+        ({"form": "numbers"}, "arguments: expected"),
+        (None, "env: expected one that gymnasium.make has made"),
+    ],
+)
+def test_an_environment_of_other_arguments_is_refused(tmp_path, settings, text):
+    weights = write_gym_model(tmp_path, "continuous")
+    env: Any = Dot(False)
+    if settings is not None:
+        env = gymnasium.make("DotBox-v0", disable_env_checker=True, **settings)
+    with pytest.raises(ConfigError, match=text):
+        WorldModelObservation(env, weights)
+
+
+def test_other_observations_are_refused(tmp_path):
+    weights = write_gym_model(tmp_path, "continuous")
+    with pytest.raises(ConfigError, match="pixels: expected observations that are an image"):
+        WorldModelObservation(FlattenObservation(own("continuous")), weights)
+
+
+def test_a_controller_is_recorded_on_the_road_alone(tmp_path):
+    weights = write_gym_model(tmp_path, "continuous")
+    world = from_mapping(WorldConfig, {"weights": str(weights), "any_weights": True})
+    with pytest.raises(ConfigError, match="expected weights of Duckietown, got some of DotBox-v0"):
+        record_episodes(tmp_path / "none.json", world, RecordConfig(), tmp_path / "records")
+    assert not (tmp_path / "records").exists()
 
 
 @pytest.mark.parametrize("hidden", [0, 3])

@@ -5,6 +5,8 @@ A log is a folder of images or a video with a CSV file, an `.npz` file of column
 
 from __future__ import annotations
 
+import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +27,7 @@ from dreamduck.recordings.logs.drive_log import FloatArray, Frame, of_array
 ACTION = ("action", "actions")
 REWARD = ("reward", "rewards")
 TERMINATED = ("terminated", "terminations", "done")
+TRUNCATED = ("truncated", "truncations", "timeouts")
 TRUE, FALSE = ("1", "true", "yes"), ("0", "false", "no", "")
 
 
@@ -63,7 +66,7 @@ def environment_logs(source: Path, table: str) -> list[EnvironmentLog]:
     if minari.suffix.lower() in (".hdf5", ".h5"):
         return _minari(minari)
     if source.is_dir() or (suffix in csv_logs.VIDEOS and source.exists()):
-        return [_table(source, csv_logs.commands_beside(source, table))]
+        return _table(source, csv_logs.commands_beside(source, table))
     raise RecordError(
         f"{source}: expected a folder of images or a video ({', '.join(csv_logs.VIDEOS)}) with a CSV file, "
         "an .npz file of columns, or a Minari data set"
@@ -72,15 +75,15 @@ def environment_logs(source: Path, table: str) -> list[EnvironmentLog]:
 
 def _made(
     name: str, columns: Mapping[str, npt.NDArray[Any]], frames: Callable[..., Iterator[Frame]], count: int
-) -> EnvironmentLog:
-    """An episode of columns, of which each has a row for each of `count` frames, or one less."""
+) -> list[EnvironmentLog]:
+    """The episodes in columns, of which each has a row for each of `count` frames, or one less."""
     single = _find(ACTION, columns)
     several = [f"action_{n}" for n in range(len(columns)) if f"action_{n}" in columns]
     if single is None and not several:
         raise missing("action, or action_0, action_1, ...", columns, name)
     actions = np.stack([columns[key] for key in several], 1) if single is None else columns[single]
-    reward, ended = _find(REWARD, columns), _find(TERMINATED, columns)
-    used = {key: columns[key] for key in (reward, ended) if key is not None}
+    reward, ended, cut = (_find(names, columns) for names in (REWARD, TERMINATED, TRUNCATED))
+    used = {key: columns[key] for key in (reward, ended, cut) if key is not None}
     steps = len(actions)
     if steps < 1 or count - steps not in (0, 1) or any(value.shape != (steps,) for value in used.values()):
         lengths = ", ".join(f"{key} {value.shape}" for key, value in {"action": actions, **used}.items())
@@ -91,19 +94,36 @@ def _made(
         if values.dtype.kind not in "buif" or not np.isfinite(values).all():
             raise RecordError(f"{name}: {what}: expected finite numbers")
     rewards = None if reward is None else used[reward].astype(np.float64)
-    return EnvironmentLog(name, frames, actions, rewards, ended is not None and bool(used[ended][-1]))
+    terminated = np.zeros(steps, np.bool_) if ended is None else used[ended].astype(np.bool_)
+    truncated = np.zeros(steps, np.bool_) if cut is None else used[cut].astype(np.bool_)
+    edges = np.flatnonzero((terminated | truncated)[:-1]) + 1
+    return [
+        EnvironmentLog(
+            name if len(edges) == 0 else f"{name}, steps {begin} to {end - 1}",
+            functools.partial(_from, frames, begin),
+            actions[begin:end],
+            None if rewards is None else rewards[begin:end],
+            bool(terminated[end - 1]),
+        )
+        for begin, end in itertools.pairwise([0, *edges.tolist(), steps])
+    ]
+
+
+def _from(frames: Callable[..., Iterator[Frame]], begin: int, steps: Sequence[int]) -> Iterator[Frame]:
+    """The frames of these steps of an episode that begins later in a log."""
+    return frames([begin + step for step in steps])
 
 
 def _find(names: Sequence[str], columns: Mapping[str, Any]) -> str | None:
     return next((name for name in names if name in columns), None)
 
 
-def _table(source: Path, path: Path) -> EnvironmentLog:
+def _table(source: Path, path: Path) -> list[EnvironmentLog]:
     """A folder of images or a video, in the order of the rows of a CSV file."""
     found = read_csv(path)
     known = (*REWARD, *ACTION, *(f"action_{n}" for n in range(len(found))))
     columns: dict[str, Any] = {name: numbers(found, name, str(path)) for name in found if name in known}
-    for name in TERMINATED:
+    for name in (*TERMINATED, *TRUNCATED):
         if name in found:
             columns[name] = np.array([_truth(text, path) for text in found[name]], np.bool_)
     if source.is_dir():
@@ -115,7 +135,7 @@ def _table(source: Path, path: Path) -> EnvironmentLog:
 
 def _truth(text: str, path: Path) -> bool:
     if text.strip().lower() not in (*TRUE, *FALSE):
-        raise RecordError(f"{path}: terminated: expected 0 or 1, got {text[:40]!r}")
+        raise RecordError(f"{path}: terminated, truncated: expected 0 or 1, got {text[:40]!r}")
     return text.strip().lower() in TRUE
 
 
@@ -131,7 +151,7 @@ def _npz(path: Path) -> list[EnvironmentLog]:
     for number in np.unique(episode):
         rows = np.flatnonzero(episode == number)
         columns = {name: column[rows] for name, column in found.items() if column.ndim}
-        made.append(_made(f"{path}, episode {number}", columns, of_array(frames[rows]), len(rows)))
+        made += _made(f"{path}, episode {number}", columns, of_array(frames[rows]), len(rows))
     return made
 
 
@@ -145,9 +165,9 @@ def _minari(path: Path) -> list[EnvironmentLog]:
         for group in datasets.minari_episodes(data):
             place = datasets.minari_frames(data, group, path)
             frames = _checked(find_dataset(data, place)[()], f"{path}: {place}")
-            names = [name for name in (*ACTION, *REWARD, *TERMINATED) if name in data[group]]
+            names = [name for name in (*ACTION, *REWARD, *TERMINATED, *TRUNCATED) if name in data[group]]
             columns = {name: find_dataset(data, f"{group}/{name}")[()] for name in names}
-            made.append(_made(f"{path}, {group}", columns, of_array(frames), len(frames)))
+            made += _made(f"{path}, {group}", columns, of_array(frames), len(frames))
     return made
 
 

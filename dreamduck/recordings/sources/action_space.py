@@ -57,14 +57,15 @@ class ActionSpace:
             return cls(DISCRETE, int(space.n), start=int(space.start))
         if not isinstance(space, spaces.Box) or not 0 < int(np.prod(space.shape)) <= MOST:
             raise ConfigError(f"{source}: actions: {EXPECTED} (at most {MOST} numbers), got {space}")
-        if not (np.isfinite(space.low).all() and np.isfinite(space.high).all()):
+        with np.errstate(over="ignore"):
+            low, high = (
+                bound.astype(np.float32).ravel() for bound in (space.low, space.high)
+            )  # as in cards
+        if not (np.isfinite(low).all() and np.isfinite(high).all()):
             raise ConfigError(f"{source}: actions: {EXPECTED}, got {space}")
-        if not np.issubdtype(space.dtype, np.floating) or not (space.low < space.high).all():
+        if not np.issubdtype(space.dtype, np.floating) or not (low < high).all():
             raise ConfigError(f"{source}: actions: expected a Box of real numbers, low < high, got {space}")
-        low, high = (
-            tuple(np.asarray(part, np.float64).ravel().tolist()) for part in (space.low, space.high)
-        )
-        return cls(BOX, len(low), low, high, tuple(space.shape))
+        return cls(BOX, len(low), tuple(low.tolist()), tuple(high.tolist()), tuple(space.shape))
 
     @classmethod
     def of_environment(cls, environment: Mapping[str, Any]) -> ActionSpace | None:

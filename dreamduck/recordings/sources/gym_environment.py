@@ -109,6 +109,20 @@ class GymEnvironment:
         found.disable_env_checker = True
         return found
 
+    def settled(self, env: Any) -> GymEnvironment:
+        """The same, with the way to the images of an environment that is made.
+
+        Raises:
+            ConfigError: it has no such images.
+        """
+        pixels = find_pixels(env.observation_space, self.pixels, self.id)
+        if pixels == RENDER and getattr(env, "render_mode", None) != "rgb_array":
+            raise ConfigError(
+                f"{self.id}: pixels: expected an environment that renders rgb_array, got "
+                f"{getattr(env, 'render_mode', None)}; make it with render_mode='rgb_array'"
+            )
+        return dataclasses.replace(self, pixels=pixels)
+
     def wrap(self, env: Any) -> FrameEnv:
         """An environment, as a source sees it; `pixels` is settled, see `inspect`."""
         return FrameEnv(env, self.pixels, self.margins, self.frame_skip)
@@ -175,10 +189,7 @@ def inspect(environment: GymEnvironment) -> tuple[GymEnvironment, dict[str, Any]
     """
     env = make_env(environment.spec)
     try:
-        pixels = find_pixels(env.observation_space, environment.pixels, environment.id)
-        settled = dataclasses.replace(environment, pixels=pixels)
-        if pixels == RENDER and getattr(env, "render_mode", None) != "rgb_array":
-            raise ConfigError(f"{environment.id}: pixels: expected an environment that renders rgb_array")
+        settled = environment.settled(env)
         frame_env = settled.wrap(env)
         try:
             first, second = (_few_frames(frame_env) for _ in range(2))
@@ -192,7 +203,7 @@ def inspect(environment: GymEnvironment) -> tuple[GymEnvironment, dict[str, Any]
             )
         return settled, describe(settled, env)
     finally:
-        env.close()
+        close(env, environment.id)
 
 
 def describe(environment: GymEnvironment, env: Any) -> dict[str, Any]:
@@ -241,6 +252,14 @@ def of_description(found: Mapping[str, Any]) -> GymEnvironment | None:
         )
     except (TypeError, ValueError) as err:
         raise ConfigError(f"card: environment: not understood ({err}); train the model again") from err
+
+
+def close(env: Any, name: str) -> None:
+    """Close an environment; a failure is a warning, since nothing is lost by it."""
+    try:
+        env.close()
+    except Exception as err:  # anything, from a foreign environment
+        log.warning("%s: its close failed (%s: %s)", name, type(err).__name__, first_line(err))
 
 
 def failed(name: str, err: BaseException) -> SimulatorError:

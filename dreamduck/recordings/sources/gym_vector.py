@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +14,12 @@ import numpy.typing as npt
 from dreamduck.common.errors import DreamDuckError
 from dreamduck.recordings.sources.action_space import ActionSpace
 from dreamduck.recordings.sources.frame_env import END, TERMINATED, TRUNCATED
-from dreamduck.recordings.sources.gym_environment import GymEnvironment, failed, keep_descriptors
+from dreamduck.recordings.sources.gym_environment import (
+    GymEnvironment,
+    close,
+    failed,
+    keep_descriptors,
+)
 from dreamduck.recordings.sources.source import Frames, SourceStep
 
 SEEDS = 2**31  # Gymnasium's environments take seeds below it
@@ -49,9 +56,10 @@ class GymVector:
             raise
         except Exception as err:  # anything, from a foreign environment
             raise failed(environment.id, err) from err
-        self.action_space: ActionSpace = self._envs.get_attr("actions")[0]
+        self._processes = self._envs.processes if apart else []
+        self._begun = self._failed = False
+        self.action_space: ActionSpace = self._call(self._envs.get_attr, "actions")[0]
         self._frames: Frames = np.zeros((num_envs, *self._envs.single_observation_space.shape), np.uint8)
-        self._begun = False
         self._over, self._resting = np.ones((2, num_envs), np.bool_)
 
     def reset(self, seeds: Sequence[int], envs: Sequence[int] | None = None) -> None:
@@ -95,13 +103,29 @@ class GymVector:
         return self._frames
 
     def close(self) -> None:
-        """Free what is held."""
-        self._envs.close()
+        """Free what is held; after a failure that is never a reason for another one."""
+        if self._failed and self._processes:  # they may be in the middle of a step, or gone
+            for process in self._processes:
+                process.kill()
+                process.join()
+            for pipe in filter(None, self._envs.parent_pipes):
+                pipe.close()
+            self._envs.closed = True
+            return
+        close(self._envs, self.environment.id)
 
     def _call(self, function: Any, *arguments: Any, **named: Any) -> Any:
         try:
-            return function(*arguments, **named)
-        except DreamDuckError:
-            raise
+            with warnings.catch_warnings() if self._processes else contextlib.nullcontext():
+                if self._processes:
+                    warnings.filterwarnings(
+                        "ignore", ".*ERROR: ", UserWarning
+                    )  # tracebacks of the processes
+                return function(*arguments, **named)
         except Exception as err:  # anything, from a foreign environment
+            self._failed = True
+            if isinstance(err, DreamDuckError):
+                raise
+            if isinstance(err, EOFError | BrokenPipeError | ConnectionResetError):
+                err = RuntimeError("its process ended: killed, out of memory, or a crash")
             raise failed(self.environment.id, err) from err

@@ -17,7 +17,7 @@ Frame = npt.NDArray[np.uint8]
 
 SIDE = FRAME_SHAPE[0]
 SMALLEST = 8  # [pixels] side of an image
-RENDER, OBSERVATION = "render", "observation"
+RENDER, OBSERVATION = "render", "observation"  # other ways to images are keys of dictionaries
 RULE = "an image (H, W, 3), (H, W, 1), (H, W) or (3, H, W), of uint8, or of floats in [0, 1] or [0, 255]"
 
 
@@ -28,7 +28,9 @@ def is_image(space: spaces.Space[Any]) -> bool:
     height, width, channels = _axes(space.shape)
     if min(height, width) < SMALLEST or channels not in (1, 3):
         return False
-    return space.dtype == np.uint8 or _scale(space) is not None
+    if space.dtype == np.uint8:
+        return bool(space.high.max() > 1)  # else it is a mask
+    return _scale(space) is not None
 
 
 def find_pixels(space: spaces.Space[Any], pixels: str, source: str) -> str:
@@ -74,7 +76,7 @@ class ImageReader:
     """
 
     def __init__(self, space: spaces.Box | None, crop: Sequence[int], source: str) -> None:
-        self._scale = 1.0 if space is None or space.dtype == np.uint8 else _scale(space)
+        self._scale = None if space is None or space.dtype == np.uint8 else _scale(space)
         self._crop, self._source = tuple(crop), source
         if space is not None:
             self._check_crop(*_axes(space.shape)[:2])
@@ -96,9 +98,19 @@ class ImageReader:
         top, bottom, left, right = self._crop
         array = array[top : height - bottom, left : width - right]
         if array.dtype != np.uint8:
-            array = np.clip(np.rint(array * self._scale), 0, 255).astype(np.uint8)
+            array = self._bytes(array)
         small = resize(np.atleast_3d(array)[np.newaxis], SIDE, SIDE)[0]
         return np.repeat(small, 3 // small.shape[2], axis=2)
+
+    def _bytes(self, array: npt.NDArray[Any]) -> Frame:
+        if array.dtype.kind == "f" and self._scale is None:
+            raise FrameError(
+                f"{self._source}: expected an image of uint8, got one of {array.dtype}; give uint8, or an "
+                "observation space of floats from 0 to 1"
+            )
+        if not np.isfinite(array).all():
+            raise FrameError(f"{self._source}: expected an image of finite numbers")
+        return np.clip(np.rint(array * (self._scale or 1.0)), 0, 255).astype(np.uint8)
 
     def _check_crop(self, height: int, width: int) -> None:
         top, bottom, left, right = self._crop

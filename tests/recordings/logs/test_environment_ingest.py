@@ -92,6 +92,27 @@ def test_columns_of_several_episodes(tmp_path):
     check(tmp_path, BOX)
 
 
+def test_ends_within_columns_split_them(tmp_path):
+    """A table of several episodes without their numbers."""
+    steps = np.arange(COUNT)
+    columns = {"action": CHOSEN, "terminated": np.isin(steps, (6, 20)), "truncated": steps == 12}
+    np.savez(tmp_path / "log.npz", obs=numbered(COUNT), **columns)
+    assert ingest_environment(tmp_path / "log.npz", config(tmp_path)) == (4, COUNT)
+    episodes = [read_episode(path) for path in find_recordings(str(tmp_path / "records")).paths]
+    assert [len(one) for one in episodes] == [7, 6, 8, 3]
+    assert [one.done.tolist().index(True) if one.done.any() else None for one in episodes] == [
+        6,
+        None,
+        7,
+        None,
+    ]
+    small = ImageReader(None, (0, 0, 0, 0), "log")
+    np.testing.assert_array_equal(
+        np.concatenate([one.obs for one in episodes]), np.stack([small(frame) for frame in numbered(COUNT)])
+    )
+    assert "steps 13 to 20" in episodes[2].meta["log"]
+
+
 def test_a_minari_data_set(tmp_path):
     """It has a frame more than actions."""
     with h5py.File(tmp_path / "main_data.hdf5", "w") as file:

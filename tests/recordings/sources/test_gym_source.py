@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dreamduck.cli import record as record_command
 from dreamduck.common.config import from_mapping
-from dreamduck.common.errors import ConfigError, DreamDuckError, SimulatorError
+from dreamduck.common.errors import ConfigError, DreamDuckError, FrameError, SimulatorError
 from dreamduck.recordings import coverage, read_episode, scan
 from dreamduck.recordings.gym_source import GymRecorderConfig, GymSource
 from dreamduck.recordings.recorder import record_from
@@ -83,7 +84,7 @@ def test_coverage_knows_no_roads(tmp_path):
     assert len(measured.warnings) == 1
 
 
-@pytest.mark.parametrize("form", ["picture", "gray", "float", "first", "dictionary"])
+@pytest.mark.parametrize("form", ["picture", "gray", "float", "first", "dictionary", "goal"])
 def test_every_form_of_picture_is_read(form):
     environment, description = inspect(GymEnvironment(DISCRETE, f'{{"form": "{form}"}}'))
     vector = GymVector(environment, 1)
@@ -139,6 +140,17 @@ def test_processes_give_the_same():
         ({"policies": ("expert",)}, ConfigError, "policies: expected random, smooth, repeat"),
         ({"policies": ("no_such_module:x",)}, ConfigError, "expected a function of"),
         ({"policies": (f"{MODULE}:wrong_policy",)}, ConfigError, "action: expected 5 to 7"),
+        ({"env_args": '{"form": "mask"}'}, ConfigError, "pixels: expected observations that are an image"),
+        (
+            {"env_args": '{"form": "float as bytes"}'},
+            FrameError,
+            "expected an image of uint8, got one of float32",
+        ),
+        (
+            {"env_args": '{"breaks": 9, "fault": "reward"}'},
+            SimulatorError,
+            "finite reward, got nan.*is kept",
+        ),
         ({"env_args": '{"breaks": 9}'}, SimulatorError, "failed .RuntimeError: the dot fell off.*is kept"),
     ],
 )
@@ -147,6 +159,45 @@ def test_bad_input_is_reported(tmp_path, settings, error, text):
         record(config(tmp_path, **settings))
     assert isinstance(found.value, DreamDuckError)
     assert "\n" not in str(found.value)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_actions_stay_within_bounds_that_float32_does_not_hold(dtype, caplog):
+    environment, described = inspect(GymEnvironment(f"{MODULE}:FineDot-v1", f'{{"dtype": "{dtype}"}}'))
+    assert "its close failed (RuntimeError: the dot stays open)" in caplog.text
+    env = environment.make()
+    assert ActionSpace.of_environment(described) == env.actions
+    env.reset(seed=1)
+    for action in ([1.0, -1.0], [-1.0, 1.0], [0.3, -0.2]):
+        _, reward, *_ = env.step(np.array(action))  # the environment asserts its bounds
+        assert reward != 0
+
+
+@pytest.mark.parametrize("fault", ["death", "error"])
+def test_a_process_that_ends_is_reported_and_closed(fault, capfd):
+    environment, _ = inspect(GymEnvironment(BOX, f'{{"breaks": 7, "fault": "{fault}"}}'))
+    vector = GymVector(environment, 2, processes=2)
+    vector.reset([1, 2])
+    words = {"death": "its process ended: killed", "error": "the dot fell off"}
+    for _ in range(6):
+        vector.step(np.zeros((2, 2)))
+    with pytest.raises(SimulatorError, match=words[fault]) as found:
+        vector.step(np.zeros((2, 2)))
+    assert "\n" not in str(found.value)
+    vector.close()
+    vector.close()
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_recording_process_that_dies_is_reported(tmp_path, monkeypatch):
+    death = '{"breaks": 9, "fault": "death"}'
+    words = ["--env", DISCRETE, "--env-args", death, "--records", str(tmp_path), "--max-trials", "2"]
+    with pytest.raises(
+        SimulatorError, match=r"a process that recorded has ended.*what is recorded is kept"
+    ):
+        record_command.main([*words, "--processes", "2", "-q"])
+    with pytest.raises(ConfigError, match="processes: expected at least 1, or 0 for one a core, got -3"):
+        record_command.main([*words, "--processes", "-3"])
 
 
 @pytest.mark.parametrize("vector", [False, True])

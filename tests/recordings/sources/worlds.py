@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, ClassVar
 
 import gymnasium
@@ -17,8 +18,10 @@ class Dot(gymnasium.Env[Any, Any]):
 
     Args:
         discrete: left, nothing, right; else a push and a brake.
-        form: of the observation: "image", "gray", "float", "first", "dictionary", "numbers".
+        form: of the observation: "picture", "gray", "float", "first", "dictionary", "goal", "numbers"; or
+            with a fault: "float as bytes", "mask".
         breaks: after so many steps; 0: never.
+        fault: that it breaks by: "error", "death" of the process, "reward" that is not finite.
         chance: whether seeds count nothing.
     """
 
@@ -29,10 +32,12 @@ class Dot(gymnasium.Env[Any, Any]):
         discrete: bool = True,
         form: str = "picture",
         breaks: int = 0,
+        fault: str = "error",
         chance: bool = False,
         render_mode: str | None = None,
     ) -> None:
-        self.form, self.breaks, self.chance, self.render_mode = form, breaks, chance, render_mode
+        self.form, self.breaks, self.fault, self.chance = form, breaks, fault, chance
+        self.render_mode = render_mode
         low, high = np.array([-2, 0], np.float32), np.array([2, 1], np.float32)
         self.action_space: Any = spaces.Discrete(3, start=5) if discrete else spaces.Box(low, high)
         image = spaces.Box(0, 255, (HEIGHT, WIDTH, 3), np.uint8)
@@ -42,8 +47,11 @@ class Dot(gymnasium.Env[Any, Any]):
             "float": spaces.Box(0.0, 1.0, (HEIGHT, WIDTH, 1), np.float32),
             "first": spaces.Box(0, 255, (3, HEIGHT, WIDTH), np.uint8),
             "dictionary": spaces.Dict({"screen": image, "speed": spaces.Box(-9.0, 9.0, (1,))}),
+            "goal": spaces.Dict({"observation": image, "goal": spaces.Box(-9.0, 9.0, (1,))}),
             "numbers": spaces.Box(-9.0, 9.0, (1,)),
             "composite": image,
+            "float as bytes": image,
+            "mask": spaces.Box(0, 1, (HEIGHT, WIDTH, 3), np.uint8),
         }
         self.observation_space = spaces_of[form]
         if form == "composite":
@@ -60,11 +68,13 @@ class Dot(gymnasium.Env[Any, Any]):
         assert self.action_space.contains(action), action
         push = int(action) - 6 if isinstance(self.action_space, spaces.Discrete) else float(action[0])
         self.steps += 1
-        if self.steps == self.breaks:
+        if self.steps == self.breaks and self.fault == "error":
             raise RuntimeError("the dot fell off")
+        if self.steps == self.breaks and self.fault == "death":
+            os._exit(3)
         self.speed = 0.8 * self.speed + 0.5 * push + float(self.np_random.normal(0, 0.4))
         self.x += self.speed
-        reward = 1 - abs(self.x - 40) / 40
+        reward = 1 - abs(self.x - 40) / 40 if self.steps != self.breaks else float("nan")
         return self._observation(), reward, not 8 < self.x < 72, False, {"x": self.x}
 
     def render(self) -> Any:
@@ -81,8 +91,22 @@ class Dot(gymnasium.Env[Any, Any]):
             "float": (image[..., :1] / 255).astype(np.float32),
             "first": np.moveaxis(image, 2, 0),
             "dictionary": {"screen": image, "speed": np.array([self.speed], np.float32)},
+            "goal": {"observation": image, "goal": np.array([40], np.float32)},
             "numbers": np.array([self.speed], np.float32),
+            "float as bytes": image / np.float32(255),
+            "mask": image // 255,
         }[self.form]
+
+
+class FineDot(Dot):
+    """A dot with small actions of float64 or float16, whose bounds float32 does not hold."""
+
+    def __init__(self, dtype: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.action_space = spaces.Box(-0.1, 0.3, (2,), np.dtype(dtype).type)  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        raise RuntimeError("the dot stays open")
 
 
 def own_policy(action_space: Any, seed: int) -> Any:
@@ -95,6 +119,7 @@ def wrong_policy(action_space: Any, seed: int) -> Any:
     return lambda frame: 99
 
 
+gymnasium.register("FineDot-v1", entry_point=f"{MODULE}:FineDot", max_episode_steps=60)
 gymnasium.register("Dot-v3", entry_point=f"{MODULE}:Dot", max_episode_steps=60)
 gymnasium.register(
     "DotBox-v0", entry_point=f"{MODULE}:Dot", max_episode_steps=60, kwargs={"discrete": False}

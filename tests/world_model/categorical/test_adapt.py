@@ -80,5 +80,14 @@ def test_what_does_not_fit_is_refused(tmp_path, settings, old):
         train_rnn.train(settings(adapt=str(tmp_path / "other")))
     with pytest.raises(ConfigError, match=r"units: expected .*, as the categorical model in .* has it"):
         train_rnn.train(settings(units=SMALL.units + 1))
+    old.save(tmp_path / "game", {"environment": {"id": "Game-v1", "frame_skip": 4, "version": "game 2"}})
+    for described, text in (
+        ({"id": "Game-v1", "frame_skip": 2, "version": "game 3"}, "frame_skip: expected 4, got 2"),
+        ({"id": "Game-v2", "frame_skip": 4}, "id: expected Game-v1, got Game-v2"),
+    ):
+        series = log_series(20)
+        write_series(tmp_path, dataclasses.replace(series, meta={**series.meta, "environment": described}))
+        with pytest.raises(WeightsError, match=rf"of another environment than .* \({text}\)"):
+            train_rnn.train(settings(adapt=str(tmp_path / "game")))
     with pytest.raises(ConfigError, match="weights: expected another folder than"):
         train_rnn.train(settings("old"))
