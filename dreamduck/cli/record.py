@@ -24,6 +24,7 @@ from dreamduck.common.storage import sweep
 from dreamduck.recordings import Episode, coverage, plan, printable, recorder, scan
 from dreamduck.recordings.gym_source import BATCH, GymRecorderConfig, GymSource
 from dreamduck.recordings.plan import RecorderConfig
+from dreamduck.recordings.sources import ActionSpace
 
 log = logging.getLogger("dreamduck.extract")
 AnyConfig = RecorderConfig | GymRecorderConfig
@@ -165,7 +166,9 @@ def _made_by_person(settings: GymRecorderConfig, episodes: Sequence[int]) -> Ite
     environment, described = settings.inspected
     env = environment.make()
     keys: Mapping[Any, Any] = getattr(env.unwrapped, "get_keys_to_action", dict)()
-    policy = KeyboardPolicy(env.actions, 1 / described["step_time"], keys)
+    policy = KeyboardPolicy(
+        ActionSpace.of_environment(described) or env.actions, 1 / described["step_time"], keys
+    )
     env.close()
     try:
         yield from recorder.record_from(GymSource(settings, 1, policy), settings, episodes)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from dreamduck.common.errors import ConfigError
 from dreamduck.recordings.sources.action_space import DISCRETE, DRIVING, ActionSpace
-from dreamduck.recordings.sources.arrow_keys import at_rest
+from dreamduck.recordings.sources.arrow_keys import at_rest, discrete_actions
 from dreamduck.web.share_link import GRID, on_grid
 
 Pair = npt.NDArray[np.float32]  # (2,), on the grid
@@ -40,7 +40,9 @@ class PageActions:
     @property
     def described(self) -> dict[str, Any]:
         """The settings of `page/keys.js`."""
-        return {"kind": self.space.kind, "size": self.space.size, "rest": at_rest(self.space).tolist()}
+        kind, discrete = self.space.kind, self.space.kind == DISCRETE
+        how = {"keys": discrete_actions(self.space)} if discrete else {"rest": at_rest(self.space).tolist()}
+        return {"kind": kind, "size": self.space.size, **how}
 
     def pack(self, vector: npt.ArrayLike) -> Pair:
         """An action as two numbers on the grid, as near as the grid allows.

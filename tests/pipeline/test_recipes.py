@@ -66,6 +66,7 @@ def test_the_environment_of_a_recipe_gives_frames(name, tmp_path, monkeypatch):
     environment, description = inspect(settings.environment)
     step_times = {"doom": 4 / 35, "carracing": 4 / 50}
     assert description["step_time"] == pytest.approx(step_times[name], abs=1e-5)
+    assert description.get("arrow_keys") == {"doom": [0, 2, 1, 0, 0]}.get(name)  # none, right, left
     env = environment.make()
     try:
         frame, _ = env.reset(seed=3)

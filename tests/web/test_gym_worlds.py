@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from dreamduck.controllers.policy import random_theta
 from dreamduck.export import static_export
 from dreamduck.recordings import read_episode
 from dreamduck.recordings.sources.action_space import DRIVING, ActionSpace
-from dreamduck.recordings.sources.arrow_keys import from_keys, legend
+from dreamduck.recordings.sources.arrow_keys import from_keys, legend, named_keys
 from dreamduck.web.page_actions import PageActions
 from dreamduck.web.replay import replay
 from dreamduck.web.server import PAGE
@@ -30,6 +31,7 @@ SPACES = {
     "drive": DRIVING,
     "two": ActionSpace("discrete", 2),
     "five": ActionSpace("discrete", 5, start=7),
+    "named": ActionSpace("discrete", 4, start=2, arrow_keys=(0, 3, 1, 0, 2)),
     "many": ActionSpace("discrete", 200),
     "one": ActionSpace("box", 1, (-2.0,), (2.0,), (1,)),
     "race": RACE,
@@ -72,6 +74,41 @@ def test_the_keys_of_discrete_actions():
     found = [int(keys.executed(keys.pack(from_keys(keys.space, *pair)))) for pair in pressed]
     assert found == [7, 8, 9, 10, 11]
     assert "no key 7, \u2190 8" in legend(keys.space)
+    named = PageActions(SPACES["named"])
+    found = [int(named.executed(named.pack(from_keys(named.space, *pair)))) for pair in pressed]
+    assert found == [2, 5, 3, 2, 4]
+    assert legend(named.space) == "Actions: no key 2, \u2190 5, \u2192 3, \u2193 4"
+    assert legend(SPACES["two"]) == "Actions: no key 0, \u2192 1"
+
+
+class Named:
+    """An environment whose actions have names; those of Atari's games, or buttons as ViZDoom has them."""
+
+    def __init__(self, names: tuple[str, ...], rows: tuple[tuple[int, ...], ...] = ()) -> None:
+        self.unwrapped = self.game = self
+        if rows:
+            self.button_map = rows
+            self.get_available_buttons = lambda: [SimpleNamespace(name=name) for name in names]
+        else:
+            self.get_action_meanings = lambda: list(names)
+
+
+@pytest.mark.parametrize(
+    ("names", "rows", "keys"),
+    [
+        (("NOOP", "FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE"), (), (0, 3, 2, 0, 0)),
+        (("FIRE", "UP", "RIGHT", "LEFT", "DOWN", "NOOP"), (), (5, 3, 2, 1, 4)),
+        (("NOOP", "FIRE"), (), ()),
+        (("MOVE_LEFT", "MOVE_RIGHT"), ((0, 0), (0, 1), (1, 0)), (0, 2, 1, 0, 0)),
+        (
+            ("ATTACK", "TURN_LEFT", "TURN_RIGHT", "MOVE_FORWARD"),
+            tuple(np.eye(4, dtype=int)),
+            (0, 1, 2, 3, 0),
+        ),
+    ],
+)
+def test_arrow_keys_are_known_by_names(names, rows, keys):
+    assert named_keys(Named(names, rows)) == keys
 
 
 def test_too_many_numbers_are_refused():

@@ -19,6 +19,7 @@ from dreamduck.simulator.road import check_actions
 Vectors = npt.NDArray[np.float64]
 
 DRIVE, BOX, DISCRETE = KINDS = ("drive", "box", "discrete")
+ARROW_KEYS = "arrow_keys"  # of a description
 MOST = 256  # numbers in an action
 EXPECTED = "expected Discrete(n) or a bounded Box; wrap the environment so that it takes one of these"
 
@@ -34,6 +35,8 @@ class ActionSpace:
         high: likewise.
         shape: of a Box.
         start: of a Discrete, its first action.
+        arrow_keys: of a Discrete whose actions have names: which of them no key, left, right, up and down
+            mean, counted from 0; empty where they have none.
     """
 
     kind: str
@@ -42,6 +45,7 @@ class ActionSpace:
     high: tuple[float, ...] = ()
     shape: tuple[int, ...] = ()
     start: int = 0
+    arrow_keys: tuple[int, ...] = dataclasses.field(default=(), compare=False)
 
     @classmethod
     def of(cls, space: spaces.Space[Any], source: str = "env") -> ActionSpace:
@@ -82,7 +86,10 @@ class ActionSpace:
                 space: spaces.Space[Any] = spaces.Discrete(
                     int(found["n"]), start=int(found.get("start", 0))
                 )
-                return cls.of(space, "card")
+                keys = tuple(map(int, environment.get(ARROW_KEYS, ())))
+                if len(keys) not in (0, 5) or any(not 0 <= key < found["n"] for key in keys):
+                    raise ValueError(keys)
+                return dataclasses.replace(cls.of(space, "card"), arrow_keys=keys)
             low, high = (np.array(found[name], np.float32) for name in ("low", "high"))
             made = cls.of(spaces.Box(low, high, dtype=np.float32), "card")
         except (AssertionError, KeyError, TypeError, ValueError, OverflowError) as err:

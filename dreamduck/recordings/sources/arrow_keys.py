@@ -4,13 +4,17 @@ They give throttle (up, down) and steering (left, right), each in [-1, 1]."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from dreamduck.recordings.sources.action_space import DISCRETE, DRIVING, ActionSpace
 
+# of no key and of each key, as Atari's games and ViZDoom call them
+NAMES = ("NOOP",), ("LEFT", "TURN_LEFT"), ("RIGHT", "TURN_RIGHT"), ("UP", "FORWARD"), ("DOWN", "BACKWARD")
 PRESSED = 0.2  # of a number, beyond which it chooses a discrete action
-LEFT, RIGHT, UP, DOWN = "\u2190\u2192\u2191\u2193"
+KEYS = LEFT, RIGHT, UP, DOWN = "\u2190\u2192\u2191\u2193"
 
 
 def from_keys(space: ActionSpace, throttle: float, steering: float) -> npt.NDArray[np.float32]:
@@ -18,7 +22,7 @@ def from_keys(space: ActionSpace, throttle: float, steering: float) -> npt.NDArr
 
     Of a Box the first number goes left and right, the second up and down, each from where 0 is, or the
     bound that is nearest to it; where the second has no lower half, down moves the third. Discrete actions
-    have keys up to the fifth.
+    have keys by their names, or else up to the fifth.
 
     Args:
         space: of the environment.
@@ -30,7 +34,9 @@ def from_keys(space: ActionSpace, throttle: float, steering: float) -> npt.NDArr
     if space == DRIVING:
         return np.array([throttle, steering], np.float32)
     if space.kind == DISCRETE:
-        return np.eye(space.size, dtype=np.float32)[_chosen(space.size, throttle, steering)]
+        pressed = (steering > PRESSED, steering < -PRESSED, throttle > PRESSED, throttle < -PRESSED, True)
+        key = (1, 2, 3, 4, 0)[pressed.index(True)]
+        return np.eye(space.size, dtype=np.float32)[discrete_actions(space)[key]]
     rest = at_rest(space)
     vector = rest.copy()
     moved = {0: -steering, 1: throttle}
@@ -51,9 +57,9 @@ def at_rest(space: ActionSpace) -> npt.NDArray[np.float64]:
 def legend(space: ActionSpace) -> str:
     """A description of the arrow keys for the user."""
     if space.kind == DISCRETE:
-        names = [LEFT, RIGHT] if space.size == 2 else ["no key", LEFT, RIGHT, UP, DOWN]
-        named = zip(names, range(space.start, space.start + space.size), strict=False)
-        return "Actions: " + ", ".join(f"{name} {action}" for name, action in named)
+        rest, *others = discrete_actions(space)
+        named = [("no key", rest), *((k, a) for k, a in zip(KEYS, others, strict=True) if a != rest)]
+        return "Actions: " + ", ".join(f"{key} {space.start + action}" for key, action in named)
     parts = [f"{LEFT} {RIGHT} the first"]
     if space.size > 1:
         one_sided = space.size > 2 and at_rest(space)[1] <= -1
@@ -61,10 +67,36 @@ def legend(space: ActionSpace) -> str:
     return f"Numbers of the action: {', '.join(parts)} of {space.size}"
 
 
-def _chosen(size: int, throttle: float, steering: float) -> int:
-    """Which of `size` discrete actions."""
-    if size == 2:
-        return int(steering < -PRESSED)
-    pressed = (steering > PRESSED, steering < -PRESSED, throttle > PRESSED, throttle < -PRESSED, True)
-    wanted = (1, 2, 3, 4, 0)[pressed.index(True)]
-    return wanted if wanted < size else 0
+def discrete_actions(space: ActionSpace) -> tuple[int, ...]:
+    """What no key, left, right, up and down choose of discrete actions, counted from 0."""
+    if space.arrow_keys:
+        return space.arrow_keys
+    if space.size == 2:
+        return 0, 0, 1, 0, 0
+    return tuple(action if action < space.size else 0 for action in range(5))
+
+
+def named_keys(env: Any) -> tuple[int, ...]:
+    """What the arrow keys choose of the discrete actions of an environment that names them.
+
+    Args:
+        env: one that is made; Atari's games and ViZDoom's have names.
+    Returns:
+        See `ActionSpace.arrow_keys`; empty where there are no names, or none for left and right.
+    """
+    names = _names(env.unwrapped)
+    found = [next((names.index(name) for name in key if name in names), -1) for key in NAMES]
+    if min(found[1:3]) < 0:
+        return ()
+    return tuple(max(action, found[0], 0) if action < 0 else action for action in found)
+
+
+def _names(env: Any) -> list[str]:
+    """Names of discrete actions, in their order: NOOP, or the buttons that are pressed."""
+    if hasattr(env, "get_action_meanings"):
+        return [str(name).upper() for name in env.get_action_meanings()]
+    if not hasattr(env, "button_map"):
+        return []
+    buttons = [button.name.removeprefix("MOVE_") for button in env.game.get_available_buttons()]
+    pressed = [[name for name, down in zip(buttons, row, strict=True) if down] for row in env.button_map]
+    return [" ".join(row) or "NOOP" for row in pressed]

@@ -15,11 +15,13 @@ from typing import Any
 
 import gymnasium
 import numpy as np
+from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec
 
 from dreamduck.common.config import check, option
 from dreamduck.common.errors import ConfigError, DreamDuckError, SimulatorError
-from dreamduck.recordings.sources.action_space import ActionSpace
+from dreamduck.recordings.sources.action_space import ARROW_KEYS, ActionSpace
+from dreamduck.recordings.sources.arrow_keys import named_keys
 from dreamduck.recordings.sources.frame_env import FrameEnv
 from dreamduck.recordings.sources.images import RENDER, SIDE, find_pixels
 from dreamduck.simulator.environment import STEP_TIME, is_own
@@ -218,6 +220,7 @@ def describe(environment: GymEnvironment, env: Any) -> dict[str, Any]:
     step = 1 / fps if isinstance(fps, int | float) and fps > 0 else STEP_TIME
     if "metadata" not in vars(env.unwrapped):  # frames a second of the class, before it skips any by itself
         step *= _own_frame_skip(environment.arguments)
+    keys = named_keys(env) if isinstance(env.action_space, spaces.Discrete) else ()
     return {
         "id": environment.id,
         **({"module": module} if module else {}),
@@ -229,6 +232,7 @@ def describe(environment: GymEnvironment, env: Any) -> dict[str, Any]:
         "step_time": round(environment.frame_skip * step, 6),
         "camera": [SIDE, SIDE, 3],
         "action_space": ActionSpace.of(env.action_space, environment.id).described,
+        **({ARROW_KEYS: list(keys)} if keys else {}),
     }
 
 

@@ -7,12 +7,13 @@ const way = (value) => (value > PRESSED) - (value < -PRESSED);
 
 /**
  * The action that goes into the dynamics.
- * @param {Object} actions - kind, size, and where a number rests while no key is pressed
+ * @param {Object} actions - kind, size, where a number rests while no key is pressed; of discrete actions what no key,
+ *   left, right, up and down choose
  * @param {number[]} pressed - throttle and steering
  */
-export function fromKeys({ kind, size, rest }, [throttle, steering]) {
+export function fromKeys({ kind, size, rest, keys }, [throttle, steering]) {
   if (kind === "drive") return [throttle, steering];
-  if (kind === "discrete") return oneHot(size, chosen(size, way(throttle), way(steering)));
+  if (kind === "discrete") return oneHot(size, keys[pressedKey(way(throttle), way(steering))]);
   const vector = [...rest];
   const push = (number, by) => (vector[number] = rest[number] + by * (by > 0 ? 1 - rest[number] : rest[number] + 1));
   push(0, -steering);
@@ -23,11 +24,7 @@ export function fromKeys({ kind, size, rest }, [throttle, steering]) {
 
 const oneHot = (size, chosen) => Array.from({ length: size }, (_, action) => Number(action === chosen));
 
-function chosen(size, up, left) {
-  if (size === 2) return Number(left < 0);
-  const wanted = left ? (left > 0 ? 1 : 2) : up ? (up > 0 ? 3 : 4) : 0;
-  return wanted < size ? wanted : 0;
-}
+const pressedKey = (up, left) => (left ? (left > 0 ? 1 : 2) : up ? (up > 0 ? 3 : 4) : 0);
 
 // Two integers a step hold any action, as links and episodes keep them: two numbers on the grid of episode.js.
 
