@@ -103,7 +103,7 @@ class FineDot(Dot):
 
     def __init__(self, dtype: str, **settings: Any) -> None:
         super().__init__(**settings)
-        self.action_space = spaces.Box(-0.1, 0.3, (2,), np.dtype(dtype).type)  # type: ignore[arg-type]
+        self.action_space = spaces.Box(-0.1, 0.3, (2,), np.dtype(dtype).type)
 
     def close(self) -> None:
         raise RuntimeError("the dot stays open")
