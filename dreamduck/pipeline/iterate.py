@@ -32,6 +32,7 @@ from dreamduck.evaluation.final_evaluation import (
 )
 from dreamduck.pipeline.stages import Stage, run_stages
 from dreamduck.search.recipe import DEFAULTS, RecipeConfig
+from dreamduck.simulator.environment import check_own
 from dreamduck.world_model import WorldModel
 
 log = logging.getLogger(__name__)
@@ -205,7 +206,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     world = config.from_arguments(WorldConfig, arguments)
     folder = Path(arguments.out)
     controller = Path(arguments.controller)
-    WorldModel.load(world.model.folder).check_environment(world.road, world.any_weights)
+    check_own(WorldModel.load(world.model.folder).environment, str(world.model.folder))
     load_controller(controller, world.model.folder, arguments.strict)
     described = {"loop": to_dict(settings), "world": to_dict(world), "controller": fingerprint(controller)}
     with claim_report("loop", folder, [folder / name for name in OUTPUTS], described, arguments.fresh):

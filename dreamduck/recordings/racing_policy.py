@@ -1,7 +1,9 @@
 """A behaviour policy for `CarRacing`: it follows the road in the frame, with errors in each episode.
 
 The errors are smooth random walks of the action, so that recordings show the road from its middle, from its
-sides and from the grass. The car's speed is in no frame; it is estimated from the gas and the brake.
+sides and from the grass. At random times the car forgets the road and keeps one random action: from these
+moments dynamics learn what an action does, where else it would only tell how the road goes on. The car's
+speed is in no frame; it is estimated from the gas and the brake.
 Constants were fitted to `CarRacing-v3` with a frame skip of 4."""
 
 from __future__ import annotations
@@ -30,6 +32,10 @@ HELD = 0.995  # share of the speed that a step keeps
 
 TIME_CONSTANT = (2.0, 10.0)  # [steps] after which an error has decayed to 1/e
 ERROR = np.array([0.35, 0.2, 0.1])  # standard deviations of steering, gas, brake in the worst episodes
+
+FORGETS = (0.0, 0.06)  # share of the steps at which the car forgets the road, by the episode
+FORGOTTEN = (3, 20)  # [steps] for which it does
+BEYOND = 1.5  # random actions go beyond their bounds by this factor, and are cut off
 
 
 def road_ahead(frame: Frame) -> FloatArray:
@@ -78,8 +84,11 @@ class RoadFollower:
             wanted = max(SLOW, self._top * (1 - BEND * abs(bend)))
         gas = np.clip((wanted**2 - speed**2) / GAS, 0, 1)
         brake = np.clip((speed - wanted - 3) / BRAKE, 0, 0.8)
-        self._speed = HELD * max(0.0, np.sqrt(speed**2 + GAS * gas) - BRAKE * brake)
         return np.array([steering, gas, brake], np.float32)
+
+    def moved(self, gas: float, brake: float) -> None:
+        """Estimate the speed after a step."""
+        self._speed = HELD * max(0.0, np.sqrt(self._speed**2 + GAS * gas) - BRAKE * brake)
 
 
 def racing(action_space: Any, seed: int) -> Callable[[Any], FloatArray]:
@@ -96,10 +105,18 @@ def racing(action_space: Any, seed: int) -> Callable[[Any], FloatArray]:
     keep = float(np.exp(-1 / random.uniform(*TIME_CONSTANT)))
     spread = ERROR * random.uniform()
     error = random.normal(0.0, spread)
+    forgets, left = random.uniform(*FORGETS), 0
+    wild = error
 
     def act(frame: Any) -> FloatArray:
-        nonlocal error
-        action = np.clip(follower.act(frame) + error, action_space.low, action_space.high)
+        nonlocal error, left, wild
+        if not left and random.uniform() < forgets:
+            left = int(random.integers(*FORGOTTEN))
+            wild = random.uniform(-BEYOND, BEYOND, 3) * (1.0, 1.0, random.integers(2))
+        wanted = wild if left else follower.act(frame) + error
+        left -= left > 0
+        action = np.clip(wanted, action_space.low, action_space.high)
+        follower.moved(*action[1:])
         error = keep * error + random.normal(0.0, spread) * np.sqrt(1 - keep**2)
         return action.astype(np.float32)
 

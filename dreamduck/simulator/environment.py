@@ -111,6 +111,21 @@ def differences(
     ]
 
 
+def check_own(learned: Mapping[str, Any], source: str) -> None:
+    """Refuse weights of another environment than Duckietown.
+
+    Args:
+        learned: the description of theirs.
+        source: where the weights lie.
+    Raises:
+        ConfigError: they are.
+    """
+    if not is_own(learned.get("id")):
+        raise ConfigError(
+            f"{source}: expected weights of Duckietown, got some of {learned['id']}; name another folder"
+        )
+
+
 def check_environment(
     card: Mapping[str, Any],
     config: RoadConfig,
@@ -135,10 +150,7 @@ def check_environment(
             _warned.add(source)
             log.warning("%s: the card does not say with which settings the weights were trained", source)
         return
-    if not is_own(learned.get("id")):
-        raise ConfigError(
-            f"{source}: expected weights of Duckietown, got some of {learned['id']}; name another folder"
-        )
+    check_own(learned, source)
     wrong = differences(learned, describe(config), only)
     if wrong and not any_weights:
         raise ConfigError(

@@ -7,6 +7,7 @@ from gymnasium import spaces
 from dreamduck.common.errors import DependencyError
 from dreamduck.pipeline import reproduce
 from dreamduck.pipeline.recipes import RECIPES, table
+from dreamduck.recordings import racing_policy
 from dreamduck.recordings.racing_policy import racing
 from dreamduck.recordings.sources.gym_environment import inspect
 
@@ -95,18 +96,37 @@ ACTIONS = spaces.Box(np.array([-1, 0, 0], np.float32), np.ones(3, np.float32))  
 
 
 def drive(frame, seed, steps=12):
-    act = racing(ACTIONS, seed)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(racing_policy, "FORGETS", (0.0, 0.0))
+        act = racing(ACTIONS, seed)
     return np.array([act(frame) for _ in range(steps)])
 
 
 def test_racing_follows_the_road():
-    taken = {bend: np.stack([drive(road(bend), seed) for seed in range(12)]) for bend in (-0.6, 0, 0.6)}
+    taken = {bend: np.stack([drive(road(bend), seed) for seed in range(40)]) for bend in (-0.6, 0, 0.6)}
     assert all(ACTIONS.contains(action) for one in taken.values() for action in one.reshape(-1, 3))
     steering, gas, _ = (np.array([one[..., n].mean() for one in taken.values()]) for n in range(3))
     assert steering[0] < -0.3 < abs(steering[1]) < 0.1 < 0.3 < steering[2]
     assert gas[1] > 1.2 * max(gas[0], gas[2])
-    lost = np.stack([drive(road(9), seed, 6) for seed in range(12)])  # after the car's row it is gone
+    lost = np.stack([drive(road(9), seed, 6) for seed in range(40)])  # after the car's row it is gone
     assert (lost[:, -1, 1] < taken[0][:, 5, 1]).mean() > 0.7
+
+
+def test_racing_forgets_the_road_at_times():
+    """It keeps one action then, of which half lie at the bounds, and does not brake in half of them."""
+    runs: list[np.ndarray] = []
+    for seed in range(60):
+        act = racing(ACTIONS, seed)
+        actions = np.array([act(road(0)) for _ in range(200)])
+        assert all(ACTIONS.contains(action) for action in actions)
+        same = (np.diff(actions, axis=0) == 0).all(axis=1)
+        begins = np.flatnonzero(same & ~np.r_[False, same[:-1]])
+        runs += [actions[begin] for begin in begins]
+    kept = np.array(runs)
+    assert 150 < len(kept) < 600  # of 360 that are expected, less those that are cut or join
+    assert 0.25 < (np.abs(kept[:, 0]) == 1).mean() < 0.42  # a third of the range lies beyond the bounds
+    assert 0.6 < (kept[:, 2] == 0).mean() < 0.9
+    assert abs(kept[:, 0].mean()) < 0.15
 
 
 def test_racing_depends_on_its_seed_alone():
