@@ -58,8 +58,9 @@ def test_blocks_leave_no_trace(env, world, thetas):
         for block in (5, 2)
     ]
     assert found[0].reward.shape == (5, 4)
-    # On the road numpy encodes, whose products may round differently for another number of rows.
-    tolerance = 0.0 if env == "rnnenv" else 1e-3
+    # Products of TensorFlow and numpy may round differently for another number of rows; on the road an
+    # image differs after that.
+    tolerance = 1e-6 if env == "rnnenv" else 1e-3
     np.testing.assert_allclose(found[0].reward, found[1].reward, rtol=0, atol=tolerance)
     assert np.array_equal(found[0].length, found[1].length)
     assert np.isfinite(found[0].reward).all()
