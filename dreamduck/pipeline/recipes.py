@@ -70,7 +70,7 @@ DOOM = Recipe(
         "temperatures": ("0.1", "0.5", "1.0", "1.15", "1.3"),
         "components": 32,
         "population": 64,
-        "num_episode": 16,
+        "num_episode": 8,
         "dream_steps": 400,
         "generations": 50,
         "score_episodes": 100,

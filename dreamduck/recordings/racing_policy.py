@@ -112,7 +112,7 @@ def racing(action_space: Any, seed: int) -> Callable[[Any], FloatArray]:
         nonlocal error, left, wild
         if not left and random.uniform() < forgets:
             left = int(random.integers(*FORGOTTEN))
-            wild = random.uniform(-BEYOND, BEYOND, 3) * (1.0, 1.0, random.integers(2))
+            wild = random.uniform(-BEYOND, BEYOND, 3) * np.array([1, 1, random.integers(2)])
         wanted = wild if left else follower.act(frame) + error
         left -= left > 0
         action = np.clip(wanted, action_space.low, action_space.high)
