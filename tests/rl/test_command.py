@@ -643,7 +643,8 @@ def test_escape_and_closing_the_window_stop_play(tmp_path, monkeypatch, capsys, 
 
 
 def test_gymnasiums_own_windows_stop_too(tmp_path, monkeypatch, capsys):
-    pygame = pytest.importorskip("pygame")
+    import pygame
+
     monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
     monkeypatch.setenv("DISPLAY", ":0")
     agent = tmp_path / "agent"

@@ -61,10 +61,8 @@ class ActionSpace:
             return cls(DISCRETE, int(space.n), start=int(space.start))
         if not isinstance(space, spaces.Box) or not 0 < int(np.prod(space.shape)) <= MOST:
             raise ConfigError(f"{source}: actions: {EXPECTED} (at most {MOST} numbers), got {space}")
-        with np.errstate(over="ignore"):
-            low, high = (
-                bound.astype(np.float32).ravel() for bound in (space.low, space.high)
-            )  # as in cards
+        with np.errstate(over="ignore"):  # in float32, as cards have them
+            low, high = (bound.astype(np.float32).ravel() for bound in (space.low, space.high))
         if not (np.isfinite(low).all() and np.isfinite(high).all()):
             raise ConfigError(f"{source}: actions: {EXPECTED}, got {space}")
         if not np.issubdtype(space.dtype, np.floating) or not (low < high).all():

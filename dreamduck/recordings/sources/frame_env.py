@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
 import gymnasium
@@ -75,20 +74,30 @@ class FrameEnv(gymnasium.Wrapper[Any, Any, Any, Any]):
         total = 0.0
         if self._end == RUNNING and not np.isnan(action).any():
             taken = self._inside(self.actions.decode(np.asarray(action)[np.newaxis])[0])
-            with self._drawing.undrawn() if self._drawing else contextlib.nullcontext():
-                for _ in range(self._skip):
-                    observation, reward, terminated, truncated, self.inner_info = self.env.step(taken)
-                    total += float(reward)
-                    if not np.isfinite(total):
-                        raise SimulatorError(
-                            f"{self._source}: expected a finite reward, got {reward}; what is recorded is "
-                            "kept, start again when the environment is mended"
-                        )
-                    if terminated or truncated:
-                        self._end = TERMINATED if terminated else TRUNCATED
-                        break
-            self._frame = self._read(self._drawing.image() if self._drawing else observation)
+            if self._drawing:
+                with self._drawing.undrawn():
+                    _, total = self._repeat(taken)
+                self._frame = self._read(self._drawing.image())
+            else:
+                observation, total = self._repeat(taken)
+                self._frame = self._read(observation)
+            if not np.isfinite(total):
+                raise SimulatorError(
+                    f"{self._source}: expected a finite reward, got {total}; what is recorded is kept, "
+                    "start again when the environment is mended"
+                )
         return self._frame, total, False, False, {END: self._end}
+
+    def _repeat(self, action: Any) -> tuple[Any, float]:
+        """Take an action `frame_skip` times; the last observation, and the sum of the rewards."""
+        total = 0.0
+        for _ in range(self._skip):
+            observation, reward, terminated, truncated, self.inner_info = self.env.step(action)
+            total += float(reward)
+            if terminated or truncated:
+                self._end = TERMINATED if terminated else TRUNCATED
+                break
+        return observation, total
 
     def _inside(self, action: Any) -> Any:
         """An action in the numbers of the environment's Box, which may be finer or coarser than float32."""

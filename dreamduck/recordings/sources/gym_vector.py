@@ -117,10 +117,8 @@ class GymVector:
     def _call(self, function: Any, *arguments: Any, **named: Any) -> Any:
         try:
             with warnings.catch_warnings() if self._processes else contextlib.nullcontext():
-                if self._processes:
-                    warnings.filterwarnings(
-                        "ignore", ".*ERROR: ", UserWarning
-                    )  # tracebacks of the processes
+                if self._processes:  # Gymnasium's warnings are tracebacks of the processes
+                    warnings.filterwarnings("ignore", ".*ERROR: ", UserWarning)
                 return function(*arguments, **named)
         except Exception as err:  # anything, from a foreign environment
             self._failed = True
