@@ -12,12 +12,9 @@ from typing import Any, TypeVar
 from dreamduck.common import command_line, config
 from dreamduck.common.errors import ConfigError
 from dreamduck.world_model import WorldModel
-from dreamduck.world_model.categorical.layout import KIND as CATEGORICAL
-from dreamduck.world_model.categorical.settings import TrainingConfig as CategoricalConfig
 from dreamduck.world_model.ensemble.settings import TrainingConfig as EnsembleConfig
-from dreamduck.world_model.kinds import SHIPPED
+from dreamduck.world_model.kinds import SHIPPED, TRAINING
 from dreamduck.world_model.mdn_rnn.layout import KIND as MDN_RNN
-from dreamduck.world_model.mdn_rnn.settings import TrainingConfig as RNNConfig
 from dreamduck.world_model.vae.settings import TrainingConfig as VAEConfig
 
 Config = TypeVar("Config")
@@ -51,10 +48,6 @@ def train_vae(argv: Sequence[str] | None = None) -> int | None:
     return 0
 
 
-DYNAMICS: dict[str, type[RNNConfig] | type[CategoricalConfig]] = {
-    MDN_RNN: RNNConfig,
-    CATEGORICAL: CategoricalConfig,
-}
 ENSEMBLE_EXAMPLES = "example:\n  dreamduck train-ensemble --series series --weights weights"
 HELD_OUT = {
     "nll": "nats a latent: minus log-likelihood of the next one",
@@ -73,7 +66,7 @@ def train_rnn(argv: Sequence[str] | None = None) -> int | None:
     command is given again."""
     kind = _asked_kind(argv)
     _refuse_other_kinds(kind, sys.argv[1:] if argv is None else argv)
-    options = DYNAMICS.get(kind, DYNAMICS[SHIPPED])
+    options = TRAINING.get(kind, TRAINING[SHIPPED])
     settings, command = _read(argv, train_rnn.__doc__, RNN_EXAMPLES, options, "rnn_train.py", _add_dynamics)
     from dreamduck.world_model.train_rnn import train  # loads TensorFlow
 
@@ -130,11 +123,11 @@ def _refuse_other_kinds(kind: str, argv: Sequence[str]) -> None:
     Raises:
         ConfigError: one is given.
     """
-    if kind not in DYNAMICS:
+    if kind not in TRAINING:
         return  # argparse names the choices
     words = (word.split("=")[0].removeprefix("--no-") for word in argv if word.startswith("--"))
-    given = {word.lstrip("-").replace("_", "-") for word in words} - _flags(DYNAMICS[kind])
-    for other, settings in DYNAMICS.items():
+    given = {word.lstrip("-").replace("_", "-") for word in words} - _flags(TRAINING[kind])
+    for other, settings in TRAINING.items():
         if foreign := ", ".join(f"--{name}" for name in sorted(given & _flags(settings))):
             raise ConfigError(
                 f"{foreign}: expected --dynamics {other}, got dynamics of the kind {kind}; "
@@ -155,7 +148,7 @@ def _flags(settings: type[Any]) -> set[str]:
 def _add_dynamics(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dynamics",
-        choices=tuple(DYNAMICS),
+        choices=tuple(TRAINING),
         help=f"kind of the dynamics, with settings of its own (default: {SHIPPED}; with --adapt that of "
         f"its model, with --heads-only {MDN_RNN})",
     )

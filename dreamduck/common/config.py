@@ -242,6 +242,25 @@ def to_dict(config: Any) -> dict[str, Any]:
     return found
 
 
+def flags(config: Any, skip: Iterable[str] = ()) -> list[str]:
+    """The command-line flags of the settings that differ from the defaults.
+
+    Args:
+        config: the settings.
+        skip: names to leave out.
+    """
+    found, given = [], to_dict(config)
+    for name, known in options(type(config), skip).items():
+        value, flag = given[name], name.replace("_", "-")
+        if value == known.default:
+            continue
+        if isinstance(value, bool):
+            found.append(f"--{flag}" if value else f"--no-{flag}")
+        else:
+            found += [f"--{flag}", _shown(value)]
+    return found
+
+
 def _kind(hint: Any) -> tuple[Any, bool]:
     """The plain type behind a hint, and whether None is allowed."""
     arguments = [a for a in typing.get_args(hint) if a is not type(None)]

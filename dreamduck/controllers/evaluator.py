@@ -197,28 +197,31 @@ class ControllerPolicy:
     Args:
         theta: (P, n).
         perception: of all cars; keeps the state of the dynamics.
+
+    Attributes:
+        last: (N, A), the actions that were taken; None at the start of episodes.
     """
 
     needs_frames = True
 
     def __init__(self, form: ControllerForm, theta: Floats, perception: Any) -> None:
         self.form, self.theta, self.perception = form, np.atleast_2d(theta), perception
-        self._last: Floats | None = None
+        self.last: Floats | None = None
 
     def start(self, seeds: Sequence[int]) -> None:
         """Reset the recurrent state."""
-        self._last = None
+        self.last = None
 
     def act(self, state: CarState, frames: Frames | None) -> Floats:
         """Encode the frames, and act."""
-        if self._last is None:
+        if self.last is None:
             seen = self.perception.reset(frames)
         else:
-            seen = self.perception.step(frames, self._last)
+            seen = self.perception.step(frames, self.last)
         features = select(self.form, seen)
         groups = features.reshape(len(self.theta), -1, features.shape[-1])
-        self._last = act(self.form, self.theta, groups).reshape(len(seen), -1)
-        return self._last
+        self.last = act(self.form, self.theta, groups).reshape(len(seen), -1)
+        return self.last
 
 
 def run_episodes(

@@ -11,7 +11,7 @@ import dataclasses
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from dreamduck.common import extras
 from dreamduck.common.config import check, option, options, part, refuse, to_dict
@@ -19,7 +19,7 @@ from dreamduck.common.errors import ControllerError, WeightsError
 from dreamduck.common.processes.threads import cores
 from dreamduck.common.storage import PathLike, fingerprint
 from dreamduck.controllers.controller_file import read_card, read_controller
-from dreamduck.controllers.evaluator import DreamEvaluator, Evaluator, RoadEvaluator
+from dreamduck.controllers.evaluator import DreamEvaluator, Drivable, Evaluator, RoadEvaluator
 from dreamduck.controllers.policy import FEATURES, Controller, ControllerForm
 from dreamduck.recordings.sources import DRIVING, ActionSpace
 from dreamduck.recordings.sources.gym_vector import GymVector
@@ -101,21 +101,6 @@ def check_flags(env: str, said: set[str]) -> None:
     else:
         dreamt = {"temperature", "pessimism", "action_delay", "latent_shift", "dynamics_spread"}
         refuse(said & dreamt, "on the road, which is not dreamt")
-
-
-def road_flags(road: RoadConfig) -> list[str]:
-    """The command-line flags for the settings of a road that differ from the defaults."""
-    flags = []
-    given = to_dict(road)
-    for option_name, known in options(RoadConfig).items():
-        value, name = given[option_name], option_name.replace("_", "-")
-        if value == known.default:
-            continue
-        if isinstance(value, bool):
-            flags.append(f"--{name}" if value else f"--no-{name}")
-        else:
-            flags += [f"--{name}", str(value)]
-    return flags
 
 
 def model_sizes(folder: Path) -> tuple[int, int, int]:
@@ -219,20 +204,39 @@ def make_evaluator(
             limit_tensorflow(threads)
         dream = make_dream(config, beginning)
         return DreamEvaluator(dream, form, config.model.temperature, pessimism, randomization)
+    real = real_world(config, threads)
+    return RoadEvaluator(real.make_road, real.make_perception, form, real.most_cars)
+
+
+class RealWorld(NamedTuple):
+    """What is no dream: Duckietown's simulator, or another environment, and the world model that looks."""
+
+    make_road: Callable[[int], Drivable]  # builds so many cars, or environments
+    make_perception: Callable[[int], Any]  # builds the perception of so many
+    most_cars: int | None  # at a time; None for any number
+
+
+def real_world(config: WorldConfig, threads: int | None = None) -> RealWorld:
+    """The simulator, or the environment that a world model learned from.
+
+    Args:
+        config: its settings.
+        threads: cores to use; all by default.
+    Raises:
+        ConfigError: the world model learned with other settings.
+    """
     model = WorldModel.load(config.model.folder)
     environment = model.gym_environment
-    if environment is not None:
-        processes = threads or cores()
-        return RoadEvaluator(
-            lambda count: GymVector(environment, count, processes),
-            lambda count: Perception(model.vae, model.dynamics, count),
-            form,
-            GYM_BATCH * processes,
-        )
-    native = config.road.simulator == "native"
-    # Each car of gym-duckietown is a process of 336 MB.
-    most_cars = None if native else threads or cores()
-    return RoadEvaluator(road_maker(config.road, threads), perception_maker(config), form, most_cars)
+    if environment is None:
+        # Each car of gym-duckietown is a process of 336 MB.
+        most_cars = None if config.road.simulator == "native" else threads or cores()
+        return RealWorld(road_maker(config.road, threads), perception_maker(config), most_cars)
+    processes = threads or cores()
+    return RealWorld(
+        lambda count: GymVector(environment, count, processes),
+        lambda count: Perception(model.vae, model.dynamics, count),
+        GYM_BATCH * processes,
+    )
 
 
 def limit_tensorflow(threads: int) -> None:

@@ -110,16 +110,6 @@ def sweep_folder(folder: Path) -> Path:
     return folder / "temperatures"
 
 
-def environment_flags(environment: GymEnvironment) -> list[str]:
-    """The flags of an environment that differ from the defaults."""
-    found = ["--env", environment.env]
-    for name, value in dataclasses.asdict(environment).items():
-        if name != "env" and value != getattr(GymEnvironment, name):
-            text = ",".join(value) if isinstance(value, tuple) else str(value)
-            found += [f"--{name.replace('_', '-')}", text]
-    return found
-
-
 def stages(folder: Path, settings: EnvironmentConfig) -> list[Stage]:
     """The commands, in their order."""
     folders, controllers = Folders(folder), settings.controllers(folder)
@@ -127,7 +117,7 @@ def stages(folder: Path, settings: EnvironmentConfig) -> list[Stage]:
     trained = training_stages(
         folders,
         settings,
-        record=[*environment_flags(settings.environment), "--policies", ",".join(settings.policies)],
+        record=[*config.flags(settings.environment), "--policies", ",".join(settings.policies)],
         vae=["--z-size", str(settings.z_size)],
         rnn=[
             *("--dynamics", settings.dynamics, "--hidden-size", str(settings.hidden_size)),

@@ -1,8 +1,8 @@
 """Iterative training: record the controller, retrain the dynamics, evolve in the new dream, repeat.
 
 A controller finds what is wrong with a dream; its own episodes in the
-simulator show the dynamics what happens there. Each round adds such episodes to the records, trains
-dynamics of the same kind on all of them, evolves in the new dream, and evaluates in the simulator.
+real environment show the dynamics what happens there. Each round adds such episodes to the records, trains
+dynamics of the same kind on all of them, evolves in the new dream, and evaluates in the real environment.
 Source: Ha & Schmidhuber 2018, section 5 (iterative training)."""
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dreamduck.common import command_line, config
 from dreamduck.common.config import check, option, to_dict
 from dreamduck.common.storage import fingerprint, write_json, write_text
 from dreamduck.controllers.controller_file import run_of
-from dreamduck.controllers.factory import WorldConfig, add_strict, load_controller, road_flags
+from dreamduck.controllers.factory import WorldConfig, add_strict, load_controller
 from dreamduck.evaluation.final_evaluation import (
     SelectionConfig,
     cached,
@@ -31,14 +31,16 @@ from dreamduck.evaluation.final_evaluation import (
     settings_key,
 )
 from dreamduck.pipeline.stages import Stage, run_stages
-from dreamduck.search.recipe import DEFAULTS, RecipeConfig
-from dreamduck.simulator.environment import check_own
+from dreamduck.search.recipe import DEFAULTS, RecipeConfig, adapt_to_environment
 from dreamduck.world_model import WorldModel
+from dreamduck.world_model.kinds import TRAINING
 
 log = logging.getLogger(__name__)
 
 OUTPUTS = ("loop.json", "loop.md", "best.json", "best.card.json", "records")
 VAE_FILES = ("vae.weights.h5", "vae.json")
+# Settings of a training that each round has of its own.
+EACH_RUN = ("series", "weights", "log", "steps", "limit", "adapt", "heads_only", "fresh")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,13 +92,13 @@ def round_stages(
     best = settings.best(here / "log")
     record = [
         *("dreamduck", "record-controller", str(controller), "--out", str(records)),
-        *("--weights", str(weights), *road_flags(world.road), *any_weights),
+        *("--weights", str(weights), *config.flags(world.road), *any_weights),
         *("--first", str(900_000_000 + 1_000_000 * number), "--episodes", str(settings.episodes)),
         *("--max-steps", str(settings.drive_steps), "--noise", str(settings.noise)),
     ]
     encode = ["series.py", "--records", str(records), "--weights", str(made), "--series", str(series)]
     train = [
-        *("rnn_train.py", "--dynamics", WorldModel.load(world.model.folder).kind),
+        *("rnn_train.py", *training_flags(WorldModel.load(world.model.folder))),
         *("--series", str(series), "--weights", str(made), "--log", str(here / "log")),
         *(("--steps", str(settings.rnn_steps)) if settings.rnn_steps else ()),
     ]
@@ -113,6 +115,14 @@ def round_stages(
     ]
 
 
+def training_flags(model: WorldModel) -> list[str]:
+    """The flags that train dynamics of the same kind, sizes and settings as a world model's."""
+    settings = TRAINING[model.kind]
+    known = config.options(settings, EACH_RUN)
+    kept = {name: value for name, value in model.training.items() if name in known}
+    return ["--dynamics", model.kind, *config.flags(config.from_mapping(settings, kept))]
+
+
 def selected_round(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """The round of the greatest mean return in the selection's episodes."""
     row = select(rows)
@@ -122,14 +132,16 @@ def selected_round(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def table(rows: Sequence[dict[str, Any]]) -> str:
     """The rounds as Markdown."""
+    duckietown = "alive" in rows[0]["road"]
+    more = " survival rate | along the lane [m] |" if duckietown else ""
     lines = [
         "# Iterations",
         "",
         f"Selected by {rows[0]['choice']['episodes']} other episodes than are reported, of seed "
         f"{rows[0]['choice']['seed']}: round {selected_round(rows)['round']}.",
         "",
-        "| round | return in the dream | in the simulator | survival rate | along the lane [m] |",
-        "| ---: | ---: | ---: | ---: | ---: |",
+        f"| round | return in the dream | in the {'simulator' if duckietown else 'environment'} |{more}",
+        "| ---: | ---: | ---: |" + (" ---: | ---: |" if duckietown else ""),
     ]
     lines += [f"| {row['round']} | {dream_and_road(row)}" for row in rows]
     return "\n".join(lines) + "\n"
@@ -200,13 +212,14 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run all rounds and copy the best controller."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)
+    adapt_to_environment(arguments, config.given(parser, arguments, argv))
     settings = config.from_arguments(IterateConfig, arguments)
     world = config.from_arguments(WorldConfig, arguments)
     folder = Path(arguments.out)
     controller = Path(arguments.controller)
-    check_own(WorldModel.load(world.model.folder).environment, str(world.model.folder))
     load_controller(controller, world.model.folder, arguments.strict)
     described = {"loop": to_dict(settings), "world": to_dict(world), "controller": fingerprint(controller)}
     with claim_report("loop", folder, [folder / name for name in OUTPUTS], described, arguments.fresh):

@@ -1,4 +1,4 @@
-"""Record the episodes of an evolved controller in the simulator.
+"""Record the episodes of an evolved controller in the real environment.
 
 A controller exploits what is wrong with a dream; such episodes are what the dynamics have to learn from
 next. Noise on the actions shows what lies beside its path. Episodes are named by their seeds, so that a
@@ -16,30 +16,34 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from dreamduck.common import command_line, config, seeding
 from dreamduck.common.config import check, option
 from dreamduck.common.errors import RecordError
 from dreamduck.common.storage import fingerprint
-from dreamduck.controllers.evaluator import ControllerPolicy, Policy, blocks, run_episodes
+from dreamduck.controllers.evaluator import ControllerPolicy, Drivable, blocks, run_episodes
 from dreamduck.controllers.factory import (
     WorldConfig,
     add_strict,
     load_controller,
-    perception_maker,
-    road_maker,
+    model_actions,
+    real_world,
     versions,
 )
+from dreamduck.controllers.policy import Controller
 from dreamduck.recordings.episode import Episode, write_episode
+from dreamduck.recordings.sources import ActionSpace
+from dreamduck.recordings.sources.gym_environment import inspect
+from dreamduck.search.recipe import adapt_to_environment
 from dreamduck.simulator.base import ENDS, CarState
 from dreamduck.simulator.environment import ENVIRONMENT, describe
-from dreamduck.simulator.road import RoadStep
 from dreamduck.world_model import WorldModel
 
 log = logging.getLogger(__name__)
 
 STREAM = 4  # index of these episodes' random streams
-CARS = 32  # at a time
+CARS = 32  # at a time, at most
 FREE_SPACE = 1 << 30  # [bytes] to leave on the disk
 
 
@@ -59,81 +63,95 @@ class RecordConfig:
         check(self)
 
 
-class NoisyPolicy:
-    """A policy with Ornstein-Uhlenbeck noise on the actions of every second car.
+class NoisyController(ControllerPolicy):
+    """A controller with Ornstein-Uhlenbeck noise on the actions of every second environment.
+
+    The world model's state follows the actions that are taken, noise included.
 
     Args:
-        policy: of all cars.
-        seeds: one a car.
+        controller: acts in all environments.
+        perception: of all environments.
+        actions: their action space.
         spread: standard deviation of the noise.
         share: of the noise that is left after one step.
     """
 
-    needs_frames = True
-
-    def __init__(self, policy: Policy, seeds: Sequence[int], spread: float, share: float) -> None:
-        self._policy, self._spread, self._share = policy, spread, share
-        self._generators = [seeding.generator(seed, STREAM) for seed in seeds]
-        self._without = np.array([seed % 2 == 0 for seed in seeds])
-        self._noise = np.zeros((len(seeds), 2))
+    def __init__(
+        self, controller: Controller, perception: Any, actions: ActionSpace, spread: float, share: float
+    ) -> None:
+        super().__init__(controller.form, controller.theta, perception)
+        self._actions, self._spread, self._share = actions, spread, share
 
     def start(self, seeds: Sequence[int]) -> None:
-        """An episode begins for every car."""
-        self._policy.start(seeds)
-        self._noise[:] = 0.0
+        """Reset the recurrent state and the noise; even seeds have none."""
+        super().start(seeds)
+        self._generators = [seeding.generator(seed, STREAM) for seed in seeds]
+        self._noisy = np.array([[seed % 2] for seed in seeds])
+        self._noise = np.zeros((len(seeds), self._actions.size))
 
     def act(self, state: CarState, frames: Any) -> Any:
-        """The policy's actions, with noise for the cars of odd seeds."""
-        fresh = np.stack([generator.standard_normal(2) for generator in self._generators])
+        """The controller's actions, with noise."""
+        fresh = np.stack([generator.standard_normal(self._actions.size) for generator in self._generators])
         self._noise = self._share * self._noise + self._spread * np.sqrt(1 - self._share**2) * fresh
-        self._noise[self._without] = 0.0
-        actions = np.asarray(self._policy.act(state, frames), dtype=np.float64) + self._noise
-        return np.clip(actions, -1.0, 1.0).astype(np.float32)
+        wanted = super().act(state, frames) + self._noisy * self._noise
+        self.last = self._actions.executed(wanted).astype(np.float32)
+        return self.last
 
 
-class FrameRecorder:
-    """Records frames, actions and rewards of N cars: a policy around theirs, and a callback."""
+class Recorded:
+    """Environments that keep what is seen, done and given in the episodes that run.
 
-    needs_frames = True
+    Args:
+        road: N of them, of the simulator or of Gymnasium.
+    """
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
-        self._obs: list[Any] = []
-        self._actions: list[Any] = []
-        self._rewards: list[Any] = []
-        self._done: list[Any] = []
-        self._ends: list[Any] = []
-        self._telemetry: list[Any] = []
+    def __init__(self, road: Drivable) -> None:
+        self._road = road
+        self._steps: list[tuple[Any, ...]] = []
 
-    def act(self, state: CarState, frames: Any) -> Any:
-        """Record what is seen, then act."""
-        lane = (state.lane_dist, state.lane_angle, state.speed)
-        self._telemetry.append(np.column_stack([*lane, state.pose, state.tile]).astype(np.float32))
-        actions = self._policy.act(state, frames)
-        self._obs.append(frames.copy())
-        self._actions.append(np.asarray(actions, dtype=np.float32))
-        return actions
+    def reset(self, seeds: Sequence[int]) -> Any:
+        """Begin an episode in each."""
+        self._steps = []
+        self._state = self._road.reset(seeds)
+        return self._state
 
-    def start(self, beginning: Any) -> None:
-        """Called as a policy with the seeds, and as a callback with the first state."""
-        if not isinstance(beginning, CarState):
-            self._policy.start(beginning)
+    def step(self, actions: npt.ArrayLike) -> Any:
+        """Act in each, and keep the step."""
+        state, seen, taken = self._state, self.frames().copy(), np.array(actions, np.float32)
+        telemetry = None
+        if state is not None:
+            lane = (state.lane_dist, state.lane_angle, state.speed)
+            telemetry = np.column_stack([*lane, state.pose, state.tile]).astype(np.float32)
+        step = self._road.step(actions)
+        self._state = step.state
+        self._steps.append((seen, taken, step.reward.copy(), step.terminated.copy(), telemetry, ends(step)))
+        return step
 
-    def update(self, step: RoadStep) -> None:
-        """Record what a step gave."""
-        self._rewards.append(step.reward.copy())
-        self._done.append(step.terminated.copy())
-        self._ends.append(step.state.end.copy())
+    def frames(self) -> Any:
+        """What is seen now."""
+        return self._road.frames()
 
-    def episode(self, car: int, length: int, meta: dict[str, Any]) -> Episode:
-        """One car's episode."""
+    def close(self) -> None:
+        """Free the environments."""
+        self._road.close()
 
-        def column(rows: list[Any]) -> Any:
-            return np.stack([row[car] for row in rows[:length]])
+    def episode(self, env: int, length: int, meta: dict[str, Any]) -> Episode:
+        """The episode of one environment."""
+        steps = self._steps[:length]
 
-        shown = column(self._obs), column(self._actions), column(self._rewards), column(self._done)
-        meta = {**meta, "end": ENDS[self._ends[length - 1][car]] or "time"}
-        return Episode(*shown, telemetry=column(self._telemetry), meta=meta)
+        def column(place: int) -> Any:
+            rows = [step[place] for step in steps]
+            return None if rows[0] is None else np.stack([row[env] for row in rows])
+
+        end = steps[-1][-1][env] or "time"
+        return Episode(column(0), column(1), column(2), column(3), column(4), {**meta, "end": end})
+
+
+def ends(step: Any) -> list[str]:
+    """How each environment's episode ended in a step; "" where it goes on."""
+    if step.state is not None:
+        return [ENDS[end] for end in step.state.end]
+    return np.select([step.terminated, step.truncated], ["terminated", "truncated"], "").tolist()
 
 
 def record_episodes(
@@ -142,40 +160,44 @@ def record_episodes(
     """Record the episodes of a controller file that are not in the folder yet.
 
     Args:
+        source: the controller.
+        world: Duckietown's settings, and the world model; of another environment its card has the settings.
+        settings: of the recording.
+        folder: of the episodes.
         strict: refuse a controller that was made with another world model.
     Returns:
         How many were recorded.
     Raises:
-        ConfigError: the world model is of another environment, or learned with other settings.
+        ConfigError: the world model learned with other settings, or its environment cannot be made.
+        SimulatorError: the environment failed.
     """
-    WorldModel.load(world.model.folder).check_environment(world.road, world.any_weights)
     controller = load_controller(source, world.model.folder, strict)
     numbers = [settings.first + i for i in range(settings.episodes)]
     missing = [number for number in numbers if not (folder / f"{number}.npz").exists()]
     if not missing:
         return 0
     folder.mkdir(parents=True, exist_ok=True)
-    road, perception = road_maker(world.road)(CARS), perception_maker(world)(CARS)
+    real = real_world(world)
+    count = min(CARS, real.most_cars or CARS)
+    road, perception = Recorded(real.make_road(count)), real.make_perception(count)
+    described = environment_meta(world)
     meta = {
         "policy": "controller",
         "controller": fingerprint(source),
-        "map_name": world.road.simulation.map_name,
-        "simulator": world.road.simulator,
-        "domain_rand": world.road.simulation.domain_rand,
-        "world": config.to_dict(world),
-        ENVIRONMENT: describe(world.road),
         "noise": settings.noise,
         "versions": versions(),
+        **described,
     }
-    share = float(np.exp(-world.road.step_time / settings.noise_time))
+    share = float(np.exp(-described[ENVIRONMENT]["step_time"] / settings.noise_time))
+    policy = NoisyController(
+        controller, perception, model_actions(world.model.folder), settings.noise, share
+    )
     try:
-        for places in command_line.progress(list(blocks(len(missing), CARS)), desc="episodes"):
+        for places in command_line.progress(list(blocks(len(missing), count)), desc="episodes"):
             chosen = [missing[place] for place in places]
-            policy = ControllerPolicy(controller.form, controller.theta, perception)
-            recorder = FrameRecorder(NoisyPolicy(policy, chosen, settings.noise, share))
-            returns = run_episodes(road, recorder, chosen, settings.max_steps, recorder)
-            for car, number in enumerate(chosen[: len(missing) - places[0]]):
-                episode = recorder.episode(car, int(returns.length[car, 0]), {**meta, "seed": number})
+            returns = run_episodes(road, policy, chosen, settings.max_steps)
+            for env, number in enumerate(chosen[: len(missing) - places[0]]):
+                episode = road.episode(env, int(returns.length[env, 0]), {**meta, "seed": number})
                 if shutil.disk_usage(folder).free < FREE_SPACE:
                     raise RecordError(f"{folder}: expected 1 GiB of free disk; make room, start again")
                 write_episode(folder / f"{number}.npz", episode)
@@ -184,10 +206,25 @@ def record_episodes(
     return len(missing)
 
 
+def environment_meta(world: WorldConfig) -> dict[str, Any]:
+    """What an episode's file says of its environment."""
+    environment = WorldModel.load(world.model.folder).gym_environment
+    if environment is not None:
+        description = inspect(environment)[1]
+        return {"map_name": description["id"], "simulator": "gymnasium", ENVIRONMENT: description}
+    return {
+        "map_name": world.road.simulation.map_name,
+        "simulator": world.road.simulator,
+        "domain_rand": world.road.simulation.domain_rand,
+        "world": config.to_dict(world),
+        ENVIRONMENT: describe(world.road),
+    }
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line.parser(
-        "Record a controller's episodes in the simulator, for training.",
+        "Record a controller's episodes in the real environment, for training.",
         "example:\n  dreamduck record-controller log/rnnenv.cma.16.64.best.json --episodes 50",
     )
     parser.add_argument("controller", help="a controller file")
@@ -200,8 +237,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Record a controller's episodes."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)
+    adapt_to_environment(arguments, config.given(parser, arguments, argv))
     world = config.from_arguments(WorldConfig, arguments)
     settings = config.from_arguments(RecordConfig, arguments)
     made = record_episodes(

@@ -7,10 +7,16 @@ from typing import Any
 
 from dreamduck.common.errors import WeightsError
 from dreamduck.world_model.categorical import CategoricalDynamics
+from dreamduck.world_model.categorical.settings import TrainingConfig as CategoricalConfig
 from dreamduck.world_model.dynamics import Dynamics
 from dreamduck.world_model.mdn_rnn import MDNRNN
+from dreamduck.world_model.mdn_rnn.settings import TrainingConfig as MDNRNNConfig
 
 KINDS: dict[str, type[Dynamics]] = {kind.kind: kind for kind in (MDNRNN, CategoricalDynamics)}
+TRAINING: dict[str, type[MDNRNNConfig] | type[CategoricalConfig]] = {
+    MDNRNN.kind: MDNRNNConfig,
+    CategoricalDynamics.kind: CategoricalConfig,
+}  # their settings
 SHIPPED = CategoricalDynamics.kind  # comes with the package; the default of trainings
 OLDER_NAMES = {"memory": MDNRNN.kind}  # of cards before there was a second kind
 

@@ -131,8 +131,20 @@ class WorldModel:
         Raises:
             WeightsError: there is no card, or it is damaged.
         """
+        return self._of_rnn_card(ENVIRONMENT)
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """The settings that the dynamics were trained with, from their card alone; empty where unknown.
+
+        Raises:
+            WeightsError: there is no card, or it is damaged.
+        """
+        return self._of_rnn_card("config")
+
+    def _of_rnn_card(self, name: str) -> dict[str, Any]:
         card = self._legacy_rnn.card if self._has_legacy_rnn else files.read_card(self.folder)
-        found = card.get(ENVIRONMENT)
+        found = card.get(name)
         return dict(found) if isinstance(found, dict) else {}
 
     @property

@@ -27,6 +27,9 @@ from dreamduck.evaluation.scoreboard import Scoreboard
 from dreamduck.pipeline import ablations, iterate, record_controller, reproduce, temperature_sweep
 from dreamduck.pipeline.iterate import IterateConfig, round_stages
 from dreamduck.pipeline.reproduce import ReproduceConfig
+from dreamduck.recordings.sources.gym_environment import GymEnvironment
+from dreamduck.search.recipe import RecipeConfig
+from dreamduck.world_model.kinds import TRAINING
 
 LOUDNESS = {"help", "verbose", "quiet"}
 TEXTS = {
@@ -245,6 +248,21 @@ def test_every_setting_of_iterate_reaches_a_command(field):
         for each in (holder, other)
     ]
     assert commands[0] != commands[1]
+
+
+@pytest.mark.parametrize("cls", [WorldConfig, RecipeConfig, *TRAINING.values(), GymEnvironment])
+def test_flags_make_the_same_settings_again(cls):
+    given: dict[str, Any] = {"env": "a:B-v1", "env_args": '{"c": 1}', "crop": ("1", "0", "2", "0")}
+    if cls is not GymEnvironment:
+        given = {name: changed(one.field, one.default) for name, one in config.options(cls).items()}
+        given |= {name: {"adapt": "there"}.get(name) for name in ("adapt", "heads_only") if name in given}
+    settings = config.from_mapping(cls, given)
+    parser = command_line.parser("x")
+    config.add_arguments(parser, cls)
+    assert config.from_arguments(cls, parser.parse_args(config.flags(settings))) == settings
+    assert config.flags(config.from_mapping(cls, {})) == []
+    name = next(iter(given))
+    assert f"--{name.replace('_', '-')}" not in config.flags(settings, [name])
 
 
 def test_given_flags_differ_from_defaults():

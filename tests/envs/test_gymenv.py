@@ -31,7 +31,6 @@ from dreamduck.controllers.factory import (
     model_sizes,
 )
 from dreamduck.controllers.policy import Controller, act, random_theta, tensor_policy
-from dreamduck.pipeline.record_controller import RecordConfig, record_episodes
 from dreamduck.recordings.sources.gym_environment import GymEnvironment, inspect
 from dreamduck.world_model.mdn_rnn import MDNRNNConfig
 from dreamduck.wrappers import WorldModelObservation
@@ -170,14 +169,6 @@ def test_other_observations_are_refused(tmp_path):
     weights = write_gym_model(tmp_path, "continuous")
     with pytest.raises(ConfigError, match="pixels: expected observations that are an image"):
         WorldModelObservation(FlattenObservation(own("continuous")), weights)
-
-
-def test_a_controller_is_recorded_on_the_road_alone(tmp_path):
-    weights = write_gym_model(tmp_path, "continuous")
-    world = from_mapping(WorldConfig, {"weights": str(weights), "any_weights": True})
-    with pytest.raises(ConfigError, match="expected weights of Duckietown, got some of DotBox-v0"):
-        record_episodes(tmp_path / "none.json", world, RecordConfig(), tmp_path / "records")
-    assert not (tmp_path / "records").exists()
 
 
 @pytest.mark.parametrize("hidden", [0, 3])

@@ -26,7 +26,9 @@ from dreamduck.pipeline.environment_pipeline import EnvironmentConfig
 from dreamduck.pipeline.recipes import RECIPES
 from dreamduck.pipeline.reproduce import ReproduceConfig, compare, stages, summary
 from dreamduck.recordings.sources import DRIVING
+from dreamduck.search import recipe
 from dreamduck.simulator.maps.generated import expand_map_names
+from dreamduck.world_model import WorldModel
 from dreamduck.world_model.model_config import ModelConfig
 from tests.deployment.models import write_categorical
 from tests.world_model.mdn_rnn.helpers import write_mdn_rnn
@@ -143,6 +145,29 @@ def test_the_loop_trains_the_kind_that_it_was_given(tmp_path):
         paths = tmp_path, tmp_path / "c.json", tmp_path / "w"
         train = iterate.round_stages(1, *paths, iterate.IterateConfig(), world)[2].command
         assert train[train.index("--dynamics") + 1] == kind
+        assert "--hidden-size" not in train
+        path = tmp_path / kind / "rnn.json"
+        trained = {"hidden_size": 24, "sequence": 31, "steps": 70, "log": "there", "of another version": 3}
+        path.write_text(json.dumps({**json.loads(path.read_text()), "config": trained}))
+        flags = iterate.training_flags(WorldModel.load(tmp_path / kind))
+        pairs = set(zip(flags[::2], flags[1::2], strict=True))
+        assert pairs == {("--dynamics", kind), ("--hidden-size", "24"), ("--sequence", "31")}
+
+
+def test_the_table_of_another_environment_has_no_lanes():
+    rows = [
+        {
+            "round": number,
+            "dream": {"mean": 30.0 + number, "std": 2.5},
+            "road": {"return": [20.0 + number, 3.5], "episodes": 4},
+            "choice": {"return": [5.0 - number, 1.0], "episodes": 4, "seed": 77},
+        }
+        for number in range(2)
+    ]
+    text = iterate.table(rows)
+    assert "of seed 77: round 0." in text
+    assert "| round | return in the dream | in the environment |\n| ---: | ---: | ---: |\n" in text
+    assert text.endswith("| 1 | 31.00 ± 2.50 | 21.00 ± 3.50 |\n")
 
 
 def test_showing_runs_nothing(tmp_path, capsys):
@@ -210,7 +235,8 @@ def round_trip(tmp_path, monkeypatch):
     monkeypatch.setattr(iterate, "run_stages", run_stages)
     monkeypatch.setattr(iterate, "evaluate_both", evaluate_both)
     monkeypatch.setattr(factory, "model_sizes", lambda folder: (64, 512))
-    monkeypatch.setattr(factory, "model_actions", lambda folder: DRIVING)
+    for module in (factory, recipe):
+        monkeypatch.setattr(module, "model_actions", lambda folder: DRIVING)
     for folder, names in (("weights", ("vae.weights.h5", "vae.json")), ("records", ("1.npz", "2.npz"))):
         (tmp_path / folder).mkdir()
         for name in names:

@@ -5,14 +5,20 @@ import json
 import numpy as np
 import pytest
 
+from dreamduck.cli import record
+from dreamduck.common.config import flags as flags_of
+from dreamduck.common.errors import ConfigError
 from dreamduck.controllers import factory
-from dreamduck.controllers.factory import WorldConfig
-from dreamduck.controllers.policy import ControllerForm
+from dreamduck.controllers.factory import RealWorld, WorldConfig
+from dreamduck.controllers.policy import Controller, ControllerForm
 from dreamduck.pipeline import record_controller
-from dreamduck.pipeline.record_controller import NoisyPolicy, RecordConfig, record_episodes
+from dreamduck.pipeline.record_controller import NoisyController, RecordConfig, record_episodes
 from dreamduck.recordings.episode import read_episode
+from dreamduck.recordings.sources import DRIVING
+from dreamduck.recordings.sources.gym_vector import GymVector
+from dreamduck.world_model import WorldModel
 from tests.controllers.fakes import FakePerception, FakeRoad
-from tests.controllers.test_evaluator import Fixed
+from tests.envs.test_gymenv import write_gym_model
 
 FORM = ControllerForm("zch", z_size=3, hidden_size=4)
 SETTINGS = RecordConfig(episodes=5, first=100, max_steps=30, noise=0.2)
@@ -22,8 +28,9 @@ SETTINGS = RecordConfig(episodes=5, first=100, max_steps=30, noise=0.2)
 def controller(tmp_path, monkeypatch):
     monkeypatch.setattr(record_controller, "CARS", 3)
     monkeypatch.setattr(factory, "model_sizes", lambda folder: (3, 4))
-    monkeypatch.setattr(record_controller, "road_maker", lambda world: FakeRoad)
-    monkeypatch.setattr(record_controller, "perception_maker", lambda world: FakePerception)
+    monkeypatch.setattr(
+        record_controller, "real_world", lambda world: RealWorld(FakeRoad, FakePerception, None)
+    )
     theta = np.zeros(FORM.size)
     theta[0] = 2.0
     path = tmp_path / "c.json"
@@ -68,12 +75,54 @@ def test_an_episode_that_ends_is_reported(controller, tmp_path, monkeypatch):
     assert episode.done.tolist() == [False] * (len(episode) - 1) + [True]
 
 
-def test_pushes_stay_within_what_a_car_takes():
-    policy = NoisyPolicy(Fixed([[1.0, -1.0]] * 2), [0, 1], 2.0, 0.5)
+def test_noise_stays_within_bounds_and_reaches_the_world_model():
+    theta = np.zeros(FORM.size, np.float32)
+    theta[:2] = 2.0, -3.0  # biases
+    perception = FakePerception(2)
+    policy = NoisyController(Controller(FORM, theta), perception, DRIVING, 2.0, 0.5)
     road = FakeRoad(2)
-    state = road.reset([0, 1])
-    policy.start([0, 1])
-    taken = np.stack([policy.act(state, None) for _ in range(50)])
-    assert np.abs(taken).max() <= 1.0
-    assert (taken[:, 0] == [1.0, -1.0]).all()
-    assert taken[:, 1].std() > 0.1
+    state = road.reset([6, 9])
+    policy.start([6, 9])
+    taken, seen = [], []
+    for _ in range(50):
+        taken.append(policy.act(state, road.frames()))
+        seen.append(perception.seen[:, 7:9].copy())
+    actions = np.stack(taken)
+    assert np.abs(actions).max() == 1.0
+    np.testing.assert_allclose(actions[:, 0], np.tanh([[2.0, -3.0]] * 50), rtol=1e-6)
+    assert (actions[:, 1].std(axis=0) > 0.1).all()
+    np.testing.assert_array_equal(np.stack(seen[1:]), actions[:-1])
+
+
+def test_episodes_of_another_environment(tmp_path):
+    """The same as its own recordings have them, from which a world model learns on."""
+    weights = write_gym_model(tmp_path, "discrete")
+    model = WorldModel.load(weights)
+    sizes, space = model.sizes, model.actions
+    form = ControllerForm("zh", 0, space.size, sizes.z_size, sizes.hidden_size, action_kind=space.kind)
+    theta = np.random.default_rng(5).normal(0, 0.4, form.size)
+    (tmp_path / "c.json").write_text(json.dumps([theta.tolist()]))
+    flags = ["--weights", str(weights), "--out", str(tmp_path / "new"), "-q", "--max-steps", "70"]
+    with pytest.raises(ConfigError, match="of no effect with a model of another environment"):
+        record_controller.main([str(tmp_path / "c.json"), *flags, "--map-name", "loop_empty"])
+    many = ["--episodes", "6", "--first", "40", "--noise", "1.5"]
+    record_controller.main([str(tmp_path / "c.json"), *flags, *many])
+    assert model.gym_environment is not None
+    recorded = ["--records", str(tmp_path / "old"), "--max-trials", "2", "-q"]
+    record.main([*flags_of(model.gym_environment), *recorded])
+    old = read_episode(tmp_path / "old" / "0.npz")
+    env = GymVector(model.gym_environment, 1)
+    for number in range(40, 46):
+        made = read_episode(tmp_path / "new" / f"{number}.npz")
+        assert made.telemetry is None
+        assert made.meta["environment"] == old.meta["environment"]
+        assert set(made.action.sum(axis=1)) == {1.0}
+        env.reset([number])
+        for t in range(len(made)):
+            np.testing.assert_array_equal(made.obs[t], env.frames()[0])
+            step = env.step(made.action[t : t + 1])
+            assert made.reward[t] == step.reward[0]
+        assert made.done[-1] == step.terminated[0]
+        end = "terminated" if step.terminated[0] else "truncated" if step.truncated[0] else "time"
+        assert made.meta["end"] == end
+    env.close()
