@@ -128,7 +128,7 @@ def read_text(
     """The text of a UTF-8 file; arguments and exceptions as `read_bytes`."""
     data = read_bytes(path, error, remedy, most)
     with in_words(path, error, "not a text file", remedy):
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")  # some programs begin a file with a mark of its encoding
 
 
 def begins_with(path: PathLike, sign: bytes) -> bool:

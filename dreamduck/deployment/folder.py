@@ -13,6 +13,7 @@ from dreamduck.deployment import contract
 from dreamduck.deployment.policy import POLICY
 from dreamduck.deployment.policy_graph import WheelConfig, policy_graph
 from dreamduck.deployment.policy_source import PolicySource
+from dreamduck.deployment.runner import WAIT
 
 CONTRACT = "contract.json"
 RUNNER, SUBMISSION = "run.py", "submission"
@@ -38,7 +39,7 @@ def write_folder(source: PolicySource, folder: PathLike, wheels: WheelConfig, op
     Returns:
         The contract.
     Raises:
-        ConfigError: the folder holds something else.
+        ConfigError: the folder holds something else, or the policy's steps are too long.
     """
     folder = Path(folder)
     if folder.is_dir() and any(folder.iterdir()) and not (folder / CONTRACT).exists():
@@ -48,6 +49,11 @@ def write_folder(source: PolicySource, folder: PathLike, wheels: WheelConfig, op
     about = contract.describe(
         source.environment, source.facts, source.fingerprints(), source.state_size, opset, wheels
     )
+    if 1 / about["rate"] >= WAIT:
+        raise ConfigError(
+            f"frame_skip: expected steps of less than {WAIT} s, after which the runner stops the wheels, "
+            f"got {1 / about['rate']:.2g} s; train a policy of a smaller frame skip"
+        )
     data = policy_graph(source, wheels, opset, about)
     for path in (folder / POLICY, folder / SUBMISSION / "models" / POLICY):
         with replacing(path) as temporary:

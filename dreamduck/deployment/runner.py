@@ -6,8 +6,10 @@
 A second process has the wheels, and stops them when no duty comes for 0.3 s, even if this one is killed."""
 
 import argparse
+import atexit
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -18,45 +20,40 @@ from typing import Any
 
 import numpy as np
 
-WATCHDOG = 0.3  # [s] without a duty, until the wheels stop
+WAIT = 0.3  # [s] without a duty, until the wheels stop
 
 
 def run_wheels(options: argparse.Namespace) -> None:
     """The second process: lines "left right" on standard input become limited duties, until it ends."""
     driver = component(options, "motors") if options.go else None
+    if driver is not None:
+        atexit.register(driver.stop)
     duty, ready, data = np.zeros(2), False, b""
-    while not ready or data:  # until the first process ends
-        data = os.read(0, 65536) if (ready := bool(select.select([0], [], [], WATCHDOG)[0])) else b""
-        for wanted in map(numbers, data.splitlines() or [b""]):
-            stops = wanted is None and duty.any()
-            change = np.zeros(2) if wanted is None else np.clip(wanted - duty, -options.slew, options.slew)
-            duty = np.zeros(2) if wanted is None else np.clip(duty + change, -options.limit, options.limit)
+    while data or not ready:  # until the first process ends
+        data = os.read(0, 65536) if (ready := bool(select.select([0], [], [], WAIT)[0])) else b""
+        for line in (data.splitlines() or [b""])[-1 if driver else 0 :]:  # the wheels get the newest
+            before, duty = duty, limited(line, duty, options)
             if driver is None:
-                print(*(f"{value:+.4f} [{'=' * round(abs(value) * 20):20}] " for value in duty), flush=True)
+                print(*(f"{one:+.4f} [{'=' * round(abs(one) * 20):20}] " for one in duty), flush=True)
             else:
                 driver.set_pwm(*duty.tolist())
-            if stops:  # printed afterwards: a terminal may block
-                why = "no finite duty" if data else "the end" if ready else f"no frame for {WATCHDOG} s"
-                print("wheels stopped:", why, file=sys.stderr)
-    if driver is not None:
-        driver.stop()
+            if not line and before.any():  # printed afterwards: a terminal may block
+                print("wheels stopped:", "the end" if ready else f"no frame for {WAIT} s", file=sys.stderr)
 
 
-def numbers(line: bytes) -> Any:
-    """The two finite numbers in a line, (2,); None where it is something else."""
-    try:
-        found = np.array([float(word) for word in line.split()])
-    except ValueError:
-        return None
-    return found if found.shape == (2,) and np.isfinite(found).all() else None
+def limited(line: bytes, duty: Any, options: argparse.Namespace) -> Any:
+    """The duty (2,) after one, as a line wants it; zeros where that is anything but two numbers."""
+    if not re.fullmatch(rb"-?\d+\.\d+ -?\d+\.\d+", line):
+        return np.zeros(2)
+    near = np.clip(np.array(line.split(), float), duty - options.slew, duty + options.slew)
+    return np.clip(near, -options.limit, options.limit)
 
 
 def component(options: argparse.Namespace, name: str) -> Any:
     """The camera or the motors of the robot, by duckietown-sdk, started."""
     from duckietown.sdk.robots.duckiebot import DB21J
 
-    found = getattr(DB21J(options.robot, host=options.host), name)
-    found.start()
+    (found := getattr(DB21J(options.robot, host=options.host), name)).start()
     return found
 
 
@@ -67,7 +64,9 @@ def frames(options: argparse.Namespace) -> Any:
         while len(data := sys.stdin.buffer.read(3 * width * height)) == 3 * width * height > 0:
             yield np.frombuffer(data, np.uint8).reshape(height, width, 3)
     elif options.source:
-        for file in sorted((at := Path(options.source)).glob("*"), key=lambda f: (len(f.name), f)) or [at]:
+        at = Path(options.source)
+        named = [([float(n) for n in re.findall(r"\d+\.?\d*", f.stem)], f) for f in at.glob("*")]
+        for _, file in sorted(named) or [([], at)]:
             if file.suffix == ".npy":
                 array = np.load(file, mmap_mode="r", allow_pickle=False)
                 yield from array if array.ndim == 4 else [array]
@@ -79,7 +78,8 @@ def frames(options: argparse.Namespace) -> Any:
         camera = component(options, "camera")
         while True:
             image = camera.capture(block=True, timeout=1.0)
-            yield None if image is None else np.ascontiguousarray(image[..., ::-1])  # it gives BGR
+            step = 1 if sys.platform == "darwin" else -1  # elsewhere it gives BGR
+            yield None if image is None else np.ascontiguousarray(image[..., ::step])
 
 
 def drive(options: argparse.Namespace, send: Any) -> None:
@@ -90,8 +90,8 @@ def drive(options: argparse.Namespace, send: Any) -> None:
     settings.intra_op_num_threads = settings.inter_op_num_threads = 1
     settings.log_severity_level = 3  # errors; it warns of the calibration, which may be given
     policy = onnxruntime.InferenceSession(options.policy.read_bytes(), settings)
-    contract = json.loads(policy.get_modelmeta().custom_metadata_map.get("dreamduck_contract", "null"))
-    if not contract:
+    contract = json.loads(policy.get_modelmeta().custom_metadata_map.get("dreamduck_contract", "{}"))
+    if not {"state_size", "calibration", "rate"} <= {*contract}:
         raise ValueError(f"{options.policy}: expected a file of dreamduck deploy, got one without contract")
     state, duty, due = np.zeros((1, contract["state_size"]), np.float32), None, time.monotonic()
     own = {"calibration": np.array(options.calibration or contract["calibration"], np.float32)}
@@ -126,20 +126,20 @@ def main() -> None:
     options = parser.parse_args()
     if not (options.source or options.robot) or (options.go and (options.dry_run or not options.robot)):
         parser.error("expected --source or --robot; --go only with --robot, and without --dry-run")
-    if not all(0 <= value <= 1 for value in (options.limit, options.slew)):
-        parser.error("expected --limit and --slew from 0 to 1")
+    if not (0 <= options.limit <= 1 and 0 <= options.slew <= 1 and re.fullmatch(r"\d+x\d+", options.size)):
+        parser.error("expected --limit and --slew from 0 to 1, and a --size such as 640x480")
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN if options.wheels else lambda which, _: sys.exit(128 + which))
     if options.wheels:
         return run_wheels(options)
     command = [sys.executable, __file__, "--wheels", *sys.argv[1:]]
-    second: Any = subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0)
+    second: Any = subprocess.Popen(command, stdin=subprocess.PIPE, bufsize=0, start_new_session=True)
     try:
         with second:
             return drive(options, second.stdin.write)
     finally:
-        if (second.returncode or 0) < 0:  # killed, before it could stop the wheels
-            subprocess.run(command, stdin=subprocess.DEVNULL, check=False)
+        if second.returncode and options.go:  # killed or failed, before it could stop the wheels
+            subprocess.run(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
 
 
 if __name__ == "__main__":

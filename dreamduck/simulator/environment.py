@@ -21,6 +21,7 @@ STEP_TIME = 0.1  # [s], where a description has none
 SETTINGS = ("frame_skip", "steering_gain", "distortion", "reward")
 FRAMES = ("distortion", "camera")  # all that a VAE knows of
 IMAGE_SETTINGS = ("id", "pixels", "crop")  # what images of any environment are of
+ROAD_STEPS = ("id", "frame_skip", "steering_gain")  # what steps of Duckietown are of
 STEP_SETTINGS = (*IMAGE_SETTINGS, "arguments", "frame_skip", "action_space")  # what its steps are of
 ANY_WEIGHTS = "accept weights that were trained with other settings than these"
 _warned: set[str] = set()

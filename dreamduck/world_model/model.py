@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,9 +142,18 @@ class WorldModel:
         """
         return self._of_rnn_card("config")
 
+    @property
+    def adapted_from(self) -> str | None:
+        """The fingerprint of the dynamics that logs have adapted to these; None where there are none."""
+        found = self._rnn_card.get("adapted_from")
+        return found if isinstance(found, str) else None
+
+    @property
+    def _rnn_card(self) -> Mapping[str, Any]:
+        return self._legacy_rnn.card if self._has_legacy_rnn else files.read_card(self.folder)
+
     def _of_rnn_card(self, name: str) -> dict[str, Any]:
-        card = self._legacy_rnn.card if self._has_legacy_rnn else files.read_card(self.folder)
-        found = card.get(name)
+        found = self._rnn_card.get(name)
         return dict(found) if isinstance(found, dict) else {}
 
     @property

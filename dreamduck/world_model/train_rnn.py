@@ -12,7 +12,7 @@ import numpy as np
 from dreamduck.common.errors import ConfigError, WeightsError
 from dreamduck.common.storage import fingerprint, replacing
 from dreamduck.recordings.sources.gym_environment import of_description
-from dreamduck.simulator.environment import ENVIRONMENT, STEP_SETTINGS, differences, is_own
+from dreamduck.simulator.environment import ENVIRONMENT, ROAD_STEPS, STEP_SETTINGS, differences, is_own
 from dreamduck.world_model import WorldModel, fit
 from dreamduck.world_model.categorical import CategoricalDynamics, windows
 from dreamduck.world_model.categorical.divergence import reconstruction_and_kl
@@ -215,7 +215,7 @@ def _source(
             f"series with dreamduck encode --weights {folder}"
         )
     learned, given = (card.get(ENVIRONMENT) or {} for card in (found.card, series.meta))
-    wrong = differences(learned, given, ("id",) if is_own(learned.get("id")) else STEP_SETTINGS)
+    wrong = differences(learned, given, ROAD_STEPS if is_own(learned.get("id")) else STEP_SETTINGS)
     if wrong:
         raise WeightsError(
             f"{config.series}: of another environment than {folder} ({'; '.join(wrong)}); make the series "

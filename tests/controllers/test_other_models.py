@@ -73,6 +73,16 @@ def test_a_controller_and_a_model(weights, others, tmp_path, caplog, features, n
         load_controller(path, others[name], strict=True)
 
 
+def test_a_controller_drives_its_model_after_logs_have_adapted_it(weights, others, tmp_path, caplog):
+    path, card = write(weights, tmp_path / "log", "zh"), others["dynamics"] / "rnn.json"
+    for source, warnings in (("0123456789abcdef", 1), (weights_fingerprints(weights)["rnn.weights.h5"], 0)):
+        caplog.clear()
+        card.write_text(json.dumps({**json.loads(card.read_text()), "adapted_from": source}))
+        load_controller(path, others["dynamics"])
+        assert len(caplog.records) == warnings
+    load_controller(path, others["dynamics"], strict=True)
+
+
 @pytest.mark.parametrize("fingerprints", [None, {}, [], "abc", {"initial_z.json": "0"}, {"notes.txt": "0"}])
 def test_a_card_without_fingerprints_is_no_mismatch(weights, tmp_path, caplog, fingerprints):
     check_model(tmp_path / "c.json", fingerprints, weights, strict=True)

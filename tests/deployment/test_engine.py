@@ -1,6 +1,9 @@
 """The submission's own folder, driven by the mock engine: whole episodes, and an engine that misbehaves."""
 
+import importlib.util
 import json
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -71,6 +74,33 @@ def test_without_a_clock_every_message_counts(folder, time):
     (result,) = drive_submission(folder, [90_001], EngineConfig(max_steps=30), tamper)
     (usual,) = drive_submission(folder, [90_001], EngineConfig(max_steps=30))
     assert result == usual
+
+
+@pytest.mark.parametrize("begins", [0.0, 7.0])
+def test_an_episode_begins_without_the_state_of_the_one_before(folder, monkeypatch, begins):
+    """Also where all episodes begin at the same time."""
+    solution = load_solution(folder, monkeypatch)
+    frames = np.random.default_rng(4).integers(0, 256, (6, 48, 64, 3), dtype=np.uint8)
+    monkeypatch.setattr(solution, "decoded", lambda image: frames[image])
+    policy = solution.Policy(solution.POLICY)
+    first = policy(0, 0.0)
+    for step in range(1, 6):
+        policy(step, begins + 0.1 * step)
+    assert policy(0, 0.0) == first
+
+
+def load_solution(folder, monkeypatch):
+    """The submission's module, with a made-up engine."""
+    stand_in = types.ModuleType("gym_duckiematrix.gym_environment")
+    stand_in.GymEnvironment = object  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "gym_duckiematrix", types.ModuleType("gym_duckiematrix"))
+    monkeypatch.setitem(sys.modules, "gym_duckiematrix.gym_environment", stand_in)
+    spec = importlib.util.spec_from_file_location("solution_main", folder / "solution" / "main.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def test_without_its_vehicle_the_wheels_stand(folder):

@@ -1,10 +1,12 @@
 """A deployed policy against the library's own, step by step: the same frames, the same actions."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pytest
 
+from dreamduck.common.errors import ConfigError
 from dreamduck.controllers.policy import Controller
 from dreamduck.deployment.folder import write_folder
 from dreamduck.deployment.policy import DeployedPolicy
@@ -121,6 +123,17 @@ def test_what_ships_drives_as_in_python(path, steps, tmp_path):
         assert not road.step(action).terminated[0]
     road.close()
     assert worst < 1e-5
+
+
+def test_a_policy_of_long_steps_is_refused(weights, tmp_path):
+    """The runner would stop the wheels between its frames."""
+    source = read_source(write_controller(tmp_path, weights), str(weights))
+    slow = dataclasses.replace(
+        source, environment={**source.environment, "frame_skip": 9, "step_time": 0.3}
+    )
+    with pytest.raises(ConfigError, match=r"frame_skip: expected steps of less than 0\.3 s"):
+        write_folder(slow, tmp_path / "robot", WheelConfig(), 13)
+    assert not (tmp_path / "robot").exists()
 
 
 def test_duties_are_those_of_the_simulator(weights, some_frames, tmp_path):

@@ -22,6 +22,7 @@ from dreamduck.deployment.gauntlet.config import GauntletConfig
 from dreamduck.deployment.gauntlet.perturbations import Perturbation, catalogue
 from dreamduck.deployment.gauntlet.results import Results
 from dreamduck.deployment.gauntlet.team import Team
+from dreamduck.deployment.gauntlet.worker import camera_of
 
 log = logging.getLogger(__name__)
 WRITE_EVERY = 10.0  # [s] between two writes of what is done
@@ -78,6 +79,9 @@ def main(argv: Sequence[str] | None = None) -> int | None:
     from dreamduck.deployment.policy import DeployedPolicy
 
     policy = DeployedPolicy(arguments.file)  # fails now where it cannot be used
+    if not settings.camera_width:
+        camera = camera_of(policy.contract)
+        settings = config.replace(settings, camera_width=camera.width, camera_height=camera.height)
     file, out = policy.path, Path(settings.out)
     state, outputs = out / "gauntlet.json", [out / "gauntlet.md", out / "gauntlet.png"]
     with claim("gauntlet", outputs, state, arguments.fresh):

@@ -80,14 +80,23 @@ class GauntletConfig:
     short: bool = option(False, f"{SHORT_EPISODES} episodes: ten minutes on two cores")
     seconds: float = option(60.0, "greatest length of an episode", unit="s", above=0.0, high=3600.0)
     seed: int = option(0, "seed of the episodes", low=0)
-    camera_width: int = option(64, "width of the camera's image", unit="pixels", low=8, high=1920)
-    camera_height: int = option(64, "height of the camera's image", unit="pixels", low=8, high=1080)
+    camera_width: int = option(
+        0, "width of the camera's image; 0: that of the policy's own", unit="pixels", low=0, high=1920
+    )
+    camera_height: int = option(0, "height, likewise", unit="pixels", low=0, high=1080)
     workers: int = option(0, "processes; 0: one for each core", low=0)
     out: str = option("gauntlet", "folder for gauntlet.json, gauntlet.md and gauntlet.png")
 
     def __post_init__(self) -> None:
         check(self)
         object.__setattr__(self, "maps", expand_map_names(self.maps))
+        if 0 < min(self.camera_width, self.camera_height) < 8 or (not self.camera_width) != (
+            not self.camera_height
+        ):
+            raise ConfigError(
+                "camera_width, camera_height: expected 8 pixels or more, or 0 for both, got "
+                f"{self.camera_width} and {self.camera_height}"
+            )
         if not self.maps:
             raise ConfigError("maps: expected a map's name or more, got none")
         for name in self.maps:

@@ -16,6 +16,7 @@ from dreamduck.deployment.gauntlet.config import GauntletConfig
 from dreamduck.deployment.gauntlet.perturbations import Conditions, Perturbation
 from dreamduck.deployment.gauntlet.timing import CommandDelay, irregular_steps, regular_steps
 from dreamduck.evaluation.episode_stats import EpisodeStatsCallback
+from dreamduck.recordings.episode import FRAME_SHAPE
 from dreamduck.simulator.base import END_NONE, SIMULATION_RATE, SimulatorConfig
 from dreamduck.simulator.native import NativeSimulator
 from dreamduck.simulator.physics.dynamics import action_of_duties
@@ -44,10 +45,14 @@ class Camera(NamedTuple):
     Attributes:
         distortion: whether its lens is the fish-eye.
         frame_skip: steps of the simulation from a frame to the next.
+        width: of its frames [pixels].
+        height: likewise.
     """
 
     distortion: bool = False
     frame_skip: int = 3
+    width: int = FRAME_SHAPE[1]
+    height: int = FRAME_SHAPE[0]
 
 
 class Rounds:
@@ -129,8 +134,8 @@ class Rounds:
                 SimulatorConfig(),
                 map_name=map_name,
                 frame_skip=1,
-                camera_width=self.settings.camera_width,
-                camera_height=self.settings.camera_height,
+                camera_width=self.settings.camera_width or self.camera.width,
+                camera_height=self.settings.camera_height or self.camera.height,
             )
             self._simulator = NativeSimulator(config, cars, threads=1)
         assert self._simulator is not None

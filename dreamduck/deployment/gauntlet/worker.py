@@ -12,6 +12,7 @@ from dreamduck.common.processes.workers import Blob, Calls
 from dreamduck.deployment.gauntlet.config import GauntletConfig
 from dreamduck.deployment.gauntlet.drive import Camera, Rounds
 from dreamduck.deployment.gauntlet.perturbations import Perturbation, catalogue
+from dreamduck.recordings.episode import FRAME_SHAPE
 
 Answer = tuple[dict[str, Any], Blob]
 
@@ -57,4 +58,5 @@ def camera_of(contract: dict[str, Any]) -> Camera:
     return Camera(
         bool(environment.get("distortion", usual.distortion)),
         int(environment.get("frame_skip", usual.frame_skip)),
+        *reversed(environment.get("camera", FRAME_SHAPE)[:2]),
     )

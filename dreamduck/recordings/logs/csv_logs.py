@@ -104,13 +104,14 @@ def image_folder(source: Path, commands: Commands) -> DriveLog:
     paths = images(source)
     if len(paths) == len(commands.times):
         return _paired(source, commands, paths)
-    times = _times_of_names(paths, commands)
-    if times is None:
+    named = _times_of_names(paths, commands)
+    if named is None:
         raise RecordError(
             f"{source}: {len(paths)} images for {len(commands.times)} rows of {commands.path.name}; "
             "expected a column 'frame' with their names, as many images as rows, or images named by "
             "their times"
         )
+    times, paths = named
     return DriveLog(
         str(source), times, opened(paths), commands.times, commands.values, commands.kind, False
     )
@@ -126,22 +127,23 @@ def images(folder: Path) -> list[Path]:
     return sorted((path for path in folder.iterdir() if path.suffix.lower() in IMAGES), key=_place)
 
 
-def _place(path: Path) -> tuple[list[int], str]:
-    return [int(digits) for digits in re.findall(r"\d{1,18}", path.stem)], path.name
+def _place(path: Path) -> tuple[list[float], str]:
+    return [float(number) for number in re.findall(r"\d+\.?\d*", path.stem)], path.name
 
 
-def _times_of_names(paths: Sequence[Path], commands: Commands) -> FloatArray | None:
-    """The times [s] that images are named by, where they fall among the commands; else None."""
+def _times_of_names(paths: Sequence[Path], commands: Commands) -> tuple[FloatArray, list[Path]] | None:
+    """The times [s] that images are named by, in their order, where they fall among the commands."""
     try:
         named = np.array([float(path.stem) for path in paths])
     except ValueError:
         return None
     if not len(named) or not len(commands.times):
         return None
+    order = np.argsort(named, kind="stable")
     for unit in (commands.unit, 1.0, 1e-9, 1e-6, 1e-3):
-        times = np.sort(named) * unit
+        times = named[order] * unit
         if times[0] < commands.times.max() and times[-1] > commands.times.min():
-            return times
+            return times, [paths[place] for place in order]
     return None
 
 
@@ -184,9 +186,8 @@ def video(source: Path, commands: Commands, known: Video | None = None) -> Drive
         DependencyError: what decodes it is not installed.
     """
     about = known or open_video(source, "ingest")
-    times = np.arange(about.frames) / about.rate
     frames = video_frames(about)
-    return DriveLog(str(source), times, frames, commands.times, commands.values, commands.kind, False)
+    return DriveLog(str(source), about.times, frames, commands.times, commands.values, commands.kind, False)
 
 
 def video_frames(about: Video) -> Callable[[Sequence[int]], Iterator[Frame]]:

@@ -34,10 +34,17 @@ def npz_logs(path: Path, columns: Columns, step_time: float) -> list[DriveLog]:
     Raises:
         RecordError: a column is missing, or of another form.
     """
-    found, source = read_npz(path, RecordError, most=MOST_BYTES), str(path)
+    found = read_npz(path, RecordError, most=MOST_BYTES)
+    with in_words(path, RecordError, "expected columns of numbers, of one length"):
+        return _npz_logs(found, str(path), columns, step_time)
+
+
+def _npz_logs(
+    found: Mapping[str, npt.NDArray[Any]], source: str, columns: Columns, step_time: float
+) -> list[DriveLog]:
     kind, commands = commands_of(found, source, columns)
     count = len(commands)
-    name = next((n for n in found if n.startswith(FRAME_COLUMNS) and found[n].ndim == 4), None)
+    name = frame_column(found)
     if name is None:
         raise missing(f"of frames (T, H, W, 3), one of {', '.join(FRAME_COLUMNS)}", found, source)
     frames = _frames(found[name], source, name)
@@ -56,6 +63,12 @@ def npz_logs(path: Path, columns: Columns, step_time: float) -> list[DriveLog]:
     return made
 
 
+def frame_column(columns: Mapping[str, npt.NDArray[Any]]) -> str | None:
+    """The column of frames; None where there is none."""
+    several = [name for name in columns if name.startswith(FRAME_COLUMNS)]
+    return next((name for name in several if columns[name].ndim == 4), next(iter(several), None))
+
+
 def commands_of(
     found: Mapping[str, npt.NDArray[Any]], source: str, columns: Columns, names: Sequence[str] = ()
 ) -> tuple[str, npt.NDArray[np.float64]]:
@@ -69,7 +82,8 @@ def commands_of(
             raise missing(
                 "left and right (wheel duties), throttle and steering, or action (T, 2)", found, source
             ) from None
-        return kind_of(names), action.astype(np.float64)
+        kind, order = roles_of(names, source)
+        return kind, action[:, order].astype(np.float64)
     return kind, np.stack([found[name].astype(np.float64) for name in pair], axis=1)
 
 
@@ -78,12 +92,25 @@ def steady(count: int, step_time: float) -> FloatArray:
     return np.arange(count, dtype=np.float64) * step_time
 
 
-def kind_of(names: Sequence[str]) -> str:
-    """The kind of an action's two columns, by their names; wheels where the names are unknown."""
+def roles_of(names: Sequence[str], source: str) -> tuple[str, list[int]]:
+    """The kind of an action's two parts by their names, and which part comes first.
+
+    Args:
+        names: of the parts; where there are none, they are the wheels, left and right.
+        source: what an error message calls it.
+    Raises:
+        RecordError: other names.
+    """
+    if not names:
+        return WHEELS, [0, 1]
     for kind, roles in PAIRS.items():
-        if len(names) == 2 and all(role in name.lower() for role, name in zip(roles, names, strict=True)):
-            return kind
-    return WHEELS
+        found = [[place for place, name in enumerate(names) if role in name.lower()] for role in roles]
+        if len(names) == 2 and found in ([[0], [1]], [[1], [0]]):
+            return kind, [one[0] for one in found]
+    raise RecordError(
+        f"{source}: expected an action of left and right (wheel duties), or of throttle and steering, got "
+        f"{', '.join(names)}; name its parts so"
+    )
 
 
 def _frames(array: npt.NDArray[Any], source: str, name: str) -> npt.NDArray[np.uint8]:

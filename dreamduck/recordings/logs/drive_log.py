@@ -39,10 +39,9 @@ class DriveLog:
 
     def __post_init__(self) -> None:
         counts = len(self.frame_times), len(self.command_times)
-        if min(counts) < 2:
+        if min(counts) < 1:
             raise RecordError(
-                f"{self.name}: expected two frames and two commands at least, "
-                f"got {counts[0]} and {counts[1]}"
+                f"{self.name}: expected a frame and a command at least, got {counts[0]} and {counts[1]}"
             )
         for what, values in (("time", self.frame_times), ("time", self.command_times), *self._columns()):
             bad = np.flatnonzero(~np.isfinite(values))

@@ -120,7 +120,7 @@ def _find(names: Sequence[str], columns: Mapping[str, Any]) -> str | None:
 
 def _table(source: Path, path: Path) -> list[EnvironmentLog]:
     """A folder of images or a video, in the order of the rows of a CSV file."""
-    found = read_csv(path)
+    found = {name.strip().lower(): column for name, column in read_csv(path).items()}
     known = (*REWARD, *ACTION, *(f"action_{n}" for n in range(len(found))))
     columns: dict[str, Any] = {name: numbers(found, name, str(path)) for name in found if name in known}
     for name in (*TERMINATED, *TRUNCATED):
@@ -130,7 +130,7 @@ def _table(source: Path, path: Path) -> list[EnvironmentLog]:
         paths = [source / name for name in found["frame"]] if "frame" in found else csv_logs.images(source)
         return _made(str(source), columns, csv_logs.opened(paths), len(paths))
     about = open_video(source, "ingest")
-    return _made(str(source), columns, csv_logs.video_frames(about), about.frames)
+    return _made(str(source), columns, csv_logs.video_frames(about), len(about.times))
 
 
 def _truth(text: str, path: Path) -> bool:
@@ -141,7 +141,7 @@ def _truth(text: str, path: Path) -> bool:
 
 def _npz(path: Path) -> list[EnvironmentLog]:
     found = read_npz(path, RecordError, most=datasets.MOST_BYTES)
-    place = next((name for name in found if name.startswith(datasets.FRAME_COLUMNS)), None)
+    place = datasets.frame_column(found)
     if place is None:
         raise missing(f"of frames, one of {', '.join(datasets.FRAME_COLUMNS)}", found, str(path))
     frames, made = _checked(found.pop(place), f"{path}: {place}"), []

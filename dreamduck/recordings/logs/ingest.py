@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -134,7 +135,7 @@ def write_recordings(
     Args:
         source: the log; the numbers of its episodes follow from its place.
         folder: to write to.
-        episodes: a bad log fails before it yields the first.
+        episodes: of the log.
         shortest: steps of an episode that is not left out.
         fresh: write over those that were made of the same source before.
     Returns:
@@ -151,16 +152,21 @@ def write_recordings(
         raise ConfigError(
             f"{folder}: {source} was ingested before, as {old[0].name}; give --fresh to replace it"
         )
-    steps, written = 0, []
-    for number, episode in enumerate(episodes, first):
-        written.append(folder / f"{number}.npz")
-        write_episode(written[-1], episode)
-        steps += len(episode)
-    if not written:
-        raise RecordError(f"{source}: no part has {shortest} steps; give a smaller --min-steps")
-    for path in set(old) - set(written):
-        path.unlink()
-    return len(written), steps
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="ingest-", dir=folder) as place:
+        steps, made = 0, []
+        for number, episode in enumerate(episodes, first):
+            made.append(Path(place) / f"{number}.npz")
+            write_episode(made[-1], episode)
+            steps += len(episode)
+        if not made:
+            raise RecordError(f"{source}: no part has {shortest} steps; give a smaller --min-steps")
+        for path in made:  # all of them are whole
+            path.replace(folder / path.name)
+    for path in old:
+        if path.name not in {one.name for one in made}:
+            path.unlink()
+    return len(made), steps
 
 
 def first_seed(source: Path) -> int:

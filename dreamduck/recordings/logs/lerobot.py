@@ -16,7 +16,7 @@ from dreamduck.common.errors import RecordError
 from dreamduck.common.extras import needed
 from dreamduck.common.readers import in_words, open_input, read_json
 from dreamduck.common.video_reader import Video, open_video
-from dreamduck.recordings.logs.columns import Columns
+from dreamduck.recordings.logs.columns import Columns, unit_of
 from dreamduck.recordings.logs.csv_logs import Commands, video
 from dreamduck.recordings.logs.datasets import EPISODE, MOST_BYTES, commands_of, steady
 from dreamduck.recordings.logs.drive_log import DriveLog, Frame
@@ -78,13 +78,14 @@ def lerobot_logs(folder: Path, columns: Columns) -> list[DriveLog]:
     parts = _parts_of_videos(about) if shared and about.videos else {}
     made = []
     for path in paths or shared:
-        for number, table in _episodes(path, read_parquet(path), bool(shared)):
-            part = None
-            if about.videos:
-                part = parts.get(number) if shared else _own_video(about, number)
-                if part is None:
-                    raise RecordError(f"{folder}: meta/episodes has no episode {number}, which {path} has")
-            made.append(_log(f"{path}, episode {number}", path, table, about, columns, part, opened))
+        with in_words(path, RecordError, "not the rows of a LeRobot data set"):
+            for number, table in _episodes(path, read_parquet(path), bool(shared)):
+                part = None
+                if about.videos:
+                    part = parts.get(number) if shared else _own_video(about, number)
+                    if part is None:
+                        raise RecordError(f"{folder}: meta/episodes lacks episode {number} of {path}")
+                made.append(_log(f"{path}, episode {number}", path, table, about, columns, part, opened))
     return made
 
 
@@ -93,6 +94,8 @@ def _describe(folder: Path) -> DataSet:
     with in_words(folder / INFO, RecordError, DESCRIPTION):
         features = dict(info["features"])
         cameras = [k for k, v in features.items() if v["dtype"] in ("video", "image")]
+        if not (float(info["fps"]) > 0):
+            raise ValueError(f"fps: {info['fps']}")
         return DataSet(
             folder,
             float(info["fps"]),
@@ -138,7 +141,10 @@ def _log(
     """
     kind, values = commands_of(table, str(path), columns, about.actions)
     time = columns.find("time", table)
-    times = steady(len(values), 1 / about.rate) if time is None else table[time].astype(np.float64)
+    if time is None:
+        times = steady(len(values), 1 / about.rate)
+    else:
+        times = table[time].astype(np.float64) * unit_of(time)
     if part is None:
         images = table[about.cameras[0]]
         return DriveLog(label, times, _decoded(images, path), times, values, kind, True)

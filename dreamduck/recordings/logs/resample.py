@@ -53,7 +53,7 @@ def resample(log: DriveLog, step_time: float, max_gap: float, split: bool) -> It
         if steps is not None:
             found = True
             yield steps
-    if not found:
+    if not found and not log.paired:  # of rows that have both, they are too few
         (first, last), (begin, end) = (
             (times[0], times[-1]) for times in (log.frame_times, log.command_times)
         )

@@ -129,6 +129,11 @@ def test_the_list_of_perturbations(policy, capsys):
         (["--maps", "nowhere"], "nowhere"),
         (["--latency", "soon"], "latency: expected milliseconds"),
         (["--episodes", "-1"], "episodes: expected at least 0"),
+        (
+            ["--camera-width", "640"],
+            "camera_width, camera_height: expected .*, or 0 for both, got 640",
+        ),
+        (["--camera-width", "7", "--camera-height", "9"], "expected 8 pixels or more"),
     ],
 )
 def test_bad_flags_are_refused_before_anything_drives(policy, tmp_path, flags, message):

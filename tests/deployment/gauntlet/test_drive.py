@@ -8,6 +8,7 @@ from dreamduck.deployment.gauntlet.car import PUSH_STEPS, Pushes
 from dreamduck.deployment.gauntlet.config import GauntletConfig
 from dreamduck.deployment.gauntlet.drive import Camera, Rounds
 from dreamduck.deployment.gauntlet.perturbations import Conditions, Perturbation, catalogue
+from dreamduck.deployment.gauntlet.worker import camera_of
 from dreamduck.simulator.base import SimulatorConfig
 from dreamduck.simulator.native import NativeSimulator
 from dreamduck.simulator.physics.dynamics import action_of_duties
@@ -106,6 +107,17 @@ def test_frames_of_another_size_reach_the_policy():
     large.drive(row(jpeg_quality=30, roll=3.0), MAP, 0)
     assert large.policy.sizes == {(480, 640, 3)}
     assert large.policy.calls == 2
+
+
+def test_frames_have_the_size_of_the_policy_s_own_camera():
+    camera = camera_of({"environment": {"camera": [90, 120, 3], "distortion": True, "frame_skip": 6}})
+    assert camera == Camera(True, 6, width=120, height=90)
+    own = rounds()
+    own.camera = camera
+    own.settings = replace(own.settings, seconds=0.4, episodes=1)
+    own.drive(row(), MAP, 0)
+    assert own.policy.sizes == {(90, 120, 3)}
+    assert camera_of({}) == Camera(False, 3, 64, 64)
 
 
 def test_cars_that_have_ended_stop():

@@ -113,6 +113,23 @@ def test_ends_within_columns_split_them(tmp_path):
     assert "steps 13 to 20" in episodes[2].meta["log"]
 
 
+def test_spaces_capitals_and_a_byte_order_mark_in_the_header(tmp_path):
+    log = image_log(tmp_path / "log")
+    rows = zip(CHOSEN, REWARD, ENDED.astype(int), strict=True)
+    text = "Reward, action ,Terminated\n" + "\n".join(f"{r},{a},{e}" for a, r, e in rows)
+    (log / "steps.csv").write_bytes(text.encode("utf-8-sig"))
+    assert ingest_environment(log, config(tmp_path)) == (1, COUNT)
+    check(tmp_path)
+
+
+def test_other_observations_beside_the_frames(tmp_path):
+    columns = {"action": CHOSEN, "reward": REWARD, "terminated": ENDED}
+    state = {"observation.state": np.zeros((COUNT, 4), np.float32)}
+    np.savez(tmp_path / "log.npz", **state, **{"observation.image": numbered(COUNT)}, **columns)
+    assert ingest_environment(tmp_path / "log.npz", config(tmp_path)) == (1, COUNT)
+    check(tmp_path)
+
+
 def test_a_minari_data_set(tmp_path):
     """It has a frame more than actions."""
     with h5py.File(tmp_path / "main_data.hdf5", "w") as file:

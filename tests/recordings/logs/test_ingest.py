@@ -1,3 +1,4 @@
+import datetime
 import json
 from typing import Any
 
@@ -12,6 +13,7 @@ from dreamduck.common.config import replace
 from dreamduck.common.errors import ConfigError, RecordError, VideoError
 from dreamduck.common.video import write_video
 from dreamduck.recordings import find_recordings, read_episode
+from dreamduck.recordings.logs.datasets import roles_of
 from dreamduck.recordings.logs.ingest import IngestConfig, actions_of, find_logs, first_seed, ingest
 from dreamduck.simulator.physics.dynamics import wheel_duties
 from dreamduck.simulator.robot import WHEEL_DISTANCE
@@ -71,6 +73,124 @@ def test_images_named_by_their_times(settings, tmp_path):
     (episode,) = episodes_of(settings)
     np.testing.assert_array_equal(episode.obs, area_average(numbered(), 64, 64)[: len(episode)])
     np.testing.assert_allclose(episode.action[0::2], episode.action[1::2], atol=1e-6)
+
+
+@pytest.mark.parametrize("paired", [True, False])
+def test_images_named_by_seconds_with_fractions_of_any_length(settings, tmp_path, paired):
+    """0.05 comes before 0.1 and 0.15, as Python prints times."""
+    folder, (left, right) = tmp_path / "drive", duties().T
+    times = 50.0 + np.arange(COUNT) / 20
+    write_images(folder, numbered(), [f"{round(time, 2)}.png" for time in times])
+    rows = slice(None) if paired else slice(None, None, 2)
+    write_table(folder / "log.csv", {"time": times[rows], "left": left[rows], "right": right[rows]})
+    ingest(folder, settings)
+    (episode,) = episodes_of(settings)
+    np.testing.assert_array_equal(episode.obs, area_average(numbered(), 64, 64)[::2])
+
+
+def test_a_bad_image_leaves_the_recordings_as_they_were(settings, tmp_path):
+    source = image_log(tmp_path / "drive", TIMES)
+    image, short = source / "40.png", replace(settings, episode_steps=30)
+    whole = image.read_bytes()
+    image.write_bytes(b"not an image")
+    with pytest.raises(RecordError, match=r"40\.png: not an image"):
+        ingest(source, short)
+    assert not list((tmp_path / "records").iterdir())
+    image.write_bytes(whole)
+    assert ingest(source, short) == (2, COUNT)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "records").iterdir()}
+    image.write_bytes(b"not an image")
+    with pytest.raises(RecordError, match=r"40\.png: not an image"):
+        ingest(source, short, fresh=True)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "records").iterdir()} == before
+
+
+@pytest.mark.parametrize("short", [1, 4])
+def test_short_episodes_of_a_data_set_are_left_out(settings, tmp_path, short):
+    episode = np.repeat([0, 1], [COUNT - short, short])
+    path = tmp_path / "drive.npz"
+    np.savez(path, timestamp=TIMES, action=duties(), obs=numbered(), episode_index=episode)
+    assert ingest(path, settings) == (1, COUNT - short)
+    np.savez(tmp_path / "a.npz", timestamp=TIMES[:short], action=duties(short), obs=numbered(short))
+    with pytest.raises(RecordError, match=r"no part has \d+ steps; give a smaller --min-steps"):
+        ingest(tmp_path / "a.npz", settings)
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        ([], ("wheels", [0, 1])),
+        (["left_wheel", "Right wheel"], ("wheels", [0, 1])),
+        (["right_wheel", "left_wheel"], ("wheels", [1, 0])),
+        (["steering", "throttle"], ("actions", [1, 0])),
+        (["throttle", "steering"], ("actions", [0, 1])),
+    ],
+)
+def test_parts_of_an_action_are_known_by_their_names(names, expected):
+    assert roles_of(names, "log") == expected
+
+
+@pytest.mark.parametrize(
+    "names", [["linear", "angular"], ["left", "left right"], ["left"], ["speed", "steering"]]
+)
+def test_an_action_of_other_names_is_refused(names):
+    with pytest.raises(RecordError, match=f"log: expected an action of left.*got {', '.join(names)}"):
+        roles_of(names, "log")
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"timestamp": np.array(["2026-11-27T10:00:00"] * COUNT)},
+        {"left": np.array(["fast"] * COUNT), "right": np.zeros(COUNT)},
+        {"left": np.zeros(COUNT), "right": np.zeros(COUNT - 1)},
+    ],
+)
+def test_columns_that_are_no_numbers_are_one_line(settings, tmp_path, columns):
+    given = {"obs": numbered(), "left": duties()[:, 0], "right": duties()[:, 1], **columns}
+    np.savez(tmp_path / "a.npz", **given)
+    with pytest.raises(RecordError, match=r"a\.npz: expected columns of numbers, of one length"):
+        ingest(tmp_path / "a.npz", settings)
+
+
+@pytest.mark.parametrize(
+    ("fps", "columns", "text"),
+    [
+        (0, {}, "not the description of a LeRobot data set.*fps: 0"),
+        (
+            10,
+            {"timestamp": [datetime.datetime(2026, 11, 27)] * COUNT},
+            "not the rows of a LeRobot data set",
+        ),
+        (10, {"image": None}, "not the rows of a LeRobot data set"),
+        (10, {"episode_index": [None] * COUNT}, "not the rows of a LeRobot data set"),
+    ],
+)
+def test_a_damaged_lerobot_data_set_is_one_line(settings, tmp_path, fps, columns, text):
+    with pytest.raises(RecordError, match=text):
+        ingest(lerobot_set(tmp_path / "set", fps, columns), settings)
+
+
+def test_times_of_a_lerobot_data_set_have_a_unit(settings, tmp_path):
+    source = lerobot_set(tmp_path / "set", 10, {"timestamp_ms": (1000 * TIMES).tolist()})
+    assert ingest(source, settings) == (1, COUNT)
+    check(settings)
+
+
+def lerobot_set(folder, fps, changed):
+    """A data set of one episode, with other columns; None leaves one out."""
+    import pyarrow
+    from pyarrow import parquet
+
+    features = {"image": {"dtype": "image"}, "action": {"dtype": "float32", "names": ["left", "right"]}}
+    (folder / "meta").mkdir(parents=True)
+    (folder / "meta" / "info.json").write_text(json.dumps({"fps": fps, "features": features}))
+    images = [{"bytes": png(frame), "path": ""} for frame in numbered()]
+    columns = {"action": duties().tolist(), "image": images, "episode_index": [0] * COUNT, **changed}
+    table = folder / "data" / "chunk-000" / "file-000.parquet"
+    table.parent.mkdir(parents=True)
+    parquet.write_table(pyarrow.table({k: v for k, v in columns.items() if v is not None}), table)
+    return folder
 
 
 def test_a_video_with_a_table_beside_it(settings, tmp_path):
@@ -201,7 +321,7 @@ def test_a_lerobot_data_set_with_many_episodes_in_a_file(settings, tmp_path, vid
         )
         info["video_path"] = "videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4"
         (folder / "meta" / "info.json").write_text(json.dumps(info))
-        with pytest.raises(RecordError, match="meta/episodes has no episode 1"):
+        with pytest.raises(RecordError, match="meta/episodes lacks episode 1 of "):
             ingest(folder, settings, fresh=True)
 
 

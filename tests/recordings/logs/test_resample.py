@@ -92,7 +92,7 @@ def test_frames_and_commands_at_other_times():
 @pytest.mark.parametrize(
     ("times", "commands", "message"),
     [
-        ([0.0], [[0, 0]], "expected two frames and two commands at least, got 1 and 1"),
+        ([], np.zeros((0, 2)), "expected a frame and a command at least, got 0 and 0"),
         ([0.0, np.nan], [[0, 0], [0, 0]], "time nan in row 2"),
         ([0.0, 0.1], [[0, 0], [np.inf, 0]], "left duty inf in row 2"),
         ([0.0, 0.1], [[0, -37.0], [0, 0]], r"right duty -37 in row 1, expected a value in \[-1, 1\]"),

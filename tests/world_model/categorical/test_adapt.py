@@ -89,5 +89,19 @@ def test_what_does_not_fit_is_refused(tmp_path, settings, old):
         write_series(tmp_path, dataclasses.replace(series, meta={**series.meta, "environment": described}))
         with pytest.raises(WeightsError, match=rf"of another environment than .* \({text}\)"):
             train_rnn.train(settings(adapt=str(tmp_path / "game")))
+    road = {"id": "DreamDuck-v0", "frame_skip": 3, "steering_gain": 3.1, "distortion": False}
+    old.save(tmp_path / "road", {"environment": road})
+    for changed, text in (
+        ({"frame_skip": 6}, "frame_skip"),
+        ({"steering_gain": 1.4}, "steering_gain"),
+        ({"distortion": True}, ""),
+    ):
+        described = {**series.meta, "environment": {**road, **changed}}
+        write_series(tmp_path, dataclasses.replace(series, meta=described))
+        if not text:  # other images are what it adapts to
+            assert train_rnn.train(settings(adapt=str(tmp_path / "road")))
+            continue
+        with pytest.raises(WeightsError, match=rf"of another environment than .* \({text}: expected"):
+            train_rnn.train(settings(adapt=str(tmp_path / "road")))
     with pytest.raises(ConfigError, match="weights: expected another folder than"):
         train_rnn.train(settings("old"))

@@ -56,10 +56,10 @@ class Policy:
         frame = decoded(image)
         if frame is None:
             return 0.0, 0.0
-        if time is not None and self._last is not None and time != self._first:
+        if time is not None and self._last is not None:
             if time < self._last:
                 self.reset()
-            elif time < self._last + self._period - EARLY:
+            elif time != self._first and time < self._last + self._period - EARLY:
                 return self._duty
         self._last = time
         self._first = time if self._first is None else self._first
