@@ -25,6 +25,7 @@ from dreamduck.recordings import Episode, coverage, plan, printable, recorder, s
 from dreamduck.recordings.gym_source import BATCH, GymRecorderConfig, GymSource
 from dreamduck.recordings.plan import RecorderConfig
 from dreamduck.recordings.sources import ActionSpace
+from dreamduck.recordings.sources.gym_environment import close as close_env
 
 log = logging.getLogger("dreamduck.extract")
 AnyConfig = RecorderConfig | GymRecorderConfig
@@ -169,7 +170,7 @@ def _made_by_person(settings: GymRecorderConfig, episodes: Sequence[int]) -> Ite
     policy = KeyboardPolicy(
         ActionSpace.of_environment(described) or env.actions, 1 / described["step_time"], keys
     )
-    env.close()
+    close_env(env, environment.id)
     try:
         yield from recorder.record_from(GymSource(settings, 1, policy), settings, episodes)
     except RecordingStopped:

@@ -119,9 +119,13 @@ def evaluate_on_road(
 def _steps(world: WorldConfig, settings: EvaluationConfig) -> int:
     """Steps after which an episode is cut."""
     model = WorldModel.load(world.model.folder)
-    other = model.gym_environment is not None
-    step_time = model.environment["step_time"] if other else world.road.step_time
-    return max(1, round(settings.eval_seconds / step_time))
+    environment = model.gym_environment
+    if environment is None:
+        return max(1, round(settings.eval_seconds / world.road.step_time))
+    steps = max(1, round(settings.eval_seconds / model.environment["step_time"]))
+    # a dream has no limit of its own, and would be longer than what it is compared with
+    limit = environment.spec.max_episode_steps
+    return steps if limit is None else min(steps, max(1, limit // environment.frame_skip))
 
 
 def evaluate_in_environment(

@@ -26,7 +26,7 @@ SETTINGS: dict[str, Any] = {
     "seed": 0,
     "episodes": 8,  # of a candidate
     "steps": 60,  # of an episode
-    "end_cost": 3.0,  # off the return of an episode that ends before
+    "end_cost": 3.0,  # [m] off the return of an episode that ends before, in Duckietown
     "weight_decay": 0.05,
     "compare_every": 6,  # generations
     "test_episodes": 24,
@@ -58,6 +58,7 @@ def evolution(model: WorldModel) -> tuple[dict[str, npt.NDArray[Any]], dict[str,
     arrays |= {"feature_mean": subspace.mean, "projection": subspace.projection}
     settings = {
         **SETTINGS,
+        **({} if model.gym_environment is None else {"end_cost": 0.0}),
         "outputs": actions.size,
         "components": subspace.projection.shape[1],
         "temperature": model.search_temperature,

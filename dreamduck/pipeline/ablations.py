@@ -34,6 +34,7 @@ from dreamduck.pipeline.comparison import Case, Rows, evolve_and_evaluate
 from dreamduck.search.recipe import DEFAULTS, ROAD_STEPS
 from dreamduck.search.run import Plan
 from dreamduck.search.settings import SearchConfig
+from dreamduck.simulator.environment import check_own
 from dreamduck.world_model import WorldModel
 
 RNNS = ("none", "untrained", "trained")
@@ -216,6 +217,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     settings = config.from_arguments(AblationConfig, arguments)
     world = config.from_arguments(WorldConfig, arguments)
     search = config.from_arguments(SearchConfig, arguments)
+    check_own(WorldModel.load(world.model.folder).environment, str(world.model.folder))
     folder = Path(arguments.out)
     described = {"report": to_dict(settings), "world": to_dict(world), "search": to_dict(search)}
     with mpi.team(arguments.rank_timeout) as team, contextlib.ExitStack() as held:

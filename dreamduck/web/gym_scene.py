@@ -13,7 +13,7 @@ import numpy.typing as npt
 from dreamduck.common.errors import DreamDuckError
 from dreamduck.controllers.policy import Controller
 from dreamduck.envs.gymenv import GymRealEnv
-from dreamduck.recordings.sources.gym_environment import GymEnvironment
+from dreamduck.recordings.sources.gym_environment import GymEnvironment, close
 from dreamduck.web.page_actions import PageActions
 from dreamduck.web.scenes import Images, Moment, Outcome, Scene
 from dreamduck.web.share_link import Start
@@ -96,7 +96,7 @@ def absent_worlds(environment: GymEnvironment) -> dict[str, str]:
     no_road = f"There is no road in {environment.id}."
     found = {"road": no_road, "split": no_road}
     try:
-        environment.make().close()
+        close(environment.make(), environment.id)
     except DreamDuckError as err:
         found["seen"] = f"{err}."
         log.warning("there is only the dream: %s", err)

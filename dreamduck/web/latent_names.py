@@ -22,6 +22,15 @@ PARTS = {
 }
 
 
+OTHER_PARTS = {
+    "the top": np.s_[:, :22, :],
+    "the middle": np.s_[:, 22:42, 21:43],
+    "the left": np.s_[:, 22:42, :21],
+    "the right": np.s_[:, 22:42, 43:],
+    "the bottom": np.s_[:, 42:, :],
+}  # of images of other environments than Duckietown
+
+
 def latent_names(model: WorldModel, probe: LaneProbe | None) -> list[str]:
     """What each of the Z latents changes most, in a few words; "" for little.
 
@@ -63,8 +72,9 @@ def _pictures(mu: npt.NDArray[np.float32], model: WorldModel, latents: list[int]
     mean = mu.mean(axis=0)
     frames = model.decode(np.concatenate([mean + steps, mean - steps])).astype(np.float32).mean(axis=3)
     change = np.abs(frames[: len(latents)] - frames[len(latents) :])
-    parts = np.stack([change[part].mean(axis=(1, 2)) for part in PARTS.values()])  # (P, Z)
-    names = list(PARTS)
+    found = PARTS if model.gym_environment is None else OTHER_PARTS
+    parts = np.stack([change[part].mean(axis=(1, 2)) for part in found.values()])  # (P, Z)
+    names = list(found)
     return [
         f"changes {names[k]}" if most >= LEAST_GREY else ""
         for k, most in zip(parts.argmax(0), parts.max(0), strict=True)

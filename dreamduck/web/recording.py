@@ -16,6 +16,7 @@ import numpy.typing as npt
 from dreamduck.common.errors import RecordError, VideoError
 from dreamduck.common.video import write_video
 from dreamduck.recordings import Episode, read_episode
+from dreamduck.recordings.coverage import CUT
 from dreamduck.recordings.live import MADE_BY, keep
 from dreamduck.web.episode_images import IMAGE, STRIP, enlarge, write_images
 from dreamduck.web.session import Session
@@ -157,6 +158,6 @@ def to_episode(session: Session) -> Episode:
         obs=np.stack([moment.frame for moment in before]),
         action=np.stack([session.scene.keys.unpack(action) for action in session.actions()]),
         reward=np.array([moment.outcome.reward for moment in after], np.float32),
-        done=np.array([bool(end) for end in ends]),
+        done=np.array([bool(end) and end not in CUT for end in ends]),
         meta={**meta, **MADE_BY},
     )

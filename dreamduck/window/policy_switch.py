@@ -49,7 +49,7 @@ def evolved(*folders: Path) -> list[Path]:
 def find_controller(name: str, folder: Path, strict: bool = False) -> Controller | None:
     """The controller in a file; without a name, the best that fits in ./log or in the package.
 
-    Where none is named, controllers that never had an evaluation above 0 are skipped.
+    Where none is named, controllers of Duckietown that never had an evaluation above 0 are skipped.
 
     Args:
         folder: of the world model that it drives with.
@@ -59,9 +59,10 @@ def find_controller(name: str, folder: Path, strict: bool = False) -> Controller
     """
     if name:
         return load_controller(name, folder, strict)
+    duckietown = WorldModel.load(folder).gym_environment is None
     for must_match in (True, False)[: 1 if strict else 2]:  # one of this very model first
         for path in evolved():
-            if best_evaluation(path) <= 0:
+            if duckietown and best_evaluation(path) <= 0:
                 log.info("passed over: %s had no evaluation above 0", path)
                 continue
             try:

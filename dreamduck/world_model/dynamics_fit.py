@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common.errors import ConfigError, WeightsError
+from dreamduck.common.errors import ConfigError, RecordError, WeightsError
 from dreamduck.simulator.environment import ENVIRONMENT
 from dreamduck.world_model import fit
 from dreamduck.world_model.dynamics import Dynamics, DynamicsSizes, FloatArray
@@ -33,6 +33,7 @@ from dreamduck.world_model.weights_format import Parameters
 
 log = logging.getLogger(__name__)
 
+MOST_REWARD = 60_000.0  # of a step; half precision ends at 65,504
 TEST_STEPS = 20_000  # of each evaluation; the card's metrics are of all held-out episodes
 
 
@@ -42,10 +43,18 @@ class LearningData:
     Args:
         path: of the series.
         limit: use only so many of each.
+    Raises:
+        RecordError: it cannot be read, or has rewards that weights do not hold.
     """
 
     def __init__(self, path: str, limit: int | None) -> None:
         self.series: Series = read_series(path)
+        highest = float(np.abs(self.series.reward).max(initial=0.0))
+        if highest > MOST_REWARD:
+            raise RecordError(
+                f"{path}: expected rewards within ±{MOST_REWARD:g}, which half precision holds, got "
+                f"{highest:g}; scale those of the environment (gymnasium.wrappers.TransformReward)"
+            )
         learning, testing = batches.split(self.series)
         self.learning, self.testing = learning[:limit], testing[:limit]
         self.scale = reward_scale(self.series, self.learning)

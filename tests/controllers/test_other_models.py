@@ -13,13 +13,21 @@ from dreamduck.cli.evaluate import main as model
 from dreamduck.cli.evolve import main as train
 from dreamduck.common.errors import ControllerError
 from dreamduck.controllers.controller_file import RunFiles, to_card
-from dreamduck.controllers.factory import check_model, load_controller, weights_fingerprints
+from dreamduck.controllers.factory import (
+    FormConfig,
+    check_model,
+    load_controller,
+    model_actions,
+    model_sizes,
+    weights_fingerprints,
+)
 from dreamduck.controllers.policy import ControllerForm
 from dreamduck.pipeline.iterate import main as loop
 from dreamduck.pipeline.record_controller import main as drives
 from dreamduck.window.policy_switch import find_controller
 from dreamduck.world_model import mdn_rnn, vae
 from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig
+from tests.envs.test_gymenv import write_gym_model
 
 SIZES = MDNRNNConfig(z_size=4, hidden_size=8, mixtures=2)
 
@@ -163,6 +171,18 @@ def test_a_controller_that_gets_nowhere_is_passed_over(weights, tmp_path, monkey
     best.write_text(json.dumps([theta, -1.5]))
     assert find_controller("", weights, strict=True) is None
     assert find_controller(str(best), weights, strict=True) is not None
+
+
+def test_returns_of_other_environments_may_be_negative(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    weights = write_gym_model(tmp_path / "weights", "discrete")
+    space, (z_size, hidden_size, cell_size) = model_actions(weights), model_sizes(weights)
+    form = FormConfig("zh").form(z_size, hidden_size, cell_size, space)
+    files, theta = RunFiles.of(tmp_path / "log", "rnnenv", 8, 32), np.linspace(-0.4, 0.3, form.size)
+    files.write_theta(theta)
+    files.write_evaluations([], [], theta, -120.0)
+    files.write_card(to_card(form, theta, weights=weights_fingerprints(weights)))
+    assert find_controller("", weights) is not None
 
 
 def test_an_agent_knows_the_model_that_it_learned_through(weights, others, tmp_path, caplog):

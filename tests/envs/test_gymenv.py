@@ -1,5 +1,6 @@
 """Worlds of other environments than Duckietown, one of discrete and one of continuous actions."""
 
+import argparse
 import json
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,11 @@ from dreamduck.controllers.factory import (
     model_sizes,
 )
 from dreamduck.controllers.policy import Controller, act, random_theta, tensor_policy
+from dreamduck.evaluation import final_evaluation
+from dreamduck.evaluation.final_evaluation import EvaluationConfig
+from dreamduck.pipeline import ablations
 from dreamduck.recordings.sources.gym_environment import GymEnvironment, inspect
+from dreamduck.window import keyboard
 from dreamduck.world_model.mdn_rnn import MDNRNNConfig
 from dreamduck.wrappers import WorldModelObservation
 from tests.envs.models import write_model
@@ -163,6 +168,22 @@ def test_an_environment_of_other_arguments_is_refused(tmp_path, settings, text):
         env = gymnasium.make("DotBox-v0", disable_env_checker=True, **settings)
     with pytest.raises(ConfigError, match=text):
         WorldModelObservation(env, weights)
+
+
+def test_dreams_are_compared_within_the_limit_of_the_environment(tmp_path):
+    world = from_mapping(WorldConfig, {"weights": str(write_gym_model(tmp_path, "discrete"))})
+    for seconds, steps in ((60.0, 30), (1.2, 12)):  # 60 steps of 1/20 s at most, two at a time
+        assert final_evaluation._steps(world, EvaluationConfig(eval_seconds=seconds)) == steps
+
+
+def test_commands_of_roads_refuse_other_models(tmp_path):
+    weights = str(write_gym_model(tmp_path, "continuous"))
+    with pytest.raises(ConfigError, match="expected weights of Duckietown, got some of DotBox-v0"):
+        ablations.main(["--weights", weights, "--out", str(tmp_path / "out")])
+    assert not (tmp_path / "out").exists()
+    dream = gymnasium.make("dreamduck:DreamDuck-v2", weights=weights, render_mode="rgb_array")
+    with pytest.raises(ConfigError, match=r"weights: expected some of Duckietown.*dreamduck drive"):
+        keyboard.drive(dream, argparse.Namespace())
 
 
 def test_other_observations_are_refused(tmp_path):

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from gymnasium.spaces import Discrete
 
 from dreamduck.common.errors import ConfigError
 from dreamduck.controllers.controller_file import RunFiles, to_card
@@ -18,6 +19,9 @@ from dreamduck.export import static_export
 from dreamduck.recordings import read_episode
 from dreamduck.recordings.sources.action_space import DRIVING, ActionSpace
 from dreamduck.recordings.sources.arrow_keys import from_keys, legend, named_keys
+from dreamduck.recordings.sources.gym_environment import GymEnvironment
+from dreamduck.web.gym_scene import absent_worlds
+from dreamduck.web.latent_names import OTHER_PARTS
 from dreamduck.web.page_actions import PageActions
 from dreamduck.web.replay import replay
 from dreamduck.web.server import PAGE
@@ -25,6 +29,7 @@ from dreamduck.web.session import Session
 from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig
 from dreamduck.web.share_link import GRID, Start, from_link, to_link
 from tests.envs.test_gymenv import SIZES, write_gym_model
+from tests.recordings.sources.worlds import MODULE
 
 RACE = ActionSpace("box", 3, (-1.0, 0.0, 0.0), (1.0, 1.0, 1.0), (3,))
 SPACES = {
@@ -86,6 +91,7 @@ class Named:
 
     def __init__(self, names: tuple[str, ...], rows: tuple[tuple[int, ...], ...] = ()) -> None:
         self.unwrapped = self.game = self
+        self.action_space = Discrete(len(rows or names))
         if rows:
             self.button_map = rows
             self.get_available_buttons = lambda: [SimpleNamespace(name=name) for name in names]
@@ -109,6 +115,17 @@ class Named:
 )
 def test_arrow_keys_are_known_by_names(names, rows, keys):
     assert named_keys(Named(names, rows)) == keys
+
+
+def test_names_of_other_actions_say_nothing():
+    """A wrapper has left some actions out; or the names cannot be had."""
+    wrapped = Named(("NOOP", "FIRE", "RIGHT", "LEFT"))
+    wrapped.action_space = Discrete(2)
+    assert named_keys(wrapped) == ()
+    broken = Named(("LEFT", "RIGHT"))
+    broken.get_action_meanings = lambda verbose: ["LEFT"]  # type: ignore[misc, assignment]
+    assert named_keys(broken) == ()
+    assert named_keys(SimpleNamespace(unwrapped=SimpleNamespace(button_map=[(1,)]))) == ()
 
 
 def test_too_many_numbers_are_refused():
@@ -171,6 +188,8 @@ def test_the_settings_of_the_page(factory):
     )
     assert about["maps"] == []
     assert "\u2190" in about["keys"]
+    named = {name for _, name in about["latents"] if name}
+    assert named <= {f"changes {part}" for part in OTHER_PARTS}
     assert about["step_time"]["seen"] == about["step_time"]["dream"] == 0.1  # two steps of 1/20 s
     with pytest.raises(ConfigError, match="no road"):
         factory.make(Start("road"))
@@ -211,6 +230,28 @@ def test_an_episode_is_driven_replayed_and_saved(factory, world):
     again.close()
 
 
+def test_an_episode_that_was_cut_is_saved_as_one(factory):
+    ends = []
+    for seed in range(6):
+        session = Session(factory.make(Start("seen", seed=seed)))
+        session.set_action(0, 1)
+        while session.advance():
+            pass
+        saved = factory.recorder.save(session)
+        episode = read_episode(Path(factory.config.records) / saved["episode"])
+        ends.append(episode.meta["end"])
+        assert episode.done.tolist() == [*[False] * (len(episode) - 1), ends[-1] == "terminated"]
+        session.close()
+    if factory.describe()["environment"] == "Dot-v3":  # where this key is rest
+        assert "truncated" in ends
+
+
+def test_an_environment_whose_close_fails_is_shown(caplog):
+    found = absent_worlds(GymEnvironment(f"{MODULE}:FineDot-v1", '{"dtype": "float64"}'))
+    assert set(found) == {"road", "split"}
+    assert "its close failed" in caplog.text
+
+
 def test_the_file_of_an_environment(factory, monkeypatch):
     monkeypatch.setattr(static_export, "_vendored", lambda name: b"runtime")
     html = static_export.render(factory)
@@ -218,6 +259,7 @@ def test_the_file_of_an_environment(factory, monkeypatch):
     assert about["policy"]["form"]["kind"] == about["actions"]["kind"] == about["evolution"]["form"]["kind"]
     assert about["worlds"] == {"dream": ""}
     assert about["drives"] == []
+    assert about["evolution"]["end_cost"] == 0  # the default is in metres
     assert about["actions"]["size"] == about["action_size"]
     assert about["environment"].startswith("Dot")
     _, _, length = about["numbers"]["action"]

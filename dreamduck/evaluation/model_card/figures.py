@@ -47,7 +47,7 @@ def draw_frames(path: Path, dreams: Dreams, data: RealData, config: ModelCardCon
         config: the card's settings.
     """
     step_time = data.step_time
-    steps = [round(seconds / step_time) for seconds in HORIZONS]
+    steps = [max(1, round(seconds / step_time)) for seconds in HORIZONS]
     windows = make_windows(data.held_out, config.warmup, max(steps), max(steps), 1)
     count = min(STRIPS, len(windows.first))
     if not count:

@@ -82,9 +82,15 @@ def named_keys(env: Any) -> tuple[int, ...]:
     Args:
         env: one that is made; Atari's games and ViZDoom's have names.
     Returns:
-        See `ActionSpace.arrow_keys`; empty where there are no names, or none for left and right.
+        See `ActionSpace.arrow_keys`; empty where there are no names, none for left and right, or as many
+        as the actions are.
     """
-    names = _names(env.unwrapped)
+    try:
+        names = _names(env.unwrapped)
+    except Exception:  # anything, from a foreign environment
+        return ()
+    if len(names) != env.action_space.n:  # a wrapper has changed the actions
+        return ()
     found = [next((names.index(name) for name in key if name in names), -1) for key in NAMES]
     if min(found[1:3]) < 0:
         return ()

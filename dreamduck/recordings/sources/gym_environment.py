@@ -22,7 +22,7 @@ from dreamduck.common.config import check, option
 from dreamduck.common.errors import ConfigError, DreamDuckError, SimulatorError
 from dreamduck.recordings.sources.action_space import ARROW_KEYS, ActionSpace
 from dreamduck.recordings.sources.arrow_keys import named_keys
-from dreamduck.recordings.sources.frame_env import FrameEnv
+from dreamduck.recordings.sources.frame_env import END, FrameEnv
 from dreamduck.recordings.sources.images import RENDER, SIDE, find_pixels
 from dreamduck.simulator.environment import STEP_TIME, is_own
 
@@ -74,7 +74,7 @@ class GymEnvironment:
             ConfigError: no JSON object.
         """
         try:
-            found = json.loads(self.env_args or "{}")
+            found = json.loads(self.env_args or "{}", parse_constant=_no_number)
         except ValueError as err:
             raise ConfigError(
                 f"env-args: expected a JSON object, got {self.env_args!r:.200} ({err})"
@@ -194,12 +194,12 @@ def inspect(environment: GymEnvironment) -> tuple[GymEnvironment, dict[str, Any]
         settled = environment.settled(env)
         frame_env = settled.wrap(env)
         try:
-            first, second = (_few_frames(frame_env) for _ in range(2))
+            first, second = (_few_steps(frame_env) for _ in range(2))
         except DreamDuckError:
             raise
         except Exception as err:  # anything, from a foreign environment
             raise failed(environment.id, err) from err
-        if not np.array_equal(first, second):
+        if not all(np.array_equal(*pair) for pair in zip(first, second, strict=True)):
             log.warning(
                 "%s: two episodes of one seed differ; recordings of it cannot be reproduced", environment.id
             )
@@ -294,9 +294,17 @@ def _version(env: Any) -> dict[str, str]:
         return {}
 
 
-def _few_frames(env: FrameEnv) -> Any:
+def _few_steps(env: FrameEnv) -> tuple[Any, Any, Any]:
+    """Frames, rewards and ends of the first steps of an episode."""
     random = np.random.default_rng(0)
-    frames = [env.reset(seed=0)[0]]
+    frames, rewards, ends = [env.reset(seed=0)[0].copy()], [], []
     for _ in range(PROBE_STEPS):
-        frames.append(env.step(env.actions.sample(random))[0])
-    return np.stack(frames)
+        frame, reward, _, _, info = env.step(env.actions.sample(random))
+        frames.append(frame.copy())
+        rewards.append(reward)
+        ends.append(info[END])
+    return np.stack(frames), np.array(rewards), np.array(ends)
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number of JSON")

@@ -65,17 +65,43 @@ def make(
                 raise ConfigError(f"vec_env: {spec.id} has no native batch; use dummy or subproc")
             mode: dict[str, Any] = {"autoreset_mode": AutoresetMode.SAME_STEP} if is_own(spec) else {}
             batch = gym.make_vec(spec, count, vectorization_mode="vector_entry_point", **given, **mode)
-            return BatchVecEnv(batch)
+            return from_zero(BatchVecEnv(batch))
         makers: list[Callable[[], gym.Env[Any, Any]]] = [
             EnvFactory(env_id, given, modules) for _ in range(count)
         ]
-        if how == "subproc":
-            return ProcessVecEnv(makers)
-        return DummyVecEnv(makers)
+        return from_zero(ProcessVecEnv(makers) if how == "subproc" else DummyVecEnv(makers))
     except DreamDuckError:
         raise
     except (TypeError, gym.error.Error) as err:
         raise ConfigError(f"env: {spec.id} cannot be made with {given} ({first_line(err)})") from err
+
+
+class ActionsFromZero(VecEnvWrapper):
+    """Discrete actions that begin at 0, as Stable-Baselines3 gives them, where they do not."""
+
+    def __init__(self, venv: VecEnv) -> None:
+        space = venv.action_space
+        assert isinstance(space, gym.spaces.Discrete)
+        super().__init__(venv, action_space=gym.spaces.Discrete(int(space.n)))
+        self._start = space.start
+
+    def reset(self) -> Any:
+        """Reset all environments."""
+        return self.venv.reset()
+
+    def step_async(self, actions: npt.NDArray[Any]) -> None:
+        """Hand on the environments' own actions."""
+        self.venv.step_async(actions + self._start)
+
+    def step_wait(self) -> tuple[Any, npt.NDArray[np.float32], npt.NDArray[np.bool_], list[dict[str, Any]]]:
+        """Step all environments."""
+        return self.venv.step_wait()
+
+
+def from_zero(venv: VecEnv) -> VecEnv:
+    """The environments, with discrete actions that begin at 0."""
+    space = venv.action_space
+    return ActionsFromZero(venv) if isinstance(space, gym.spaces.Discrete) and space.start else venv
 
 
 def _on_maps(

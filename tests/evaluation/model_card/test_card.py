@@ -127,6 +127,9 @@ def test_every_section_has_its_table_and_picture(card, dreams, data, tmp_path):
         assert words in text
     made = draw(tmp_path, whole)
     draw_frames(tmp_path / "frames.png", dreams, data, toy_config())
+    slow = data._replace(environment={**data.environment, "step_time": 12.0})
+    draw_frames(tmp_path / "slow.png", dreams, slow, toy_config())
+    assert (tmp_path / "slow.png").exists()
     names = ("horizon", "steering", "distribution", "ranking", "survival", "calibration")
     assert set(made) == {f"{name}.png" for name in names}
     for name in [*made, "frames.png"]:

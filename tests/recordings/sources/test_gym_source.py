@@ -140,6 +140,7 @@ def test_processes_give_the_same():
         ({"policies": ("expert",)}, ConfigError, "policies: expected random, smooth, repeat"),
         ({"policies": ("no_such_module:x",)}, ConfigError, "expected a function of"),
         ({"policies": (f"{MODULE}:wrong_policy",)}, ConfigError, "action: expected 5 to 7"),
+        ({"env_args": '{"chance": NaN}'}, ConfigError, "env-args: expected a JSON object, got .*NaN"),
         ({"env_args": '{"form": "mask"}'}, ConfigError, "pixels: expected observations that are an image"),
         (
             {"env_args": '{"form": "float as bytes"}'},
@@ -211,7 +212,11 @@ def test_what_an_environment_starts_holds_no_lock_of_ours(tmp_path, vector):
         env.close()
 
 
-def test_an_environment_that_ignores_its_seed_is_reported(tmp_path, caplog):
+@pytest.mark.parametrize(
+    "environment",
+    [GymEnvironment(DISCRETE, '{"chance": true}'), GymEnvironment(f"{MODULE}:NoisyDot-v1", frame_skip=2)],
+)
+def test_an_environment_that_ignores_its_seed_is_reported(environment, caplog):
     with caplog.at_level(logging.WARNING):
-        inspect(GymEnvironment(DISCRETE, '{"chance": true}'))
+        inspect(environment)
     assert "two episodes of one seed differ" in caplog.text

@@ -119,6 +119,15 @@ def wrong_policy(action_space: Any, seed: int) -> Any:
     return lambda frame: 99
 
 
+class NoisyDot(Dot):
+    """A dot whose rewards are noisy, whatever the seed."""
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        observation, reward, *rest = super().step(action)
+        return observation, reward + int.from_bytes(os.urandom(4)), *rest
+
+
+gymnasium.register("NoisyDot-v1", entry_point=f"{MODULE}:NoisyDot", max_episode_steps=60)
 gymnasium.register("FineDot-v1", entry_point=f"{MODULE}:FineDot", max_episode_steps=60)
 gymnasium.register("Dot-v3", entry_point=f"{MODULE}:Dot", max_episode_steps=60)
 gymnasium.register(

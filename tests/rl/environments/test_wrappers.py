@@ -17,10 +17,12 @@ import pytest
 from dreamduck.common.errors import CheckpointError, ConfigError
 from dreamduck.rl.agents import agent_file
 from dreamduck.rl.environments import wrappers
+from dreamduck.rl.environments.env_factory import find_spec
 from dreamduck.rl.environments.vec_env import BatchVecEnv
 from dreamduck.rl.run import main
 from dreamduck.world_model.kinds import KINDS, SHIPPED
 from tests.envs.models import OBSERVATION, write_model
+from tests.envs.test_gymenv import write_gym_model
 
 ROOT = Path(__file__).parents[3]
 QUICK = "--no-progress -q --nsteps=8 --nminibatches=2 --noptepochs=1 --seed=0"
@@ -56,6 +58,25 @@ def test_each_environment_steps_as_one_batch(env_id, shape, weights):
         assert all("end" in info for info in infos)
     finally:
         venv.close()
+
+
+@pytest.mark.parametrize("world", ["DreamDuck-v1", "DreamDuck-v2"])
+@pytest.mark.parametrize("how", ["native", "dummy"])
+def test_discrete_actions_begin_at_0_for_agents(world, how, tmp_path):
+    """Those of the environment begin at 5."""
+    weights = str(write_gym_model(tmp_path, "discrete"))
+    spec = find_spec(world)
+    venv = wrappers.make(spec, world, 3, {"weights": weights}, how)
+    assert venv.action_space == gym.spaces.Discrete(3)
+    direct = gym.make_vec(spec, 3, vectorization_mode="vector_entry_point", weights=weights)
+    venv.seed(4)
+    np.testing.assert_allclose(venv.reset(), direct.reset(seed=4)[0], atol=1e-6)
+    for _ in range(4):
+        found, *_ = venv.step(np.array([0, 2, 1]))
+        expected, *_ = direct.step(np.array([5, 7, 6]))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    venv.close()
+    direct.close()
 
 
 def test_the_end_of_an_episode_carries_its_last_frame():

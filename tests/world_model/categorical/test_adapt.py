@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dreamduck.common.errors import ConfigError, WeightsError
+from dreamduck.common.errors import ConfigError, RecordError, WeightsError
 from dreamduck.common.training_log import TrainingLog
 from dreamduck.world_model import WorldModel, train_rnn
 from dreamduck.world_model.categorical import CategoricalDynamics
@@ -72,6 +72,14 @@ def test_killed_and_resumed_is_as_never_stopped_whatever_the_rewards(tmp_path, s
     train_killed_and_resumed(monkeypatch, Trainer, 6, parts)
     one, two = (WorldModel.load(tmp_path / name).dynamics.parameters for name in ("whole", "parts"))
     assert_equal_arrays(one, two)
+
+
+def test_rewards_that_weights_do_not_hold_are_refused(tmp_path, settings, old):
+    series = log_series(20)
+    series.reward[7] = -1e6
+    write_series(tmp_path, series)
+    with pytest.raises(RecordError, match=r"rewards within ±60000, which half precision holds, got 1e\+06"):
+        train_rnn.train(settings())
 
 
 def test_what_does_not_fit_is_refused(tmp_path, settings, old):

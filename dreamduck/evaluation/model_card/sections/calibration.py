@@ -36,6 +36,7 @@ class Windows(NamedTuple):
     action: npt.NDArray[np.float32]  # (N, W - 1 + T, A); behind the episode its last action is held
     reward: npt.NDArray[np.float32]  # (N, T), 0 behind the episode
     left: IntArray  # (N,), steps from the last frame to the end of the episode
+    room: IntArray  # (N,), steps from there to where the longest episode ends
     ended: BoolArray  # (N,), whether it truly ended there
 
 
@@ -86,6 +87,7 @@ def find_windows(real: RealEpisodes, shown: int, steps: int) -> Windows:
         steps: T.
     """
     parts = []
+    longest = int(real.lengths.max())
     for e in range(len(real.offsets) - 1):
         rows = real.rows(e)
         length = rows.stop - rows.start
@@ -97,7 +99,7 @@ def find_windows(real: RealEpisodes, shown: int, steps: int) -> Windows:
             reward[:left] = real.reward[rows.start + last : rows.start + last + left]
             z = real.z[rows.start + first : rows.start + first + shown]
             end = bool(real.done[rows.stop - 1])
-            parts.append((e, z, real.action[taken], reward, length - last, end))
+            parts.append((e, z, real.action[taken], reward, length - last, longest - last, end))
     return Windows(*(np.array(column) for column in zip(*parts, strict=True)))
 
 
@@ -136,6 +138,9 @@ def _expected(dreamt: OpenLoop) -> tuple[Array, Array]:
 def known_outcomes(windows: Windows, ended: Array, value: Array, steps: int) -> Outcome:
     """The windows of which it is known whether they ended by a horizon; others were cut before it.
 
+    Episodes that are cut are as long as the longest. A window whose horizon lies behind that is left out
+    even if it ended, since those that did not end are left out as well.
+
     Args:
         windows: N of them.
         ended: (N,) dreamt probability.
@@ -143,7 +148,7 @@ def known_outcomes(windows: Windows, ended: Array, value: Array, steps: int) -> 
         steps: the horizon.
     """
     truth = windows.ended & (windows.left <= steps)
-    known = truth | (windows.left >= steps)
+    known = (truth & (windows.room >= steps)) | (windows.left >= steps)
     real = windows.reward[:, :steps].sum(axis=1, dtype=np.float64)
     return Outcome(windows.episode, ended, truth, value, real).of(known)
 

@@ -1,5 +1,7 @@
 """Calibration of ends and returns, on made-up outcomes and on a model of random weights."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -73,14 +75,36 @@ def test_windows_are_the_episodes_frames(data):
     np.testing.assert_array_equal(windows.reward[late], [*real.reward[34:40], *[0] * 14])
 
 
-def test_windows_that_were_cut_before_the_horizon_are_left_out(data):
-    windows = find_windows(data.held_out, 5, 20)
+@pytest.mark.parametrize("steps", [5, 17, 33])
+def test_what_is_known_of_a_horizon_is_as_often_an_end_as_is_true(steps):
+    """Episodes that end by chance, and are cut after 40 steps."""
+    random, chance = np.random.default_rng(3), 0.03
+    truth = random.geometric(chance, 6000)
+    lengths = np.minimum(truth, 40)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    total = int(offsets[-1])
+    done = np.zeros(total, np.bool_)
+    done[offsets[1:] - 1] = truth <= 40
+    columns = {name: np.zeros((total, 2), np.float32) for name in ("z", "action", "frames")}
+    real = SimpleNamespace(
+        **columns,
+        reward=np.zeros(total, np.float32),
+        done=done,
+        offsets=offsets,
+        lengths=lengths,
+        rows=lambda e: slice(offsets[e], offsets[e + 1]),
+    )
+    windows = find_windows(real, 4, steps)  # type: ignore[arg-type]
     zeros = np.zeros(len(windows.episode))
-    found = known_outcomes(windows, zeros, zeros, 20)
-    late = windows.left < 20
-    ended = windows.ended[windows.left <= 20].sum()
-    assert found.ended.sum() == ended > 0
-    assert len(found.episode) == (~late).sum() + ended < len(windows.episode)
+    found = known_outcomes(windows, zeros, zeros, steps)
+    assert found.ended.mean() == pytest.approx(1 - (1 - chance) ** steps, abs=0.03)
+
+
+def test_horizons_behind_the_cut_are_left_out(data):
+    windows = find_windows(data.held_out, 5, 60)
+    zeros = np.zeros(len(windows.episode))
+    assert windows.ended.any()
+    assert len(known_outcomes(windows, zeros, zeros, 60).ended) == 0
 
 
 def test_the_expected_return_is_that_of_dreams_that_end(dreams, data):
