@@ -178,12 +178,11 @@ def dream_and_road(row: Mapping[str, Any]) -> str:
     return " | ".join(cells) + " |"
 
 
-def copy_best(files: RunFiles, folder: Path, name: str) -> RunFiles:
-    """Copy a run's best controller and its card to `folder/<name>.json`."""
-    copied, best = RunFiles(folder / name), files.path(".best.json")
-    copied.write_theta(read_theta(best))
-    copied.write_card({**read_card(best), "copied_from": best.name})
-    return copied
+def copy_controller(path: Path, folder: Path, name: str) -> None:
+    """Copy a controller and its card to `folder/<name>.json`."""
+    copied = RunFiles(folder / name)
+    copied.write_theta(read_theta(path))
+    copied.write_card({**read_card(path), "copied_from": path.name})
 
 
 def read_result(path: Path, table: Table) -> dict[str, Any]:

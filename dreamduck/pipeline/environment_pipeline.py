@@ -29,11 +29,13 @@ from dreamduck.pipeline.training_stages import (
 )
 from dreamduck.recordings.action_policies import DEFAULT_MIX
 from dreamduck.recordings.sources.gym_environment import GymEnvironment, inspect
+from dreamduck.search.recipe import RecipeConfig
 from dreamduck.world_model.kinds import KINDS, SHIPPED
 
 log = logging.getLogger(__name__)
 
 SWEEP = "gap.json"  # of the temperature sweep
+ROUNDS = "rounds"  # folder of the rounds
 DREAM, IMPROVED = "controller", "improved"  # names of controllers in the scores
 
 
@@ -59,6 +61,10 @@ class EnvironmentConfig(TrainingConfig):
     num_episode: int = option(8, "dreams of each candidate", low=1)
     dream_steps: int = option(60, "longest dream", low=1)
     generations: int = option(40, "generations of the search in the dream", low=1)
+    rounds: int = option(
+        0, "rounds that record the controller, train the dynamics again, and evolve anew", low=0
+    )
+    round_episodes: int = option(50, "episodes to record in each round", low=1)
     end_cost: float = option(0.0, "return that an end costs, for the steps beyond a short dream", low=0.0)
     temperatures: tuple[str, ...] = option(
         (), "evolve at each, for a table of dream against environment; that of the dream is one of them"
@@ -76,6 +82,8 @@ class EnvironmentConfig(TrainingConfig):
         check(self)
         if not self.environment.env:
             raise ConfigError("env: expected an id of Gymnasium, got none; give --env ID")
+        if self.temperatures and self.rounds:
+            raise ConfigError("rounds: of no effect with temperatures; leave one of the two out")
         if self.temperatures and not self._swept:
             raise ConfigError(
                 f"temperatures: expected {self.temperature} among them, that of the dream, "
@@ -90,12 +98,21 @@ class EnvironmentConfig(TrainingConfig):
     def controllers(self, folder: Path) -> dict[str, Path]:
         """The controllers that the stages leave, by their names in the scores."""
         logs = Folders(folder).log
-        place = sweep_folder(folder) / f"temperature-{self._swept}" if self.temperatures else logs
-        found = {DREAM: self.best(place)}
+        found = {DREAM: self.first(folder) if not self.rounds else folder / ROUNDS / "best.json"}
         if self.improve:
             files = RunFiles.of(logs, "realenv", self.improve_episodes, self.improve_population)
             found[IMPROVED] = files.path(".best.json")
         return found
+
+    def first(self, folder: Path) -> Path:
+        """The controller of the first search in the dream."""
+        if self.temperatures:
+            return self.best(sweep_folder(folder) / f"temperature-{self._swept}")
+        return self.best(Folders(folder).log)
+
+    def model(self, folder: Path) -> Folders:
+        """The folders, with the world model that the controllers drive with."""
+        return Folders(folder, folder / ROUNDS / "weights" if self.rounds else None)
 
 
 def _number(text: str) -> float | None:
@@ -113,7 +130,7 @@ def sweep_folder(folder: Path) -> Path:
 def stages(folder: Path, settings: EnvironmentConfig) -> list[Stage]:
     """The commands, in their order."""
     folders, controllers = Folders(folder), settings.controllers(folder)
-    weights, best = str(folders.weights), controllers[DREAM]
+    chosen, best = settings.model(folder), controllers[DREAM]
     trained = training_stages(
         folders,
         settings,
@@ -124,22 +141,27 @@ def stages(folder: Path, settings: EnvironmentConfig) -> list[Stage]:
             *("--sequence", "50", "--evaluate-every", "100"),
         ],
     )
-    evolve = _sweep(folders, settings, best) if settings.temperatures else search_stage(folders, settings)
+    evolve = (
+        _sweep(folders, settings, settings.first(folder))
+        if settings.temperatures
+        else search_stage(folders, settings)
+    )
     videos = {"video-dream": ("rnnenv", "dream.mp4"), "video-real": ("realenv", "real.mp4")}
     shown = controllers.get(IMPROVED, best)
     return [
         *trained,
         evolve,
-        *([_improve(folders, settings, best, shown)] if settings.improve else []),
-        card_stage(folders, "--temp", str(settings.temperature)),
+        *([_iterate(folders, settings, settings.first(folder), best)] if settings.rounds else []),
+        *([_improve(chosen, settings, best, shown)] if settings.improve else []),
+        card_stage(chosen, "--temp", str(settings.temperature)),
         *(
             Stage(
                 name,
                 (
                     *("model.py", world, "render", str(shown), str(SEED)),
-                    *("--weights", weights, "--video", str(folder / file)),
+                    *("--weights", str(chosen.weights), "--video", str(folder / file)),
                 ),
-                (folders.rnn, shown),
+                (chosen.rnn, shown),
                 (folder / file,),
             )
             for name, (world, file) in videos.items()
@@ -162,6 +184,23 @@ def _swept_rows(folder: Path) -> list[dict[str, Any]]:
     """What the sweep found at each temperature: in the dream and in the real environment."""
     rows = read_json(sweep_folder(folder) / SWEEP, CheckpointError)["rows"]
     return [{name: row[name] for name in ("temperature", "dream", "road")} for row in rows]
+
+
+def _iterate(folders: Folders, settings: EnvironmentConfig, start: Path, best: Path) -> Stage:
+    """The rounds, from the controller of the first search."""
+    out, given = folders.root / ROUNDS, config.to_dict(settings)
+    search = config.from_mapping(RecipeConfig, {name: given[name] for name in config.options(RecipeConfig)})
+    command = [
+        *("dreamduck", "iterate", str(start), "--weights", str(folders.weights), "--out", str(out)),
+        *("--records", str(folders.records), "--rounds", str(settings.rounds)),
+        *("--episodes", str(settings.round_episodes), "--drive-steps", str(settings.frames)),
+        *(("--rnn-steps", str(settings.rnn_steps)) if settings.rnn_steps else ()),
+        *("--temp", str(settings.temperature), *config.flags(search)),
+        *("--eval-episodes", str(max(16, settings.score_episodes // 4))),
+    ]
+    return Stage(
+        "iterate", tuple(command), (folders.rnn, start), (best, out / "weights" / folders.rnn.name)
+    )
 
 
 def _improve(folders: Folders, settings: EnvironmentConfig, start: Path, best: Path) -> Stage:
@@ -199,13 +238,14 @@ def run(name: str, folder: Path, settings: EnvironmentConfig) -> Mapping[str, An
     with claim_report(name, folder, [result], config.to_dict(settings)):
         seconds = run_stages(stages(folder, settings), folder)
         log.info("%d cores; real episodes of the controllers and of random actions", cores())
-        controllers = settings.controllers(folder)
+        controllers, folders = settings.controllers(folder), settings.model(folder)
         scores = score(folders.weights, controllers, settings.score_episodes, settings.score_steps)
         measured = figures(folders.weights)
         found = {
             "figures": measured,
             "scores": scores,
             "temperatures": _swept_rows(folder) if settings.temperatures else [],
+            "rounds": read_json(folder / ROUNDS / "loop.json", CheckpointError) if settings.rounds else [],
             "seconds": seconds,
         }
         write_json(result, found)

@@ -18,13 +18,12 @@ from typing import Any
 from dreamduck.common import command_line, config
 from dreamduck.common.config import check, option, to_dict
 from dreamduck.common.storage import fingerprint, write_json, write_text
-from dreamduck.controllers.controller_file import run_of
 from dreamduck.controllers.factory import WorldConfig, add_strict, load_controller
 from dreamduck.evaluation.final_evaluation import (
     SelectionConfig,
     cached,
     claim_report,
-    copy_best,
+    copy_controller,
     dream_and_road,
     evaluate_both,
     select,
@@ -37,7 +36,7 @@ from dreamduck.world_model.kinds import TRAINING
 
 log = logging.getLogger(__name__)
 
-OUTPUTS = ("loop.json", "loop.md", "best.json", "best.card.json", "records")
+OUTPUTS = ("loop.json", "loop.md", "best.json", "best.card.json", "records", "weights")
 VAE_FILES = ("vae.weights.h5", "vae.json")
 # Settings of a training that each round has of its own.
 EACH_RUN = ("series", "weights", "log", "steps", "limit", "adapt", "heads_only", "fresh")
@@ -211,7 +210,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run all rounds and copy the best controller."""
+    """Run all rounds and copy the best controller and its world model."""
     parser = build_parser()
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)
@@ -225,13 +224,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     with claim_report("loop", folder, [folder / name for name in OUTPUTS], described, arguments.fresh):
         rows = run(controller, settings, world, folder, arguments.fresh)
         best = selected_round(rows)
-        if best["round"]:
-            copy_best(run_of(best["controller"]), folder, "best")
+        copy_controller(Path(best["controller"]), folder, "best")
+        chosen = folder / f"round-{best['round']}" / "weights" if best["round"] else world.model.folder
+        shutil.copytree(chosen, folder / "weights", dirs_exist_ok=True)
     print(table(rows))
-    if best["round"]:
-        print(
-            f"best: round {best['round']}; its controller is {folder / 'best.json'}, its world model "
-            f"{folder / ('round-' + str(best['round'])) / 'weights'}"
-        )
-    else:
-        print("best: round 0, the controller of the start")
+    print(
+        f"best: round {best['round']}; its controller is {folder / 'best.json'}, its world model "
+        f"{folder / 'weights'}"
+    )

@@ -27,7 +27,7 @@ from dreamduck.controllers.policy import Controller
 from dreamduck.evaluation.final_evaluation import (
     SelectionConfig,
     claim_report,
-    copy_best,
+    copy_controller,
     dream_and_road,
     evaluate_both,
     select,
@@ -191,6 +191,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         assert chosen is not None  # every row has episodes of the selection
         text = next(text for text in gap.temperatures if float(text) == chosen["temperature"])
         files = RunFiles.of(folder / f"temperature-{text}", "rnnenv", search.num_episode, search.population)
-        copy_best(files, folder, "dream")
+        copy_controller(files.path(".best.json"), folder, "dream")
     print(read_text(folder / "gap.md"))
     print(f"selected: temperature {text}; its controller is {folder / 'dream.json'}")

@@ -40,9 +40,11 @@ class Folders:
 
     Attributes:
         root: the folder of all of them.
+        model: that of the world model; by default "weights" in it.
     """
 
     root: Path
+    model: Path | None = None
 
     @property
     def records(self) -> Path:
@@ -52,7 +54,7 @@ class Folders:
     @property
     def weights(self) -> Path:
         """Of the world model."""
-        return self.root / "weights"
+        return self.model or self.root / "weights"
 
     @property
     def series(self) -> Path:

@@ -8,7 +8,7 @@ from dreamduck.cli import record
 from dreamduck.common import config
 from dreamduck.common.config import from_mapping
 from dreamduck.common.errors import ConfigError
-from dreamduck.pipeline import quickstart
+from dreamduck.pipeline import iterate, quickstart
 from dreamduck.pipeline.environment_pipeline import (
     DREAM,
     IMPROVED,
@@ -97,6 +97,29 @@ def test_the_search_continues_in_the_real_environment(tmp_path):
     assert str(improved) in planned["video-real"].command
 
 
+def test_rounds_lead_to_another_model_and_controller(tmp_path):
+    given = {"env": ENV, "improve": True, "rounds": 3, "round_episodes": 7, "sigma_init": 0.3}
+    settings = from_mapping(EnvironmentConfig, given)
+    planned = {stage.name: stage for stage in stages(tmp_path, settings)}
+    command, first = planned["iterate"].command, planned["evolve"].outputs[0]
+    parser = iterate.build_parser()
+    arguments = parser.parse_args(command[2:])
+    assert (arguments.controller, arguments.out) == (str(first), str(tmp_path / "rounds"))
+    found = config.from_arguments(iterate.IterateConfig, arguments)
+    assert (found.rounds, found.episodes, found.sigma_init, found.end_cost) == (3, 7, 0.3, 0.0)
+    assert found.generations == settings.generations
+    best, weights = tmp_path / "rounds" / "best.json", tmp_path / "rounds" / "weights"
+    assert planned["iterate"].outputs == (best, weights / "rnn.weights.h5")
+    assert settings.controllers(tmp_path)[DREAM] == best
+    for name in ("improve", "card", "video-dream", "video-real"):
+        words = planned[name].command
+        assert words[words.index("--weights") + 1] == str(weights)
+    words = planned["improve"].command
+    assert words[words.index("--start") + 1] == str(best)
+    with pytest.raises(ConfigError, match="rounds: of no effect with temperatures"):
+        from_mapping(EnvironmentConfig, {**given, "temperatures": ["1.0"]})
+
+
 SETTINGS = [
     one
     for one in config.options(EnvironmentConfig).values()
@@ -109,7 +132,10 @@ def test_every_setting_reaches_a_command(option, tmp_path):
     plain = from_mapping(
         EnvironmentConfig, {"env": ENV, "improve": True, "temperature": 0.75, "temperatures": ("0.75", "2")}
     )
-    name, value = option.field.name, config.to_dict(plain)[option.field.name]
+    name = option.field.name
+    if name.startswith("round"):
+        plain = config.replace(plain, temperatures=(), rounds=2)
+    value = config.to_dict(plain)[name]
     others = {
         "temperature": 2.0,
         "temperatures": ("0.75",),

@@ -264,6 +264,8 @@ def test_the_loop_goes_round(round_trip, capsys):
     assert sorted(path.name for path in (folder / "loop" / "records").iterdir()) == ["1.npz", "2.npz"]
     assert (folder / "loop" / "round-3" / "weights" / "vae.json").exists()
     assert (folder / "loop" / "best.json").exists()
+    chosen = folder / "loop" / "weights" / "rnn.weights.h5"
+    assert chosen.read_bytes() == (folder / "loop" / "round-2" / "weights" / "rnn.weights.h5").read_bytes()
     assert "best: round 2" in capsys.readouterr().out
     assert (
         "other episodes than are reported, of seed 2000: round 2."
