@@ -8,8 +8,9 @@ the number of processes."""
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, Protocol
+import itertools
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -41,6 +42,9 @@ class EvalBatch(NamedTuple):
     steps: int  # after so many an episode is cut
 
 
+Episodes = Generator[None, None, Returns]  # that are running
+
+
 class Evaluator(Protocol):
     """A world in which candidates are tried."""
 
@@ -66,6 +70,19 @@ class Drivable(Protocol):
 
     def close(self) -> None:
         """Free the simulator."""
+        ...
+
+
+@runtime_checkable
+class InHalves(Protocol):
+    """A `Drivable` whose step has two halves; between them others can be asked."""
+
+    def begin(self, actions: npt.ArrayLike) -> None:
+        """Begin a step of every car."""
+        ...
+
+    def finish(self) -> Any:
+        """What the step gave."""
         ...
 
 
@@ -143,7 +160,8 @@ class RoadEvaluator:
         make_road: builds a road for so many cars.
         make_perception: builds the `Perception` of so many cars.
         form: of the candidates.
-        most_cars: at a time; all of a block together by default.
+        most_cars: of a road; all of a block together by default.
+        roads: that step at the same time: while one steps, the actions of another are found.
     """
 
     def __init__(
@@ -152,12 +170,12 @@ class RoadEvaluator:
         make_perception: Callable[[int], Any],
         form: ControllerForm,
         most_cars: int | None = None,
+        roads: int = 1,
     ) -> None:
         self._make_road, self._make_perception, self.form = make_road, make_perception, form
-        self._most_cars = most_cars
+        self._most_cars, self._most_roads = most_cars, roads
         self._cars = 0
-        self._road: Drivable | None = None
-        self._perception: Any = None
+        self._made: list[tuple[Drivable, Any]] = []
 
     def __call__(self, task: EvalBatch) -> Returns:
         """Drive P * E cars."""
@@ -165,30 +183,36 @@ class RoadEvaluator:
         seeds = [seeding.derive(seed, episode) for seed in task.seeds for episode in episodes]
         count = len(seeds)
         if self._most_cars is None or count <= self._most_cars:
-            returns = self._drive(task.theta, seeds, task.steps)
+            (returns,) = interleaved([self._episodes(0, task.theta, seeds, task.steps)])
         else:
-            parts = []
-            for rows in blocks(count, self._most_cars):
-                theta = task.theta[[row // task.episodes for row in rows]]
-                parts.append(self._drive(theta, [seeds[row] for row in rows], task.steps))
+            parts, waiting = [], blocks(count, self._most_cars)
+            while together := list(itertools.islice(waiting, self._most_roads)):
+                runs = []
+                for road, rows in enumerate(together):
+                    theta = task.theta[[row // task.episodes for row in rows]]
+                    runs.append(self._episodes(road, theta, [seeds[row] for row in rows], task.steps))
+                parts += interleaved(runs)
             columns: Any = zip(*parts, strict=True)
             returns = Returns(*(np.concatenate(column)[:count] for column in columns))
         shape = (len(task.theta), task.episodes)
         shaped: Any = (part.reshape(shape) for part in returns)
         return Returns(*shaped)
 
-    def _drive(self, theta: Floats, seeds: list[int], steps: int) -> Returns:
-        if self._road is None or len(seeds) != self._cars:
+    def _episodes(self, number: int, theta: Floats, seeds: list[int], steps: int) -> Episodes:
+        """One block on one of the roads, which are made where they are missing."""
+        if len(seeds) != self._cars:
             self.close()
             self._cars = len(seeds)
-            self._road, self._perception = self._make_road(self._cars), self._make_perception(self._cars)
-        return run_episodes(self._road, ControllerPolicy(self.form, theta, self._perception), seeds, steps)
+        if number == len(self._made):
+            self._made.append((self._make_road(self._cars), self._make_perception(self._cars)))
+        road, perception = self._made[number]
+        return episodes(road, ControllerPolicy(self.form, theta, perception), seeds, steps)
 
     def close(self) -> None:
         """Free the simulator."""
-        if self._road is not None:
-            self._road.close()
-            self._road = None
+        for road, _ in self._made:
+            road.close()
+        self._made = []
 
 
 class ControllerPolicy:
@@ -227,13 +251,39 @@ class ControllerPolicy:
 def run_episodes(
     road: Drivable, policy: Policy, seeds: Sequence[int], steps: int, callback: Callback | None = None
 ) -> Returns:
+    """One episode for each car of a road; see `episodes`."""
+    (returns,) = interleaved([episodes(road, policy, seeds, steps, callback)])
+    return returns
+
+
+def interleaved(runs: Sequence[Episodes]) -> list[Returns]:
+    """Episodes on several roads, a step of each in turn."""
+    found: dict[int, Returns] = {}
+    while len(found) < len(runs):
+        for number, run in enumerate(runs):
+            if number not in found:
+                try:
+                    next(run)
+                except StopIteration as over:
+                    found[number] = over.value
+    return [found[number] for number in range(len(runs))]
+
+
+def episodes(
+    road: Drivable, policy: Policy, seeds: Sequence[int], steps: int, callback: Callback | None = None
+) -> Episodes:
     """One episode for each car of a road.
 
     A car whose episode has ended stands still and counts no more.
 
     Args:
+        road: N cars.
+        policy: acts for them.
         seeds: one a car.
+        steps: after so many an episode is cut.
         callback: called after every step.
+    Yields:
+        Nothing, in the middle of each step that has two halves.
     Returns:
         The returns with P = N cars and E = 1.
     """
@@ -246,7 +296,13 @@ def run_episodes(
     reward, length = np.zeros(count, dtype=np.float64), np.zeros(count, dtype=np.int64)
     for _ in range(steps):
         actions = policy.act(state, road.frames() if policy.needs_frames else None)
-        step = road.step(np.where(alive[:, None], actions, 0.0))
+        wanted = np.where(alive[:, None], actions, 0.0)
+        if isinstance(road, InHalves):
+            road.begin(wanted)
+            yield
+            step = road.finish()
+        else:
+            step = road.step(wanted)
         reward += np.where(alive, step.reward, 0.0)
         length += alive
         if callback is not None:

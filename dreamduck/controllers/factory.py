@@ -41,7 +41,7 @@ LEGACY_FILES = ("vae.json", "rnn.json")
 # What [z] and [z, c, h] are made by; where dreams begin is no part of it.
 VAE_FILES = ("vae.weights.h5", "vae.json")
 MODEL_FILES = (*VAE_FILES, "rnn.weights.h5", "rnn.json")
-GYM_BATCH = 2  # environments of Gymnasium for each core
+GYM_BATCH = 2  # environments of Gymnasium at least, that step together
 ROAD_FIELDS = frozenset(options(RoadConfig))
 STRICT = "refuse a controller or an agent that was made with another world model, instead of warning"
 
@@ -207,7 +207,7 @@ def make_evaluator(
         dream = make_dream(config, beginning)
         return DreamEvaluator(dream, form, config.model.temperature, pessimism, randomization)
     real = real_world(config, threads)
-    return RoadEvaluator(real.make_road, real.make_perception, form, real.most_cars)
+    return RoadEvaluator(real.make_road, real.make_perception, form, real.most_cars, real.roads)
 
 
 class RealWorld(NamedTuple):
@@ -215,7 +215,8 @@ class RealWorld(NamedTuple):
 
     make_road: Callable[[int], Drivable]  # builds so many cars, or environments
     make_perception: Callable[[int], Any]  # builds the perception of so many
-    most_cars: int | None  # at a time; None for any number
+    most_cars: int | None  # of a road; None for any number
+    roads: int = 1  # that step at the same time
 
 
 def real_world(config: WorldConfig, threads: int | None = None) -> RealWorld:
@@ -237,7 +238,8 @@ def real_world(config: WorldConfig, threads: int | None = None) -> RealWorld:
     return RealWorld(
         lambda count: GymVector(environment, count, processes),
         lambda count: Perception(model.vae, model.dynamics, count),
-        GYM_BATCH * processes,
+        max(processes, GYM_BATCH),
+        roads=2 if processes > 1 else 1,
     )
 
 

@@ -8,7 +8,9 @@ second start makes only what is missing.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import itertools
 import logging
 import shutil
 from collections.abc import Sequence
@@ -22,7 +24,14 @@ from dreamduck.common import command_line, config, seeding
 from dreamduck.common.config import check, option
 from dreamduck.common.errors import RecordError
 from dreamduck.common.storage import fingerprint
-from dreamduck.controllers.evaluator import ControllerPolicy, Drivable, blocks, run_episodes
+from dreamduck.controllers.evaluator import (
+    ControllerPolicy,
+    Drivable,
+    InHalves,
+    blocks,
+    episodes,
+    interleaved,
+)
 from dreamduck.controllers.factory import (
     WorldConfig,
     add_strict,
@@ -117,14 +126,25 @@ class Recorded:
 
     def step(self, actions: npt.ArrayLike) -> Any:
         """Act in each, and keep the step."""
-        state, seen, taken = self._state, self.frames().copy(), np.array(actions, np.float32)
-        telemetry = None
+        self.begin(actions)
+        return self.finish()
+
+    def begin(self, actions: npt.ArrayLike) -> None:
+        """The first half of `step`."""
+        self._seen, self._taken = self.frames().copy(), np.array(actions, np.float32)
+        if isinstance(self._road, InHalves):
+            self._road.begin(actions)
+
+    def finish(self) -> Any:
+        """The second half of `step`."""
+        state, telemetry = self._state, None
         if state is not None:
             lane = (state.lane_dist, state.lane_angle, state.speed)
             telemetry = np.column_stack([*lane, state.pose, state.tile]).astype(np.float32)
-        step = self._road.step(actions)
+        step = self._road.finish() if isinstance(self._road, InHalves) else self._road.step(self._taken)
         self._state = step.state
-        self._steps.append((seen, taken, step.reward.copy(), step.terminated.copy(), telemetry, ends(step)))
+        given = step.reward.copy(), step.terminated.copy()
+        self._steps.append((self._seen, self._taken, *given, telemetry, ends(step)))
         return step
 
     def frames(self) -> Any:
@@ -179,7 +199,6 @@ def record_episodes(
     folder.mkdir(parents=True, exist_ok=True)
     real = real_world(world)
     count = min(CARS, real.most_cars or CARS)
-    road, perception = Recorded(real.make_road(count)), real.make_perception(count)
     described = environment_meta(world)
     meta = {
         "policy": "controller",
@@ -189,20 +208,30 @@ def record_episodes(
         **described,
     }
     share = float(np.exp(-described[ENVIRONMENT]["step_time"] / settings.noise_time))
-    policy = NoisyController(
-        controller, perception, model_actions(world.model.folder), settings.noise, share
-    )
-    try:
-        for places in command_line.progress(list(blocks(len(missing), count)), desc="episodes"):
-            chosen = [missing[place] for place in places]
-            returns = run_episodes(road, policy, chosen, settings.max_steps)
-            for env, number in enumerate(chosen[: len(missing) - places[0]]):
-                episode = road.episode(env, int(returns.length[env, 0]), {**meta, "seed": number})
-                if shutil.disk_usage(folder).free < FREE_SPACE:
-                    raise RecordError(f"{folder}: expected 1 GiB of free disk; make room, start again")
-                write_episode(folder / f"{number}.npz", episode)
-    finally:
-        road.close()
+    noise = model_actions(world.model.folder), settings.noise, share
+    with (
+        contextlib.ExitStack() as ending,
+        command_line.progress(total=len(missing), desc="episodes") as bar,
+    ):
+        roads = []
+        for _ in range(real.roads):
+            road = Recorded(real.make_road(count))
+            ending.callback(road.close)
+            roads.append((road, NoisyController(controller, real.make_perception(count), *noise)))
+        waiting = blocks(len(missing), count)
+        while together := list(itertools.islice(waiting, real.roads)):
+            chosen = [[missing[place] for place in places] for places in together]
+            runs = [
+                episodes(road, policy, seeds, settings.max_steps)
+                for (road, policy), seeds in zip(roads, chosen, strict=False)
+            ]
+            for (road, _), seeds, returns in zip(roads, chosen, interleaved(runs), strict=False):
+                for env, number in enumerate(dict.fromkeys(seeds)):  # the last block is filled up
+                    episode = road.episode(env, int(returns.length[env, 0]), {**meta, "seed": number})
+                    if shutil.disk_usage(folder).free < FREE_SPACE:
+                        raise RecordError(f"{folder}: expected 1 GiB of free disk; make room, start again")
+                    write_episode(folder / f"{number}.npz", episode)
+                    bar.update()
     return len(missing)
 
 

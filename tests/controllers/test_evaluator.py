@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import types
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -54,6 +55,37 @@ class Notes:
 
     def update(self, step):
         self.steps.append(step)
+
+
+class Halved(FakeRoad):
+    """A road whose steps have two halves; notes their order."""
+
+    order: ClassVar[list[str]] = []
+
+    def begin(self, actions):
+        self.order.append(f"begin {id(self)}")
+        self.wanted = actions
+
+    def finish(self):
+        self.order.append(f"finish {id(self)}")
+        return self.step(self.wanted)
+
+
+@pytest.mark.parametrize("roads", [1, 2, 3])
+def test_roads_that_step_at_the_same_time_give_the_same(roads):
+    theta = np.random.default_rng(2).normal(0, 0.4, (5, FORM.size)).astype(np.float32)
+    task = EvalBatch(theta, tuple(range(40, 45)), episodes=2, steps=30)
+    expected = RoadEvaluator(FakeRoad, FakePerception, FORM, most_cars=2)(task)
+    Halved.order.clear()
+    evaluator = RoadEvaluator(Halved, FakePerception, FORM, most_cars=2, roads=roads)
+    for _ in range(2):
+        found = evaluator(task)
+        for one, other in zip(found, expected, strict=True):
+            np.testing.assert_array_equal(one, other)
+    halves = [word.split()[0] for word in Halved.order[: 2 * roads]]
+    assert halves == (["begin"] * roads + ["finish", "begin"] * roads)[: 2 * roads]
+    assert len({word.split()[1] for word in Halved.order}) == roads
+    evaluator.close()
 
 
 def test_ended_cars_count_no_more():

@@ -86,9 +86,27 @@ class GymVector:
         Returns:
             An end is reported once.
         """
-        vectors = np.array(actions, np.float32)
-        vectors[self._resting] = np.nan
-        self._frames, reward, _, _, info = self._call(self._envs.step, vectors)
+        self.begin(actions)
+        return self.finish()
+
+    def begin(self, actions: npt.ArrayLike) -> None:
+        """The first half of `step`: processes work on it while others are asked.
+
+        Args:
+            actions: (N, A), vectors.
+        """
+        self._wanted = np.array(actions, np.float32)
+        self._wanted[self._resting] = np.nan
+        if self._processes:
+            self._call(self._envs.step_async, self._wanted)
+
+    def finish(self) -> SourceStep:
+        """The second half of `step`."""
+        if self._processes:
+            found = self._call(self._envs.step_wait)
+        else:
+            found = self._call(self._envs.step, self._wanted)
+        self._frames, reward, _, _, info = found
         ends = info[END]
         terminated, truncated = ((ends == kind) & ~self._over for kind in (TERMINATED, TRUNCATED))
         self._over |= terminated | truncated
