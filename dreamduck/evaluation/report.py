@@ -65,9 +65,9 @@ def table(entries: Sequence[dict[str, Any]]) -> str:
     lines = [
         "# Scoreboard",
         "",
-        "Medians over the episodes with 95% confidence intervals (bootstrap). Deviations count nothing "
-        'while out of the lane: read them beside the survival rate. "% of pure pursuit" is the distance '
-        "along the lane as a share of pure pursuit's, which knows the true pose.",
+        "Medians over the episodes with 95% confidence intervals (bootstrap). The lateral deviation "
+        'counts nothing while out of the lane: read it beside the survival rate. "% of pure pursuit" is '
+        "the distance along the lane as a share of pure pursuit's, which knows the true pose.",
     ]
     with_costs = any("cost" in entry for entry in entries)
     if with_costs:

@@ -157,6 +157,9 @@ def evaluate_round(
 ) -> dict[str, Any]:
     """A round's results; from its file if it was evaluated already, unless `fresh`."""
     here = config.replace(world, weights=str(weights))
+    # the dreams that it was evolved in
+    temperature = here.model.with_temperature(search=True).temperature
+    here = config.replace(here, temperature=temperature)
     key = settings_key("rnnenv", here, settings, controller=fingerprint(controller))
     row = None if fresh else cached(target, key, table)
     if row is None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from dreamduck.common.storage import read_json
 from dreamduck.evaluation.model_card import report
+from dreamduck.evaluation.model_card.config import VERSION
 from dreamduck.pipeline import ablations, temperature_sweep
 from scripts.results.files import CARDS, DOCS, body, table
 
@@ -17,6 +18,13 @@ EVALUATED = {
     "teacher-forced": "MDN-RNN, teacher-forced",
     "untrained": "MDN-RNN, untrained",
     "settings-2019": "MDN-RNN at 2019's temperature, 1",
+}
+# figures whose definition changed with version 2 of the card
+REDEFINED = {
+    "left against right over noise, 1 s",
+    "calibration error of the end, 5 s",
+    "AUC of the end, 5 s",
+    "correlation of returns, 5 s",
 }
 
 
@@ -30,7 +38,6 @@ def model() -> str:
 
     other = vae["metrics"]["unseen"]
     unseen = f"{other['psnr']:.1f} dB, {other['ssim']:.2f}, {other['detail']:.0%}"
-    ends = f"{latents['end_expected']:.4f}, {latents['end_rate']:.4f}"
     rows = [
         ["VAE", "PSNR of a reconstruction", f"{frames['psnr']:.1f} dB", *made(vae)],
         ["", "structural similarity", f"{frames['ssim']:.2f}", "", ""],
@@ -39,7 +46,6 @@ def model() -> str:
         [*_prediction(latents), *made(rnn)],
         ["", "correlation of predicted and true reward", f"{latents['reward_correlation']:.2f}", "", ""],
         ["", "ROC AUC of termination", f"{latents['end_auc']:.3f}", "", ""],
-        ["", "termination rate a step, predicted and true", ends, "", ""],
     ]
     return _recorded(vae["data"]) + table(["", "on held-out episodes", "", "made by", "took"], rows)
 
@@ -63,12 +69,16 @@ def _prediction(metrics: dict[str, float]) -> list[str]:
 
 def card() -> str:
     """The evaluation cards of several world models, side by side."""
-    cards = [
-        (name, report.headlines(read_json(DOCS / "card" / f"{file}.json")))
-        for file, name in EVALUATED.items()
-    ]
-    rows = [[figure, *(report.cell(found[figure]) for _, found in cards)] for figure in cards[0][1]]
+    cards = [(name, _headlines(file)) for file, name in EVALUATED.items()]
+    rows = [[figure, *(report.cell(found.get(figure)) for _, found in cards)] for figure in cards[0][1]]
     return table(["figure", *(name for name, _ in cards)], rows)
+
+
+def _headlines(file: str) -> dict[str, Any]:
+    """The main figures of a card; without those that an earlier version of the card defined otherwise."""
+    found = read_json(DOCS / "card" / f"{file}.json")
+    older = found["made_with"]["version"] < VERSION
+    return {k: v for k, v in report.headlines(found).items() if not (older and k in REDEFINED)}
 
 
 def truth() -> str:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from dreamduck.common.config import check, option
 from dreamduck.common.errors import ConfigError
 
-VERSION = 1  # of `card/model.json`
+VERSION = 2  # of `card/model.json`
 HORIZONS = (0.5, 1.0, 2.0, 3.0, 5.0)  # [s], of the state
 LAG = 0.5  # [s] over which motion is read
 MIN_EPISODES = 4

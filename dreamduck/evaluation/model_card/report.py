@@ -34,6 +34,9 @@ HEADLINES: Mapping[str, tuple[str, ...]] = {
     "ranking: regret of the dream's best": ("ranking", "return", "regret"),
     "exploit gap": ("ranking", "exploit_gap", "difference"),
     "calibration error of the end, 5 s": ("calibration", "horizons", "5", "end", "calibration_error"),
+    "the same of a calibrated model": (
+        *("calibration", "horizons", "5", "end", "calibration_error_by_chance"),
+    ),
     "AUC of the end, 5 s": ("calibration", "horizons", "5", "end", "auc"),
     "correlation of returns, 5 s": ("calibration", "horizons", "5", "return", "correlation"),
     "multiply-adds of a step": ("cost", "multiply_adds", "step"),

@@ -39,6 +39,7 @@ def toy_episodes(model: WorldModel, episodes: int = 6, steps: int = 40, seed: in
         frames=frames,
         maps=(MAP,) * episodes,
         ahead=np.repeat(random.integers(0, 4, episodes), steps),
+        policies=tuple("ab"[e % 2] for e in range(episodes)),
     )
 
 

@@ -38,6 +38,8 @@ class RealEpisodes:
         frames: (N, 64, 64, 3) uint8.
         maps: (E,) the map of each episode; "" where it is not known.
         ahead: (N,) int64, index into `road_ahead.AHEAD`, -1 off the lane; None where a map is not known.
+        policies: (E,) the behaviour policy of each episode; "" where it is not known.
+        least_steps: shorter episodes were recorded again.
     """
 
     z: FloatArray
@@ -49,6 +51,8 @@ class RealEpisodes:
     frames: Frames
     maps: tuple[str, ...]
     ahead: IntArray | None
+    policies: tuple[str, ...]
+    least_steps: int = 1
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -139,4 +143,6 @@ def encode_episodes(episodes: Sequence[Episode], model: WorldModel) -> RealEpiso
         frames=frames,
         maps=tuple(map(map_of, episodes)),
         ahead=np.concatenate(classes) if len(classes) == len(episodes) else None,
+        policies=tuple(str(episode.meta.get("policy", "")) for episode in episodes),
+        least_steps=max(int((one.meta.get("recorder") or {}).get("min_frames", 1)) for one in episodes),
     )

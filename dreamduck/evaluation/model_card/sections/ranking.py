@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 
 from dreamduck.common.command_line import progress
 from dreamduck.common.errors import ConfigError, MapError
-from dreamduck.common.seeding import derive
+from dreamduck.common.seeding import derive, generator
 from dreamduck.evaluation.model_card.bootstrap import IntArray, bootstrap, bootstrap_mean, number
 from dreamduck.evaluation.model_card.config import ModelCardConfig
 from dreamduck.evaluation.model_card.dreams import Context, Dreams
@@ -34,6 +34,7 @@ from dreamduck.simulator.road import RoadConfig
 
 NOISE, DREAM = 0x6E6F6973, 0x64726561  # random streams
 LEAST_POLICIES = 3  # for a correlation
+SPLITS, HALVES_KEY = 50, 0x68616C66  # random halves of the road's episodes
 FloatMatrix = npt.NDArray[np.float64]
 
 
@@ -152,7 +153,7 @@ def rank(found: PolicyEpisodes, seed: int) -> dict[str, Any]:
         "episodes": len(found.starts.seeds),
         "seconds": found.steps * found.step_time,
         **{name: agreement(road[name], dream[name], seed) for name in road},
-        "road_against_road": {name: halves(road[name]) for name in road},
+        "road_against_road": {name: itself(road[name], len(found.starts.roads), seed) for name in road},
         "exploit_gap": exploit_gap(road["return"], dream["return"], trained, seed),
     }
 
@@ -186,9 +187,30 @@ def agreement(road: FloatMatrix, dream: FloatMatrix, seed: int) -> dict[str, Any
     return {"spearman": of(spearman), "pearson": of(pearson), "regret": of(regret)}
 
 
-def halves(road: FloatMatrix) -> float | None:
-    """Spearman's correlation of the road with itself, odd episodes against even: the most to be had."""
-    return number(spearman(road[:, ::2].mean(axis=1), road[:, 1::2].mean(axis=1)))
+def itself(road: FloatMatrix, maps: int, seed: int) -> float | None:
+    """How well the road agrees with itself in other episodes of the same number and maps.
+
+    Spearman's correlation of random halves, each with half of a map's episodes, corrected for their length
+    by Spearman and Brown; the mean over `SPLITS` of them.
+
+    Args:
+        road: (D, E), maps in turn.
+        maps: M of them.
+        seed: of the halves.
+    Returns:
+        None where a map has less than two episodes.
+    """
+    count = road.shape[1] // (2 * maps)
+    if not count:
+        return None
+    random, found = generator(seed, HALVES_KEY), []
+    for _ in range(SPLITS):
+        places = [np.arange(number, road.shape[1], maps) for number in range(maps)]
+        order = [random.permutation(here)[: 2 * count] for here in places]
+        one, other = (np.concatenate([part[side::2] for part in order]) for side in (0, 1))
+        found.append(spearman(road[:, one].mean(axis=1), road[:, other].mean(axis=1)))
+    mean = float(np.mean(found))
+    return number(2 * mean / (1 + mean)) if mean > 0 else 0.0
 
 
 def exploit_gap(road: FloatMatrix, dream: FloatMatrix, trained: npt.NDArray[np.bool_], seed: int) -> Any:

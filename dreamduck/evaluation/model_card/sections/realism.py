@@ -136,13 +136,15 @@ def realism(
 
 
 def matched(speed: Array, other_speed: Array, other: Array) -> Array:
-    """The mean of other values at about the same speed, `NEIGHBOURS` of them, (N,).
+    """The mean of other values at about the same speed, (N,): `NEIGHBOURS` of them, all if none differs.
 
     Args:
         speed: (N,).
         other_speed: (M,).
         other: (M,).
     """
+    if not np.ptp(other_speed):  # unknown, or the same for all
+        return np.full(len(speed), other.mean())
     gaps = np.abs(speed[:, None] - other_speed[None])
     return np.asarray(other[np.argsort(gaps, axis=1, kind="stable")[:, :NEIGHBOURS]].mean(axis=1))
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import rankdata
 
 from dreamduck.common.seeding import derive
 from dreamduck.evaluation.model_card.bootstrap import bootstrap_mean, number
@@ -73,7 +74,10 @@ def steering(
     if probes is None or not maps:
         return {"left_out": NO_TELEMETRY if probes is None else NO_ROAD}
     sizes, lag = config.sizes, lag_steps(data.step_time)
-    times = seen_steps(lag, round(max(SECONDS) / LAG))
+    if lag < 2:
+        return {"left_out": f"steps of {data.step_time:g} s are too long for motion within {LAG:g} s"}
+    parts = {seconds: max(1, round(seconds / (lag * data.step_time))) for seconds in SECONDS}
+    times = seen_steps(lag, max(parts.values()))
     found: dict[str, Any] = {
         "states": sizes.steering_starts,
         "dreams": sizes.steering_dreams,
@@ -103,13 +107,11 @@ def steering(
         }
         found[test.name] = {
             f"{seconds:g}": {
-                **responses(
-                    {name: part[..., round(seconds / LAG) - 1] for name, part in sources.items()},
-                    config.seed,
-                ),
-                "on_road": number(float(road.on_road[:, :, 2 * round(seconds / LAG)].mean())),
+                **responses({name: part[..., count - 1] for name, part in sources.items()}, config.seed),
+                "seconds": number(count * lag * data.step_time),  # in whole steps
+                "on_road": number(float(road.on_road[:, :, 2 * count].mean())),
             }
-            for seconds in SECONDS
+            for seconds, count in parts.items()
         }
     return found
 
@@ -158,7 +160,7 @@ def responses(sources: dict[str, Array], seed: int) -> dict[str, Any]:
             "spearman": bootstrap_mean(spearman(part), seed)._asdict(),
             "separation": bootstrap_mean(gaps[name], seed)._asdict(),
         }
-    noise = sources["dream"].std(axis=2).mean(axis=1)
+    noise = np.sqrt(sources["dream"].var(axis=2, ddof=1).mean(axis=1))  # dreams are few
     found["dream"] |= {
         "noise": bootstrap_mean(noise, seed)._asdict(),
         "separation_over_noise": bootstrap_mean(gaps["dream"] / np.maximum(noise, 1e-6), seed)._asdict(),
@@ -171,14 +173,17 @@ def responses(sources: dict[str, Array], seed: int) -> dict[str, Any]:
 def spearman(response: Array) -> Array:
     """Rank correlation of command and response in each state, (S,), the mean over its dreams.
 
+    Equal responses share their ranks; where all are equal the correlation is 0.
+
     Args:
         response: (S, C, D); the commands ascend.
     """
-    count = response.shape[1]
-    ranks = response.argsort(axis=1, kind="stable").argsort(axis=1)
-    wanted = np.arange(count)[None, :, None]
-    squared = ((ranks - wanted) ** 2).sum(axis=1)
-    return np.asarray((1 - 6 * squared / (count * (count**2 - 1))).mean(axis=1), np.float64)
+    ranks = rankdata(response, axis=1)
+    ranks -= ranks.mean(axis=1, keepdims=True)
+    wanted = np.arange(response.shape[1])[None, :, None] - (response.shape[1] - 1) / 2
+    size = np.sqrt((ranks**2).sum(axis=1) * (wanted**2).sum(axis=1))
+    found = np.where(size > 0, (ranks * wanted).sum(axis=1) / np.maximum(size, 1e-9), 0.0)
+    return np.asarray(found.mean(axis=1), np.float64)
 
 
 def separation(response: Array) -> Array:

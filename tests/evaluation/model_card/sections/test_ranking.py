@@ -18,7 +18,7 @@ from dreamduck.evaluation.model_card.sections.ranking import (
     agreement,
     dream_all,
     exploit_gap,
-    halves,
+    itself,
     rank,
     regret,
     roads_of,
@@ -53,8 +53,25 @@ def test_correlations_and_regret():
     assert turned["regret"]["n"] == 50
     close = agreement(returns([0, 0.1, 0.2], noise=2), returns([0, 0.1, 0.2], noise=2, seed=1), seed=0)
     assert close["spearman"]["high"] - close["spearman"]["low"] > 0.5
-    assert halves(road) == 1
+    assert itself(road, 1, 0) == 1
     assert regret(np.array([3.0, 7.0]), np.array([1.0, 0.0])) == 4
+
+
+@pytest.mark.parametrize("maps", [1, 4, 12])
+def test_the_road_agrees_with_itself_as_with_another_drive(maps):
+    """Policies are good on some maps and bad on others; a second drive has other luck."""
+    random = np.random.default_rng(6)
+    ability, taste = random.normal(size=(200, 1)), random.normal(0, 1.5, (200, maps))
+
+    def drive():
+        luck = random.normal(0, 2, (200, 96))
+        return ability + taste[:, np.arange(96) % maps] + luck
+
+    pairs = [(drive(), drive()) for _ in range(12)]
+    agree = np.mean([spearman(one.mean(axis=1), other.mean(axis=1)) for one, other in pairs])
+    found = [itself(one, maps, number) for number, (one, _) in enumerate(pairs)]
+    assert np.mean(np.array(found, float)) == pytest.approx(agree, abs=0.015)
+    assert itself(pairs[0][0][:, : 2 * maps - 1], maps, 0) is None
 
 
 def test_a_dream_that_is_the_same_for_all_ranks_nothing():

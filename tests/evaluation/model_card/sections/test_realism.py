@@ -64,6 +64,11 @@ def test_flicker_is_held_to_real_frames_of_the_same_speed():
     np.testing.assert_allclose(found, [0, 3])
 
 
+def test_where_speeds_are_unknown_all_values_are_matched():
+    values = np.random.default_rng(0).uniform(1, 2, 90)
+    np.testing.assert_allclose(matched(np.zeros(3), np.zeros(90), values), values.mean())
+
+
 def test_a_ratio_is_of_means_over_episodes():
     episodes = np.arange(50)
     values = np.random.default_rng(0).uniform(1, 2, 50)

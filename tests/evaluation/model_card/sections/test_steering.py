@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
+from dreamduck.common.config import replace
 from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.evaluation.model_card.driving.commands import road_responses
 from dreamduck.evaluation.model_card.probes.motion_probe import MotionProbe
@@ -107,6 +109,33 @@ def test_the_road_turns_left_by_positive_steering_and_advances_by_throttle(model
     assert (turn[:, 1] < turn[:, 2] - 0.3).all()
     assert (advance[:, 3] < 0).all()
     assert (advance[:, 4] > 0.3).all()
+
+
+def test_equal_responses_share_their_ranks():
+    frozen = np.zeros((3, 9, 2))
+    np.testing.assert_array_equal(spearman(frozen), 0)
+    half = np.maximum(np.linspace(-1, 1, 9), 0)[None, :, None]  # obeys in one direction alone
+    np.testing.assert_allclose(spearman(half), spearmanr(half[0, :, 0], np.arange(9)).statistic)
+
+
+@pytest.mark.parametrize("dreams", [2, 4, 32])
+def test_the_noise_does_not_depend_on_the_number_of_dreams(dreams):
+    random = np.random.default_rng(1)
+    made = np.linspace(0, 1, 9)[None, :, None] + random.normal(0, 0.1, (400, 9, dreams))
+    found = responses({"dream": made, "road": made[..., :1]}, 0)["dream"]
+    assert found["noise"]["value"] == pytest.approx(0.1, rel=0.06)
+
+
+@pytest.mark.parametrize(
+    ("frame_skip", "expected"), [(3, [0.5, 1, 2, 3]), (6, [0.4, 0.8, 2.0, 3.2]), (12, None)]
+)
+def test_times_are_told_in_whole_steps(model, data, frame_skip, expected):
+    skipping = data._replace(environment=describe(replace(RoadConfig(), frame_skip=frame_skip)))
+    found = section(ToyDreams(model, 0.1), skipping)
+    if expected is None:
+        assert "too long for motion" in found["left_out"]
+    else:
+        assert [part["seconds"] for part in found["steering"].values()] == pytest.approx(expected)
 
 
 def test_spearman_and_separation():
