@@ -66,6 +66,7 @@ class LearningData:
         series, (mean, spread) = self.series, (part.tolist() for part in self.scale)
         return {
             "fingerprint": series.fingerprint,
+            "records": str(series.meta.get("records", "")),
             "episodes": len(self.learning),
             "held_out_episodes": len(self.testing),
             "steps": int(series.lengths[self.learning].sum()),

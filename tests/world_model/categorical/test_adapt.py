@@ -32,7 +32,8 @@ def without_curves(monkeypatch):
 def old(tmp_path):
     dynamics = CategoricalDynamics(random_parameters(SMALL), SMALL)
     dynamics.save(tmp_path / "old", {})
-    write_series(tmp_path, log_series(20))
+    series = log_series(20)
+    write_series(tmp_path, dataclasses.replace(series, meta={**series.meta, "records": "0f1e2d"}))
     return WorldModel.load(tmp_path / "old").dynamics
 
 
@@ -60,6 +61,7 @@ def test_the_dynamics_learn_and_the_heads_stay(tmp_path, settings, old):
     series = log_series(12, seed=2)
     assert loss_on(series, new) < 0.9 * loss_on(series, old)
     assert card["adapted_from"] == old.weights
+    assert card["data"]["records"] == "0f1e2d"
 
 
 def test_killed_and_resumed_is_as_never_stopped_whatever_the_rewards(tmp_path, settings, old, monkeypatch):

@@ -162,7 +162,8 @@ def _drive(settings: RecorderConfig) -> list[Episode]:
 def _read(models: Sequence[WorldModel], known: Sequence[str], config: ModelCardConfig) -> Recorded:
     """Read recordings, and split them."""
     recordings = find_recordings(config.records)
-    learned = any(data_fingerprint(recordings) in str(model.card.data) for model in models)
+    mark = data_fingerprint(recordings)  # in the card of the VAE, and in that of the dynamics
+    learned = any(mark in str(model.card.data) for model in models)
     chosen = _choose(recordings, held_out(recordings.seeds) if learned else None, known, config)
     environment = dict(models[0].card.environment)
     train, kept, unseen = (
