@@ -54,6 +54,7 @@ class EnvironmentConfig(TrainingConfig):
     z_size: int = option(32, "size of the latent vector", low=1)
     dynamics: str = option(SHIPPED, "kind of the dynamics", choices=tuple(KINDS))
     hidden_size: int = option(256, "units of the dynamics", low=1)
+    units: int | None = option(None, "units of the hidden layers of categorical dynamics", low=1)
     rnn_steps: int | None = option(300, "training steps of the dynamics", low=1)
     temperature: float = option(1.0, "temperature of the dream", above=0.0)
     components: int = option(16, "principal components to search along; 0: every weight", low=0)
@@ -138,6 +139,7 @@ def stages(folder: Path, settings: EnvironmentConfig) -> list[Stage]:
         vae=["--z-size", str(settings.z_size)],
         rnn=[
             *("--dynamics", settings.dynamics, "--hidden-size", str(settings.hidden_size)),
+            *(("--units", str(settings.units)) if settings.units else ()),
             *("--sequence", "50", "--evaluate-every", "100"),
         ],
     )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from dreamduck.common.config import from_mapping
 from dreamduck.pipeline.environment_pipeline import EnvironmentConfig
+from dreamduck.world_model.categorical import CategoricalDynamics
 from dreamduck.world_model.mdn_rnn import MDNRNN
 
 DUCKIETOWN = "duckietown"
@@ -87,7 +88,8 @@ DOOM = Recipe(
     },
 )
 # Random actions leave the road within seconds, and recordings of them show little of the track. An episode
-# is cut after 1,000 frames, here 250 steps.
+# is cut after 1,000 frames, here 250 steps. The dynamics are categorical: an MDN-RNN draws each latent by
+# itself, and its roads are straight at low temperatures and break into pieces at 1.
 CARRACING = Recipe(
     "carracing",
     ("Box2D", "pygame"),
@@ -101,15 +103,16 @@ CARRACING = Recipe(
         "vae_steps": 1200,
         "vae_batch": 64,
         "z_size": 32,
-        "dynamics": MDNRNN.kind,
+        "dynamics": CategoricalDynamics.kind,
         "hidden_size": 256,
-        "rnn_steps": 3000,
+        "units": 256,
+        "rnn_steps": 1600,
         "temperature": 1.0,
         "components": 32,
         "population": 64,
         "num_episode": 16,
         "dream_steps": 100,
-        "generations": 200,
+        "generations": 100,
         "score_episodes": 100,
         "score_steps": 250,
         "improve_generations": 45,
