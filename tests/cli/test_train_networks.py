@@ -5,7 +5,7 @@ import pytest
 from dreamduck.cli import train_networks
 from dreamduck.common.errors import ConfigError, WeightsError
 from dreamduck.world_model.categorical.settings import TrainingConfig as CategoricalTraining
-from dreamduck.world_model.kinds import SHIPPED
+from dreamduck.world_model.kinds import SHIPPED, TRAINING
 from tests.deployment.models import write_categorical
 from tests.world_model.mdn_rnn.helpers import write_mdn_rnn
 
@@ -28,7 +28,7 @@ def test_the_kind_that_ships_is_trained_unless_another_is_named(trained):
     train_networks.train_rnn(["--dynamics", "mdn-rnn", "--mixtures", "3"])
     train_networks.train_rnn(["--dynamics=categorical", "--classes", "3"])
     first, mixture, categorical = (settings for settings, _ in trained)
-    assert type(first) is train_networks.TRAINING[SHIPPED] is type(categorical)
+    assert type(first) is TRAINING[SHIPPED] is type(categorical)
     assert isinstance(categorical, CategoricalTraining)
     assert (mixture.mixtures, categorical.classes) == (3, 3)
     assert trained[1][1] == "rnn_train.py --dynamics mdn-rnn --mixtures 3"
@@ -39,7 +39,7 @@ def test_an_adapted_model_keeps_its_kind(trained, tmp_path):
     write_categorical(tmp_path / "categorical")
     for kind in ("mdn-rnn", "categorical"):
         train_networks.train_rnn(["--adapt", str(tmp_path / kind)])
-        assert type(trained[-1][0]) is train_networks.TRAINING[kind]
+        assert type(trained[-1][0]) is TRAINING[kind]
     with pytest.raises(WeightsError, match=r"rnn\.json"):
         train_networks.train_rnn(["--adapt", str(tmp_path / "nothing")])
 

@@ -1,5 +1,7 @@
 """Logs of other environments than Duckietown as recordings."""
 
+from typing import Any
+
 import h5py
 import numpy as np
 import pytest
@@ -123,9 +125,11 @@ def test_spaces_capitals_and_a_byte_order_mark_in_the_header(tmp_path):
 
 
 def test_other_observations_beside_the_frames(tmp_path):
-    columns = {"action": CHOSEN, "reward": REWARD, "terminated": ENDED}
-    state = {"observation.state": np.zeros((COUNT, 4), np.float32)}
-    np.savez(tmp_path / "log.npz", **state, **{"observation.image": numbered(COUNT)}, **columns)
+    columns: dict[str, Any] = {
+        "observation.state": np.zeros((COUNT, 4), np.float32),
+        "observation.image": numbered(COUNT),
+    }
+    np.savez(tmp_path / "log.npz", **columns, action=CHOSEN, reward=REWARD, terminated=ENDED)
     assert ingest_environment(tmp_path / "log.npz", config(tmp_path)) == (1, COUNT)
     check(tmp_path)
 

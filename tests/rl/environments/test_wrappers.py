@@ -70,11 +70,12 @@ def test_discrete_actions_begin_at_0_for_agents(world, how, tmp_path):
     assert venv.action_space == gym.spaces.Discrete(3)
     direct = gym.make_vec(spec, 3, vectorization_mode="vector_entry_point", weights=weights)
     venv.seed(4)
-    np.testing.assert_allclose(venv.reset(), direct.reset(seed=4)[0], atol=1e-6)
+    seen: Any = venv.reset()
+    np.testing.assert_allclose(seen, direct.reset(seed=4)[0], atol=1e-6)
     for _ in range(4):
-        found, *_ = venv.step(np.array([0, 2, 1]))
+        seen, *_ = venv.step(np.array([0, 2, 1]))
         expected, *_ = direct.step(np.array([5, 7, 6]))
-    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(seen, expected, atol=1e-5)
     venv.close()
     direct.close()
 
