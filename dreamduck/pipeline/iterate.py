@@ -76,6 +76,14 @@ def gather(source: Path, target: Path) -> None:
             shutil.copyfile(path, place)
 
 
+def copy_files(source: Path, target: Path) -> None:
+    """Copy the files of a folder, and none of its folders."""
+    target.mkdir(parents=True, exist_ok=True)
+    for path in source.iterdir():
+        if path.is_file():
+            shutil.copyfile(path, target / path.name)
+
+
 def round_stages(
     number: int, folder: Path, controller: Path, weights: Path, settings: IterateConfig, world: WorldConfig
 ) -> list[Stage]:
@@ -229,7 +237,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         best = selected_round(rows)
         copy_controller(Path(best["controller"]), folder, "best")
         chosen = folder / f"round-{best['round']}" / "weights" if best["round"] else world.model.folder
-        shutil.copytree(chosen, folder / "weights", dirs_exist_ok=True)
+        copy_files(chosen, folder / "weights")
     print(table(rows))
     print(
         f"best: round {best['round']}; its controller is {folder / 'best.json'}, its world model "
