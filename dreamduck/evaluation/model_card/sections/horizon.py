@@ -1,7 +1,7 @@
 """State by horizon: the car's state in dreams under the recorded actions, against the recorded state.
 
 Three baselines stand beside the dream: the last frame stays; the car continues from its true pose by the
-recorded commands, without inertia and delay, on the true map; and another real episode at the same time,
+recorded commands, with its inertia and delay, on the true map; and another real episode at the same time,
 a guess that knows nothing of this one. The floor is the probe's own error on reconstructions of
 the real frames."""
 
