@@ -11,7 +11,8 @@ from dreamduck.deployment.gauntlet.perturbations import catalogue
 from dreamduck.deployment.gauntlet.results import Results
 from dreamduck.evaluation.metrics import Measures
 
-SETTINGS = replace(GauntletConfig(), maps=("loop_empty", "small_loop"), episodes=12, seconds=10.0)
+SIZE = {"camera_width": 80, "camera_height": 64}
+SETTINGS = replace(GauntletConfig(), maps=("loop_empty", "small_loop"), episodes=12, seconds=10.0, **SIZE)
 ROWS = [row for row in catalogue(SETTINGS.strengths) if row.key in ("clean", "jpeg", "all-drawn")]
 
 
@@ -80,7 +81,7 @@ def test_table_and_picture(results, tmp_path):
     assert (tmp_path / "out" / "gauntlet.md").read_text() == text
     assert text.count("| JPEG quality 30 |") == 3
     assert "| clean | 100% (100 to 100) |" in text
-    assert "frames are drawn at 64x64" in text
+    assert "frames are drawn at 80x64" in text
     assert "12 episodes of 10 s" in text
     assert (tmp_path / "out" / "gauntlet.png").stat().st_size > 5000
 

@@ -104,7 +104,7 @@ def test_a_card_is_read_back_and_another_version_is_refused(card, tmp_path):
     assert cards.read_card(tmp_path) == json.loads(json.dumps(card))
     cards.write_card(tmp_path, {"made_with": {"version": 0}})
     with pytest.raises(
-        ConfigError, match=r"model.json: expected a card of version 1, got 0; make it again"
+        ConfigError, match=r"model.json: expected a card of version 2, got 0; make it again"
     ):
         cards.read_card(tmp_path)
     with pytest.raises(ConfigError, match=r"model\.json"):
