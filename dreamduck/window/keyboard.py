@@ -21,7 +21,7 @@ from dreamduck.common.errors import ConfigError
 from dreamduck.common.storage import replacing
 from dreamduck.controllers.factory import add_strict
 from dreamduck.recordings.live import EpisodeLog, VideoWriter
-from dreamduck.recordings.sources import DRIVING
+from dreamduck.recordings.sources import DRIVING, ActionSpace
 from dreamduck.window.policy_switch import CONTROLLER, EXPERT, PERSON, Action, PolicySwitch
 from dreamduck.window.window import Keys, Window, compose, status
 
@@ -141,7 +141,8 @@ def drive(world: gymnasium.Env[Any, Any], arguments: argparse.Namespace) -> None
     """
     with contextlib.ExitStack() as ending:
         ending.callback(world.close)
-        if getattr(world.unwrapped, "actions", DRIVING) != DRIVING:
+        actions = getattr(world.unwrapped, "actions", None)
+        if isinstance(actions, ActionSpace) and actions != DRIVING:
             raise ConfigError(
                 "weights: expected some of Duckietown, whose throttle and steering the keys give, got "
                 "some of another environment; dreamduck drive shows its dream"
