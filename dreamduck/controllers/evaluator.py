@@ -74,14 +74,14 @@ class Drivable(Protocol):
 
 
 @runtime_checkable
-class InHalves(Protocol):
-    """A `Drivable` whose step has two halves; between them others can be asked."""
+class AsyncDrivable(Protocol):
+    """A `Drivable` that steps while others are asked, with the methods of Gymnasium's `AsyncVectorEnv`."""
 
-    def begin(self, actions: npt.ArrayLike) -> None:
+    def step_async(self, actions: npt.ArrayLike) -> None:
         """Begin a step of every car."""
         ...
 
-    def finish(self) -> Any:
+    def step_wait(self) -> Any:
         """What the step gave."""
         ...
 
@@ -283,7 +283,7 @@ def episodes(
         steps: after so many an episode is cut.
         callback: called after every step.
     Yields:
-        Nothing, in the middle of each step that has two halves.
+        Nothing, while an `AsyncDrivable` steps.
     Returns:
         The returns with P = N cars and E = 1.
     """
@@ -297,10 +297,10 @@ def episodes(
     for _ in range(steps):
         actions = policy.act(state, road.frames() if policy.needs_frames else None)
         wanted = np.where(alive[:, None], actions, 0.0)
-        if isinstance(road, InHalves):
-            road.begin(wanted)
+        if isinstance(road, AsyncDrivable):
+            road.step_async(wanted)
             yield
-            step = road.finish()
+            step = road.step_wait()
         else:
             step = road.step(wanted)
         reward += np.where(alive, step.reward, 0.0)

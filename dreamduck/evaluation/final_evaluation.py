@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 from dreamduck.common import seeding
 from dreamduck.common.config import changed, check, option
 from dreamduck.common.errors import CheckpointError, ConfigError
-from dreamduck.common.processes.threads import cores
 from dreamduck.common.readers import in_words, read_json
 from dreamduck.common.storage import claim, write_json
 from dreamduck.controllers.controller_file import RunFiles, read_card, read_theta
@@ -21,8 +20,7 @@ from dreamduck.controllers.evaluator import ControllerPolicy, EvalBatch, run_epi
 from dreamduck.controllers.factory import (
     WorldConfig,
     make_evaluator,
-    perception_maker,
-    road_maker,
+    real_world,
     world_facts,
 )
 from dreamduck.controllers.policy import Controller
@@ -100,8 +98,9 @@ def evaluate_on_road(
 ) -> dict[str, Any]:
     """Return and the Olympics' measures of a controller's episodes on one map of the simulator."""
     episodes, steps = settings.eval_episodes, max(1, round(settings.eval_seconds / world.road.step_time))
-    cars = episodes if world.road.simulator == "native" else min(episodes, cores())
-    road, perception = road_maker(world.road)(cars), perception_maker(world)(cars)
+    real = real_world(world)
+    cars = min(episodes, real.most_cars or episodes)
+    road, perception = real.make_road(cars), real.make_perception(cars)
     found: list[dict[str, Any]] = []
     try:
         for first in range(0, episodes, cars):

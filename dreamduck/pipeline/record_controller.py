@@ -25,9 +25,9 @@ from dreamduck.common.config import check, option
 from dreamduck.common.errors import RecordError
 from dreamduck.common.storage import fingerprint
 from dreamduck.controllers.evaluator import (
+    AsyncDrivable,
     ControllerPolicy,
     Drivable,
-    InHalves,
     blocks,
     episodes,
     interleaved,
@@ -126,22 +126,26 @@ class Recorded:
 
     def step(self, actions: npt.ArrayLike) -> Any:
         """Act in each, and keep the step."""
-        self.begin(actions)
-        return self.finish()
+        self.step_async(actions)
+        return self.step_wait()
 
-    def begin(self, actions: npt.ArrayLike) -> None:
-        """The first half of `step`."""
+    def step_async(self, actions: npt.ArrayLike) -> None:
+        """Begin a step."""
         self._seen, self._taken = self.frames().copy(), np.array(actions, np.float32)
-        if isinstance(self._road, InHalves):
-            self._road.begin(actions)
+        if isinstance(self._road, AsyncDrivable):
+            self._road.step_async(actions)
 
-    def finish(self) -> Any:
-        """The second half of `step`."""
+    def step_wait(self) -> Any:
+        """What the step gave, which is kept."""
         state, telemetry = self._state, None
         if state is not None:
             lane = (state.lane_dist, state.lane_angle, state.speed)
             telemetry = np.column_stack([*lane, state.pose, state.tile]).astype(np.float32)
-        step = self._road.finish() if isinstance(self._road, InHalves) else self._road.step(self._taken)
+        step = (
+            self._road.step_wait()
+            if isinstance(self._road, AsyncDrivable)
+            else self._road.step(self._taken)
+        )
         self._state = step.state
         given = step.reward.copy(), step.terminated.copy()
         self._steps.append((self._seen, self._taken, *given, telemetry, ends(step)))

@@ -57,16 +57,16 @@ class Notes:
         self.steps.append(step)
 
 
-class Halved(FakeRoad):
-    """A road whose steps have two halves; notes their order."""
+class AsyncRoad(FakeRoad):
+    """A road that steps while others are asked; notes the order."""
 
     order: ClassVar[list[str]] = []
 
-    def begin(self, actions):
+    def step_async(self, actions):
         self.order.append(f"begin {id(self)}")
         self.wanted = actions
 
-    def finish(self):
+    def step_wait(self):
         self.order.append(f"finish {id(self)}")
         return self.step(self.wanted)
 
@@ -76,15 +76,15 @@ def test_roads_that_step_at_the_same_time_give_the_same(roads):
     theta = np.random.default_rng(2).normal(0, 0.4, (5, FORM.size)).astype(np.float32)
     task = EvalBatch(theta, tuple(range(40, 45)), episodes=2, steps=30)
     expected = RoadEvaluator(FakeRoad, FakePerception, FORM, most_cars=2)(task)
-    Halved.order.clear()
-    evaluator = RoadEvaluator(Halved, FakePerception, FORM, most_cars=2, roads=roads)
+    AsyncRoad.order.clear()
+    evaluator = RoadEvaluator(AsyncRoad, FakePerception, FORM, most_cars=2, roads=roads)
     for _ in range(2):
         found = evaluator(task)
         for one, other in zip(found, expected, strict=True):
             np.testing.assert_array_equal(one, other)
-    halves = [word.split()[0] for word in Halved.order[: 2 * roads]]
-    assert halves == (["begin"] * roads + ["finish", "begin"] * roads)[: 2 * roads]
-    assert len({word.split()[1] for word in Halved.order}) == roads
+    calls = [word.split()[0] for word in AsyncRoad.order[: 2 * roads]]
+    assert calls == (["begin"] * roads + ["finish", "begin"] * roads)[: 2 * roads]
+    assert len({word.split()[1] for word in AsyncRoad.order}) == roads
     evaluator.close()
 
 

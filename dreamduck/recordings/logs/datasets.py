@@ -66,7 +66,7 @@ def _npz_logs(
 def frame_column(columns: Mapping[str, npt.NDArray[Any]]) -> str | None:
     """The column of frames; None where there is none."""
     several = [name for name in columns if name.startswith(FRAME_COLUMNS)]
-    return next((name for name in several if columns[name].ndim == 4), next(iter(several), None))
+    return max(several, key=lambda name: columns[name].ndim, default=None)
 
 
 def commands_of(

@@ -57,7 +57,7 @@ class GymVector:
         except Exception as err:  # anything, from a foreign environment
             raise failed(environment.id, err) from err
         self._processes = self._envs.processes if apart else []
-        self._begun = self._failed = False
+        self._begun = self._failed = self._waits = False
         self.action_space: ActionSpace = self._call(self._envs.get_attr, "actions")[0]
         self._frames: Frames = np.zeros((num_envs, *self._envs.single_observation_space.shape), np.uint8)
         self._over, self._resting = np.ones((2, num_envs), np.bool_)
@@ -86,11 +86,11 @@ class GymVector:
         Returns:
             An end is reported once.
         """
-        self.begin(actions)
-        return self.finish()
+        self.step_async(actions)
+        return self.step_wait()
 
-    def begin(self, actions: npt.ArrayLike) -> None:
-        """The first half of `step`: processes work on it while others are asked.
+    def step_async(self, actions: npt.ArrayLike) -> None:
+        """Begin a step; processes work on it while other environments are asked.
 
         Args:
             actions: (N, A), vectors.
@@ -99,11 +99,13 @@ class GymVector:
         self._wanted[self._resting] = np.nan
         if self._processes:
             self._call(self._envs.step_async, self._wanted)
+            self._waits = True
 
-    def finish(self) -> SourceStep:
-        """The second half of `step`."""
+    def step_wait(self) -> SourceStep:
+        """What the step gave."""
         if self._processes:
             found = self._call(self._envs.step_wait)
+            self._waits = False
         else:
             found = self._call(self._envs.step, self._wanted)
         self._frames, reward, _, _, info = found
@@ -122,7 +124,7 @@ class GymVector:
 
     def close(self) -> None:
         """Free what is held; after a failure that is never a reason for another one."""
-        if self._failed and self._processes:  # they may be in the middle of a step, or gone
+        if (self._failed or self._waits) and self._processes:  # in the middle of a step, or gone
             for process in self._processes:
                 process.kill()
                 process.join()

@@ -190,6 +190,17 @@ def test_a_process_that_ends_is_reported_and_closed(fault, capfd):
     assert "Traceback" not in capfd.readouterr().err
 
 
+def test_environments_that_still_step_are_closed_at_once(capfd):
+    environment, _ = inspect(GymEnvironment(BOX))
+    vector = GymVector(environment, 2, processes=2)
+    vector.reset([1, 2])
+    vector.step_async(np.zeros((2, 2)))
+    processes = list(vector._processes)
+    vector.close()
+    assert not any(process.is_alive() for process in processes)
+    assert capfd.readouterr().err == ""
+
+
 def test_a_recording_process_that_dies_is_reported(tmp_path, monkeypatch):
     death = '{"breaks": 9, "fault": "death"}'
     words = ["--env", DISCRETE, "--env-args", death, "--records", str(tmp_path), "--max-trials", "2"]

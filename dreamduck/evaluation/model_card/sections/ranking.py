@@ -153,7 +153,9 @@ def rank(found: PolicyEpisodes, seed: int) -> dict[str, Any]:
         "episodes": len(found.starts.seeds),
         "seconds": found.steps * found.step_time,
         **{name: agreement(road[name], dream[name], seed) for name in road},
-        "road_against_road": {name: itself(road[name], len(found.starts.roads), seed) for name in road},
+        "road_against_road": {
+            name: self_agreement(road[name], len(found.starts.roads), seed) for name in road
+        },
         "exploit_gap": exploit_gap(road["return"], dream["return"], trained, seed),
     }
 
@@ -187,7 +189,7 @@ def agreement(road: FloatMatrix, dream: FloatMatrix, seed: int) -> dict[str, Any
     return {"spearman": of(spearman), "pearson": of(pearson), "regret": of(regret)}
 
 
-def itself(road: FloatMatrix, maps: int, seed: int) -> float | None:
+def self_agreement(road: FloatMatrix, maps: int, seed: int) -> float | None:
     """How well the road agrees with itself in other episodes of the same number and maps.
 
     Spearman's correlation of random halves, each with half of a map's episodes, corrected for their length

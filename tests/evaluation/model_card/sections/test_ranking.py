@@ -18,11 +18,11 @@ from dreamduck.evaluation.model_card.sections.ranking import (
     agreement,
     dream_all,
     exploit_gap,
-    itself,
     rank,
     regret,
     roads_of,
     run_policies,
+    self_agreement,
     spearman,
 )
 from dreamduck.simulator.base import SimulatorConfig
@@ -53,7 +53,7 @@ def test_correlations_and_regret():
     assert turned["regret"]["n"] == 50
     close = agreement(returns([0, 0.1, 0.2], noise=2), returns([0, 0.1, 0.2], noise=2, seed=1), seed=0)
     assert close["spearman"]["high"] - close["spearman"]["low"] > 0.5
-    assert itself(road, 1, 0) == 1
+    assert self_agreement(road, 1, 0) == 1
     assert regret(np.array([3.0, 7.0]), np.array([1.0, 0.0])) == 4
 
 
@@ -69,9 +69,9 @@ def test_the_road_agrees_with_itself_as_with_another_drive(maps):
 
     pairs = [(drive(), drive()) for _ in range(12)]
     agree = np.mean([spearman(one.mean(axis=1), other.mean(axis=1)) for one, other in pairs])
-    found = [itself(one, maps, number) for number, (one, _) in enumerate(pairs)]
+    found = [self_agreement(one, maps, number) for number, (one, _) in enumerate(pairs)]
     assert np.mean(np.array(found, float)) == pytest.approx(agree, abs=0.015)
-    assert itself(pairs[0][0][:, : 2 * maps - 1], maps, 0) is None
+    assert self_agreement(pairs[0][0][:, : 2 * maps - 1], maps, 0) is None
 
 
 def test_a_dream_that_is_the_same_for_all_ranks_nothing():
