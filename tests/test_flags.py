@@ -205,6 +205,7 @@ RNN_FLAGS = {
     "checkpoint_every": (1, lambda run, base: run.written == base.written + 3),
     "heads_only": ("old", lambda run, base: run.json("weights/rnn.json")["sizes"]["hidden_size"] == 6),
     "adapt": ("old", lambda run, base: "adapted_from" in run.json("weights/rnn.json")),
+    "start": ("old", lambda run, base: "started_from" in run.json("weights/rnn.json")),
     "fresh": (True, lambda run, base: run.json("weights/rnn.json")["config"]["fresh"]),
     "dynamics": ("categorical", lambda run, base: rnn_size(run, "classes") == 16),
 }
@@ -214,6 +215,7 @@ CATEGORICAL_FLAGS = {k: v for k, v in RNN_FLAGS.items() if k not in OF_MDN_RNN} 
     "dynamics": ("mdn-rnn", lambda run, base: run.json("weights/rnn.json")["kind"] == "mdn-rnn"),
     "learning_rate": (0.3, lambda run, base: run.rows("log/rnn.jsonl")[0]["learning_rate"] == 0.3 / 100),
     "adapt": ("old2", lambda run, base: "adapted_from" in run.json("weights/rnn.json")),
+    "start": ("old2", lambda run, base: "started_from" in run.json("weights/rnn.json")),
     "noise_level": (4.0, lambda run, base: differ(run, base, CHECKPOINT)),
     "prior_rows": (1.0, lambda run, base: differ(run, base, CHECKPOINT)),
     "precision": ("bfloat16", lambda run, base: differ(run, base, CHECKPOINT)),

@@ -98,19 +98,21 @@ def train_ensemble(argv: Sequence[str] | None = None) -> int | None:
 
 
 def _asked_kind(argv: Sequence[str] | None) -> str:
-    """The kind that a command line names, or that of the model that is adapted.
+    """The kind that a command line names, or that of the model whose training continues.
 
     Raises:
-        WeightsError: there is no model to adapt, or its card is damaged.
+        WeightsError: there is no such model, or its card is damaged.
     """
     choice = command_line.Parser(add_help=False)
     choice.add_argument("--dynamics")
     choice.add_argument("--adapt")
+    choice.add_argument("--start")
     choice.add_argument("--heads-only", "--heads_only")
     found = choice.parse_known_args(argv)[0]
     if found.dynamics or found.heads_only:
         return str(found.dynamics or MDN_RNN)
-    return WorldModel.load(found.adapt).kind if found.adapt else SHIPPED
+    source = found.adapt or found.start
+    return WorldModel.load(source).kind if source else SHIPPED
 
 
 def _refuse_other_kinds(kind: str, argv: Sequence[str]) -> None:

@@ -165,12 +165,12 @@ def check_model(
     if not isinstance(made_with, Mapping):
         return
     found = weights_fingerprints(folder)
-    # logs adapt a model for the controllers that it has
-    adapted = {"rnn.weights.h5": WorldModel.load(folder).adapted_from}
+    # continued training keeps the meaning of h, for the controllers that there are
+    continued = {"rnn.weights.h5": WorldModel.load(folder).continued_from}
     different = [
         f"{name}: expected {made_with[name]}, got {found.get(name, 'no such file')}"
         for name in names
-        if name in made_with and made_with[name] not in (found.get(name), adapted.get(name))
+        if name in made_with and made_with[name] not in (found.get(name), continued.get(name))
     ]
     if not different:
         return

@@ -63,9 +63,15 @@ class EnvironmentConfig(TrainingConfig):
     dream_steps: int = option(60, "longest dream", low=1)
     generations: int = option(40, "generations of the search in the dream", low=1)
     rounds: int = option(
-        0, "rounds that record the controller, train the dynamics again, and evolve anew", low=0
+        0, "rounds: record the controller, continue the training of the dynamics and the search", low=0
     )
     round_episodes: int = option(50, "episodes to record in each round", low=1)
+    round_rnn_steps: int | None = option(
+        None, "training steps of the dynamics in each round; by default as many as at first", low=1
+    )
+    round_generations: int | None = option(
+        None, "generations of the search in each round; by default as many as at first", low=1
+    )
     end_cost: float = option(0.0, "return that an end costs, for the steps beyond a short dream", low=0.0)
     temperatures: tuple[str, ...] = option(
         (), "evolve at each, for a table of dream against environment; that of the dream is one of them"
@@ -191,12 +197,14 @@ def _swept_rows(folder: Path) -> list[dict[str, Any]]:
 def _iterate(folders: Folders, settings: EnvironmentConfig, start: Path, best: Path) -> Stage:
     """The rounds, from the controller of the first search."""
     out, given = folders.root / ROUNDS, config.to_dict(settings)
+    given["generations"] = settings.round_generations or settings.generations
     search = config.from_mapping(RecipeConfig, {name: given[name] for name in config.options(RecipeConfig)})
+    steps = settings.round_rnn_steps or settings.rnn_steps
     command = [
         *("dreamduck", "iterate", str(start), "--weights", str(folders.weights), "--out", str(out)),
         *("--records", str(folders.records), "--rounds", str(settings.rounds)),
         *("--episodes", str(settings.round_episodes), "--drive-steps", str(settings.frames)),
-        *(("--rnn-steps", str(settings.rnn_steps)) if settings.rnn_steps else ()),
+        *(("--rnn-steps", str(steps)) if steps else ()),
         *("--temp", str(settings.temperature), *config.flags(search)),
         *("--eval-episodes", str(max(16, settings.score_episodes // 4))),
     ]
@@ -215,6 +223,7 @@ def _improve(folders: Folders, settings: EnvironmentConfig, start: Path, best: P
         *("--components", str(settings.components)),
         *("--covariance", "full" if settings.components else "diagonal"),
         *("--sigma_init", str(settings.improve_sigma), "--weight_decay", "0"),
+        *settings.search_seed,
     ]
     return Stage("improve", tuple(command), (folders.rnn, start), (best,))
 

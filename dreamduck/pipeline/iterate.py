@@ -1,8 +1,8 @@
-"""Iterative training: record the controller, retrain the dynamics, evolve in the new dream, repeat.
+"""Iterative training: record the controller, train the dynamics on, evolve on in the new dream, repeat.
 
-A controller finds what is wrong with a dream; its own episodes in the
-real environment show the dynamics what happens there. Each round adds such episodes to the records, trains
-dynamics of the same kind on all of them, evolves in the new dream, and evaluates in the real environment.
+A controller finds what is wrong with a dream; its own episodes in the real environment show the dynamics
+what happens there. Each round adds such episodes to the records, continues the training of the dynamics on
+all of them and the search in the new dream, and evaluates in the real environment.
 Source: Ha & Schmidhuber 2018, section 5 (iterative training)."""
 
 from __future__ import annotations
@@ -37,16 +37,17 @@ from dreamduck.world_model.kinds import TRAINING
 log = logging.getLogger(__name__)
 
 OUTPUTS = ("loop.json", "loop.md", "best.json", "best.card.json", "records", "weights")
+FIRST = 900_000_000  # number of the first episode of the rounds
 VAE_FILES = ("vae.weights.h5", "vae.json")
 # Settings of a training that each round has of its own.
-EACH_RUN = ("series", "weights", "log", "steps", "limit", "adapt", "heads_only", "fresh")
+EACH_RUN = ("series", "weights", "log", "steps", "limit", "adapt", "heads_only", "start", "seed", "fresh")
 
 
 @dataclasses.dataclass(frozen=True)
 class IterateConfig(RecipeConfig, SelectionConfig):
     """One round's settings."""
 
-    rounds: int = option(2, "number of rounds: record, retrain, evolve", low=1)
+    rounds: int = option(2, "number of rounds: record, train on, evolve on", low=1)
     records: str = option("records", "folder of recorded episodes; new ones are added to a copy")
     episodes: int = option(200, "episodes to add in each round", low=1)
     drive_steps: int = option(300, "longest of these episodes", low=1)
@@ -100,19 +101,19 @@ def round_stages(
     record = [
         *("dreamduck", "record-controller", str(controller), "--out", str(records)),
         *("--weights", str(weights), *config.flags(world.road), *any_weights),
-        *("--first", str(900_000_000 + 1_000_000 * number), "--episodes", str(settings.episodes)),
+        *("--first", str(FIRST + 1_000_000 * number + 1000 * ((settings.seed or 0) % 1000))),
+        *("--episodes", str(settings.episodes)),
         *("--max-steps", str(settings.drive_steps), "--noise", str(settings.noise)),
     ]
     encode = ["series.py", "--records", str(records), "--weights", str(made), "--series", str(series)]
     train = [
         *("rnn_train.py", *training_flags(WorldModel.load(world.model.folder))),
-        *("--series", str(series), "--weights", str(made), "--log", str(here / "log")),
+        *("--start", str(weights), "--series", str(series)),
+        *("--weights", str(made), "--log", str(here / "log")),
+        *("--seed", str((settings.seed or 0) + number)),
         *(("--steps", str(settings.rnn_steps)) if settings.rnn_steps else ()),
     ]
-    evolve = [*settings.command(made, here / "log", world.model.temperature), *any_weights]
-    if settings.features == "z":
-        # The VAE stays, so z still means the same; c and h do not after another training.
-        evolve += ["--start", str(controller)]
+    evolve = [*settings.command(made, here / "log", world.model.temperature), "--start", str(controller)]
     rnn = made / "rnn.weights.h5"
     return [
         Stage(f"{number}-record", tuple(record), (controller,), (records,)),
@@ -208,7 +209,7 @@ def run(
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line.parser(
-        "Record, retrain the dynamics, evolve in the new dream; repeat.",
+        "Record, train the dynamics on, evolve on in the new dream; repeat.",
         "example:\n  dreamduck iterate log/rnnenv.cma.16.64.best.json --out loop",
     )
     parser.add_argument("controller", help="the controller to begin with, evolved in the dream")

@@ -111,7 +111,8 @@ def stages(folder: Path, settings: ReproduceConfig) -> list[Stage]:
     trained = training_stages(folders, settings, settings.record_flags, precision, precision)
     vae, best = trained[1], settings.best(folders.log)
     weights = ("--weights", str(folders.weights))
-    ensemble = ("dreamduck", "train-ensemble", "--series", str(folders.series), *weights)
+    series = ("--series", str(folders.series))
+    ensemble = ("dreamduck", "train-ensemble", *series, *weights, *settings.seed_flags)
     probe = ("dreamduck", "train-lane-probe", "--records", str(folders.records), *weights)
     score = [
         *("dreamduck", "scoreboard", "--out", str(scores)),

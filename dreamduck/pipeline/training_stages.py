@@ -112,6 +112,7 @@ def training_stages(
     recording = [
         *("extract.py", "--records", records, "--log", log, *record),
         *("--max-trials", str(settings.episodes), "--max-frames", str(settings.frames)),
+        *settings.seed_flags,
     ]
     train_vae = [
         *("vae_train.py", "--records", records, "--weights", weights, "--log", log),
@@ -119,13 +120,13 @@ def training_stages(
         *(("--max-steps", str(settings.vae_steps)) if settings.vae_steps else ()),
         *("--batch-size", str(settings.vae_batch)),
         *("--learning-rate", "0.001", "--schedule", "cosine"),
-        *("--kl-tolerance", str(settings.kl_tolerance), *vae),
+        *("--kl-tolerance", str(settings.kl_tolerance), *settings.seed_flags, *vae),
     ]
     encode = ["series.py", "--records", records, "--weights", weights, "--series", str(folders.series)]
     train_rnn = [
         *("rnn_train.py", "--series", str(folders.series), "--weights", weights, "--log", log),
         *(("--steps", str(settings.rnn_steps)) if settings.rnn_steps else ()),
-        *rnn,
+        *(*settings.seed_flags, *rnn),
     ]
     return [
         Stage("record", tuple(recording), (), (folders.records,)),

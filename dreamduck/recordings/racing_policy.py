@@ -24,9 +24,9 @@ WIDTH = 9  # [pixels] to the side within which the road continues in the next ro
 LOOKAHEAD = (10, 0.2)  # [pixels] to the point that is steered to; and for each unit of speed
 STEERING = 1.3  # for each radian to that point
 FAR = 36  # [pixels] to the point that shows a bend
-BEND = 1.2  # share of the speed that is taken away for each radian to that point
+BEND = (0.4, 1.3)  # share of the speed that each radian to that point takes away; the least is too quick
 SLOW, LOST = 30.0, 12.0  # speed in a bend; speed where no road is seen
-TOP = (45.0, 75.0)  # speed on a straight road, at least and at most
+TOP = (45.0, 100.0)  # speed on a straight road
 GAS, BRAKE = 400.0, 32.0  # gain of the squared speed by gas; loss of speed by brake, each in a step
 HELD = 0.995  # share of the speed that a step keeps
 
@@ -67,10 +67,11 @@ class RoadFollower:
 
     Args:
         top: speed on a straight road.
+        bend: share of the speed that is taken away for each radian to the far point.
     """
 
-    def __init__(self, top: float) -> None:
-        self._top, self._speed, self._side = top, 0.0, 0.0
+    def __init__(self, top: float, bend: float) -> None:
+        self._top, self._bend, self._speed, self._side = top, bend, 0.0, 0.0
 
     def act(self, frame: Frame) -> FloatArray:
         """Steering in [-1, 1], gas and brake in [0, 1]."""
@@ -81,7 +82,7 @@ class RoadFollower:
             far = points[np.searchsorted(points[:-1, 0], FAR)]
             angle, bend = (np.arctan2(aside, ahead + 3) for ahead, aside in (near, far))
             steering, self._side = STEERING * angle, 0.5 * np.sign(angle)
-            wanted = max(SLOW, self._top * (1 - BEND * abs(bend)))
+            wanted = max(SLOW, self._top * (1 - self._bend * abs(bend)))
         gas = np.clip((wanted**2 - speed**2) / GAS, 0, 1)
         brake = np.clip((speed - wanted - 3) / BRAKE, 0, 0.8)
         return np.array([steering, gas, brake], np.float32)
@@ -101,7 +102,7 @@ def racing(action_space: Any, seed: int) -> Callable[[Any], FloatArray]:
         The action for a frame.
     """
     random = np.random.default_rng(seed)
-    follower = RoadFollower(random.uniform(*TOP))
+    follower = RoadFollower(random.uniform(*TOP), random.uniform(*BEND))
     keep = float(np.exp(-1 / random.uniform(*TIME_CONSTANT)))
     spread = ERROR * random.uniform()
     error = random.normal(0.0, spread)

@@ -18,6 +18,7 @@ from dreamduck.pretrained import FOLDER
 from dreamduck.recordings.sources import DRIVING, ActionSpace
 from dreamduck.world_model import WorldModel
 
+MAX_SEED = 90_000  # seeds above are those of evaluations
 ROAD_STEPS = 200  # of an episode on the road at most
 
 
@@ -36,6 +37,12 @@ class RecipeConfig:
     sigma_init: float = option(0.1, "first step size of the search", above=0.0)
     end_cost: float = option(3.0, "return that an end costs, for the steps beyond a short dream", low=0.0)
     weight_decay: float = option(0.05, "weight decay of the search", low=0.0)
+    seed: int | None = option(
+        None,
+        "seed of recordings, trainings and searches; by default each command's own",
+        low=0,
+        high=MAX_SEED,
+    )
 
     def __post_init__(self) -> None:
         check(self)
@@ -51,8 +58,18 @@ class RecipeConfig:
             *("--components", str(self.components)),
             *("--covariance", "full" if self.components else "diagonal"),
             *("--sigma_init", str(self.sigma_init), "--end_cost", str(self.end_cost)),
-            *("--weight_decay", str(self.weight_decay)),
+            *("--weight_decay", str(self.weight_decay), *self.search_seed),
         ]
+
+    @property
+    def seed_flags(self) -> list[str]:
+        """The seed of a recording or a training."""
+        return [] if self.seed is None else ["--seed", str(self.seed)]
+
+    @property
+    def search_seed(self) -> list[str]:
+        """The seed of a search."""
+        return [] if self.seed is None else ["--seed_start", str(self.seed)]
 
     def command(self, weights: Path, log: Path, temperature: float | None = None) -> list[str]:
         """The search as a command: `train.py` and its flags."""

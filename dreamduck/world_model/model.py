@@ -143,9 +143,9 @@ class WorldModel:
         return self._of_rnn_card("config")
 
     @property
-    def adapted_from(self) -> str | None:
-        """The fingerprint of the dynamics that logs have adapted to these; None where there are none."""
-        found = self._rnn_card.get("adapted_from")
+    def continued_from(self) -> str | None:
+        """The fingerprint of the dynamics whose training these continue; None where there are none."""
+        found = self._rnn_card.get("adapted_from") or self._rnn_card.get("started_from")
         return found if isinstance(found, str) else None
 
     @property

@@ -63,14 +63,16 @@ class SourcedFit(DynamicsFit):
     source: Any
 
     def _kept(self) -> Parameters:
-        """The weights of the source that are kept: its heads for reward and end, or all but these."""
-        found = {} if self.source is None else self.source.parameters
+        """The weights of the source that stay: its heads for reward and end, or all but these, or none."""
+        found = {} if self.source is None or self.settings.start else self.source.parameters
         heads = bool(self.settings.adapt)
         return {name: array for name, array in found.items() if name.startswith(HEADS) == heads}
 
     @property
     def _made_of(self) -> str:
         """The source's name in the card."""
+        if self.settings.start:
+            return "started_from"
         return "adapted_from" if self.settings.adapt else "heads_of"
 
     @property
@@ -79,8 +81,9 @@ class SourcedFit(DynamicsFit):
         return {} if self.source is None else {self._made_of: self.source.weights}
 
     def _range(self, bounds: FloatArray) -> FloatArray:
-        """The range of the latents: of the series, and of what an adapted model has seen before."""
-        if self.source is None or not self.settings.adapt or "latents" not in self.source.card:
+        """The range of the latents: of the series, and of what a model that trains on has seen before."""
+        trains_on = self.settings.adapt or self.settings.start
+        if self.source is None or not trains_on or "latents" not in self.source.card:
             return bounds
         low, high = self.source.bounds
         return np.stack([np.minimum(bounds[0], low), np.maximum(bounds[1], high)])
@@ -113,7 +116,8 @@ class MDNRNNFit(SourcedFit):
         sizes = config.sizes(series.mu.shape[1], series.action.shape[1])
         sizes = self.source.config if self.source else sizes
         latents = latent_scale(series, data.learning, sizes.residual)
-        start = self.source.parameters if self.source and config.adapt else self._kept()
+        whole = self.source is not None and (config.adapt or config.start)
+        start = self.source.parameters if whole else self._kept()
         self.mdn_rnn_trainer = Trainer(config, sizes, data.scale, latents, start or None)
         bounds = self._range(latents.bounds)
         super().__init__(config, data, self.mdn_rnn_trainer, sizes, bounds, self._fingerprints)
@@ -154,7 +158,7 @@ class CategoricalFit(SourcedFit):
             series.offsets, data.learning, config.batch_size, config.sequence, config.steps, config.seed
         )
         self.source = _source(config, series, CategoricalDynamics) if config.source else None
-        self.learns_rewards = self.source is None
+        self.learns_rewards = config.adapt is None
         sizes = config.sizes(series.mu.shape[1], series.action.shape[1])
         sizes, start = (self.source.config, self.source.parameters) if self.source else (sizes, None)
         spread = latent_spread(series, data.learning)

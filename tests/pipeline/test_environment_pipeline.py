@@ -107,7 +107,11 @@ def test_rounds_lead_to_another_model_and_controller(tmp_path):
     assert (arguments.controller, arguments.out) == (str(first), str(tmp_path / "rounds"))
     found = config.from_arguments(iterate.IterateConfig, arguments)
     assert (found.rounds, found.episodes, found.sigma_init, found.end_cost) == (3, 7, 0.3, 0.0)
-    assert found.generations == settings.generations
+    assert (found.generations, found.rnn_steps) == (settings.generations, settings.rnn_steps)
+    fewer = config.replace(settings, round_rnn_steps=71, round_generations=13)
+    (command,) = (stage.command for stage in stages(tmp_path, fewer) if stage.name == "iterate")
+    found = config.from_arguments(iterate.IterateConfig, parser.parse_args(command[2:]))
+    assert (found.generations, found.rnn_steps) == (13, 71)
     best, weights = tmp_path / "rounds" / "best.json", tmp_path / "rounds" / "weights"
     assert planned["iterate"].outputs == (best, weights / "rnn.weights.h5")
     assert settings.controllers(tmp_path)[DREAM] == best

@@ -137,6 +137,19 @@ def test_a_search_in_short_dreams_comes_first(tmp_path):
     assert "--start" not in search.command
 
 
+def test_a_round_continues_the_training_and_the_search(tmp_path):
+    write_mdn_rnn(tmp_path / "given")
+    world = WorldConfig(model=ModelConfig(str(tmp_path / "given")))
+    paths = tmp_path, tmp_path / "c.json", tmp_path / "w"
+    _, _, train, evolve = (
+        stage.command for stage in iterate.round_stages(2, *paths, iterate.IterateConfig(), world)
+    )
+    assert train[train.index("--start") + 1] == str(tmp_path / "w")
+    assert evolve[evolve.index("--start") + 1] == str(tmp_path / "c.json")
+    made = tmp_path / "round-2" / "weights"
+    assert train[train.index("--weights") + 1] == evolve[evolve.index("--weights") + 1] == str(made)
+
+
 def test_the_loop_trains_the_kind_that_it_was_given(tmp_path):
     write_mdn_rnn(tmp_path / "mdn-rnn")
     write_categorical(tmp_path / "categorical")

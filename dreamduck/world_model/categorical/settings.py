@@ -10,7 +10,7 @@ from typing import Any
 from dreamduck.common.config import check, option
 from dreamduck.common.precision import PRECISION_HELP, PRECISIONS, SINGLE
 from dreamduck.world_model.categorical.layout import CategoricalConfig
-from dreamduck.world_model.mdn_rnn.settings import ADAPT, check_given
+from dreamduck.world_model.mdn_rnn.settings import ADAPT, START, check_given, check_one_source
 
 STANDING_ROWS = 0.1
 
@@ -56,10 +56,12 @@ class TrainingConfig:
     evaluate_every: int = option(200, "steps between evaluations on the held-out episodes", low=1)
     checkpoint_every: int = option(50, "steps between checkpoints", low=1)
     adapt: str | None = option(None, f"folder of a categorical model {ADAPT}")
+    start: str | None = option(None, f"folder of a categorical model {START}")
     fresh: bool = option(False, "start over, even if there is a checkpoint")
 
     def __post_init__(self) -> None:
         check(self)
+        check_one_source(self, ("adapt", "start"))
 
     @property
     def standing(self) -> int:
@@ -76,11 +78,11 @@ class TrainingConfig:
     @property
     def source(self) -> str | None:
         """The folder of the model that the training begins with, if there is one."""
-        return self.adapt
+        return self.adapt or self.start
 
     def arithmetic(self) -> dict[str, Any]:
         """The settings that a resumed run must share with the checkpoint's."""
-        free = {"series", "weights", "log", "checkpoint_every", "fresh", "adapt"}
+        free = {"series", "weights", "log", "checkpoint_every", "fresh", "adapt", "start"}
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in free}
 
     def sizes(self, z_size: int, action_size: int) -> CategoricalConfig:

@@ -62,7 +62,8 @@ class Trainer(trainer.Trainer):
         sizes: of the model.
         scale: of the rewards to learn from.
         spread: (Z,), standard deviation of each latent.
-        start: weights of a model that is adapted, whose heads for reward and end are kept.
+        start: weights that the training begins with, instead of new ones; the heads for reward and end of
+            a model that is adapted are kept as they are.
     """
 
     def __init__(
@@ -75,8 +76,9 @@ class Trainer(trainer.Trainer):
     ) -> None:
         self.config, self.sizes, self.scale, self.spread = config, sizes, scale, spread
         model = CategoricalNetwork(sizes, config.precision)
-        model.set_parameters(initial_parameters(sizes, config.seed) if start is None else start)
-        if start is not None:
+        begin = initial_parameters(sizes, config.seed) if start is None else start
+        model.set_parameters(scale.applied(begin, config.end_weight) if config.start else begin)
+        if config.adapt:
             model.freeze_rewards()
         super().__init__(model, config.learning_rate)
         moving = round(config.prior_rows * config.batch_size)
@@ -175,12 +177,8 @@ class Trainer(trainer.Trainer):
         return tf.reduce_sum(rewards) / steps, tf.reduce_sum(crossed) / steps
 
     def parameters(self) -> Parameters:
-        """The weights to be used: rewards in their own unit, ends at their true rate."""
-        made = {name: array.copy() for name, array in self.model.parameters().items()}
-        made["head_reward/kernel"] *= self.scale.spread
-        made["head_reward/bias"] = made["head_reward/bias"] * self.scale.spread + self.scale.mean
-        made["head_end/bias"] -= np.float32(math.log(self.config.end_weight))
-        return made
+        """The weights to be used."""
+        return self.scale.undone(self.model.parameters(), self.config.end_weight)
 
 
 def latent_spread(series: Series, episodes: Any) -> FloatArray:

@@ -21,6 +21,7 @@ from dreamduck.world_model.mdn_rnn.layout import (
 )
 
 ADAPT = "that continues training on logs without rewards; its heads for reward and end are not changed"
+START = "that continues training, with all of its weights, on recordings with rewards"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,21 +63,21 @@ class TrainingConfig:
         None,
         f"folder of an MDN-RNN {ADAPT}",
     )
+    start: str | None = option(None, f"folder of an MDN-RNN {START}")
     fresh: bool = option(False, "start over, even if there is a checkpoint")
 
     def __post_init__(self) -> None:
         check(self)
-        if self.heads_only and self.adapt:
-            raise ConfigError("heads_only, adapt: expected one of the two, got both; leave one out")
+        check_one_source(self, ("heads_only", "adapt", "start"))
 
     @property
     def source(self) -> str | None:
         """The folder of the MDN-RNN that the training begins with, if there is one."""
-        return self.adapt or self.heads_only
+        return self.adapt or self.heads_only or self.start
 
     def arithmetic(self) -> dict[str, Any]:
         """The settings that a resumed run must share with the checkpoint's."""
-        free = {"series", "weights", "log", "checkpoint_every", "fresh", "heads_only", "adapt"}
+        free = {"series", "weights", "log", "checkpoint_every", "fresh", "heads_only", "adapt", "start"}
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in free}
 
     def sizes(self, z_size: int = Z_SIZE, action_size: int = ACTION_SIZE) -> MDNRNNConfig:
@@ -90,6 +91,20 @@ class TrainingConfig:
             ConfigError: a size was given, and is another one.
         """
         check_given(self, sizes, ("hidden_size", "mixtures", "residual"), f"the MDN-RNN in {source}")
+
+
+def check_one_source(config: Any, names: Collection[str]) -> None:
+    """Refuse a training that would begin with two models.
+
+    Args:
+        config: the settings.
+        names: of the settings that name such a model.
+    Raises:
+        ConfigError: two of them are given.
+    """
+    given = [name for name in names if getattr(config, name)]
+    if len(given) > 1:
+        raise ConfigError(f"{', '.join(given)}: expected one of these, got {len(given)}; leave out others")
 
 
 def check_given(config: Any, sizes: Any, names: Collection[str], source: str) -> None:

@@ -43,6 +43,26 @@ class RewardScale(NamedTuple):
     mean: FloatArray
     spread: FloatArray
 
+    def undone(self, parameters: Parameters, end_weight: float) -> Parameters:
+        """The weights to be used, of those in training: rewards in their own unit, ends at their true rate.
+
+        Counting an end `end_weight` times adds the logarithm of that to its logit; here it is subtracted
+        again, so that the logit is that of the probability.
+        """
+        made = {name: array.copy() for name, array in parameters.items()}
+        made["head_reward/kernel"] *= self.spread
+        made["head_reward/bias"] = made["head_reward/bias"] * self.spread + self.mean
+        made["head_end/bias"] -= np.float32(math.log(end_weight))
+        return made
+
+    def applied(self, parameters: Parameters, end_weight: float) -> Parameters:
+        """The weights to train on from those that are used: the inverse of `undone`."""
+        made = {name: array.copy() for name, array in parameters.items()}
+        made["head_reward/kernel"] /= self.spread
+        made["head_reward/bias"] = (made["head_reward/bias"] - self.mean) / self.spread
+        made["head_end/bias"] += np.float32(math.log(end_weight))
+        return made
+
 
 class LatentScale(NamedTuple):
     """A linear prediction of each latent from itself, (Z,): next = mean + scale * now + rest.
@@ -84,8 +104,8 @@ class Trainer(trainer.Trainer):
         sizes: of the MDN-RNN.
         scale: of the rewards to learn from.
         latents: likewise.
-        start: weights that the training begins with, instead of new ones. Of those of a model that is
-            adapted the heads for reward and end are kept, of others all but these heads.
+        start: weights that the training begins with, instead of new ones. Those that the settings do
+            not train are kept as they are.
     """
 
     def __init__(
@@ -98,8 +118,9 @@ class Trainer(trainer.Trainer):
     ) -> None:
         self.config, self.sizes, self.scale, self.latents = config, sizes, scale, latents
         model = MDNRNNNetwork(sizes)
-        model.set_parameters({**first_parameters(sizes, config.seed, latents), **(start or {})})
-        if start is not None:
+        begin = {**first_parameters(sizes, config.seed, latents), **(start or {})}
+        model.set_parameters(scale.applied(begin, config.end_weight) if config.start else begin)
+        if config.adapt or config.heads_only:
             model.freeze(rewards=config.adapt is not None)
         super().__init__(model, config.learning_rate)
         shape = (config.batch_size, sizes.hidden_size)
@@ -216,16 +237,8 @@ class Trainer(trainer.Trainer):
         )
 
     def parameters(self) -> Parameters:
-        """The weights to be used: rewards in their own unit, ends at their true rate.
-
-        Counting an end `end_weight` times adds the logarithm of that to its logit; here it is subtracted
-        again, so that the logit is that of the probability.
-        """
-        made = {name: array.copy() for name, array in self.model.parameters().items()}
-        made["head_reward/kernel"] *= self.scale.spread
-        made["head_reward/bias"] = made["head_reward/bias"] * self.scale.spread + self.scale.mean
-        made["head_end/bias"] -= np.float32(math.log(self.config.end_weight))
-        return made
+        """The weights to be used."""
+        return self.scale.undone(self.model.parameters(), self.config.end_weight)
 
     def carried(self) -> dict[str, Any]:
         """The optimizer's variables and the LSTM states of the batch's streams."""

@@ -17,7 +17,7 @@ from dreamduck.world_model.mdn_rnn.prediction_metrics import one_step_metrics
 from tests.world_model.categorical.helpers import SMALL, random_parameters
 from tests.world_model.categorical.test_training import config
 from tests.world_model.interruption import assert_equal_arrays, train_killed_and_resumed
-from tests.world_model.mdn_rnn.helpers import write_mdn_rnn
+from tests.world_model.mdn_rnn.helpers import toy_series, write_mdn_rnn
 from tests.world_model.mdn_rnn.test_adapt import log_series
 
 HEADS = ("head_reward/", "head_end/", "head_hidden/")
@@ -74,6 +74,25 @@ def test_killed_and_resumed_is_as_never_stopped_whatever_the_rewards(tmp_path, s
     train_killed_and_resumed(monkeypatch, Trainer, 6, parts)
     one, two = (WorldModel.load(tmp_path / name).dynamics.parameters for name in ("whole", "parts"))
     assert_equal_arrays(one, two)
+
+
+def test_a_continued_training_begins_where_the_model_was(tmp_path, settings, old):
+    """Without a step of any length nothing changes but the end's rate, which is measured."""
+    series = toy_series(40, seed=3)
+    more: dict[str, Any] = {"reward": 3.0 * series.reward - 2.0}
+    write_series(tmp_path, dataclasses.replace(series, **more))
+    given = {"adapt": None, "start": str(tmp_path / "old"), "end_weight": 3.0}
+    card = train_rnn.train(settings(steps=1, learning_rate=1e-12, **given))
+    new = WorldModel.load(tmp_path / "new")
+    assert card["started_from"] == new.continued_from == old.weights
+    for name, array in new.dynamics.parameters.items():
+        if name != "head_end/bias":
+            np.testing.assert_allclose(array, old.parameters[name], rtol=4e-3, atol=1e-4, err_msg=name)
+    train_rnn.train(settings("more", steps=20, learning_rate=0.02, **given))
+    for name, array in WorldModel.load(tmp_path / "more").dynamics.parameters.items():
+        assert not np.allclose(array, old.parameters[name], rtol=1e-3), name
+    with pytest.raises(ConfigError, match="adapt, start: expected one of these, got 2"):
+        settings(start="there")
 
 
 def test_rewards_that_weights_do_not_hold_are_refused(tmp_path, settings, old):

@@ -119,9 +119,38 @@ def test_logs_without_rewards_are_for_adapting_alone(tmp_path):
         train_rnn.train(config(tmp_path, **SIZES))
 
 
+def test_a_continued_training_begins_where_the_model_was(tmp_path, world, settings, old):
+    """Without a step of any length nothing changes but what half precision rounds."""
+    found = train_rnn.train(continued(world, settings, steps=1, learning_rate=1e-12))
+    new = WorldModel.load(tmp_path / "new").dynamics
+    for name, array in new.parameters.items():
+        np.testing.assert_allclose(array, old.parameters[name], rtol=4e-3, atol=1e-5, err_msg=name)
+    assert found["started_from"] == old.weights
+    assert WorldModel.load(tmp_path / "new").continued_from == old.weights
+
+
+def test_a_continued_training_learns_everything(tmp_path, world, settings, old):
+    train_rnn.train(continued(world, settings, steps=20, learning_rate=0.01))
+    new = WorldModel.load(tmp_path / "new").dynamics
+    for name, array in new.parameters.items():
+        assert not np.allclose(array, old.parameters[name], rtol=1e-3), name
+
+
+def continued(world, settings, **changes):
+    """Settings that continue the model's training on recordings of the same world, with other rewards."""
+    (world / "more").mkdir(exist_ok=True)
+    series = toy_series(80, seed=3)
+    more: dict[str, Any] = {"reward": 3.0 * series.reward - 2.0}
+    write_series(world / "more", dataclasses.replace(series, **more))
+    given = {"adapt": None, "start": str(world / "old"), "series": str(world / "more")}
+    return settings(**given, end_weight=3.0, **changes)
+
+
 def test_one_source_alone(tmp_path):
-    with pytest.raises(ConfigError, match="heads_only, adapt: expected one of the two"):
+    with pytest.raises(ConfigError, match="heads_only, adapt: expected one of these, got 2"):
         config(tmp_path, adapt="a", heads_only="b")
+    with pytest.raises(ConfigError, match="adapt, start: expected one of these, got 2"):
+        config(tmp_path, adapt="a", start="b")
 
 
 def test_the_model_stays_as_it_is(world, settings):
