@@ -18,10 +18,10 @@ from typing import Any, NamedTuple
 
 from dreamduck.common import command_line, config
 from dreamduck.common.config import check, option, to_dict
-from dreamduck.common.errors import ConfigError
+from dreamduck.common.errors import ConfigError, WeightsError
 from dreamduck.common.processes import mpi
-from dreamduck.common.storage import write_json, write_text
-from dreamduck.controllers.factory import FormConfig, WorldConfig, model_sizes
+from dreamduck.common.storage import read_json, replacing, write_json, write_text
+from dreamduck.controllers.factory import FormConfig, WorldConfig, model_sizes, weights_fingerprints
 from dreamduck.controllers.policy import Controller, ControllerForm
 from dreamduck.evaluation.final_evaluation import (
     EvaluationConfig,
@@ -102,13 +102,17 @@ def with_untrained_rnn(source: Path, target: Path, seed: int) -> Path:
         target: where the copy goes.
         seed: of the random weights.
     """
-    if not (target / RNN_CARD).exists():
+    made_from = {"seed": seed, "made_from": weights_fingerprints(source)}
+    path = target / RNN_CARD
+    card = read_json(path, WeightsError) if path.exists() else {}
+    if not isinstance(card, dict) or {name: card.get(name) for name in made_from} != made_from:
         target.mkdir(parents=True, exist_ok=True)
         for name in VAE_FILES:
             if (source / name).exists():
-                shutil.copyfile(source / name, target / name)
-        card = {"trained": False, "seed": seed, "made_by": "dreamduck.pipeline.ablations"}
-        WorldModel.load(source).dynamics.untrained(seed).save(target, card)
+                with replacing(target / name) as temporary:
+                    shutil.copyfile(source / name, temporary)
+        given = {"trained": False, "made_by": "dreamduck.pipeline.ablations", **made_from}
+        WorldModel.load(source).dynamics.untrained(seed).save(target, given)
     return target
 
 

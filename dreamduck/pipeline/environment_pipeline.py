@@ -24,18 +24,27 @@ from dreamduck.pipeline.training_stages import (
     Folders,
     TrainingConfig,
     card_stage,
+    check_features,
+    check_recordings,
     search_stage,
     training_stages,
 )
 from dreamduck.recordings.action_policies import DEFAULT_MIX
 from dreamduck.recordings.sources.gym_environment import GymEnvironment, inspect
 from dreamduck.search.recipe import RecipeConfig
+from dreamduck.world_model.categorical import CategoricalDynamics
 from dreamduck.world_model.kinds import KINDS, SHIPPED
 
 log = logging.getLogger(__name__)
 
 SWEEP = "gap.json"  # of the temperature sweep
 ROUNDS = "rounds"  # folder of the rounds
+RECORDED = (
+    "seed",
+    "policies",
+    "episodes",
+    "frames",
+)  # settings of the recordings, beside the environment's
 DREAM, IMPROVED = "controller", "improved"  # names of controllers in the scores
 
 
@@ -89,6 +98,9 @@ class EnvironmentConfig(TrainingConfig):
         check(self)
         if not self.environment.env:
             raise ConfigError("env: expected an id of Gymnasium, got none; give --env ID")
+        check_features(self.features, self.dynamics)
+        if self.units and self.dynamics != CategoricalDynamics.kind:
+            raise ConfigError(f"units: of no effect with {self.dynamics} dynamics; leave --units out")
         if self.temperatures and self.rounds:
             raise ConfigError("rounds: of no effect with temperatures; leave one of the two out")
         if self.temperatures and not self._swept:
@@ -239,12 +251,14 @@ def run(name: str, folder: Path, settings: EnvironmentConfig) -> Mapping[str, An
         What the file holds: "figures" of the model, "scores" of the controllers, "temperatures": rows of
         the sweep, "seconds" of each stage.
     Raises:
-        ConfigError: the environment cannot be made, has no images, or has actions of no known kind.
+        ConfigError: the environment cannot be made, has no images, or has actions of no known kind; or the
+            folder has other recordings.
         TrainingError: a stage failed.
     """
     # the commands of the stages find the module of the environment, too
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), os.getcwd()]))
     inspect(settings.environment)
+    check_recordings(folder, name, settings, (*RECORDED, *config.options(GymEnvironment)))
     folders, result = Folders(folder), folder / f"{name}.json"
     with claim_report(name, folder, [result], config.to_dict(settings)):
         seconds = run_stages(stages(folder, settings), folder)

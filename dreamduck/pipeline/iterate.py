@@ -17,7 +17,8 @@ from typing import Any
 
 from dreamduck.common import command_line, config
 from dreamduck.common.config import check, option, to_dict
-from dreamduck.common.storage import fingerprint, write_json, write_text
+from dreamduck.common.errors import ConfigError, RecordError
+from dreamduck.common.storage import fingerprint, replacing, write_json, write_text
 from dreamduck.controllers.factory import WorldConfig, add_strict, load_controller
 from dreamduck.evaluation.final_evaluation import (
     SelectionConfig,
@@ -31,6 +32,7 @@ from dreamduck.evaluation.final_evaluation import (
 )
 from dreamduck.pipeline.stages import Stage, run_stages
 from dreamduck.search.recipe import DEFAULTS, RecipeConfig, adapt_to_environment
+from dreamduck.simulator.environment import SETTINGS
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.kinds import TRAINING
 
@@ -65,7 +67,16 @@ class IterateConfig(RecipeConfig, SelectionConfig):
 
 
 def gather(source: Path, target: Path) -> None:
-    """Link the recorded episodes into the run's own folder; copy them to another disk."""
+    """Link the recorded episodes into the run's own folder; copy them to another disk.
+
+    Raises:
+        RecordError: there are none.
+    """
+    if not any(source.glob("*.npz")):
+        raise RecordError(
+            f"{source}: expected the recordings that the world model learned from, got no episode; name "
+            "their folder with --records"
+        )
     target.mkdir(parents=True, exist_ok=True)
     for path in sorted(source.glob("*.npz")):
         place = target / path.name
@@ -74,7 +85,13 @@ def gather(source: Path, target: Path) -> None:
         try:
             place.hardlink_to(path)
         except OSError:  # another disk
-            shutil.copyfile(path, place)
+            _copy(path, place)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file, whole or not at all."""
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def copy_files(source: Path, target: Path) -> None:
@@ -82,7 +99,7 @@ def copy_files(source: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for path in source.iterdir():
         if path.is_file():
-            shutil.copyfile(path, target / path.name)
+            _copy(path, target / path.name)
 
 
 def round_stages(
@@ -97,11 +114,13 @@ def round_stages(
     here = folder / f"round-{number}"
     records, series, made = folder / "records", here / "series", here / "weights"
     any_weights = ["--any-weights"] if world.any_weights else []
+    learned = config.flags(world.road, config.options(type(world.road)).keys() - {*SETTINGS})
     best = settings.best(here / "log")
+    own = int(fingerprint(controller), 16) % 1000 if controller.exists() else 0
     record = [
         *("dreamduck", "record-controller", str(controller), "--out", str(records)),
         *("--weights", str(weights), *config.flags(world.road), *any_weights),
-        *("--first", str(FIRST + 1_000_000 * number + 1000 * ((settings.seed or 0) % 1000))),
+        *("--first", str(FIRST + 1_000_000 * number + 1000 * own)),
         *("--episodes", str(settings.episodes)),
         *("--max-steps", str(settings.drive_steps), "--noise", str(settings.noise)),
     ]
@@ -113,7 +132,8 @@ def round_stages(
         *("--seed", str((settings.seed or 0) + number)),
         *(("--steps", str(settings.rnn_steps)) if settings.rnn_steps else ()),
     ]
-    evolve = [*settings.command(made, here / "log", world.model.temperature), "--start", str(controller)]
+    evolve = settings.command(made, here / "log", world.model.temperature, controller)
+    evolve += [*learned, *any_weights]
     rnn = made / "rnn.weights.h5"
     return [
         Stage(f"{number}-record", tuple(record), (controller,), (records,)),
@@ -194,7 +214,7 @@ def run(
         made.mkdir(parents=True, exist_ok=True)
         for name in VAE_FILES:
             if not (made / name).exists():
-                shutil.copyfile(world.model.folder / name, made / name)
+                _copy(world.model.folder / name, made / name)
         planned = round_stages(number, folder, controller, weights, settings, world)
         run_stages(planned, folder)
         controller, weights = planned[-1].outputs[0], made
@@ -226,12 +246,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)
-    adapt_to_environment(arguments, config.given(parser, arguments, argv))
+    said = config.given(parser, arguments, argv)
+    adapt_to_environment(arguments, said)
     settings = config.from_arguments(IterateConfig, arguments)
     world = config.from_arguments(WorldConfig, arguments)
     folder = Path(arguments.out)
     controller = Path(arguments.controller)
-    load_controller(controller, world.model.folder, arguments.strict)
+    form = load_controller(controller, world.model.folder, arguments.strict).form
+    if "features" in said and settings.features != form.features:
+        raise ConfigError(
+            f"features: expected {form.features}, as {controller} has them, got {settings.features}; leave "
+            "--features out"
+        )
     described = {"loop": to_dict(settings), "world": to_dict(world), "controller": fingerprint(controller)}
     with claim_report("loop", folder, [folder / name for name in OUTPUTS], described, arguments.fresh):
         rows = run(controller, settings, world, folder, arguments.fresh)

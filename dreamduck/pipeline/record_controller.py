@@ -13,7 +13,7 @@ import dataclasses
 import itertools
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ from dreamduck.controllers.factory import (
     versions,
 )
 from dreamduck.controllers.policy import Controller
-from dreamduck.recordings.episode import Episode, write_episode
+from dreamduck.recordings.episode import Episode, read_episode, write_episode
 from dreamduck.recordings.sources import ActionSpace
 from dreamduck.recordings.sources.gym_environment import inspect
 from dreamduck.search.recipe import adapt_to_environment
@@ -196,8 +196,13 @@ def record_episodes(
         SimulatorError: the environment failed.
     """
     controller = load_controller(source, world.model.folder, strict)
+    made_by = {
+        "controller": fingerprint(source),
+        "noise": settings.noise,
+        "max_steps": settings.max_steps,
+    }
     numbers = [settings.first + i for i in range(settings.episodes)]
-    missing = [number for number in numbers if not (folder / f"{number}.npz").exists()]
+    missing = [number for number in numbers if not _is_recorded(folder / f"{number}.npz", made_by)]
     if not missing:
         return 0
     folder.mkdir(parents=True, exist_ok=True)
@@ -206,8 +211,7 @@ def record_episodes(
     described = environment_meta(world)
     meta = {
         "policy": "controller",
-        "controller": fingerprint(source),
-        "noise": settings.noise,
+        **made_by,
         "versions": versions(),
         **described,
     }
@@ -237,6 +241,35 @@ def record_episodes(
                     write_episode(folder / f"{number}.npz", episode)
                     bar.update()
     return len(missing)
+
+
+def _is_recorded(path: Path, made_by: Mapping[str, Any]) -> bool:
+    """Whether an episode is there, whole.
+
+    Args:
+        path: of its file.
+        made_by: what its `meta` should say.
+    Raises:
+        RecordError: it is another controller's.
+    """
+    if not path.exists():
+        return False
+    try:
+        meta = read_episode(path, frames=False).meta
+    except RecordError as err:
+        log.warning("%s; it is recorded again", err)
+        return False
+    wrong = [
+        f"{name} {wanted}, got {meta.get(name)}"
+        for name, wanted in made_by.items()
+        if meta.get(name, wanted if name == "max_steps" else None) != wanted  # older ones do not say it
+    ]
+    if wrong:
+        raise RecordError(
+            f"{path}: expected an episode of {'; '.join(wrong)}; name another folder with --out, or other "
+            "episodes with --first"
+        )
+    return True
 
 
 def environment_meta(world: WorldConfig) -> dict[str, Any]:

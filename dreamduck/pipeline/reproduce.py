@@ -28,14 +28,21 @@ from dreamduck.pipeline.training_stages import (
     Folders,
     TrainingConfig,
     card_stage,
+    check_features,
+    check_recordings,
     search_stage,
     show,
     training_stages,
 )
 from dreamduck.recordings.behavior_policies import DEFAULT_MIX
 from dreamduck.simulator.base import SIMULATORS
+from dreamduck.world_model.kinds import SHIPPED
 
 ROW = "evolved in the dream"
+RECORDED = (
+    *("seed", "episodes", "frames", "maps", "generated_maps", "policies"),
+    *("domain_rand_share", "dynamics_rand_share", "min_frames"),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +75,7 @@ class ReproduceConfig(TrainingConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         check(self)
+        check_features(self.features, SHIPPED)
 
     @property
     def recorded_maps(self) -> tuple[str, ...]:
@@ -225,6 +233,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if arguments.show:
         show(planned)
         return
+    check_recordings(folder, "reproduce", settings, RECORDED)
     result = folder / "reproduce.json"
     with claim_report("reproduce", folder, [result], config.to_dict(settings)):
         seconds = run_stages(planned, folder)

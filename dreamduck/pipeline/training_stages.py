@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
+from dreamduck.common import config
 from dreamduck.common.config import option
+from dreamduck.common.errors import ConfigError
+from dreamduck.common.storage import read_json
 from dreamduck.evaluation.lane_probe import FILE as LANE_PROBE
 from dreamduck.pipeline.stages import Stage
 from dreamduck.search.recipe import RecipeConfig
+from dreamduck.world_model.categorical import CategoricalDynamics
 from dreamduck.world_model.model import ENSEMBLE
 
 
@@ -92,6 +98,42 @@ class Folders:
         return self.weights / LANE_PROBE
 
 
+def check_features(features: str, kind: str) -> None:
+    """Refuse features of a controller that dynamics of a kind do not have.
+
+    Raises:
+        ConfigError: they are the cell of an LSTM, and there is none.
+    """
+    if "c" in features and kind == CategoricalDynamics.kind:
+        raise ConfigError(f"features: expected z or zh with {kind} dynamics, got {features}")
+
+
+def check_recordings(folder: Path, name: str, settings: Any, names: Iterable[str]) -> None:
+    """Refuse a second start with other recordings: what was trained on the first ones could not resume.
+
+    Args:
+        folder: of the pipeline.
+        name: of its report, beside which the settings of the first start are.
+        settings: of this start.
+        names: of the settings that decide what is recorded.
+    Raises:
+        ConfigError: one of them differs.
+    """
+    path = folder / f"{name}.config.json"
+    if not path.exists() or not any((folder / "records").glob("*.npz")):
+        return
+    before = read_json(path, ConfigError, "delete it to start with any settings")
+    given = json.loads(json.dumps(config.to_dict(settings)))
+    wrong = [
+        f"{n}: expected {before[n]}, got {given[n]}" for n in names if before.get(n, given[n]) != given[n]
+    ]
+    if wrong:
+        raise ConfigError(
+            f"{folder}: has recordings of other settings ({'; '.join(wrong)}); give these, or another "
+            "--folder"
+        )
+
+
 def training_stages(
     folders: Folders,
     settings: TrainingConfig,
@@ -148,11 +190,9 @@ def search_stage(
         start: the controller that it begins with.
     """
     log = folders.log if name == "evolve" else folders.log / name
-    command = settings.command(folders.weights, log, settings.temperature)
-    if start is None:
-        return Stage(name, tuple(command), (folders.rnn,), (settings.best(log),))
-    command += ["--start", str(start)]
-    return Stage(name, tuple(command), (folders.rnn, start), (settings.best(log),))
+    command = settings.command(folders.weights, log, settings.temperature, start)
+    inputs = (folders.rnn,) if start is None else (folders.rnn, start)
+    return Stage(name, tuple(command), inputs, (settings.best(log),))
 
 
 def card_stage(folders: Folders, *flags: str) -> Stage:

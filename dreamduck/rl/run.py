@@ -101,7 +101,7 @@ class Run:
     def _env_arguments(self, saved: Mapping[str, Any], recipe: Mapping[str, Any]) -> dict[str, Any]:
         """The environment's arguments; a file's are used for our own environments, which check them."""
         if self.flags.env_kwargs is not None:
-            return self.flags.env_arguments()
+            return {**recipe, **self.flags.env_arguments()}
         theirs = saved.get("env_kwargs")
         if theirs and not env_factory.is_own(self.spec) and self.initial.save is not None:
             raise ConfigError(

@@ -49,12 +49,17 @@ class RecipeConfig:
 
     @property
     def search_flags(self) -> list[str]:
-        """The flags of the search."""
+        """The flags of a search from the beginning."""
+        return ["--features", self.features, *self._other_flags]
+
+    @property
+    def _other_flags(self) -> list[str]:
+        """Those that do not shape the controller."""
         return [
             *("-n", str(self.population), "--num_episode", str(self.num_episode)),
             *("--generations", str(self.generations)),
             *(("--max-steps", str(self.dream_steps)) if self.dream_steps else ()),
-            *("--features", self.features, "--seeds", "common"),
+            *("--seeds", "common"),
             *("--components", str(self.components)),
             *("--covariance", "full" if self.components else "diagonal"),
             *("--sigma_init", str(self.sigma_init), "--end_cost", str(self.end_cost)),
@@ -71,12 +76,21 @@ class RecipeConfig:
         """The seed of a search."""
         return [] if self.seed is None else ["--seed_start", str(self.seed)]
 
-    def command(self, weights: Path, log: Path, temperature: float | None = None) -> list[str]:
-        """The search as a command: `train.py` and its flags."""
+    def command(
+        self, weights: Path, log: Path, temperature: float | None = None, start: Path | None = None
+    ) -> list[str]:
+        """The search as a command: `train.py` and its flags.
+
+        Args:
+            weights: folder of the world model.
+            log: where it writes.
+            temperature: of the dreams; None: that of a search.
+            start: the controller that it begins with, whose form it keeps.
+        """
         return [
             *("train.py", "rnnenv", "--weights", str(weights), "--log", str(log)),
             *(("--temp", str(temperature)) if temperature is not None else ()),
-            *self.search_flags,
+            *(self.search_flags if start is None else [*self._other_flags, "--start", str(start)]),
         ]
 
     def best(self, log: Path) -> Path:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from dreamduck.common import training_log
 from dreamduck.common.errors import ConfigError
 from dreamduck.common.processes.mpi import Team
-from dreamduck.common.storage import claim
+from dreamduck.common.storage import claim, fingerprint
 from dreamduck.controllers.controller_file import ENDINGS, RunFiles
 from dreamduck.controllers.factory import (
     ENVS,
@@ -83,6 +83,7 @@ def evolve(plan: Plan, team: Team) -> Search | None:
     facts: dict[str, Any] = {
         "command": plan.command,
         "start": plan.start,
+        **({"start_fingerprint": fingerprint(plan.start)} if plan.start else {}),
         **world_facts(plan.env, plan.world),
     }
     log.info("%s: %s; population %d", plan.env, plan.form, plan.search.population)

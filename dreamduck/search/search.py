@@ -274,7 +274,8 @@ class Search:
         """The settings that must be the same when a run resumes."""
         config = to_dict(self.config).items()
         settings = {k: value for k, value in config if k not in FREE and value != NEWER.get(k)}
-        world = {name: str(value) for name, value in self.facts.items() if name in ("world", "weights")}
+        named = ("world", "weights", "start_fingerprint")
+        world = {name: str(value) for name, value in self.facts.items() if name in named}
         form = dataclasses.asdict(self.form)
         return {**settings, **world, "block": self._block, **{f"form.{k}": v for k, v in form.items()}}
 

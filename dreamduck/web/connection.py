@@ -15,8 +15,10 @@ from dreamduck.web.tab import Tab
 
 log = logging.getLogger(__name__)
 
-MAX_BAD_MESSAGES = 20  # so many, and the connection is closed
+MAX_BAD_MESSAGES = 20  # so many one after the other, and the connection is closed
 MAX_WAITING = 200  # messages that wait for a slow world
+# Of these the newest takes the place of one that waits, while an episode is saved for example.
+NEWEST_COUNTS = (protocol.SetAction, protocol.SetTemperature, protocol.SetPace, protocol.SetInView)
 Received = protocol.Message | protocol.Frame | DreamDuckError
 
 
@@ -31,6 +33,7 @@ class Connection:
     def __init__(self, socket: web.WebSocketResponse, tab: Tab) -> None:
         self._socket, self._tab = socket, tab
         self._received: asyncio.Queue[Received] = asyncio.Queue(MAX_WAITING)
+        self._newest: dict[type, Received] = {}  # of the kinds that wait
         self._stopped = asyncio.Event()
         self._bad_messages = 0
 
@@ -67,6 +70,11 @@ class Connection:
             received = _read(message.type, message.data)
             if isinstance(received, protocol.Begin | protocol.OpenLink):
                 self._tab.newest = received
+            if isinstance(received, NEWEST_COUNTS):
+                waits = type(received) in self._newest
+                self._newest[type(received)] = received
+                if waits:
+                    continue
             try:
                 self._received.put_nowait(received)
             except asyncio.QueueFull:
@@ -74,10 +82,11 @@ class Connection:
                 break
 
     async def _answer(self) -> None:
-        """Answer one message after the other, until too many were bad."""
+        """Answer one message after the other, until too many in a row were bad."""
         await self._tab.greet()
         while self._bad_messages < MAX_BAD_MESSAGES:
             received = await self._received.get()
+            received = self._newest.pop(type(received), received)
             try:
                 if isinstance(received, DreamDuckError):
                     raise received
@@ -85,6 +94,7 @@ class Connection:
                     await self._tab.handle(received)
                 else:
                     await self._tab.keep_image(received)
+                self._bad_messages = 0
             except (DreamDuckError, OSError) as err:
                 if isinstance(err, ConnectionError):
                     raise

@@ -13,7 +13,7 @@ from dreamduck.common.errors import ConfigError
 from dreamduck.common.labelled_table import FRAME_HEIGHT, Labels, labelled_table
 from dreamduck.common.storage import replacing
 from dreamduck.common.video import LARGE_GIF_LIMIT, write_video
-from dreamduck.web.scenes import Frame, Moment, Scene
+from dreamduck.web.scenes import Frame, Moment
 from dreamduck.web.session import Session
 
 IMAGE, STRIP, GIF, MP4 = FORMS = ("image", "strip", "gif", "mp4")
@@ -59,10 +59,10 @@ def write_images(
         raise ConfigError(
             "export: expected an image or a strip; this simulator drives again for each moment"
         )
-    shown = _choose(session.scene.show(session.now, session.now.action)[0].keys(), names)
+    shown = _choose(session.scene.show(session.now, session.following())[0].keys(), names)
     steps = {IMAGE: [session.at], STRIP: strip_steps(session.at, every)}.get(form, range(session.at + 1))
     with contextlib.closing(session.visit(steps)) as moments:
-        rows = ((session.at * step_time, _images(session.scene, moment, shown)) for moment in moments)
+        rows = ((session.at * step_time, _images(session, moment, shown)) for moment in moments)
         if video:
             frames = (_table([row], shown) for row in rows)
             write_video(path, frames, 1 / step_time, gif_limit=LARGE_GIF_LIMIT, gif_keeps_size=True)
@@ -86,12 +86,12 @@ def _choose(there: Collection[str], names: Sequence[str]) -> list[str]:
     return list(names) or [*there, *([ERROR] if both else [])]
 
 
-def _images(scene: Scene, moment: Moment, names: Sequence[str]) -> dict[str, Frame]:
-    """The images of a moment at which the environment stands, by their names."""
-    makers, _ = scene.show(moment, moment.action)
+def _images(session: Session, moment: Moment, names: Sequence[str]) -> dict[str, Frame]:
+    """The images of a moment at which the session stands, by their names."""
+    makers, _ = session.scene.show(moment, session.following())
     found = {name: make() for name, make in makers.items() if name in names}
     if "camera" in found and len(found["camera"]) < FRAME_HEIGHT:
-        found["camera"] = scene.video_frame(moment, square=True)
+        found["camera"] = session.scene.video_frame(moment, square=True)
     if ERROR in names:
         found[ERROR] = np.abs(moment.frame.astype(np.int16) - found["dream"]).astype(np.uint8)
     return {name: enlarge(found[name]) for name in names if name in found}

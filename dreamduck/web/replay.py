@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import numpy as np
-
 from dreamduck.common.errors import ConfigError
 from dreamduck.web.scenes import Scene
 from dreamduck.web.session import Session
@@ -22,6 +20,7 @@ class Cancelled(Exception):
 def replay(
     make: Callable[[Start], Scene],
     script: Script,
+    temperature: float = 1.0,
     cancelled: Callable[[], bool] = lambda: False,
     progress: Callable[[int, int], None] = lambda step, steps: None,
 ) -> Session:
@@ -30,6 +29,7 @@ def replay(
     Args:
         make: begins an episode.
         script: the steps.
+        temperature: of the dream where the script has no steps.
         cancelled: asked at every step whether to stop.
         progress: called at every step with the steps done and all steps.
 
@@ -37,7 +37,7 @@ def replay(
         ConfigError: a latent is set that this world has not, or it takes longer than REPLAY_LIMIT.
         Cancelled: it was stopped.
     """
-    session = Session(make(script.start), *script.temperatures[:1])
+    session = Session(make(script.start), *(script.temperatures[:1] or (temperature,)))
     deadline = time.monotonic() + REPLAY_LIMIT
     try:
         changed: dict[int, dict[int, float]] = {}
@@ -61,7 +61,7 @@ def replay(
                 session.person = script.actions[step]
                 if not session.advance():
                     break
-        session.person = np.zeros(2, np.float32)
+        session.set_action(0, 0)
         session.seek(0)
     except BaseException:
         session.close()

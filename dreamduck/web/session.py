@@ -36,8 +36,7 @@ class Session:
         self._before_replay = PERSON
         self._unsent = 0  # the first moment that `changes` has not given as it is now
         self.person: Action = scene.keys.pack(from_keys(scene.keys.space, 0, 0))  # the action of the person
-        nothing = np.zeros(2, np.float32)
-        self.moments = [Moment(*self._here(), nothing, temperature, Outcome(0.0))]
+        self.moments = [Moment(*self._here(), self.person, temperature, Outcome(0.0))]
         self.at = 0
 
     @property
@@ -87,7 +86,7 @@ class Session:
         if self.policy == REPLAY:
             self.seek(self.at + 1)
             return True
-        action = self._action()
+        action = self.action()
         del self.moments[self.at + 1 :]
         outcome = self.scene.step(action, self.temperature)
         total, distance = self.now.total + outcome.reward, self.now.distance + outcome.distance
@@ -115,6 +114,10 @@ class Session:
                 yield self.now
         finally:
             self.seek(before)
+
+    def following(self) -> Action:
+        """The action that was taken at this moment; at the last one, what the policy does."""
+        return self.moments[self.at + 1].action if self.at + 1 < len(self.moments) else self.action()
 
     def set_latents(self, values: Mapping[int, float]) -> None:
         """Set latents of this moment; later moments are dropped, since they no longer follow.
@@ -165,7 +168,7 @@ class Session:
     def _check_latent(self, latent: int) -> None:
         count = len(self.scene.latents)
         if not count:
-            raise ConfigError("latent: expected a world with a world model; there are no weights")
+            raise ConfigError("latent: expected a world whose latents can be set, as in the dream")
         if not 0 <= latent < count:
             raise ConfigError(f"latent: expected 0 to {count - 1}, got {latent}")
 
@@ -207,7 +210,7 @@ class Session:
             in_view: whether anyone sees them; otherwise there are no images.
             insets: whether the small ones are made; otherwise the facts name them as `kept`.
         """
-        makers, facts = self.scene.show(self.now, self._action())
+        makers, facts = self.scene.show(self.now, self.action())
         kept = [] if insets else [name for name in makers if name in self.scene.insets]
         images = {name: make() for name, make in makers.items() if in_view and name not in kept}
         outcome = self.now.outcome
@@ -250,7 +253,7 @@ class Session:
         self.now.state, self.now.frame = self._here()
         self._unsent = min(self._unsent, self.at)
 
-    def _action(self) -> Action:
+    def action(self) -> Action:
         """What the policy does at this moment."""
         if self.policy == PERSON:
             return self.person

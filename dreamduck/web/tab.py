@@ -161,7 +161,8 @@ class Tab:
             return self.gone or self.newest is not message
 
         def begin() -> Session:
-            session = replay(self._factory.make, from_link(message.link), cancelled, progress)
+            script, temperature = from_link(message.link), self._factory.temperature
+            session = replay(self._factory.make, script, temperature, cancelled, progress)
             if message.policy in session.scene.policy_names:
                 session.choose_policy(message.policy)
             if message.resume:

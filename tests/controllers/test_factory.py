@@ -9,7 +9,8 @@ import pytest
 
 from dreamduck.cli import evolve as train
 from dreamduck.common import backend
-from dreamduck.common.errors import ConfigError, WeightsError
+from dreamduck.common.errors import CheckpointError, ConfigError, WeightsError
+from dreamduck.common.storage import fingerprint
 from dreamduck.controllers import factory
 from dreamduck.controllers.controller_file import RunFiles, read_theta
 from dreamduck.controllers.evaluator import EvalBatch, evaluate_all
@@ -163,6 +164,12 @@ def test_a_search_starts_from_a_controller_of_2019(weights, tmp_path):
         with pytest.raises(ConfigError, match="leave --features and --hidden out"):
             train.main([*flags, *said])
     train.main(flags)
+    again = json.loads(start.read_text())
+    start.write_text(json.dumps([[0.5, *again[0][1:]], *again[1:]]))
+    with pytest.raises(CheckpointError, match="changed were start_fingerprint"):
+        train.main(flags)  # from another controller
+    start.write_text(json.dumps(again))
+    train.main(flags)
     found = read_theta(RunFiles.of(tmp_path / "log", "rnnenv", 2, 4).path(".json"))
     assert found.shape == theta.shape
     np.testing.assert_allclose(found, theta, atol=0.1)
@@ -172,7 +179,10 @@ def test_a_search_starts_from_a_controller_of_2019(weights, tmp_path):
 def test_untrained_dynamics_dream(weights, tmp_path):
     from dreamduck.pipeline.ablations import with_untrained_rnn
 
-    folder = with_untrained_rnn(weights, tmp_path / "untrained", seed=1)
+    with_untrained_rnn(weights, tmp_path / "untrained", seed=2)
+    folder = with_untrained_rnn(weights, tmp_path / "untrained", seed=1)  # another seed: made anew
+    made = with_untrained_rnn(weights, tmp_path / "new", seed=1)
+    assert fingerprint(folder / "rnn.weights.h5") == fingerprint(made / "rnn.weights.h5")
     sizes = MDNRNNConfig(z_size=4, hidden_size=8, mixtures=2)
     form = ControllerForm("zch", 0, 2, sizes.z_size, sizes.hidden_size)
     evaluator = make_evaluator("rnnenv", WorldConfig(model=ModelConfig(weights=str(folder))), form)

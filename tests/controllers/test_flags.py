@@ -231,7 +231,7 @@ def test_every_setting_of_reproduce_reaches_a_command(field):
     ids=lambda field: field.name,
 )
 def test_every_setting_of_iterate_reaches_a_command(field):
-    if field.name in (*SELECTION, "rounds", "records", "weights"):
+    if field.name in (*SELECTION, "rounds", "records", "weights", "features"):
         return  # used by the loop itself
     settings, world = IterateConfig(), WorldConfig()
     holder: Any = settings if hasattr(settings, field.name) and field.name != "temperature" else world

@@ -7,8 +7,8 @@ import pytest
 from dreamduck.cli import record
 from dreamduck.common import config
 from dreamduck.common.config import from_mapping
-from dreamduck.common.errors import ConfigError
-from dreamduck.pipeline import iterate, quickstart
+from dreamduck.common.errors import ConfigError, TrainingError
+from dreamduck.pipeline import environment_pipeline, iterate, quickstart
 from dreamduck.pipeline.environment_pipeline import (
     DREAM,
     IMPROVED,
@@ -122,6 +122,51 @@ def test_rounds_lead_to_another_model_and_controller(tmp_path):
     assert words[words.index("--start") + 1] == str(best)
     with pytest.raises(ConfigError, match="rounds: of no effect with temperatures"):
         from_mapping(EnvironmentConfig, {**given, "temperatures": ["1.0"]})
+
+
+def test_one_seed_reaches_every_random_stage(tmp_path):
+    """All but the encoding, the card and the videos, which take no part in what is learned."""
+    settings = from_mapping(EnvironmentConfig, {"env": ENV, "improve": True, "rounds": 2, "seed": 4711})
+    seeded = {stage.name for stage in stages(tmp_path, settings) if "4711" in stage.command}
+    assert seeded == {"record", "vae", "rnn", "evolve", "iterate", "improve"}
+
+
+def test_what_cannot_work_is_refused_at_the_start():
+    with pytest.raises(ConfigError, match="features: expected z or zh with categorical dynamics, got zc"):
+        from_mapping(EnvironmentConfig, {"env": ENV, "features": "zc"})
+    with pytest.raises(ConfigError, match="units: of no effect with mdn-rnn dynamics"):
+        from_mapping(EnvironmentConfig, {"env": ENV, "dynamics": "mdn-rnn", "units": 7})
+    from_mapping(EnvironmentConfig, {"env": ENV, "dynamics": "mdn-rnn", "features": "zch"})
+
+
+def test_a_folder_of_other_recordings_is_refused(tmp_path, monkeypatch):
+    started = []
+
+    def run_stages(planned, folder):
+        started.append(planned)
+        raise TrainingError("stopped")
+
+    monkeypatch.setattr(environment_pipeline, "run_stages", run_stages)
+
+    def start(**changes):
+        settings = from_mapping(EnvironmentConfig, {"env": ENV, "seed": 3, **changes})
+        with pytest.raises(TrainingError, match="stopped"):
+            environment_pipeline.run("quickstart", tmp_path, settings)
+
+    start(seed=4)  # nothing is recorded yet
+    start()
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "0.npz").touch()
+    before = (tmp_path / "quickstart.config.json").read_bytes()
+    for changes, text in (
+        ({"seed": 5}, "seed: expected 3, got 5"),
+        ({"frame_skip": 2}, "frame_skip: expected 1"),
+    ):
+        with pytest.raises(ConfigError, match=rf"recordings of other settings \({text}.*--folder"):
+            start(**changes)
+    assert (tmp_path / "quickstart.config.json").read_bytes() == before
+    start(generations=77, improve=True)
+    assert len(started) == 3
 
 
 SETTINGS = [

@@ -14,8 +14,10 @@ import numpy as np
 import pytest
 
 from dreamduck.cli import COMMANDS
+from dreamduck.cli.evolve import main as evolve_main
 from dreamduck.common import config
 from dreamduck.common.config import from_mapping
+from dreamduck.common.errors import RecordError
 from dreamduck.controllers import factory
 from dreamduck.controllers.controller_file import RunFiles, read_theta, to_card
 from dreamduck.controllers.factory import WorldConfig
@@ -141,13 +143,53 @@ def test_a_round_continues_the_training_and_the_search(tmp_path):
     write_mdn_rnn(tmp_path / "given")
     world = WorldConfig(model=ModelConfig(str(tmp_path / "given")))
     paths = tmp_path, tmp_path / "c.json", tmp_path / "w"
-    _, _, train, evolve = (
-        stage.command for stage in iterate.round_stages(2, *paths, iterate.IterateConfig(), world)
-    )
+    settings = iterate.IterateConfig(seed=4711)
+    _, _, train, evolve = (stage.command for stage in iterate.round_stages(2, *paths, settings, world))
     assert train[train.index("--start") + 1] == str(tmp_path / "w")
     assert evolve[evolve.index("--start") + 1] == str(tmp_path / "c.json")
+    assert train[train.index("--seed") + 1] == "4713"  # other windows in each round
+    assert evolve[evolve.index("--seed_start") + 1] == "4711"
     made = tmp_path / "round-2" / "weights"
     assert train[train.index("--weights") + 1] == evolve[evolve.index("--weights") + 1] == str(made)
+
+
+def test_rounds_of_different_controllers_record_different_episodes(tmp_path):
+    write_mdn_rnn(tmp_path / "given")
+    world = WorldConfig(model=ModelConfig(str(tmp_path / "given")))
+    firsts = []
+    for text in ("one", "another"):
+        path = tmp_path / f"{text}.json"
+        path.write_text(text)
+        for number in (1, 2):
+            record = iterate.round_stages(
+                number, tmp_path, path, tmp_path / "w", iterate.IterateConfig(), world
+            )[0].command
+            firsts.append(int(record[record.index("--first") + 1]))
+    assert len(set(firsts)) == 4
+    assert all(900_000_000 < first < 903_000_000 and first % 1000 == 0 for first in firsts)
+
+
+def test_a_search_of_a_round_has_the_settings_that_the_model_learned_with(tmp_path):
+    write_mdn_rnn(tmp_path / "given")
+    world = config.replace(
+        WorldConfig(), weights=str(tmp_path / "given"), frame_skip=2, any_weights=True, map_name="udem1"
+    )
+    paths = tmp_path, tmp_path / "c.json", tmp_path / "w"
+    record, _, _, evolve = (
+        stage.command for stage in iterate.round_stages(1, *paths, iterate.IterateConfig(), world)
+    )
+    assert "--map-name" in record
+    assert "--map-name" not in evolve  # there is no road in a dream
+    for command in (record, evolve):
+        assert command[command.index("--frame-skip") + 1] == "2"
+        assert "--any-weights" in command
+    parse(evolve_main, evolve[1:])
+    assert "--features" not in evolve  # the controller's own
+
+
+def test_iterate_needs_recordings(tmp_path):
+    with pytest.raises(RecordError, match=r"nowhere: expected the recordings .* with --records"):
+        iterate.gather(tmp_path / "nowhere", tmp_path / "new")
 
 
 def test_the_loop_trains_the_kind_that_it_was_given(tmp_path):

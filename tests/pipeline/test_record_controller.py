@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 from dreamduck.cli import record
 from dreamduck.common.config import flags as flags_of
-from dreamduck.common.errors import ConfigError
+from dreamduck.common.errors import ConfigError, RecordError
 from dreamduck.controllers import factory
 from dreamduck.controllers.factory import RealWorld, WorldConfig
 from dreamduck.controllers.policy import Controller, ControllerForm
@@ -62,6 +63,23 @@ def test_only_what_is_missing_is_driven_and_it_is_the_same(controller, tmp_path)
     assert record_episodes(controller, WorldConfig(), SETTINGS, folder) == 1
     assert {path.name: path.read_bytes() for path in folder.glob("*.npz")} == before
     assert record_episodes(controller, WorldConfig(), SETTINGS, folder) == 0
+
+
+def test_what_is_there_is_this_controllers_and_whole(controller, tmp_path, caplog):
+    folder = tmp_path / "records"
+    record_episodes(controller, WorldConfig(), SETTINGS, folder)
+    whole = (folder / "101.npz").read_bytes()
+    (folder / "101.npz").write_bytes(whole[: len(whole) // 2])
+    assert record_episodes(controller, WorldConfig(), SETTINGS, folder) == 1
+    assert (folder / "101.npz").read_bytes() == whole
+    assert "101.npz" in caplog.text
+    for changes, text in (({"noise": 0.7}, "noise 0.7, got"), ({"max_steps": 47}, "max_steps 47, got")):
+        other = dataclasses.replace(SETTINGS, **changes)
+        with pytest.raises(RecordError, match=rf"100\.npz: expected an episode of {text} .*--first"):
+            record_episodes(controller, WorldConfig(), other, folder)
+    controller.write_text(json.dumps([(np.zeros(FORM.size) + 0.25).tolist()]))
+    with pytest.raises(RecordError, match=r"expected an episode of controller [0-9a-f]+, got [0-9a-f]+"):
+        record_episodes(controller, WorldConfig(), SETTINGS, folder)
 
 
 def test_an_episode_that_ends_is_reported(controller, tmp_path, monkeypatch):

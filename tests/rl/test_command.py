@@ -354,6 +354,13 @@ def test_a_recipe_sets_the_defaults(tmp_path):
     assert plan["arguments"]["batch_size"] == 2  # 32 steps of 4 environments in 64 pieces
 
 
+def test_arguments_of_the_environment_are_added_to_those_of_a_recipe():
+    flags = ["--env=DreamDuck-v2", "--recipe", '--env_kwargs={"weights": "there", "action_delay": 7}']
+    plain = Run(*parse(flags[:2])[:2]).env_kwargs
+    assert plain["beginning"] == "midway"
+    assert Run(*parse(flags)[:2]).env_kwargs == {**plain, "weights": "there", "action_delay": 7}
+
+
 def test_the_docs_show_every_recipe():
     page = (ROOT / "docs" / "rl.md").read_text(encoding="utf-8")
     for (algorithm, env_id), values in RECIPES.items():

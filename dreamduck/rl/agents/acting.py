@@ -165,7 +165,7 @@ def _info(save: agent_file.Save) -> AgentInfo:
     fits = fits and math.prod(shape) <= MOST_NUMBERS
     if not fits or _shape(save.path, action) != (2,):
         raise CheckpointError(
-            f"{save.path}: {agent_file.CARD} is damaged; its spaces are not those of {env_id}"
+            f"{save.path}: expected an agent of Duckietown, got other spaces than those of {env_id} there"
         )
     progress = TrainingProgress.from_card(save.card, save.path)
     return AgentInfo(

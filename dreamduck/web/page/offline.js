@@ -74,7 +74,7 @@ class OfflineDream {
   async begin(start, temperature, policy) {
     this.world = this.worlds[start.world];
     const { begun, map_name = "", z = [] } = await this.world.begin(start);
-    this.moments = [{ ...begun, action: [0, 0], temperature, paid: 0, total: 0, end: "", changed: [] }];
+    this.moments = [{ ...begun, action: pack(this.about.actions, fromKeys(this.about.actions, [0, 0])), temperature, paid: 0, total: 0, end: "", changed: [] }];
     Object.assign(this, { at: 0, unsent: 0, seed: start.seed, temperature, action: [0, 0], replayed: null });
     this.start = { world: start.world, map_name, seed: start.seed, domain_rand: false, z: [...z], start_angle: null, warm: start.warm };
     this.policies = this.world.policies();
