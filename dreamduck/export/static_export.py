@@ -17,14 +17,16 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common import command_line, seeding
-from dreamduck.common.config import add_arguments, from_arguments, options, to_dict
+from dreamduck.common.config import add_arguments, from_arguments, options, replace, to_dict
 from dreamduck.common.errors import DependencyError, WeightsError
 from dreamduck.common.storage import PathLike, replacing
 from dreamduck.controllers.policy import CRUISE_THROTTLE, Controller
 from dreamduck.export import packing
 from dreamduck.export.evolution import evolution, form_of
 from dreamduck.export.recorded_drives import recorded_drives
+from dreamduck.pretrained import FOLDER
 from dreamduck.recordings.sources.arrow_keys import from_keys
+from dreamduck.simulator.environment import SETTINGS, is_own
 from dreamduck.web.page_actions import PageActions
 from dreamduck.web.server import PAGE
 from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig
@@ -74,9 +76,20 @@ def export(path: PathLike, config: SessionFactoryConfig) -> int:
         WeightsError: there is no world model.
         DependencyError: the browser's runtime has not been fetched yet.
     """
-    html = render(SessionFactory(config))
+    html = render(SessionFactory(as_learned(config)))
     with replacing(path) as temporary:
         return temporary.write_bytes(packing.encode(html))
+
+
+def as_learned(config: SessionFactoryConfig) -> SessionFactoryConfig:
+    """The same, with the steps and images of the road that the world model learned from.
+
+    Raises:
+        WeightsError: there is no world model.
+    """
+    learned = WorldModel.load(Path(config.weights or FOLDER)).environment
+    known = {name: learned[name] for name in SETTINGS if name in learned}
+    return replace(config, **known) if is_own(learned.get("id")) else config
 
 
 def render(factory: SessionFactory) -> str:
@@ -124,9 +137,10 @@ def contents(factory: SessionFactory, model: WorldModel) -> tuple[dict[str, Any]
     graphs = {**dynamics_graphs(rnn, str(model.folder)), "decoder": decoder_graph(model.vae)}
     # Temperature 0 draws nothing, and would check less.
     arrays, check = reference(model, factory.temperature or model.temperature)
-    initial = factory.initial
-    rows = np.linspace(0, len(initial.mu) - 1, min(len(initial.mu), FIRST_ROWS)).astype(int)
-    arrays |= {name: part[rows] for name, part in initial._asdict().items() if part is not None}
+    for prefix, initial in (("", factory.initial), ("first_", model.start_states())):
+        rows = np.linspace(0, len(initial.mu) - 1, min(len(initial.mu), FIRST_ROWS)).astype(int)
+        known = initial._asdict().items()
+        arrays |= {f"{prefix}{name}": part[rows] for name, part in known if part is not None}
     for_search, search = evolution(model)
     of_drives, drives = recorded_drives(factory) if factory.other is None else ({}, [])
     layout, numbers = pack(arrays | for_search | of_drives | _probe(factory))

@@ -32,7 +32,7 @@ from dreamduck.web.protocol import MAX_PACE
 from dreamduck.web.recording import Recorder
 from dreamduck.web.scenes import Scene
 from dreamduck.web.session import Session
-from dreamduck.web.share_link import MAX_TEMPERATURE, WORLDS, Start
+from dreamduck.web.share_link import MAX_LINK, MAX_TEMPERATURE, WORLDS, Start
 from dreamduck.web.split_scene import SplitScene
 from dreamduck.web.warm_start import any_starts, warm_starts
 from dreamduck.web.worlds import DreamScene, RoadScene, latent_order, map_outline, uncertainty_limit
@@ -169,6 +169,7 @@ class SessionFactory:
             "pace": {world: pace_of(seconds) for world, seconds in step_times.items()},
             "max_temperature": MAX_TEMPERATURE,
             "max_pace": MAX_PACE,
+            "max_link": MAX_LINK,
             "latents": self._latents,
         }
 

@@ -5,6 +5,7 @@ with weights that are random in every parameter: no residual scale of 1, no bias
 
 import json
 import re
+import shutil
 import subprocess
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from onnx import numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+from dreamduck.common.config import replace
 from dreamduck.common.errors import DependencyError, WeightsError
 from dreamduck.controllers.policy import Controller, ControllerForm, random_theta
 from dreamduck.export import static_export
@@ -20,6 +22,8 @@ from dreamduck.export.mdn_rnn_graphs import mdn_rnn_graph
 from dreamduck.export.static_export import dynamics_graphs
 from dreamduck.export.vae_graphs import decoder_graph
 from dreamduck.pretrained import FOLDER
+from dreamduck.simulator.environment import describe
+from dreamduck.simulator.road import RoadConfig
 from dreamduck.web.server import PAGE
 from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig
 from dreamduck.world_model import WorldModel
@@ -370,6 +374,19 @@ console.log(JSON.stringify(given.map(([value, calm]) => temperatureWord(value, c
 def test_temperatures_in_words(calm, values, words):
     """What is feverish of one kind of dynamics is calm of the other."""
     assert run_node(WORDS, [[value, calm] for value in values]) == words
+
+
+def test_the_file_is_of_the_road_that_the_model_learned_from(model_folder, tmp_path):
+    folder = shutil.copytree(model_folder, tmp_path / "weights")
+    card = json.loads((folder / "rnn.json").read_text())
+    road = describe(replace(RoadConfig(), frame_skip=7, steering_gain=1.75))
+    (folder / "rnn.json").write_text(json.dumps({**card, "environment": road}))
+    found = static_export.as_learned(SessionFactoryConfig(weights=str(folder))).road
+    assert (found.simulation.frame_skip, found.steering_gain) == (7, 1.75)
+    game = {**road, "id": "Game-v3"}
+    (folder / "rnn.json").write_text(json.dumps({**card, "environment": game}))
+    config = SessionFactoryConfig(weights=str(folder))
+    assert static_export.as_learned(config) == config
 
 
 def test_without_weights_there_is_no_file(tmp_path):

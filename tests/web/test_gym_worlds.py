@@ -196,6 +196,22 @@ def test_the_settings_of_the_page(factory):
 
 
 @pytest.mark.parametrize("world", ["dream", "seen"])
+def test_nobody_acts_before_a_key_is_pressed(factory, world):
+    """Neither at the beginning nor after an episode was driven again."""
+    session = Session(factory.make(Start(world, seed=3)))
+    keys = session.scene.keys
+    rest = keys.pack(from_keys(keys.space, 0, 0)).tolist()
+    assert session.now.action.tolist() == rest
+    session.set_action(1, -1)
+    session.advance()
+    again = replay(factory.make, session.script())
+    assert again.person.tolist() == again.now.action.tolist() == rest
+    assert again.moments[1].action.tolist() != rest
+    session.close()
+    again.close()
+
+
+@pytest.mark.parametrize("world", ["dream", "seen"])
 def test_an_episode_is_driven_replayed_and_saved(factory, world):
     session = Session(factory.make(Start(world, seed=3)), temperature=0.7)
     session.set_action(0.8, -1)

@@ -160,6 +160,20 @@ def test_a_link_drives_the_same_again():
     assert again.now.frame.tolist() == session.now.frame.tolist()
 
 
+def test_an_episode_without_steps_has_the_temperature_that_it_is_given():
+    script = from_link(to_link(Session(LineScene(Start("dream", seed=4)), 0.25).script()))
+    assert replay(LineScene, script, 0.125).temperature == 0.125
+
+
+def test_what_follows_a_moment():
+    session = driven([(0.25 * t, -0.5) for t in range(4)])
+    session.set_action(-0.75, 0.125)
+    session.seek(2)
+    assert session.following().tolist() == on_grid([0.5, -0.5]).tolist()
+    session.seek(4)
+    assert session.following().tolist() == on_grid([-0.75, 0.125]).tolist()
+
+
 def test_a_link_of_a_long_noisy_drive_is_short_enough():
     random = np.random.default_rng(0)
     actions = np.stack([on_grid(a) for a in random.uniform(-1, 1, (3000, 2))])
@@ -282,7 +296,7 @@ def test_a_replay_can_be_given_up():
 
     script = Script(Start("road"), np.zeros((3000, 2), np.float32), (1.0,) * 3000)
     with pytest.raises(Cancelled):
-        replay(make, script, cancelled)
+        replay(make, script, cancelled=cancelled)
     assert made[0].env.steps == 5
     assert made[0].env.closed
 

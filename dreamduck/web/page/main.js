@@ -14,6 +14,7 @@ import {
 import { enterEntry, keep, keptDrive, keptSettings, nextEntry } from "./storage.js";
 import { Chart, ENDS, enlarge, showFacts, showImages, showTrust, showWorld, temperatureWord } from "./view.js";
 
+const DEFAULTED = ["map_name", "domain_rand", "temperature"]; // settings that the server has defaults for
 const TAKE_OVER = matchMedia("(pointer: coarse)").matches ? "Touch the pad and take over" : "Press an arrow key and take over";
 
 const controls = new Controls($("pad"));
@@ -26,7 +27,7 @@ const latents = new Latents(
 
 let coming = null; // the newest moment, not yet painted
 let painting = false; // one is being painted
-let fresh = false; // nothing of this world has been shown yet
+let fresh = false; // nothing of this world has been shown yet, which has a temperature of its own
 let sent = ""; // the action that the server knows
 let rest = "ready"; // what the status says while nothing runs
 let times = []; // of the last moments, for the rate
@@ -79,7 +80,8 @@ const opensMoving = () => state.policy !== "person" && !matchMedia("(prefers-red
 
 /** Set up what this server has, and what was kept of the last visit. */
 function first(about) {
-  const kept = { map_name: about.map_name, domain_rand: about.domain_rand, temperature: about.temperature, seed: 0, warm: true, ...keptSettings() };
+  const kept = { seed: 0, warm: true, ...keptSettings() };
+  for (const name of DEFAULTED) if (kept.defaults?.[name] !== about[name]) kept[name] = about[name]; // the server has another default now
   if (kept.calm_temperature !== about.calm_temperature) kept.temperature = about.temperature; // it was another model's
   $("map_name").replaceChildren(...about.maps.map((name) => new Option(name)));
   $("map_name").value = about.maps.includes(kept.map_name) ? kept.map_name : about.map_name;
@@ -102,6 +104,7 @@ function showEnvironment({ environment, keys }) {
   document.querySelector("#worlds [data-world=seen]").textContent = environment;
   document.querySelector("header .offline").textContent = `A dream of ${environment}, in this page alone: no server, no network.`;
   $("expert").hidden = true;
+  $("warm").previousElementSibling.textContent = "Anywhere in an episode";
   document.querySelector("#policy .hint").prepend(`${keys}. `);
   for (const [id, label] of [["throttle", "Up, down "], ["steering", "Left, right "]]) $(id).parentElement.firstChild.textContent = label;
 }
@@ -122,8 +125,10 @@ function restore(drive) {
 }
 
 function world({ start: begun, policies, map: outline }) {
+  const continues = state.asked === "lost"; // with the temperature that was chosen; a link brings its own
   state.changing = false;
-  state.begun = fresh = true;
+  state.begun = true;
+  fresh = !continues;
   clearTimeout(state.waiting);
   const other = state.start?.world !== begun.world;
   state.start = begun;
@@ -143,8 +148,8 @@ function world({ start: begun, policies, map: outline }) {
     button.title = (button.disabled && absent[button.dataset.policy]) || "";
   }
   showWorld(begun.world, !state.about.environment);
-  if (state.about.environment) for (const id of ["map_row", "rand_row", "map_card"]) $(id).hidden = true;
   offerImages();
+  if (continues) tell("temperature", { value: Number($("temperature").value) });
   sent = ""; // this world knows no action yet
   $("saved").textContent = "";
   $("link").hidden = true;
@@ -224,7 +229,7 @@ function show(header) {
   chart.draw(header.step);
   map.show(header);
   if (!state.changing) $("images").dataset.shown = state.start.world;
-  if (fresh) showTemperature(header.temperature); // a link brings its own
+  if (fresh) showTemperature(header.temperature);
   fresh = false;
   if (header.z && $("latents_card").open) latents.show(header.z, header.changed_latents);
   if (document.activeElement !== $("timeline") || header.running) {
@@ -267,12 +272,19 @@ function showTemperature(value) {
   $("temperature").setAttribute("aria-valuetext", $("temperature_value").textContent);
 }
 
-function setPace(rate) {
+/** Steps a second of a button that names a multiple of real time. */
+const paceOf = (button) => Math.round(button.dataset.times / state.about.step_time[state.start.world]);
+
+function setPace(wanted) {
+  const rate = Math.min(wanted, state.about.max_pace);
   const times = rate * state.about.step_time[state.start.world];
   $("pace").value = rate;
   $("pace_value").textContent = `x${Number(times.toFixed(1))}, ${rate}/s`;
   $("pace").setAttribute("aria-valuetext", `${times.toFixed(1)} times real time, ${rate} steps a second`);
-  for (const button of all("#paces button")) button.ariaPressed = Number(button.dataset.times) === Number(times.toFixed(1));
+  for (const button of all("#paces button")) {
+    button.ariaPressed = Number(button.dataset.times) === Number(times.toFixed(1));
+    button.disabled = paceOf(button) > state.about.max_pace;
+  }
   tell("pace", { rate });
 }
 
@@ -339,7 +351,7 @@ for (const id of ["map_name", "domain_rand", "seed", "warm"]) $(id).addEventList
 $("timeline").addEventListener("input", ({ target }) => seek(Number(target.value)));
 $("pace").addEventListener("input", ({ target }) => setPace(Number(target.value)));
 for (const button of all("#paces button")) {
-  button.addEventListener("click", () => setPace(Math.round(button.dataset.times / state.about.step_time[state.start.world])));
+  button.addEventListener("click", () => setPace(paceOf(button)));
 }
 $("temperature").addEventListener("input", ({ target }) => {
   showTemperature(Number(target.value));
@@ -373,6 +385,7 @@ function keepAll() {
     world: episode.start.world, map_name: $("map_name").value, domain_rand: $("domain_rand").checked,
     seed: Number($("seed").value), warm: $("warm").checked, temperature: Number($("temperature").value),
     calm_temperature: state.about.calm_temperature,
+    defaults: Object.fromEntries(DEFAULTED.map((name) => [name, state.about[name]])),
   });
 }
 

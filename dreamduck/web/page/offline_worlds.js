@@ -19,10 +19,11 @@ export class DreamWorld {
 
   /** The first moment, and its latents. */
   async begin({ seed, warm, z: given }) {
-    const { mu, logvar, h, c } = this.page.arrays;
+    const { mu, logvar, h, c, first_mu, first_logvar } = this.page.arrays;
     this.coming = null;
-    let moment = await begin(this.page.dream, warm ? { mu, logvar, h, c } : { mu, logvar }, new Random(seed));
-    if (given.length === moment.z.length) moment = await this.page.dream.observe({ ...moment, z: Float32Array.from(given) });
+    let moment = await begin(this.page.dream, warm ? { mu, logvar, h, c } : { mu: first_mu, logvar: first_logvar }, new Random(seed));
+    if (given.length && given.length !== moment.z.length) throw new Error("latents of another model");
+    if (given.length) moment = await this.page.dream.observe({ ...moment, z: Float32Array.from(given) });
     return { begun: moment, z: moment.z };
   }
 

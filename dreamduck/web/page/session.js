@@ -60,6 +60,10 @@ export function openLink(from, values) {
 export async function resume() {
   startsSoon();
   const link = await episode.link();
+  if (link.length > state.about.max_link) {
+    notice("Too many latents were changed in this episode for it to be driven again; another one begins.");
+    return begin(episode.start.world);
+  }
   if (connected()) openLink("lost", { link, resume: true, step: state.moment?.step ?? 0 });
 }
 

@@ -16,6 +16,7 @@ const FACTS_OF = {
   dream: ["total", "reward", ...MODEL_FACTS],
   split: ["total", "reward", ...ROAD_FACTS, "dream_lane_dist"],
   seen: ["total", "reward", ...MODEL_FACTS, ...ROAD_FACTS],
+  environment: ["total", "reward"], // another one than Duckietown, seen through its model
   road: ["total", "reward", ...ROAD_FACTS],
 };
 const enlarged = {}; // the large image of each world, where one was chosen
@@ -67,20 +68,25 @@ export async function paint(canvas, { width, height, coding, bytes }) {
   context.putImageData(image, 0, 0);
 }
 
-/** Make room for what a world shows, before any of it is there, so that nothing moves when it comes. */
+/**
+ * Make room for what a world shows, before any of it is there, so that nothing moves when it comes.
+ * @param {string} world
+ * @param {boolean} road - whether it is Duckietown's; of another environment's world nothing can be set
+ */
 export function showWorld(world, road = true) {
   if (!IMAGES[world]) world = "dream";
   $("images").dataset.world = world;
   for (const figure of figures()) figure.hidden = !IMAGES[world].includes(figure.dataset.image);
   layOut(world);
   $("apart").hidden = world !== "split";
-  $("map_card").hidden = world === "dream";
-  $("map_row").hidden = $("rand_row").hidden = world === "dream";
+  const other = !road && world === "seen";
+  for (const id of ["map_card", "map_row", "rand_row", "lane"]) $(id).hidden = world === "dream" || !road;
   $("from").hidden = world !== "dream";
-  $("latents_card").hidden = world === "road" || world === "split";
-  $("temperature_row").hidden = world === "road";
-  $("ending_legend").hidden = world === "road" || world === "split";
-  $("facts").replaceChildren(...FACTS_OF[world].filter((name) => road || !ROAD_FACTS.includes(name)).flatMap((name) => {
+  $("latents_card").hidden = world === "road" || world === "split" || other;
+  $("temperature_row").hidden = world === "road" || other;
+  $("ending_legend").hidden = world === "road" || world === "split" || other;
+  $("warm_row").hidden = other;
+  $("facts").replaceChildren(...FACTS_OF[other ? "environment" : world].filter((name) => road || !ROAD_FACTS.includes(name)).flatMap((name) => {
     const term = document.createElement("dt");
     const value = document.createElement("dd");
     term.textContent = FACTS[name][0];
@@ -88,7 +94,6 @@ export function showWorld(world, road = true) {
     value.textContent = "none";
     return [term, value];
   }));
-  $("lane").hidden = world === "dream";
 }
 
 function layOut(world) {
