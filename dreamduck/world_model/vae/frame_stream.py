@@ -45,7 +45,7 @@ class FrameStream:
         if not self.steps_per_epoch:
             raise TrainingError(
                 f"expected at least {batch_size} frames (one batch) to train on, got {self.frames}; "
-                "record more with dreamduck record, or lower --batch-size"
+                "record more, or lower --batch-size (of pipelines --vae-batch)"
             )
 
     def batches(self, epoch: int, start: int = 0) -> Iterator[Frames]:
