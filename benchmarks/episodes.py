@@ -2,9 +2,9 @@
 
     python -m benchmarks.episodes [--episodes 48]
 
-Records episodes as `make reproduce` does, checks the folder twice (the second time from its index), encodes
-them with the VAE that ships, and reads a series. Writes `benchmarks/results/episodes.json`; its figures for
-a million episodes are these times their number."""
+Records episodes with the defaults of `dreamduck record` on two maps, checks the folder twice (the second
+time from its index), encodes them with the VAE that ships, and reads a series. Writes
+`benchmarks/results/episodes.json`; its figures for a million episodes are these times their number."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from dreamduck.common.labelled_table import Labels, labelled_table
 from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.figures.config import DREAMT, ERROR, MAP, SHOWN, TRUE, FigureConfig
 from dreamduck.figures.real_drive import Commanded, RealDrive, drive, enlarge
-from dreamduck.figures.scene import Scene, dream_after
+from dreamduck.figures.scene import Scene, check_length, dream_after
 from dreamduck.figures.source import Source
 from dreamduck.simulator.base import Frames
 from dreamduck.web.latent_names import latent_names
@@ -71,6 +71,7 @@ def strip(source: Source, dreams: Dreams, config: FigureConfig) -> Drawing:
     """Panels below each other, every n steps from the last frame that was seen."""
     names = config.panels or SHOWN["strip"]
     scene = _scene(source, dreams, config, source.drive(MAP in names))
+    check_length(len(scene), config.warmup)
     moments = range(config.warmup - 1, len(scene), config.every)
     rows = [[scene.panel(name, step) for step in moments] for name in names]
     columns = [f"{scene.dreamt_seconds(step):.1f} s" for step in moments]
@@ -81,6 +82,7 @@ def strip(source: Source, dreams: Dreams, config: FigureConfig) -> Drawing:
 def temperatures(source: Source, dreams: Dreams, config: FigureConfig) -> Drawing:
     """The same drive dreamt at several temperatures."""
     real, values = source.drive(), config.temperature_values(dreams.model.dynamics.shown_temperatures)
+    check_length(len(real.actions), config.warmup)
     scenes = [_scene(source, Dreams(dreams.model, value), config, real) for value in values]
     labels = [TRUE, *(f"temperature {value:g}" for value in values)]
 
@@ -106,6 +108,7 @@ def steering(source: Source, dreams: Dreams, config: FigureConfig) -> Drawing:
     for action in COMMANDS.values():
         policy = Commanded(source.policy(), action, config.warmup - 1)
         real = drive(policy, config.road, [config.seed], config.warmup + config.steps, config.side)[0]
+        check_length(len(real.actions), config.warmup)
         given = np.tile(np.array(action, np.float32), (config.steps, 1))
         actions = np.concatenate([real.actions[: config.warmup - 1], given])
         z = dream_after(dreams, dreams.encode(real.frames), actions, config.warmup, config.seed)

@@ -33,6 +33,22 @@ def dream_after(dreams: Dreams, z: FloatArray, actions: FloatArray, warmup: int,
     return np.concatenate([z[:warmup], dreamt])
 
 
+def check_length(length: int, warmup: int) -> None:
+    """Refuse a drive that ended before the dream begins.
+
+    Args:
+        length: steps of the drive.
+        warmup: frames that are seen.
+    Raises:
+        ConfigError: the drive is too short.
+    """
+    if length <= warmup:
+        raise ConfigError(
+            f"warmup: expected fewer frames than the drive has, got {warmup} of {length}; give "
+            "another seed or a smaller warmup"
+        )
+
+
 class Scene:
     """A drive and its dream.
 
@@ -68,11 +84,7 @@ class Scene:
         Raises:
             ConfigError: the drive ended before the dream could begin.
         """
-        if len(self) <= self.warmup:
-            raise ConfigError(
-                f"warmup: expected fewer frames than the drive has, got {self.warmup} of {len(self)}; give "
-                "another seed or a smaller warmup"
-            )
+        check_length(len(self), self.warmup)
         z = dream_after(self.dreams, self.z, self.drive.actions[:-1], self.warmup, self.seed)
         return self.dreams.decode(z)
 

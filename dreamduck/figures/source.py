@@ -41,7 +41,7 @@ class Source:
                 )
             model.check_environment(config.road, config.any_weights)
         learned = model.environment.get("step_time", config.road.step_time)
-        self.step_time = float(learned) if config.records else config.road.step_time
+        self.step_time = config.road.step_time if road and not config.records else float(learned)
 
     @functools.cached_property
     def probe(self) -> LaneProbe | None:

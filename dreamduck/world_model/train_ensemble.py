@@ -21,6 +21,7 @@ from dreamduck.world_model.ensemble.heads import LIMIT_STEPS, Ensemble, Ensemble
 from dreamduck.world_model.ensemble.settings import TrainingConfig
 from dreamduck.world_model.latents import Series, read_series
 from dreamduck.world_model.mdn_rnn.batches import split
+from dreamduck.world_model.series_check import check_series
 from dreamduck.world_model.trainer import cosine
 from dreamduck.world_model.weights_format import Parameters, at_half_precision
 
@@ -44,16 +45,12 @@ def train(config: TrainingConfig) -> Ensemble:
     """Train an ensemble for the dynamics in a folder, and write it there.
 
     Raises:
-        WeightsError: there are none, or the series is of latents of another size.
+        WeightsError: there are none, or the series is not of this world model.
         SeriesError: there is no series, or it is damaged.
     """
     folder = Path(config.weights)
     dynamics, series = WorldModel.load(folder).dynamics, read_series(config.series)
-    if series.z_size != dynamics.config.z_size:
-        raise WeightsError(
-            f"{config.series}: expected latents of {dynamics.config.z_size} numbers, got {series.z_size}; "
-            "make the series with the VAE that belongs to the dynamics"
-        )
+    check_series(series, config.series, folder, dynamics)
     learning, testing = split(series)
     chosen = generator(config.seed, EPISODES_KEY).permutation(learning)[: config.episodes]
     states = follow(dynamics, series, chosen)

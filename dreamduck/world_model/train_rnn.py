@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from dreamduck.common.errors import ConfigError, WeightsError
-from dreamduck.common.storage import fingerprint, replacing
+from dreamduck.common.storage import replacing
 from dreamduck.recordings.sources.gym_environment import of_description
-from dreamduck.simulator.environment import ENVIRONMENT, ROAD_STEPS, STEP_SETTINGS, differences, is_own
+from dreamduck.simulator.environment import ENVIRONMENT
 from dreamduck.world_model import WorldModel, fit
 from dreamduck.world_model.categorical import CategoricalDynamics, windows
 from dreamduck.world_model.categorical.divergence import reconstruction_and_kl
@@ -23,17 +23,17 @@ from dreamduck.world_model.categorical.trainer import latent_spread
 from dreamduck.world_model.dynamics import Dynamics, FloatArray
 from dreamduck.world_model.dynamics_fit import DynamicsFit, LearningData
 from dreamduck.world_model.latents import Series
+from dreamduck.world_model.legacy.experiments import ExperimentRNN
 from dreamduck.world_model.mdn_rnn import MDNRNN, batches, files
 from dreamduck.world_model.mdn_rnn.layout import REWARD_AND_END
 from dreamduck.world_model.mdn_rnn.prediction_metrics import Measure, negative_log_likelihood
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
 from dreamduck.world_model.mdn_rnn.trainer import Trainer, latent_range, latent_scale
-from dreamduck.world_model.vae import files as vae_files
+from dreamduck.world_model.series_check import VAE_FILES, check_series, check_vae
 from dreamduck.world_model.weights_format import Parameters, at_half_precision
 
 CHECKPOINT = fit.checkpoint_of("rnn")
 HEADS = (*REWARD_AND_END, "head_hidden/")  # of any kind, for reward and end
-VAE_FILES = (vae_files.WEIGHTS, vae_files.CARD)
 
 
 def train(config: TrainingConfig | CategoricalTrainingConfig, command: str = "") -> dict[str, Any]:
@@ -108,6 +108,7 @@ class MDNRNNFit(SourcedFit):
     def __init__(self, config: TrainingConfig) -> None:
         self.settings, data = config, LearningData(config.series, config.limit)
         series = data.series
+        check_vae(series, config.series, Path(config.weights))
         self.windows = batches.plan(
             series.offsets, data.learning, config.batch_size, config.sequence, config.steps, config.seed
         )
@@ -152,6 +153,7 @@ class CategoricalFit(SourcedFit):
     def __init__(self, config: CategoricalTrainingConfig) -> None:
         data = LearningData(config.series, config.limit)
         series = data.series
+        check_vae(series, config.series, Path(config.weights))
         config = config.for_environment(of_description(series.meta.get(ENVIRONMENT) or {}) is None)
         self.settings = config
         self.windows = windows.plan(
@@ -212,30 +214,14 @@ def _source(
             f"{folder}: expected dynamics of the kind {kind.kind!r}, got {found.kind!r}; give --dynamics "
             f"{found.kind}"
         )
-    vae = next((folder / n for n in VAE_FILES if (folder / n).is_file()), None)
-    if vae is not None and series.meta.get("vision", fingerprint(vae)) != fingerprint(vae):
+    if isinstance(found, ExperimentRNN):
         raise WeightsError(
-            f"{config.series}: expected latents of the VAE in {vae}, got those of another one; make the "
-            f"series with dreamduck encode --weights {folder}"
-        )
-    learned, given = (card.get(ENVIRONMENT) or {} for card in (found.card, series.meta))
-    wrong = differences(learned, given, ROAD_STEPS if is_own(learned.get("id")) else STEP_SETTINGS)
-    if wrong:
-        raise WeightsError(
-            f"{config.series}: of another environment than {folder} ({'; '.join(wrong)}); make the series "
-            "from recordings of the same"
+            f"{folder}: expected dynamics that take actions as they are, got those of 2018 of {found.env}, "
+            "which are for dreams and controllers alone; train new ones with dreamduck train-rnn"
         )
     sizes: Any = found.config
     config.check_sizes(sizes, str(folder))
-    for here, need, have in (
-        ("latents", sizes.z_size, series.mu.shape[1]),
-        ("actions", sizes.action_size, series.action.shape[1]),
-    ):
-        if have != need:
-            raise WeightsError(
-                f"{folder}: dynamics for {here} of {need} numbers, but the series has {here} of {have}; "
-                "make the series with the VAE that belongs to them"
-            )
+    check_series(series, config.series, folder, found)
     return found
 
 

@@ -1,5 +1,6 @@
 import json
 import shlex
+import shutil
 
 import numpy as np
 import pytest
@@ -22,6 +23,24 @@ def figure(folder, name, *words):
     run(["figure", *words, "--out", str(path)])
     text = path.with_suffix(".txt").read_text(encoding="utf-8")
     return path, dict(line.split(": ", 1) for line in text.splitlines()[2:]), text.splitlines()[0]
+
+
+@pytest.mark.parametrize("kind", ["strip", "temperatures", "steering"])
+def test_a_drive_that_ends_before_the_dream_is_refused(tmp_path, weights, kind):
+    """This map has no lane: the car is off the road at once."""
+    flags = [f"--weights={weights}", "--map-name=calibration_map_int", "--warmup=9", "--steps=3", "-q"]
+    with pytest.raises(ConfigError, match="warmup: expected fewer frames than the drive has, got 9 of"):
+        run(["figure", kind, *flags, "--out", str(tmp_path / "a.png")])
+
+
+def test_the_step_of_a_dream_is_the_models(weights, tmp_path):
+    folder = shutil.copytree(weights, tmp_path / "weights")
+    card = json.loads((folder / "rnn.json").read_text())
+    (folder / "rnn.json").write_text(
+        json.dumps({**card, "environment": {"id": "Game-v3", "step_time": 0.02}})
+    )
+    source = Source(FigureConfig(weights=str(folder)), WorldModel.load(folder), road=False)
+    assert source.step_time == 0.02
 
 
 def test_each_kind_is_written_with_a_caption(tmp_path, weights):

@@ -83,7 +83,7 @@ def _numbers(name: str) -> range:
     """The numbers of the maps that a name in a list stands for."""
     match = re.fullmatch("(?:([0-9]{1,10})-)?([0-9]{1,10})", name.removeprefix(PREFIX))
     first, end = (int(match[1] or 0), int(match[2]) + (match[1] is not None)) if match else (0, 0)
-    if not 0 < end - first <= MAX_MAPS or end > MAX_NUMBER:
+    if not 0 < end - first <= MAX_MAPS or end > MAX_NUMBER + 1:
         raise MapError(
             f"maps: expected {PREFIX}200 (the first 200) or {PREFIX}50-59, {MAX_MAPS} maps at most, "
             f"got {name!r:.60}"

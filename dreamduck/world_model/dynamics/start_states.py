@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from dreamduck.common.errors import WeightsError
-from dreamduck.common.readers import to_float32
+from dreamduck.common.readers import JSON_LEGACY_BYTES, to_float32
 from dreamduck.common.seeding import generator
 from dreamduck.common.storage import PathLike, read_json, read_npz, write_json, write_npz
 from dreamduck.world_model.dynamics.interface import Dynamics
@@ -79,7 +79,7 @@ def read_initial(path: PathLike) -> InitialZ:
     Raises:
         WeightsError: it is missing, damaged or of another form.
     """
-    value = read_json(path, WeightsError)
+    value = read_json(path, WeightsError, most=JSON_LEGACY_BYTES)
     form = "a list of mus and a list of logvars, integers (value x 10,000)"
     if not isinstance(value, list) or len(value) != 2:
         raise WeightsError(f"{path}: expected {form}; write it again with dreamduck train-rnn")

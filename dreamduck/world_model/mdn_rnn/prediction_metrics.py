@@ -21,6 +21,7 @@ Bools = npt.NDArray[np.bool_]
 Measure = Callable[[Any, RecurrentState, FloatArray, FloatArray], dict[str, FloatArray]]
 TOGETHER = 64  # episodes run side by side
 NOISE_KEY = 3
+SMALLEST_SPREAD = 1e-3  # rewards that hardly differ are not scaled up
 STEP = ("predicted", "reward", "end", "done")  # the measures of every step
 
 
@@ -61,12 +62,13 @@ def one_step_metrics(
     """
     found = _run_all(dynamics, series, episodes, measure)
     predicted, reward, end, done = (found.pop(name) for name in STEP)
-    variance = float(reward.var())
+    variance = float(reward.var(dtype=np.float64))
+    known = variance >= SMALLEST_SPREAD**2  # of a constant only rounding is left
     clipped = np.clip(end, 1e-7, 1 - 1e-7)
     return {
         **{name: float(column.mean()) if len(column) else math.nan for name, column in found.items()},
         "reward_correlation": correlation(predicted, reward),
-        "reward_error": float(((predicted - reward) ** 2).mean()) / variance if variance else math.nan,
+        "reward_error": float(((predicted - reward) ** 2).mean()) / variance if known else math.nan,
         "end_auc": roc_auc(end, done),
         "end_cross_entropy": float(-np.where(done, np.log(clipped), np.log(1 - clipped)).mean()),
         "end_rate": float(done.mean()),

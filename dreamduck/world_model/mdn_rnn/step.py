@@ -150,7 +150,7 @@ class MDNRNN(Dynamics):
         weights = self._graph_weights(xp)
 
         def perceive(z: Any, action: Any, h: Any, c: Any, seen: Any) -> tuple[Any, Any]:
-            return equations.advance(xp, weights, z, action, h, c)[:2]
+            return equations.advance(xp, weights, z, self.inputs(xp, action, h), h, c)[:2]
 
         return perceive
 

@@ -26,6 +26,7 @@ from dreamduck.world_model.mdn_rnn.network import (
     negative_log_likelihood,
     outputs_of,
 )
+from dreamduck.world_model.mdn_rnn.prediction_metrics import SMALLEST_SPREAD
 from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
 from dreamduck.world_model.weights_format import Parameters
 
@@ -34,7 +35,6 @@ SAMPLES_FROM = 1 / 3  # of the training; earlier draws are too inaccurate to lea
 SAMPLING_KEYS = range(4)  # random streams of scheduled sampling
 SPREADS = 3.0  # of a latent about its mean that belong to its range
 MEASURED = 16_384  # rows of a series that are measured at once
-SMALLEST_SPREAD = 1e-3  # rewards that hardly differ are not scaled up
 
 
 class RewardScale(NamedTuple):

@@ -9,7 +9,7 @@ import pytest
 
 from dreamduck.common.errors import MapError
 from dreamduck.simulator.base import SimulatorConfig
-from dreamduck.simulator.maps.generated import expand_map_names, map_text
+from dreamduck.simulator.maps.generated import MAX_NUMBER, expand_map_names, map_text
 from dreamduck.simulator.maps.map import DUCKIE, DUCKIEBOT, STATIC
 from dreamduck.simulator.maps.parser import load_map
 from dreamduck.simulator.maps.road_network import connected
@@ -163,6 +163,8 @@ def test_where_the_cache_cannot_be_written_it_lies_among_temporary_files(tmp_pat
 
 
 def test_lists_of_them_are_short():
+    last = f"generated:{MAX_NUMBER}"
+    assert expand_map_names([f"generated:{MAX_NUMBER}-{MAX_NUMBER}"]) == (last,)
     assert expand_map_names(["loop_empty", "generated:2"]) == ("loop_empty", "generated:0", "generated:1")
     assert expand_map_names(["generated:7-9"]) == ("generated:7", "generated:8", "generated:9")
     assert expand_map_names(["generated:7-7"]) == ("generated:7",)

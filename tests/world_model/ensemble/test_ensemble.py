@@ -2,6 +2,7 @@
 
 import dataclasses
 import logging
+from typing import Any
 
 import numpy as np
 import pytest
@@ -55,6 +56,26 @@ def model(folder):
 def config(folder, **changes):
     given = {"series": str(folder), "weights": str(folder), "steps": 250, "batch_size": 64, "heads": 3}
     return TrainingConfig(**{**given, "units": 16, "learning_rate": 0.01, **changes})
+
+
+def test_a_series_of_another_model_is_refused(folder):
+    game = {"id": "Game-v1", "frame_skip": 4}
+    dynamics = WorldModel.load(folder).dynamics
+    dynamics.save(folder, {**dynamics.card, "environment": game})
+    series = dataclasses.replace(toy_series(20), meta={"environment": game})
+    for changes, text in (
+        ({"meta": {"environment": {**game, "id": "Game-v2"}}}, "id: expected Game-v1, got Game-v2"),
+        ({"action": np.tile(series.action, (1, 2))[:, :3]}, "actions of 2 numbers, .* actions of 3"),
+    ):
+        given: dict[str, Any] = changes
+        write_series(folder, dataclasses.replace(series, **given))
+        with pytest.raises(WeightsError, match=text):
+            train_ensemble.train(config(folder))
+    vae = folder / "vae.weights.h5"
+    vae.write_bytes(b"another")
+    write_series(folder, dataclasses.replace(series, meta={**series.meta, "vision": "0123456789abcdef"}))
+    with pytest.raises(WeightsError, match=r"expected latents of the VAE in .*vae\.weights\.h5"):
+        train_ensemble.train(config(folder))
 
 
 def test_heads_agree_where_there_were_frames(folder):

@@ -13,6 +13,7 @@ from PIL import Image
 
 from dreamduck.cli import run
 from dreamduck.common.backend import tf
+from dreamduck.common.errors import WeightsError
 from dreamduck.controllers.factory import load_controller, weights_fingerprints
 from dreamduck.export.mdn_rnn_graphs import mdn_rnn_graph
 from dreamduck.recordings.sources.paper_environments import (
@@ -22,10 +23,13 @@ from dreamduck.recordings.sources.paper_environments import (
     DoomActionsOf2018,
     frame_of_2018,
 )
-from dreamduck.world_model import WorldModel
+from dreamduck.world_model import WorldModel, train_rnn
 from dreamduck.world_model.imagination.perception import Perception
+from dreamduck.world_model.latents import write_series
 from dreamduck.world_model.legacy.experiments import ExperimentRNN
+from dreamduck.world_model.mdn_rnn.settings import TrainingConfig
 from dreamduck.world_model.vae.layout import shapes
+from tests.world_model.mdn_rnn.helpers import toy_series
 
 Z, H, K = 4, 12, 5
 SCALE = 10_000
@@ -128,7 +132,7 @@ def test_graphs_take_the_same_inputs(tmp_path, vae, doom):
     assert isinstance(dynamics, ExperimentRNN)
     random = np.random.default_rng(3)
     session = onnxruntime.InferenceSession(mdn_rnn_graph(dynamics))
-    step = dynamics.graph_step(tf)
+    step, perceive = dynamics.graph_step(tf), dynamics.graph_perceive(tf)
     for started in (0, 1):
         z, c, h = (random.standard_normal((1, n)).astype(np.float32) for n in (Z, H, H))
         c, h = c * started, h * started
@@ -140,11 +144,26 @@ def test_graphs_take_the_same_inputs(tmp_path, vae, doom):
         found = step(z, action, h, c, *chance, 1.0)
         np.testing.assert_allclose(found.c, expected[0], atol=1e-5)
         np.testing.assert_allclose(found.h, expected[1], atol=1e-5)
+        seen = perceive(z, action, h, c, z)
+        np.testing.assert_allclose(seen[0], expected[1], atol=1e-5)
+        np.testing.assert_allclose(seen[1], expected[0], atol=1e-5)
         ended = sigmoid(expected[1] @ rnn[0][:, 0] + rnn[1][0]) if doom else 0.0
         np.testing.assert_allclose(found.end, ended, atol=1e-5)
         np.testing.assert_allclose(found.reward, float(doom), atol=1e-6)
         outputs = session.run(["c_next", "h_next"], {"z": z, "action": action, "h": h, "c": c})
         np.testing.assert_allclose(outputs, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("doom", [False, True])
+@pytest.mark.parametrize("flag", ["start", "adapt", "heads_only"])
+def test_their_dynamics_are_not_trained_on(tmp_path, vae, doom, flag):
+    path, _, _ = folder(tmp_path / "published", vae, doom)
+    write_series(tmp_path, toy_series(20))
+    places = {"series": str(tmp_path), "weights": str(tmp_path / "new"), "log": str(tmp_path / "log")}
+    with pytest.raises(
+        WeightsError, match=r"expected dynamics that take actions as they are, got those of 2018"
+    ):
+        train_rnn.train(TrainingConfig(**places, **{flag: str(path)}))
 
 
 def imresize(picture):

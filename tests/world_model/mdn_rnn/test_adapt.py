@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dreamduck.common.errors import ConfigError
+from dreamduck.common.errors import ConfigError, WeightsError
 from dreamduck.world_model import WorldModel, train_rnn
 from dreamduck.world_model.latents import write_series
 from dreamduck.world_model.mdn_rnn.prediction_metrics import negative_log_likelihood, one_step_metrics
@@ -134,6 +134,15 @@ def test_a_continued_training_learns_everything(tmp_path, world, settings, old):
     new = WorldModel.load(tmp_path / "new").dynamics
     for name, array in new.parameters.items():
         assert not np.allclose(array, old.parameters[name], rtol=1e-3), name
+
+
+def test_latents_of_another_vae_than_the_one_beside_are_refused(tmp_path):
+    """Also where training begins anew."""
+    write_series(tmp_path, dataclasses.replace(toy_series(20), meta={"vision": "0123456789abcdef"}))
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "vae.weights.h5").write_bytes(b"another")
+    with pytest.raises(WeightsError, match=r"expected latents of the VAE in .*dreamduck encode --weights"):
+        train_rnn.train(config(tmp_path, weights=str(tmp_path / "weights"), **SIZES))
 
 
 def continued(world, settings, **changes):

@@ -79,6 +79,17 @@ def test_figures_by_hand():
     assert one_step_metrics(dynamics, series, chosen) == pytest.approx(expected_figures, rel=1e-4)
 
 
+@pytest.mark.parametrize("constant", [0.1, -0.3, 7.0])
+def test_constant_rewards_have_no_error(constant):
+    """Their float32 variance is rounding, by which no error may be divided."""
+    sizes = MDNRNNConfig(z_size=4, action_size=2, hidden_size=9, mixtures=2)
+    dynamics, series = MDNRNN(random_parameters(sizes), sizes), toy_series(12)
+    series = dataclasses.replace(series, reward=np.full_like(series.reward, constant))
+    found = one_step_metrics(dynamics, series, [3, 7])
+    assert math.isnan(found["reward_error"])
+    assert math.isfinite(found["nll"])
+
+
 def mixture(batch=1, mixtures=3, size=2, seed=0):
     random = np.random.default_rng(seed)
     parts = random.standard_normal((3, batch, mixtures, size)).astype(np.float32)
