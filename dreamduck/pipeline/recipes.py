@@ -113,7 +113,7 @@ CARRACING = Recipe(
         "num_episode": 16,
         "dream_steps": 100,
         "generations": 60,
-        "rounds": 3,
+        "rounds": 5,
         "round_episodes": 96,
         "round_rnn_steps": 600,
         "round_generations": 30,

@@ -47,16 +47,19 @@ def model() -> str:
         ["", "correlation of predicted and true reward", f"{latents['reward_correlation']:.2f}", "", ""],
         ["", "ROC AUC of termination", f"{latents['end_auc']:.3f}", "", ""],
     ]
-    return _recorded(vae["data"]) + table(["", "on held-out episodes", "", "made by", "took"], rows)
+    return _recorded(vae["data"], rnn["data"]["held_out_episodes"]) + table(
+        ["", "on held-out episodes", "", "made by", "took"], rows
+    )
 
 
-def _recorded(data: dict[str, Any]) -> str:
+def _recorded(data: dict[str, Any], held_out: int) -> str:
     """What a model learned from, in a sentence."""
     generated = sum(name.startswith("generated:") for name in data["map_name"])
     others = f" and {generated} generated ones" if generated else ""
     return (
-        f"It learned from {data['episodes']:,} episodes ({data['frames']:,} frames) on "
-        f"{len(data['map_name']) - generated} maps of Duckietown{others}.\n\n"
+        f"Its recordings are {data['episodes']:,} episodes ({data['frames']:,} frames) on "
+        f"{len(data['map_name']) - generated} maps of Duckietown{others}; {held_out} of them were held "
+        "out.\n\n"
     )
 
 
