@@ -17,6 +17,7 @@ from dreamduck.controllers.policy import FEATURES
 from dreamduck.pretrained import FOLDER
 from dreamduck.recordings.sources import DRIVING, ActionSpace
 from dreamduck.world_model import WorldModel
+from dreamduck.world_model.imagination.randomization import ACTION_DELAY, LATENT_SHIFT, MOST_DELAY
 
 MAX_SEED = 90_000  # seeds above are those of evaluations
 ROAD_STEPS = 200  # of an episode on the road at most
@@ -37,6 +38,8 @@ class RecipeConfig:
     sigma_init: float = option(0.1, "first step size of the search", above=0.0)
     end_cost: float = option(3.0, "return that an end costs, for the steps beyond a short dream", low=0.0)
     weight_decay: float = option(0.05, "weight decay of the search", low=0.0)
+    action_delay: int = option(0, ACTION_DELAY, unit="steps", low=0, high=MOST_DELAY)
+    latent_shift: float = option(0.0, LATENT_SHIFT, low=0.0, high=10.0)
     seed: int | None = option(
         None,
         "seed of recordings, trainings and searches; by default each command's own",
@@ -64,6 +67,8 @@ class RecipeConfig:
             *("--covariance", "full" if self.components else "diagonal"),
             *("--sigma_init", str(self.sigma_init), "--end_cost", str(self.end_cost)),
             *("--weight_decay", str(self.weight_decay), *self.search_seed),
+            *(("--action-delay", str(self.action_delay)) if self.action_delay else ()),
+            *(("--latent-shift", str(self.latent_shift)) if self.latent_shift else ()),
         ]
 
     @property
