@@ -39,12 +39,7 @@ log = logging.getLogger(__name__)
 
 SWEEP = "gap.json"  # of the temperature sweep
 ROUNDS = "rounds"  # folder of the rounds
-RECORDED = (
-    "seed",
-    "policies",
-    "episodes",
-    "frames",
-)  # settings of the recordings, beside the environment's
+RECORDED = ("seed", "policies", "episodes", "frames")  # decide what is recorded, as the environment does
 DREAM, IMPROVED = "controller", "improved"  # names of controllers in the scores
 
 

@@ -1,4 +1,4 @@
-"""Iterative training: record the controller, train the dynamics on, evolve on in the new dream, repeat.
+"""Iterative training: record the controller, continue to train the dynamics and to evolve, and repeat.
 
 A controller finds what is wrong with a dream; its own episodes in the real environment show the dynamics
 what happens there. Each round adds such episodes to the records, continues the training of the dynamics on
@@ -49,7 +49,7 @@ EACH_RUN = ("series", "weights", "log", "steps", "limit", "adapt", "heads_only",
 class IterateConfig(RecipeConfig, SelectionConfig):
     """One round's settings."""
 
-    rounds: int = option(2, "number of rounds: record, train on, evolve on", low=1)
+    rounds: int = option(2, "number of rounds: record, train, evolve", low=1)
     records: str = option("records", "folder of recorded episodes; new ones are added to a copy")
     episodes: int = option(200, "episodes to add in each round", low=1)
     drive_steps: int = option(300, "longest of these episodes", low=1)
@@ -229,7 +229,7 @@ def run(
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line.parser(
-        "Record, train the dynamics on, evolve on in the new dream; repeat.",
+        "Record the controller, continue to train the dynamics and to evolve in the new dream; repeat.",
         "example:\n  dreamduck iterate log/rnnenv.cma.16.64.best.json --out loop",
     )
     parser.add_argument("controller", help="the controller to begin with, evolved in the dream")
