@@ -145,6 +145,12 @@ def table(recipe: Recipe, found: Mapping[str, Any]) -> str:
     lines += [f"| {names.get(name, 'random actions')} | {_cell(*one)} |" for name, one in scores.items()]
     lines += [f"| the paper: {name} | {_cell(*one)} |" for name, one in recipe.real.items()]
     lines.append(f"| the paper: solved from | {recipe.solved:,.0f} |")
+    if rounds := found.get("rounds"):
+        lines += ["", f"| after rounds | in the dream | real, {rounds[0]['road']['episodes']} episodes |"]
+        lines.append("| ---: | ---: | ---: |")
+    for row in rounds or ():
+        dream, road = row["dream"], row["road"]["return"]
+        lines.append(f"| {row['round']} | {_cell(dream['mean'], dream['std'])} | {_cell(*road)} |")
     if not found["temperatures"]:
         return "\n".join(lines) + "\n"
     lines += ["", "| temperature | in the dream | real | the paper: in the dream | real |"]

@@ -60,6 +60,17 @@ def test_results_stand_beside_the_papers():
     car = table(RECIPES["carracing"], scored([], controller=700.0, improved=850.0, random=-30.0))
     assert "| then in the real environment | 850 ± 10 |" in car
     assert "temperature" not in car
+    rounds = [
+        {
+            "round": k,
+            "dream": {"mean": 800.0 + k, "std": 9.0},
+            "road": {"return": [300 + k, 7], "episodes": 25},
+        }
+        for k in range(2)
+    ]
+    text = table(RECIPES["carracing"], {**scored([], controller=700.0), "rounds": rounds})
+    assert "| after rounds | in the dream | real, 25 episodes |" in text
+    assert "| 1 | 801 ± 9 | 301 ± 7 |" in text
 
 
 @pytest.mark.parametrize("name", RECIPES)
