@@ -26,6 +26,7 @@ from dreamduck.export.static_export import main as export
 from dreamduck.export.static_export import reference
 from dreamduck.recordings import read_episode
 from scripts import gallery
+from tests.envs.test_gymenv import write_gym_model
 from tests.web.model import write_categorical, write_ensemble, write_probe
 
 pytestmark = pytest.mark.browser
@@ -34,6 +35,7 @@ SCENARIOS = Path(__file__).parent / "browser" / "scenarios.mjs"
 NAMES = re.findall(r"^  async (\w+)\(", SCENARIOS.read_text(encoding="utf-8"), re.MULTILINE)
 WRONG = "wrong_numbers_in_one_file"
 GALLERY = "the_gallery"
+OTHER = "another_environment"
 ONE_FILE = [name for name in NAMES if name.endswith("one_file") or "one_file_" in name]
 LARGEST = 15e6  # bytes of the file with the model that ships
 PATIENCE = 240  # seconds for a scenario
@@ -115,7 +117,14 @@ def play(name: str, address: str, serving: Serving | None = None) -> None:
     assert code == 0, "".join(output)
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in (*ONE_FILE, GALLERY)])
+def test_another_environment(tmp_path):
+    weights = write_gym_model(tmp_path / "weights", "discrete")
+    server = Serving(tmp_path, ["--weights", str(weights)])
+    play(OTHER, server.address, server)
+    server.stop()
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in (*ONE_FILE, GALLERY, OTHER)])
 def test_scenario(serving, name):
     play(name, serving.address, serving)
     if name == "recording_and_linking":

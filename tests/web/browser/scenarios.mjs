@@ -786,6 +786,31 @@ const scenarios = {
     return page;
   },
 
+  async the_temperature_stays_after_a_reload(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "dream");
+    await slide(page, "#temperature", 0.35);
+    await page.reload(); // before any step
+    await page.waitForSelector("#images[data-shown=dream]");
+    await page.waitForFunction(() => document.querySelector("#temperature_value").textContent.endsWith("0.35"));
+    return page;
+  },
+
+  async another_environment(browser, url) {
+    const page = await open(browser, url);
+    await world(page, "seen");
+    for (const id of ["lane", "latents_card", "temperature_row", "map_card", "map_row", "rand_row", "warm_row"]) {
+      assert.ok(!(await page.isVisible(`#${id}`)), `${id} says nothing in this world`);
+    }
+    assert.deepEqual(await page.$$eval("#facts dd", (all) => all.map((one) => one.dataset.fact)), ["total", "reward"]);
+    await page.keyboard.press("Period");
+    await reach(page, 1);
+    await world(page, "dream");
+    assert.ok(await page.isVisible("#temperature_row") && await page.isVisible("#latents_card"));
+    assert.ok(!(await page.isVisible("#lane")) && !(await page.isVisible("#map_card")));
+    return page;
+  },
+
   async keys_and_focus(browser, url) {
     const page = await open(browser, url);
     await world(page, "dream");
