@@ -201,6 +201,12 @@ def _swept_rows(folder: Path) -> list[dict[str, Any]]:
     return [{name: row[name] for name in ("temperature", "dream", "road")} for row in rows]
 
 
+def _round_rows(folder: Path) -> list[dict[str, Any]]:
+    """What each round gave: in the dream, in the real environment, in the episodes that select."""
+    rows = read_json(folder / ROUNDS / "loop.json", CheckpointError)
+    return [{name: row[name] for name in ("round", "dream", "road", "choice")} for row in rows]
+
+
 def _iterate(folders: Folders, settings: EnvironmentConfig, start: Path, best: Path) -> Stage:
     """The rounds, from the controller of the first search."""
     out, given = folders.root / ROUNDS, config.to_dict(settings)
@@ -265,7 +271,7 @@ def run(name: str, folder: Path, settings: EnvironmentConfig) -> Mapping[str, An
             "figures": measured,
             "scores": scores,
             "temperatures": _swept_rows(folder) if settings.temperatures else [],
-            "rounds": read_json(folder / ROUNDS / "loop.json", CheckpointError) if settings.rounds else [],
+            "rounds": _round_rows(folder) if settings.rounds else [],
             "seconds": seconds,
         }
         write_json(result, found)

@@ -159,11 +159,16 @@ def test_graphs_take_the_same_inputs(tmp_path, vae, doom):
 def test_their_dynamics_are_not_trained_on(tmp_path, vae, doom, flag):
     path, _, _ = folder(tmp_path / "published", vae, doom)
     write_series(tmp_path, toy_series(20))
-    places = {"series": str(tmp_path), "weights": str(tmp_path / "new"), "log": str(tmp_path / "log")}
+    places: dict[str, Any] = {
+        "series": str(tmp_path),
+        "weights": str(tmp_path / "new"),
+        "log": str(tmp_path / "log"),
+        flag: str(path),
+    }
     with pytest.raises(
         WeightsError, match=r"expected dynamics that take actions as they are, got those of 2018"
     ):
-        train_rnn.train(TrainingConfig(**places, **{flag: str(path)}))
+        train_rnn.train(TrainingConfig(**places))
 
 
 def imresize(picture):
