@@ -261,7 +261,7 @@ def rnn_run(tmp_path, eager, monkeypatch):
             for part in ("series", "other", "old", "old2"):
                 (folder / part).symlink_to(tmp_path / part)
         given = {**RNN, **changes}
-        if name in ("heads_only", "adapt"):
+        if name in ("heads_only", "adapt", "start"):
             given = {k: v for k, v in given.items() if k not in ("hidden_size", "mixtures")}
         if given.get("dynamics") == "categorical":
             given.pop("mixtures", None)
