@@ -29,7 +29,7 @@ lint: $(STAMP)  ## check format and style
 type: $(STAMP)  ## check types
 	$(PYTHON) -m mypy
 
-test: $(STAMP)  ## the quick tests; on two processors: .venv/bin/python -m pytest -n 2 --dist loadfile
+test: $(STAMP)  ## the quick tests
 	$(PYTHON) -m pytest
 
 test-slim:  ## the small install in a fresh environment, with its tests; PYTHON=python3.13 names another Python
