@@ -15,6 +15,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import stat
 import threading
 import time
@@ -100,6 +101,16 @@ def replacing(path: PathLike) -> Iterator[Path]:
     finally:
         temporary.unlink(missing_ok=True)
         os.close(lock)
+
+
+def copy_file(source: PathLike, target: PathLike) -> None:
+    """Copy a file, whole or not at all.
+
+    Raises:
+        OSError: the source cannot be read, or the target's folder not written.
+    """
+    with replacing(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def sweep(folder: PathLike) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
 from dreamduck.common.errors import ConfigError
 from dreamduck.common.readers import PathLike
-from dreamduck.common.storage import replacing, write_json
+from dreamduck.common.storage import copy_file, replacing, write_json
 from dreamduck.deployment import contract
 from dreamduck.deployment.policy import POLICY
 from dreamduck.deployment.policy_graph import WheelConfig, policy_graph
@@ -62,7 +61,6 @@ def write_folder(source: PolicySource, folder: PathLike, wheels: WheelConfig, op
         f"{SUBMISSION}/{name}": f"submission/{name}" for name in SUBMISSION_FILES
     }
     for name, origin in copies.items():
-        with replacing(folder / name) as temporary:
-            shutil.copyfile(HERE / origin, temporary)
+        copy_file(HERE / origin, folder / name)
     write_json(folder / CONTRACT, about)
     return about

@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import dataclasses
 import itertools
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +19,7 @@ from dreamduck.common import command_line, config
 from dreamduck.common.config import check, option, to_dict
 from dreamduck.common.errors import ConfigError, WeightsError
 from dreamduck.common.processes import mpi
-from dreamduck.common.storage import read_json, replacing, write_json, write_text
+from dreamduck.common.storage import copy_file, read_json, write_json, write_text
 from dreamduck.controllers.factory import FormConfig, WorldConfig, model_sizes, weights_fingerprints
 from dreamduck.controllers.policy import Controller, ControllerForm
 from dreamduck.evaluation.final_evaluation import (
@@ -109,8 +108,7 @@ def with_untrained_rnn(source: Path, target: Path, seed: int) -> Path:
         target.mkdir(parents=True, exist_ok=True)
         for name in VAE_FILES:
             if (source / name).exists():
-                with replacing(target / name) as temporary:
-                    shutil.copyfile(source / name, temporary)
+                copy_file(source / name, target / name)
         given = {"trained": False, "made_by": "dreamduck.pipeline.ablations", **made_from}
         WorldModel.load(source).dynamics.untrained(seed).save(target, given)
     return target

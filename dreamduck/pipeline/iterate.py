@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import logging
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from typing import Any
 from dreamduck.common import command_line, config
 from dreamduck.common.config import check, option, to_dict
 from dreamduck.common.errors import ConfigError, RecordError
-from dreamduck.common.storage import fingerprint, replacing, write_json, write_text
+from dreamduck.common.storage import copy_file, fingerprint, write_json, write_text
 from dreamduck.controllers.factory import WorldConfig, add_strict, load_controller
 from dreamduck.evaluation.final_evaluation import (
     SelectionConfig,
@@ -85,13 +84,7 @@ def gather(source: Path, target: Path) -> None:
         try:
             place.hardlink_to(path)
         except OSError:  # another disk
-            _copy(path, place)
-
-
-def _copy(source: Path, target: Path) -> None:
-    """Copy a file, whole or not at all."""
-    with replacing(target) as temporary:
-        shutil.copyfile(source, temporary)
+            copy_file(path, place)
 
 
 def copy_files(source: Path, target: Path) -> None:
@@ -99,7 +92,7 @@ def copy_files(source: Path, target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     for path in source.iterdir():
         if path.is_file():
-            _copy(path, target / path.name)
+            copy_file(path, target / path.name)
 
 
 def round_stages(
@@ -214,7 +207,7 @@ def run(
         made.mkdir(parents=True, exist_ok=True)
         for name in VAE_FILES:
             if not (made / name).exists():
-                _copy(world.model.folder / name, made / name)
+                copy_file(world.model.folder / name, made / name)
         planned = round_stages(number, folder, controller, weights, settings, world)
         run_stages(planned, folder)
         controller, weights = planned[-1].outputs[0], made

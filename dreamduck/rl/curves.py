@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import math
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from dreamduck.common import command_line
 from dreamduck.common.errors import CheckpointError, ConfigError
 from dreamduck.common.extras import versions
 from dreamduck.common.plot import figure
-from dreamduck.common.storage import PathLike, fingerprint, read_json, replacing, write_json
+from dreamduck.common.storage import PathLike, copy_file, fingerprint, read_json, write_json
 
 COLUMNS = ("misc/total_timesteps", "misc/time_elapsed", "eprewmean", "eplenmean")  # of progress.csv
 CURVE = ("steps", "seconds", "reward", "length")  # the same in a card
@@ -97,8 +96,7 @@ def keep(
     copy = target.with_name(target.name + ".zip")
     if copy.exists() and not fresh and not (copy.is_file() and fingerprint(copy) == card["agent"]):
         raise ConfigError(f"{copy}: expected no such file, got another agent; give --fresh to overwrite it")
-    with replacing(copy) as temporary:
-        shutil.copyfile(save.path, temporary)
+    copy_file(save.path, copy)
     path = target.with_name(target.name + ".card.json")
     write_json(path, card)
     return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from dreamduck.common.errors import ConfigError, WeightsError
-from dreamduck.common.storage import replacing
+from dreamduck.common.storage import copy_file
 from dreamduck.recordings.sources.gym_environment import of_description
 from dreamduck.simulator.environment import ENVIRONMENT
 from dreamduck.world_model import WorldModel, fit
@@ -230,5 +229,4 @@ def _copy_vae(source: Path, folder: Path) -> None:
     if not any((folder / name).exists() for name in VAE_FILES):
         for name in VAE_FILES:
             if (source / name).is_file():
-                with replacing(folder / name) as temporary:
-                    shutil.copyfile(source / name, temporary)
+                copy_file(source / name, folder / name)

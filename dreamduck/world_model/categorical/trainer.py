@@ -77,7 +77,7 @@ class Trainer(trainer.Trainer):
         self.config, self.sizes, self.scale, self.spread = config, sizes, scale, spread
         model = CategoricalNetwork(sizes, config.precision)
         begin = initial_parameters(sizes, config.seed) if start is None else start
-        model.set_parameters(scale.applied(begin, config.end_weight) if config.start else begin)
+        model.set_parameters(scale.scaled(begin, config.end_weight) if config.start else begin)
         if config.adapt:
             model.freeze_rewards()
         super().__init__(model, config.learning_rate)
@@ -178,7 +178,7 @@ class Trainer(trainer.Trainer):
 
     def parameters(self) -> Parameters:
         """The weights to be used."""
-        return self.scale.undone(self.model.parameters(), self.config.end_weight)
+        return self.scale.unscaled(self.model.parameters(), self.config.end_weight)
 
 
 def latent_spread(series: Series, episodes: Any) -> FloatArray:

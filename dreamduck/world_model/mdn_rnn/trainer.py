@@ -43,7 +43,7 @@ class RewardScale(NamedTuple):
     mean: FloatArray
     spread: FloatArray
 
-    def undone(self, parameters: Parameters, end_weight: float) -> Parameters:
+    def unscaled(self, parameters: Parameters, end_weight: float) -> Parameters:
         """The weights to be used, of those in training: rewards in their own unit, ends at their true rate.
 
         Counting an end `end_weight` times adds the logarithm of that to its logit; here it is subtracted
@@ -55,8 +55,8 @@ class RewardScale(NamedTuple):
         made["head_end/bias"] -= np.float32(math.log(end_weight))
         return made
 
-    def applied(self, parameters: Parameters, end_weight: float) -> Parameters:
-        """The weights to train on from those that are used: the inverse of `undone`."""
+    def scaled(self, parameters: Parameters, end_weight: float) -> Parameters:
+        """The weights to train on from those that are used: the inverse of `unscaled`."""
         made = {name: array.copy() for name, array in parameters.items()}
         made["head_reward/kernel"] /= self.spread
         made["head_reward/bias"] = (made["head_reward/bias"] - self.mean) / self.spread
@@ -119,7 +119,7 @@ class Trainer(trainer.Trainer):
         self.config, self.sizes, self.scale, self.latents = config, sizes, scale, latents
         model = MDNRNNNetwork(sizes)
         begin = {**first_parameters(sizes, config.seed, latents), **(start or {})}
-        model.set_parameters(scale.applied(begin, config.end_weight) if config.start else begin)
+        model.set_parameters(scale.scaled(begin, config.end_weight) if config.start else begin)
         if config.adapt or config.heads_only:
             model.freeze(rewards=config.adapt is not None)
         super().__init__(model, config.learning_rate)
@@ -238,7 +238,7 @@ class Trainer(trainer.Trainer):
 
     def parameters(self) -> Parameters:
         """The weights to be used."""
-        return self.scale.undone(self.model.parameters(), self.config.end_weight)
+        return self.scale.unscaled(self.model.parameters(), self.config.end_weight)
 
     def carried(self) -> dict[str, Any]:
         """The optimizer's variables and the LSTM states of the batch's streams."""
