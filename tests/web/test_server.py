@@ -254,7 +254,7 @@ def test_a_flood_of_messages_closes_the_connection(tmp_path):
         await one.say("begin", world="road")
         with contextlib.suppress(ConnectionError):
             for _ in range(1000):
-                await one.say("action", throttle=0.1)
+                await one.say("step")
         while (message := await one.socket.receive(timeout=10)).type == WSMsgType.TEXT:
             pass
         assert message.type in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.ERROR)

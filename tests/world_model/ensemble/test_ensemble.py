@@ -223,7 +223,7 @@ def test_other_kinds_and_other_latents(folder, tmp_path):
         series, mu=np.repeat(series.mu, 2, axis=1), logvar=np.repeat(series.logvar, 2, axis=1)
     )
     write_series(tmp_path / "wide", wide)
-    with pytest.raises(WeightsError, match="expected latents of 4 numbers, got 8"):
+    with pytest.raises(WeightsError, match="latents of 4 numbers, but the series has latents of 8"):
         train_ensemble.train(config(folder, series=str(tmp_path / "wide")))
 
 
