@@ -7,6 +7,7 @@ A second process has the wheels, and stops them when no duty comes for 0.3 s, ev
 
 import argparse
 import atexit
+import importlib
 import json
 import os
 import re
@@ -51,9 +52,8 @@ def limited(line: bytes, duty: Any, options: argparse.Namespace) -> Any:
 
 def component(options: argparse.Namespace, name: str) -> Any:
     """The camera or the motors of the robot, by duckietown-sdk, started."""
-    from duckietown.sdk.robots.duckiebot import DB21J
-
-    (found := getattr(DB21J(options.robot, host=options.host), name)).start()
+    sdk = importlib.import_module("duckietown.sdk.robots.duckiebot")
+    (found := getattr(sdk.DB21J(options.robot, host=options.host), name)).start()
     return found
 
 
@@ -68,12 +68,13 @@ def frames(options: argparse.Namespace) -> Any:
         named = [([float(n) for n in re.findall(r"\d+\.?\d*", f.stem)], f) for f in at.glob("*")]
         for _, file in sorted(named) or [([], at)]:
             if file.suffix == ".npy":
-                array = np.load(file, mmap_mode="r", allow_pickle=False)
+                try:
+                    array = np.load(file, mmap_mode="r", allow_pickle=False)
+                except Exception as err:
+                    raise ValueError(f"{file}: expected an array of numpy ({err}); write it again") from err
                 yield from array if array.ndim == 4 else [array]
             elif file.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp"):
-                from PIL import Image
-
-                yield np.asarray(Image.open(file).convert("RGB"))
+                yield np.asarray(importlib.import_module("PIL.Image").open(file).convert("RGB"))
     else:
         camera = component(options, "camera")
         while True:
@@ -84,8 +85,7 @@ def frames(options: argparse.Namespace) -> Any:
 
 def drive(options: argparse.Namespace, send: Any) -> None:
     """The first process: frames in, duties out, at the policy's rate."""
-    import onnxruntime
-
+    onnxruntime = importlib.import_module("onnxruntime")
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = settings.inter_op_num_threads = 1
     settings.log_severity_level = 3  # errors; it warns of the calibration, which may be given

@@ -2,12 +2,15 @@
 
 import importlib.util
 import json
+import re
 import sys
 import types
 
 import numpy as np
+import onnx
 import pytest
 
+from dreamduck.cli import deploy
 from dreamduck.common.config import from_mapping
 from dreamduck.common.errors import SimulatorError
 from dreamduck.deployment import engine
@@ -33,6 +36,17 @@ def test_the_folder_drives_episodes(folder):
     assert [(result.steps, result.end, result.refused) for result in results] == [(60, "", 0)] * 2
     assert min(result.distance for result in results) > 1.0
     assert results[0] != results[1]
+
+
+def test_the_command_writes_the_folder_and_drives_it(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(deploy, "EngineConfig", lambda max_steps: EngineConfig(max_steps=max_steps // 10))
+    controller = str(FOLDER / "controllers" / "rnnenv.cma.32.64.best.json")
+    words = ["--out", str(tmp_path / "robot"), "--opset", "18", "--trim", "0.03", "--check", "-q"]
+    assert deploy.main([controller, *words]) is None
+    said = capsys.readouterr().out
+    assert re.search(r"^drove [1-9]\.\d m in 30 steps$", said, re.MULTILINE), said
+    made = onnx.load(tmp_path / "robot" / "policy.onnx")
+    assert [one.version for one in made.opset_import if not one.domain] == [18]
 
 
 def test_it_holds_its_rate_when_messages_come_faster(folder):

@@ -138,12 +138,34 @@ def test_a_policy_of_long_steps_is_refused(weights, tmp_path):
 
 def test_duties_are_those_of_the_simulator(weights, some_frames, tmp_path):
     path = write_controller(tmp_path, weights)
-    settings = WheelConfig(gain=1.2, trim=-0.1, duty_limit=0.9)
+    settings = WheelConfig(gain=1.2, trim=-0.1, duty_limit=0.95)
     write_folder(read_source(path, str(weights)), tmp_path / "robot", settings, 13)
     duties, actions = deployed_actions(DeployedPolicy(tmp_path / "robot"), some_frames)
-    for duty, (throttle, steering) in zip(duties.reshape(-1, 2), actions.reshape(-1, 2), strict=True):
-        expected = wheel_duties(float(throttle), STEERING_GAIN * float(steering), WHEEL_DISTANCE, 1.2, -0.1)
-        np.testing.assert_allclose(duty, np.clip(expected, -0.9, 0.9), atol=1e-6)
+    expected = [
+        wheel_duties(float(throttle), STEERING_GAIN * float(steering), WHEEL_DISTANCE, 1.2, -0.1)
+        for throttle, steering in actions.reshape(-1, 2)
+    ]
+    np.testing.assert_allclose(duties.reshape(-1, 2), np.clip(expected, -0.95, 0.95), atol=1e-6)
+    limited = np.abs(expected) >= 0.95
+    assert limited.any()
+    assert not limited.all(axis=0).any()  # each wheel shows its formula and its limit
+
+
+def test_the_wheels_of_another_robot(weights, some_frames, tmp_path):
+    path = write_controller(tmp_path, weights)
+    settings = WheelConfig(
+        gain=0.8, trim=0.05, motor_constant=31.0, wheel_radius=0.045, wheel_distance=0.14
+    )
+    write_folder(read_source(path, str(weights)), tmp_path / "robot", settings, 13)
+    duties, actions = deployed_actions(DeployedPolicy(tmp_path / "robot"), some_frames)
+    throttle, steering = actions.reshape(-1, 2).T
+    turn = 0.5 * 0.14 * STEERING_GAIN * steering
+    full_speed = 0.045 * 31.0
+    left = (throttle - turn) / full_speed * (0.8 - 0.05)
+    right = (throttle + turn) / full_speed * (0.8 + 0.05)
+    expected = np.stack([left, right], axis=1)
+    assert np.abs(expected).max() < 1
+    np.testing.assert_allclose(duties.reshape(-1, 2), expected, atol=1e-6)
 
 
 def test_calibration_can_be_given_when_it_runs(weights, some_frames, tmp_path):

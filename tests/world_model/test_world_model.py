@@ -27,7 +27,9 @@ def policy(theta, z, c, h):
 
 @pytest.fixture
 def small(tmp_path):
-    write_mdn_rnn(tmp_path, parameters=random_parameters())
+    parameters = random_parameters()
+    parameters["head_end/bias"][:] = -3  # dreams of some length
+    write_mdn_rnn(tmp_path, parameters=parameters)
     return WorldModel.load(tmp_path)
 
 
@@ -96,16 +98,21 @@ def test_steps_are_pure_and_dreams_independent(small):
 
 
 def test_steps_agree_with_the_compiled_rollout(small):
-    theta = np.array([[0.3, -0.8], [-0.5, 0.2]], np.float32)
-    seeds = [8, 9]
+    theta = np.random.default_rng(1).uniform(-1, 1, (8, 2)).astype(np.float32)
+    seeds = [*range(8, 16)]
     compiled = small.dream(policy, theta, 1, STEPS, seeds, temperature=0.9)
-    state, total, alive = small.start(seeds), np.zeros(2, np.float32), np.ones(2, np.bool_)
+    state, total, alive = small.start(seeds), np.zeros(8, np.float32), np.ones(8, np.bool_)
+    length = np.zeros(8, np.int64)
     for _ in range(STEPS):
         state, reward, ended = small.step(state, theta, 0.9)
         total += np.where(alive, reward, 0)
+        length += alive
         alive &= ~ended
-    np.testing.assert_allclose(compiled.reward[:, 0], total, atol=1e-4)
-    np.testing.assert_array_equal(compiled.ended[:, 0], ~alive)
+    np.testing.assert_allclose(compiled.reward.ravel(), total, atol=1e-4)
+    np.testing.assert_array_equal(compiled.length.ravel(), length)
+    np.testing.assert_array_equal(compiled.ended.ravel(), ~alive)
+    assert 0 < alive.sum() < 8
+    assert length.min() < STEPS / 2
     assert small.compiled_dream() is small.compiled_dream()
 
 

@@ -64,11 +64,27 @@ def test_all_at_once():
         assert {abs(one.pitch), abs(one.roll), one.latency, one.push} == {5.0, 3.0, 0.25, 0.03}
         assert one.fish_eye
         assert one.jpeg_quality == 30
-    for one in drawn:
-        assert abs(one.pitch) <= 5
-        assert 0 <= one.latency <= 0.25
-        assert 30 <= one.jpeg_quality <= 95
-        assert 0.85 <= one.height <= 1.15
+    for name, low, high in (
+        ("pitch", -5, 5),
+        ("height", 0.85, 1.15),
+        ("roll", -3, 3),
+        ("exposure", 1 / 1.4, 1.4),
+        ("red", 1 / 1.2, 1.2),
+        ("blur", 0, Strengths().blur),
+        ("noise", 0, Strengths().noise),
+        ("jpeg_quality", 30, 95),
+        ("latency", 0, 0.25),
+        ("push", 0, 0.03),
+        ("left", 0.75 * 0.9 * 0.8, 1.25 * 1.1),
+        ("right", 0.75 * 0.9 * 0.8, 1.25 * 1.1),
+    ):
+        values, margin = [getattr(one, name) for one in drawn], 0.1 * (high - low)
+        assert low <= min(values), name
+        assert max(values) <= high, name
+        if name not in ("left", "right"):  # products of three draws are seldom near their ends
+            assert min(values) < low + margin, name
+            assert max(values) > high - margin, name
+        assert np.std(values) > margin, name
     assert np.mean([one.latency for one in drawn]) == pytest.approx(0.125, abs=0.02)
     assert {one.fish_eye for one in drawn} == {True, False}
     for one in (*full, *drawn):

@@ -66,6 +66,28 @@ def test_the_summary_by_hand(results):
     assert [report.verdict(e) for e in (clean, jpeg, everything)] == ["", "missed", "met"]
 
 
+@pytest.mark.parametrize(
+    ("key", "alive", "share", "expected"),
+    [
+        ("jpeg", 0.89, 0.95, "missed"),
+        ("jpeg", 0.95, 0.79, "missed"),
+        ("jpeg", 0.9, 0.8, "met"),
+        ("all-full", 0.79, 0.9, "missed"),
+        ("all-drawn", 0.8, 0.1, "met"),
+        ("clean", 0.1, 0.1, ""),
+    ],
+)
+def test_the_verdict_follows_the_targets(key, alive, share, expected):
+    entry = {"key": key, "alive": [alive, 0.0, 1.0], "distance_share": [share, 0.0, 1.0]}
+    assert report.verdict(entry) == expected
+
+
+def test_the_number_of_episodes():
+    assert GauntletConfig().count == 100
+    assert GauntletConfig(short=True).count == 20
+    assert GauntletConfig(short=True, episodes=7).count == 7
+
+
 def test_a_summary_of_cars_that_stand():
     """Shares of nothing are left empty, not divided by zero."""
     still = [{**episode(0.0), "survival_time": 2.0} for _ in range(3)]

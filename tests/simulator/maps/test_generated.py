@@ -146,8 +146,10 @@ def test_a_number_keeps_its_map():
     assert hashlib.sha256(text.encode()).hexdigest() == DIGEST
 
 
-def test_a_damaged_file_is_written_again():
+def test_a_damaged_file_is_written_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     path = load_map("generated:3").path
+    assert path.is_relative_to(tmp_path)
     path.write_text("tiles: []")
     assert load_map("generated:3").path.read_text() == map_text(3)
 

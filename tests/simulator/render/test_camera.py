@@ -104,6 +104,7 @@ def test_sizes_show_the_same(town, camera, width, height):
     pose = road_poses(town, 1, seed=3)
     large = render(Camera(town, width, height), pose)[0].astype(float)
     assert (large[: height // 8] == SKY).all()
+    assert (large[-height // 8 :] != SKY).any(axis=2).all()
     if width == height * 4 // 3:
         # The middle of a wide image is the square one.
         part = large[:, (width - height) // 2 : (width + height) // 2]

@@ -215,9 +215,9 @@ def test_without_one(folder, caplog):
 def test_other_kinds_and_other_latents(folder, tmp_path):
     write_mdn_rnn(tmp_path / "mdn-rnn")
     sizes = WorldModel.load(tmp_path / "mdn-rnn").sizes
-    if sizes.z_size == SMALL.z_size:
-        made = train_ensemble.train(config(folder, weights=str(tmp_path / "mdn-rnn"), steps=2))
-        assert made.config.hidden_size == sizes.hidden_size
+    assert sizes.z_size == SMALL.z_size
+    made = train_ensemble.train(config(folder, weights=str(tmp_path / "mdn-rnn"), steps=2))
+    assert made.config.hidden_size == sizes.hidden_size != SMALL.hidden_size
     series = toy_series(4)
     wide = dataclasses.replace(
         series, mu=np.repeat(series.mu, 2, axis=1), logvar=np.repeat(series.logvar, 2, axis=1)

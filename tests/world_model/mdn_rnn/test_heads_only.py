@@ -139,5 +139,5 @@ def test_a_series_of_another_vae_is_refused(tmp_path, legacy):
 
 def test_the_error_without_dynamics_names_the_command(tmp_path):
     write_toy(tmp_path)
-    with pytest.raises(WeightsError, match=rf"{files.CARD}: no such file"):
+    with pytest.raises(WeightsError, match=rf"{files.CARD}: no such file.*dreamduck train-rnn"):
         train_rnn.train(heads_config(tmp_path, tmp_path / "nowhere"))

@@ -6,9 +6,15 @@ import math
 import numpy as np
 import pytest
 
+from dreamduck.common.seeding import generator
 from dreamduck.world_model.mdn_rnn import MDNRNN, MDNRNNConfig
 from dreamduck.world_model.mdn_rnn.mixture import Mixture, expected, log_likelihood, log_softmax, sample
-from dreamduck.world_model.mdn_rnn.prediction_metrics import correlation, one_step_metrics, roc_auc
+from dreamduck.world_model.mdn_rnn.prediction_metrics import (
+    NOISE_KEY,
+    correlation,
+    one_step_metrics,
+    roc_auc,
+)
 from tests.world_model.mdn_rnn.helpers import SMALL, random_parameters, toy_series
 
 
@@ -44,20 +50,24 @@ def test_figures_do_not_depend_on_the_order_of_episodes():
 
 
 def test_figures_by_hand():
-    """Episode by episode, step by step, where nothing is drawn: latents that are certain."""
+    """Episode by episode, step by step, with each episode's own draws of its latents."""
     sizes = MDNRNNConfig(z_size=4, action_size=2, hidden_size=9, mixtures=2, residual=True)
     dynamics, series = MDNRNN(random_parameters(sizes), sizes), toy_series(12)
-    series = dataclasses.replace(series, logvar=np.full_like(series.logvar, -90.0))
+    logvar = np.random.default_rng(1).uniform(-3, -1, series.logvar.shape).astype(np.float32)
+    series = dataclasses.replace(series, logvar=logvar)
     chosen = [7, 2, 5, 11]
     nll, rewards, ends = [], [], []
     for number in chosen:
         state = dynamics.start()
         rows = series.rows(number)
-        for row in range(rows.start, rows.stop):
-            state = dynamics.advance(series.mu[row : row + 1], series.action[row : row + 1], state)
-            found = dynamics.predict(series.mu[row : row + 1], state)
+        noise = generator(0, NOISE_KEY, int(series.seeds[number]))
+        normal = noise.standard_normal((rows.stop - rows.start, 4), dtype=np.float32)
+        z = series.mu[rows] + np.exp(series.logvar[rows] / 2) * normal
+        for t, row in enumerate(range(rows.start, rows.stop)):
+            state = dynamics.advance(z[t : t + 1], series.action[row : row + 1], state)
+            found = dynamics.predict(z[t : t + 1], state)
             if row + 1 < rows.stop:
-                nll.append(-log_likelihood(found.mixture, series.mu[row + 1 : row + 2]).mean())
+                nll.append(-log_likelihood(found.mixture, z[t + 1 : t + 2]).mean())
             chance = float(found.end[0])
             ends.append((chance, bool(series.done[row])))
             mean = (1 - chance) * float(found.reward[0]) + chance * float(found.end_reward[0])

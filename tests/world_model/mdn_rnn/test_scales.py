@@ -15,10 +15,14 @@ from tests.world_model.mdn_rnn.helpers import toy_series
 def test_latents_are_measured_as_drawn(monkeypatch, measured):
     monkeypatch.setattr(trainer, "MEASURED", measured)
     series = toy_series(12)
+    series.logvar[:] = np.random.default_rng(0).uniform(-6, -1, series.logvar.shape)
     episodes = [1, 2, 5]
+    noise = np.concatenate(
+        [np.exp(series.logvar[series.rows(e)][:-1].astype(np.float64)) for e in episodes]
+    )
     pairs = [series.mu[series.rows(e)].astype(np.float64) for e in episodes]
     now, later = np.concatenate([p[:-1] for p in pairs]), np.concatenate([p[1:] for p in pairs])
-    variance = now.var(axis=0) + np.exp(-5.0)
+    variance = now.var(axis=0) + noise.mean(axis=0)
     share = ((now - now.mean(0)) * (later - now.mean(0))).mean(0) / variance
     found = latent_scale(series, episodes, True)
     np.testing.assert_allclose(found.residual_scale, share, rtol=1e-5)

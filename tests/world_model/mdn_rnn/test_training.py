@@ -260,7 +260,7 @@ def test_a_real_kill(tmp_path):
                 time.sleep(0.01)
             time.sleep(0.05 * kill)
             os.kill(process.pid, signal.SIGKILL)
-            process.wait()
+            assert process.wait() == -signal.SIGKILL
         subprocess.run(command, check=True)
     assert_same_training(tmp_path / "whole", tmp_path / "parts")
 

@@ -153,6 +153,7 @@ def test_killed_and_resumed_is_as_never_stopped(whole, tmp_path):
             time.sleep(0.002)
         os.kill(process.pid, signal.SIGKILL)
     assert seen, process.stderr
+    assert process.returncode == -signal.SIGKILL
     train(config)
     assert_same_result(whole, config)
 
