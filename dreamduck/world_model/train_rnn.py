@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from dreamduck.common.errors import ConfigError, WeightsError
 from dreamduck.common.storage import copy_file
@@ -182,11 +183,11 @@ class CategoricalFit(SourcedFit):
         """See `DynamicsFit.measure`."""
         return reconstruction_and_kl(dynamics)
 
-    def adjust(self, dynamics: CategoricalDynamics) -> CategoricalDynamics:
+    def adjust(self, dynamics: CategoricalDynamics, episodes: npt.NDArray[np.int64]) -> CategoricalDynamics:
         """See `DynamicsFit.adjust`: the end's bias is calibrated; an adapted model keeps its heads."""
         if not self.learns_rewards:
             return dynamics
-        return with_true_end_rate(dynamics, self.data.series, self.data.testing.tolist())
+        return with_true_end_rate(dynamics, self.data.series, episodes.tolist())
 
     def latent_loss(self, metrics: Mapping[str, float]) -> float:
         """Half the squared error, summed over the latents, and the divergence."""

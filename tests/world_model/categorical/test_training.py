@@ -12,7 +12,7 @@ from dreamduck.controllers.evaluator import DreamEvaluator, EvalBatch
 from dreamduck.controllers.factory import FormConfig, model_sizes
 from dreamduck.envs.rnnenv import DreamEnv
 from dreamduck.world_model import WorldModel, train_rnn
-from dreamduck.world_model.categorical import CategoricalDynamics, files, windows
+from dreamduck.world_model.categorical import CategoricalDynamics, end_bias, files, windows
 from dreamduck.world_model.categorical.layout import initial_parameters
 from dreamduck.world_model.categorical.network import CategoricalNetwork
 from dreamduck.world_model.categorical.settings import TrainingConfig
@@ -47,6 +47,18 @@ def config(folder, **changes):
         "checkpoint_every": 4,
     }
     return TrainingConfig(**{**given, **changes})
+
+
+def test_the_best_weights_are_chosen_with_the_end_as_it_will_be(tmp_path, monkeypatch):
+    """Not by how little its bias is to be corrected."""
+    monkeypatch.setattr(end_bias, "FEWEST", 2)
+    write_toy(tmp_path)
+    train_rnn.train(config(tmp_path))
+    rows = [row for row in read_training_log(tmp_path / "log" / "rnn.jsonl") if "held_out/kl" in row]
+    assert len(rows) == 3
+    for row in rows:
+        assert row["held_out/ends"] >= 2
+        assert row["held_out/end_expected"] == pytest.approx(row["held_out/end_rate"], rel=0.05)
 
 
 def test_it_learns(tmp_path):
