@@ -1,10 +1,5 @@
 """The search in the page: what the file holds for it, and its JavaScript."""
 
-import json
-import shutil
-import subprocess
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -12,20 +7,8 @@ from dreamduck.controllers.policy import Controller, ControllerForm
 from dreamduck.export.evolution import SETTINGS, STARTS, evolution
 from dreamduck.pretrained import FOLDER
 from dreamduck.search.principal_components import Subspace
-from dreamduck.web.server import PAGE
 from dreamduck.world_model import WorldModel
-
-needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
-
-
-def run_node(program: str, given: object) -> Any:
-    """What a module prints as JSON; `given` is its standard input, `page` the folder of the page's."""
-    head = f"const page = {json.dumps(PAGE.as_uri())};\n"
-    head += "const given = JSON.parse(await new Response(process.stdin).text());\n"
-    command = ["node", "--no-warnings", "--input-type=module", "-e", head + program]
-    text = json.dumps(given)
-    output = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout
-    return json.loads(output)
+from tests.node import needs_node, run_node
 
 
 def test_what_the_file_holds():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dreamduck.export import packing
-from tests.export.test_evolution import needs_node, run_node
+from tests.node import needs_node, run_node
 
 SIZES = range(40)
 

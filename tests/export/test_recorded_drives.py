@@ -10,7 +10,7 @@ from dreamduck.export import recorded_drives as module
 from dreamduck.export.recorded_drives import SIDE, recorded_drives
 from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig
 from dreamduck.web.share_link import on_grid
-from tests.export.test_evolution import needs_node, run_node
+from tests.node import needs_node, run_node
 
 
 @pytest.fixture(scope="module")

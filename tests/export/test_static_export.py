@@ -40,8 +40,8 @@ from dreamduck.world_model.mdn_rnn.layout import initial_parameters
 from dreamduck.world_model.mdn_rnn.mixture import Mixture, entropy, sample
 from dreamduck.world_model.vae import VAE
 from dreamduck.world_model.vae.layout import NETWORKS
-from tests.export.test_evolution import needs_node, run_node
 from tests.export.test_packing import unpacked, whole
+from tests.node import needs_node, run_node
 from tests.web.model import write_categorical
 from tests.world_model.categorical.helpers import random_dynamics
 from tests.world_model.vae.helpers import parameters as vae_parameters

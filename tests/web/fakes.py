@@ -92,6 +92,7 @@ class LineScene(Scene):
     def decode(self, z):
         frames = np.zeros((len(z), 64, 64, 3), np.uint8)
         frames[..., 1] = np.clip(z[:, 0] * 20, 0, 255)[:, None, None]
+        frames[..., 2] = np.clip(z[:, 1] * 20 + 100, 0, 255)[:, None, None]
         return frames
 
     def step(self, action, temperature) -> Outcome:

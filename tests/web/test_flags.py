@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import json
 import logging
@@ -29,6 +30,8 @@ from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig
 from dreamduck.web.share_link import Start
 from dreamduck.window import keyboard
 from dreamduck.window.window import Keys
+from tests.envs.test_gymenv import write_gym_model
+from tests.web.fakes import LineFactory
 from tests.web.model import write_model
 
 Look = Callable[[list[str]], Any]
@@ -62,6 +65,12 @@ def parser_of(main: Callable[..., Any], monkeypatch) -> argparse.ArgumentParser:
         with contextlib.suppress(InterruptedError):
             main([])
     return made[0]
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def names(parser: argparse.ArgumentParser) -> set[str]:
@@ -137,10 +146,7 @@ def test_every_flag_of_the_page_is_tried(monkeypatch):
 @pytest.mark.parametrize("name", PAGE)
 def test_a_flag_of_the_page_has_an_effect(name, page_before, files, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    flags = [flag.format(**files, folder=tmp_path, port=port) for flag in PAGE[name]]
+    flags = [flag.format(**files, folder=tmp_path, port=free_port()) for flag in PAGE[name]]
     if name == "strict":
         page_look(flags[1:], monkeypatch)
         with pytest.raises(ControllerError, match="another world model"):
@@ -152,11 +158,63 @@ def test_a_flag_of_the_page_has_an_effect(name, page_before, files, tmp_path, mo
     assert page_look(flags, monkeypatch) != page_before
 
 
-def test_where_the_page_listens_is_where_it_says(tmp_path):
-    with pytest.raises(ConfigError, match="port"):
+def test_the_same_flags_of_the_page_have_the_same_effect(page_before, tmp_path, monkeypatch):
+    """Without this, an effect could be chance."""
+    monkeypatch.chdir(tmp_path)
+    assert page_look([], monkeypatch) == page_before
+    chance = [flag for name in ("domain_rand", "dynamics_rand", "start_angle") for flag in PAGE[name]]
+    assert page_look(chance, monkeypatch) == page_look(chance, monkeypatch)
+
+
+def test_the_page_refuses_settings_that_cannot_be():
+    with pytest.raises(ConfigError, match="port: expected at most 65535, got 70000"):
         ServerConfig(port=70_000)
     with pytest.raises(DreamDuckError, match="frame_skip"):
         SessionFactory(SessionFactoryConfig(road=replace(RoadConfig(), frame_skip=5)))
+
+
+def test_where_the_page_listens_is_where_it_says(tmp_path):
+    port = free_port()
+
+    async def status_of(host: str) -> bytes:
+        reader, writer = await asyncio.open_connection(host, port)
+        writer.write(f"GET /status HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        try:
+            return await asyncio.wait_for(reader.readline(), 30)
+        finally:
+            writer.close()
+
+    async def listen() -> None:
+        server = Server(ServerConfig(host="127.0.0.2", port=port), LineFactory(tmp_path))
+        assert await server.start() == f"http://127.0.0.2:{port}/"
+        try:
+            assert b" 200 " in await status_of("127.0.0.2")
+            with pytest.raises(ConnectionRefusedError):
+                await status_of("127.0.0.1")
+        finally:
+            await server.stop()
+        with pytest.raises(ConnectionRefusedError):
+            await status_of("127.0.0.2")
+
+    asyncio.run(listen())
+
+
+def test_flags_of_the_road_are_refused_beside_another_environment(tmp_path, monkeypatch):
+    """Its model knows no map, for example."""
+    monkeypatch.chdir(tmp_path)
+    weights = f"--weights={write_gym_model(tmp_path / 'weights', 'discrete')}"
+    served: list[Server] = []
+
+    async def serve(server: Server) -> None:
+        served.append(server)
+
+    monkeypatch.setattr(page, "serve", serve)
+    monkeypatch.setattr(page, "_abort", lambda code: None)
+    with pytest.raises(ConfigError, match="--frame-skip, --map-name: of no effect with a model of another"):
+        page.main([weights, "--map-name=small_loop", "--frame-skip=4"])
+    assert not served
+    page.main([weights])
+    assert served
 
 
 # ---------------------------------------------------------------- the window
@@ -278,6 +336,22 @@ def looks(tmp_path_factory) -> Callable[[str, list[str]], list[Any]]:
     return look
 
 
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_the_same_flags_of_the_script_have_the_same_effect(script, looks, files, tmp_path, monkeypatch):
+    """Without this, an effect could be chance."""
+    main, flags = SCRIPTS[script]
+    (tmp_path / "chance").mkdir()
+    chance = [
+        *flags.get("domain_rand", []),
+        *flags.get("dynamics_rand", []),
+        *flags.get("temperature", []),
+        *(flag.format(**files) for flag in flags["policy"]),
+    ]
+    assert window_look(main, chance, tmp_path / "chance", monkeypatch) == looks(script, chance)
+    (tmp_path / "plain").mkdir()
+    assert window_look(main, [], tmp_path / "plain", monkeypatch) == looks(script, [])
+
+
 @pytest.mark.parametrize(("script", "name"), CASES)
 def test_a_flag_of_the_script_has_an_effect(script, name, looks, files, tmp_path, monkeypatch):
     main, flags = SCRIPTS[script]
@@ -287,7 +361,13 @@ def test_a_flag_of_the_script_has_an_effect(script, name, looks, files, tmp_path
     assert before[0] != "refused"
     after = window_look(main, given, tmp_path, monkeypatch)
     assert after != before
-    if "missing" not in given[0] and name != "strict":
+    if name == "strict":
+        assert after[0] == "refused"
+        assert "another world model" in after[1]
+    elif "missing" in given[0]:
+        assert after[0] == "refused"
+        assert given[0].partition("=")[2] in after[1]
+    else:
         assert after[0] != "refused", after
 
 

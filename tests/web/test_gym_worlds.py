@@ -2,8 +2,6 @@
 
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,11 +22,11 @@ from dreamduck.web.gym_scene import absent_worlds
 from dreamduck.web.latent_names import OTHER_PARTS
 from dreamduck.web.page_actions import PageActions
 from dreamduck.web.replay import replay
-from dreamduck.web.server import PAGE
 from dreamduck.web.session import Session
 from dreamduck.web.session_factory import SessionFactory, SessionFactoryConfig
 from dreamduck.web.share_link import GRID, Start, from_link, to_link
 from tests.envs.test_gymenv import SIZES, write_gym_model
+from tests.node import needs_node, run_node
 from tests.recordings.sources.worlds import MODULE
 
 RACE = ActionSpace("box", 3, (-1.0, 0.0, 0.0), (1.0, 1.0, 1.0), (3,))
@@ -133,23 +131,26 @@ def test_too_many_numbers_are_refused():
         PageActions(ActionSpace("box", 11, (-1.0,) * 11, (1.0,) * 11, (11,)))
 
 
+KEYS = """
+const { fromKeys, pack, unpack } = await import(page + "/keys.js");
+const found = given.map(([about, pressed, vectors]) => [
+  pressed.map((pair) => fromKeys(about, pair)),
+  vectors.map((vector) => pack(about, vector)),
+  vectors.map((vector) => unpack(about, pack(about, vector))),
+]);
+console.log(JSON.stringify(found));
+"""
+
+
+@needs_node
 def test_the_file_knows_the_same_keys():
     """`keys.js` against `arrow_keys.py` and `page_actions.py`."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("needs node")
     pressed = [(t, s) for t in (-1, -0.3, 0, 0.1, 0.7) for s in (-0.9, 0, 0.25)]
     spaces = [PageActions(space) for space in SPACES.values()]
     random = np.random.default_rng(1)
     wanted = [[keys.space.sample(random).tolist() for _ in range(9)] for keys in spaces]
-    asked = json.dumps([[k.described, pressed, w] for k, w in zip(spaces, wanted, strict=True)])
-    script = (
-        f"import {{ fromKeys, pack, unpack }} from {json.dumps((PAGE / 'keys.js').as_uri())};"
-        f"console.log(JSON.stringify({asked}.map(([a, all, vectors]) => [all.map((p) => fromKeys(a, p)),"
-        "vectors.map((v) => pack(a, v)), vectors.map((v) => unpack(a, pack(a, v)))])))"
-    )
-    done = subprocess.run([node, "--input-type=module", "-e", script], capture_output=True, check=True)
-    for keys, vectors, found in zip(spaces, wanted, json.loads(done.stdout), strict=True):
+    asked = [[k.described, pressed, w] for k, w in zip(spaces, wanted, strict=True)]
+    for keys, vectors, found in zip(spaces, wanted, run_node(KEYS, asked), strict=True):
         given, packed, unpacked = found
         np.testing.assert_allclose(given, [from_keys(keys.space, *pair) for pair in pressed], atol=1e-6)
         pairs = [keys.pack(vector) for vector in vectors]

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import inspect
 import io
 import json
 import logging
@@ -10,6 +11,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from typing import Any
 
@@ -18,14 +20,16 @@ import pytest
 from aiohttp import ClientSession, CookieJar, WSMsgType, WSServerHandshakeError
 
 from dreamduck.common.errors import ConfigError
-from dreamduck.recordings import read_episode
+from dreamduck.recordings import Episode, read_episode, write_episode
 from dreamduck.web import limits
 from dreamduck.web.access import HEADERS, is_loopback
-from dreamduck.web.protocol import MAX_MESSAGE, unpack
-from dreamduck.web.server import Server, ServerConfig
+from dreamduck.web.protocol import MAX_MESSAGE, VIEWED, unpack
+from dreamduck.web.server import PAGE, Server, ServerConfig
 from dreamduck.web.share_link import MAX_STEPS, Script, Start, to_link
-from tests.web.fakes import LineEnv, LineFactory, LineScene
+from tests.web.fakes import LATENTS, LineEnv, LineFactory, LineScene
 
+HEARTBEAT = 3.0  # [s] shorter than the server's, so that these tests are; a busy machine still keeps to it
+PATIENCE = 30.0  # [s] for what must come; a busy machine is slow
 LONG = to_link(Script(Start("road"), np.zeros((MAX_STEPS, 2), np.float32), (0.0,) * MAX_STEPS))
 
 
@@ -38,10 +42,16 @@ class Tab:
     async def say(self, type, **values):
         await self.socket.send_str(json.dumps({"type": type, **values}))
 
+    async def receive(self):
+        """The next message; the socket's own timeout would begin again with every ping."""
+        async with asyncio.timeout(PATIENCE):
+            return await self.socket.receive()
+
     async def hear(self, type):
         """The next answer of a type; moments are passed over unless they are asked for."""
-        while True:
-            message = await self.socket.receive(timeout=10)
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            message = await self.receive()
             if message.type == WSMsgType.BINARY:
                 header, images = unpack(message.data)
                 if type == "moment":
@@ -53,13 +63,16 @@ class Tab:
                 assert answer["type"] != "error", answer
             else:
                 raise AssertionError(f"closed: {message}")
+        raise AssertionError(f"no {type} came")
 
     async def moment(self, wanted):
         """The first moment for which `wanted` holds."""
-        while True:
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
             moment = await self.hear("moment")
             if wanted(moment):
                 return moment
+        raise AssertionError("no such moment came")
 
     async def begin(self, **values):
         await self.say("begin", **{"world": "road", "temperature": 0.0, **values})
@@ -94,11 +107,16 @@ def serving(tmp_path, **config):
 
 
 async def until(wanted):
-    for _ in range(200):
-        if wanted():
-            return
+    """Wait until `wanted` holds, which may be a coroutine function; returns what it gave."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        found = wanted()
+        if inspect.isawaitable(found):
+            found = await found
+        if found:
+            return found
+        assert time.monotonic() < end, "it did not come"
         await asyncio.sleep(0.02)
-    raise AssertionError("it did not come")
 
 
 def test_a_tab_out_of_view_gets_numbers_without_images(tmp_path):
@@ -230,12 +248,13 @@ def test_a_closed_tab_ends_its_world_and_no_other(tmp_path):
 
 
 def test_a_world_that_takes_long_to_be_made(tmp_path, monkeypatch):
-    monkeypatch.setattr("dreamduck.web.server.HEARTBEAT", 0.6)
+    monkeypatch.setattr("dreamduck.web.server.HEARTBEAT", HEARTBEAT)
 
     async def test(address, http, tab, factory):
-        factory.pains = 2.0  # several heartbeats
+        factory.pains = 2 * HEARTBEAT  # the pong to the first ping is due after 1.5 heartbeats
         one = await tab()
         await one.begin()
+        factory.pains = 1.0
         await one.say("step")
         await one.moment(lambda m: m["step"] == 1)
         two = await tab()
@@ -255,7 +274,7 @@ def test_a_flood_of_messages_closes_the_connection(tmp_path):
         with contextlib.suppress(ConnectionError):
             for _ in range(1000):
                 await one.say("step")
-        while (message := await one.socket.receive(timeout=10)).type == WSMsgType.TEXT:
+        while (message := await one.receive()).type == WSMsgType.TEXT:
             pass
         assert message.type in (WSMsgType.CLOSE, WSMsgType.CLOSED, WSMsgType.ERROR)
         await asyncio.sleep(2 * factory.pains)  # the world may be made only after its tab has gone
@@ -283,46 +302,43 @@ def test_the_dream_from_a_picture_and_from_a_recording(tmp_path):
     serving(tmp_path)(test)
 
 
-BAD = [
-    "",
-    "{",
-    "[]",
-    "null",
-    "1" * 5000,
-    "[" * 20000,
-    '{"type": "fly"}',
-    '{"type": ["begin"]}',
-    '{"type": "action"}' + " " * 10 + "x",
-    '{"type": "action", "throttle": 2}',
-    '{"type": "action", "throttle": NaN}',
-    '{"type": "action", "throttle": "1"}',
-    '{"type": "action", "boost": 1}',
-    '{"type": "temperature", "value": 1e999}',
-    '{"type": "seek", "step": -1}',
-    '{"type": "seek", "step": 1.5}',
-    '{"type": "latent", "latent": 77, "value": 0}',
-    '{"type": "policy", "policy": "controller"}',
-    '{"type": "begin", "world": "moon"}',
-    '{"type": "begin", "map_name": "nowhere"}',
-    '{"type": "begin", "world": "dream", "image": true}',
-    '{"type": "begin", "world": "dream", "record": "../../etc/passwd"}',
-    '{"type": "record_frame", "record": "/etc/passwd"}',
-    '{"type": "record_frame", "record": "999"}',
-    '{"type": "open_link", "link": "AAAA"}',
-    '{"type": "save"}',
-    b"\x00" * 100,
-    b"",
+BAD: list[tuple[str | bytes, str]] = [  # a message, and what its error says
+    ("", "message: expected JSON"),
+    ("{", "message: expected JSON"),
+    ("[]", 'message: expected an object with a "type"'),
+    ("null", 'message: expected an object with a "type"'),
+    ("1" * 5000, "message: expected JSON"),
+    ("[" * 20000, "message: expected JSON"),
+    ('{"type": "fly"}', "message: expected a type of begin, "),
+    ('{"type": ["begin"]}', 'message: expected an object with a "type"'),
+    ('{"type": "action"}' + " " * 10 + "x", "message: expected JSON"),
+    ('{"type": "action", "throttle": 2}', "throttle: expected at most 1.0, got 2"),
+    ('{"type": "action", "throttle": NaN}', "throttle: expected a finite number"),
+    ('{"type": "action", "throttle": "1"}', "throttle: expected a finite number, got '1'"),
+    ('{"type": "action", "boost": 1}', "unknown boost; expected some of throttle, steering"),
+    ('{"type": "temperature", "value": 1e999}', "value: expected a finite number"),
+    ('{"type": "seek", "step": -1}', "step: expected at least 0, got -1"),
+    ('{"type": "seek", "step": 1.5}', "step: expected an integer, got 1.5"),
+    ('{"type": "latent", "latent": 77, "value": 0}', "latent: expected 0 to 3, got 77"),
+    ('{"type": "policy", "policy": "controller"}', "policy: expected one of person, expert, replay, got"),
+    ('{"type": "begin", "world": "moon"}', "world: expected one of road, seen, dream, split, got 'moon'"),
+    ('{"type": "begin", "map_name": "nowhere"}', "map_name: no such map"),
+    ('{"type": "begin", "world": "dream", "image": true}', "begin: no image was sent before"),
+    ('{"type": "record_frame", "record": "999"}', "999.npz: no such file"),
+    ('{"type": "open_link", "link": "AAAA"}', "link: not one of ours, or damaged"),
+    ('{"type": "save"}', "save: expected an episode of at least one step"),
+    (b"\x00" * 100, "image: expected 12288 bytes (64 x 64, RGB), got 100"),
+    (b"", "image: expected 12288 bytes (64 x 64, RGB), got 0"),
 ]
 
 
-@pytest.mark.parametrize("bad", BAD)
-def test_a_bad_message_is_reported_and_does_no_harm(tmp_path, bad):
+@pytest.mark.parametrize(("bad", "words"), BAD)
+def test_a_bad_message_is_reported_and_does_no_harm(tmp_path, bad, words):
     async def test(address, http, tab, factory):
         one = await tab()
         await one.begin()
         await (one.socket.send_bytes(bad) if isinstance(bad, bytes) else one.socket.send_str(bad))
-        answer = await one.hear("error")
-        assert len(answer["message"]) > 5
+        assert words in (await one.hear("error"))["message"]
         await one.begin()
         await one.say("step")
         await one.moment(lambda m: m["step"] == 1)
@@ -330,10 +346,80 @@ def test_a_bad_message_is_reported_and_does_no_harm(tmp_path, bad):
     serving(tmp_path)(test)
 
 
+def test_only_recordings_of_the_folder_are_read(tmp_path):
+    """An episode beside the folder is not, by whatever path it is asked for."""
+    frames = np.full((2, 64, 64, 3), 99, np.uint8)
+    nothing = np.zeros(2, np.float32)
+    episode = Episode(frames, np.zeros((2, 2), np.float32), nothing, np.zeros(2, bool), meta={})
+    for folder in ("records", "secret"):
+        (tmp_path / folder).mkdir()
+        write_episode(tmp_path / folder / "1.npz", episode)
+
+    async def test(address, http, tab, factory):
+        one = await tab()
+        for record in ("../secret/1", str(tmp_path / "secret" / "1"), "../records/1", "./1"):
+            assert (factory.recorder.folder / f"{record}.npz").is_file()
+            for type in ("record_frame", "begin"):
+                await one.say(type, record=record)
+                message = (await one.hear("error"))["message"]
+                assert message.startswith(f"record: expected a number, got {record!r:.40}"), type
+        await one.say("record_frame", record="1")
+        peeked = await one.moment(lambda m: "record" in m)
+        assert set(peeked["seen"]["record"]) == {99}
+        assert (await one.begin(world="dream", record="1"))["start"]["z"] == [99, 99, 99]
+
+    serving(tmp_path)(test)
+
+
+def test_latents_are_changed_and_viewed(tmp_path):
+    async def test(address, http, tab, factory):
+        def pixel(moment, name="camera"):
+            return list(moment["seen"][name][:3])
+
+        one = await tab()
+        await one.begin(world="dream")
+        await one.say("step")
+        assert pixel(await one.moment(lambda m: m["step"] == 1))[1] == 0
+        await one.say("latents", values=[3.0, 1.0, *[0.0] * (LATENTS - 2)])
+        moment = await one.moment(lambda m: pixel(m)[1])
+        assert pixel(moment)[1] == 60
+        assert moment["changes"] == [1, [[0, 0, 0.0, [[0, 3.0], [1, 1.0], [2, 0.0], [3, 0.0]], False]]]
+        await one.say("view_latent", latent=1)
+        views = await one.moment(lambda m: "latent" in m)
+        assert views["latent"] == 1
+        assert list(views["seen"]) == list(VIEWED) == ["low", "middle", "high"]
+        assert [pixel(views, name) for name in VIEWED] == [[0, 60, 40], [0, 60, 100], [0, 60, 160]]
+        await one.say("reset_latents")
+        moment = await one.moment(lambda m: not pixel(m)[1])
+        assert moment["changes"] == [1, [[0, 0, 0.0, [], False]]]
+        for type, values, words in (
+            ("latents", {"values": [0.0] * (LATENTS + 1)}, f"latent: expected 0 to {LATENTS - 1}, got"),
+            ("latents", {"values": [11.0]}, "latent: expected -10.0 to 10.0, got 11.0"),
+            ("view_latent", {"latent": LATENTS}, f"latent: expected 0 to {LATENTS - 1}, got {LATENTS}"),
+            ("sync", {}, "sync: expected the road and the dream beside each other"),
+        ):
+            await one.say(type, **values)
+            assert words in (await one.hear("error"))["message"]
+
+    serving(tmp_path)(test)
+
+
+def test_a_long_replay_tells_its_progress(tmp_path):
+    async def test(address, http, tab, factory):
+        factory.pace = 0.02  # a minute for the whole
+        one = await tab()
+        await one.say("open_link", link=LONG)
+        first, second = await one.hear("progress"), await one.hear("progress")
+        assert first["steps"] == second["steps"] == MAX_STEPS
+        assert 0 < first["step"] < second["step"] < MAX_STEPS
+
+    serving(tmp_path)(test)
+
+
 def test_many_bad_messages_or_a_huge_one_close_the_connection(tmp_path):
     async def closed(one):
         while True:
-            message = await one.socket.receive(timeout=10)
+            message = await one.receive()
             if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSED):
                 return message.data
 
@@ -627,14 +713,18 @@ def test_only_so_many_worlds(tmp_path):
         for one in tabs:
             await one.begin()
         late = await tab()
-        message = await late.socket.receive(timeout=10)
+        message = await late.receive()
         assert message.type == WSMsgType.CLOSE
         assert "2 tabs" in message.extra
         status = await (await http.get(address + "status")).json()
         assert (status["worlds"], status["max_worlds"]) == (2, 2)
         await tabs[0].socket.close()
         await until(lambda: factory.made[0].closed)
-        await asyncio.sleep(0.05)
+
+        async def one_is_left():
+            return (await (await http.get(address + "status")).json())["worlds"] == 1
+
+        await until(one_is_left)
         await (await tab()).begin()
 
     serving(tmp_path, max_worlds=2)(test)
@@ -685,6 +775,15 @@ def test_half_a_request_is_not_waited_for(tmp_path, monkeypatch, half):
     serving(tmp_path)(test)
 
 
+@pytest.fixture
+def short_log(monkeypatch):
+    """The log of requests, as if it had said nothing yet."""
+    (short,) = [each for each in limits.http_log.filters if isinstance(each, limits.ShortLog)]
+    monkeypatch.setattr(short, "_due", 0.0)
+    monkeypatch.setattr(short, "_dropped", 0)
+
+
+@pytest.mark.usefixtures("short_log")
 def test_bytes_that_are_not_http_are_refused_and_not_logged(tmp_path, caplog):
     async def test(address, http, tab, factory):
         for data in (
@@ -703,12 +802,13 @@ def test_bytes_that_are_not_http_are_refused_and_not_logged(tmp_path, caplog):
         assert (await http.get(address)).status == 200
 
     refused: list[str] = []
-    logging.getLogger("dreamduck").setLevel(logging.INFO)
+    caplog.set_level(logging.INFO, "dreamduck")
     serving(tmp_path)(test)
     assert refused.count("400") > 10
     assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
 
 
+@pytest.mark.usefixtures("short_log")
 def test_warnings_are_short_and_few(caplog):
     with caplog.at_level(logging.INFO, "dreamduck"):
         for _ in range(50):
@@ -727,14 +827,20 @@ def test_connections_beyond_the_limit_are_refused(tmp_path, monkeypatch):
     async def test(address, http, tab, factory):
         port = int(address.rstrip("/").rpartition(":")[2])
         held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
-        await asyncio.sleep(0.1)
-        answer = (await talk(address, b"")).decode()
-        assert " 503 " in answer
+        answers = [b""]
+
+        async def answered(status):
+            answers[0] = await talk(
+                address, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+            )
+            return status in answers[0]
+
+        await until(lambda: answered(b" 503 "))  # the server has taken the three by then
+        answer = answers[0].decode()
         assert all(f"{name}: {value}\r\n" in answer for name, value in HEADERS.items())
         for _, writer in held:
             writer.close()
-        await asyncio.sleep(0.1)
-        assert (await http.get(address)).status == 200
+        await until(lambda: answered(b" 200 "))
 
     serving(tmp_path)(test)
 
@@ -755,21 +861,34 @@ def test_the_limit_on_connections_follows_that_on_files():
 
 
 def test_pages_and_nothing_else_are_served(tmp_path):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "secret.mp4").write_text("secret")
+
     async def test(address, http, tab, factory):
         page = await http.get(address)
         assert "dreamduck" in await page.text()
         assert "default-src 'self'" in page.headers["Content-Security-Policy"]
         for name in ("main.js", "style.css", "duck.svg"):
             assert (await http.get(address + "page/" + name)).status == 200
-        strange = (
+        assert (await http.get(address + "x")).status == 404
+        assert (PAGE.parent / "server.py").is_file()
+        for name in (
             "page/server.py",
             "page/../server.py",
             "page/%2e%2e/server.py",
-            "videos/..%2f..%2fetc%2fpasswd",
-            "x",
-        )
-        for name in strange:
-            assert (await http.get(address + name)).status == 404
+            "page/..%2fserver.py",
+            "page/%2e%2e%2fserver.py",
+            "page//" + str(PAGE.parent / "server.py"),
+            "videos/../secret.mp4",
+            "videos/%2e%2e/secret.mp4",
+            "videos/..%2fsecret.mp4",
+            "videos/" + str(tmp_path / "secret.mp4").replace("/", "%2f"),
+        ):  # as bytes: a client would simplify the path before it asks
+            request = f"GET /{name} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+            answer = await talk(address, request.encode())
+            assert answer.startswith(b"HTTP/1.1 404 "), name
+            assert b"class Server" not in answer
+            assert b"secret" not in answer
         for path in ["index.html", *("page/" + n for n in ("main.js", "view.js", "connection.js"))]:
             text = await (await http.get(address + path.removeprefix("index.html"))).text()
             assert "https://" not in text  # nothing is loaded from elsewhere
@@ -788,7 +907,7 @@ def test_a_stopped_server_reports_it_and_the_port_is_free_again(tmp_path):
             with pytest.raises(ConfigError, match="--port 0"):
                 await Server(ServerConfig(port=port), LineFactory(tmp_path)).start()
             stopping = asyncio.create_task(first.stop())
-            while (message := await one.socket.receive(timeout=10)).type == WSMsgType.BINARY:
+            while (message := await one.receive()).type == WSMsgType.BINARY:
                 pass
             assert (message.type, message.data) == (WSMsgType.CLOSE, 1001)
             assert message.extra == "the server stops"
@@ -845,7 +964,7 @@ def test_a_server_with_a_deaf_tab_stops(tmp_path):
 
 
 def test_a_deaf_tab_loses_its_world(tmp_path, monkeypatch):
-    monkeypatch.setattr("dreamduck.web.server.HEARTBEAT", 0.6)
+    monkeypatch.setattr("dreamduck.web.server.HEARTBEAT", HEARTBEAT)
 
     async def test(address, http, tab, factory):
         with await deaf_tab(address):

@@ -1,7 +1,6 @@
 import base64
 import json
-import shutil
-import subprocess
+import re
 import tracemalloc
 import zlib
 from typing import Any
@@ -11,7 +10,6 @@ import pytest
 
 from dreamduck.common.errors import ConfigError
 from dreamduck.web.replay import Cancelled, replay
-from dreamduck.web.server import PAGE
 from dreamduck.web.session import REPLAY, Session
 from dreamduck.web.share_link import (
     MAX_CHANGES,
@@ -25,6 +23,7 @@ from dreamduck.web.share_link import (
     on_grid,
     to_link,
 )
+from tests.node import needs_node, run_node
 from tests.web.fakes import LATENTS, LineEnv, LineScene
 
 
@@ -212,44 +211,50 @@ def forged(steps=3, **head):
     return base64.urlsafe_b64encode(zlib.compress(data, 9)).decode()
 
 
+COUNT = "expected temperatures of 3 steps, got a count of"
+RANGE = "expected temperatures of 0 to 3"
+OUTSIDE = "a latent that was set is out of range"
+DAMAGED = "not one of ours, or damaged"
+
+
 @pytest.mark.parametrize(
-    "head",
+    ("head", "words"),
     [
-        {"v": 2},
-        {"temperatures": [[5, 1.0]]},
-        {"temperatures": [[-1, 1.0], [4, 1.0]]},
-        {"temperatures": [[1.5, 1.0], [1.5, 1.0]]},
-        {"temperatures": [[True, 1.0], [2, 1.0]]},
-        {"temperatures": [[3, 3.5]]},  # no session takes it either
-        {"temperatures": [[3, "1"]]},
-        {"temperatures": [[3, 10**400]]},
-        {"temperatures": [[1, 1.0]] * 2},
-        {"temperatures": 3},
-        {"synced": 3},
-        {"synced": [4]},
-        {"synced": [True]},
-        {"synced": [0] * 5},
-        {"pulls": [[9, 0, 1.0]]},
-        {"pulls": [[0, 0, 10.5]]},
-        {"pulls": [[0, MAX_LATENTS, 1.0]]},
-        {"pulls": [[0, -1, 1.0]]},
-        {"pulls": [[0.5, 0, 1.0]]},
-        {"pulls": [[0, 0, 1.0], [0, 0, 2.0]]},
-        {"pulls": [[0, 0, float("nan")]]},
-        {"pulls": [[0, 0]]},
-        {"pulls": "no"},
-        {"start": {"world": "moon", "z": ""}},
-        {"start": {"world": "road", "z": "", "more": 1}},
-        {"start": {"world": "road", "z": "AAAAfw=="}},
-        {"start": {"world": "road", "z": "A" * 8 * MAX_LATENTS}},
-        {"start": {"world": "road", "seed": -1, "z": ""}},
-        {"start": {"world": "road", "start_angle": 0, "z": ""}},
-        {"start": []},
+        ({"v": 2}, "expected version 1"),
+        ({"temperatures": [[5, 1.0]]}, f"{COUNT} 5"),
+        ({"temperatures": [[-1, 1.0], [4, 1.0]]}, f"{COUNT} -1"),
+        ({"temperatures": [[1.5, 1.0], [1.5, 1.0]]}, f"{COUNT} 1.5"),
+        ({"temperatures": [[True, 1.0], [2, 1.0]]}, f"{COUNT} True"),
+        ({"temperatures": [[3, 3.5]]}, RANGE),  # no session takes it either
+        ({"temperatures": [[3, "1"]]}, RANGE),
+        ({"temperatures": [[3, 10**400]]}, RANGE),
+        ({"temperatures": [[1, 1.0]] * 2}, "2 temperatures for 3 actions"),
+        ({"temperatures": 3}, DAMAGED),
+        ({"synced": 3}, "expected a list of at most 4 moments"),
+        ({"synced": [4]}, "expected moments of 0 to 3"),
+        ({"synced": [True]}, "expected moments of 0 to 3"),
+        ({"synced": [0] * 5}, "expected a list of at most 4 moments"),
+        ({"pulls": [[9, 0, 1.0]]}, OUTSIDE),
+        ({"pulls": [[0, 0, 10.5]]}, OUTSIDE),
+        ({"pulls": [[0, MAX_LATENTS, 1.0]]}, OUTSIDE),
+        ({"pulls": [[0, -1, 1.0]]}, OUTSIDE),
+        ({"pulls": [[0.5, 0, 1.0]]}, "expected [step, latent, value]"),
+        ({"pulls": [[0, 0, 1.0], [0, 0, 2.0]]}, "a latent is set twice at one step"),
+        ({"pulls": [[0, 0, float("nan")]]}, OUTSIDE),
+        ({"pulls": [[0, 0]]}, DAMAGED),
+        ({"pulls": "no"}, f"expected a list of at most {MAX_CHANGES} latents"),
+        ({"start": {"world": "moon", "z": ""}}, "world: expected one of road, seen, dream, split"),
+        ({"start": {"world": "road", "z": "", "more": 1}}, "Start: unknown more"),
+        ({"start": {"world": "road", "z": "AAAAfw=="}}, "z: expected finite numbers of sensible size"),
+        ({"start": {"world": "road", "z": "A" * 8 * MAX_LATENTS}}, f"at most {MAX_LATENTS} finite latents"),
+        ({"start": {"world": "road", "seed": -1, "z": ""}}, "seed: expected at least 0, got -1"),
+        ({"start": {"world": "road", "start_angle": 0, "z": ""}}, "start_angle: expected at least 1"),
+        ({"start": []}, DAMAGED),
     ],
 )
-def test_forged_links_are_refused(head):
+def test_forged_links_are_refused(head, words):
     assert len(from_link(forged()).actions) == 3
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=re.escape(words)):
         from_link(forged(**head))
 
 
@@ -259,19 +264,19 @@ def test_a_link_that_would_fill_the_memory_is_refused():
 
 
 @pytest.mark.parametrize(
-    "head",
+    ("head", "words"),
     [
-        {"temperatures": [[MAX_STEPS, 1.0]] * 20_000},
-        {"pulls": [[0, 0, 0.0]] * 30_000},
-        {"pulls": [[k % 3, k // 3, 0.0] for k in range(MAX_CHANGES + 1)]},
+        ({"temperatures": [[MAX_STEPS, 1.0]] * 20_000}, f"got a count of {MAX_STEPS}"),
+        ({"pulls": [[0, 0, 0.0]] * 30_000}, "cut short or far too long"),
+        ({"pulls": [[k % 3, k // 3, 0.0] for k in range(MAX_CHANGES + 1)]}, "expected a list of at most"),
     ],
 )
-def test_a_short_link_takes_little_memory(head):
+def test_a_short_link_takes_little_memory(head, words):
     """A thousand letters that mean millions of numbers are refused before those are made."""
     link = forged(**head)
     assert len(link) < 20_000
     tracemalloc.start()
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match=words):
         from_link(link)
     most = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -382,25 +387,22 @@ def test_a_tab_that_takes_the_changes_knows_the_episode(seed):
 
 
 NODE = """
-import { Episode } from %s;
+const { Episode, fromLink } = await import(page + "/episode.js");
 const episode = new Episode();
-const { start, messages } = JSON.parse(await new Response(process.stdin).text());
-episode.begin(start);
-for (const changes of messages) episode.update(changes);
-console.log(await episode.link());
+episode.begin(given.start);
+for (const changes of given.messages) episode.update(changes);
+const link = await episode.link();
+console.log(JSON.stringify({ link, back: await fromLink(link) }));
 """
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="Node.js is not installed")
-def test_the_page_makes_the_same_link():
+@needs_node
+def test_the_page_makes_and_reads_the_same_link():
     session, moments = random_drive(14)
+    moments = [[*row[:4], step in (3, 5)] for step, row in enumerate(moments)]
     start = {**vars(Start("dream", seed=7, z=(0.5, -1.25, 3e-5))), "z": [0.5, -1.25, 3e-5]}
-    messages = [[0, moments[:9]], [4, moments[4:]]]
-    command = ["node", "--no-warnings", "--input-type=module", "-e"]
-    command.append(NODE % json.dumps((PAGE / "episode.js").as_uri()))
-    text = json.dumps({"start": start, "messages": messages})
-    link = subprocess.run(command, input=text, capture_output=True, text=True, check=True).stdout.strip()
-    found, whole = from_link(link), full_script(session)
+    answer = run_node(NODE, {"start": start, "messages": [[0, moments[:9]], [4, moments[4:]]]})
+    found, whole = from_link(answer["link"]), full_script(session)
     assert len(set(whole.temperatures)) > 2
     assert len(whole.changed_latents) > 2
     assert (
@@ -412,3 +414,10 @@ def test_the_page_makes_the_same_link():
     assert (found.actions == whole.actions).all()
     assert found.temperatures == whole.temperatures
     assert found.changed_latents == whole.changed_latents
+    assert found.synced == (3, 5)
+    back = answer["back"]
+    assert back["start"] == {**vars(found.start), "z": list(found.start.z)}
+    assert (np.array(back["actions"], np.float32) == found.actions).all()
+    assert tuple(back["temperatures"]) == found.temperatures
+    assert tuple(map(tuple, back["changed"])) == found.changed_latents
+    assert tuple(back["synced"]) == found.synced

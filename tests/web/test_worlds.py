@@ -31,16 +31,15 @@ from dreamduck.world_model.mdn_rnn import MDNRNN
 
 @pytest.fixture(scope="module")
 def factory(model_folder, tmp_path_factory) -> SessionFactory:
-    folder = model_folder
+    folder = tmp_path_factory.mktemp("drive")
     files = RunFiles.of(folder, "rnnenv", 1, 4)
     files.write_theta(random_theta(ControllerForm("zh"), np.random.default_rng(0), 0.001))
-    records = tmp_path_factory.mktemp("drive")
     return SessionFactory(
         SessionFactoryConfig(
-            weights=str(folder),
+            weights=str(model_folder),
             controller=str(files.path(".json")),
-            records=str(records / "records"),
-            videos=str(records / "videos"),
+            records=str(folder / "records"),
+            videos=str(folder / "videos"),
         )
     )
 
