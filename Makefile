@@ -29,8 +29,8 @@ lint: $(STAMP)  ## check format and style
 type: $(STAMP)  ## check types
 	$(PYTHON) -m mypy
 
-test: $(STAMP)  ## the quick tests
-	$(PYTHON) -m pytest
+test: $(STAMP)  ## the quick tests, on up to four processors
+	$(PYTHON) -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 test-slim:  ## the small install in a fresh environment, with its tests; PYTHON=python3.13 names another Python
 	bash scripts/test_slim $(PYTHON)

@@ -13,6 +13,21 @@ from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig
 from tests.display import display, x_server
 from tests.web.model import write_model
 
+LOG = Path(__file__).parent.parent / "log"  # what ships, and a user's own runs
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _log_folder_is_left_alone():
+    """No test writes into the checkout's `log`, which is where commands write by default."""
+    before = names(LOG)
+    yield
+    assert not names(LOG) - before, "a test wrote into log/; give its command a folder of tmp_path"
+
+
+def names(folder: Path) -> set[str]:
+    """What lies in a folder."""
+    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory):

@@ -14,6 +14,9 @@ import yaml
 
 from dreamduck.cli import COMMANDS
 from dreamduck.evaluation.model_card.report import headlines
+from dreamduck.pretrained import FOLDER
+from dreamduck.rl import algorithms, arguments
+from tests.parsing import main_of, parse
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -158,6 +161,44 @@ def test_commands_are_there():
             continue
         seen.add(page)
     assert "README.md" in seen
+
+
+def own_commands() -> list[tuple[str, list[str]]]:
+    """Every command line of ours in README and docs, without what stands before `dreamduck`."""
+    found: list[tuple[str, list[str]]] = []
+    shell: dict[str, str] = {}  # variables of the pages
+    for page, words in commands():
+        variable, _, value = words[0].partition("=")
+        if variable.isupper() and value:
+            shell[f"${variable}"], words = value, shlex.split(value)
+        elif words[0] == "eval":
+            before, *rest = shlex.split(words[1])
+            words = [*shlex.split(shell[before]), *rest]
+        elif words[0] == "mpiexec":
+            words = words[words.index("dreamduck") :]
+        elif words[:3] == ["python", "-m", "baselines.run"]:
+            words = ["dreamduck", "rl", *words[3:]]
+        if words[0] == "dreamduck":
+            found.append((page, words[1:]))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), own_commands(), ids=lambda one: one if isinstance(one, str) else " ".join(one)[:60]
+)
+def test_command_lines_parse(page, words, tmp_path, monkeypatch):
+    """Every flag is one of the command, and takes the value that is given."""
+    monkeypatch.chdir(tmp_path)
+    command, *rest = words
+    if command == "rl":  # unknown flags are keys of the algorithm
+        flags, keys, _ = arguments.parse(rest)
+        algorithm = algorithms.find(flags.alg or "ppo2")
+        algorithms.check_keys(algorithm, keys, {})
+        return
+    if "--adapt" in rest:  # the model is read, for the flags of its kind
+        rest[rest.index("--adapt") + 1] = str(FOLDER)
+    parse(main_of(command), rest)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("path", TEXTS, ids=name)

@@ -78,6 +78,7 @@ class Run:
             self.code = main(flags)
         self.folder, self.said = folder, said.getvalue()
         self.written, self.cars, self.shown = 0, list[int](), list[Any]()
+        self.waits, self.processes = list[float](), list[int]()
 
     def json(self, name: str):
         return json.loads((self.folder / name).read_text())
@@ -379,7 +380,7 @@ EXTRACT_FLAGS = {
     "render": (True, lambda run, base: run.shown),
     "worker": (1, ConfigError),
     "workers": (2, lambda run, base: recorded(run) == [0]),
-    "rank_timeout": (60.0, lambda run, base: recorded(run) == [0, 1, 2]),  # of effect under mpiexec
+    "rank_timeout": (60.0, lambda run, base: (run.waits, base.waits) == ([60.0], [30.0])),
 }
 
 
@@ -401,17 +402,41 @@ GYM_EXTRACT_FLAGS = {
     "render": (True, lambda run, base: run.shown),
     "worker": (1, ConfigError),
     "workers": (2, lambda run, base: recorded(run) == [0]),
-    "rank_timeout": (60.0, lambda run, base: recorded(run) == [0, 1, 2]),
-    "processes": (2, lambda run, base: recorded(run) == [0, 1, 2]),
+    "rank_timeout": (60.0, lambda run, base: (run.waits, base.waits) == ([60.0], [30.0])),
+    "processes": (
+        2,
+        lambda run, base: (run.processes, base.processes, recorded(run)) == ([2], [], [0, 1, 2]),
+    ),
 }
 
 
+def note_calls(monkeypatch, module, name) -> list[tuple[Any, ...]]:
+    """A list that grows by the arguments of each call of a function."""
+    calls: list[tuple[Any, ...]] = []
+    plain = getattr(module, name)
+
+    def noted(*arguments):
+        calls.append(arguments)
+        return plain(*arguments)
+
+    monkeypatch.setattr(module, name, noted)
+    return calls
+
+
 def test_all_flags_of_extract_with_another_environment(tmp_path, monkeypatch):
+    teams, apart = (
+        note_calls(monkeypatch, extract.mpi, "team"),
+        note_calls(monkeypatch, extract, "_record_apart"),
+    )
+
     def run(name: str, **changes: object) -> Run:
         shown: list[Any] = []
         monkeypatch.setattr(extract, "_window", lambda: (shown.append, lambda: None))
+        teams.clear()
+        apart.clear()
         made = Run(tmp_path / name, extract.main, {**GYM, **changes})
         made.shown = shown
+        made.waits, made.processes = [each[0] for each in teams], [each[1] for each in apart]
         return made
 
     for name in ("base", *GYM_EXTRACT_FLAGS):
@@ -438,13 +463,15 @@ def extract_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr("dreamduck.recordings.road_source.Road", road)
     monkeypatch.setattr(extract, "_window", lambda: (shown.append, lambda: None))
+    teams = note_calls(monkeypatch, extract.mpi, "team")  # of effect under mpiexec
 
     def run(name, **changes):
         cars.clear()
         shown.clear()
+        teams.clear()
         (tmp_path / f"run-{name}").mkdir()
         made = Run(tmp_path / f"run-{name}", extract.main, {**EXTRACT, **changes})
-        made.cars, made.shown = list(cars), list(shown)
+        made.cars, made.shown, made.waits = list(cars), list(shown), [each[0] for each in teams]
         return made
 
     return run

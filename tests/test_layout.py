@@ -64,7 +64,8 @@ def without_main(tree: ast.Module) -> ast.Module:
 def imported(text: str) -> set[str]:
     """Every dreamduck module or member that a source names, at whatever depth, without `dreamduck.`.
 
-    A module's name in a string counts as well: `import_module`, `__import__`, `-m`, an entry point.
+    Relative imports are not among them, see `relative_imports`. A module's name in a string counts as
+    well: `import_module`, `__import__`, `-m`, an entry point.
     """
     tree = without_main(ast.parse(text))
     documented = {
@@ -85,6 +86,20 @@ def imported(text: str) -> set[str]:
             found = MODULE.findall(node.value)
         names |= {name.removeprefix("dreamduck.") for name in found if name.startswith("dreamduck.")}
     return names
+
+
+def relative_imports(text: str) -> list[str]:
+    """Every import that begins at the module's own package; `imported` does not see them."""
+    return [ast.unparse(node) for node in ast.walk(ast.parse(text)) if is_relative(node)]
+
+
+def is_relative(node: ast.AST) -> bool:
+    if isinstance(node, ast.ImportFrom):
+        return node.level > 0
+    if not isinstance(node, ast.Call) or "import" not in ast.unparse(node.func):
+        return False
+    given = [*node.args, *(keyword.value for keyword in node.keywords)]
+    return any(isinstance(one, ast.Constant) and str(one.value).startswith(".") for one in given)
 
 
 def stage_of(name: str) -> str:
@@ -120,6 +135,27 @@ def test_no_stage_imports_a_later_one(stage):
     for name, text in modules.items():
         reached = {used for used in imported(text) if stage_of(used) in later}
         assert not reached, f"{name} imports {reached}"
+
+
+def test_no_import_is_relative():
+    for name, text in sources().items():
+        assert not relative_imports(text), name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "from . import rl",
+        "from .rl import acting",
+        "from ..rl.agents import acting as a",
+        "def f():\n    from .. import rl",
+        "import_module('.rl', __package__)",
+        "importlib.import_module(name='.rl', package='dreamduck')",
+    ],
+)
+def test_every_relative_import_is_seen(text):
+    assert len(relative_imports(text)) == 1
+    assert not relative_imports("from dreamduck import rl\nimport_module('dreamduck.rl')")
 
 
 def test_no_circle_of_modules():

@@ -25,7 +25,7 @@ from dreamduck.rl.callback import TrainingCallback
 from dreamduck.rl.environments import env_factory, wrappers
 from dreamduck.rl.environments.wrappers import EpisodeMonitor
 from dreamduck.rl.run_plan import Plan, resolve
-from dreamduck.rl.sb3 import BaseAlgorithm, VecEnv
+from dreamduck.rl.sb3 import BaseAlgorithm, Logger, VecEnv
 from dreamduck.rl.video import VideoRecorder, has_display, play, render_frame
 
 log = logging.getLogger(__name__)
@@ -186,6 +186,7 @@ class Run:
             run_log.message(
                 f"--num_timesteps={self.total}: trains {end} steps, in whole updates of {update}"
             )
+        model.set_logger(Logger(None, []))  # the engine's own would leave a folder in the system's /tmp
         try:
             # The entries are the callback's; the engine's own would come every 2**60 updates.
             model.learn(left, callback=callback, log_interval=1 << 60, reset_num_timesteps=fresh)

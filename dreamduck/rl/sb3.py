@@ -26,6 +26,7 @@ with needed("rl"):
         HumanOutputFormat,
         JSONOutputFormat,
         KVWriter,
+        Logger,
         TensorBoardOutputFormat,
     )
     from stable_baselines3.common.monitor import ResultsWriter
@@ -56,6 +57,7 @@ __all__ = [
     "HumanOutputFormat",
     "JSONOutputFormat",
     "KVWriter",
+    "Logger",
     "NormalActionNoise",
     "OffPolicyAlgorithm",
     "OrnsteinUhlenbeckActionNoise",

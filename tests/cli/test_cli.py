@@ -85,10 +85,18 @@ def test_words_after_a_command_are_its_own(tmp_path):
     assert done.stderr.splitlines()[-1].startswith(f"error: {tmp_path / 'none'}: no such folder")
 
 
-def test_a_bad_flag_names_the_command():
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        ([], "the following arguments are required: files"),
+        (["a.json", "--colour"], "unrecognized arguments: --colour"),
+    ],
+)
+def test_a_bad_flag_names_the_command(words, text, capsys):
     with pytest.raises(SystemExit) as stopped:
-        cli.run(["plot"])
+        cli.run(["plot", *words])
     assert stopped.value.code == 2
+    assert capsys.readouterr().err == f"error: {text}; `dreamduck plot -h` lists the flags\n"
 
 
 def test_unknown_environments_of_window_are_refused(capsys):

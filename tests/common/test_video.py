@@ -81,20 +81,25 @@ def test_an_odd_size_is_padded_to_an_even_one(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "frames", "settings"),
+    ("frames", "settings", "text"),
     [
-        ("video.avi", moving_square(2), {}),
-        ("video.mp4", [], {}),
-        ("video.mp4", moving_square(2), {"fps": 0}),
-        ("video.mp4", moving_square(2), {"scale": 0}),
-        ("video.mp4", [np.zeros((8, 8), np.uint8)], {}),
-        ("video.mp4", [np.zeros((8, 8, 3), np.float32)], {}),
-        ("video.mp4", [*moving_square(2), np.zeros((8, 8, 3), np.uint8)], {}),
+        ([], {}, r"video\.mp4: expected at least one frame, got none"),
+        (moving_square(2), {"fps": 0}, "^fps: expected more than 0 and at most 240 .* got 0"),
+        (moving_square(2), {"scale": 0}, "^scale: expected at least 1, got 0"),
+        ([np.zeros((8, 8), np.uint8)], {}, r"^frame 0: expected \(H, W, 3\) uint8, got \(8, 8\) uint8"),
+        ([np.zeros((8, 8, 3), np.float32)], {}, r"^frame 0: .* got \(8, 8, 3\) float32"),
+        (
+            [*moving_square(2), np.zeros((8, 8, 3), np.uint8)],
+            {},
+            r"^frame 2: expected \(48, 64, 3\) as the first, got \(8, 8, 3\)",
+        ),
     ],
 )
-def test_what_is_no_video_is_refused_and_leaves_no_file(tmp_path, name, frames, settings):
-    with pytest.raises(ConfigError):
-        write_video(tmp_path / name, frames, **{"fps": 10, **settings})
+def test_what_is_no_video_is_refused_and_leaves_no_file(tmp_path, frames, settings, text):
+    with pytest.raises(ConfigError, match=text):
+        write_video(tmp_path / "video.mp4", frames, **{"fps": 10, **settings})
+    with pytest.raises(ConfigError, match=r"^video: expected a name that ends in \.mp4 or \.gif, got"):
+        write_video(tmp_path / "video.avi", moving_square(2), fps=10)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -103,5 +108,7 @@ def test_side_by_side():
     row = side_by_side([left, right], gap=3)
     assert row.shape == (48, 64 + 3 + 64, 3)
     assert (row[:, 67:] == right).all()
-    with pytest.raises(ConfigError):
+    with pytest.raises(
+        ConfigError, match=r"^frames: expected one height, got \[\(48, 64, 3\), \(8, 8, 3\)\]"
+    ):
         side_by_side([left, np.zeros((8, 8, 3), np.uint8)])

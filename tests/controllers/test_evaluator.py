@@ -100,6 +100,10 @@ def test_ended_cars_count_no_more():
     assert ended < 40
     assert scores.reward[1, 0] == pytest.approx(0.05 * ended)
     assert len(notes.steps) == 40
+    poses = np.stack([step.state.pose for step in notes.steps])
+    np.testing.assert_array_equal(poses[ended:, 1], np.tile(poses[ended - 1, 1], (40 - ended, 1)))
+    assert (np.diff(poses[:ended, 1], axis=0) != 0).any(axis=1).all()  # until then it drives
+    assert (np.diff(poses[:, 0, 0]) > 0).all()  # the other goes on
     assert notes.began.pose[:, 0].tolist() == [0.0, 0.0]
 
 

@@ -173,17 +173,17 @@ def test_bad_actions(batch, actions):
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "text"),
     [
-        {"seed": [1, 2]},
-        {"options": {"begin": 1}},
-        {"options": {"reset_mask": np.zeros(3, bool)}},
-        {"options": {"reset_mask": np.ones(2, bool)}},
-        {"options": {"reset_mask": [0, 1, 1]}},
+        ({"seed": [1, 2]}, "^seed: expected one for each of 3 environments, got 2"),
+        ({"options": {"begin": 1}}, "^options: expected .*, got 'begin'"),
+        ({"options": {"reset_mask": np.zeros(3, bool)}}, r"not all false, got bool \(3,\)"),
+        ({"options": {"reset_mask": np.ones(2, bool)}}, r"expected 3 truth values, .* got bool \(2,\)"),
+        ({"options": {"reset_mask": [0, 1, 1]}}, r"expected 3 truth values, .* got int64 \(3,\)"),
     ],
 )
-def test_bad_resets(batch, arguments):
-    with pytest.raises(ConfigError):
+def test_bad_resets(batch, arguments, text):
+    with pytest.raises(ConfigError, match=text):
         batch.reset(**arguments)
 
 

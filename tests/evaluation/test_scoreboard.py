@@ -58,6 +58,11 @@ def test_the_board_holds_every_row(board):
     assert pursuit["distance"][1] <= pursuit["distance"][0] <= pursuit["distance"][2]
     text = (board / "scores.md").read_text()
     assert "| pure pursuit | 100% (100 to 100) | 100% |" in text
+    assert "| standing still | 100% (100 to 100) | 0% |" in text
+    straight = found["straight"]["summary"]
+    share = straight["distance"][0] / pursuit["distance"][0]
+    assert 0.05 < share < 0.95
+    assert f"| straight | {report.percent(straight['alive'])} | {100 * share:.0f}% |" in text
     assert (board / "paths.png").stat().st_size > 2000
 
 

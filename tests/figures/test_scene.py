@@ -58,7 +58,12 @@ def test_panels_show_what_their_labels_say(dreams, real):
     assert scene.label("dreamt", last) == "dream, eyes closed for 0.6 s"
     difference = np.abs(real.frames[last].astype(float) - scene.dreamt[last]).mean()
     assert scene.label("error", last) == f"error {difference:.0f} of 255"
-    assert scene.panel("error", last).mean() > scene.panel("error", last).min()
+    for dreamt in (scene.dreamt, np.zeros_like(scene.dreamt)):  # with black, some are off the scale
+        scene.dreamt = dreamt
+        differences = np.abs(real.frames[last].astype(np.float32) - dreamt[last]).mean(axis=2)
+        grey = np.minimum(2 * differences, 255).astype(np.uint8)  # twice as bright, so that it is seen
+        assert (scene.panel("error", last) == enlarge(np.stack([grey] * 3, axis=2), 96)).all()
+    assert (grey == 255).any()
 
 
 def test_a_drive_that_ends_before_the_dream_is_refused(dreams, real):

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from dreamduck.cli import COMMANDS
 from dreamduck.cli.evolve import main as evolve_main
 from dreamduck.common import config
 from dreamduck.common.config import from_mapping
@@ -27,12 +23,14 @@ from dreamduck.pipeline import environment_pipeline, iterate, reproduce
 from dreamduck.pipeline.environment_pipeline import EnvironmentConfig
 from dreamduck.pipeline.recipes import RECIPES
 from dreamduck.pipeline.reproduce import ReproduceConfig, compare, stages, summary
+from dreamduck.pipeline.stages import Stage
 from dreamduck.recordings.sources import DRIVING
 from dreamduck.search import recipe
 from dreamduck.simulator.maps.generated import expand_map_names
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.model_config import ModelConfig
 from tests.deployment.models import write_categorical
+from tests.parsing import main_of, parse
 from tests.world_model.mdn_rnn.helpers import write_mdn_rnn
 
 SCRIPTS = {
@@ -65,22 +63,10 @@ def test_each_stage_feeds_the_next(tmp_path):
         assert script.suffix != ".py" or script.exists()
 
 
-def parse(main: Callable[[Sequence[str]], Any], arguments: Sequence[str]) -> None:
-    """Let a command parse its arguments, and go no further."""
-
-    class Parsed(Exception):
-        pass
-
-    original = argparse.ArgumentParser.parse_args
-
-    def parse_args(self: argparse.ArgumentParser, *given: Any) -> Any:
-        original(self, *given)
-        raise Parsed
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(argparse.ArgumentParser, "parse_args", parse_args)
-        with pytest.raises(Parsed):
-            main(arguments)
+def value(command: Sequence[str], flag: str) -> str:
+    """What a command gives a flag, which it gives once."""
+    assert command.count(flag) == 1
+    return command[command.index(flag) + 1]
 
 
 def test_the_commands_parse(tmp_path):
@@ -96,8 +82,7 @@ def test_the_commands_parse(tmp_path):
     for stage in planned:
         first, *arguments = stage.command
         name = SCRIPTS[first] if first.endswith(".py") else arguments.pop(0)
-        module, _, function = COMMANDS[name].target.partition(":")
-        main = getattr(importlib.import_module(module), function)
+        main = main_of(name)
         parse(main, arguments)
         with pytest.raises(SystemExit):  # it does parse
             parse(main, [*arguments, "--no-such-flag"])
@@ -259,10 +244,10 @@ def test_the_verdict_is_beside_pure_pursuit():
 def round_trip(tmp_path, monkeypatch):
     """A loop whose stages write their outputs and nothing more."""
     form = ControllerForm("z")
-    asked: list[list[str]] = []
+    asked: list[list[Stage]] = []
 
     def run_stages(planned, folder):
-        asked.append([stage.name for stage in planned])
+        asked.append(planned)
         number = float(planned[0].name.split("-")[0])  # of the round
         for stage in planned:
             for path in stage.outputs:
@@ -312,7 +297,18 @@ def test_the_loop_goes_round(round_trip, capsys):
     ]
     flags += ["--weights", str(folder / "weights"), "--rounds", "3", "-q"]
     iterate.main(flags)
-    assert asked[1] == ["2-record", "2-series", "2-rnn", "2-evolve"]
+    assert [stage.name for stage in asked[1]] == ["2-record", "2-series", "2-rnn", "2-evolve"]
+    controller, weights = folder / "first.json", folder / "weights"  # of the round before
+    for number, planned in enumerate(asked, 1):
+        record, series, train, evolve = (stage.command for stage in planned)
+        made = folder / "loop" / f"round-{number}" / "weights"
+        assert record[:3] == ("dreamduck", "record-controller", str(controller))
+        assert [value(record, "--weights"), value(series, "--weights")] == [str(weights), str(made)]
+        assert [value(train, "--start"), value(train, "--weights")] == [str(weights), str(made)]
+        assert [value(evolve, "--start"), value(evolve, "--weights")] == [str(controller), str(made)]
+        controller, weights = planned[-1].outputs[0], made
+    assert len(asked) == 3
+    assert controller.is_relative_to(folder / "loop" / "round-3")
     rows = json.loads((folder / "loop" / "loop.json").read_text())
     assert [row["road"]["return"][0] for row in rows] == [1.0, 8.0, 5.0, 3.0]
     assert rows[2]["controller"].startswith(str(folder / "loop" / "round-2"))

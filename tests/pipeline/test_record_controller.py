@@ -112,6 +112,35 @@ def test_noise_stays_within_bounds_and_reaches_the_world_model():
     np.testing.assert_array_equal(np.stack(seen[1:]), actions[:-1])
 
 
+def test_noise_has_its_spread_and_its_correlation():
+    policy = NoisyController(Controller(FORM, np.zeros(FORM.size)), FakePerception(3), DRIVING, 0.1, 0.8)
+    road = FakeRoad(3)
+    state = road.reset([4, 7, 9])
+    policy.start([4, 7, 9])
+    actions = np.stack([policy.act(state, road.frames()) for _ in range(2000)])
+    assert not actions[:, 0].any()  # an even seed has none
+    for noise in np.moveaxis(actions[:, 1:], 0, -1).reshape(4, 2000):
+        assert noise.mean() == pytest.approx(0.0, abs=0.03)
+        assert noise.std() == pytest.approx(0.1, rel=0.15)
+        assert np.corrcoef(noise[:-1], noise[1:])[0, 1] == pytest.approx(0.8, abs=0.05)
+
+
+def test_the_correlation_is_of_a_time(controller, tmp_path, monkeypatch):
+    given = []
+
+    class Noted(NoisyController):
+        def __init__(self, *arguments):
+            given.append(arguments[-2:])
+            super().__init__(*arguments)
+
+    monkeypatch.setattr(record_controller, "NoisyController", Noted)
+    settings = dataclasses.replace(SETTINGS, episodes=1, noise_time=0.25)
+    record_episodes(controller, WorldConfig(), settings, tmp_path / "records")
+    step_time = read_episode(tmp_path / "records" / "100.npz").meta["environment"]["step_time"]
+    assert step_time == pytest.approx(0.1)
+    assert given == [(0.2, pytest.approx(np.exp(-step_time / 0.25)))]
+
+
 def test_episodes_of_another_environment(tmp_path):
     """The same as its own recordings have them, from which a world model learns on."""
     weights = write_gym_model(tmp_path, "discrete")
@@ -126,7 +155,7 @@ def test_episodes_of_another_environment(tmp_path):
     many = ["--episodes", "6", "--first", "40", "--noise", "1.5"]
     record_controller.main([str(tmp_path / "c.json"), *flags, *many])
     assert model.gym_environment is not None
-    recorded = ["--records", str(tmp_path / "old"), "--max-trials", "2", "-q"]
+    recorded = ["--records", str(tmp_path / "old"), f"--log={tmp_path / 'log'}", "--max-trials", "2", "-q"]
     record.main([*flags_of(model.gym_environment), *recorded])
     old = read_episode(tmp_path / "old" / "0.npz")
     env = GymVector(model.gym_environment, 1)

@@ -38,6 +38,14 @@ def test_a_changed_command_makes_all_after_it_run_again(tmp_path):
     assert (tmp_path / "second.txt").read_text() == "two"
 
 
+def test_a_changed_input_makes_its_stage_run_again(tmp_path):
+    run_stages(pipeline(tmp_path), tmp_path)
+    (tmp_path / "first.txt").write_text("edited")
+    run_stages(pipeline(tmp_path), tmp_path)
+    assert (tmp_path / "first.txt").read_text() == "edited"  # its own stage is done
+    assert (tmp_path / "second.txt").read_text() == "edited"
+
+
 def test_a_missing_output_is_made_again(tmp_path):
     run_stages(pipeline(tmp_path), tmp_path)
     (tmp_path / "second.txt").unlink()

@@ -224,13 +224,17 @@ def test_other_names_are_foreign(tmp_path, name):
 
 def test_only_the_standard_form_is_written(tmp_path):
     made = episode(4)
-    for bad in (
-        {"obs": made.obs[:3]},
-        {"action": made.action.astype(np.float64)},
-        {"action": made.action * 5},
-        {"reward": np.full(4, np.nan, np.float32)},
-        {"meta": {"x": float("nan")}},
+    for bad, error, text in (
+        ({"obs": made.obs[:3]}, RecordError, r"'obs' is uint8 \(3, 64, 64, 3\), expected uint8 \(T"),
+        (
+            {"action": made.action.astype(np.float64)},
+            RecordError,
+            r"'action' is float64 \(4, 2\), expected",
+        ),
+        ({"action": made.action * 5}, RecordError, r"an action lies outside \[-1, 1\]"),
+        ({"reward": np.full(4, np.nan, np.float32)}, RecordError, "an action or a reward is not finite"),
+        ({"meta": {"x": float("nan")}}, ValueError, "not JSON compliant"),
     ):
-        with pytest.raises((RecordError, ValueError)):
+        with pytest.raises(error, match=text):
             write_episode(tmp_path / "1.npz", dataclasses.replace(made, **bad))
     assert not list(tmp_path.iterdir())

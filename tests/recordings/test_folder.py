@@ -108,7 +108,14 @@ def test_held_out_goes_by_seed_alone():
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 10])
 def test_few_episodes_are_split_too(count):
-    out = held_out(range(count))
-    assert out.shape == (count,)
-    assert out.sum() == (1 if count > 1 else 0) or count == 10
-    assert count == 0 or not out.all()
+    by_seed = held_out(range(2000))[:count]
+    assert not count or by_seed[0]
+    np.testing.assert_array_equal(held_out(range(count)), [False] if count == 1 else by_seed)
+
+
+def test_one_episode_is_always_held_out_and_one_is_not():
+    by_seed = held_out(range(2000))
+    for seeds, count in ((np.flatnonzero(by_seed)[:3], 2), (np.flatnonzero(~by_seed)[:5], 1)):
+        out = held_out(seeds)
+        assert out.sum() == count
+        np.testing.assert_array_equal(held_out(seeds[::-1]), out[::-1])  # whatever their order

@@ -274,17 +274,17 @@ def test_a_start_anywhere_is_beside_the_lane():
 
 
 @pytest.mark.parametrize(
-    "bad",
+    ("bad", "text"),
     [
-        {"max_trials": 0},
-        {"policies": ("pilot",)},
-        {"any_start": 2.0},
-        {"camera_width": 32},
-        {"max_frames": 0},
+        ({"max_trials": 0}, "^max_trials: expected at least 1, got 0"),
+        ({"policies": ("pilot",)}, "^policies: expected random, walk, expert, .* got 'pilot'"),
+        ({"any_start": 2.0}, r"^any_start: expected at most 1\.0, got 2\.0"),
+        ({"camera_width": 32}, "^camera_width, camera_height: recordings are 64 x 64"),
+        ({"max_frames": 0}, "^max_frames: expected at least 1, got 0"),
     ],
 )
-def test_bad_settings_are_refused(bad):
-    with pytest.raises(ConfigError):
+def test_bad_settings_are_refused(bad, text):
+    with pytest.raises(ConfigError, match=text):
         from_mapping(RecorderConfig, bad)
 
 

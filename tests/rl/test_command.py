@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,18 @@ def test_a_training_writes_logs_and_agent(tmp_path, capsys):
     assert "total_timesteps" in (log / "log.txt").read_text()
     assert agent_file.read(tmp_path / "deep" / "agent").card is not None
     assert capsys.readouterr().out == ""  # -q
+
+
+@pytest.mark.parametrize("alg", ["ppo2", "sac"])
+def test_a_training_leaves_no_log_in_the_folder_of_temporary_files(tmp_path, monkeypatch, alg):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    log = tmp_path / "log"
+    words = [*DOT, f"--alg={alg}", "--num_timesteps=128", "-q", "--no-progress", f"--log_path={log}"]
+    main([*words, *(["--nsteps=64"] if alg == "ppo2" else [])])
+    assert (log / "monitor.csv").exists()
+    assert not [path.name for path in temporary.iterdir() if "torch" not in path.name]  # its own cache
 
 
 def test_the_same_seed_gives_the_same_agent(tmp_path):

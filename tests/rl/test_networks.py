@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import gymnasium as gym
 import numpy as np
 import pytest
 
 from dreamduck.common.errors import ConfigError
 from dreamduck.rl.networks import NATURE, NETWORKS, Cnn, ImpalaCnn, Mlp, extractor
-from dreamduck.rl.policies import LayerNormLSTM
-from dreamduck.rl.sb3 import th
+from dreamduck.rl.policies import LayerNormLSTM, build
+from dreamduck.rl.sb3 import sb3, th
+from tests.rl.test_run_plan import planned
+from tests.rl.toys import Dot
 
 CAMERA = gym.spaces.Box(0, 255, (3, 64, 64), np.uint8)  # channels first, as the engine hands it over
 
@@ -23,6 +27,53 @@ def test_the_dense_network_has_two_layers_of_64():
     assert size(net) == 4 * 64 + 64 + 64 * 64 + 64
     assert net(th.zeros(5, 4)).shape == (5, 64)
     assert th.all(net(th.full((1, 4), 1e6)).abs() <= 1)  # tanh
+
+
+def built(name: str = "ppo2", network: str = "mlp", **given: Any) -> Any:
+    """The policy of an agent that has not learned."""
+    venv = sb3.common.vec_env.DummyVecEnv([Dot])
+    sees, acts = venv.observation_space, venv.action_space
+    plan = planned(name, sees, acts, network, **given)
+    return build(plan, venv, 0).policy
+
+
+def test_the_dense_network_has_the_options_of_the_command():
+    for activation, kind in (("relu", th.nn.ReLU), ("elu", th.nn.ELU), ("tf.tanh", th.nn.Tanh)):
+        options = {"num_layers": 3, "num_hidden": 5, "activation": activation}
+        net = built(**options).features_extractor
+        assert size(net) == 1 * 5 + 5 + 2 * (5 * 5 + 5)
+        assert [type(layer) for layer in net.layers[1:]] == [th.nn.Linear, kind] * 3
+        normalised = built(**options, layer_norm=True).features_extractor
+        assert size(normalised) == size(net) + 3 * 2 * 5
+        assert [type(layer) for layer in normalised.layers[1:]] == [th.nn.Linear, th.nn.LayerNorm, kind] * 3
+    assert size(built(num_layers=1).features_extractor) == 64 + 64
+
+
+def test_the_value_has_its_own_network_where_it_is_a_copy():
+    dense, heads = 2 * 64 + 64 * 64 + 64, 2 * (64 + 1) + 1  # one action, one value, one spread
+    for name in ("ppo2", "a2c"):
+        for value_network in (None, "shared"):
+            shared = built(name, value_network=value_network)
+            assert size(shared) == dense + heads
+            assert shared.vf_features_extractor is shared.pi_features_extractor
+    for settings in ({"value_network": "copy"}, {"name": "trpo_mpi"}):
+        copy = built(**settings)
+        assert size(copy) == 2 * dense + heads
+        own, other = copy.vf_features_extractor, copy.pi_features_extractor
+        assert not any(a is b for a in own.parameters() for b in other.parameters())
+    assert size(built("trpo_mpi", value_network="shared")) == dense + heads
+
+
+def test_the_value_of_a_recurrent_network():
+    lstm, heads = 4 * 8 * (1 + 8 + 2), 2 * (8 + 1) + 1
+    shared = built(network="lstm", nlstm=8, value_network="shared")
+    assert shared.lstm_critic is None
+    assert size(shared) == lstm + heads
+    for value_network in (None, "copy"):
+        copy = built(network="lstm", nlstm=8, value_network=value_network)
+        assert size(copy) == 2 * lstm + heads
+        same = copy.vf_features_extractor is copy.pi_features_extractor
+        assert same == (value_network is None)
 
 
 @pytest.mark.parametrize(

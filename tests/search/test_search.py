@@ -53,6 +53,21 @@ def test_a_run_writes_all_its_files(tmp_path):
     assert list((tmp_path / "tensorboard" / run.files.base.name).glob("events*"))
 
 
+def test_the_best_is_kept_when_what_follows_is_worse(tmp_path):
+    class Worsening(Sphere):
+        def __call__(self, task):
+            found = super().__call__(task)
+            return found._replace(reward=found.reward - 10 * self.calls)
+
+    run = search(tmp_path, evaluator=Worsening())
+    run.run()
+    log = json.loads(run.files.path(".log.json").read_text())
+    theta, best = json.loads(run.files.path(".best.json").read_text())
+    assert [best, theta] == log[0][1:]
+    assert log[-1][1] < best
+    assert theta != log[-1][2]
+
+
 @pytest.mark.parametrize("covariance", ["full", "diagonal"])
 def test_stopped_and_taken_up_is_as_never_stopped(tmp_path, covariance):
     config = dataclasses.replace(CONFIG, covariance=covariance, cap_time=1)

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from dreamduck.common.errors import SimulatorError
+from dreamduck.common.processes import pipe
 from dreamduck.common.processes.workers import Worker
 
 BLOB = bytes(2_000_000)  # more than a pipe holds
@@ -51,12 +52,21 @@ def test_one_that_hangs_is_ended_in_time(worker, blob):
     assert worker.process.poll() is not None
 
 
-def test_the_limit_holds_from_the_sending_on(worker):
+def test_the_limit_holds_from_the_sending_on(worker, monkeypatch):
+    left = []
+
+    def receive(descriptor, limit):
+        left.append(limit)
+        return original(descriptor, limit)
+
+    original = pipe.receive
+    monkeypatch.setattr(pipe, "receive", receive)
     worker.send("wait", 30, limit=0.5)
     time.sleep(0.5)
     started = time.monotonic()
     with pytest.raises(SimulatorError, match="no answer"):
         worker.receive()
+    assert left == [0.0]
     assert time.monotonic() - started < 10
 
 

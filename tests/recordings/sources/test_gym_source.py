@@ -12,8 +12,10 @@ import pytest
 from dreamduck.cli import record as record_command
 from dreamduck.common.config import from_mapping
 from dreamduck.common.errors import ConfigError, DreamDuckError, FrameError, SimulatorError
+from dreamduck.common.seeding import derive
 from dreamduck.recordings import coverage, read_episode, scan
 from dreamduck.recordings.gym_source import GymRecorderConfig, GymSource
+from dreamduck.recordings.plan import SIMULATION, episode_seed
 from dreamduck.recordings.recorder import record_from
 from dreamduck.recordings.sources import ActionSpace
 from dreamduck.recordings.sources.gym_environment import GymEnvironment, inspect, of_description
@@ -59,12 +61,20 @@ def test_what_is_recorded_is_what_the_environment_gives(tmp_path):
     record(settings, envs=1, episodes=1)
     episode = read_episode(tmp_path / "0.npz")
     np.testing.assert_array_equal(episode.action, np.tile([1.0, 0.0, 0.0], (len(episode), 1)))
-    env = settings.inspected[0].make()
-    seed = int(episode.meta["seed"])
-    assert seed == 0
     assert episode.done[-1]
     assert episode.reward[0] > episode.reward[-1]  # the dot leaves the middle
-    env.close()
+    other = config(tmp_path / "other", policies=("random",), seed=7)
+    record(other, envs=2, episodes=3)
+    for made, number in ((settings, 0), (other, 0), (other, 2)):
+        episode = read_episode(Path(made.records) / f"{episode_seed(made, number)}.npz")
+        env = made.inspected[0].make()
+        frame, _ = env.reset(seed=derive(made.seed, SIMULATION, number, episode.meta["attempt"]))
+        for t in range(len(episode)):
+            np.testing.assert_array_equal(episode.obs[t], frame)
+            frame, reward, *_ = env.step(episode.action[t])
+            assert episode.reward[t] == np.float32(reward)
+            assert reward == 1 - abs(env.inner_info["x"] - 40) / 40
+        env.close()
 
 
 def test_a_second_start_with_other_settings_is_refused(tmp_path):

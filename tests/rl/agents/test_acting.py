@@ -17,7 +17,7 @@ from dreamduck.common.errors import CheckpointError, ControllerError
 from dreamduck.common.storage import fingerprint
 from dreamduck.controllers.factory import WorldConfig
 from dreamduck.evaluation import entries as rows
-from dreamduck.evaluation import scoreboard
+from dreamduck.evaluation import report, scoreboard
 from dreamduck.evaluation.entries import Entry, check_agent, training_budget
 from dreamduck.evaluation.runner import Runner
 from dreamduck.pretrained import AGENTS
@@ -189,6 +189,16 @@ def test_training_cost_includes_the_world_model(dream, tmp_path):
     found = training_budget(row, tmp_path)
     assert found is not None
     assert found["model"] == {"simulator_steps": 1000, "minutes": 3.0}
+    made = {"simulator_steps": 0, "dream_steps": 2345, "minutes": 4.6, "model": found["model"]}
+    three = [0.5, 0.25, 0.75]
+    summary = {"episodes": 2, **dict.fromkeys(("alive", "collisions", *report.MEASURES), three)}
+    key = {"row": "x", "seconds": 4, "seed": 0, "world": {"simulator": "native", "map_name": "udem1"}}
+    entry = {"key": key, "summary": summary}
+    text = report.table([{**entry, "cost": made}, entry])
+    assert [line.split(" | ")[-3:] for line in text.splitlines()[-2:]] == [
+        ["1,000", "2,345", "8 |"],
+        ["", "", " |"],
+    ]
 
 
 def test_training_cost_of_a_controller_is_in_its_card(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import io
 import json
 import os
@@ -17,6 +18,7 @@ import pytest
 
 from dreamduck.common.errors import CheckpointError, ConfigError, DreamDuckError
 from dreamduck.rl.agents import agent_file
+from dreamduck.rl.agents.checkpoint import TrainingProgress
 from dreamduck.rl.networks import least_size
 from dreamduck.rl.run import main
 from dreamduck.rl.sb3 import sb3, sb3_contrib, th
@@ -385,25 +387,54 @@ def test_a_normalisation_of_another_form_is_refused(saved, tmp_path, changes):
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("changes", "text"),
     [
-        {"training": []},
-        {"training__step": 1e400},
-        {"training__recent": [[10**400, 1]]},
-        {"training__elapsed": float("nan")},
-        {"plan": "x"},
-        {"plan__network": ["mlp"]},
-        {"env_kwargs": 3},
-        {"plan__alg": "x" * 1000},
-        {"plan__value_network": {}},
-        {"plan__network_options": {"num_layers": True}},
-        {"plan__network_options": {"activation": [["tanh"]]}},
-        {"plan__clip_observations": "wide"},
+        ({"training": []}, "is damaged; expected another training$"),
+        ({"training__step": 1e400}, "not JSON .Infinity"),
+        ({"training__recent": [[10**400, 1]]}, "not JSON .an integer of 401 digits"),
+        ({"training__elapsed": float("nan")}, "not JSON .NaN"),
+        ({"plan": "x"}, "is damaged; expected another plan$"),
+        ({"plan__network": ["mlp"]}, r"is damaged; expected another plan\.network$"),
+        ({"env_kwargs": 3}, "is damaged; expected another env_kwargs$"),
+        ({"plan__alg": "x" * 1000}, "^alg: expected one of ppo2, .*, got 'xxx"),
+        ({"plan__value_network": {}}, "^value_network: expected shared or copy, got {}"),
+        ({"plan__network_options": {"num_layers": True}}, "^num_layers: expected an integer of at least 1"),
+        ({"plan__network_options": {"activation": [["tanh"]]}}, "^activation: expected one of tanh, relu"),
+        ({"plan__clip_observations": "wide"}, "^clip_observations: expected a number .* got 'wide'"),
+        ({"training__updates": "many"}, "bad: expected the progress of a training in it .*'many'"),
+        ({"training__recent": [[1]]}, "bad: expected the progress of a training in it .*expected 2, got 1"),
+        ({"training": {"step": 1, "recent": []}}, "bad: expected the progress of a training.*'updates'"),
     ],
     ids=lambda changes: str(changes)[:50],
 )
-def test_every_value_of_the_description_is_checked(saved, tmp_path, changes):
-    with pytest.raises(DreamDuckError) as caught:
+def test_every_value_of_the_description_is_checked(saved, tmp_path, changes, text):
+    with pytest.raises(DreamDuckError, match=text) as caught:
         load(with_card(saved, tmp_path / "bad", **changes))
     assert len(str(caught.value)) < 700
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("step", None, "NoneType"),
+        ("updates", "many", "'many'"),
+        ("episodes", [], "list"),
+        ("elapsed", {}, "dict"),
+        ("elapsed", 10**400, "OverflowError"),
+        ("recent", 3, "not iterable"),
+        ("recent", [[1, 2, 3]], "too many values"),
+        ("recent", [["a", 1]], "'a'"),
+        ("engine_updates", float("inf"), "OverflowError"),
+        ("total", "", "invalid literal"),
+    ],
+)
+def test_every_value_of_the_progress_is_checked(name, value, text):
+    whole = TrainingProgress(3, 2, 1, 0.5, [(1.0, 20.0)], 7, 100)
+    values = dataclasses.asdict(whole)
+    assert TrainingProgress.from_card({"training": values}, Path("x")) == whole
+    with pytest.raises(CheckpointError, match=rf"^x: expected the progress of a training in it .*{text}"):
+        TrainingProgress.from_card({"training": {**values, name: value}}, Path("x"))
+    del values[name]
+    with pytest.raises(CheckpointError, match=rf"KeyError\('{name}'\)"):
+        TrainingProgress.from_card({"training": values}, Path("x"))

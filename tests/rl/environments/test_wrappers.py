@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import io
 import re
 import runpy
 import shlex
@@ -182,16 +184,8 @@ def test_environments_on_several_maps():
     play.close()
 
 
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("ppo_v0", "--steps 8 --save {out}/v0.zip"),
-        ("ppo_v2", "--steps 16 --weights {weights} --save {out}/v2.zip"),
-        ("ppo_v1", "{out}/v2.zip --steps 12 --weights {weights}"),
-    ],
-)
-def test_examples(name, words, weights, tmp_path_factory, monkeypatch, capsys):
-    out = tmp_path_factory.getbasetemp()
+def example(name: str, *words: object, learns: bool = True) -> str:
+    """What an example prints, with small trainings."""
     small = {"n_steps": 2, "batch_size": 16, "n_epochs": 1}
     import stable_baselines3
 
@@ -199,16 +193,38 @@ def test_examples(name, words, weights, tmp_path_factory, monkeypatch, capsys):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **{**kwargs, **small})
 
-    if name != "ppo_v1":
-        monkeypatch.setattr(stable_baselines3, "PPO", Small)
-    monkeypatch.setattr(gym.registry["DreamDuck-v0"], "max_episode_steps", 12)  # of what is evaluated
-    monkeypatch.setattr(sys, "argv", [name, *words.format(out=out, weights=weights).split()])
-    runpy.run_path(str(ROOT / "examples" / f"{name}.py"), run_name="__main__")
-    output = capsys.readouterr().out
-    number = r"-?\d+\.\d\d"
-    wanted = {
-        "ppo_v0": rf"reward {number} \+- {number}\n$",
-        "ppo_v1": rf"reward of a car in 12 steps: {number}\n$",
-        "ppo_v2": r"total_timesteps \| 32 ",
-    }
-    assert re.search(wanted[name], output), output
+    said = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(said):
+        if learns:
+            patch.setattr(stable_baselines3, "PPO", Small)
+        patch.setattr(gym.registry["DreamDuck-v0"], "max_episode_steps", 12)  # of what is evaluated
+        patch.setattr(sys, "argv", [name, *map(str, words)])
+        runpy.run_path(str(ROOT / "examples" / f"{name}.py"), run_name="__main__")
+    return said.getvalue()
+
+
+@pytest.fixture(scope="module")
+def dreamer(weights: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The agent of the example ppo_v2, and what the example printed."""
+    path = tmp_path_factory.mktemp("example") / "v2.zip"
+    return path, example("ppo_v2", "--steps", 16, "--weights", weights, "--save", path)
+
+
+NUMBER = r"-?\d+\.\d\d"
+
+
+def test_the_example_of_the_simulator(tmp_path):
+    output = example("ppo_v0", "--steps", 8, "--save", tmp_path / "v0.zip")
+    assert re.search(rf"reward {NUMBER} \+- {NUMBER}\n$", output), output
+    assert (tmp_path / "v0.zip").is_file()
+
+
+def test_the_example_of_the_dream(dreamer):
+    path, output = dreamer
+    assert re.search(r"total_timesteps \| 32 ", output), output
+    assert path.is_file()
+
+
+def test_the_example_of_the_way_back(dreamer, weights):
+    output = example("ppo_v1", dreamer[0], "--steps", 12, "--weights", weights, learns=False)
+    assert re.search(rf"reward of a car in 12 steps: {NUMBER}\n$", output), output

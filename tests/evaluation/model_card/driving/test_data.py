@@ -7,7 +7,8 @@ from dreamduck.common.errors import ConfigError, RecordError
 from dreamduck.evaluation.model_card.config import SHORT, ModelCardConfig
 from dreamduck.evaluation.model_card.driving import collection
 from dreamduck.evaluation.model_card.driving.collection import collect
-from dreamduck.evaluation.model_card.driving.data import encode
+from dreamduck.evaluation.model_card.driving.data import POSE, encode
+from dreamduck.evaluation.model_card.driving.road_ahead import road_ahead
 from dreamduck.recordings import held_out, write_episode
 from dreamduck.simulator.base import SimulatorConfig
 from dreamduck.simulator.environment import describe
@@ -37,12 +38,17 @@ def test_a_card_records_its_own_episodes(model):
     data = load_real(model, ModelCardConfig(short=True))
     assert data.unseen is not None
     assert data.unseen.ahead is not None
+    assert data.unseen.telemetry is not None
     assert data.held_out.telemetry is not None
     assert (len(data.train), len(data.held_out), len(data.unseen)) == (3, 2, 2)
     assert set(data.held_out.maps) == {"loop_empty"}
     assert set(data.unseen.maps) == {"udem1", "small_loop"}
     assert data.held_out.telemetry.shape == (len(data.held_out.z), 8)
-    assert set(data.unseen.ahead.tolist()) <= {-1, 0, 1, 2, 3}
+    for number, name in enumerate(data.unseen.maps):
+        rows = data.unseen.rows(number)
+        ahead = road_ahead(name, data.unseen.telemetry[rows, POSE])
+        np.testing.assert_array_equal(data.unseen.ahead[rows], ahead)
+    assert data.unseen.ahead.max() >= 0
     np.testing.assert_array_equal(data.held_out.z[:2], model.encode(data.held_out.frames[:2]))
     again = collect([model], ModelCardConfig(short=True))
     assert again.source["fingerprint"] == data.source["fingerprint"]

@@ -12,7 +12,13 @@ from dreamduck.evaluation.model_card.probes.motion_probe import (
     triples,
     true_motion,
 )
-from dreamduck.evaluation.model_card.probes.probe import defined, fit_probes, probe
+from dreamduck.evaluation.model_card.probes.probe import (
+    defined,
+    episode_features,
+    fit_probes,
+    probe,
+    reconstructed,
+)
 from dreamduck.evaluation.model_card.probes.probe_network import HIDDEN, ProbeNetwork
 from tests.evaluation.model_card.helpers import toy_config
 
@@ -46,10 +52,21 @@ def test_a_network_learns_numbers_and_classes_and_the_same_seed_gives_the_same_b
 
 def test_the_section_has_the_error_of_each_source(dreams, data, probes):
     found = probe(dreams, data, probes, toy_config())
-    for group in ("held_out", "unseen_maps"):
-        for source in ("frame", "reconstruction", "zh"):
+    for group, real in (("held_out", data.held_out), ("unseen_maps", data.unseen)):
+        known = defined(real)
+        states = {
+            "frame": probes.frame.predict(real.frames),
+            "reconstruction": probes.frame.predict(reconstructed(dreams, real.z)),
+            "zh": probes.zh.predict(episode_features(dreams, real)),
+        }
+        for source, state in states.items():
             assert set(found[group][source]) == {"lane_dist", "lane_angle", "speed", "ahead"}
-            assert found[group][source]["lane_dist"]["r2"]["value"] <= 1
+            for name in ("lane_dist", "lane_angle", "speed"):
+                true = real.column(name)[known].astype(np.float64)
+                error = getattr(state, name)[known] - true
+                scores = found[group][source][name]
+                assert scores["r2"]["value"] == pytest.approx(1 - (error**2).mean() / true.var(), abs=1e-4)
+                assert scores["error"]["value"] == pytest.approx(np.abs(error).mean(), abs=1e-4)
         assert found[group]["motion"]["turn"]["r2"]["n"] == found[group]["episodes"]
     assert found["held_out"]["frame"]["lane_angle"]["r2"]["value"] > 0.3
 

@@ -9,6 +9,7 @@ from dreamduck.common.seeding import derive
 from dreamduck.evaluation.model_card.dreams import Dreams
 from dreamduck.evaluation.model_card.driving.data import RealEpisodes
 from dreamduck.evaluation.model_card.sections.calibration import (
+    KEY,
     Outcome,
     calibration,
     calibration_error,
@@ -162,5 +163,12 @@ def test_the_section(dreams, data):
     found = calibration(dreams, data, None, toy_config())
     assert list(found["horizons"]) == ["1", "5", "10"]
     assert found == calibration(dreams, data, None, toy_config())
-    assert 0 <= found["horizons"]["1"]["end"]["expected"]["value"] <= 1
+    windows, seed = find_windows(data.held_out, 5, 100, derive(0, KEY)), derive(0, KEY)
+    ended, value = dreamt_outcomes(dreams, windows, 2, seed)
+    assert found["windows"] == len(windows.episode)
+    outcome = known_outcomes(windows, ended[:, 9], value[:, 9], 10)  # of steps of 0.1 s
+    said, one = outcome.probability.mean(), found["horizons"]["1"]
+    assert 0.01 < said < 0.99
+    assert one["end"]["expected"]["value"] == pytest.approx(said, abs=1e-4)
+    assert one["end"]["observed"]["value"] == pytest.approx(outcome.ended.mean(), abs=1e-4)
     assert "left_out" in calibration(dreams, data, None, toy_config(warmup=50))
