@@ -20,6 +20,7 @@ from dreamduck.cli import record as extract
 from dreamduck.cli import train_networks
 from dreamduck.common.backend import tf
 from dreamduck.common.errors import CheckpointError, ConfigError, RecordError
+from dreamduck.common.processes import mpi
 from dreamduck.common.storage import write_npz
 from dreamduck.common.training_log import TrainingLog, read_training_log
 from dreamduck.recordings import read_episode
@@ -425,7 +426,7 @@ def note_calls(monkeypatch, module, name) -> list[tuple[Any, ...]]:
 
 def test_all_flags_of_extract_with_another_environment(tmp_path, monkeypatch):
     teams, apart = (
-        note_calls(monkeypatch, extract.mpi, "team"),
+        note_calls(monkeypatch, mpi, "team"),
         note_calls(monkeypatch, extract, "_record_apart"),
     )
 
@@ -463,7 +464,7 @@ def extract_run(tmp_path, monkeypatch):
 
     monkeypatch.setattr("dreamduck.recordings.road_source.Road", road)
     monkeypatch.setattr(extract, "_window", lambda: (shown.append, lambda: None))
-    teams = note_calls(monkeypatch, extract.mpi, "team")  # of effect under mpiexec
+    teams = note_calls(monkeypatch, mpi, "team")  # of effect under mpiexec
 
     def run(name, **changes):
         cars.clear()

@@ -10,7 +10,6 @@ from dreamduck.pipeline.recipes import RECIPES, table
 from dreamduck.recordings import racing_policy
 from dreamduck.recordings.racing_policy import racing
 from dreamduck.recordings.sources.gym_environment import inspect
-from dreamduck.recordings.strafing_policy import FORGOTTEN, SIDES, STRETCH, VARIATION, strafing
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -147,21 +146,3 @@ def test_racing_depends_on_its_seed_alone():
     assert (drive(road(0), 3) == drive(road(0), 3)).all()
     first, second = drive(road(0), 3), drive(road(0), 4)
     assert (first[:, 0] != second[:, 0]).all()
-
-
-def test_strafing_changes_sides_and_forgets_them_at_times():
-    frame = np.zeros((64, 64, 3), np.uint8)
-    lengths, still = [], 0
-    for seed in range(60):
-        act = strafing(spaces.Discrete(3), seed)
-        actions = np.array([act(frame) for _ in range(400)])
-        assert set(actions) <= {0, *SIDES}
-        if not (actions == 0).any():
-            assert 0.25 < (actions == SIDES[0]).mean() < 0.75
-        still += int((actions == 0).sum())
-        cuts = np.flatnonzero(np.diff(actions)) + 1
-        lengths += list(np.diff(cuts))
-    longest = STRETCH[1] * VARIATION[1] + FORGOTTEN[1] * 3  # and forgotten sides of the same action
-    assert max(lengths) <= longest
-    assert STRETCH[0] < np.mean(lengths) < STRETCH[1]
-    assert 0.005 < still / (60 * 400) < 0.1

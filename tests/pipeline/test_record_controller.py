@@ -113,7 +113,9 @@ def test_noise_stays_within_bounds_and_reaches_the_world_model():
 
 
 def test_noise_has_its_spread_and_its_correlation():
-    policy = NoisyController(Controller(FORM, np.zeros(FORM.size)), FakePerception(3), DRIVING, 0.1, 0.8)
+    policy = NoisyController(
+        Controller(FORM, np.zeros(FORM.size, np.float32)), FakePerception(3), DRIVING, 0.1, 0.8
+    )
     road = FakeRoad(3)
     state = road.reset([4, 7, 9])
     policy.start([4, 7, 9])

@@ -39,7 +39,7 @@ def built(name: str = "ppo2", network: str = "mlp", **given: Any) -> Any:
 
 def test_the_dense_network_has_the_options_of_the_command():
     for activation, kind in (("relu", th.nn.ReLU), ("elu", th.nn.ELU), ("tf.tanh", th.nn.Tanh)):
-        options = {"num_layers": 3, "num_hidden": 5, "activation": activation}
+        options: dict[str, Any] = {"num_layers": 3, "num_hidden": 5, "activation": activation}
         net = built(**options).features_extractor
         assert size(net) == 1 * 5 + 5 + 2 * (5 * 5 + 5)
         assert [type(layer) for layer in net.layers[1:]] == [th.nn.Linear, kind] * 3
@@ -56,7 +56,8 @@ def test_the_value_has_its_own_network_where_it_is_a_copy():
             shared = built(name, value_network=value_network)
             assert size(shared) == dense + heads
             assert shared.vf_features_extractor is shared.pi_features_extractor
-    for settings in ({"value_network": "copy"}, {"name": "trpo_mpi"}):
+    own_networks: list[dict[str, Any]] = [{"value_network": "copy"}, {"name": "trpo_mpi"}]
+    for settings in own_networks:
         copy = built(**settings)
         assert size(copy) == 2 * dense + heads
         own, other = copy.vf_features_extractor, copy.pi_features_extractor

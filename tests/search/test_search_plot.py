@@ -6,7 +6,6 @@ import pytest
 
 from dreamduck.common.errors import ControllerError
 from dreamduck.controllers.controller_file import RunFiles
-from dreamduck.search import search_plot
 from dreamduck.search.search_plot import draw_run, main, read_evaluations, read_history
 
 ROWS = [[g, 40 * g, 10.0 + g, 5.0, 20.0 + g, 3.0, 0.1, 100.0, 200] for g in range(1, 30)]
@@ -61,7 +60,7 @@ def test_the_command_draws_again_while_it_watches(files, monkeypatch, capsys):
         if len(slept) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(search_plot.time, "sleep", sleep)
+    monkeypatch.setattr("time.sleep", sleep)
     with pytest.raises(KeyboardInterrupt):
         main([str(files.path(".json")), "--watch", "7.5"])
     assert slept == [7.5] * 3

@@ -1,5 +1,7 @@
 """The losses of the categorical model, and the divergence on episodes held out, against their formulas."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -89,9 +91,10 @@ def test_the_losses_are_their_formulas():
 
 def gradients(monkeypatch):
     """What the optimizer gets, by the names of the weights."""
-    made, kept = make_trainer(), []
+    made = make_trainer()
+    kept: list[Any] = []
     monkeypatch.setattr(made.optimizer, "apply_gradients", kept.extend)
-    monkeypatch.setattr(trainer.tf, "clip_by_global_norm", lambda gradients, limit: (gradients, 0.0))
+    monkeypatch.setattr(tf, "clip_by_global_norm", lambda gradients, limit: (gradients, 0.0))
     made._train_step(*map(tf.constant, BATCH), tf.constant(1))
     return {variable.path: np.asarray(gradient) for gradient, variable in kept}
 
@@ -111,7 +114,7 @@ def test_the_measure_on_frames_held_out():
     dynamics = random_dynamics()
     z, _, h, s = random_states(SMALL, 5)
     state = RecurrentState(h, s)
-    mu = z + 0.3
+    mu = (z + 0.3).astype(np.float32)
     prediction = dynamics.predict(z, state)
     found = reconstruction_and_kl(dynamics)(prediction, state, z, mu)
     posterior, prior = dynamics.posterior(z, state), prediction.probabilities

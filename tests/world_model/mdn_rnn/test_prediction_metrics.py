@@ -62,7 +62,7 @@ def test_figures_by_hand():
         rows = series.rows(number)
         noise = generator(0, NOISE_KEY, int(series.seeds[number]))
         normal = noise.standard_normal((rows.stop - rows.start, 4), dtype=np.float32)
-        z = series.mu[rows] + np.exp(series.logvar[rows] / 2) * normal
+        z = (series.mu[rows] + np.exp(series.logvar[rows] / 2) * normal).astype(np.float32)
         for t, row in enumerate(range(rows.start, rows.stop)):
             state = dynamics.advance(z[t : t + 1], series.action[row : row + 1], state)
             found = dynamics.predict(z[t : t + 1], state)
