@@ -198,7 +198,8 @@ def test_non_finite_numbers_stop_and_keep_the_last_good_checkpoint(base, tmp_pat
 
 
 def test_the_error_without_records_names_the_command(tmp_path):
-    config = TrainingConfig(records=str(tmp_path / "records"), weights=str(tmp_path / "weights"))
+    records, weights, log = (str(tmp_path / name) for name in ("records", "weights", "log"))
+    config = TrainingConfig(records=records, weights=weights, log=log)
     with pytest.raises(RecordError, match=r"dreamduck record"):
         train(config)
     (tmp_path / "records").mkdir()
