@@ -3,6 +3,7 @@
 import functools
 import http.server
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -37,6 +38,7 @@ WRONG = "wrong_numbers_in_one_file"
 GALLERY = "the_gallery"
 OTHER = "another_environment"
 ONE_FILE = [name for name in NAMES if name.endswith("one_file") or "one_file_" in name]
+ROOT = Path(__file__).parents[2]
 LARGEST = 15e6  # bytes of the file with the model that ships
 PATIENCE = 240  # seconds for a scenario
 
@@ -50,7 +52,10 @@ class Serving:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "dreamduck", "drive", "--port", str(self.port), *self.flags]
-        self.process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, text=True)
+        path = {**os.environ, "PYTHONPATH": str(ROOT)}  # for the environments of the tests
+        self.process = subprocess.Popen(
+            command, cwd=self.folder, env=path, stdout=subprocess.PIPE, text=True
+        )
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         found = re.fullmatch(r"Drive at (http://127\.0\.0\.1:(\d+)/)\n", line)
@@ -120,8 +125,10 @@ def play(name: str, address: str, serving: Serving | None = None) -> None:
 def test_another_environment(tmp_path):
     weights = write_gym_model(tmp_path / "weights", "discrete")
     server = Serving(tmp_path, ["--weights", str(weights)])
-    play(OTHER, server.address, server)
-    server.stop()
+    try:
+        play(OTHER, server.address, server)
+    finally:
+        server.stop()
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in (*ONE_FILE, GALLERY, OTHER)])

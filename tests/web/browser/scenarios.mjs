@@ -968,7 +968,7 @@ const scenarios = {
       const late = apart.findIndex((_, k) => k + 10 <= step && apart.slice(k, k + 10).reduce((a, b) => a + b) > 100);
       await promise(late < 0 ? "true so far" : `true until ${(late / 10).toFixed(1)} s`);
     }
-    await page.keyboard.press("KeyR"); // with random weights the recorded drives are over by now
+    await slide(page, "#timeline", 0); // with random weights the recorded drives are over by now, and would run at once if begun again
     await page.waitForFunction(() => document.querySelector("#moment").textContent.startsWith("0 /"));
     const before = await pixels(page, CAMERA);
     await page.keyboard.press("ArrowUp"); // nobody can take over what was recorded, but the drive begins
