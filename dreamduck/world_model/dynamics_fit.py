@@ -185,7 +185,7 @@ class DynamicsFit(fit.Fit):
             "step %d: held-out loss %.4f, reward correlation %.3f, end AUC %.3f",
             self.progress.step, loss, metrics["reward_correlation"], metrics["end_auc"],
         )  # fmt: skip
-        return fit.Evaluation(parameters, metrics, loss)
+        return fit.Evaluation(dynamics.parameters, metrics, loss)  # as they were measured
 
     def _metrics(self, dynamics: Dynamics, episodes: npt.NDArray[np.int64]) -> dict[str, float]:
         return one_step_metrics(

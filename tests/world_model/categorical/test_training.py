@@ -19,6 +19,7 @@ from dreamduck.world_model.categorical.settings import TrainingConfig
 from dreamduck.world_model.categorical.trainer import Trainer, latent_spread
 from dreamduck.world_model.latents import write_series
 from dreamduck.world_model.mdn_rnn import batches
+from dreamduck.world_model.mdn_rnn.prediction_metrics import predicted_ends
 from dreamduck.world_model.mdn_rnn.trainer import reward_scale
 from tests.world_model.categorical.helpers import SMALL, random_dynamics, random_parameters
 from tests.world_model.interruption import assert_same_training, train_killed_and_resumed
@@ -52,8 +53,22 @@ def config(folder, **changes):
 def test_the_best_weights_are_chosen_with_the_end_as_it_will_be(tmp_path, monkeypatch):
     """Not by how little its bias is to be corrected."""
     monkeypatch.setattr(end_bias, "FEWEST", 2)
+    written = []
+    save = train_rnn.CategoricalFit.save_weights
+
+    def save_weights(self, parameters, card):
+        ends = predicted_ends(
+            CategoricalDynamics(parameters, self.sizes), self.data.series, self.data.quick
+        )
+        written.append([float(column.mean()) for column in ends])
+        save(self, parameters, card)
+
+    monkeypatch.setattr(train_rnn.CategoricalFit, "save_weights", save_weights)
     write_toy(tmp_path)
     train_rnn.train(config(tmp_path))
+    assert written
+    for expected, rate in written:
+        assert expected == pytest.approx(rate, rel=0.05)
     rows = [row for row in read_training_log(tmp_path / "log" / "rnn.jsonl") if "held_out/kl" in row]
     assert len(rows) == 3
     for row in rows:
