@@ -13,20 +13,25 @@ from dreamduck.world_model.mdn_rnn.layout import MDNRNNConfig
 from tests.display import display, x_server
 from tests.web.model import write_model
 
-LOG = Path(__file__).parent.parent / "log"  # what ships, and a user's own runs
+ROOT = Path(__file__).parent.parent
+OUTPUTS = ("log", "weights", "records", "series")  # where commands write by default
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _log_folder_is_left_alone():
-    """No test writes into the checkout's `log`, which is where commands write by default."""
-    before = names(LOG)
+def written() -> set[Path]:
+    """What lies in the folders of the checkout that commands write to by default."""
+    return {path for name in OUTPUTS if (ROOT / name).is_dir() for path in (ROOT / name).iterdir()}
+
+
+SEEN = written()
+
+
+@pytest.fixture(autouse=True)
+def _checkout_is_left_alone():
+    """No test writes where a user's own runs lie."""
     yield
-    assert not names(LOG) - before, "a test wrote into log/; give its command a folder of tmp_path"
-
-
-def names(folder: Path) -> set[str]:
-    """What lies in a folder."""
-    return {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    new = written() - SEEN
+    SEEN.update(new)  # the tests after this one did not write it
+    assert not new, "a test wrote into the checkout; give its command folders of tmp_path"
 
 
 @pytest.fixture(scope="session")

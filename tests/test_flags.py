@@ -506,8 +506,8 @@ def test_quiet_and_verbose(tmp_path, flag, level):
     ours = logging.getLogger("dreamduck")
     before = ours.level
     try:
-        with pytest.raises(RecordError):
-            train_networks.train_vae([flag, "--records", str(tmp_path / "none")])
+        with contextlib.chdir(tmp_path), pytest.raises(RecordError):
+            train_networks.train_vae([flag])
         assert ours.level == level
     finally:
         ours.setLevel(before)
