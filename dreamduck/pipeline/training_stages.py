@@ -18,6 +18,7 @@ from dreamduck.pipeline.stages import Stage
 from dreamduck.search.recipe import RecipeConfig
 from dreamduck.world_model.categorical import CategoricalDynamics
 from dreamduck.world_model.model import ENSEMBLE
+from dreamduck.world_model.vae.layout import LOSSES, PYRAMID
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,6 +30,7 @@ class TrainingConfig(RecipeConfig):
     vae_epochs: int = option(2, "epochs of the VAE", low=1)
     vae_steps: int = option(22_000, "steps of the VAE at most; 0 for all", low=0)
     vae_batch: int = option(32, "frames in a step of the VAE", low=1)
+    vae_loss: str = option(PYRAMID, "loss of the VAE's reconstructions", choices=LOSSES)
     kl_tolerance: float = option(2.0, "KL divergence of the VAE that is not penalised", low=0.0)
     rnn_steps: int | None = option(
         None,
@@ -162,6 +164,7 @@ def training_stages(
         *(("--max-steps", str(settings.vae_steps)) if settings.vae_steps else ()),
         *("--batch-size", str(settings.vae_batch)),
         *("--learning-rate", "0.001", "--schedule", "cosine"),
+        *(("--loss", settings.vae_loss) if settings.vae_loss != PYRAMID else ()),
         *("--kl-tolerance", str(settings.kl_tolerance), *settings.seed_flags, *vae),
     ]
     encode = ["series.py", "--records", records, "--weights", weights, "--series", str(folders.series)]

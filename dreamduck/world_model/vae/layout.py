@@ -24,8 +24,8 @@ Frames = npt.NDArray[np.uint8]
 Z_SIZE = 64
 PAPER, RESIDUAL = "2019", "residual"
 NETWORKS = (RESIDUAL, PAPER)
-SQUARED, PYRAMID = "squared", "pyramid"
-LOSSES = (PYRAMID, SQUARED)
+SQUARED, PYRAMID, FOCAL = "squared", "pyramid", "focal"
+LOSSES = (PYRAMID, SQUARED, FOCAL)
 
 
 class Sizes(NamedTuple):

@@ -2,7 +2,8 @@
 
 Sources: Ha & Schmidhuber 2018, App. A.1 (squared error and divergence with a floor); Burt & Adelson 1983
 for the Laplacian pyramid, whose absolute differences keep edges where squared errors blur them (Bojanowski
-et al. 2018)."""
+et al. 2018); Lin et al. 2017 for the focal loss, in which large errors count for more, here on squared
+errors."""
 
 from __future__ import annotations
 
@@ -11,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from dreamduck.common.backend import CHANNELS, keras
-from dreamduck.world_model.vae.layout import SQUARED
+from dreamduck.world_model.vae.layout import FOCAL, SQUARED
 
 ops = keras.ops
 Tensor = Any
 
-SQUARED_WEIGHT, PYRAMID_WEIGHT = 4.0, 2.0  # with a pyramid
+SQUARED_WEIGHT, PYRAMID_WEIGHT = 4.0, 2.0  # in the losses other than the paper's
+FOCAL_ERROR = 0.1  # of a pixel, from which its weight grows with the error
 LEVELS = 3  # of the pyramid, besides the smallest image
 
 
@@ -48,7 +50,11 @@ def reconstruction_loss(error: Tensor, loss: str) -> Tensor:
         error: (B, 64, 64, 3), of images in [0, 1].
         loss: one of `layout.LOSSES`.
     """
-    squared = ops.mean(ops.sum(ops.square(error), axis=(1, 2, 3)))
+    squares = ops.square(error)
+    if loss == FOCAL:
+        weights = 1 + ops.mean(squares, axis=3, keepdims=True) / FOCAL_ERROR**2
+        return SQUARED_WEIGHT * ops.mean(ops.sum(weights * squares, axis=(1, 2, 3)))
+    squared = ops.mean(ops.sum(squares, axis=(1, 2, 3)))
     if loss == SQUARED:
         return squared
     return SQUARED_WEIGHT * squared + PYRAMID_WEIGHT * pyramid_distance(error)

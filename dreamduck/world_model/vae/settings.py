@@ -38,8 +38,8 @@ class TrainingConfig:
     network: str = option(RESIDUAL, "2019's, or one with residual blocks", choices=NETWORKS)
     loss: str = option(
         PYRAMID,
-        "the squared error of a frame, as in 2019; or also differences in a Laplacian pyramid, "
-        "which keep edges",
+        "the squared error of a frame, as in 2019; also differences in a Laplacian pyramid, which keep "
+        "edges; or squared errors of which large ones count for more, which keep small bright things",
         choices=LOSSES,
     )
     z_size: int = option(Z_SIZE, "size of the latent vector", low=1, high=files.Z_LIMIT)

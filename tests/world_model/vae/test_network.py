@@ -143,3 +143,11 @@ def test_the_pyramid_separates_edges_from_shades():
     )
     assert plain == pytest.approx((error**2).sum() / 2, rel=1e-5)
     assert edges == pytest.approx(4 * plain + 2 * expected(error), rel=1e-5)
+
+
+def test_the_focal_loss_weights_a_pixel_by_its_error():
+    error = np.random.default_rng(2).normal(0, 0.2, (3, 64, 64, 3)).astype(np.float32)
+    mu = np.zeros((3, 6), np.float32)
+    found = float(losses(error, 0 * error, mu, mu, 0.5, "focal")[0])
+    weights = 1 + (error.astype(float) ** 2).mean(3, keepdims=True) / 0.1**2
+    assert found == pytest.approx(4 * (weights * error**2).sum() / 3, rel=1e-5)
