@@ -117,7 +117,7 @@ CARRACING = Recipe(
         "generations": 45,
         "action_delay": 2,
         "latent_shift": 0.2,
-        "rounds": 2,
+        "rounds": 4,
         "round_episodes": 96,
         "round_rnn_steps": 600,
         "round_generations": 30,
