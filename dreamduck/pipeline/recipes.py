@@ -11,7 +11,6 @@ from dreamduck.common.config import from_mapping
 from dreamduck.pipeline.environment_pipeline import EnvironmentConfig
 from dreamduck.world_model.categorical import CategoricalDynamics
 from dreamduck.world_model.mdn_rnn import MDNRNN
-from dreamduck.world_model.vae.layout import FOCAL
 
 DUCKIETOWN = "duckietown"
 
@@ -64,7 +63,6 @@ DOOM = Recipe(
         "frames": 525,
         "vae_steps": 2000,
         "vae_batch": 64,
-        "vae_loss": FOCAL,
         "z_size": 64,
         "dynamics": MDNRNN.kind,
         "hidden_size": 512,
