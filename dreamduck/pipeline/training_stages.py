@@ -164,6 +164,7 @@ def training_stages(
         *(("--max-steps", str(settings.vae_steps)) if settings.vae_steps else ()),
         *("--batch-size", str(settings.vae_batch)),
         *("--learning-rate", "0.001", "--schedule", "cosine"),
+        # The default is left out, so that folders from before this setting continue where they were.
         *(("--loss", settings.vae_loss) if settings.vae_loss != PYRAMID else ()),
         *("--kl-tolerance", str(settings.kl_tolerance), *settings.seed_flags, *vae),
     ]
