@@ -51,6 +51,9 @@ COMMANDS = {
     "evolve": Command(
         "dreamduck.cli.evolve:main", "evolve a controller by CMA-ES, in the dream or on the road"
     ),
+    "train-controller": Command(
+        "dreamduck.rl.train_controller:main", "train a controller by PPO, in the dream or for real", "rl"
+    ),
     "evaluate": Command(
         "dreamduck.cli.evaluate:main", "run a controller, in a window or for many episodes"
     ),

@@ -76,7 +76,8 @@ def settings(arguments: argparse.Namespace) -> SearchConfig:
     if arguments.optimizer != "cma":
         raise ConfigError(
             f"optimizer: expected cma, got {arguments.optimizer!r}; the original's ses, pepg, openes "
-            "and ga are not supported (--covariance diagonal is CMA-ES for many parameters)"
+            "and ga are not supported (--covariance diagonal is CMA-ES for many parameters; PPO is "
+            "dreamduck train-controller)"
         )
     if arguments.antithetic is not None:
         arguments.seeds = "antithetic" if arguments.antithetic else "independent"

@@ -26,6 +26,7 @@ from dreamduck.recordings.sources.action_space import DRIVE
 DECIMALS = 4
 # The endings of a run's files; the longest first, so that a stem is found rightly.
 ENDINGS = (".hist_best.json", ".best.json", ".hist.json", ".log.json", ".card.json", ".json")
+AGENT = ".zip"  # of the agent that a controller was made of, where there is one
 HISTORIES = (".hist.json", ".hist_best.json")
 
 
@@ -75,10 +76,14 @@ class RunFiles:
             best_history: rows of generation, seconds and the words and numbers of the original.
         """
         _write(self.path(".log.json"), json.dumps(log))
-        best = [rounded(best_theta).tolist(), best_reward]
-        _write(self.path(".best.json"), json.dumps(best, sort_keys=True, indent=0, separators=(",", ": ")))
+        self.write_best(best_theta, best_reward)
         text = json.dumps(best_history, indent=0, separators=(",", ":"))
         _write(self.path(".hist_best.json"), text)
+
+    def write_best(self, theta: npt.ArrayLike, reward: float) -> None:
+        """Write the best controller and its mean return."""
+        best = [rounded(theta).tolist(), reward]
+        _write(self.path(".best.json"), json.dumps(best, sort_keys=True, indent=0, separators=(",", ": ")))
 
     def write_card(self, card: dict[str, Any]) -> None:
         """Write how the run's controllers were made."""

@@ -14,8 +14,8 @@ from dreamduck.common import seeding
 from dreamduck.common.config import changed, check, option
 from dreamduck.common.errors import CheckpointError, ConfigError
 from dreamduck.common.readers import in_words, read_json
-from dreamduck.common.storage import claim, write_json
-from dreamduck.controllers.controller_file import RunFiles, read_card, read_theta
+from dreamduck.common.storage import claim, copy_file, write_json
+from dreamduck.controllers.controller_file import AGENT, RunFiles, read_card, read_theta, run_of
 from dreamduck.controllers.evaluator import ControllerPolicy, EvalBatch, run_episodes, summarize
 from dreamduck.controllers.factory import (
     WorldConfig,
@@ -178,8 +178,10 @@ def dream_and_road(row: Mapping[str, Any]) -> str:
 
 
 def copy_controller(path: Path, folder: Path, name: str) -> None:
-    """Copy a controller and its card to `folder/<name>.json`."""
+    """Copy a controller, its card, and its agent where it has one, to `folder/<name>.json`."""
     copied = RunFiles(folder / name)
+    if (agent := run_of(path).path(AGENT)).exists():
+        copy_file(agent, copied.path(AGENT))
     copied.write_theta(read_theta(path))
     copied.write_card({**read_card(path), "copied_from": path.name})
 

@@ -29,9 +29,9 @@ from dreamduck.evaluation.final_evaluation import (
     settings_key,
 )
 from dreamduck.evaluation.report import interval, percent
-from dreamduck.pipeline.comparison import Case, Rows, evolve_and_evaluate
+from dreamduck.pipeline.comparison import Case, Rows, train_and_evaluate
 from dreamduck.search.recipe import DEFAULTS, ROAD_STEPS
-from dreamduck.search.run import Plan
+from dreamduck.search.run import Plan, evolve
 from dreamduck.search.settings import SearchConfig
 from dreamduck.simulator.environment import check_own
 from dreamduck.world_model import WorldModel
@@ -153,13 +153,15 @@ def run(
     if team.rank == 0:
         with_untrained_rnn(world.model.folder, folder / "untrained", settings.rnn_seed)
     team.agree(0)  # no rank reads the copy before it is there
-    planned = [_planned(case, settings, world, search, folder, fresh) for case in cases(settings, sizes)]
+    planned = [
+        _planned(case, settings, world, search, folder, team, fresh) for case in cases(settings, sizes)
+    ]
 
     def write(rows: Rows) -> None:
         write_json(folder / OUTPUTS[0], rows)
         write_text(folder / OUTPUTS[1], table(rows))
 
-    return evolve_and_evaluate(planned, team, table, write, fresh)
+    return train_and_evaluate(planned, team, table, write, fresh)
 
 
 def _planned(
@@ -168,6 +170,7 @@ def _planned(
     world: WorldConfig,
     search: SearchConfig,
     folder: Path,
+    team: mpi.Team,
     fresh: bool,
 ) -> Case:
     """The search and the evaluation of one controller."""
@@ -186,7 +189,8 @@ def _planned(
         road = evaluate_on_road(world, controller, settings)
         return {**row, "parameters": case.form.size, "road": road}
 
-    return Case(plan, key, evaluate)
+    best = plan.files.path(".best.json")
+    return Case(best, world.model.folder, lambda: evolve(plan, team), key, evaluate)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -1,4 +1,4 @@
-"""Controllers that are evolved one after the other and evaluated, for the rows of one table."""
+"""Controllers that are trained one after the other and evaluated, for the rows of one table."""
 
 from __future__ import annotations
 
@@ -12,37 +12,40 @@ from dreamduck.common.storage import write_json
 from dreamduck.controllers.factory import load_controller
 from dreamduck.controllers.policy import Controller
 from dreamduck.evaluation.final_evaluation import Table, cached
-from dreamduck.search.run import Plan, evolve
 
 log = logging.getLogger(__name__)
 
 Rows = list[dict[str, Any]]
-RESULT = "verdict.json"  # of each controller, in the folder of its search
+RESULT = "verdict.json"  # of each controller, in its folder
 
 
 class Case(NamedTuple):
     """A controller to be compared.
 
     Attributes:
-        plan: its search.
+        best: its file; the row is written to the same folder.
+        weights: folder of its world model.
+        train: makes it; every rank calls this.
         key: the settings that its results depend on; with others it is evaluated again.
         evaluate: makes its row of the finished controller.
     """
 
-    plan: Plan
+    best: Path
+    weights: Path
+    train: Callable[[], object]
     key: dict[str, Any]
     evaluate: Callable[[Controller], dict[str, Any]]
 
     @property
     def result(self) -> Path:
         """The file of its row."""
-        return self.plan.folder / RESULT
+        return self.best.parent / RESULT
 
 
-def evolve_and_evaluate(
+def train_and_evaluate(
     cases: Iterable[Case], team: mpi.Team, table: Table, write: Callable[[Rows], None], fresh: bool
 ) -> Rows:
-    """Evolve and evaluate each controller; every rank calls this, rank 0 gets the rows.
+    """Train and evaluate each controller; every rank calls this, rank 0 gets the rows.
 
     Args:
         cases: the controllers.
@@ -55,15 +58,14 @@ def evolve_and_evaluate(
     for case in cases:
         row = None if team.rank or fresh else cached(case.result, case.key, table)
         if team.agree(row is None):
-            evolve(case.plan, team)
+            case.train()
         if team.rank:
             continue
         if row is None:
-            best = case.plan.files.path(".best.json")
-            row = case.evaluate(load_controller(best, case.plan.world.model.folder))
+            row = case.evaluate(load_controller(case.best, case.weights))
             row["settings"] = case.key
             write_json(case.result, row)
         rows.append(row)
-        log.info("%s: %s", case.plan.folder.name, row)
+        log.info("%s: %s", case.best.parent.name, row)
         write(rows)
     return rows

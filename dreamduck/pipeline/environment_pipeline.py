@@ -14,6 +14,7 @@ from typing import Any
 from dreamduck.common import config
 from dreamduck.common.config import check, option, part
 from dreamduck.common.errors import CheckpointError, ConfigError
+from dreamduck.common.extras import require
 from dreamduck.common.processes.threads import cores
 from dreamduck.common.storage import read_json, write_json
 from dreamduck.controllers.controller_file import RunFiles
@@ -31,7 +32,7 @@ from dreamduck.pipeline.training_stages import (
 )
 from dreamduck.recordings.action_policies import DEFAULT_MIX
 from dreamduck.recordings.sources.gym_environment import GymEnvironment, inspect
-from dreamduck.search.recipe import RecipeConfig
+from dreamduck.search.recipe import CMA, PPO, PPO_PACKAGES, ppo_files
 from dreamduck.world_model.categorical import CategoricalDynamics
 from dreamduck.world_model.kinds import KINDS, SHIPPED
 
@@ -73,6 +74,9 @@ class EnvironmentConfig(TrainingConfig):
     round_rnn_steps: int | None = option(
         None, "training steps of the dynamics in each round; by default as many as at first", low=1
     )
+    round_ppo_steps: int | None = option(
+        None, "training steps of PPO in each round; by default as many as at first", low=1
+    )
     round_generations: int | None = option(
         None, "generations of the search in each round; by default as many as at first", low=1
     )
@@ -87,6 +91,7 @@ class EnvironmentConfig(TrainingConfig):
     improve_episodes: int = option(4, "real episodes of each of them", low=1)
     improve_generations: int = option(50, "generations of the search there", low=1)
     improve_sigma: float = option(0.05, "first step size of the search there", above=0.0)
+    improve_ppo_steps: int = option(200_000, "training steps of PPO there", low=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -96,8 +101,6 @@ class EnvironmentConfig(TrainingConfig):
         check_features(self.features, self.dynamics)
         if self.units and self.dynamics != CategoricalDynamics.kind:
             raise ConfigError(f"units: of no effect with {self.dynamics} dynamics; leave --units out")
-        if self.temperatures and self.rounds:
-            raise ConfigError("rounds: of no effect with temperatures; leave one of the two out")
         if self.temperatures and not self._swept:
             raise ConfigError(
                 f"temperatures: expected {self.temperature} among them, that of the dream, "
@@ -114,7 +117,11 @@ class EnvironmentConfig(TrainingConfig):
         logs = Folders(folder).log
         found = {DREAM: self.first(folder) if not self.rounds else folder / ROUNDS / "best.json"}
         if self.improve:
-            files = RunFiles.of(logs, "realenv", self.improve_episodes, self.improve_population)
+            files = (
+                RunFiles.of(logs, "realenv", self.improve_episodes, self.improve_population)
+                if self.optimizer == CMA
+                else ppo_files(logs, "realenv")
+            )
             found[IMPROVED] = files.path(".best.json")
         return found
 
@@ -189,7 +196,7 @@ def _sweep(folders: Folders, settings: EnvironmentConfig, best: Path) -> Stage:
     out = sweep_folder(folders.root)
     command = [
         *("dreamduck", "temperature-sweep", "--weights", str(folders.weights), "--out", str(out)),
-        *("--temperatures", ",".join(settings.temperatures), *settings.search_flags),
+        *("--temperatures", ",".join(settings.temperatures), *settings.sweep_flags),
         *("--eval-episodes", str(settings.score_episodes)),
     ]
     return Stage("evolve", tuple(command), (folders.rnn,), (out / SWEEP, best))
@@ -209,16 +216,19 @@ def _round_rows(folder: Path) -> list[dict[str, Any]]:
 
 def _iterate(folders: Folders, settings: EnvironmentConfig, start: Path, best: Path) -> Stage:
     """The rounds, from the controller of the first search."""
-    out, given = folders.root / ROUNDS, config.to_dict(settings)
-    given["generations"] = settings.round_generations or settings.generations
-    search = config.from_mapping(RecipeConfig, {name: given[name] for name in config.options(RecipeConfig)})
+    out = folders.root / ROUNDS
+    search = config.replace(
+        settings,
+        generations=settings.round_generations or settings.generations,
+        ppo_steps=settings.round_ppo_steps or settings.ppo_steps,
+    )
     steps = settings.round_rnn_steps or settings.rnn_steps
     command = [
         *("dreamduck", "iterate", str(start), "--weights", str(folders.weights), "--out", str(out)),
         *("--records", str(folders.records), "--rounds", str(settings.rounds)),
         *("--episodes", str(settings.round_episodes), "--drive-steps", str(settings.frames)),
         *(("--rnn-steps", str(steps)) if steps else ()),
-        *("--temp", str(settings.temperature), *config.flags(search)),
+        *("--temp", str(settings.temperature), *search.flags),
         *("--eval-episodes", str(max(16, settings.score_episodes // 4))),
     ]
     return Stage(
@@ -227,10 +237,14 @@ def _iterate(folders: Folders, settings: EnvironmentConfig, start: Path, best: P
 
 
 def _improve(folders: Folders, settings: EnvironmentConfig, start: Path, best: Path) -> Stage:
-    """The search in the real environment, from the controller of the dream."""
+    """The search, or the training by PPO, in the real environment, from the controller of the dream."""
+    where = ["realenv", "--weights", str(folders.weights), "--log", str(folders.log), "--start", str(start)]
+    if settings.optimizer == PPO:
+        command = ["dreamduck", "train-controller", *where, *settings.seed_flags]
+        command += ["--steps", str(settings.improve_ppo_steps), "--max-steps", str(settings.score_steps)]
+        return Stage("improve", tuple(command), (folders.rnn, start), (best,))
     command = [
-        *("train.py", "realenv", "--weights", str(folders.weights), "--log", str(folders.log)),
-        *("--start", str(start), "-n", str(settings.improve_population)),
+        *("train.py", *where, "-n", str(settings.improve_population)),
         *("--num_episode", str(settings.improve_episodes), "--max-steps", str(settings.score_steps)),
         *("--generations", str(settings.improve_generations), "--seeds", "common"),
         *("--components", str(settings.components)),
@@ -258,6 +272,8 @@ def run(name: str, folder: Path, settings: EnvironmentConfig) -> Mapping[str, An
     """
     # the commands of the stages find the module of the environment, too
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), os.getcwd()]))
+    if settings.optimizer == PPO:
+        require("rl", PPO_PACKAGES)
     inspect(settings.environment)
     check_recordings(folder, name, settings, (*RECORDED, *config.options(GymEnvironment)))
     folders, result = Folders(folder), folder / f"{name}.json"

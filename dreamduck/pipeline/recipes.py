@@ -9,8 +9,10 @@ from typing import Any, NamedTuple
 
 from dreamduck.common.config import from_mapping
 from dreamduck.pipeline.environment_pipeline import EnvironmentConfig
+from dreamduck.search.recipe import PPO
 from dreamduck.world_model.categorical import CategoricalDynamics
 from dreamduck.world_model.mdn_rnn import MDNRNN
+from dreamduck.world_model.vae.layout import FOCAL
 
 DUCKIETOWN = "duckietown"
 
@@ -63,17 +65,20 @@ DOOM = Recipe(
         "frames": 525,
         "vae_steps": 2000,
         "vae_batch": 64,
+        "vae_loss": FOCAL,
         "z_size": 64,
         "dynamics": MDNRNN.kind,
         "hidden_size": 512,
         "rnn_steps": 2500,
         "temperature": 1.15,
         "temperatures": ("0.1", "0.5", "1.0", "1.15", "1.3"),
-        "components": 32,
-        "population": 64,
-        "num_episode": 8,
-        "dream_steps": 400,
-        "generations": 50,
+        "optimizer": PPO,
+        "dream_steps": 525,
+        "action_delay": 2,
+        "latent_shift": 0.3,
+        "rounds": 3,
+        "round_episodes": 200,
+        "round_rnn_steps": 600,
         "score_episodes": 100,
         "score_steps": 525,
     },
@@ -108,20 +113,16 @@ CARRACING = Recipe(
         "units": 256,
         "rnn_steps": 1600,
         "temperature": 1.0,
-        "components": 32,
-        "population": 64,
-        "num_episode": 16,
-        "dream_steps": 100,
-        "generations": 45,
+        "optimizer": PPO,
+        "dream_steps": 250,
         "action_delay": 2,
         "latent_shift": 0.2,
-        "rounds": 4,
+        "rounds": 3,
         "round_episodes": 96,
         "round_rnn_steps": 600,
-        "round_generations": 30,
         "score_episodes": 100,
         "score_steps": 250,
-        "improve_generations": 45,
+        "improve_ppo_steps": 200_000,
     },
     900.0,
     {
@@ -141,7 +142,7 @@ def table(recipe: Recipe, found: Mapping[str, Any]) -> str:
     """
     lines = ["| controller | return in the real environment |", "| --- | ---: |"]
     scores = {name: (one["return"], one["spread"]) for name, one in found["scores"].items()}
-    names = {"controller": "evolved in the dream", "improved": "then in the real environment"}
+    names = {"controller": "trained in the dream", "improved": "then in the real environment"}
     lines += [f"| {names.get(name, 'random actions')} | {_cell(*one)} |" for name, one in scores.items()]
     lines += [f"| the paper: {name} | {_cell(*one)} |" for name, one in recipe.real.items()]
     lines.append(f"| the paper: solved from | {recipe.solved:,.0f} |")

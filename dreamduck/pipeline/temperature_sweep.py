@@ -1,4 +1,4 @@
-"""The temperature sweep: evolve at several temperatures, evaluate in the dream and in the simulator.
+"""The temperature sweep: controllers of several temperatures, evaluated in the dream and in the simulator.
 
 A dream without uncertainty is easy to
 exploit, one with too much of it teaches nothing. The temperature is selected by other episodes than the
@@ -10,13 +10,15 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dreamduck.common import command_line, config
 from dreamduck.common.config import check, option, to_dict
 from dreamduck.common.errors import ConfigError
+from dreamduck.common.extras import needed
 from dreamduck.common.plot import figure
 from dreamduck.common.processes import mpi
 from dreamduck.common.readers import read_text
@@ -33,11 +35,27 @@ from dreamduck.evaluation.final_evaluation import (
     select,
     settings_key,
 )
-from dreamduck.pipeline.comparison import Case, Rows, evolve_and_evaluate
-from dreamduck.search.recipe import DEFAULTS, adapt_to_environment, add_max_steps, max_steps
-from dreamduck.search.run import Plan
+from dreamduck.pipeline.comparison import Case, Rows, train_and_evaluate
+from dreamduck.search.recipe import (
+    CMA,
+    DEFAULTS,
+    OPTIMIZERS,
+    PPO,
+    PPO_STEPS,
+    adapt_to_environment,
+    add_max_steps,
+    max_steps,
+    ppo_files,
+)
+from dreamduck.search.run import Plan, evolve
 from dreamduck.search.settings import SearchConfig
+from dreamduck.world_model.imagination.randomization import RandomizationConfig
 
+if TYPE_CHECKING:
+    from dreamduck.rl.train_controller import PPOConfig
+
+# Flags of a search that a training by PPO has, too.
+SHARED = {"max_steps", "beginning", "action_delay", "latent_shift", "dynamics_spread", "seed_start"}
 OUTPUTS = ("gap.json", "gap.md", "gap.png", "dream.json", "dream.card.json")
 TEMPERATURES = ("0.1", "0.3", "0.5", "0.75", "1.0", "1.15", "1.3")
 
@@ -47,6 +65,8 @@ class TemperatureSweepConfig(SelectionConfig):
     """How the report is made."""
 
     temperatures: tuple[str, ...] = option(TEMPERATURES, "temperatures to evolve at")
+    optimizer: str = option(CMA, "of controllers: CMA-ES, or PPO", choices=OPTIMIZERS)
+    steps: int = option(PPO_STEPS, "training steps of PPO, of all dreams together", low=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -124,33 +144,89 @@ def run(
     folder: Path,
     team: mpi.Team,
     fresh: bool = False,
+    ppo: PPOConfig | None = None,
 ) -> list[dict[str, Any]]:
-    """Evolve and evaluate at every temperature; every rank calls this, rank 0 gets the rows.
+    """Train and evaluate at every temperature; every rank calls this, rank 0 gets the rows.
 
     What is done already is taken from the files, but with `fresh`.
+
+    Args:
+        gap: of the report.
+        world: of the dreams, but for their temperature.
+        search: of CMA-ES.
+        form: of the controllers that it evolves.
+        folder: where everything goes.
+        team: the ranks that share the work.
+        fresh: do all again.
+        ppo: of PPO, where that trains the controllers.
     """
     controller_form = form.form(*model_sizes(world.model.folder), actions=model_actions(world.model.folder))
 
     def case(text: str) -> Case:
         here = config.replace(world, temperature=float(text))
-        plan = Plan("rnnenv", here, search, controller_form, folder / f"temperature-{text}", fresh=fresh)
-        key = settings_key(plan.env, here, gap, search=to_dict(search), form=str(plan.form))
+        target = folder / f"temperature-{text}"
 
         def evaluate(controller: Controller) -> dict[str, Any]:
             return {"temperature": float(text), **evaluate_both(here, controller, gap)._asdict()}
 
-        return Case(plan, key, evaluate)
+        best = controller_file(gap, search, target)
+        if ppo is not None:
+            key = settings_key("rnnenv", here, gap, ppo=to_dict(ppo))
+            train = functools.partial(_train_by_ppo, ppo, here, target, team, fresh)
+            return Case(best, world.model.folder, train, key, evaluate)
+        plan = Plan("rnnenv", here, search, controller_form, target, fresh=fresh)
+        key = settings_key(plan.env, here, gap, search=to_dict(search), form=str(plan.form))
+        return Case(best, world.model.folder, lambda: evolve(plan, team), key, evaluate)
 
     def write(rows: Rows) -> None:
         write_report(folder, rows)
 
-    return evolve_and_evaluate(map(case, gap.temperatures), team, table, write, fresh)
+    return train_and_evaluate(map(case, gap.temperatures), team, table, write, fresh)
+
+
+def controller_file(gap: TemperatureSweepConfig, search: SearchConfig, folder: Path) -> Path:
+    """The file of the controller of one temperature, in its folder."""
+    if gap.optimizer == PPO:
+        return ppo_files(folder, "rnnenv").path(".best.json")
+    return RunFiles.of(folder, "rnnenv", search.num_episode, search.population).path(".best.json")
+
+
+def _train_by_ppo(ppo: PPOConfig, world: WorldConfig, folder: Path, team: mpi.Team, fresh: bool) -> None:
+    """Train on the first rank alone: it is one process."""
+    from dreamduck.rl.train_controller import train
+
+    if team.rank == 0:
+        train("rnnenv", ppo, world, folder, fresh=fresh)
+
+
+def ppo_settings(gap: TemperatureSweepConfig, search: SearchConfig, said: set[str]) -> PPOConfig | None:
+    """The settings of PPO; None where CMA-ES trains the controllers.
+
+    Args:
+        gap: of the report.
+        search: whose settings of dreams both have.
+        said: the names of the flags that the command line says.
+    Raises:
+        ConfigError: a flag of the other one was said.
+        DependencyError: a package is missing.
+    """
+    if gap.optimizer == CMA:
+        config.refuse(said & {"steps"}, "without --optimizer ppo")
+        return None
+    own = {*config.options(SearchConfig), *config.options(FormConfig)} - SHARED
+    config.refuse(said & own, "with --optimizer ppo")
+    with needed("rl"):
+        from dreamduck.rl.train_controller import PPOConfig
+    names = ("max_steps", "beginning", *config.options(RandomizationConfig, ("dynamics_rand",)))
+    seed = {"seed": search.seed_start} if "seed_start" in said else {}
+    dreams = {name: getattr(search, name) for name in names if name in said or name == "max_steps"}
+    return config.from_mapping(PPOConfig, {"steps": gap.steps, **dreams, **seed})
 
 
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = command_line.parser(
-        "Evolve at several temperatures; return in the dream and in the simulator for each.",
+        "Train controllers at several temperatures; return in the dream and in the simulator for each.",
         "example:\n  dreamduck temperature-sweep --temperatures 0.3,0.5,1.0 --out gap",
     )
     parser.add_argument("--out", default="gap", help="folder to write to (default: gap)")
@@ -171,26 +247,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = build_parser()
     arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)
-    adapt_to_environment(arguments, config.given(parser, arguments, argv))
+    said = config.given(parser, arguments, argv)
+    adapt_to_environment(arguments, said)
     arguments.max_steps = max_steps(arguments)
     gap = config.from_arguments(TemperatureSweepConfig, arguments)
     world = config.from_arguments(WorldConfig, arguments)
     search = config.from_arguments(SearchConfig, arguments)
     form = config.from_arguments(FormConfig, arguments)
+    ppo = ppo_settings(gap, search, said)
     folder = Path(arguments.out)
     parts = {"report": gap, "world": world, "search": search, "controller": form}
+    parts |= {} if ppo is None else {"ppo": ppo}
     described = {name: to_dict(part) for name, part in parts.items()}
     with mpi.team(arguments.rank_timeout) as team, contextlib.ExitStack() as held:
         if team.rank == 0:
             outputs = [folder / name for name in OUTPUTS]
             held.enter_context(claim_report("gap", folder, outputs, described, arguments.fresh))
-        rows = run(gap, world, search, form, folder, team, arguments.fresh)
+        rows = run(gap, world, search, form, folder, team, arguments.fresh, ppo)
         if team.rank:
             return
         chosen = select(rows)
         assert chosen is not None  # every row has episodes of the selection
         text = next(text for text in gap.temperatures if float(text) == chosen["temperature"])
-        files = RunFiles.of(folder / f"temperature-{text}", "rnnenv", search.num_episode, search.population)
-        copy_controller(files.path(".best.json"), folder, "dream")
+        copy_controller(controller_file(gap, search, folder / f"temperature-{text}"), folder, "dream")
     print(read_text(folder / "gap.md"))
     print(f"selected: temperature {text}; its controller is {folder / 'dream.json'}")

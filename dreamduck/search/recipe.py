@@ -10,7 +10,8 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from dreamduck.common.config import check, option, refuse
+from dreamduck.common.config import check, from_mapping, option, options, refuse
+from dreamduck.common.config import flags as config_flags
 from dreamduck.controllers.controller_file import RunFiles
 from dreamduck.controllers.factory import ROAD_FIELDS, model_actions
 from dreamduck.controllers.policy import FEATURES
@@ -20,13 +21,47 @@ from dreamduck.world_model import WorldModel
 from dreamduck.world_model.imagination.randomization import ACTION_DELAY, LATENT_SHIFT, MOST_DELAY
 
 MAX_SEED = 90_000  # seeds above are those of evaluations
+CMA, PPO = OPTIMIZERS = ("cma", "ppo")
+PPO_PACKAGES = ("stable_baselines3", "sb3_contrib")  # of the extra "rl"
+PPO_STEPS = 600_000  # training steps by default
 ROAD_STEPS = 200  # of an episode on the road at most
+
+
+# Settings of `RecipeConfig` that one of the optimizers has, and the other has not.
+OWN_SETTINGS = {
+    CMA: (
+        *("features", "components", "population", "num_episode", "generations", "sigma_init"),
+        *("end_cost", "weight_decay"),
+    ),
+    PPO: ("ppo_steps",),
+}
+
+
+def refuse_others(optimizer: str, said: set[str]) -> None:
+    """Refuse settings of another optimizer.
+
+    Args:
+        optimizer: one of `OPTIMIZERS`.
+        said: the names of the flags that a command line says.
+    Raises:
+        ConfigError: names those of no effect.
+    """
+    for other, names in OWN_SETTINGS.items():
+        if other != optimizer:
+            refuse(said & {*names}, f"with --optimizer {optimizer}")
+
+
+def ppo_files(folder: Path, env: str) -> RunFiles:
+    """The files of a training by PPO."""
+    return RunFiles(folder / f"{env}.{PPO}")
 
 
 @dataclasses.dataclass(frozen=True)
 class RecipeConfig:
     """Settings of a search in the dream."""
 
+    optimizer: str = option(CMA, "of controllers: CMA-ES, or PPO", choices=OPTIMIZERS)
+    ppo_steps: int = option(PPO_STEPS, "training steps of PPO, of all dreams together", low=1)
     features: str = option("zh", "features of the controller", choices=FEATURES)
     components: int = option(64, "principal components to search along; 0: every weight", low=0)
     population: int = option(64, "candidates in a generation", low=2)
@@ -51,13 +86,24 @@ class RecipeConfig:
         check(self)
 
     @property
+    def flags(self) -> list[str]:
+        """The settings as flags, but for those of another optimizer."""
+        skip = [name for other, names in OWN_SETTINGS.items() if other != self.optimizer for name in names]
+        return config_flags(from_mapping(RecipeConfig, self._own), skip)
+
+    @property
+    def _own(self) -> dict[str, Any]:
+        """The settings of this class, without those of a derived one."""
+        return {name: getattr(self, name) for name in options(RecipeConfig)}
+
+    @property
     def search_flags(self) -> list[str]:
         """The flags of a search from the beginning."""
         return ["--features", self.features, *self._other_flags]
 
     @property
     def _other_flags(self) -> list[str]:
-        """Those that do not shape the controller."""
+        """Those of a search that do not shape the controller."""
         return [
             *("-n", str(self.population), "--num_episode", str(self.num_episode)),
             *("--generations", str(self.generations)),
@@ -67,6 +113,28 @@ class RecipeConfig:
             *("--covariance", "full" if self.components else "diagonal"),
             *("--sigma_init", str(self.sigma_init), "--end_cost", str(self.end_cost)),
             *("--weight_decay", str(self.weight_decay), *self.search_seed),
+            *self._random_flags,
+        ]
+
+    @property
+    def sweep_flags(self) -> list[str]:
+        """The flags of a sweep over temperatures."""
+        if self.optimizer == CMA:
+            return self.search_flags
+        return ["--optimizer", PPO, *self._ppo_flags, *self.search_seed]
+
+    @property
+    def _ppo_flags(self) -> list[str]:
+        """Those of a training by PPO, but for its seed."""
+        return [
+            *("--steps", str(self.ppo_steps)),
+            *(("--max-steps", str(self.dream_steps)) if self.dream_steps else ()),
+            *self._random_flags,
+        ]
+
+    @property
+    def _random_flags(self) -> list[str]:
+        return [
             *(("--action-delay", str(self.action_delay)) if self.action_delay else ()),
             *(("--latent-shift", str(self.latent_shift)) if self.latent_shift else ()),
         ]
@@ -84,7 +152,7 @@ class RecipeConfig:
     def command(
         self, weights: Path, log: Path, temperature: float | None = None, start: Path | None = None
     ) -> list[str]:
-        """The search as a command: `train.py` and its flags.
+        """The search, or the training by PPO, as a command.
 
         Args:
             weights: folder of the world model.
@@ -92,14 +160,17 @@ class RecipeConfig:
             temperature: of the dreams; None: that of a search.
             start: the controller that it begins with, whose form it keeps.
         """
-        return [
-            *("train.py", "rnnenv", "--weights", str(weights), "--log", str(log)),
-            *(("--temp", str(temperature)) if temperature is not None else ()),
-            *(self.search_flags if start is None else [*self._other_flags, "--start", str(start)]),
-        ]
+        where = ["rnnenv", "--weights", str(weights), "--log", str(log)]
+        where += ["--temp", str(temperature)] if temperature is not None else []
+        started = [] if start is None else ["--start", str(start)]
+        if self.optimizer == PPO:
+            return ["dreamduck", "train-controller", *where, *self._ppo_flags, *self.seed_flags, *started]
+        return ["train.py", *where, *(self._other_flags + started if started else self.search_flags)]
 
     def best(self, log: Path) -> Path:
         """The controller that it leaves."""
+        if self.optimizer == PPO:
+            return ppo_files(log, "rnnenv").path(".best.json")
         return RunFiles.of(log, "rnnenv", self.num_episode, self.population).path(".best.json")
 
 

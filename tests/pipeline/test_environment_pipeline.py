@@ -8,7 +8,7 @@ from dreamduck.cli import record
 from dreamduck.common import config
 from dreamduck.common.config import from_mapping
 from dreamduck.common.errors import ConfigError, TrainingError
-from dreamduck.pipeline import environment_pipeline, iterate, quickstart
+from dreamduck.pipeline import environment_pipeline, iterate, quickstart, temperature_sweep
 from dreamduck.pipeline.environment_pipeline import (
     DREAM,
     IMPROVED,
@@ -17,6 +17,7 @@ from dreamduck.pipeline.environment_pipeline import (
 )
 from dreamduck.pipeline.environment_score import LEVELS, score, verdict, words
 from dreamduck.recordings.gym_source import GymRecorderConfig
+from dreamduck.rl import train_controller
 from tests.controllers.test_flags import changed
 from tests.envs.test_gymenv import write_gym_model
 from tests.recordings.sources.worlds import MODULE
@@ -120,8 +121,42 @@ def test_rounds_lead_to_another_model_and_controller(tmp_path):
         assert words[words.index("--weights") + 1] == str(weights)
     words = planned["improve"].command
     assert words[words.index("--start") + 1] == str(best)
-    with pytest.raises(ConfigError, match="rounds: of no effect with temperatures"):
-        from_mapping(EnvironmentConfig, {**given, "temperatures": ["1.0"]})
+    swept = from_mapping(EnvironmentConfig, {**given, "temperatures": ["0.5", "1.0"]})
+    (command,) = (stage.command for stage in stages(tmp_path, swept) if stage.name == "iterate")
+    assert command[2] == str(swept.first(tmp_path))
+    assert Path(command[2]).parent.name == "temperature-1.0"
+
+
+def test_ppo_trains_in_every_stage(tmp_path):
+    given = {"env": ENV, "optimizer": "ppo", "ppo_steps": 501, "round_ppo_steps": 77, "rounds": 2}
+    given |= {"improve": True, "improve_ppo_steps": 33, "latent_shift": 0.4, "dream_steps": 19, "seed": 8}
+    settings = from_mapping(EnvironmentConfig, given)
+    planned = {stage.name: stage for stage in stages(tmp_path, settings)}
+    parser = train_controller.build_parser()
+
+    def parsed(name):
+        command = planned[name].command
+        assert command[:2] == ("dreamduck", "train-controller")
+        return parser.parse_args(command[2:])
+
+    first, improved = parsed("evolve"), parsed("improve")
+    assert (first.world, first.steps, first.max_steps, first.seed) == ("rnnenv", 501, 19, 8)
+    assert (first.latent_shift, first.temperature, first.start) == (0.4, settings.temperature, None)
+    assert planned["evolve"].outputs == (settings.first(tmp_path),)
+    assert (improved.world, improved.steps, improved.start) == (
+        *("realenv", 33),
+        str(settings.controllers(tmp_path)[DREAM]),
+    )
+    assert planned["improve"].outputs == (settings.controllers(tmp_path)[IMPROVED],)
+    rounds = config.from_arguments(
+        iterate.IterateConfig, iterate.build_parser().parse_args(planned["iterate"].command[2:])
+    )
+    assert (rounds.optimizer, rounds.ppo_steps, rounds.latent_shift) == ("ppo", 77, 0.4)
+    swept = config.replace(settings, temperatures=("0.5", "1.0"))
+    (command,) = (stage.command for stage in stages(tmp_path, swept) if stage.name == "evolve")
+    found = temperature_sweep.build_parser().parse_args(command[2:])
+    assert (found.optimizer, found.steps, found.max_steps, found.seed_start) == ("ppo", 501, 19, 8)
+    assert swept.first(tmp_path).name == "rnnenv.ppo.best.json"
 
 
 def test_one_seed_reaches_every_random_stage(tmp_path):
@@ -182,6 +217,8 @@ def test_every_setting_reaches_a_command(option, tmp_path):
         EnvironmentConfig, {"env": ENV, "improve": True, "temperature": 0.75, "temperatures": ("0.75", "2")}
     )
     name = option.field.name
+    if "ppo" in name:
+        plain = config.replace(plain, optimizer="ppo")
     if name.startswith("round"):
         plain = config.replace(plain, temperatures=(), rounds=2)
     value = config.to_dict(plain)[name]

@@ -13,7 +13,7 @@ import pytest
 from dreamduck.cli.evolve import main as evolve_main
 from dreamduck.common import config
 from dreamduck.common.config import from_mapping
-from dreamduck.common.errors import RecordError
+from dreamduck.common.errors import ConfigError, RecordError
 from dreamduck.controllers import factory
 from dreamduck.controllers.controller_file import RunFiles, read_theta, to_card
 from dreamduck.controllers.factory import WorldConfig
@@ -175,6 +175,24 @@ def test_a_search_of_a_round_has_the_settings_that_the_model_learned_with(tmp_pa
 def test_iterate_needs_recordings(tmp_path):
     with pytest.raises(RecordError, match=r"nowhere: expected the recordings .* with --records"):
         iterate.gather(tmp_path / "nowhere", tmp_path / "new")
+
+
+def test_the_loop_refuses_settings_of_the_other_optimizer(tmp_path):
+    words = ["c.json", "--out", str(tmp_path / "loop")]
+    for optimizer, flag in (("ppo", "--generations"), ("cma", "--ppo-steps")):
+        with pytest.raises(ConfigError, match=f"{flag}: of no effect with --optimizer {optimizer}"):
+            iterate.main([*words, "--optimizer", optimizer, flag, "7"])
+
+
+def test_a_round_continues_the_training_by_ppo(tmp_path):
+    settings = iterate.IterateConfig(optimizer="ppo", ppo_steps=71, dream_steps=13, action_delay=2)
+    command = settings.command(tmp_path / "made", tmp_path / "log", 0.9, tmp_path / "c.json")
+    assert command[:3] == ["dreamduck", "train-controller", "rnnenv"]
+    found = [
+        value(command, flag) for flag in ("--steps", "--max-steps", "--action-delay", "--temp", "--start")
+    ]
+    assert found == ["71", "13", "2", "0.9", str(tmp_path / "c.json")]
+    assert settings.best(tmp_path / "log") == tmp_path / "log" / "rnnenv.ppo.best.json"
 
 
 def test_the_loop_trains_the_kind_that_it_was_given(tmp_path):

@@ -163,7 +163,7 @@ def _info(save: agent_file.Save) -> AgentInfo:
     shape = _shape(save.path, seen)
     fits = (seen.get("dtype"), len(shape)) == (("uint8", 3) if env_id == ROAD else ("float32", 1))
     fits = fits and math.prod(shape) <= MOST_NUMBERS
-    if not fits or _shape(save.path, action) != (2,):
+    if not fits or _shape(save.path, action) != (2,) or action.get("kind") != "Box":
         raise CheckpointError(
             f"{save.path}: expected an agent of Duckietown, got other spaces than those of {env_id} there"
         )
