@@ -10,15 +10,14 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import functools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from dreamduck.common import command_line, config
 from dreamduck.common.config import check, option, to_dict
 from dreamduck.common.errors import ConfigError
-from dreamduck.common.extras import needed
+from dreamduck.common.extras import require
 from dreamduck.common.plot import figure
 from dreamduck.common.processes import mpi
 from dreamduck.common.readers import read_text
@@ -36,12 +35,15 @@ from dreamduck.evaluation.final_evaluation import (
     settings_key,
 )
 from dreamduck.pipeline.comparison import Case, Rows, train_and_evaluate
+from dreamduck.pipeline.stages import Stage, run_stages
 from dreamduck.search.recipe import (
     CMA,
     DEFAULTS,
     OPTIMIZERS,
     PPO,
+    PPO_PACKAGES,
     PPO_STEPS,
+    RecipeConfig,
     adapt_to_environment,
     add_max_steps,
     max_steps,
@@ -49,13 +51,9 @@ from dreamduck.search.recipe import (
 )
 from dreamduck.search.run import Plan, evolve
 from dreamduck.search.settings import SearchConfig
-from dreamduck.world_model.imagination.randomization import RandomizationConfig
-
-if TYPE_CHECKING:
-    from dreamduck.rl.train_controller import PPOConfig
 
 # Flags of a search that a training by PPO has, too.
-SHARED = {"max_steps", "beginning", "action_delay", "latent_shift", "dynamics_spread", "seed_start"}
+SHARED = {"max_steps", "action_delay", "latent_shift", "seed_start"}
 OUTPUTS = ("gap.json", "gap.md", "gap.png", "dream.json", "dream.card.json")
 TEMPERATURES = ("0.1", "0.3", "0.5", "0.75", "1.0", "1.15", "1.3")
 
@@ -144,7 +142,7 @@ def run(
     folder: Path,
     team: mpi.Team,
     fresh: bool = False,
-    ppo: PPOConfig | None = None,
+    ppo: RecipeConfig | None = None,
 ) -> list[dict[str, Any]]:
     """Train and evaluate at every temperature; every rank calls this, rank 0 gets the rows.
 
@@ -171,9 +169,15 @@ def run(
 
         best = controller_file(gap, search, target)
         if ppo is not None:
-            key = settings_key("rnnenv", here, gap, ppo=to_dict(ppo))
-            train = functools.partial(_train_by_ppo, ppo, here, target, team, fresh)
-            return Case(best, world.model.folder, train, key, evaluate)
+            command = ppo.command(world.model.folder, target, float(text))
+            command += ["--any-weights"] * world.any_weights
+            if fresh and team.rank == 0:
+                command.append("--fresh")
+                (target / "stamps" / f"{target.name}.json").unlink(missing_ok=True)
+            key = settings_key("rnnenv", here, gap, ppo=ppo.flags)
+            stage = Stage(target.name, tuple(command), (), (best,))
+            planned = [] if team.rank else [stage]
+            return Case(best, world.model.folder, lambda: run_stages(planned, target), key, evaluate)
         plan = Plan("rnnenv", here, search, controller_form, target, fresh=fresh)
         key = settings_key(plan.env, here, gap, search=to_dict(search), form=str(plan.form))
         return Case(best, world.model.folder, lambda: evolve(plan, team), key, evaluate)
@@ -191,15 +195,7 @@ def controller_file(gap: TemperatureSweepConfig, search: SearchConfig, folder: P
     return RunFiles.of(folder, "rnnenv", search.num_episode, search.population).path(".best.json")
 
 
-def _train_by_ppo(ppo: PPOConfig, world: WorldConfig, folder: Path, team: mpi.Team, fresh: bool) -> None:
-    """Train on the first rank alone: it is one process."""
-    from dreamduck.rl.train_controller import train
-
-    if team.rank == 0:
-        train("rnnenv", ppo, world, folder, fresh=fresh)
-
-
-def ppo_settings(gap: TemperatureSweepConfig, search: SearchConfig, said: set[str]) -> PPOConfig | None:
+def ppo_settings(gap: TemperatureSweepConfig, search: SearchConfig, said: set[str]) -> RecipeConfig | None:
     """The settings of PPO; None where CMA-ES trains the controllers.
 
     Args:
@@ -215,12 +211,15 @@ def ppo_settings(gap: TemperatureSweepConfig, search: SearchConfig, said: set[st
         return None
     own = {*config.options(SearchConfig), *config.options(FormConfig)} - SHARED
     config.refuse(said & own, "with --optimizer ppo")
-    with needed("rl"):
-        from dreamduck.rl.train_controller import PPOConfig
-    names = ("max_steps", "beginning", *config.options(RandomizationConfig, ("dynamics_rand",)))
-    seed = {"seed": search.seed_start} if "seed_start" in said else {}
-    dreams = {name: getattr(search, name) for name in names if name in said or name == "max_steps"}
-    return config.from_mapping(PPOConfig, {"steps": gap.steps, **dreams, **seed})
+    require("rl", PPO_PACKAGES)
+    return RecipeConfig(
+        optimizer=PPO,
+        ppo_steps=gap.steps,
+        dream_steps=search.max_steps,
+        action_delay=search.action_delay,
+        latent_shift=search.latent_shift,
+        seed=search.seed_start if "seed_start" in said else None,
+    )
 
 
 def build_parser() -> argparse.ArgumentParser:
