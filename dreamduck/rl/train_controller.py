@@ -200,7 +200,7 @@ def words_of(
     else:
         arguments["threads"] = cores()
         if model.gym_environment is None:
-            arguments |= config.to_dict(world.road)
+            arguments |= {**config.to_dict(world.road), "any_weights": world.any_weights}
     num_env = settings.num_env or NUM_ENV[env]
     discrete = model.actions.kind == DISCRETE
     entropy = settings.entropy if settings.entropy is not None else 0.01 * discrete
@@ -278,10 +278,12 @@ def train(
         if found != form:
             raise ConfigError(f"start: expected a controller {form}, got one {found}")
     files = ppo_files(folder, env)
+    facts = world_facts(env, world)
+    used = facts.pop("versions")  # other ones continue the run
     described: Mapping[str, Any] = {
         **config.to_dict(settings),
         **({"start": str(start), "start_fingerprint": fingerprint(start)} if start else {}),
-        **world_facts(env, world),
+        **facts,
     }
     state, best = files.path(".config.json"), files.path(".best.json")
     outputs = [files.path(ending) for ending in (".json", ".best.json", ".card.json", AGENT)]
@@ -299,7 +301,7 @@ def train(
         agent = ControllerRun(words_of(env, settings, world, files, start, resume), actions).train()
         theta = theta_of(agent)
         reward = mean_return(env, settings, world, form, theta)
-        files.write_card(to_card(form, theta, **described))
+        files.write_card(to_card(form, theta, **described, versions=used))
         files.write_theta(theta)
         files.write_best(theta, reward)
     log.info("%s: mean return of %d episodes %.2f", best, EVALUATED[env], reward)

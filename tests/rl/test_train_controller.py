@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from dreamduck.common.config import from_mapping
 from dreamduck.common.errors import CheckpointError, ConfigError
 from dreamduck.common.storage import read_json
+from dreamduck.controllers import factory
 from dreamduck.controllers.controller_file import read_card
+from dreamduck.controllers.evaluator import EvalBatch
 from dreamduck.controllers.factory import WorldConfig, load_controller, make_evaluator, model_actions
 from dreamduck.pipeline import temperature_sweep
 from dreamduck.recordings.sources.action_space import DISCRETE
@@ -41,7 +45,7 @@ def weights(request, tmp_path) -> Path:
 
 
 def world(weights: Path) -> WorldConfig:
-    return train_controller.config.from_mapping(WorldConfig, {"weights": str(weights), "temperature": 0.8})
+    return from_mapping(WorldConfig, {"weights": str(weights), "temperature": 0.8})
 
 
 def random_agent(weights: Path, folder: Path, random: np.random.Generator) -> BaseAlgorithm:
@@ -54,7 +58,7 @@ def random_agent(weights: Path, folder: Path, random: np.random.Generator) -> Ba
             value.copy_(th.as_tensor(random.normal(0, 0.4, value.shape)))
     statistics = agent.get_vec_normalize_env()
     assert statistics is not None
-    seen = statistics.obs_rms
+    seen: Any = statistics.obs_rms
     seen.mean, seen.var = random.normal(0, 0.7, seen.mean.shape), random.uniform(0.2, 3, seen.var.shape)
     return agent
 
@@ -67,6 +71,7 @@ def test_the_controller_acts_as_the_agent(weights, tmp_path):
     assert (form.hidden, form.actions) == (5, actions.size)
     statistics = agent.get_vec_normalize_env()
     observations = random.normal(0, 1.5, (200, form.inputs)).astype(np.float32)
+    assert statistics is not None
     wanted, _ = agent.predict(statistics.normalize_obs(observations), deterministic=True)
     found = dataclasses.replace(load_controller(best, weights), theta=theta_of(agent))(observations)
     if actions.kind == DISCRETE:
@@ -77,18 +82,19 @@ def test_the_controller_acts_as_the_agent(weights, tmp_path):
         assert np.std(found) > 0.1
 
 
-def test_the_file_is_a_controllers(weights, tmp_path):
+def test_the_file_is_a_controllers(weights, tmp_path, monkeypatch):
     best = train("rnnenv", SMALL, world(weights), tmp_path / "log")
     theta, reward = json.loads(best.read_text())
     controller = load_controller(best, weights, strict=True)
     np.testing.assert_allclose(controller.theta, theta, rtol=1e-6)
-    given = train_controller.EvalBatch(controller.theta[None], (train_controller.SEED,), 3, SMALL.max_steps)
+    given = EvalBatch(controller.theta[None], (train_controller.SEED,), 3, 13)
     again = make_evaluator("rnnenv", world(weights), controller.form)(given).reward.mean()
     assert reward == pytest.approx(again, rel=0.05)
     card = read_card(best)
     assert card["world"]["temperature"] == 0.8
     assert (card["steps"], card["seed"], card["form"]["hidden"]) == (60, 4, 5)
     before = best.read_bytes()
+    monkeypatch.setattr(factory, "versions", lambda: {"numpy": "99"})
     assert train("rnnenv", SMALL, world(weights), tmp_path / "log").read_bytes() == before
 
 
