@@ -14,7 +14,6 @@ from typing import Any
 from dreamduck.common import config
 from dreamduck.common.config import check, option, part
 from dreamduck.common.errors import CheckpointError, ConfigError
-from dreamduck.common.extras import require
 from dreamduck.common.processes.threads import cores
 from dreamduck.common.storage import read_json, write_json
 from dreamduck.controllers.controller_file import RunFiles
@@ -32,7 +31,7 @@ from dreamduck.pipeline.training_stages import (
 )
 from dreamduck.recordings.action_policies import DEFAULT_MIX
 from dreamduck.recordings.sources.gym_environment import GymEnvironment, inspect
-from dreamduck.search.recipe import CMA, PPO, PPO_PACKAGES, ppo_files
+from dreamduck.search.recipe import CMA, PPO, ppo_files
 from dreamduck.world_model.categorical import CategoricalDynamics
 from dreamduck.world_model.kinds import KINDS, SHIPPED
 
@@ -272,8 +271,6 @@ def run(name: str, folder: Path, settings: EnvironmentConfig) -> Mapping[str, An
     """
     # the commands of the stages find the module of the environment, too
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), os.getcwd()]))
-    if settings.optimizer == PPO:
-        require("rl", PPO_PACKAGES)
     inspect(settings.environment)
     check_recordings(folder, name, settings, (*RECORDED, *config.options(GymEnvironment)))
     folders, result = Folders(folder), folder / f"{name}.json"

@@ -17,7 +17,6 @@ from typing import Any
 from dreamduck.common import command_line, config
 from dreamduck.common.config import check, option, to_dict
 from dreamduck.common.errors import ConfigError, RecordError
-from dreamduck.common.extras import require
 from dreamduck.common.storage import copy_file, fingerprint, write_json, write_text
 from dreamduck.controllers.factory import WorldConfig, add_strict, load_controller
 from dreamduck.evaluation.final_evaluation import (
@@ -31,14 +30,7 @@ from dreamduck.evaluation.final_evaluation import (
     settings_key,
 )
 from dreamduck.pipeline.stages import Stage, run_stages
-from dreamduck.search.recipe import (
-    DEFAULTS,
-    PPO,
-    PPO_PACKAGES,
-    RecipeConfig,
-    adapt_to_environment,
-    refuse_others,
-)
+from dreamduck.search.recipe import DEFAULTS, RecipeConfig, adapt_to_environment, check_optimizer
 from dreamduck.simulator.environment import SETTINGS
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.kinds import TRAINING
@@ -250,9 +242,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     said = config.given(parser, arguments, argv)
     adapt_to_environment(arguments, said)
     settings = config.from_arguments(IterateConfig, arguments)
-    refuse_others(settings.optimizer, said)
-    if settings.optimizer == PPO:
-        require("rl", PPO_PACKAGES)
+    check_optimizer(settings.optimizer, said)
     world = config.from_arguments(WorldConfig, arguments)
     folder = Path(arguments.out)
     controller = Path(arguments.controller)

@@ -10,6 +10,7 @@ from dreamduck.common import command_line, config
 from dreamduck.pipeline import environment_pipeline
 from dreamduck.pipeline.environment_pipeline import EnvironmentConfig, stages
 from dreamduck.pipeline.training_stages import show
+from dreamduck.search.recipe import check_optimizer
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -27,8 +28,10 @@ def build_parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run all stages that are not done, and say how good the model is."""
-    arguments = build_parser().parse_args(argv)
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)
+    check_optimizer(arguments.optimizer, config.given(parser, arguments, argv))
     settings, folder = config.from_arguments(EnvironmentConfig, arguments), Path(arguments.folder)
     if arguments.show:
         show(stages(folder, settings))

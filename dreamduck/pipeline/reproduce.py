@@ -35,6 +35,7 @@ from dreamduck.pipeline.training_stages import (
     training_stages,
 )
 from dreamduck.recordings.behavior_policies import DEFAULT_MIX
+from dreamduck.search.recipe import PPO, check_optimizer
 from dreamduck.simulator.base import SIMULATORS
 from dreamduck.world_model.kinds import SHIPPED
 
@@ -101,8 +102,8 @@ class ReproduceConfig(TrainingConfig):
 
 
 def _searches(folders: Folders, settings: ReproduceConfig) -> list[Stage]:
-    """The search in dreams as long as the dynamics allow, after one in short dreams."""
-    if not settings.short_generations:
+    """The search in dreams as long as the dynamics allow, after one in short dreams; PPO needs none."""
+    if not settings.short_generations or settings.optimizer == PPO:
         return [search_stage(folders, settings)]
     short = dataclasses.replace(
         settings, dream_steps=settings.short_steps, generations=settings.short_generations
@@ -222,8 +223,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     choice = command_line.Parser(add_help=False, allow_abbrev=False)
     choice.add_argument("--recipe", default=DUCKIETOWN)
     recipe = choice.parse_known_args(argv)[0].recipe
-    arguments = build_parser(recipe if recipe in RECIPES else DUCKIETOWN).parse_args(argv)
+    parser = build_parser(recipe if recipe in RECIPES else DUCKIETOWN)
+    arguments = parser.parse_args(argv)
     command_line.start_logging(arguments)
+    check_optimizer(arguments.optimizer, config.given(parser, arguments, argv))
     folder = Path(arguments.folder)
     if recipe in RECIPES:
         _reproduce_recipe(RECIPES[recipe], folder, arguments)

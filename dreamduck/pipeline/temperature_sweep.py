@@ -17,7 +17,6 @@ from typing import Any
 from dreamduck.common import command_line, config
 from dreamduck.common.config import check, option, to_dict
 from dreamduck.common.errors import ConfigError
-from dreamduck.common.extras import require
 from dreamduck.common.plot import figure
 from dreamduck.common.processes import mpi
 from dreamduck.common.readers import read_text
@@ -41,11 +40,11 @@ from dreamduck.search.recipe import (
     DEFAULTS,
     OPTIMIZERS,
     PPO,
-    PPO_PACKAGES,
     PPO_STEPS,
     RecipeConfig,
     adapt_to_environment,
     add_max_steps,
+    check_optimizer,
     max_steps,
     ppo_files,
 )
@@ -206,12 +205,12 @@ def ppo_settings(gap: TemperatureSweepConfig, search: SearchConfig, said: set[st
         ConfigError: a flag of the other one was said.
         DependencyError: a package is missing.
     """
+    check_optimizer(gap.optimizer, set())
     if gap.optimizer == CMA:
-        config.refuse(said & {"steps"}, "without --optimizer ppo")
+        config.refuse(said & {"steps"}, "with --optimizer cma")
         return None
     own = {*config.options(SearchConfig), *config.options(FormConfig)} - SHARED
     config.refuse(said & own, "with --optimizer ppo")
-    require("rl", PPO_PACKAGES)
     return RecipeConfig(
         optimizer=PPO,
         ppo_steps=gap.steps,

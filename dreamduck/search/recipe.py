@@ -12,6 +12,7 @@ from typing import Any
 
 from dreamduck.common.config import check, from_mapping, option, options, refuse
 from dreamduck.common.config import flags as config_flags
+from dreamduck.common.extras import require
 from dreamduck.controllers.controller_file import RunFiles
 from dreamduck.controllers.factory import ROAD_FIELDS, model_actions
 from dreamduck.controllers.policy import FEATURES
@@ -27,28 +28,32 @@ PPO_STEPS = 600_000  # training steps by default
 ROAD_STEPS = 200  # of an episode on the road at most
 
 
-# Settings of `RecipeConfig` that one of the optimizers has, and the other has not.
+# Settings of pipelines that one of the optimizers has, and the other has not.
 OWN_SETTINGS = {
     CMA: (
         *("features", "components", "population", "num_episode", "generations", "sigma_init"),
-        *("end_cost", "weight_decay"),
+        *("end_cost", "weight_decay", "short_steps", "short_generations", "round_generations"),
+        *("improve_population", "improve_episodes", "improve_generations", "improve_sigma"),
     ),
-    PPO: ("ppo_steps",),
+    PPO: ("ppo_steps", "round_ppo_steps", "improve_ppo_steps"),
 }
 
 
-def refuse_others(optimizer: str, said: set[str]) -> None:
-    """Refuse settings of another optimizer.
+def check_optimizer(optimizer: str, said: set[str]) -> None:
+    """Refuse settings of another optimizer, and an optimizer that is not installed.
 
     Args:
         optimizer: one of `OPTIMIZERS`.
         said: the names of the flags that a command line says.
     Raises:
-        ConfigError: names those of no effect.
+        ConfigError: names the flags of no effect.
+        DependencyError: a package is missing.
     """
     for other, names in OWN_SETTINGS.items():
         if other != optimizer:
             refuse(said & {*names}, f"with --optimizer {optimizer}")
+    if optimizer == PPO:
+        require("rl", PPO_PACKAGES)
 
 
 def ppo_files(folder: Path, env: str) -> RunFiles:

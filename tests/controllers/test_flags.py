@@ -28,7 +28,7 @@ from dreamduck.pipeline import ablations, iterate, record_controller, reproduce,
 from dreamduck.pipeline.iterate import IterateConfig, round_stages
 from dreamduck.pipeline.reproduce import ReproduceConfig
 from dreamduck.recordings.sources.gym_environment import GymEnvironment
-from dreamduck.search.recipe import RecipeConfig
+from dreamduck.search.recipe import CMA, OWN_SETTINGS, PPO, RecipeConfig
 from dreamduck.world_model.kinds import TRAINING
 
 LOUDNESS = {"help", "verbose", "quiet"}
@@ -58,7 +58,7 @@ def another(action: argparse.Action, texts: dict[str, str]) -> list[str]:
         return [action.option_strings[1 if action.default else 0]]
     if action.nargs == 0:
         return [flag]
-    if action.dest in texts:
+    if action.dest in texts and texts[action.dest] in (action.choices or texts.values()):
         return [flag, texts[action.dest]]
     if action.choices:
         return [flag, next(str(choice) for choice in action.choices if choice != action.default)]
@@ -217,9 +217,14 @@ def changed(field: Any, value: Any) -> Any:
     return value + 1 if isinstance(value, int) else value * 1.5 + 0.25
 
 
+def optimizer(field: Any) -> str:
+    """The one that has a setting."""
+    return PPO if field.name in OWN_SETTINGS[PPO] else CMA
+
+
 @pytest.mark.parametrize("field", dataclasses.fields(ReproduceConfig), ids=lambda field: field.name)
 def test_every_setting_of_reproduce_reaches_a_command(field):
-    plain = ReproduceConfig()
+    plain = ReproduceConfig(optimizer=optimizer(field))
     other = dataclasses.replace(plain, **{field.name: changed(field, getattr(plain, field.name))})
     commands = [[stage.command for stage in reproduce.stages(Path("x"), each)] for each in (plain, other)]
     assert commands[0] != commands[1]
@@ -233,7 +238,7 @@ def test_every_setting_of_reproduce_reaches_a_command(field):
 def test_every_setting_of_iterate_reaches_a_command(field):
     if field.name in (*SELECTION, "rounds", "records", "weights", "features"):
         return  # used by the loop itself
-    settings, world = IterateConfig(), WorldConfig()
+    settings, world = IterateConfig(optimizer=optimizer(field)), WorldConfig()
     holder: Any = settings if hasattr(settings, field.name) and field.name != "temperature" else world
     value = changed(field, config.to_dict(holder)[field.name])
     other = config.replace(holder, **{field.name: value})

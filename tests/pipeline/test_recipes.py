@@ -53,7 +53,7 @@ def test_results_stand_beside_the_papers():
         for t in (0.5, 1.0, 1.15)
     ]
     text = table(RECIPES["doom"], scored(rows, controller=1234.0, random=200.0))
-    assert "| evolved in the dream | 1,234 ± 10 |" in text
+    assert "| trained in the dream | 1,234 ± 10 |" in text
     assert "| the paper: random actions | 210 ± 108 |\n| the paper: solved from | 750 |" in text
     assert "| 1 | 901 ± 4 | 301 ± 5 | 1,145 ± 690 | 868 ± 511 |" in text
     assert "| 1.15 | 901 ± 4 | 301 ± 5 | 918 ± 546 | 1,092 ± 556 |" in text
