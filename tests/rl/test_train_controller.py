@@ -22,6 +22,7 @@ from dreamduck.recordings.sources.action_space import DISCRETE
 from dreamduck.rl import train_controller
 from dreamduck.rl.agents.acting import about
 from dreamduck.rl.arguments import parse
+from dreamduck.rl.environments import wrappers
 from dreamduck.rl.run import Run
 from dreamduck.rl.sb3 import BaseAlgorithm, th
 from dreamduck.rl.train_controller import ControllerRun, PPOConfig, agent_of, theta_of, train
@@ -121,6 +122,22 @@ def test_a_training_continues_in_the_real_environment(weights, tmp_path):
     unlike = np.subtract(load_controller(second, weights).theta, load_controller(first, weights).theta)
     scale = np.abs(load_controller(first, weights).theta).mean()
     assert 0 < np.abs(unlike).mean() < 0.5 * scale  # it began from the first one
+
+
+def test_the_road_is_the_one_of_the_flags(model_folder, tmp_path, monkeypatch):
+    made, make = [], wrappers.make
+
+    def spy(spec, env_id, count, arguments, *rest):
+        made.append(arguments)
+        return make(spec, env_id, count, arguments, *rest)
+
+    monkeypatch.setattr(wrappers, "make", spy)
+    flags = ["realenv", "--weights", str(model_folder), "--log", str(tmp_path), "--map-name", "udem1"]
+    train_controller.main(
+        [*flags, "--steps", "24", "--num-env", "2", "--max-steps", "9", "--frame-skip", "2"]
+    )
+    assert (made[0]["map_name"], made[0]["frame_skip"]) == ("udem1", 2)
+    assert read_card(tmp_path / "realenv.ppo.best.json")["world"]["map_name"] == "udem1"
 
 
 def test_categorical_dynamics_have_no_cell(tmp_path):
