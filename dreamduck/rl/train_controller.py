@@ -74,7 +74,7 @@ examples:
   dreamduck train-controller --weights weights                in the dream
   dreamduck train-controller realenv --weights weights --log real --start log/rnnenv.ppo.best.json
 
-Started again, it continues where it stopped."""
+Started again, it continues where it stopped; with more --steps, from where it ended."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -288,9 +288,9 @@ def train(
     state, best = files.path(".config.json"), files.path(".best.json")
     outputs = [files.path(ending) for ending in (".json", ".best.json", ".card.json", AGENT)]
     with claim(files.base.name, outputs, state, fresh) as resumes:
-        if resumes and (
-            differs := config.changed(read_json(state, ConfigError), json.loads(json.dumps(described)))
-        ):
+        then, now = read_json(state, ConfigError) if resumes else {}, json.loads(json.dumps(described))
+        differs = config.changed({**then, "steps": None}, {**now, "steps": None}) if then else ""
+        if differs:
             raise ConfigError(
                 f"{state}: expected the settings of the run that is there, got others: {differs}; give "
                 "--fresh to start over, or another --log"

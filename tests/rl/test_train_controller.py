@@ -106,8 +106,14 @@ def test_a_training_of_other_settings_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"gamma \(then 0\.99, now 0\.9\).*--fresh"):
         train("rnnenv", other, world(weights), tmp_path / "log")
     assert best.read_bytes() == before
-    train("rnnenv", other, world(weights), tmp_path / "log", fresh=True)
+    longer = dataclasses.replace(SMALL, steps=130)
+    train("rnnenv", longer, world(weights), tmp_path / "log")
     assert best.read_bytes() != before
+    assert read_card(best)["steps"] == 130
+    rows = (tmp_path / "log" / "rnnenv.ppo" / "monitor.csv").read_text().splitlines()
+    assert sum(int(row.split(",")[1]) for row in rows[2:]) > 72  # more than the first training alone
+    train("rnnenv", other, world(weights), tmp_path / "log", fresh=True)
+    assert read_card(best)["gamma"] == 0.9
 
 
 def test_a_training_continues_in_the_real_environment(weights, tmp_path):
