@@ -79,6 +79,12 @@ class EnvironmentConfig(TrainingConfig):
     round_generations: int | None = option(
         None, "generations of the search in each round; by default as many as at first", low=1
     )
+    round_score_episodes: int | None = option(
+        None,
+        "real episodes to evaluate each round by, and as many to select it; by default a quarter of those of "
+        "a score, at least 16",
+        low=1,
+    )
     end_cost: float = option(0.0, "return that an end costs, for the steps beyond a short dream", low=0.0)
     temperatures: tuple[str, ...] = option(
         (), "evolve at each, for a table of dream against environment; that of the dream is one of them"
@@ -228,7 +234,7 @@ def _iterate(folders: Folders, settings: EnvironmentConfig, start: Path, best: P
         *("--episodes", str(settings.round_episodes), "--drive-steps", str(settings.frames)),
         *(("--rnn-steps", str(steps)) if steps else ()),
         *("--temp", str(settings.temperature), *search.flags),
-        *("--eval-episodes", str(max(16, settings.score_episodes // 4))),
+        *("--eval-episodes", str(settings.round_score_episodes or max(16, settings.score_episodes // 4))),
     ]
     return Stage(
         "iterate", tuple(command), (folders.rnn, start), (best, out / "weights" / folders.rnn.name)
