@@ -81,8 +81,8 @@ class EnvironmentConfig(TrainingConfig):
     )
     round_score_episodes: int | None = option(
         None,
-        "real episodes to evaluate a round by, and as many to select it; by default a quarter of those of a "
-        "score, at least 16",
+        "real episodes to evaluate a round by, and as many to select it; by default a quarter of those of "
+        "a score, at least 16",
         low=1,
     )
     end_cost: float = option(0.0, "return that an end costs, for the steps beyond a short dream", low=0.0)
