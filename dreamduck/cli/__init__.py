@@ -52,7 +52,7 @@ COMMANDS = {
         "dreamduck.cli.evolve:main", "evolve a controller by CMA-ES, in the dream or on the road"
     ),
     "train-controller": Command(
-        "dreamduck.rl.train_controller:main", "train a controller by PPO, in the dream or for real", "rl"
+        "dreamduck.cli.train_controller:main", "train a controller by PPO, in the dream or for real", "rl"
     ),
     "evaluate": Command(
         "dreamduck.cli.evaluate:main", "run a controller, in a window or for many episodes"
@@ -110,6 +110,7 @@ PACKAGES = {
     "figure": ("matplotlib", "imageio_ffmpeg"),
     **dict.fromkeys(("train-vae", "train-rnn"), ("keras", "matplotlib")),
     "train-ensemble": ("keras",),
+    "train-controller": ("stable_baselines3", "sb3_contrib"),
     **dict.fromkeys(("evolve", "temperature-sweep", "ablations"), ("cma", "matplotlib")),
     **dict.fromkeys(("iterate", "reproduce", "quickstart"), ("keras", "cma", "matplotlib")),
 }

@@ -7,7 +7,6 @@ next training to start from. Source: Schulman et al. 2017."""
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import logging
@@ -19,8 +18,7 @@ import gymnasium as gym
 import numpy as np
 import numpy.typing as npt
 
-from dreamduck.common import command_line, config
-from dreamduck.common.config import check, option, part
+from dreamduck.common import config
 from dreamduck.common.errors import ConfigError
 from dreamduck.common.processes.threads import cores
 from dreamduck.common.storage import claim, fingerprint, read_json, write_json
@@ -28,10 +26,7 @@ from dreamduck.controllers.controller_file import AGENT, RunFiles, run_of, to_ca
 from dreamduck.controllers.evaluator import EvalBatch, RoadEvaluator
 from dreamduck.controllers.factory import (
     ENVS,
-    ROAD_FIELDS,
     WorldConfig,
-    add_strict,
-    check_flags,
     load_controller,
     make_evaluator,
     model_actions,
@@ -39,24 +34,20 @@ from dreamduck.controllers.factory import (
     world_facts,
 )
 from dreamduck.controllers.policy import ControllerForm, Floats
-from dreamduck.recordings.sources import DRIVING, ActionSpace
+from dreamduck.recordings.sources import ActionSpace
 from dreamduck.recordings.sources.action_space import DISCRETE
 from dreamduck.rl.arguments import parse
 from dreamduck.rl.run import Run
 from dreamduck.rl.sb3 import BaseAlgorithm, VecEnv, VecEnvWrapper
-from dreamduck.search.recipe import MAX_SEED, PPO_STEPS, ppo_files
+from dreamduck.search.ppo import NUM_ENV, WORLDS, PPOConfig
+from dreamduck.search.recipe import MAX_SEED, ppo_files
 from dreamduck.world_model import WorldModel
-from dreamduck.world_model.dynamics import BEGINNINGS
-from dreamduck.world_model.imagination.randomization import RandomizationConfig
 
 log = logging.getLogger(__name__)
 
-WORLDS = {ENVS[0]: "DreamDuck-v2", ENVS[1]: "DreamDuck-v1"}
 LIMIT = 10.0  # of continuous outputs: the tanh of it is 1
 SEED = MAX_SEED + 1  # of the episodes that evaluate the controller
-NOT_OF_DREAMS = frozenset({"dynamics_rand"})  # the dream has it, too
-# of the environments together between two updates, as a default; real ones are heavier than dreams
-NUM_ENV = {ENVS[0]: 64, ENVS[1]: 16}
+# steps of the environments together between two updates
 UPDATE = 4096
 EVALUATED = {ENVS[0]: 64, ENVS[1]: 16}  # episodes
 # Values of the algorithm that are the same for all environments.
@@ -69,43 +60,6 @@ VALUES = {
     "clip_observations": 1e6,  # controllers do not clip
     "clip_range_vf": None,
 }
-EPILOG = """\
-examples:
-  dreamduck train-controller --weights weights                in the dream
-  dreamduck train-controller realenv --weights weights --log real --start log/rnnenv.ppo.best.json
-
-Started again, it continues where it stopped; with more --steps, from where it ended."""
-
-
-@dataclasses.dataclass(frozen=True)
-class PPOConfig:
-    """Settings of the training of a controller."""
-
-    steps: int = option(PPO_STEPS, "training steps of all dreams, or environments, together", low=1)
-    hidden: int = option(64, "units of the controller's hidden layer", low=1, high=4096)
-    num_env: int | None = option(
-        None,
-        f"dreams or environments at a time (default: {NUM_ENV[ENVS[0]]} dreams, "
-        f"{NUM_ENV[ENVS[1]]} environments)",
-        low=1,
-        high=4096,
-    )
-    learning_rate: float = option(3e-4, "learning rate at first; falls linearly to 0", above=0.0)
-    gamma: float = option(0.99, "discount of a step", above=0.0, high=1.0)
-    entropy: float | None = option(
-        None, "weight of the entropy (default: 0.01 for discrete actions, else 0)", low=0.0
-    )
-    max_steps: int | None = option(
-        None, "of an episode at most (default: as long as the environment lets it last)", low=1
-    )
-    beginning: str = option(
-        "first", "dreams begin as recorded episodes do, or anywhere in them", choices=BEGINNINGS
-    )
-    randomization: RandomizationConfig = part(RandomizationConfig)
-    seed: int | None = option(None, "seed of everything random", low=0, high=MAX_SEED)
-
-    def __post_init__(self) -> None:
-        check(self)
 
 
 class ControllerOutputs(gym.spaces.Box):
@@ -322,43 +276,3 @@ def mean_return(
         if isinstance(evaluator, RoadEvaluator):
             evaluator.close()
     return float(returns.reward.mean())
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = command_line.parser(
-        "Train a controller by PPO, in the dream or in the real environment.", EPILOG
-    )
-    parser.add_argument(
-        "world", nargs="?", choices=tuple(WORLDS), default=ENVS[0], help=f"default: {ENVS[0]}, the dream"
-    )
-    parser.add_argument("--log", default="log", help="folder to write to (default: log)")
-    parser.add_argument("--start", help="a controller of this command to start from")
-    add_strict(parser)
-    parser.add_argument("--fresh", action="store_true", help="start over, replacing a run that is there")
-    ppo, world = map(parser.add_argument_group, ("training", "world"))
-    config.add_arguments(ppo, PPOConfig)  # type: ignore[arg-type]
-    config.add_arguments(world, WorldConfig, NOT_OF_DREAMS)  # type: ignore[arg-type]
-    return parser
-
-
-def main(argv: Sequence[str] | None = None) -> None:
-    """Train, and say where the controller is."""
-    parser = build_parser()
-    arguments = parser.parse_args(argv)
-    command_line.start_logging(arguments)
-    said = config.given(parser, arguments, argv)
-    check_flags(arguments.world, said - NOT_OF_DREAMS)
-    if model_actions(config.from_arguments(WorldConfig, arguments).model.folder) != DRIVING:
-        config.refuse(said & ROAD_FIELDS, "with a model of another environment than Duckietown's")
-    if not arguments.start:
-        config.refuse(said & {"strict"}, "without --start")
-    train(
-        arguments.world,
-        config.from_arguments(PPOConfig, arguments),
-        config.from_arguments(WorldConfig, arguments),
-        Path(arguments.log),
-        Path(arguments.start) if arguments.start else None,
-        arguments.fresh,
-        arguments.strict,
-    )

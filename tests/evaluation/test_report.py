@@ -19,7 +19,7 @@ from dreamduck.evaluation.final_evaluation import (
     evaluate_on_road,
     select,
 )
-from dreamduck.pipeline import ablations, comparison, temperature_sweep
+from dreamduck.pipeline import ablations, temperature_sweep
 from dreamduck.world_model import WorldModel
 from dreamduck.world_model.model_config import ModelConfig
 from tests.envs.test_gymenv import write_gym_model
@@ -152,7 +152,8 @@ def test_what_is_done_is_taken_from_the_files_and_only_with_the_same_settings(re
     def never(*arguments, **settings):
         raise AssertionError("done again")
 
-    monkeypatch.setattr(comparison, "evolve", never)
+    monkeypatch.setattr(temperature_sweep, "evolve", never)
+    monkeypatch.setattr(ablations, "evolve", never)
     temperature_sweep.main(flags)
     assert {path: path.read_bytes() for path in folder.rglob("*.json")} == before
     with pytest.raises(CheckpointError, match=r"verdict\.json: .* eval_seed \(then 7, now 6\)"):

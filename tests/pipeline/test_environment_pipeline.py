@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dreamduck.cli import record
+from dreamduck.cli import record, train_controller
 from dreamduck.common import config
 from dreamduck.common.config import from_mapping
 from dreamduck.common.errors import ConfigError, TrainingError
@@ -17,7 +17,6 @@ from dreamduck.pipeline.environment_pipeline import (
 )
 from dreamduck.pipeline.environment_score import LEVELS, score, verdict, words
 from dreamduck.recordings.gym_source import GymRecorderConfig
-from dreamduck.rl import train_controller
 from tests.controllers.test_flags import changed
 from tests.envs.test_gymenv import write_gym_model
 from tests.recordings.sources.worlds import MODULE

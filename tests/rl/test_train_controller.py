@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from dreamduck.cli.train_controller import main as cli_main
 from dreamduck.common.config import from_mapping
 from dreamduck.common.errors import CheckpointError, ConfigError
 from dreamduck.common.storage import read_json
@@ -25,7 +26,8 @@ from dreamduck.rl.arguments import parse
 from dreamduck.rl.environments import wrappers
 from dreamduck.rl.run import Run
 from dreamduck.rl.sb3 import BaseAlgorithm, th
-from dreamduck.rl.train_controller import ControllerRun, PPOConfig, agent_of, theta_of, train
+from dreamduck.rl.train_controller import ControllerRun, agent_of, theta_of, train
+from dreamduck.search.ppo import PPOConfig
 from dreamduck.search.recipe import ppo_files
 from tests.envs.test_gymenv import SIZES, write_gym_model
 from tests.web.model import write_categorical
@@ -119,7 +121,7 @@ def test_a_training_of_other_settings_is_refused(tmp_path):
 def test_a_training_continues_in_the_real_environment(weights, tmp_path):
     first = train("rnnenv", SMALL, world(weights), tmp_path / "log")
     flags = ["realenv", "--weights", str(weights), "--start", str(first), "--log", str(tmp_path / "real")]
-    train_controller.main(
+    cli_main(
         [*flags, "--steps", "24", "--hidden", "5", "--num-env", "2", "--max-steps", "9", "--seed", "6"]
     )
     second = tmp_path / "real" / "realenv.ppo.best.json"
@@ -139,9 +141,7 @@ def test_the_road_is_the_one_of_the_flags(model_folder, tmp_path, monkeypatch):
 
     monkeypatch.setattr(wrappers, "make", spy)
     flags = ["realenv", "--weights", str(model_folder), "--log", str(tmp_path), "--map-name", "udem1"]
-    train_controller.main(
-        [*flags, "--steps", "24", "--num-env", "2", "--max-steps", "9", "--frame-skip", "2"]
-    )
+    cli_main([*flags, "--steps", "24", "--num-env", "2", "--max-steps", "9", "--frame-skip", "2"])
     assert (made[0]["map_name"], made[0]["frame_skip"]) == ("udem1", 2)
     assert read_card(tmp_path / "realenv.ppo.best.json")["world"]["map_name"] == "udem1"
 
@@ -177,7 +177,7 @@ def test_a_start_needs_its_agent(tmp_path):
 )
 def test_flags_of_no_effect_are_refused(words, text, model_folder):
     with pytest.raises(ConfigError, match=text):
-        train_controller.main([*words, "--weights", str(model_folder)])
+        cli_main([*words, "--weights", str(model_folder)])
 
 
 def test_a_sweep_trains_by_ppo(tmp_path):
