@@ -52,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     command_line.start_logging(arguments)
     said = config.given(parser, arguments, argv)
     check_flags(arguments.world, said - NOT_OF_DREAMS)
+    if arguments.world != ENVS[0]:
+        config.refuse(said & {"beginning"}, "on the road")
     if model_actions(config.from_arguments(WorldConfig, arguments).model.folder) != DRIVING:
         config.refuse(said & ROAD_FIELDS, "with a model of another environment than Duckietown's")
     if not arguments.start:

@@ -171,6 +171,7 @@ def test_a_start_needs_its_agent(tmp_path):
     [
         (["realenv", "--temp", "0.7"], "--temperature: of no effect on the road"),
         (["realenv", "--action-delay", "2"], "--action-delay: of no effect on the road"),
+        (["realenv", "--beginning", "midway"], "--beginning: of no effect on the road"),
         (["--map-name", "udem1"], "--map-name: of no effect in the dream"),
         (["--strict"], "--strict: of no effect without --start"),
     ],
